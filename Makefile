@@ -1,0 +1,85 @@
+# Everything a developer or CI does with Tamis. `make` alone explains itself.
+#
+# Each target that needs the environment depends on a stamp file, so the second call costs nothing; the stamp is
+# renewed when pyproject.toml or a constraints file changes.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+VENV  := .venv
+BIN   := $(VENV)/bin
+STAMP := $(VENV)/.tamis-installed
+EXTRAS := demo,train,dev
+
+# pip itself says only what went wrong; we say one line a step. Where the home cannot be written, pip goes without
+# its cache, in which it would otherwise fail to build wheels.
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
+
+.PHONY: help
+help: ## Explain the targets
+	@echo "Tamis: raw crawl in, scored shards and token batches out."
+	@echo
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: install
+install: $(STAMP) ## Create .venv and install Tamis with its demo, train and dev extras
+
+# Any Python from 3.11 on that can make an environment will do; `PYTHON=/path/to/python3 make install` picks one.
+$(BIN)/python:
+	@for candidate in "$${PYTHON:-python3}" python3.11 python3.12 python3.13 python3 /usr/local/bin/python3; do \
+	  if "$$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    echo "== creating $(VENV) with $$("$$candidate" -c 'import sys; print(sys.executable, sys.version.split()[0])')"; \
+	    "$$candidate" -m venv $(VENV); exit 0; \
+	  fi; \
+	done; \
+	echo "Tamis needs Python 3.11 or later with its venv module (on Debian: python3-venv) on the PATH." >&2; exit 1
+
+$(STAMP): pyproject.toml constraints.txt constraints-nodeps.txt | $(BIN)/python
+	@echo "== installing tamis[$(EXTRAS)] (about 2.6 GB once installed; minutes the first time)"
+	@mkdir -p "$$($(BIN)/python -m pip cache dir 2>/dev/null)" 2>/dev/null || export PIP_NO_CACHE_DIR=1; \
+	export PIP_CONSTRAINT=constraints.txt; \
+	$(PIP) install --upgrade pip setuptools wheel; \
+	$(PIP) install --editable ".[$(EXTRAS)]"; \
+	echo "== installing what must come without its dependencies (constraints-nodeps.txt)"; \
+	$(PIP) install --no-deps --requirement constraints-nodeps.txt
+	@touch $@
+	@echo "== installed: $(BIN)/tamis"
+
+.PHONY: demo
+demo: $(STAMP) ## Run the whole chain over 25 MB of English and Chinese text, then train; ends with a report
+	@$(BIN)/tamis demo
+
+.PHONY: test
+test: $(STAMP) ## Run every test
+	@$(BIN)/python -m pytest
+
+.PHONY: check
+check: $(STAMP) ## What CI runs before the tests: ruff, mypy, import rules, unit tests
+	@echo "== ruff";             $(BIN)/ruff check .
+	@echo "== ruff format";      $(BIN)/ruff format --check .
+	@echo "== mypy";             $(BIN)/mypy
+	@echo "== import rules";     $(BIN)/lint-imports
+	@echo "== unit tests";       $(BIN)/python -m pytest tests/unit tests/property tests/contract
+
+.PHONY: format
+format: $(STAMP) ## Let ruff rewrite the files
+	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+.PHONY: package
+package: $(STAMP) ## Build dist/tamis.zip for spark-submit --py-files
+	@$(BIN)/python -m pipelines.package --out dist/tamis.zip
+
+.PHONY: bench
+bench: $(STAMP) ## Run every benchmark, or one: make bench BENCH=name (a module in benchmarks/)
+	@for name in $(or $(BENCH),$(patsubst benchmarks/%.py,%,$(filter-out %/__init__.py,$(wildcard benchmarks/*.py)))); do \
+	  echo "== benchmarks.$$name"; $(BIN)/python -m benchmarks.$$name; \
+	done
+
+.PHONY: clean
+clean: ## Remove what make and the tools wrote, the environment included
+	rm -rf $(VENV) demo dist build *.egg-info spark-warehouse metastore_db derby.log
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""The `tamis` command: run, inspect, explain, report, train."""

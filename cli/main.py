@@ -1,0 +1,33 @@
+"""The ``tamis`` command. Each subcommand lives in a file of its own; what is heavy is imported inside it."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from cli.run import plan, run
+from corpus.errors import TamisError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
+                  help="Tamis: raw crawl in, scored shards and token batches out.")  # fmt: skip
+app.command()(run)
+app.command()(plan)
+
+
+def main() -> None:
+    """Entry point: a user's error is one sentence on stderr and exit code 2; TAMIS_DEBUG=1 shows the trace."""
+    try:
+        app()
+    except TamisError as error:
+        if os.environ.get("TAMIS_DEBUG"):
+            raise
+        print(f"tamis: {error}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:
+        os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

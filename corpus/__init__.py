@@ -1,0 +1,1 @@
+"""Documents on disk: schemas, ids, readers, shards, views, run layout, ledger."""

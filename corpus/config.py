@@ -1,0 +1,95 @@
+"""Strict configuration: YAML in, frozen pydantic out, and one clear sentence when something is wrong."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from corpus.errors import ConfigError
+
+
+class StrictModel(BaseModel):
+    """A frozen config that refuses keys it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def parse(model: type[Model], value: Any, where: str) -> Model:
+    """Validates a value against a model.
+
+    Args:
+        model: the pydantic class.
+        value: what the YAML held.
+        where: the key under which it stood, for the message.
+
+    Raises:
+        ConfigError: one sentence that names the key, what was found and what is allowed.
+    """
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{where}: expected a mapping of settings, found {value!r}")
+    try:
+        return model.model_validate(dict(value))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in (where, *first["loc"]) if part != "")
+        if first["type"] == "extra_forbidden":
+            raise ConfigError(unknown_key(key, _allowed_beside(model, first["loc"]))) from None
+        raise ConfigError(f"{key}: found {first.get('input')!r}; {_plain(first['msg'])}") from None
+
+
+def unknown_key(key: str, allowed: list[str]) -> str:
+    """The sentence for a key that does not exist, with the nearest one that does."""
+    name = key.rsplit(".", 1)[-1]
+    near = difflib.get_close_matches(name, allowed, 1)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    return f"{key}: unknown key {name!r}{hint}; allowed are {', '.join(sorted(allowed)) or 'none'}"
+
+
+def load_yaml(path: Path) -> dict[str, Any]:
+    """Reads a YAML mapping.
+
+    Raises:
+        ConfigError: there is no such file, it is no YAML, or no mapping.
+    """
+    try:
+        loaded = yaml.safe_load(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: there is no such file") from None
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise ConfigError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from None
+    if loaded is None:
+        return {}
+    if not isinstance(loaded, dict):
+        raise ConfigError(f"{path}: expected a mapping at the top, found {type(loaded).__name__}")
+    return loaded
+
+
+def _plain(message: str) -> str:
+    return message.removeprefix("Value error, ").rstrip(".")
+
+
+def _allowed_beside(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
+    current: Any = model
+    for part in loc[:-1]:
+        if not (isinstance(current, type) and issubclass(current, BaseModel)) or part not in current.model_fields:
+            return []
+        current = _model_in(current.model_fields[str(part)].annotation)
+    return sorted(current.model_fields) if isinstance(current, type) and issubclass(current, BaseModel) else []
+
+
+def _model_in(annotation: Any) -> Any:
+    if get_origin(annotation) is None:
+        return annotation
+    for inner in get_args(annotation):
+        found = _model_in(inner)
+        if isinstance(found, type) and issubclass(found, BaseModel):
+            return found
+    return None

@@ -1,0 +1,144 @@
+"""Files that are committed or nothing: attempt-unique names, digests, manifests written last.
+
+Why a list of files and not a folder listing: a speculative or retried task, or one that outlives its driver, may write
+at any time. What it writes is debris unless a manifest names it, so it can neither double a row nor lose one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from corpus.errors import TamisError
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True, slots=True)
+class FileEntry:
+    """One committed file.
+
+    Attributes:
+        table: which table of the folder it belongs to.
+        shard: document shard number, or -1 where the table is not split by shard.
+        path: relative to the manifest's folder.
+        rows: rows in it.
+        bytes: size on disk.
+        digest: sha256 of the file's bytes.
+        info: small facts that the task counted.
+    """
+
+    table: str
+    shard: int
+    path: str
+    rows: int
+    bytes: int
+    digest: str
+    info: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A committed folder: what was made from what, and the files that count."""
+
+    folder: Path
+    body: dict[str, Any]
+    files: tuple[FileEntry, ...]
+
+    def paths(self, table: str) -> list[str]:
+        """Absolute paths of a table's files, in shard order."""
+        return [str(self.folder / f.path) for f in self.files if f.table == table]
+
+    def of_shard(self, table: str, shard: int) -> list[FileEntry]:
+        """A table's files of one document shard."""
+        return [f for f in self.files if f.shard == shard and f.table == table]
+
+    def read(self, table: str, shard: int, columns: list[str] | None = None) -> pa.Table | None:
+        """A table's rows of one document shard, or None where it has none."""
+        found = self.of_shard(table, shard)
+        if not found:
+            return None
+        return pa.concat_tables([pq.read_table(self.folder / f.path, columns=columns, partitioning=None) for f in found])
+
+
+def stable_hash(value: Any) -> str:
+    """A 16-digit hex hash of a JSON value: equal values, equal hash, on any machine."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
+
+
+def file_digest(path: Path) -> str:
+    """sha256 of a file's bytes."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def write_table(
+    folder: Path, stem: str, table: pa.Table, *, kind: str, shard: int = -1, info: dict[str, Any] | None = None,
+    row_group_rows: int | None = None,
+) -> FileEntry:  # fmt: skip
+    """Writes a Parquet file under a name that no other attempt can have.
+
+    The same table gives the same bytes: no time and no name is in the file.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{stem}.{uuid.uuid4().hex[:12]}.parquet"
+    pq.write_table(
+        table, path, compression="zstd", compression_level=1, row_group_size=row_group_rows or max(1, table.num_rows),
+        write_page_index=False, store_schema=True,
+    )  # fmt: skip
+    return FileEntry(kind, shard, path.name, table.num_rows, path.stat().st_size, file_digest(path), info or {})
+
+
+def commit(folder: Path, body: dict[str, Any], files: Iterable[FileEntry]) -> Manifest:
+    """Makes files count: writes the manifest, atomically and last; removes debris of earlier attempts."""
+    ordered = tuple(sorted(files, key=lambda f: (f.table, f.shard, f.path)))
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / MANIFEST, {**body, "files": [asdict(f) for f in ordered]})
+    _remove_debris(folder, {f.path for f in ordered})
+    return Manifest(folder, body, ordered)
+
+
+def load_manifest(folder: Path) -> Manifest | None:
+    """The folder's manifest, or None if nothing was committed there.
+
+    Raises:
+        TamisError: the manifest cannot be read.
+    """
+    path = folder / MANIFEST
+    if not path.exists():
+        return None
+    try:
+        body = json.loads(path.read_text("utf-8"))
+        files = tuple(FileEntry(**entry) for entry in body.pop("files"))
+    except (ValueError, TypeError, KeyError) as error:
+        raise TamisError(f"{path} is not a manifest of this version ({error}); remove its folder and run again") from error
+    return Manifest(folder, body, files)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes JSON through a temporary name and a rename; the file is on disk before its name is."""
+    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    with temporary.open("w", encoding="utf-8") as file:
+        json.dump(value, file, ensure_ascii=False, indent=1, sort_keys=True)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def _remove_debris(folder: Path, kept: set[str]) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file() and path.name != MANIFEST and str(path.relative_to(folder)) not in kept:
+            path.unlink(missing_ok=True)

@@ -1,0 +1,58 @@
+"""Document ids: position, packed in 63 bits.
+
+``doc_id`` = snapshot (12 bits) · document shard (24) · row (27). Ids that come from position need no counter, no
+coordination and no shuffle; they sort in corpus order, and the shard of an id is two shifts away. In JSON an id is a
+string, because it passes 2^53.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from corpus.errors import TamisError
+
+SNAPSHOT_BITS, SHARD_BITS, ROW_BITS = 12, 24, 27
+MAX_SNAPSHOT = (1 << SNAPSHOT_BITS) - 1
+MAX_SHARD = (1 << SHARD_BITS) - 1
+MAX_ROW = (1 << ROW_BITS) - 1
+
+
+def first_id(snapshot: int, shard: int) -> int:
+    """The id of row 0 of a document shard.
+
+    Raises:
+        TamisError: snapshot or shard does not fit its bits.
+    """
+    if not 0 <= snapshot <= MAX_SNAPSHOT:
+        raise TamisError(f"snapshot {snapshot} is outside 0..{MAX_SNAPSHOT}")
+    if not 0 <= shard <= MAX_SHARD:
+        raise TamisError(f"document shard {shard} is outside 0..{MAX_SHARD}: raise ingest.target_shard_bytes")
+    return (snapshot << (SHARD_BITS + ROW_BITS)) | (shard << ROW_BITS)
+
+
+def make_ids(snapshot: int, shard: int, rows: npt.NDArray[np.int32] | int) -> npt.NDArray[np.int64]:
+    """The ids of rows of a shard: of the given rows, or of the first ``rows``.
+
+    Raises:
+        TamisError: a row does not fit 27 bits.
+    """
+    numbers = np.arange(rows, dtype=np.int64) if isinstance(rows, int) else rows.astype(np.int64)
+    if len(numbers) and int(numbers.max()) > MAX_ROW:
+        raise TamisError(f"document shard {shard} holds more than {MAX_ROW + 1} rows: lower ingest.target_shard_bytes")
+    return first_id(snapshot, shard) + numbers
+
+
+def snapshot_of(doc_id: int) -> int:
+    """The snapshot that ingested this document."""
+    return doc_id >> (SHARD_BITS + ROW_BITS)
+
+
+def shard_of(doc_id: int) -> int:
+    """The document shard number within its snapshot."""
+    return (doc_id >> ROW_BITS) & MAX_SHARD
+
+
+def row_of(doc_id: int) -> int:
+    """The row within its document shard."""
+    return doc_id & MAX_ROW

@@ -1,0 +1,320 @@
+"""Which files a run ingests: the configuration of an input, and its resolution to one sorted list of files.
+
+The list decides document ids, so it depends on names alone: neither on the order in which a store lists its
+files nor on where a folder lies on this machine. Everything goes through ``pyarrow.fs``, so that a local
+folder and S3 behave alike; fsspec would bring a dependency for each store and another glob dialect for each.
+
+Cost: one recursive listing of the folder that stands before a glob's first wildcard.
+"""
+
+from __future__ import annotations
+
+import importlib.machinery
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import pyarrow.fs as pafs
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from corpus.errors import ConfigError, ReadError
+from corpus.streams import ByteFile, Compression
+
+Format = Literal["jsonl", "parquet", "warc", "wet", "text"]
+
+_COMPRESSIONS: dict[str, Compression] = {".gz": "gzip", ".zst": "zstd", ".zstd": "zstd"}
+_UNSUPPORTED = (".bz2", ".xz", ".lz4", ".br", ".zip", ".7z", ".tar")
+_FORMATS: dict[str, Format] = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".parquet": "parquet",
+    ".warc": "warc",
+    ".wet": "wet",
+    ".txt": "text",
+    ".text": "text",
+    ".md": "text",
+}
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FieldMap(_Model):
+    """Where a record's columns are found.
+
+    A name is a key, or a dotted path into nested objects; null where there is none. For WARC and WET
+    the columns are the WARC headers, and text, id and url are what the archive says.
+    """
+
+    text: str = "text"
+    id: str | None = "id"
+    url: str | None = "url"
+    source: str | None = "source"
+    lang: str | None = "lang"
+    licence: str | None = "licence"
+
+
+class InputConfig(_Model):
+    """One input: the files, how to read them, and the domain they form.
+
+    Attributes:
+        domain: the source class; a folder name.
+        paths: globs (``*``, ``?``, ``[ab]``, ``**``), each relative to the pipeline file, absolute,
+            ``file://``, ``s3://`` (where ``?`` starts a query and is no wildcard), or ``package:<import
+            name>/<glob>`` for data inside an installed Python package. ``~`` and ``${VARIABLE}`` are
+            expanded.
+        format: how files are read; ``auto`` goes by the file's name.
+        fields: which column is what.
+        keep: further columns kept in ``extra``, or ``all``.
+        text_unit: what a document is in a plain text file; paragraphs are separated by blank lines.
+        encoding: of plain text, decoded strictly; UTF-8 if null.
+        main_content: of an HTML page keep the main content only, without menus and footers.
+        constants: values true of every document here; they win over the records' own.
+    """
+
+    domain: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_\-]{0,63}$")]
+    paths: Annotated[tuple[str, ...], Field(min_length=1)]
+    format: Literal["auto", "jsonl", "parquet", "warc", "wet", "text"] = "auto"
+    fields: FieldMap = FieldMap()
+    keep: tuple[str, ...] | Literal["all"] = ()
+    text_unit: Literal["file", "line", "paragraph"] = "file"
+    encoding: str | None = None
+    main_content: bool = True
+    constants: dict[Literal["source", "lang", "licence"], str] = Field(default_factory=dict)
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, encoding: str | None) -> str | None:
+        try:
+            "a".encode(encoding or "utf-8")
+        except LookupError as error:
+            raise ValueError(f"{encoding!r} is not a text encoding that Python knows") from error
+        return encoding
+
+    @model_validator(mode="after")
+    def _lines_can_be_found(self) -> Self:
+        if self.encoding and self.text_unit != "file" and "\n".encode(self.encoding) != b"\n":
+            raise ValueError(
+                f"text_unit {self.text_unit!r} cannot be found in {self.encoding}, only 'file' can"
+            )
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    """One file to ingest.
+
+    Attributes:
+        domain: the source class.
+        uri: what :func:`open_input` opens: an absolute local path, or a URI.
+        name: what hashed files call it: relative to the glob's folder, unique in the domain.
+        size: stored bytes.
+        format: how it is read.
+        compression: how it is stored.
+        config_index: its :class:`InputConfig`.
+    """
+
+    domain: str
+    uri: str
+    name: str
+    size: int
+    format: Format
+    compression: Compression
+    config_index: int
+
+
+def resolve_inputs(configs: Sequence[InputConfig], *, base_dir: str | Path) -> list[InputFile]:
+    """Find the files of all inputs, sorted by ``(domain, name, uri)``.
+
+    Args:
+        configs: the inputs, in the order of the configuration.
+        base_dir: the folder at which relative paths start.
+
+    Raises:
+        ConfigError: where a glob matches nothing, a variable is unset, a package is not installed, a format
+        cannot be
+            told, or two domains claim one file.
+    """
+    found: dict[str, InputFile] = {}
+    for index, config in enumerate(configs):
+        for number, path in enumerate(config.paths):
+            key = f"inputs[{index}].paths[{number}]"
+            for uri, name, size in _matches(path, Path(base_dir), key):
+                kind, compression = _kind(config, name, key)
+                file = InputFile(config.domain, uri, name, size, kind, compression, index)
+                first = found.setdefault(uri, file)
+                if first.domain != file.domain:
+                    raise ConfigError(
+                        f"{key}: {name!r} is already in the domain {first.domain!r} "
+                        f"(inputs[{first.config_index}]) and cannot be in {file.domain!r} too; "
+                        "a file belongs to one domain"
+                    )
+    files = _with_unique_names(list(found.values()))
+    return sorted(files, key=lambda file: (file.domain, file.name, file.uri))
+
+
+def open_input(uri: str) -> ByteFile:
+    """Open a file for reading at any position; close it after use.
+
+    Raises:
+        ReadError: if it cannot be opened.
+    """
+    try:
+        filesystem, path = file_system(uri)
+        opened: ByteFile = filesystem.open_input_file(path)
+        return opened
+    except OSError as error:
+        raise ReadError(f"cannot open {uri}: {error}") from error
+
+
+def file_system(uri: str) -> tuple[pafs.FileSystem, str]:
+    """Return the file system of a URI or an absolute local path, and the path within it."""
+    if "://" not in uri:
+        return pafs.LocalFileSystem(), uri
+    return _from_uri(uri)
+
+
+def _from_uri(uri: str) -> tuple[pafs.FileSystem, str]:
+    filesystem, path = pafs.FileSystem.from_uri(uri)
+    return filesystem, path
+
+
+def _matches(path: str, base_dir: Path, key: str) -> Iterator[tuple[str, str, int]]:
+    """Yield ``(uri, name, size)`` of every file that a configured path matches; raise if there is none."""
+    absolute = _absolute(path, base_dir, key)
+    address, mark, query = absolute.partition("?") if "://" in absolute else (absolute, "", "")
+    folder, pattern = _split_glob(address)
+    try:
+        filesystem, root = file_system(folder + mark + query)
+        found = _listing(filesystem, root.rstrip("/") or "/", pattern)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{key}: {path!r} cannot be listed: {error}") from error
+    if not found:
+        raise ConfigError(
+            f"{key}: {path!r} matches no file; it has to match at least one "
+            f"(a folder is written folder/**, and a relative path starts at {base_dir})"
+        )
+    for name, size in found:
+        yield f"{folder}{name}{mark}{query}", name, size
+
+
+def _absolute(path: str, base_dir: Path, key: str) -> str:
+    """Expand ``~``, variables, ``package:`` and ``file://``; leave other URIs as they are."""
+    expanded = re.sub(r"\$\{(\w+)\}", lambda found: _variable(found[1], path, key), path)
+    if expanded.startswith("package:"):
+        return _in_package(expanded.removeprefix("package:"), key)
+    expanded = expanded.removeprefix("file://")
+    if "://" in expanded:
+        return expanded
+    return os.path.abspath(base_dir / os.path.expanduser(expanded))
+
+
+def _variable(name: str, path: str, key: str) -> str:
+    if name not in os.environ:
+        raise ConfigError(f"{key}: {path!r} names the environment variable {name}, which is not set")
+    return os.environ[name]
+
+
+def _in_package(reference: str, key: str) -> str:
+    """Turn ``<import name>/<glob>`` into a path; the package is found, not imported: no code of it runs."""
+    name, _, pattern = reference.partition("/")
+    if not pattern or ".." in pattern.split("/"):
+        raise ConfigError(
+            f"{key}: 'package:{reference}' has to be package:<import name>/<glob>, without '..'"
+        )
+    folders: Sequence[str] | None = None
+    for part in name.split("."):
+        spec = importlib.machinery.PathFinder.find_spec(part, folders)
+        folders = list(spec.submodule_search_locations or ()) if spec is not None else []
+        if not folders:
+            raise ConfigError(
+                f"{key}: 'package:{reference}' needs the Python package {name!r}, which is not installed"
+            )
+    assert folders
+    return os.path.join(os.path.abspath(folders[0]), pattern)
+
+
+def _split_glob(path: str) -> tuple[str, str]:
+    """Split at the last slash before the first wildcard; without a wildcard, at the last slash."""
+    wildcard = re.search(r"[*?\[]", path)
+    cut = path.rfind("/", 0, wildcard.start() if wildcard and not os.path.isfile(path) else None) + 1
+    return path[:cut], path[cut:]
+
+
+def _listing(filesystem: pafs.FileSystem, folder: str, pattern: str) -> list[tuple[str, int]]:
+    """Return ``(path below the folder, bytes)`` of the files that match, sorted."""
+    literal = filesystem.get_file_info(f"{folder.rstrip('/')}/{pattern}")
+    if literal.type == pafs.FileType.File:
+        return [(pattern, literal.size)]
+    selector = pafs.FileSelector(folder, recursive="/" in pattern or "**" in pattern, allow_not_found=True)
+    matching = re.compile(_glob_regex(pattern))
+    below = [
+        (info.path.removeprefix(folder).lstrip("/"), info.size)
+        for info in filesystem.get_file_info(selector)
+        if info.type == pafs.FileType.File
+    ]
+    return sorted((name, size) for name, size in below if matching.fullmatch(name))
+
+
+def _glob_regex(pattern: str) -> str:
+    """Translate a glob; as in a shell, a wildcard matches no hidden file or folder."""
+    tokens = re.findall(r"\*\*/|\*\*|\*|\?|\[!?\]?[^\]]*\]|[^*?\[]+|\[", pattern)
+    translated = ""
+    for token in tokens:
+        visible = "(?!\\.)" if not translated or translated.endswith(("/", "/)*")) else ""
+        if token == "**/":
+            translated += r"(?:(?!\.)[^/]+/)*"
+            continue
+        if token == "**":
+            translated += r"(?:(?!\.)[^/]+/)*(?!\.)[^/]+" if visible else r"[^/]*"
+        elif token == "*":
+            translated += visible + r"[^/]*"
+        elif token == "?":
+            translated += visible + r"[^/]"
+        elif len(token) > 2 and token[0] == "[":
+            negated = token[1] == "!"
+            inside = re.sub(r"([\\^\[])", r"\\\1", token[1 + negated : -1])
+            translated += f"{visible}(?!/)[{'^' * negated}{inside}]"
+        else:
+            translated += re.escape(token)
+    return translated
+
+
+def _kind(config: InputConfig, name: str, key: str) -> tuple[Format, Compression]:
+    """Tell a file's format and compression from its name, unless the configuration names the format."""
+    stem, suffix = os.path.splitext(name.lower())
+    if suffix in _UNSUPPORTED:
+        raise ConfigError(
+            f"{key}: {name!r} is compressed as {suffix}; allowed are {', '.join(_COMPRESSIONS)} or none"
+        )
+    compression = _COMPRESSIONS.get(suffix, "none")
+    if compression != "none":
+        suffix = os.path.splitext(stem)[1]
+    if config.format != "auto":
+        return config.format, compression
+    if suffix not in _FORMATS:
+        raise ConfigError(
+            f"{key}: the format of {name!r} cannot be told from its name; set format to one of "
+            f"{', '.join(sorted(set(_FORMATS.values())))}"
+        )
+    return _FORMATS[suffix], compression
+
+
+def _with_unique_names(files: list[InputFile]) -> list[InputFile]:
+    """Lengthen equal names within a domain by parent folders, one at a time, until all differ."""
+    while True:
+        same: dict[tuple[str, str], list[int]] = defaultdict(list)
+        for index, file in enumerate(files):
+            same[file.domain, file.name].append(index)
+        clashing = [index for indexes in same.values() if len(indexes) > 1 for index in indexes]
+        if not clashing:
+            return files
+        for index in clashing:
+            depth = files[index].name.count("/") + 2
+            files[index] = replace(files[index], name="/".join(files[index].uri.split("/")[-depth:]))

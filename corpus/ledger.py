@@ -1,0 +1,151 @@
+"""The ledger: in = kept + Σ dropped(reason), in documents and in bytes of ingested text, at each stage.
+
+Counted from committed tables, never from accumulators: "in" from the state before a decision, "kept" from the state
+behind it, "dropped" from the decision's own rows. Three independent readings, so that the equation can fail.
+Bytes are bytes of the *ingested* text: a rewrite counts as its original length, and its signed growth stands apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numba as nb
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from corpus.errors import TamisError
+from corpus.state import ShardState
+
+Int64 = npt.NDArray[np.int64]
+
+
+@dataclass
+class StageLedger:
+    """One stage's line of the funnel.
+
+    Attributes:
+        name: the stage.
+        documents_in: alive before.
+        documents_kept: alive behind.
+        documents_dropped: reason → documents.
+        bytes_in: bytes of ingested text alive before.
+        bytes_kept: the same behind.
+        bytes_dropped: reason → bytes; ``cut:<reason>`` for spans cut from documents that stay.
+        bytes_rewritten: signed growth by rewrites, outside the sum.
+        sentences_in: sentences alive before.
+        sentences_kept: the same behind.
+        seconds: wall time of the stage when it last ran.
+    """
+
+    name: str
+    documents_in: int = 0
+    documents_kept: int = 0
+    documents_dropped: dict[str, int] = field(default_factory=dict)
+    bytes_in: int = 0
+    bytes_kept: int = 0
+    bytes_dropped: dict[str, int] = field(default_factory=dict)
+    bytes_rewritten: int = 0
+    sentences_in: int = 0
+    sentences_kept: int = 0
+    seconds: float = 0.0
+
+    def add(self, other: StageLedger) -> None:
+        """Adds another shard's counts."""
+        for name in ("documents_in", "documents_kept", "bytes_in", "bytes_kept", "bytes_rewritten", "sentences_in", "sentences_kept"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for mine, theirs in (
+            (self.documents_dropped, other.documents_dropped),
+            (self.bytes_dropped, other.bytes_dropped),
+        ):
+            for reason, count in theirs.items():
+                mine[reason] = mine.get(reason, 0) + count
+
+    def check(self) -> None:
+        """Asserts the two sums.
+
+        Raises:
+            TamisError: a sum is off, by however little.
+        """
+        documents = self.documents_in - self.documents_kept - sum(self.documents_dropped.values())
+        size = self.bytes_in - self.bytes_kept - sum(self.bytes_dropped.values())
+        if documents or size:
+            raise TamisError(
+                f"the ledger of stage {self.name} is off by {documents} documents and {size} bytes: "
+                "in must equal kept plus dropped; please report this"
+            )
+
+
+def account(
+    name: str, before: ShardState, drops: pa.Table | None, edits: pa.Table | None, size: Int64, sentences: Int64
+) -> tuple[StageLedger, ShardState]:
+    """One stage's counts in one document shard, and the state behind it.
+
+    Args:
+        name: the stage.
+        before: the state before it.
+        drops: its drops there.
+        edits: its edits there.
+        size: int64[n_rows], stored bytes of each document.
+        sentences: int64[n_rows], sentences of each stored document.
+    """
+    after = before.after(drops, edits)
+    size_before = size - before.edits.cut_bytes()
+    size_after = size - after.edits.cut_bytes()
+    ledger = StageLedger(
+        name,
+        documents_in=int(before.alive.sum()),
+        documents_kept=int(after.alive.sum()),
+        bytes_in=int(size_before[before.alive].sum()),
+        bytes_kept=int(size_after[after.alive].sum()),
+        sentences_in=int((sentences - before.cut_sentences)[before.alive].sum()),
+        sentences_kept=int((sentences - after.cut_sentences)[after.alive].sum()),
+        bytes_rewritten=int((after.edits.rewritten_bytes() - before.edits.rewritten_bytes())[after.alive].sum()),
+    )
+    if drops is not None:
+        drops = drops.filter(pa.array(before.alive[drops.column("row").to_numpy()]))
+        rows = drops.column("row").to_numpy()
+        _tally(drops.column("reason"), size_before[rows], ledger.documents_dropped, ledger.bytes_dropped)
+    if edits is not None:
+        edits = edits.filter(pc.is_null(edits.column("replacement")))
+        edits = edits.filter(pa.array(after.alive[edits.column("row").to_numpy()]))
+        reasons = pc.binary_join_element_wise("cut:", edits.column("reason").cast(pa.string()), "")
+        _tally(reasons, _fresh_bytes(before, edits), {}, ledger.bytes_dropped)
+    return ledger, after
+
+
+def _tally(reasons: pa.ChunkedArray, size: Int64, documents: dict[str, int], total: dict[str, int]) -> None:
+    table = pa.table({"reason": reasons, "bytes": size}).group_by("reason").aggregate([("bytes", "count"), ("bytes", "sum")])
+    for row in table.to_pylist():
+        documents[row["reason"]] = documents.get(row["reason"], 0) + row["bytes_count"]
+        total[row["reason"]] = total.get(row["reason"], 0) + (row["bytes_sum"] or 0)
+
+
+def _fresh_bytes(before: ShardState, edits: pa.Table) -> Int64:
+    """Bytes of each new cut that no earlier cut had taken, int64[n]."""
+    start = edits.column("start").to_numpy().astype(np.int64)
+    end = edits.column("end").to_numpy().astype(np.int64)
+    old = before.edits
+    inside: Int64 = _cut_inside(old.ptr, old.start, old.end, old.is_cut, edits.column("row").to_numpy(), start, end)
+    return end - start - inside
+
+
+@nb.njit(cache=True)
+def _cut_inside(ptr, start, end, is_cut, rows, low, high):  # type: ignore[no-untyped-def]
+    out = np.zeros(len(rows), np.int64)
+    for i in range(len(rows)):
+        for e in range(ptr[rows[i]], ptr[rows[i] + 1]):
+            if is_cut[e] and low[i] <= start[e] and end[e] <= high[i]:
+                out[i] += end[e] - start[e]
+    return out
+
+
+def total_ledgers(name: str, parts: Iterable[StageLedger]) -> StageLedger:
+    """The sum of shards, checked."""
+    total = StageLedger(name)
+    for part in parts:
+        total.add(part)
+    total.check()
+    return total

@@ -1,0 +1,174 @@
+"""The run folder: paths, the lock, the chain of current decisions. See ``docs/design/run-layout.md``."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from corpus import ids
+from corpus.errors import TamisError
+from corpus.files import Manifest, load_manifest, write_json
+from text.arrow import TextColumn
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentShard:
+    """One document shard.
+
+    Attributes:
+        number: its shard number: the middle bits of its ids.
+        domain: the domain of the input that it came from.
+        path: absolute path.
+        rows: documents.
+        bytes: UTF-8 bytes of text.
+        first_id: the id of row 0.
+    """
+
+    number: int
+    domain: str
+    path: Path
+    rows: int
+    bytes: int
+    first_id: int
+
+    def read(self, columns: list[str]) -> pa.Table:
+        """Some columns of the shard, all rows."""
+        return pq.read_table(self.path, columns=columns, partitioning=None)
+
+    def text(self) -> TextColumn:
+        """The stored text, one copy of the shard in memory."""
+        return TextColumn.from_arrow(self.read(["text"]).column("text"))
+
+    def lengths(self) -> tuple[np.ndarray, np.ndarray]:
+        """Stored bytes and sentences of each document, int64[rows] each, without reading the text."""
+        table = self.read(["bytes", "sentences"])
+        return (
+            table.column("bytes").to_numpy().astype(np.int64),
+            table.column("sentences").to_numpy().astype(np.int64),
+        )
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run folder on disk.
+
+    Attributes:
+        root: its path.
+    """
+
+    root: Path
+
+    @property
+    def ingest_folder(self) -> Path:
+        """Where ingest commits."""
+        return self.root / "ingest"
+
+    def stage_folder(self, stage: str, kind: str, key: str) -> Path:
+        """``kind`` is "evidence" or "decision"; ``key`` the hash."""
+        return self.root / "stages" / stage / kind / key
+
+    @cached_property
+    def ingest(self) -> Manifest:
+        """The ingest manifest.
+
+        Raises:
+            TamisError: nothing was ingested here.
+        """
+        manifest = load_manifest(self.ingest_folder)
+        if manifest is None:
+            raise TamisError(f"{self.root} is not a finished ingest: run `tamis run PIPELINE.yaml --out {self.root}` first")
+        return manifest
+
+    @cached_property
+    def shards(self) -> tuple[DocumentShard, ...]:
+        """The document shards, in order."""
+        snapshot = int(self.ingest.body["snapshot"])
+        return tuple(
+            DocumentShard(
+                f.shard, f.info["domain"], self.ingest_folder / f.path, f.rows, f.info["text_bytes"],
+                ids.first_id(snapshot, f.shard),
+            )
+            for f in self.ingest.files
+            if f.table == "documents"
+        )  # fmt: skip
+
+    def state(self) -> dict[str, Any]:
+        """``state.json``; empty before the first commit."""
+        path = self.root / "state.json"
+        if not path.exists():
+            return {}
+        loaded: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        return loaded
+
+    def write_state(self, state: dict[str, Any]) -> None:
+        """Replaces ``state.json``."""
+        write_json(self.root / "state.json", state)
+
+    def run_info(self) -> dict[str, Any]:
+        """``run.json``.
+
+        Raises:
+            TamisError: this is no run folder, or one of another format version.
+        """
+        path = self.root / "run.json"
+        if not path.exists():
+            raise TamisError(f"{self.root} is not a run folder: it has no run.json")
+        info: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        if info.get("format_version") != FORMAT_VERSION:
+            found = info.get("format_version")
+            raise TamisError(f"{self.root} has format version {found}; this Tamis reads {FORMAT_VERSION}")
+        return info
+
+    def chain(self) -> list[tuple[str, Manifest]]:
+        """The current decisions in pipeline order, as (stage, manifest)."""
+        found = []
+        for entry in self.state().get("stages", []):
+            manifest = load_manifest(self.root / entry["decision"])
+            if manifest is not None:
+                found.append((str(entry["stage"]), manifest))
+        return found
+
+    def evidence(self, stage: str) -> Manifest | None:
+        """The current evidence of a stage, or None."""
+        for entry in self.state().get("stages", []):
+            if entry["stage"] == stage and entry.get("evidence"):
+                return load_manifest(self.root / entry["evidence"])
+        return None
+
+    def shard_of_id(self, doc_id: int) -> DocumentShard | None:
+        """The document shard that holds an id, or None."""
+        for shard in self.shards:
+            if shard.first_id <= doc_id < shard.first_id + shard.rows:
+                return shard
+        return None
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Holds the run's lock: one writer at a time. The system releases it when the process dies.
+
+        Raises:
+            TamisError: another process holds it.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        handle = os.open(self.root / "lock", os.O_CREAT | os.O_RDWR, 0o644)
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise TamisError(f"{self.root} is being written by another Tamis process; wait for it to end") from error
+            yield
+        finally:
+            os.close(handle)

@@ -1,0 +1,114 @@
+"""The schemas of every table that more than one room touches. Documented for users in ``docs/schema.md``."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+DOCUMENT = pa.schema(
+    [
+        pa.field("text", pa.string(), nullable=False),
+        pa.field("bytes", pa.int32(), nullable=False),
+        pa.field("sentences", pa.int32(), nullable=False),
+        pa.field("source_id", pa.string(), nullable=False),
+        pa.field("url", pa.string()),
+        pa.field("source", pa.string()),
+        pa.field("lang", pa.string()),
+        pa.field("licence", pa.string()),
+        pa.field("extra", pa.string()),
+        pa.field("file", pa.string(), nullable=False),
+        pa.field("offset", pa.int64(), nullable=False),
+        pa.field("length", pa.int64(), nullable=False),
+    ]
+)
+"""A document shard: the text as ingested, written once; the id is the position."""
+
+METADATA = ("source_id", "url", "source", "lang", "licence", "extra", "file", "offset", "length")
+"""Columns of a document shard that are carried into the published shards as they are."""
+
+QUARANTINE = pa.schema(
+    [
+        pa.field("domain", pa.string(), nullable=False),
+        pa.field("file", pa.string(), nullable=False),
+        pa.field("offset", pa.int64(), nullable=False),
+        pa.field("length", pa.int64(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("detail", pa.string(), nullable=False),
+    ]
+)
+"""A raw record that never became a document."""
+
+URLS = pa.schema([pa.field("url", pa.string()), pa.field("source_id", pa.string(), nullable=False)])
+"""One file a document shard, one line a row: the narrow index that lets ``explain`` open one document."""
+
+DROPS = pa.schema(
+    [
+        pa.field("row", pa.int32(), nullable=False),
+        pa.field("doc_id", pa.int64(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("survivor", pa.int64()),
+        pa.field("similarity", pa.float32()),
+    ]
+)
+"""A decision's removed documents."""
+
+EDITS = pa.schema(
+    [
+        pa.field("row", pa.int32(), nullable=False),
+        pa.field("start", pa.int32(), nullable=False),
+        pa.field("end", pa.int32(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("replacement", pa.string()),
+        pa.field("sentences", pa.int32(), nullable=False),
+    ]
+)
+"""A decision's cuts (no replacement) and rewrites, as byte offsets into the stored text."""
+
+DROPPED = pa.schema(
+    [
+        pa.field("doc_id", pa.int64(), nullable=False),
+        pa.field("source_id", pa.string(), nullable=False),
+        pa.field("domain", pa.string(), nullable=False),
+        pa.field("stage", pa.string(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("survivor", pa.int64()),
+        pa.field("similarity", pa.float32()),
+        pa.field("url", pa.string()),
+        pa.field("file", pa.string(), nullable=False),
+        pa.field("offset", pa.int64(), nullable=False),
+        pa.field("length", pa.int64(), nullable=False),
+        pa.field("bytes", pa.int32(), nullable=False),
+    ]
+)
+"""``RUN/dropped``: every removed document, sorted by ``doc_id``."""
+
+WEIGHTS = pa.schema([pa.field("doc_id", pa.int64(), nullable=False), pa.field("weight", pa.float32(), nullable=False)])
+"""``RUN/weights/<curve-hash>``: row by row beside a published shard."""
+
+SCORES: tuple[tuple[str, pa.DataType, str, object], ...] = (
+    ("language", pa.string(), "language", None),
+    ("language_score", pa.float32(), "language", None),
+    ("quality", pa.float32(), "sentence_quality", None),
+    ("exact_copies", pa.int32(), "exact_dedup", 1),
+    ("component_id", pa.int64(), "near_dedup", None),
+    ("component_size", pa.int32(), "near_dedup", 1),
+    ("near_copies", pa.int32(), "near_dedup", 0),
+    ("repeated_share", pa.float32(), "span_dedup", 0.0),
+    ("max_span_copies", pa.int32(), "span_dedup", 1),
+    ("frequency", pa.int32(), "score", 1),
+)
+"""Score columns of a published shard: name, type, the stage that fills it, and what stands where that stage said nothing."""
+
+PUBLISHED = pa.schema(
+    [
+        pa.field("doc_id", pa.int64(), nullable=False),
+        pa.field("domain", pa.string(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),
+        pa.field("text", pa.string(), nullable=False),
+        pa.field("bytes", pa.int32(), nullable=False),
+        pa.field("sentences", pa.int32(), nullable=False),
+        pa.field("stored_bytes", pa.int32(), nullable=False),
+        *(DOCUMENT.field(name) for name in METADATA),
+        *(pa.field(name, kind) for name, kind, _, _ in SCORES),
+    ]
+)
+"""A published shard: one document a row, sorted by ``doc_id``."""

@@ -1,0 +1,213 @@
+"""Views: a document at a stage is its stored text minus the spans cut so far, with rewrites put in.
+
+    stored   [ menu ][ a paragraph, with bob@example.org in it ][ cookie notice ]
+    edits     cut 0:6            rewrite 33:48 → "<EMAIL>"        cut 59:74
+    view             [ a paragraph, with <EMAIL> in it ]
+
+Edits are offsets into the *stored* text, so that they never have to be rebased. Within a stage they are disjoint; over
+stages a later edit either lies beside the earlier ones or swallows them whole. This one helper builds views and
+carries spans back; kernels never see anything else. A shard without edits is viewed without a copy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numba as nb
+import numpy as np
+import numpy.typing as npt
+
+from text.arrow import Bytes, Int64, TextColumn
+
+Int32 = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class Edits:
+    """The edits of a shard, sorted by (row, start), none inside another.
+
+    Attributes:
+        ptr: int64[n_rows + 1]; row i owns ``start[ptr[i]:ptr[i + 1]]``.
+        start: int32[m], first byte in the stored text.
+        end: int32[m], byte behind the last.
+        is_cut: bool[m]; False is a rewrite.
+        replacement: what stands there now, one text an edit (empty for a cut).
+    """
+
+    ptr: Int64
+    start: Int32
+    end: Int32
+    is_cut: npt.NDArray[np.bool_]
+    replacement: TextColumn
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    @classmethod
+    def none(cls, rows: int) -> Edits:
+        """No edits."""
+        empty = np.zeros(0, np.int32)
+        return cls(
+            np.zeros(rows + 1, np.int64), empty, empty, np.zeros(0, np.bool_),
+            TextColumn(np.zeros(1, np.int64), np.zeros(0, np.uint8)),
+        )  # fmt: skip
+
+    def rows(self) -> Int32:
+        """The row of each edit, int32[m]."""
+        return np.repeat(np.arange(len(self.ptr) - 1, dtype=np.int32), np.diff(self.ptr))
+
+    def cut_bytes(self) -> Int64:
+        """Stored bytes cut from each row, int64[n_rows]; rewrites count as nothing cut."""
+        sizes = np.where(self.is_cut, self.end.astype(np.int64) - self.start, 0)
+        total = np.concatenate(([0], np.cumsum(sizes)))
+        return total[self.ptr[1:]] - total[self.ptr[:-1]]
+
+    def rewritten_bytes(self) -> Int64:
+        """Signed growth of each row by rewrites, int64[n_rows]."""
+        growth = np.where(self.is_cut, 0, self.replacement.lengths - (self.end.astype(np.int64) - self.start))
+        total = np.concatenate(([0], np.cumsum(growth)))
+        return total[self.ptr[1:]] - total[self.ptr[:-1]]
+
+    def merged(self, rows: Int32, start: Int32, end: Int32, replacement: list[str | None]) -> Edits:
+        """These edits with a later stage's added; an edit inside a later one disappears in it.
+
+        Args:
+            rows: int32[k], the row of each new edit.
+            start: int32[k].
+            end: int32[k].
+            replacement: k texts; None is a cut.
+        """
+        if not len(rows):
+            return self
+        old_texts = [self.replacement.text_at(i) for i in range(len(self))]
+        all_rows = np.concatenate([rows, self.rows()])  # the new first: of equal spans the later stage's stays
+        all_start = np.concatenate([start, self.start])
+        all_end = np.concatenate([end, self.end])
+        cut = np.concatenate([np.array([r is None for r in replacement], np.bool_), self.is_cut])
+        texts = [r or "" for r in replacement] + old_texts
+        order = np.lexsort((-all_end, all_start, all_rows))
+        keep = order[_outermost(all_rows[order], all_start[order], all_end[order])]
+        counts = np.bincount(all_rows[keep], minlength=len(self.ptr) - 1)
+        ptr = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
+        column = TextColumn.from_texts([texts[i] for i in keep])
+        return Edits(ptr, all_start[keep].astype(np.int32), all_end[keep].astype(np.int32), cut[keep], column)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Some rows of a shard as a stage sees them.
+
+    Attributes:
+        rows: int32[k], row in the document shard, ascending.
+        column: the k texts.
+        edits: the edits behind the view, over all rows of the shard.
+    """
+
+    rows: Int32
+    column: TextColumn
+    edits: Edits
+
+    def to_stored(self, which: Int64, start: Int64, end: Int64) -> tuple[Int32, Int32, Int32]:
+        """Carries spans of the view back to the stored text.
+
+        Args:
+            which: int64[s], index into ``rows`` of each span.
+            start: int64[s], first byte within the view's text.
+            end: int64[s], byte behind the last.
+
+        Returns:
+            rows, start, end: int32[s] each, in the stored text; as tight as can be: a boundary that touches a cut
+            lies on the span's side of it.
+        """
+        rows = self.rows[which]
+        low, high = _to_stored(self.edits.ptr, self.edits.start, self.edits.end, self.edits.replacement.lengths, rows, start, end)
+        return rows, low, high
+
+
+def build_view(stored: TextColumn, edits: Edits, rows: Int32) -> View:
+    """The view of some rows.
+
+    Args:
+        stored: the shard's text column, one entry a row.
+        edits: the shard's edits.
+        rows: int32[k], ascending.
+
+    Returns:
+        A view; without a copy where it is the whole shard and nothing is edited.
+    """
+    if not len(edits) and len(rows) == len(stored):
+        return View(rows, stored, edits)
+    sizes = (stored.lengths - edits.cut_bytes() + edits.rewritten_bytes())[rows]
+    offsets = np.zeros(len(rows) + 1, np.int64)
+    np.cumsum(sizes, out=offsets[1:])
+    data = np.empty(int(offsets[-1]), np.uint8)
+    _copy_view(
+        stored.offsets, stored.data, edits.ptr, edits.start, edits.end, edits.replacement.offsets,
+        edits.replacement.data, rows, offsets, data,
+    )  # fmt: skip
+    return View(rows, TextColumn(offsets, data), edits)
+
+
+@nb.njit(cache=True)
+def _copy_view(offsets, data, ptr, start, end, new_offsets, new_data, rows, out_offsets, out):  # type: ignore[no-untyped-def]
+    for k in range(len(rows)):
+        row = rows[k]
+        base = offsets[row]
+        at = out_offsets[k]
+        read = np.int64(0)
+        for e in range(ptr[row], ptr[row + 1]):
+            for i in range(read, start[e]):
+                out[at] = data[base + i]
+                at += 1
+            for i in range(new_offsets[e], new_offsets[e + 1]):
+                out[at] = new_data[i]
+                at += 1
+            read = np.int64(end[e])
+        for i in range(read, offsets[row + 1] - base):
+            out[at] = data[base + i]
+            at += 1
+
+
+@nb.njit(cache=True)
+def _outermost(rows, start, end):  # type: ignore[no-untyped-def]
+    """Which of the edits, sorted by (row, start, -end), lie in no other; the first of equal ones stays."""
+    keep = np.ones(len(rows), np.bool_)
+    reach = np.int64(-1)
+    for i in range(len(rows)):
+        if i == 0 or rows[i] != rows[i - 1]:
+            reach = np.int64(-1)
+        if end[i] <= reach:
+            keep[i] = False
+        else:
+            reach = np.int64(end[i])
+    return keep
+
+
+@nb.njit(cache=True)
+def _to_stored(ptr, start, end, new_length, rows, low, high):  # type: ignore[no-untyped-def]
+    out_low = np.empty(len(rows), np.int32)
+    out_high = np.empty(len(rows), np.int32)
+    for s in range(len(rows)):
+        row = rows[s]
+        out_low[s] = _stored_offset(ptr, start, end, new_length, row, low[s], True)
+        out_high[s] = _stored_offset(ptr, start, end, new_length, row, high[s], False)
+        if out_high[s] < out_low[s]:
+            out_high[s] = out_low[s]
+    return out_low, out_high
+
+
+@nb.njit(cache=True)
+def _stored_offset(ptr, start, end, new_length, row, position, is_start):  # type: ignore[no-untyped-def]
+    """The stored offset of a view offset; a start lands behind the edits at its place, an end before them."""
+    shift = np.int64(0)  # stored - view, behind the edits passed so far
+    for e in range(ptr[row], ptr[row + 1]):
+        first = start[e] - shift  # where the edit begins in the view
+        last = first + new_length[e]
+        if position < first or (position == first and not is_start):
+            break
+        if position < last or (position == last and not is_start and new_length[e] > 0):
+            if position == first:
+                return start[e]
+            return start[e] if is_start else end[e]
+        shift = end[e] - last
+    return position + shift

@@ -1,0 +1,1 @@
+"""What repeats: exact copies, spans, near-duplicates, components, clusters, survivors."""

@@ -1,0 +1,54 @@
+"""Connected components by union-find, for edges that fit in memory.
+
+The component of a node is its least id, so that the answer depends on neither the order of the edges nor their
+direction. Larger edge sets go through star contraction in Spark (``pipelines.components``), which gives the same answer.
+"""
+
+from __future__ import annotations
+
+import numba as nb
+import numpy as np
+import numpy.typing as npt
+
+
+def connected_components(
+    left: npt.NDArray[np.int64], right: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The components of a graph of edges.
+
+    Args:
+        left: int64[m], one end of each edge.
+        right: int64[m], the other.
+
+    Returns:
+        nodes: int64[n], ascending; component: int64[n], the least id in the node's component.
+
+    Cost: one sort of the 2m ends, then near-linear; 16 bytes an edge and 16 a node.
+    """
+    nodes = np.unique(np.concatenate([left, right]))
+    if not len(nodes):
+        return nodes, nodes
+    parent = _union(len(nodes), np.searchsorted(nodes, left), np.searchsorted(nodes, right))
+    return nodes, nodes[parent]
+
+
+@nb.njit(cache=True)
+def _find(parent, x):  # type: ignore[no-untyped-def]
+    while parent[x] != x:
+        parent[x] = parent[parent[x]]
+        x = parent[x]
+    return x
+
+
+@nb.njit(cache=True)
+def _union(n, left, right):  # type: ignore[no-untyped-def]
+    parent = np.arange(n)
+    for e in range(len(left)):
+        x, y = _find(parent, left[e]), _find(parent, right[e])
+        if x < y:
+            parent[y] = x
+        elif y < x:
+            parent[x] = y
+    for x in range(n):
+        parent[x] = _find(parent, x)
+    return parent

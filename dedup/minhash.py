@@ -1,0 +1,156 @@
+"""MinHash signatures: 32-bit minima of k random affine maps over shingle hashes.
+
+One-permutation hashing would need k times fewer multiplications, but its empty bins and densification bias short
+documents, and with four permutations at a time in the outer loop (the minima stay in registers, the shingles stream
+through the vector unit) tokenising is the cost here, not hashing; so nothing would be won.
+
+A map is x → a·x + b modulo 2^32 with odd a: a bijection of 32-bit words, so that a minimum is one shingle. The
+arithmetic must stay in uint32: numba widens a product of two uint32 to 64 bits unless it is cast.
+
+Beside the signature a document gets a *sketch*: one bit of each of 128 minima. Two sketches tell in two popcounts
+roughly how similar two documents are (standard error 0.06 at J = 0.75), and 16 bytes are cheap to shuffle.
+
+Source: Broder 1997, "On the resemblance and containment of documents"; Li and König 2010 (b-bit minwise hashing).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numba as nb
+import numpy as np
+import numpy.typing as npt
+
+from text.arrow import TextColumn
+from text.chars import char_tables
+from text.fold import fold
+from text.hash import mix
+from text.shingle import WIDTH, shingle_into
+from text.tokens import tokenize
+
+U32, U64 = np.uint32, np.uint64
+SKETCH_BITS = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Signatures:
+    """The MinHash of a column.
+
+    Attributes:
+        minima: uint32[n_docs, k]; all ones for a document without shingles.
+        sketch: uint64[n_docs, 2], one bit of each of the first 128 minima.
+        shingles: int32[n_docs], shingles with repeats; 0 for a document without tokens.
+    """
+
+    minima: npt.NDArray[np.uint32]
+    sketch: npt.NDArray[np.uint64]
+    shingles: npt.NDArray[np.int32]
+
+
+def permutations(k: int, seed: int) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:
+    """The coefficients a (odd) and b of k maps, from the seed alone."""
+    with np.errstate(over="ignore"):
+        words = np.array([_mix_one(U64(seed) * U64(0x9E3779B97F4A7C15) + U64(i + 1)) for i in range(2 * k)], np.uint64)
+    high = (words >> U64(32)).astype(np.uint32)
+    return high[:k] | U32(1), high[k:]
+
+
+def signatures(column: TextColumn, k: int, seed: int = 1, width: int = WIDTH) -> Signatures:
+    """MinHash signatures of the texts.
+
+    Args:
+        column: the texts.
+        k: permutations; a multiple of 4, at least 128.
+        seed: of the permutations; signatures compare only under one seed.
+        width: tokens in a shingle.
+
+    Raises:
+        ValueError: k is not a multiple of 4 or is below 128.
+    """
+    if k % 4 or k < SKETCH_BITS:
+        raise ValueError(f"k must be a multiple of 4 and at least {SKETCH_BITS}, found {k}")
+    folded = fold(column)
+    a, b = permutations(k, seed)
+    capacity = 64 + (int(folded.column.lengths.max()) if len(column) else 0)
+    while True:
+        minima, shingles = _minima(
+            folded.column.offsets, folded.column.data, folded.done, *char_tables(), width, a, b, capacity
+        )
+        if not len(shingles) or shingles[-1] >= 0:
+            return Signatures(minima, _sketches(minima), shingles)
+        capacity *= 2
+
+
+def estimate(x: npt.NDArray[np.uint32], y: npt.NDArray[np.uint32]) -> float:
+    """Estimated Jaccard similarity of two signatures, uint32[k] each; standard error sqrt(J(1 - J) / k)."""
+    return float(np.mean(x == y))
+
+
+def signature_keys(minima: npt.NDArray[np.uint32]) -> npt.NDArray[np.int64]:
+    """A 64-bit hash of each signature, int64[n_docs]: equal signatures, equal keys."""
+    keys: npt.NDArray[np.int64] = _row_hashes(minima, 0, minima.shape[1])
+    return keys
+
+
+@nb.njit(cache=True)
+def _mix_one(x):  # type: ignore[no-untyped-def]
+    return mix(x)
+
+
+@nb.njit(cache=True)
+def _minima(offsets, data, done, classes, fold_start, fold_data, width, a, b, capacity):  # type: ignore[no-untyped-def]
+    n, k = len(offsets) - 1, len(a)
+    out = np.empty((n, k), np.uint32)
+    counts = np.zeros(n, np.int32)
+    tokens = np.empty(capacity, np.uint64)
+    shingles = np.empty(capacity, np.uint64)
+    words = np.empty(capacity, np.uint32)
+    no_fnv = np.zeros(0, np.uint32)
+    for d in range(n):
+        found = tokenize(data, offsets[d], offsets[d + 1], done[d], classes, fold_start, fold_data, tokens, no_fnv)
+        if found < 0:
+            counts[n - 1] = -1
+            return out, counts
+        found = shingle_into(tokens, found, width, shingles)
+        for i in range(found):
+            words[i] = U32(shingles[i] >> U64(32))
+        _minimise(words[:found], a, b, out[d])
+        counts[d] = found
+    return out, counts
+
+
+@nb.njit(cache=True)
+def _minimise(words, a, b, out):  # type: ignore[no-untyped-def]
+    top = U32(0xFFFFFFFF)
+    for p in range(0, len(a), 4):
+        a0, a1, a2, a3 = a[p], a[p + 1], a[p + 2], a[p + 3]
+        b0, b1, b2, b3 = b[p], b[p + 1], b[p + 2], b[p + 3]
+        m0, m1, m2, m3 = top, top, top, top
+        for i in range(len(words)):
+            x = words[i]
+            m0 = min(m0, U32(a0 * x + b0))
+            m1 = min(m1, U32(a1 * x + b1))
+            m2 = min(m2, U32(a2 * x + b2))
+            m3 = min(m3, U32(a3 * x + b3))
+        out[p], out[p + 1], out[p + 2], out[p + 3] = m0, m1, m2, m3
+
+
+@nb.njit(cache=True)
+def _sketches(minima):  # type: ignore[no-untyped-def]
+    out = np.zeros((len(minima), 2), np.uint64)
+    for d in range(len(minima)):
+        for j in range(128):
+            bit = (U32(minima[d, j] * U32(0x9E3779B1)) >> U32(31)) & U32(1)
+            out[d, j // 64] |= U64(bit) << U64(j % 64)
+    return out
+
+
+@nb.njit(cache=True)
+def _row_hashes(minima, low, high):  # type: ignore[no-untyped-def]
+    out = np.empty(len(minima), np.int64)
+    for d in range(len(minima)):
+        h = U64(0x2545F4914F6CDD1D) ^ U64(low)
+        for j in range(low, high):
+            h = mix((h ^ U64(minima[d, j])) * U64(0x9FB21C651E98DF25))
+        out[d] = np.int64(h)
+    return out

@@ -1,0 +1,117 @@
+"""Counts the funnel from committed tables, checks its sums, writes ``RUN/ledger.json``."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from corpus.errors import TamisError
+from corpus.files import Manifest, write_json
+from corpus.ledger import StageLedger, account, total_ledgers
+from corpus.run_folder import RunFolder
+from corpus.state import ShardState, read_files
+from pipelines.context import decision_files
+from pipelines.scan import ShardTask
+from pipelines.session import Cluster
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What is left of one domain in one document shard.
+
+    Attributes:
+        shard: document shard number.
+        domain: final domain.
+        documents: alive.
+        bytes: bytes of their final views.
+    """
+
+    shard: int
+    domain: str
+    documents: int
+    bytes: int
+
+
+def write_ledger(
+    run: RunFolder, chain: Sequence[tuple[str, Manifest]], seconds: dict[str, float], cluster: Cluster
+) -> list[Kept]:
+    """Counts every stage of the chain in every shard.
+
+    Returns:
+        What is kept, by shard and domain, in shard order.
+
+    Raises:
+        TamisError: a sum is off; nothing is published then.
+    """
+    payloads = [
+        ShardTask(s, decision_files(chain, s), "", {}, {}, {}, (), run.root, 0).payload() for s in run.shards
+    ]
+    folder = run.root / "accounts"
+    answers = cluster.map(
+        "pipelines.accounts:account_shard", payloads, label="ledger", receipts=folder / "receipts",
+        weights=[s.rows for s in run.shards],
+    )  # fmt: skip
+    stages = []
+    for i, (name, _) in enumerate(chain):
+        total = total_ledgers(name, [StageLedger(**a["stages"][i]) for a in answers])
+        total.seconds = round(seconds.get(name, 0.0), 3)
+        stages.append(asdict(total))
+    _check_links(run, stages)
+    keys = ("records", "documents", "not_sampled", "skipped", "source_bytes", "text_bytes", "sentences")
+    body = {
+        "ingest": {key: run.ingest.body[key] for key in keys},
+        "stages": stages,
+        "quarantined": run.ingest.body["quarantined"],
+        "domains": _by_domain(answers),
+    }
+    write_json(run.root / "ledger.json", body)
+    shutil.rmtree(folder, ignore_errors=True)
+    return [Kept(**k) for a in answers for k in a["kept"]]
+
+
+def _check_links(run: RunFolder, stages: list[dict[str, Any]]) -> None:
+    """What enters a stage is what the one before kept."""
+    documents, size = run.ingest.body["documents"], run.ingest.body["text_bytes"]
+    for stage in stages:
+        if stage["documents_in"] != documents or stage["bytes_in"] != size:
+            raise TamisError(f"the ledger does not join: {stage['name']} received other documents than were kept before it")
+        documents, size = stage["documents_kept"], stage["bytes_kept"]
+
+
+def _by_domain(answers: list[dict[str, Any]]) -> dict[str, dict[str, int]]:
+    totals: dict[str, dict[str, int]] = {}
+    for answer in answers:
+        for line in answer["domains"]:
+            total = totals.setdefault(line["domain"], {"documents_in": 0, "documents_kept": 0, "bytes_in": 0, "bytes_kept": 0})
+            for key in total:
+                total[key] += line[key]
+    return dict(sorted(totals.items()))
+
+
+def account_shard(payload: dict[str, Any]) -> dict[str, Any]:
+    """Task: the counts of one document shard, for each decision of the chain."""
+    task = ShardTask.of(payload)
+    size, sentences = task.shard.lengths()
+    state = ShardState.fresh(task.shard.rows)
+    stages = []
+    for files in task.chain:
+        ledger, state = account(files.stage, state, read_files(files.drops), read_files(files.edits), size, sentences)
+        stages.append(asdict(ledger))
+    domains = task.domains().astype(str)
+    kept, lines = [], []
+    left = size - state.edits.cut_bytes()
+    final = left + state.edits.rewritten_bytes()
+    for domain in np.unique(domains):
+        here = domains == domain
+        alive = here & state.alive
+        lines.append({
+            "domain": str(domain), "documents_in": int(here.sum()), "documents_kept": int(alive.sum()),
+            "bytes_in": int(size[here].sum()), "bytes_kept": int(left[alive].sum()),
+        })  # fmt: skip
+        if alive.any():
+            kept.append({"shard": task.shard.number, "domain": str(domain), "documents": int(alive.sum()), "bytes": int(final[alive].sum())})
+    return {"stages": stages, "kept": kept, "domains": lines}

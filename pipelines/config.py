@@ -1,0 +1,187 @@
+"""The pipeline YAML: what a run is.
+
+    name: default
+    snapshot: 0
+    inputs: [{domain: web, paths: [crawl/*.warc.gz]}]
+    ingest: {target_shard_bytes: 134217728}
+    stages:                       # in this order
+      eligibility: {}
+      exact_dedup: {}
+      near_dedup: {threshold: 0.75}
+    domains:
+      code: {skip: [sentence_quality, span_dedup], heuristic_filter: {…}}
+    write_shards: {target_shard_bytes: 268435456}
+
+A stage's block is flat: its evidence and its decision settings stand side by side, and Tamis knows which is which. A
+domain may override decision settings, not evidence: what was seen does not depend on who looks.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field, field_validator
+
+from corpus.config import StrictModel, load_yaml, parse, unknown_key
+from corpus.errors import ConfigError
+from corpus.ids import MAX_SNAPSHOT
+from corpus.inputs import InputConfig
+from pipelines.registry import STAGES, stage_class
+from pipelines.weights import WeightsConfig
+
+
+class IngestConfig(StrictModel):
+    """How raw input becomes document shards."""
+
+    target_shard_bytes: int = Field(128 << 20, ge=1 << 10, le=1 << 30, description="Text bytes of a document shard.")
+    max_record_bytes: int = Field(32 << 20, ge=1 << 10, le=1 << 30, description="A larger record is quarantined.")
+    extraction_timeout_seconds: float = Field(20.0, gt=0, description="An HTML extraction that takes longer is ended.")
+    sample: float = Field(1.0, gt=0, le=1, description="Share of records to take, by a hash of file and offset.")
+    sample_seed: int = 0
+
+
+class WriteShardsConfig(StrictModel):
+    """How decisions become published shards."""
+
+    target_shard_bytes: int = Field(256 << 20, ge=1 << 10, le=1 << 31, description="Kept text bytes of a published shard.")
+    heldout_fraction: float = Field(0.005, ge=0, lt=1, description="Share of components set apart for evaluation.")
+    heldout_seed: int = 0
+
+
+class PipelineConfig(StrictModel):
+    """A whole pipeline, validated."""
+
+    name: str
+    snapshot: int = Field(0, ge=0, le=MAX_SNAPSHOT)
+    inputs: tuple[InputConfig, ...] = ()
+    ingest: IngestConfig = IngestConfig()  # type: ignore[call-arg]
+    stages: dict[str, dict[str, Any]]
+    domains: dict[str, dict[str, Any]] = {}
+    write_shards: WriteShardsConfig = WriteShardsConfig()  # type: ignore[call-arg]
+    weights: WeightsConfig = WeightsConfig()
+
+    @field_validator("stages", mode="before")
+    @classmethod
+    def _empty_blocks(cls, value: Any) -> Any:
+        return {k: v or {} for k, v in value.items()} if isinstance(value, dict) else value
+
+    def evidence(self, stage: str) -> StrictModel:
+        """The evidence config of a stage."""
+        kind = stage_class(stage)
+        block = self.stages[stage]
+        return parse(kind.Evidence, {k: v for k, v in block.items() if k in kind.Evidence.model_fields}, f"stages.{stage}")
+
+    def decisions(self, stage: str) -> dict[str, Any]:
+        """The decision config of a stage as JSON: ``default``, ``domains`` (where overridden), ``skip``."""
+        kind = stage_class(stage)
+        block = {k: v for k, v in self.stages[stage].items() if k in kind.Decision.model_fields}
+        overrides, skip = {}, []
+        for domain, settings in sorted(self.domains.items()):
+            if stage in settings.get("skip", []):
+                skip.append(domain)
+            if stage in settings:
+                merged = parse(kind.Decision, _merge(block, settings[stage]), f"domains.{domain}.{stage}")
+                overrides[domain] = merged.model_dump(mode="json")
+        return {
+            "default": parse(kind.Decision, block, f"stages.{stage}").model_dump(mode="json"),
+            "domains": overrides,
+            "skip": skip,
+        }
+
+
+def load_pipeline(path: Path, *, inputs: list[str] | None = None, settings: list[str] | None = None) -> PipelineConfig:
+    """Reads and checks a pipeline YAML.
+
+    Args:
+        path: the YAML file.
+        inputs: ``DOMAIN=GLOB`` each; a domain named here replaces the YAML's inputs of that domain.
+        settings: ``stage.key=value`` each, the value in YAML.
+
+    Raises:
+        ConfigError: anything is wrong; one sentence.
+    """
+    raw = load_yaml(path)
+    raw.setdefault("name", path.stem)
+    for text in settings or []:
+        _set(raw, text)
+    if inputs:
+        raw["inputs"] = _with_inputs(raw.get("inputs") or [], inputs)
+    config = parse(PipelineConfig, raw, "")
+    _check_stages(config)
+    return config
+
+
+def _check_stages(config: PipelineConfig) -> None:
+    for name, block in config.stages.items():
+        kind = stage_class(name)
+        allowed = sorted({*kind.Evidence.model_fields, *kind.Decision.model_fields})
+        for key in block:
+            if key not in allowed:
+                raise ConfigError(unknown_key(f"stages.{name}.{key}", allowed))
+        config.evidence(name)
+    for domain, settings in config.domains.items():
+        for key, value in settings.items():
+            if key == "skip":
+                _check_skip(domain, value, config)
+                continue
+            if key not in config.stages:
+                raise ConfigError(unknown_key(f"domains.{domain}.{key}", ["skip", *config.stages]))
+            evidence = [k for k in value or {} if k not in stage_class(key).Decision.model_fields]
+            if evidence:
+                allowed = sorted(stage_class(key).Decision.model_fields)
+                raise ConfigError(unknown_key(f"domains.{domain}.{key}.{evidence[0]}", allowed))
+    for name in config.stages:
+        config.decisions(name)
+
+
+def _check_skip(domain: str, value: Any, config: PipelineConfig) -> None:
+    if not isinstance(value, list):
+        raise ConfigError(f"domains.{domain}.skip: expected a list of stages, found {value!r}")
+    for stage in value:
+        if stage not in config.stages:
+            raise ConfigError(unknown_key(f"domains.{domain}.skip.{stage}", list(config.stages)))
+
+
+def _with_inputs(given: list[Any], overrides: list[str]) -> list[Any]:
+    named: dict[str, list[str]] = {}
+    for text in overrides:
+        domain, separator, glob = text.partition("=")
+        if not separator or not domain or not glob:
+            raise ConfigError(f"--input: found {text!r}; expected DOMAIN=GLOB")
+        named.setdefault(domain, []).append(glob if "://" in glob or ":" in glob[:9] else str(Path(glob).absolute()))
+    kept = [i for i in given if not (isinstance(i, dict) and i.get("domain") in named)]
+    template = {i["domain"]: i for i in given if isinstance(i, dict) and i.get("domain") in named}
+    return kept + [{**template.get(d, {}), "domain": d, "paths": paths} for d, paths in named.items()]
+
+
+def _set(raw: dict[str, Any], text: str) -> None:
+    key, separator, value = text.partition("=")
+    parts = key.split(".")
+    if not separator or len(parts) < 2:
+        raise ConfigError(f"--set: found {text!r}; expected stage.key=value")
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise ConfigError(f"--set {key}: {value!r} is not YAML") from None
+    if parts[0] not in PipelineConfig.model_fields:
+        if parts[0] not in STAGES:
+            raise ConfigError(unknown_key(f"--set {key}: {parts[0]}", [*STAGES, *PipelineConfig.model_fields]))
+        parts = ["stages", *parts]
+    target = raw
+    for part in parts[:-1]:
+        if target.get(part) is None:
+            target[part] = {}
+        target = target[part]
+        if not isinstance(target, dict):
+            raise ConfigError(f"--set {key}: {part} is no mapping")
+    target[parts[-1]] = parsed
+
+
+def _merge(base: dict[str, Any], over: dict[str, Any] | None) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in (over or {}).items():
+        nested = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merge(merged[key], value) if nested else value
+    return merged

@@ -1,0 +1,185 @@
+"""What the runner hands to a stage: where to prepare models, and how to write a global decision."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from corpus import ids
+from corpus.config import StrictModel, parse
+from corpus.files import FileEntry, Manifest, write_table
+from corpus.run_folder import DocumentShard, RunFolder
+from corpus.schemas import DROPS, EDITS
+from corpus.state import DecisionFiles
+from pipelines.session import Cluster
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+    from pipelines.stage import Stage
+
+
+@dataclass(frozen=True)
+class PrepareContext:
+    """For ``Stage.prepare``.
+
+    Attributes:
+        models: folder for trained artefacts.
+        base: folder that relative globs of the pipeline YAML start from.
+        progress_label: called with what is being done.
+        cluster: for progress.
+    """
+
+    models: Path
+    base: Path
+    cluster: Cluster
+
+
+@dataclass
+class DecisionContext:
+    """For ``GlobalStage.decide_globally``.
+
+    Attributes:
+        run: the run folder.
+        cluster: Spark.
+        stage: the stage's name.
+        evidence: its committed evidence.
+        chain: the decisions before it.
+        decisions: JSON of its decision config: ``default``, ``domains``, ``skip``.
+        folder: where its decision is written.
+        files: what has been written so far.
+        facts: small figures for the manifest and the report.
+    """
+
+    run: RunFolder
+    cluster: Cluster
+    stage: type[Stage]
+    evidence: Manifest
+    chain: Sequence[tuple[str, Manifest]]
+    decisions: Mapping[str, Any]
+    folder: Path
+    artefacts: Mapping[str, str] = field(default_factory=dict)
+    files: list[FileEntry] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def config(self) -> Any:
+        """The decision config outside overriding domains."""
+        return parse(self.stage.Decision, self.decisions["default"], self.stage.name)
+
+    def domain_configs(self) -> dict[str, StrictModel]:
+        """The decision configs of domains that override it."""
+        overrides = self.decisions.get("domains", {})
+        return {d: parse(self.stage.Decision, c, f"domains.{d}.{self.stage.name}") for d, c in overrides.items()}
+
+    def read(self, paths: Sequence[str], schema: str) -> DataFrame:
+        """A Spark DataFrame over committed narrow files; empty with ``schema`` (DDL) where there are none."""
+        spark = self.cluster.spark
+        if not paths:
+            return spark.createDataFrame([], schema)
+        return spark.read.schema(schema).parquet(*paths)
+
+    def columns_of(self, stage: str, schema: str) -> DataFrame:
+        """The columns that an earlier stage left, with ``doc_id``; ``schema`` is DDL without ``row``."""
+        manifest = dict(self.chain).get(stage)
+        paths = manifest.paths("columns") if manifest else []
+        return self.read(paths, f"doc_id BIGINT, {schema}")
+
+    def with_domain(self, frame: DataFrame) -> DataFrame:
+        """Adds the ``domain`` of each ``doc_id``: its shard's, or what a predicate assigned."""
+        from pyspark.sql import functions as F
+
+        shards = [(s.number, s.domain) for s in self.run.shards]
+        table = self.cluster.spark.createDataFrame(shards, "shard INT, shard_domain STRING")
+        shard = F.shiftright("doc_id", ids.ROW_BITS).bitwiseAND(ids.MAX_SHARD).cast("int")
+        joined = frame.withColumn("shard", shard).join(F.broadcast(table), on="shard", how="left")
+        assigned = self.columns_of("eligibility", "domain STRING")
+        return (
+            joined.join(assigned, on="doc_id", how="left")
+            .withColumn("domain", F.coalesce("domain", "shard_domain"))
+            .drop("shard", "shard_domain")
+        )
+
+    def scatter(self, frame: DataFrame, kind: str, schema: pa.Schema) -> None:
+        """Writes rows with ``doc_id`` to one file a document shard, sorted by row, and adds them to the decision.
+
+        Args:
+            frame: ``doc_id`` and the columns of ``schema`` other than ``row``; narrow.
+            kind: "drops", "edits" or "columns".
+            schema: the file's schema; the first field is ``row``.
+        """
+        self.files += scatter(frame, kind, schema, self.folder, len(self.run.shards))
+
+
+def scatter(frame: DataFrame, kind: str, schema: pa.Schema, folder: Path, shards: int) -> list[FileEntry]:
+    """See ``DecisionContext.scatter``. One shuffle of narrow rows, by shard."""
+    from pyspark.sql import functions as F
+
+    order = ["doc_id", *(["start"] if "start" in schema.names else [])]
+    target, text = str(folder), schema.serialize().to_pybytes()
+
+    def write(batches):  # type: ignore[no-untyped-def]
+        from pipelines.worker import unpack_code
+
+        unpack_code()
+        from pipelines.context import write_scattered
+
+        yield from write_scattered(batches, kind, text, target)
+
+    parts = max(1, min(shards, int(frame.sparkSession.conf.get("spark.sql.shuffle.partitions") or "8")))
+    rows = (
+        frame.withColumn("shard", F.shiftright("doc_id", ids.ROW_BITS).bitwiseAND(ids.MAX_SHARD).cast("int"))
+        .repartition(parts, "shard")
+        .sortWithinPartitions(*order)
+        .mapInArrow(write, "entry STRING")
+        .collect()
+    )
+    import json
+
+    return [FileEntry(**json.loads(row.entry)) for row in rows]
+
+
+def write_scattered(batches, kind, schema_bytes, folder):  # type: ignore[no-untyped-def]
+    """Task side of ``scatter``: rows arrive sorted by ``doc_id``; a file is written whenever the shard changes."""
+    import json
+
+    schema = pa.ipc.read_schema(pa.py_buffer(schema_bytes))
+    pending: list[pa.RecordBatch] = []
+    current = -1
+    for batch in batches:
+        shards = batch.column("shard").to_numpy()
+        bounds = [0, *(np.flatnonzero(np.diff(shards)) + 1).tolist(), len(shards)]
+        for low, high in zip(bounds[:-1], bounds[1:], strict=True):
+            if high == low:
+                continue
+            if pending and shards[low] != current:
+                yield _entry_batch(json.dumps(asdict(_write_rows(pending, kind, schema, folder, current))))
+                pending = []
+            current = int(shards[low])
+            pending.append(batch.slice(low, high - low))
+    if pending:
+        yield _entry_batch(json.dumps(asdict(_write_rows(pending, kind, schema, folder, current))))
+
+
+def _entry_batch(entry: str) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pydict({"entry": [entry]})
+
+
+def _write_rows(batches: list[pa.RecordBatch], kind: str, schema: pa.Schema, folder: str, shard: int) -> FileEntry:
+    table = pa.Table.from_batches(batches)
+    row = pa.array((table.column("doc_id").to_numpy() & ids.MAX_ROW).astype(np.int32))
+    columns = {name: row if name == "row" else table.column(name) for name in schema.names}
+    cast = pa.table({name: columns[name].cast(schema.field(name).type) for name in schema.names}).cast(schema)
+    return write_table(Path(folder), f"{kind}-{shard:06d}", cast.combine_chunks(), kind=kind, shard=shard)
+
+
+def decision_files(chain: Sequence[tuple[str, Manifest]], shard: DocumentShard) -> tuple[DecisionFiles, ...]:
+    """A chain's files of one document shard, for a task's payload."""
+    return tuple(DecisionFiles.of(stage, manifest, shard.number) for stage, manifest in chain)
+
+
+COLUMN_SCHEMAS = {"drops": DROPS, "edits": EDITS}

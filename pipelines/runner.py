@@ -1,0 +1,224 @@
+"""The runner: decides what must be done, what is done already, and what counts.
+
+    ingest → for each stage: prepare → scan (evidence) → decide (decision) → write_shards → weights
+
+Every arrow ends in a manifest. Running again walks the same way, finds the manifests, and starts where the last run stopped;
+a changed threshold redoes its decision and what follows from it, not the scans.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from corpus.errors import ConfigError, TamisError
+from corpus.files import FileEntry, Manifest, commit, file_digest, load_manifest, stable_hash, write_json
+from corpus.run_folder import FORMAT_VERSION, RunFolder
+from pipelines.accounts import write_ledger
+from pipelines.config import PipelineConfig
+from pipelines.context import DecisionContext, PrepareContext, decision_files
+from pipelines.ingest import ingest
+from pipelines.publish import publish
+from pipelines.registry import stage_class
+from pipelines.scan import BATCH_BYTES, ShardTask
+from pipelines.session import Cluster
+from pipelines.settle import settle_copies
+from pipelines.stage import GlobalStage
+
+Chain = list[tuple[str, Manifest]]
+
+
+@dataclass
+class Done:
+    """A stage's place in ``state.json``."""
+
+    stage: str
+    evidence: Manifest | None
+    decision: Manifest
+    seconds: float
+
+
+class Runner:
+    """Runs a pipeline into a run folder.
+
+    Args:
+        config: the pipeline.
+        out: the run folder.
+        cluster: Spark.
+        base: folder that relative globs start from.
+        batch_bytes: view text per batch; changes nothing in the output.
+    """
+
+    def __init__(
+        self, config: PipelineConfig, out: Path, cluster: Cluster, base: Path, batch_bytes: int = BATCH_BYTES
+    ) -> None:
+        self.config = config
+        self.run_folder = RunFolder(out.absolute())
+        self.cluster = cluster
+        self.base = base
+        self.batch_bytes = batch_bytes
+        self._done: list[Done] = []
+
+    def run(self, until: str | None = None) -> RunFolder:
+        """Brings the run folder to the end of the pipeline, or to the end of one stage.
+
+        Args:
+            until: "ingest", a stage of the pipeline, or "write_shards"; None is all.
+
+        Raises:
+            TamisError: the run cannot go on; one sentence.
+        """
+        order = ["ingest", *self.config.stages, "write_shards"]
+        if until is not None and until not in order:
+            raise ConfigError(f"stage {until!r} is not in pipeline {self.config.name}: it has {', '.join(order)}")
+        last = order.index(until or "write_shards")
+        with self.run_folder.locked():
+            self._write_run_info()
+            ingest(self.run_folder, self.config, self.base, self.cluster)
+            for name in order[1 : min(last, len(self.config.stages)) + 1]:
+                self._run_stage(name)
+            if last > len(self.config.stages) or until is None:
+                self._settle()
+            kept = write_ledger(self.run_folder, self._chain(), self._seconds(), self.cluster)
+            if last == len(order) - 1:
+                publish(self.run_folder, self.config, self._chain(), kept, self.cluster)
+        return self.run_folder
+
+    def _write_run_info(self) -> None:
+        path = self.run_folder.root / "run.json"
+        if path.exists():
+            self.run_folder.run_info()
+        body = {"format_version": FORMAT_VERSION, "pipeline": self.config.model_dump(mode="json"), "base": str(self.base)}
+        write_json(path, body)
+
+    def _chain(self) -> Chain:
+        return [(d.stage, d.decision) for d in self._done]
+
+    def _seconds(self) -> dict[str, float]:
+        return {d.stage: d.seconds for d in self._done}
+
+    def _upstream(self) -> str:
+        return str(self._done[-1].decision.body["key"]) if self._done else str(self.run_folder.ingest.body["identity"])
+
+    def _run_stage(self, name: str) -> None:
+        kind = stage_class(name)
+        if kind.settles_copies:
+            self._settle()
+        started = time.monotonic()
+        before = self._seconds_so_far(name)
+        artefacts = self._prepare(name)
+        evidence = self._scan(name, artefacts) if kind.reads else None
+        decision, fresh = self._decide(name, artefacts, evidence)
+        seconds = time.monotonic() - started if fresh else before
+        self._done.append(Done(name, evidence, decision, seconds))
+        self._save_state()
+
+    def _seconds_so_far(self, name: str) -> float:
+        for entry in self.run_folder.state().get("stages", []):
+            if entry["stage"] == name:
+                return float(entry.get("seconds", 0.0))
+        return 0.0
+
+    def _prepare(self, name: str) -> dict[str, str]:
+        context = PrepareContext(self.run_folder.root / "models" / name, self.base, self.cluster)
+        found = stage_class(name).prepare(self.config.evidence(name), context)
+        return {key: str(path) for key, path in sorted(found.items())}
+
+    def _scan(self, name: str, artefacts: dict[str, str]) -> Manifest:
+        pinned = {key: _digest(Path(path)) for key, path in artefacts.items()}
+        config = self.config.evidence(name).model_dump(mode="json")
+        identity = self.run_folder.ingest.body["identity"]
+        folder = self.run_folder.stage_folder(name, "evidence", stable_hash([name, config, pinned, identity]))
+        skip = self.config.decisions(name)["skip"]
+        key = stable_hash([folder.name, self._upstream(), skip])
+        earlier = load_manifest(folder)
+        if earlier is not None and earlier.body["key"] == key:
+            return earlier
+        shards = self.run_folder.shards
+        payloads = [self._task(name, i, artefacts, earlier, folder).payload() for i in range(len(shards))]
+        answers = self.cluster.map(
+            "pipelines.scan:scan_shard", payloads, label=f"{name}: scan", receipts=folder / "receipts",
+            weights=[s.rows for s in shards],
+        )  # fmt: skip
+        files = [FileEntry(**f) for answer in answers for f in answer["files"]]
+        body = {
+            "key": key,
+            "content": stable_hash(sorted([f.shard, f.digest] for f in files)),
+            "config": config,
+            "artefacts": pinned,
+            "scanned": sum(a["scanned"] for a in answers),
+            "reused": sum(a["reused"] for a in answers),
+        }
+        return commit(folder, body, files)
+
+    def _decide(self, name: str, artefacts: dict[str, str], evidence: Manifest | None) -> tuple[Manifest, bool]:
+        kind = stage_class(name)
+        decisions = self.config.decisions(name)
+        content = evidence.body["content"] if evidence else ""
+        key = stable_hash([name, decisions, content, self._upstream()])
+        folder = self.run_folder.stage_folder(name, "decision", key)
+        done = load_manifest(folder)
+        if done is not None:
+            return done, False
+        if issubclass(kind, GlobalStage):
+            assert evidence is not None
+            context = DecisionContext(
+                self.run_folder, self.cluster, kind, evidence, self._chain(), decisions, folder, artefacts
+            )
+            kind(self.config.evidence(name), artefacts).decide_globally(context)
+            return commit(folder, {"key": key, "config": decisions, "facts": context.facts}, context.files), True
+        shards = self.run_folder.shards
+        payloads = [self._task(name, i, artefacts, evidence, folder).payload() for i in range(len(shards))]
+        answers = self.cluster.map(
+            "pipelines.scan:decide_shard", payloads, label=f"{name}: decide", receipts=folder / "receipts",
+            weights=[s.rows for s in shards],
+        )  # fmt: skip
+        files = [FileEntry(**f) for answer in answers for f in answer["files"]]
+        return commit(folder, {"key": key, "config": decisions, "facts": {}}, files), True
+
+    def _task(
+        self, name: str, index: int, artefacts: dict[str, str], evidence: Manifest | None, folder: Path
+    ) -> ShardTask:
+        shard = self.run_folder.shards[index]
+        found = evidence.of_shard("evidence", shard.number) if evidence else []
+        paths = tuple(str(evidence.folder / f.path) for f in found) if evidence else ()
+        return ShardTask(
+            shard, decision_files(self._chain(), shard), name, self.config.evidence(name).model_dump(mode="json"),
+            artefacts, self.config.decisions(name), paths, folder, self.batch_bytes,
+        )  # fmt: skip
+
+    def _settle(self) -> None:
+        """Elects one copy of each text over domains, now that each domain's own rules have spoken."""
+        for i, done in enumerate(self._done):
+            if done.stage == "exact_dedup" and "settled" not in done.decision.body:
+                settled = settle_copies(self.run_folder, done.decision, self._chain(), self.cluster)
+                self._done[i] = replace(done, decision=settled)
+                self._save_state()
+
+    def _save_state(self) -> None:
+        root = self.run_folder.root
+        state = self.run_folder.state()
+        state["stages"] = [
+            {
+                "stage": d.stage,
+                "evidence": str(d.evidence.folder.relative_to(root)) if d.evidence else None,
+                "decision": str(d.decision.folder.relative_to(root)),
+                "seconds": round(d.seconds, 3),
+            }
+            for d in self._done
+        ]
+        self.run_folder.write_state(state)
+
+
+def _digest(path: Path) -> str:
+    """sha256 of a file, or of a folder's files and their names."""
+    if path.is_file():
+        return file_digest(path)
+    if not path.exists():
+        raise TamisError(f"{path}: a model that the pipeline needs is missing")
+    files: Sequence[Path] = sorted(p for p in path.rglob("*") if p.is_file())
+    parts: list[Any] = [[str(p.relative_to(path)), file_digest(p)] for p in files]
+    return stable_hash(parts)

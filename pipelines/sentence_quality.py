@@ -1,0 +1,118 @@
+"""Stage ``sentence_quality``: a score per sentence by a model that the pipeline trains from its references.
+
+The scan keeps a document's mean score and the sentences that score low enough to be cut under some threshold; the
+decision cuts the worst of them, up to a cap. What a "good" sentence is, the reference sets of the YAML say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pyarrow as pa
+from pydantic import Field, model_validator
+
+from corpus.config import StrictModel
+from corpus.files import stable_hash
+from corpus.schemas import EDITS
+from filters.linear import LinearModel, score_spans
+from filters.quality_training import QualityTraining, train
+from filters.sentence_quality import SentenceQualityDecision, choose_cuts, document_quality, sentence_facts
+from pipelines.context import PrepareContext
+from pipelines.stage import Batch, Earlier, Int32, LocalStage, Verdict, drops_table
+from text.segment import sentences
+
+
+class SentenceQualityEvidence(StrictModel):
+    """The model, and which sentences are worth remembering."""
+
+    model: str | None = Field(None, description="Folder of a trained model; null trains one.")
+    training: QualityTraining | None = Field(None, description="What to train on where no model is named.")
+    store_below: float = Field(0.5, gt=0, le=1, description="Sentences scoring less are kept as evidence; bounds the threshold.")
+
+    @model_validator(mode="after")
+    def _one_model(self) -> SentenceQualityEvidence:
+        if (self.model is None) == (self.training is None):
+            raise ValueError("name either a trained model or the training, not both and not neither")
+        return self
+
+
+class SentenceQuality(LocalStage):
+    """Score, then cut."""
+
+    name: ClassVar[str] = "sentence_quality"
+    paper: ClassVar[str] = "Baichuan 2 (arXiv 2309.10305), figure 2; Joulin et al. 2017 (arXiv 1607.01759)"
+    Evidence = SentenceQualityEvidence
+    Decision = SentenceQualityDecision
+    provides: ClassVar[Mapping[str, pa.DataType]] = {"quality": pa.float32()}
+    evidence: SentenceQualityEvidence
+
+    @classmethod
+    def prepare(cls, evidence: StrictModel, context: PrepareContext) -> dict[str, Path]:
+        """Trains the model, once for each training config."""
+        assert isinstance(evidence, SentenceQualityEvidence)
+        if evidence.model is not None:
+            return {"model": (context.base / evidence.model).absolute()}
+        assert evidence.training is not None
+        folder = context.models / stable_hash(evidence.training.model_dump(mode="json"))
+        if not folder.exists():
+            with context.cluster.step("sentence_quality: train"):
+                train(evidence.training, context.base, folder)
+        return {"model": folder}
+
+    @cached_property
+    def _model(self) -> LinearModel:
+        return LinearModel.load(Path(self.artefacts["model"]))
+
+    def scan(self, batch: Batch) -> pa.Table:
+        """One row a document (``start`` = -1: its quality and bytes), then its low-scoring sentences."""
+        column = batch.texts.column
+        spans = sentences(column)
+        scores = score_spans(self._model, column, spans)
+        lengths = (spans.ends(column) - spans.starts).astype(np.int64)
+        n = len(batch.rows)
+        documents = pa.table({
+            "row": pa.array(batch.rows), "doc_id": pa.array(batch.doc_ids), "start": np.full(n, -1, np.int32),
+            "end": np.full(n, -1, np.int32), "score": document_quality(scores, lengths, spans.ptr),
+            "bytes": column.lengths.astype(np.int32), "chars": np.zeros(n, np.int32), "fenced": np.zeros(n, np.bool_),
+        })  # fmt: skip
+        chars, fenced = sentence_facts(column, spans)
+        low = np.flatnonzero(scores < self.evidence.store_below)
+        which = np.repeat(np.arange(n, dtype=np.int64), np.diff(spans.ptr))[low]
+        start = spans.starts[low].astype(np.int64)
+        rows, first, last = batch.texts.to_stored(which, start, start + lengths[low])
+        found = pa.table({
+            "row": rows, "doc_id": batch.doc_ids[which], "start": first, "end": last, "score": scores[low],
+            "bytes": lengths[low].astype(np.int32), "chars": chars[low], "fenced": fenced[low],
+        })  # fmt: skip
+        return pa.concat_tables([documents, found]).sort_by([("row", "ascending"), ("start", "ascending")])
+
+    def decide(
+        self, evidence: pa.Table, rows: Int32, first_id: int, decision: SentenceQualityDecision, earlier: Earlier
+    ) -> Verdict:
+        """Cuts sentences; drops documents below the least quality where one is set."""
+        starts = evidence.column("start").to_numpy()
+        heads = starts < 0
+        documents = evidence.filter(pa.array(heads))
+        quality = documents.column("score").to_numpy()
+        columns = pa.table({
+            "row": documents.column("row"), "doc_id": documents.column("doc_id"), "quality": quality,
+        })  # fmt: skip
+        bad = quality < np.float32(decision.min_document_quality)
+        drops = drops_table(documents.column("row").to_numpy()[bad], first_id, ["low_quality"] * int(bad.sum()))
+        cut = choose_cuts(evidence.column("row").to_numpy(), evidence.column("start").to_numpy(), evidence.column("score").to_numpy(),
+                          evidence.column("bytes").to_numpy(), evidence.column("chars").to_numpy(),
+                          evidence.column("fenced").to_numpy(zero_copy_only=False), decision)  # fmt: skip
+        chosen = evidence.filter(pa.array(cut))
+        n = chosen.num_rows
+        edits = pa.table(
+            [
+                chosen.column("row"), chosen.column("start"), chosen.column("end"), pa.array(["low_quality_sentence"] * n, pa.string()),
+                pa.nulls(n, pa.string()), pa.array(np.ones(n, np.int32)),
+            ],
+            schema=EDITS,
+        )  # fmt: skip
+        return Verdict(drops, edits, columns)

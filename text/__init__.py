@@ -1,0 +1,1 @@
+"""Pure kernels over Arrow text: scan, normalise, tokens, segment, shingle, hash."""

@@ -1,0 +1,86 @@
+"""NFKC and lower case for a whole column: by table where that is exact, by ``unicodedata`` where it is not.
+
+A document with a combining mark, a joining jamo or a capital sigma is folded as one Python string, here, once; all the
+others are left as they are and folded character by character inside the token kernel, which reads the flag. On
+English and Chinese web text under 2 % of the documents take the slow way; Thai, Hindi or pointed Arabic take it wholly,
+at some 60 MB/s.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+
+import numba as nb
+import numpy as np
+import numpy.typing as npt
+
+from text.arrow import TextColumn
+from text.chars import NFC_SLOW, SLOW, char_tables, class_of, decode
+
+
+@dataclass(frozen=True, slots=True)
+class FoldedColumn:
+    """A column ready for the token kernels.
+
+    Attributes:
+        column: the texts.
+        done: bool[n_docs]; True where the text is already folded.
+    """
+
+    column: TextColumn
+    done: npt.NDArray[np.bool_]
+
+
+def fold(column: TextColumn) -> FoldedColumn:
+    """Folds the documents that need their neighbours; the others are left to the kernel's table.
+
+    Returns the column itself (no copy) when no document needs it.
+    """
+    slow = _holds(column.offsets, column.data, char_tables().classes, SLOW)
+    if not slow.any():
+        return FoldedColumn(column, slow)
+    return FoldedColumn(_rewrite(column, slow, lambda s: unicodedata.normalize("NFKC", s).lower()), slow)
+
+
+def nfc(column: TextColumn) -> TextColumn:
+    """The column in NFC; documents that are already so are found by a kernel and not touched."""
+    slow = _holds(column.offsets, column.data, char_tables().classes, NFC_SLOW)
+    if not slow.any():
+        return column
+    return _rewrite(column, slow, lambda s: unicodedata.normalize("NFC", s))
+
+
+def _rewrite(column: TextColumn, which: npt.NDArray[np.bool_], change) -> TextColumn:  # type: ignore[no-untyped-def]
+    pieces: list[bytes] = []
+    lengths = column.lengths.copy()
+    last = 0
+    for i in np.flatnonzero(which):
+        pieces.append(column.data[column.offsets[last] : column.offsets[i]].tobytes())
+        changed = change(column.text_at(int(i))).encode("utf-8")
+        lengths[i] = len(changed)
+        pieces.append(changed)
+        last = int(i) + 1
+    pieces.append(column.data[column.offsets[last] : column.offsets[-1]].tobytes())
+    offsets = np.zeros(len(column) + 1, np.int64)
+    np.cumsum(lengths, out=offsets[1:])
+    return TextColumn(offsets, np.frombuffer(b"".join(pieces), np.uint8))
+
+
+@nb.njit(cache=True)
+def _holds(offsets, data, classes, bit):  # type: ignore[no-untyped-def]
+    n = len(offsets) - 1
+    out = np.zeros(n, np.bool_)
+    for d in range(n):
+        i = offsets[d]
+        end = offsets[d + 1]
+        while i < end:
+            if data[i] < 128:
+                i += 1
+                continue
+            point, size = decode(data, i)
+            if class_of(classes, point) & bit:
+                out[d] = True
+                break
+            i += size
+    return out

@@ -1,0 +1,118 @@
+"""The hashes of Tamis: 64-bit mixing, text digests, seeded uniform numbers. No global state, no clock.
+
+``mix`` is the finaliser of splitmix64 (Steele, Lea, Flood 2014): bijective, so that it never adds collisions of its own.
+Digests are 128 bits wide because an exact duplicate is dropped on the digest alone: over 10^11 documents the
+chance of any false match is below 10^-16. Span hashes are 64 bits: see ``dedup.spans``.
+"""
+
+from __future__ import annotations
+
+import numba as nb
+import numpy as np
+import numpy.typing as npt
+
+from text.arrow import TextColumn
+from text.chars import SPACE, char_tables, class_of, decode
+from text.fold import nfc
+
+U64 = np.uint64
+_GOLDEN = U64(0x9E3779B97F4A7C15)
+_LANE_1 = U64(0x9FB21C651E98DF25)
+_LANE_2 = U64(0xD6E8FEB86659FD93)
+
+
+@nb.njit(inline="always", cache=True)
+def mix(x):  # type: ignore[no-untyped-def]
+    """splitmix64's finaliser, uint64 → uint64."""
+    x = (x ^ (x >> U64(30))) * U64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> U64(27))) * U64(0x94D049BB133111EB)
+    return x ^ (x >> U64(31))
+
+
+def uniform(seed: int, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """A uniform number in [0, 1) for each id: a function of (seed, id) and of nothing else.
+
+    Args:
+        seed: any int.
+        ids: int64[n].
+
+    Returns:
+        float64[n], 53 random bits each.
+    """
+    return _uniform(U64(seed & 0xFFFFFFFFFFFFFFFF), np.ascontiguousarray(ids).view(np.uint64))
+
+
+def digest128(column: TextColumn) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The 128-bit digest of each text after NFC and collapsed white space ("exact" in Tamis).
+
+    White space at both ends is ignored; every run inside counts as one space. Nothing else is: case, punctuation and width count.
+
+    Returns:
+        Two int64[n_docs] halves. An empty text has a digest too.
+    """
+    column = nfc(column)
+    return _digest128(column.offsets, column.data, char_tables().classes)
+
+
+@nb.njit(cache=True)
+def _uniform(seed, ids):  # type: ignore[no-untyped-def]
+    out = np.empty(len(ids), np.float64)
+    base = mix(seed + _GOLDEN)
+    for i in range(len(ids)):
+        out[i] = np.float64(mix(base ^ mix(ids[i] + _GOLDEN)) >> U64(11)) * (1.0 / 9007199254740992.0)
+    return out
+
+
+@nb.njit(cache=True)
+def _digest128(offsets, data, classes):  # type: ignore[no-untyped-def]
+    n = len(offsets) - 1
+    low = np.empty(n, np.int64)
+    high = np.empty(n, np.int64)
+    for d in range(n):
+        h1 = U64(0x243F6A8885A308D3)
+        h2 = U64(0x13198A2E03707344)
+        word = U64(0)
+        filled = 0
+        total = 0
+        space = False
+        i = offsets[d]
+        end = offsets[d + 1]
+        while i < end:
+            first = data[i]
+            if first < 128:
+                is_space = first == 32 or 9 <= first <= 13 or 28 <= first <= 31
+                size = 1
+            else:
+                point, size = decode(data, i)
+                is_space = (class_of(classes, point) & SPACE) != 0
+            if is_space:
+                space = total > 0
+                i += size
+                continue
+            if space:
+                word |= U64(32) << U64(8 * filled)
+                filled += 1
+                total += 1
+                space = False
+                if filled == 8:
+                    h1 = mix((h1 ^ word) * _LANE_1)
+                    h2 = mix((h2 + word) * _LANE_2)
+                    word = U64(0)
+                    filled = 0
+            for k in range(size):
+                word |= U64(data[i + k]) << U64(8 * filled)
+                filled += 1
+                total += 1
+                if filled == 8:
+                    h1 = mix((h1 ^ word) * _LANE_1)
+                    h2 = mix((h2 + word) * _LANE_2)
+                    word = U64(0)
+                    filled = 0
+            i += size
+        h1 = mix((h1 ^ word) * _LANE_1)
+        h2 = mix((h2 + word) * _LANE_2)
+        h1 = mix(h1 ^ (U64(total) * _GOLDEN))
+        h2 = mix(h2 + U64(total) * _GOLDEN)
+        low[d] = np.int64(h1)
+        high[d] = np.int64(h2)
+    return low, high
