@@ -42,7 +42,9 @@ def parse(model: type[Model], value: Any, where: str) -> Model:
         key = ".".join(str(part) for part in (where, *first["loc"]) if part != "")
         if first["type"] == "extra_forbidden":
             raise ConfigError(unknown_key(key, _allowed_beside(model, first["loc"]))) from None
-        raise ConfigError(f"{key}: found {first.get('input')!r}; {_plain(first['msg'])}") from None
+        if first["type"] == "missing":
+            raise ConfigError(f"{key}: found nothing; this key is required") from None
+        raise ConfigError(f"{key}: found {_short(first.get('input'))}; {_plain(first['msg'])}") from None
 
 
 def unknown_key(key: str, allowed: list[str]) -> str:
@@ -72,16 +74,26 @@ def load_yaml(path: Path) -> dict[str, Any]:
     return loaded
 
 
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:199]}…"
+
+
 def _plain(message: str) -> str:
     return message.removeprefix("Value error, ").rstrip(".")
 
 
 def _allowed_beside(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
     current: Any = model
+    inside_container = False  # then the next part is an index or a mapping's key, no field
     for part in loc[:-1]:
+        if inside_container:
+            inside_container = False
+            continue
         if not (isinstance(current, type) and issubclass(current, BaseModel)) or part not in current.model_fields:
             return []
-        current = _model_in(current.model_fields[str(part)].annotation)
+        annotation = current.model_fields[str(part)].annotation
+        current, inside_container = _model_in(annotation), get_origin(annotation) in (tuple, list, dict)
     return sorted(current.model_fields) if isinstance(current, type) and issubclass(current, BaseModel) else []
 
 

@@ -53,6 +53,11 @@ class Manifest:
     folder: Path
     body: dict[str, Any]
     files: tuple[FileEntry, ...]
+    _places: dict[tuple[str, int], list[FileEntry]] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        for entry in self.files:
+            self._places.setdefault((entry.table, entry.shard), []).append(entry)
 
     def paths(self, table: str) -> list[str]:
         """Absolute paths of a table's files, in shard order."""
@@ -60,7 +65,7 @@ class Manifest:
 
     def of_shard(self, table: str, shard: int) -> list[FileEntry]:
         """A table's files of one document shard."""
-        return [f for f in self.files if f.shard == shard and f.table == table]
+        return self._places.get((table, shard), [])
 
     def read(self, table: str, shard: int, columns: list[str] | None = None) -> pa.Table | None:
         """A table's rows of one document shard, or None where it has none."""
@@ -91,8 +96,10 @@ def write_table(
 ) -> FileEntry:  # fmt: skip
     """Writes a Parquet file under a name that no other attempt can have.
 
-    The same table gives the same bytes: no time and no name is in the file.
+    Equal tables give equal bytes: no time and no name is in the file, and chunks, which would move the pages' bounds, are
+    joined first.
     """
+    table = table.combine_chunks()
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{stem}.{uuid.uuid4().hex[:12]}.parquet"
     pq.write_table(
@@ -123,7 +130,7 @@ def load_manifest(folder: Path) -> Manifest | None:
     try:
         body = json.loads(path.read_text("utf-8"))
         files = tuple(FileEntry(**entry) for entry in body.pop("files"))
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise TamisError(f"{path} is not a manifest of this version ({error}); remove its folder and run again") from error
     return Manifest(folder, body, files)
 

@@ -37,9 +37,10 @@ def make_ids(snapshot: int, shard: int, rows: npt.NDArray[np.int32] | int) -> np
     Raises:
         TamisError: a row does not fit 27 bits.
     """
-    numbers = np.arange(rows, dtype=np.int64) if isinstance(rows, int) else rows.astype(np.int64)
-    if len(numbers) and int(numbers.max()) > MAX_ROW:
+    last = rows - 1 if isinstance(rows, int) else int(rows.max(initial=-1))
+    if last > MAX_ROW:
         raise TamisError(f"document shard {shard} holds more than {MAX_ROW + 1} rows: lower ingest.target_shard_bytes")
+    numbers = np.arange(rows, dtype=np.int64) if isinstance(rows, int) else rows.astype(np.int64)
     return first_id(snapshot, shard) + numbers
 
 

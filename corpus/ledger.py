@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -127,19 +126,7 @@ def _fresh_bytes(before: ShardState, edits: pa.Table) -> Int64:
     """Bytes of each new cut that no earlier cut had taken, int64[n]."""
     start = edits.column("start").to_numpy().astype(np.int64)
     end = edits.column("end").to_numpy().astype(np.int64)
-    old = before.edits
-    inside: Int64 = _cut_inside(old.ptr, old.start, old.end, old.is_cut, edits.column("row").to_numpy(), start, end)
-    return end - start - inside
-
-
-@nb.njit(cache=True)
-def _cut_inside(ptr, start, end, is_cut, rows, low, high):  # type: ignore[no-untyped-def]
-    out = np.zeros(len(rows), np.int64)
-    for i in range(len(rows)):
-        for e in range(ptr[rows[i]], ptr[rows[i] + 1]):
-            if is_cut[e] and low[i] <= start[e] and end[e] <= high[i]:
-                out[i] += end[e] - start[e]
-    return out
+    return end - start - before.edits.cut_inside(edits.column("row").to_numpy(), start, end)
 
 
 def total_ledgers(name: str, parts: Iterable[StageLedger]) -> StageLedger:

@@ -108,10 +108,7 @@ class RunFolder:
     def state(self) -> dict[str, Any]:
         """``state.json``; empty before the first commit."""
         path = self.root / "state.json"
-        if not path.exists():
-            return {}
-        loaded: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        return loaded
+        return _read_json(path) if path.exists() else {}
 
     def write_state(self, state: dict[str, Any]) -> None:
         """Replaces ``state.json``."""
@@ -126,7 +123,7 @@ class RunFolder:
         path = self.root / "run.json"
         if not path.exists():
             raise TamisError(f"{self.root} is not a run folder: it has no run.json")
-        info: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        info = _read_json(path)
         if info.get("format_version") != FORMAT_VERSION:
             found = info.get("format_version")
             raise TamisError(f"{self.root} has format version {found}; this Tamis reads {FORMAT_VERSION}")
@@ -172,3 +169,13 @@ class RunFolder:
             yield
         finally:
             os.close(handle)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        loaded = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise TamisError(f"{path} is damaged ({error}); remove it and run again") from error
+    if not isinstance(loaded, dict):
+        raise TamisError(f"{path} is damaged (it holds no mapping); remove it and run again")
+    return loaded

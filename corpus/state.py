@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numba as nb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -16,8 +17,10 @@ import pyarrow.parquet as pq
 
 from corpus.files import Manifest
 from corpus.view import Edits
+from text.hash import mix
 
 Int64 = npt.NDArray[np.int64]
+U64 = np.uint64
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +61,10 @@ class ShardState:
     def view_keys(self) -> Int64:
         """A number for each row that changes when its view does: int64[n_rows], 0 where nothing is edited."""
         edits = self.edits
-        keys = np.zeros(len(self.alive), np.int64)
-        if len(edits):
-            with np.errstate(over="ignore"):
-                word = edits.start.astype(np.int64) * 1_000_003 + edits.end
-                word = (word ^ (word >> 15)) * np.int64(-7046029254386353131) + edits.replacement.lengths
-                np.add.at(keys, edits.rows(), word ^ (word >> 29))
+        if not len(edits):
+            return np.zeros(len(self.alive), np.int64)
+        new = edits.replacement
+        keys: Int64 = _view_keys(edits.ptr, edits.start, edits.end, new.offsets, new.data)
         return keys
 
 
@@ -106,3 +107,17 @@ def load_state(chain: Sequence[DecisionFiles], rows: int) -> ShardState:
     for files in chain:
         state = state.after(read_files(files.drops), read_files(files.edits))
     return state
+
+
+@nb.njit(cache=True)
+def _view_keys(ptr, start, end, new_offsets, new_data):  # type: ignore[no-untyped-def]
+    """A hash of each row's edits, replacement texts included: a stage sees another text when one of them changes."""
+    keys = np.zeros(len(ptr) - 1, np.int64)
+    for row in range(len(ptr) - 1):
+        h = U64(0)
+        for e in range(ptr[row], ptr[row + 1]):
+            h = mix(h ^ mix((U64(start[e]) << U64(32)) | U64(end[e])))
+            for i in range(new_offsets[e], new_offsets[e + 1]):
+                h = mix(h + U64(new_data[i]) + U64(1))
+        keys[row] = np.int64(h)
+    return keys

@@ -30,14 +30,14 @@ class Edits:
         ptr: int64[n_rows + 1]; row i owns ``start[ptr[i]:ptr[i + 1]]``.
         start: int32[m], first byte in the stored text.
         end: int32[m], byte behind the last.
-        is_cut: bool[m]; False is a rewrite.
+        cut: int32[m], stored bytes cut in it: all of a cut, of a rewrite those of the cuts that it has swallowed.
         replacement: what stands there now, one text an edit (empty for a cut).
     """
 
     ptr: Int64
     start: Int32
     end: Int32
-    is_cut: npt.NDArray[np.bool_]
+    cut: Int32
     replacement: TextColumn
 
     def __len__(self) -> int:
@@ -48,7 +48,7 @@ class Edits:
         """No edits."""
         empty = np.zeros(0, np.int32)
         return cls(
-            np.zeros(rows + 1, np.int64), empty, empty, np.zeros(0, np.bool_),
+            np.zeros(rows + 1, np.int64), empty, empty, empty,
             TextColumn(np.zeros(1, np.int64), np.zeros(0, np.uint8)),
         )  # fmt: skip
 
@@ -57,16 +57,20 @@ class Edits:
         return np.repeat(np.arange(len(self.ptr) - 1, dtype=np.int32), np.diff(self.ptr))
 
     def cut_bytes(self) -> Int64:
-        """Stored bytes cut from each row, int64[n_rows]; rewrites count as nothing cut."""
-        sizes = np.where(self.is_cut, self.end.astype(np.int64) - self.start, 0)
-        total = np.concatenate(([0], np.cumsum(sizes)))
+        """Stored bytes cut from each row, int64[n_rows]; a rewrite by itself cuts nothing."""
+        total = np.concatenate(([0], np.cumsum(self.cut, dtype=np.int64)))
         return total[self.ptr[1:]] - total[self.ptr[:-1]]
 
     def rewritten_bytes(self) -> Int64:
         """Signed growth of each row by rewrites, int64[n_rows]."""
-        growth = np.where(self.is_cut, 0, self.replacement.lengths - (self.end.astype(np.int64) - self.start))
+        growth = self.replacement.lengths - (self.end.astype(np.int64) - self.start - self.cut)
         total = np.concatenate(([0], np.cumsum(growth)))
         return total[self.ptr[1:]] - total[self.ptr[:-1]]
+
+    def cut_inside(self, rows: Int32, start: Int64, end: Int64) -> Int64:
+        """Bytes that these edits have cut inside each given span of the stored text, int64[k]."""
+        found: Int64 = _cut_inside(self.ptr, self.start, self.end, self.cut, rows, start, end)
+        return found
 
     def merged(self, rows: Int32, start: Int32, end: Int32, replacement: list[str | None]) -> Edits:
         """These edits with a later stage's added; an edit inside a later one disappears in it.
@@ -76,17 +80,25 @@ class Edits:
             start: int32[k].
             end: int32[k].
             replacement: k texts; None is a cut.
+
+        Raises:
+            ValueError: two edits overlap, and neither lies in the other.
         """
         if not len(rows):
             return self
+        swallowed = self.cut_inside(rows, start.astype(np.int64), end.astype(np.int64))
+        is_cut = np.array([r is None for r in replacement], np.bool_)
+        cut = np.concatenate([np.where(is_cut, end.astype(np.int64) - start, swallowed).astype(np.int32), self.cut])
         old_texts = [self.replacement.text_at(i) for i in range(len(self))]
         all_rows = np.concatenate([rows, self.rows()])  # the new first: of equal spans the later stage's stays
         all_start = np.concatenate([start, self.start])
         all_end = np.concatenate([end, self.end])
-        cut = np.concatenate([np.array([r is None for r in replacement], np.bool_), self.is_cut])
         texts = [r or "" for r in replacement] + old_texts
         order = np.lexsort((-all_end, all_start, all_rows))
         keep = order[_outermost(all_rows[order], all_start[order], all_end[order])]
+        clash = (all_rows[keep][1:] == all_rows[keep][:-1]) & (all_start[keep][1:] < all_end[keep][:-1])
+        if clash.any():
+            raise ValueError(f"edits of row {all_rows[keep][1:][clash][0]} overlap, and neither lies in the other")
         counts = np.bincount(all_rows[keep], minlength=len(self.ptr) - 1)
         ptr = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
         column = TextColumn.from_texts([texts[i] for i in keep])
@@ -181,6 +193,16 @@ def _outermost(rows, start, end):  # type: ignore[no-untyped-def]
         else:
             reach = np.int64(end[i])
     return keep
+
+
+@nb.njit(cache=True)
+def _cut_inside(ptr, start, end, cut, rows, low, high):  # type: ignore[no-untyped-def]
+    out = np.zeros(len(rows), np.int64)
+    for i in range(len(rows)):
+        for e in range(ptr[rows[i]], ptr[rows[i] + 1]):
+            if low[i] <= start[e] and end[e] <= high[i]:
+                out[i] += cut[e]
+    return out
 
 
 @nb.njit(cache=True)

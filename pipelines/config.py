@@ -12,6 +12,8 @@
       code: {skip: [sentence_quality, span_dedup], heuristic_filter: {…}}
     write_shards: {target_shard_bytes: 268435456}
 
+``extends: default.yaml`` takes another pipeline and changes what is named.
+
 A stage's block is flat: its evidence and its decision settings stand side by side, and Tamis knows which is which. A
 domain may override decision settings, not evidence: what was seen does not depend on who looks.
 """
@@ -19,7 +21,7 @@ domain may override decision settings, not evidence: what was seen does not depe
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from pydantic import Field, field_validator
@@ -30,6 +32,9 @@ from corpus.ids import MAX_SNAPSHOT
 from corpus.inputs import InputConfig
 from pipelines.registry import STAGES, stage_class
 from pipelines.weights import WeightsConfig
+
+if TYPE_CHECKING:
+    from pipelines.stage import Stage
 
 
 class IngestConfig(StrictModel):
@@ -65,7 +70,7 @@ class PipelineConfig(StrictModel):
     @field_validator("stages", mode="before")
     @classmethod
     def _empty_blocks(cls, value: Any) -> Any:
-        return {k: v or {} for k, v in value.items()} if isinstance(value, dict) else value
+        return {k: {} if v is None else v for k, v in value.items()} if isinstance(value, dict) else value
 
     def evidence(self, stage: str) -> StrictModel:
         """The evidence config of a stage."""
@@ -102,7 +107,7 @@ def load_pipeline(path: Path, *, inputs: list[str] | None = None, settings: list
     Raises:
         ConfigError: anything is wrong; one sentence.
     """
-    raw = load_yaml(path)
+    raw = _load(path, set())
     raw.setdefault("name", path.stem)
     for text in settings or []:
         _set(raw, text)
@@ -111,6 +116,20 @@ def load_pipeline(path: Path, *, inputs: list[str] | None = None, settings: list
     config = parse(PipelineConfig, raw, "")
     _check_stages(config)
     return config
+
+
+def _load(path: Path, seen: set[Path]) -> dict[str, Any]:
+    """Reads a YAML and what it ``extends`` (a path beside it), the nearer one winning key by key."""
+    path = path.absolute()
+    if path in seen:
+        raise ConfigError(f"{path}: extends itself")
+    raw = load_yaml(path)
+    base = raw.pop("extends", None)
+    if base is None:
+        return raw
+    if not isinstance(base, str):
+        raise ConfigError(f"{path}: extends: found {base!r}; expected the path of a pipeline YAML")
+    return _merge(_load(path.parent / base, seen | {path}), raw)
 
 
 def _check_stages(config: PipelineConfig) -> None:
@@ -128,12 +147,21 @@ def _check_stages(config: PipelineConfig) -> None:
                 continue
             if key not in config.stages:
                 raise ConfigError(unknown_key(f"domains.{domain}.{key}", ["skip", *config.stages]))
-            evidence = [k for k in value or {} if k not in stage_class(key).Decision.model_fields]
-            if evidence:
-                allowed = sorted(stage_class(key).Decision.model_fields)
-                raise ConfigError(unknown_key(f"domains.{domain}.{key}.{evidence[0]}", allowed))
+            _check_override(f"domains.{domain}.{key}", value, stage_class(key))
     for name in config.stages:
         config.decisions(name)
+
+
+def _check_override(where: str, value: Any, kind: type[Stage]) -> None:
+    if value is not None and not isinstance(value, dict):
+        raise ConfigError(f"{where}: expected a mapping of settings, found {value!r}")
+    allowed = sorted(kind.Decision.model_fields)
+    for key in value or {}:
+        if key in kind.Evidence.model_fields:
+            names = ", ".join(allowed) or "none"
+            raise ConfigError(f"{where}.{key}: {key!r} is a setting of the scan, the same for all domains; allowed are {names}")
+        if key not in allowed:
+            raise ConfigError(unknown_key(f"{where}.{key}", allowed))
 
 
 def _check_skip(domain: str, value: Any, config: PipelineConfig) -> None:
@@ -150,10 +178,15 @@ def _with_inputs(given: list[Any], overrides: list[str]) -> list[Any]:
         domain, separator, glob = text.partition("=")
         if not separator or not domain or not glob:
             raise ConfigError(f"--input: found {text!r}; expected DOMAIN=GLOB")
-        named.setdefault(domain, []).append(glob if "://" in glob or ":" in glob[:9] else str(Path(glob).absolute()))
+        named.setdefault(domain, []).append(glob if _is_rooted(glob) else str(Path(glob).absolute()))
     kept = [i for i in given if not (isinstance(i, dict) and i.get("domain") in named)]
     template = {i["domain"]: i for i in given if isinstance(i, dict) and i.get("domain") in named}
     return kept + [{**template.get(d, {}), "domain": d, "paths": paths} for d, paths in named.items()]
+
+
+def _is_rooted(glob: str) -> bool:
+    """Whether a glob is no path below the current folder: an address, a package, a home folder, a variable."""
+    return "://" in glob or glob.startswith(("package:", "~", "$"))
 
 
 def _set(raw: dict[str, Any], text: str) -> None:
@@ -167,7 +200,10 @@ def _set(raw: dict[str, Any], text: str) -> None:
         raise ConfigError(f"--set {key}: {value!r} is not YAML") from None
     if parts[0] not in PipelineConfig.model_fields:
         if parts[0] not in STAGES:
-            raise ConfigError(unknown_key(f"--set {key}: {parts[0]}", [*STAGES, *PipelineConfig.model_fields]))
+            raise ConfigError(f"--set {key}: {unknown_key(parts[0], [*STAGES, *PipelineConfig.model_fields])}")
+        present = raw.get("stages")
+        if isinstance(present, dict) and parts[0] not in present:
+            raise ConfigError(f"--set {key}: the pipeline has no stage {parts[0]!r}; it has {', '.join(present) or 'none'}")
         parts = ["stages", *parts]
     target = raw
     for part in parts[:-1]:

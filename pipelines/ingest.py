@@ -129,7 +129,7 @@ class _FileCount:
     documents: int = 0
     not_sampled: int = 0
     skipped: int = 0
-    quarantined: Counter[str] = field(default_factory=Counter)
+    quarantined: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -190,11 +190,13 @@ def ingest_files(payload: dict[str, Any]) -> dict[str, Any]:
     counts = []
     for file in files:
         count = _FileCount(file.domain, file.name, file.size)
+        skipped: Counter[str] = Counter()
         records = read(
             file, configs[file.config_index], max_record_bytes=settings.max_record_bytes,
-            extraction_timeout_seconds=settings.extraction_timeout_seconds,
+            extraction_timeout_seconds=settings.extraction_timeout_seconds, skipped=skipped,
         )  # fmt: skip
         _take(records, file, settings, writer, bad, count)
+        count.skipped = sum(skipped.values())
         counts.append(asdict(count))
     writer.flush()
     quarantine = []
@@ -217,7 +219,7 @@ def _take(
             continue
         if isinstance(record, Bad):
             bad.append((file.domain, file.name, record.offset, record.length, record.reason, record.detail))
-            count.quarantined[record.reason] += 1
+            count.quarantined[record.reason] = count.quarantined.get(record.reason, 0) + 1
             continue
         text = record.text.encode("utf-8")
         row = (

@@ -27,6 +27,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from corpus.cache import cache_folder, temporary_cache_folder
 from corpus.errors import TamisError
 
 MINIMUM_VERSION = 17
@@ -153,7 +154,7 @@ def write_shim(java: Path, cache: Path | None = None) -> Path:
     """
     script = _SHIM.format(module=INCUBATOR_MODULE, java=shlex.quote(str(java)))
     digest = hashlib.sha256(script.encode()).hexdigest()[:16]
-    roots = [cache] if cache is not None else [user_cache_dir(), temporary_cache_dir()]
+    roots = [cache] if cache is not None else [cache_folder(), temporary_cache_folder()]
     for root in roots:
         home = root / f"java-{digest}"
         target = home / "bin" / "java"
@@ -183,37 +184,3 @@ def _write_executable(target: Path, script: str) -> None:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
-
-
-def user_cache_dir() -> Path:
-    """Return a writable folder for what may be made again.
-
-    It is the first that can be written of $TAMIS_CACHE, $XDG_CACHE_HOME/tamis and ~/.cache/tamis; where none
-    can (no HOME, a read-only one), it is `temporary_cache_dir()`.
-    """
-    wanted: list[Path] = []
-    if os.environ.get("TAMIS_CACHE"):
-        wanted.append(Path(os.environ["TAMIS_CACHE"]).absolute())
-    if os.environ.get("XDG_CACHE_HOME"):
-        wanted.append(Path(os.environ["XDG_CACHE_HOME"]).absolute() / "tamis")
-    with contextlib.suppress(RuntimeError):  # no HOME, and no entry in the password file
-        wanted.append(Path.home() / ".cache" / "tamis")
-    for folder in wanted:
-        with contextlib.suppress(OSError):
-            folder.mkdir(parents=True, exist_ok=True)
-            if os.access(folder, os.W_OK | os.X_OK):
-                return folder
-    return temporary_cache_dir()
-
-
-def temporary_cache_dir() -> Path:
-    """Return a folder below the system's temporary one that belongs to this user alone.
-
-    Raises:
-        TamisError: somebody else owns the folder of that name.
-    """
-    folder = Path(tempfile.gettempdir()) / f"tamis-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
-        raise TamisError(f"{folder} belongs to another user: set TAMIS_CACHE to a folder of your own.")
-    return folder

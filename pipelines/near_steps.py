@@ -143,7 +143,7 @@ def _whole_groups(batches: Batches, key: str) -> Iterator[pa.Table]:
         keys = batch.column(key).to_numpy()
         if not len(keys):
             continue
-        if pending and keys[-1] == pending[0].column(key)[0].as_py() and len(pending) < 10_000:
+        if pending and keys[-1] == pending[0].column(key)[0].as_py():
             pending.append(batch)
             continue
         cut = int(np.searchsorted(keys, keys[-1]))

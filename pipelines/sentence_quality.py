@@ -103,10 +103,14 @@ class SentenceQuality(LocalStage):
         })  # fmt: skip
         bad = quality < np.float32(decision.min_document_quality)
         drops = drops_table(documents.column("row").to_numpy()[bad], first_id, ["low_quality"] * int(bad.sum()))
-        cut = choose_cuts(evidence.column("row").to_numpy(), evidence.column("start").to_numpy(), evidence.column("score").to_numpy(),
-                          evidence.column("bytes").to_numpy(), evidence.column("chars").to_numpy(),
-                          evidence.column("fenced").to_numpy(zero_copy_only=False), decision)  # fmt: skip
-        chosen = evidence.filter(pa.array(cut))
+        found = evidence.filter(pa.array(~heads))
+        ptr = np.concatenate([np.searchsorted(found.column("row").to_numpy(), documents.column("row").to_numpy()), [found.num_rows]])
+        cut = choose_cuts(
+            found.column("score").to_numpy(), found.column("bytes").to_numpy().astype(np.int64), found.column("chars").to_numpy(),
+            found.column("fenced").to_numpy(), ptr.astype(np.int64), documents.column("bytes").to_numpy().astype(np.int64),
+            decision,
+        )  # fmt: skip
+        chosen = found.filter(pa.array(cut))
         n = chosen.num_rows
         edits = pa.table(
             [

@@ -9,6 +9,7 @@ hash of the curves: another curve rewrites neither text nor token bins.
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from corpus.config import StrictModel
 from corpus.files import FileEntry, Manifest, commit, load_manifest, stable_hash, write_table
@@ -43,9 +44,29 @@ class Curve(StrictModel):
         at = [p[0] for p in points]
         if not points or any(b <= a for a, b in zip(at[:-1], at[1:], strict=True)):
             raise ValueError("points must be given, with ascending first numbers")
-        if any(p[1] < 0 for p in points):
-            raise ValueError("factors must not be negative")
+        if not all(math.isfinite(p[0]) and math.isfinite(p[1]) and p[1] >= 0 for p in points):
+            raise ValueError("factors must be finite and not negative")
         return points
+
+    @field_validator("frequency")
+    @classmethod
+    def _counts(cls, points: Points) -> Points:
+        if points[0][0] < 1:
+            raise ValueError("copies start at 1: a document is its own first copy")
+        return points
+
+    @field_validator("quality")
+    @classmethod
+    def _shares(cls, points: Points) -> Points:
+        if points[0][0] < 0 or points[-1][0] > 1:
+            raise ValueError("quality lies between 0 and 1")
+        return points
+
+    @model_validator(mode="after")
+    def _floor_below_cap(self) -> Curve:
+        if self.floor > self.cap:
+            raise ValueError(f"floor {self.floor} is above cap {self.cap}")
+        return self
 
     def weigh(self, frequency: npt.NDArray[Any], quality: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         """Weights of documents: float32[n], from copies[n] (at least 1) and quality[n] (NaN where unknown)."""

@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
-import os
 import shutil
 import sys
 import tempfile
@@ -75,6 +74,8 @@ def unpack_code() -> None:
 
 def unpacked(archive: Path) -> Path:
     """The folder where a code archive lies unpacked, under its digest; made on first use."""
+    from corpus.cache import cache_folder
+
     digest = hashlib.sha256(archive.read_bytes()).hexdigest()[:16]
     folder = cache_folder() / "code" / digest
     if folder.exists():
@@ -87,23 +88,6 @@ def unpacked(archive: Path) -> Path:
         temporary.rename(folder)
     except OSError:  # another worker was first
         shutil.rmtree(temporary, ignore_errors=True)
-    return folder
-
-
-def cache_folder() -> Path:
-    """Where Tamis may keep what can be made again: TAMIS_CACHE, XDG_CACHE_HOME, ~/.cache, else the temporary folder."""
-    for name, below in (("TAMIS_CACHE", ""), ("XDG_CACHE_HOME", "tamis"), ("HOME", ".cache/tamis")):
-        base = os.environ.get(name)
-        if base:
-            folder = Path(base) / below
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-            except OSError:
-                continue
-            if os.access(folder, os.W_OK):
-                return folder
-    folder = Path(tempfile.gettempdir()) / f"tamis-{os.getuid()}"
-    folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 

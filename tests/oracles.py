@@ -46,3 +46,47 @@ def jaccard(a: str, b: str) -> float:
 def exact_form(text: str) -> str:
     """What "exact" compares: NFC, white space collapsed, ends stripped."""
     return re.sub(r"\s+", " ", unicodedata.normalize("NFC", text), flags=re.UNICODE).strip()
+
+
+def fold(text: str) -> str:
+    """What tokens are made of: NFKC, lower case."""
+    return unicodedata.normalize("NFKC", text).lower()
+
+
+def fasttext_hash(word: str) -> int:
+    """fastText's word hash: FNV-1a, 32 bits, each byte widened as a *signed* char (fastText, dictionary.cc, hash)."""
+    h = 2166136261
+    for byte in word.encode("utf-8"):
+        signed = byte - 256 if byte > 127 else byte
+        h = ((h ^ (signed & 0xFFFFFFFF)) * 16777619) & 0xFFFFFFFF
+    return h
+
+
+Edit = tuple[int, int, bytes | None]
+"""(start, end, replacement) in the stored text; None is a cut."""
+
+
+def later_edits(old: list[Edit], new: list[Edit]) -> list[Edit]:
+    """Edits of one document after one more stage: a new edit takes away the old ones that lie in it."""
+    left = [o for o in old if not any(n[0] <= o[0] and o[1] <= n[1] for n in new)]
+    return sorted(left + new, key=lambda edit: edit[:2])
+
+
+def view_pieces(stored: bytes, edits: list[Edit]) -> list[tuple[int, int, int]]:
+    """The view, byte by byte: (the byte, start and end of what it stands for in the stored text)."""
+    pieces = []
+    position = 0
+    while position < len(stored):
+        edit = next((e for e in edits if e[0] == position), None)
+        if edit is None:
+            pieces.append((stored[position], position, position + 1))
+            position += 1
+        else:
+            pieces += [(byte, edit[0], edit[1]) for byte in edit[2] or b""]
+            position = edit[1]
+    return pieces
+
+
+def stored_span(pieces: list[tuple[int, int, int]], start: int, end: int) -> tuple[int, int]:
+    """Where a span of the view (not an empty one) lies in the stored text, as tightly as can be."""
+    return min(p[1] for p in pieces[start:end]), max(p[2] for p in pieces[start:end])

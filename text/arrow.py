@@ -91,7 +91,7 @@ class TextColumn:
 
 
 def _combine(array: pa.ChunkedArray) -> pa.Array:
-    if pa.types.is_string(array.type) and array.nbytes > 2**31 - 1:
-        array = array.cast(pa.large_string())
+    if array.nbytes > 2**31 - 1 and (pa.types.is_string(array.type) or pa.types.is_binary(array.type)):
+        array = array.cast(pa.large_string() if pa.types.is_string(array.type) else pa.large_binary())
     combined = array.combine_chunks()
     return combined.chunk(0) if isinstance(combined, pa.ChunkedArray) else combined

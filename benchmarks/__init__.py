@@ -1,0 +1,1 @@
+"""Measurements with committed numbers: run with `make bench`, never by the tests."""

@@ -1,0 +1,299 @@
+"""Reads single documents out of a run folder: by id, source id or URL, with their fate. No JVM, no scan of the text.
+
+A decision's tables are narrow and one file a document shard, so an id costs a few reads of the shard that its bits name.
+A source id or URL is looked up in ``ingest/urls``, two narrow columns over all shards. Text is streamed out of the row
+group that holds the row and dropped again, so that memory does not grow with the shard.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from corpus.errors import TamisError
+from corpus.files import Manifest, load_manifest
+from corpus.run_folder import DocumentShard, RunFolder
+
+_BATCH_ROWS = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What became of a document.
+
+    Attributes:
+        doc_id: the document.
+        stage: the stage that dropped it; None if it is kept.
+        reason: why.
+        survivor: the document kept for it, where it is a duplicate.
+        similarity: verified similarity to the survivor.
+    """
+
+    doc_id: int
+    stage: str | None = None
+    reason: str | None = None
+    survivor: int | None = None
+    similarity: float | None = None
+
+    @property
+    def kept(self) -> bool:
+        """No stage has dropped it."""
+        return self.stage is None
+
+    def to_json(self) -> dict[str, Any]:
+        """The fate with ids as strings."""
+        if self.kept:
+            return {"doc_id": str(self.doc_id), "kept": True}
+        return {
+            "doc_id": str(self.doc_id), "kept": False, "stage": self.stage, "reason": self.reason,
+            "survivor": None if self.survivor is None else str(self.survivor),
+            "similarity": None if self.similarity is None else round(self.similarity, 4),
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """Where a kept document was published.
+
+    Attributes:
+        path: the published shard, relative to the run folder.
+        row: its row there.
+        values: the row's columns but the text.
+        weight: its sampling weight; None where no weights are written.
+    """
+
+    path: str
+    row: int
+    values: dict[str, Any]
+    weight: float | None
+
+
+class RunReader:
+    """A run folder opened for reading.
+
+    Args:
+        root: the run folder.
+
+    Raises:
+        TamisError: it is none, or its ingest has not finished.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.run = RunFolder(root.absolute())
+        self.info = self.run.run_info()
+        self.shards = self.run.shards
+        self.chain = self.run.chain()
+        self.sidecar = lru_cache(maxsize=256)(self._sidecar)
+
+    def stage(self, name: str) -> Manifest:
+        """The current decision of a stage.
+
+        Raises:
+            TamisError: the run has no such decision.
+        """
+        for stage, manifest in self.chain:
+            if stage == name:
+                return manifest
+        known = ", ".join(stage for stage, _ in self.chain) or "none yet"
+        raise TamisError(f"{self.run.root} has no decision of a stage {name!r}; it has {known}")
+
+    def _sidecar(self, stage: str, table: str, shard: int) -> pa.Table | None:
+        """A decision's table of one document shard (cached); "evidence" is the stage's evidence."""
+        manifest = self.run.evidence(stage) if table == "evidence" else self.stage(stage)
+        return manifest.read(table, shard) if manifest is not None else None
+
+    def rows_about(self, stage: str, table: str, doc_id: int) -> list[dict[str, Any]]:
+        """The rows of a sidecar that are about one document."""
+        shard = self.shard_of(doc_id)
+        found = self.sidecar(stage, table, shard.number)
+        if found is None:
+            return []
+        rows: list[dict[str, Any]] = found.filter(pc.equal(found.column("row"), doc_id - shard.first_id)).to_pylist()
+        return rows
+
+    def shard_of(self, doc_id: int) -> DocumentShard:
+        """The document shard that holds an id.
+
+        Raises:
+            TamisError: none does.
+        """
+        shard = self.run.shard_of_id(doc_id)
+        if shard is None:
+            raise TamisError(f"{self.run.root} holds no document with doc_id {doc_id}")
+        return shard
+
+    def by_shard(self, ids: Iterable[int]) -> Iterator[tuple[DocumentShard, list[int]]]:
+        """The ids grouped by document shard, both ascending."""
+        groups: dict[int, tuple[DocumentShard, list[int]]] = {}
+        for doc_id in sorted(set(ids)):
+            shard = self.shard_of(doc_id)
+            groups.setdefault(shard.number, (shard, []))[1].append(doc_id)
+        yield from groups.values()
+
+    def domains(self, ids: Iterable[int]) -> dict[int, str]:
+        """The domain of each document, after re-assignment by predicate."""
+        found = {}
+        assigns = any(stage == "eligibility" for stage, _ in self.chain)
+        for shard, wanted in self.by_shard(ids):
+            found.update({i: shard.domain for i in wanted})
+            table = self.sidecar("eligibility", "columns", shard.number) if assigns else None
+            if table is not None:
+                hits = table.filter(pc.is_in(table.column("doc_id"), pa.array(wanted, pa.int64())))
+                found.update(zip(hits.column("doc_id").to_pylist(), hits.column("domain").to_pylist(), strict=True))
+        return found
+
+    def fates(self, ids: Iterable[int]) -> dict[int, Fate]:
+        """The fate of each document: the first decision that drops it wins."""
+        found: dict[int, Fate] = {}
+        for shard, wanted in self.by_shard(ids):
+            for stage, _ in self.chain:
+                drops = self.sidecar(stage, "drops", shard.number)
+                left = [i for i in wanted if i not in found]
+                if drops is None or not left:
+                    continue
+                for row in drops.filter(pc.is_in(drops.column("doc_id"), pa.array(left, pa.int64()))).to_pylist():
+                    found[row["doc_id"]] = Fate(row["doc_id"], stage, row["reason"], row["survivor"], row["similarity"])
+            for i in wanted:
+                found.setdefault(i, Fate(i))
+        return found
+
+    def story(self, doc_id: int) -> list[Fate]:
+        """The document's fate, then its survivor's, and so on to one that is kept or has no survivor."""
+        fates = [self.fates([doc_id])[doc_id]]
+        seen = {doc_id}
+        while (following := fates[-1].survivor) is not None and following not in seen:
+            seen.add(following)
+            fates.append(self.fates([following])[following])
+        return fates
+
+    def documents(self, ids: Iterable[int], columns: Sequence[str]) -> dict[int, dict[str, Any]]:
+        """Columns of stored documents, in id order; only their shards are opened."""
+        found = {}
+        for shard, wanted in self.by_shard(ids):
+            rows = take_rows(shard.path, [i - shard.first_id for i in wanted], columns)
+            found.update(zip(wanted, rows, strict=True))
+        return found
+
+    def edits_before(self, doc_id: int, stage: str | None) -> list[dict[str, Any]]:
+        """A document's edits by the stages before one (None: by all), in pipeline order."""
+        found = []
+        for name, _ in self.chain:
+            if name == stage:
+                break
+            found += self.rows_about(name, "edits", doc_id)
+        return found
+
+    def find(self, key: str) -> dict[int, str]:
+        """Documents whose doc_id, source_id or URL is ``key``: id → which of the three."""
+        found: dict[int, str] = {}
+        if key.isascii() and key.isdigit() and self.run.shard_of_id(int(key)) is not None:
+            found[int(key)] = "doc_id"
+        for shard in self.shards:
+            urls = self.run.ingest.read("urls", shard.number)
+            for column in ("source_id", "url"):
+                if urls is None:
+                    continue
+                hits = pc.fill_null(pc.equal(urls.column(column), key), False).to_numpy(zero_copy_only=False)
+                for row in np.flatnonzero(hits).tolist():
+                    found.setdefault(shard.first_id + row, column)
+        return found
+
+    def quarantined(self, key: str) -> list[dict[str, Any]]:
+        """Quarantined records at ``file#offset``."""
+        name, _, offset = key.rpartition("#")
+        if not name or not (offset.isascii() and offset.isdigit()):
+            return []
+        found: list[dict[str, Any]] = []
+        for path in self.run.ingest.paths("quarantine"):
+            found += pq.read_table(path, filters=[("file", "=", name), ("offset", "=", int(offset))], partitioning=None).to_pylist()
+        return found
+
+    def published(self, doc_id: int) -> Published | None:
+        """Where a document was published, or None if it was not."""
+        manifest = load_manifest(self.run.root / "shards")
+        for entry in manifest.files if manifest is not None else ():
+            assert manifest is not None
+            file = pq.ParquetFile(manifest.folder / entry.path)
+            if not _may_hold(file, doc_id):
+                continue
+            ids = file.read(columns=["doc_id"]).column(0).to_numpy()
+            row = int(np.searchsorted(ids, doc_id))
+            if row < len(ids) and ids[row] == doc_id:
+                columns = [name for name in file.schema_arrow.names if name != "text"]
+                values = take_rows(manifest.folder / entry.path, [row], columns)[0]
+                return Published(f"shards/{entry.path}", row, values, self._weight(entry.path, row))
+        return None
+
+    def _weight(self, path: str, row: int) -> float | None:
+        folder = weights_folder(self.run)
+        if folder is None or not (folder / path).exists():
+            return None
+        return float(take_rows(folder / path, [row], ["weight"])[0]["weight"])
+
+
+def weights_folder(run: RunFolder) -> Path | None:
+    """The folder of the current weights, or None."""
+    key = run.state().get("weights")
+    return run.root / "weights" / key if key else None
+
+
+def read_ledger(run: RunFolder) -> dict[str, Any]:
+    """``ledger.json``.
+
+    Raises:
+        TamisError: the run has not come that far.
+    """
+    path = run.root / "ledger.json"
+    if not path.exists():
+        raise TamisError(f"{run.root} has no ledger.json yet: let `tamis run` finish first")
+    ledger: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    return ledger
+
+
+def take_rows(path: Path, rows: Sequence[int], columns: Sequence[str]) -> list[dict[str, Any]]:
+    """Some rows of a Parquet file, ascending; only the row groups that hold them are decoded, batch by batch."""
+    file = pq.ParquetFile(path)
+    wanted, found, first = list(rows), [], 0
+    for group in range(file.num_row_groups):
+        last = first + file.metadata.row_group(group).num_rows
+        here = [r - first for r in wanted if first <= r < last]
+        at = 0
+        for batch in file.iter_batches(_BATCH_ROWS, [group], list(columns)) if here else ():
+            inside = [r - at for r in here if at <= r < at + batch.num_rows]
+            found += batch.take(pa.array(inside, pa.int64())).to_pylist() if inside else []
+            at += batch.num_rows
+            if at > here[-1]:
+                break
+        first = last
+    return found
+
+
+def view_text(text: str, edits: Iterable[dict[str, Any]]) -> str:
+    """A stored text with edits applied: cuts left out, rewrites put in; a later edit swallows those inside it."""
+    data, out, read = text.encode("utf-8"), [], 0
+    newest_first = list(edits)[::-1]
+    for edit in sorted(newest_first, key=lambda e: (e["start"], -e["end"])):
+        if edit["end"] <= read:
+            continue
+        out += [data[read : max(read, edit["start"])], (edit["replacement"] or "").encode("utf-8")]
+        read = edit["end"]
+    return b"".join([*out, data[read:]]).decode("utf-8", "replace")
+
+
+def _may_hold(file: pq.ParquetFile, doc_id: int) -> bool:
+    """Whether the column statistics leave room for an id."""
+    at = file.schema_arrow.get_field_index("doc_id")
+    for group in range(file.num_row_groups):
+        known = file.metadata.row_group(group).column(at).statistics
+        if known is None or not known.has_min_max or known.min <= doc_id <= known.max:
+            return True
+    return False

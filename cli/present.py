@@ -1,0 +1,94 @@
+"""How numbers and texts are written for people, and values for JSON.
+
+Texts come from the web: what a terminal would take for a command is replaced before it is printed, and every id leaves
+as a string, because a 63-bit number does not survive a JSON reader that thinks in doubles.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import unicodedata
+from typing import Any
+
+import typer
+from rich.console import Console
+
+PIPE_WIDTH = 110
+_ID_COLUMNS = frozenset({"doc_id", "survivor", "component_id", "other", "first"})
+_EXACT_INTEGER = 1 << 53
+_SHOWN_BYTES = 12
+_DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def console() -> Console:
+    """The console for results: as wide as the terminal, and wide enough for a table where there is none."""
+    screen = Console(highlight=False)
+    return screen if screen.is_terminal else Console(highlight=False, width=max(screen.width, PIPE_WIDTH))
+
+
+def echo_json(value: Any) -> None:
+    """Prints a result as JSON."""
+    typer.echo(json.dumps(value, ensure_ascii=False))
+
+
+def size(number: int) -> str:
+    """Bytes in decimal units, three figures: "24.2 MB"."""
+    scaled, unit = float(number), 0
+    while abs(scaled) >= 999.5 and unit < 5:
+        scaled, unit = scaled / 1000, unit + 1
+    names = ("B", "kB", "MB", "GB", "TB", "PB")
+    return f"{number} B" if unit == 0 else f"{scaled:.{max(0, 2 - int(math.log10(abs(scaled))))}f} {names[unit]}"
+
+
+def share(part: float, whole: float) -> float:
+    """A part as a percentage of the whole; 0 where there is no whole."""
+    return 100.0 * part / whole if whole else 0.0
+
+
+def removed(percentage: float) -> str:
+    """A percentage taken away: "−29.89 %", or a dash for nothing."""
+    return f"−{percentage:.2f} %" if percentage >= 0.005 else ("−0.00 %" if percentage > 0 else "–")
+
+
+def clean(text: str) -> str:
+    """The text without what a terminal would obey: controls and changes of direction become "�"."""
+    if text.isprintable():
+        return text
+    return "".join("�" if _obeyed(c) else c for c in text.replace("\r\n", "\n"))
+
+
+def _obeyed(character: str) -> bool:
+    if character in _DIRECTIONS:
+        return True
+    return unicodedata.category(character) == "Cc" and character not in "\n\t"
+
+
+def one_line(text: str, chars: int) -> str:
+    """The beginning of a text on one line, white space collapsed, with "…" where it goes on."""
+    flat = " ".join(clean(text[: 4 * chars]).split())
+    return flat if len(flat) <= chars and len(text) <= 4 * chars else flat[: chars - 1].rstrip() + "…"
+
+
+def first_chars(text: str, chars: int | None) -> str:
+    """The beginning of a text as it is; ``None`` is all of it."""
+    return text if chars is None or len(text) <= chars else text[:chars].rstrip() + "…"
+
+
+def plain(name: str, value: Any) -> Any:
+    """A table's value for JSON: ids and integers past 2^53 as strings, bytes as the first of their hex digits."""
+    if isinstance(value, bytes):
+        rest = f"… ({len(value)} bytes)" if len(value) > _SHOWN_BYTES else ""
+        return value[:_SHOWN_BYTES].hex() + rest
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value) if name in _ID_COLUMNS or abs(value) >= _EXACT_INTEGER else value
+    if isinstance(value, list):
+        return [plain(name, v) for v in value]
+    return value
+
+
+def plain_row(row: dict[str, Any], leave: tuple[str, ...] = ()) -> dict[str, Any]:
+    """A table's row for JSON, without some columns."""
+    return {name: plain(name, value) for name, value in row.items() if name not in leave}

@@ -1,0 +1,67 @@
+"""`tamis train`: train a small model on a run, and say whether it beats a unigram model.
+
+The summary goes to standard output, progress to standard error.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+
+from cli.tokens import progress_bar
+
+
+def train(
+    model: Annotated[Path, typer.Argument(metavar="MODEL.yaml", help="Model, optimizer and length.")],
+    mixture: Annotated[Path, typer.Option("--mixture", metavar="MIXTURE.yaml", help="The data.")],
+    run: Annotated[Path | None, typer.Option("--run", help="Run folder, instead of the mixture's.")] = None,
+    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Instead of the model file's.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
+    format: Annotated[Literal["text", "json"], typer.Option("--format", help="text or json.")] = "text",
+) -> None:
+    """Train a model on a mixture and compare its held-out loss with a unigram model's."""
+    from sampler.config import load_yaml
+    from sampler.mixture import load_mixture
+    from trainer.config import TrainConfig
+    from trainer.loop import train as train_model
+
+    config = load_yaml(TrainConfig, model)
+    data, folder = load_mixture(mixture, run)
+    total = config.steps if steps is None else steps
+    console = Console(stderr=True)
+    with progress_bar() as progress:
+
+        def report(row: dict[str, Any]) -> None:
+            what = f"training (loss {row['loss']:.3f}, {row['tokens_per_second']:,} tokens/s)"
+            progress("training", row["step"] + 1, total)
+            if "heldout_loss" in row:
+                held = f"held-out loss {row['heldout_loss']:.3f}"
+                console.print(f"step {row['step'] + 1:>5}/{total}  {what.removeprefix('training ')}  {held}")
+
+        summary = train_model(config, data, folder, steps=steps, resume=resume, progress=progress, report=report)
+    chart = summary.pop("chart")
+    if format == "json":
+        typer.echo(json.dumps(summary, indent=2, ensure_ascii=False))
+    else:
+        _print_summary(summary, chart)
+
+
+def _print_summary(summary: dict[str, Any], chart: str) -> None:
+    verdict = "beats" if summary["beats_unigram"] else "does NOT beat"
+    typer.echo(chart)
+    typer.echo("          training loss by step, nats a token; dashed: the unigram model's held-out loss\n")
+    typer.echo(
+        f"{summary['name']}: {summary['parameters']:,} parameters, {summary['steps']} steps, "
+        f"{summary['tokens']:,} tokens on {summary['device']} in {summary['seconds']:.0f} s"
+    )
+    typer.echo(
+        f"held-out loss {summary['heldout_loss']:.3f} {verdict} the unigram model's "
+        f"{summary['unigram_loss']:.3f} (nats a token)"
+    )
+    if summary["heldout_note"]:
+        typer.echo(f"note: {summary['heldout_note']}")
+    typer.echo(f"loss curve: {Path(summary['folder']) / 'loss.html'}")

@@ -1,0 +1,184 @@
+"""What repeats inside one document: lines, paragraphs and n-grams, by hash, without a string for any of them.
+
+A repeated n-gram begins with a repeated (n-1)-gram. So only the 2-grams are all counted; each longer n is
+counted at the positions whose shorter gram occurred twice or more, and on clean text few are left by n = 5,
+where a plain pass for each of the nine lengths would count them all nine times.
+
+Grams are compared by 64-bit hash alone: a false match in a document of a million units has a chance below
+10^-7, and it would move a ratio by a few parts in a million.
+
+Source: Rae et al. 2021 (Gopher), appendix A1.1 and table A1; the counting is datatrove's: of equally common
+top grams the first (but of grams that occur once, none); a repeated gram of n >= 5 is counted and jumped
+over, so that no character counts twice.
+"""
+
+from __future__ import annotations
+
+import numba as nb
+import numpy as np
+
+from text.hash import mix
+
+_PRIME = np.uint64(0x9DDFEA08EB382D69)
+_ONE = np.uint64(1)
+
+
+@nb.njit(cache=True)
+def scratch_of(capacity):  # type: ignore[no-untyped-def]
+    """Arrays for documents of up to ``capacity`` units: (unit hashes, cumulated unit lengths, scratch).
+
+    The pages of an array are touched only as far as a document needs them.
+    """
+    slots = 64
+    while slots < 2 * capacity:
+        slots *= 2
+    grams = np.empty(capacity, np.uint64)
+    at, slot_of = np.empty(capacity, np.int32), np.empty(capacity, np.int32)
+    keys = np.empty(slots, np.uint64)
+    counts, firsts = np.empty(slots, np.int32), np.empty(slots, np.int32)
+    scratch = (grams, at, slot_of, keys, counts, firsts)
+    return np.empty(capacity, np.uint64), np.empty(capacity, np.int32), scratch
+
+
+@nb.njit(inline="always", cache=True)
+def _clear(keys, n):  # type: ignore[no-untyped-def]
+    """Empties as much of the table as ``n`` keys need; returns the mask."""
+    slots = 64
+    while slots < 2 * n:
+        slots *= 2
+    keys[:slots] = 0
+    return np.uint64(slots - 1)
+
+
+@nb.njit(inline="always", cache=True)
+def _slot(keys, mask, key):  # type: ignore[no-untyped-def]
+    """Where ``key`` (not 0) stands in the table, or should."""
+    slot = key & mask
+    while keys[slot] != 0 and keys[slot] != key:
+        slot = (slot + _ONE) & mask
+    return slot
+
+
+@nb.njit(cache=True)
+def duplicates(hashes, sizes, n, chars, scratch):  # type: ignore[no-untyped-def]
+    """The share of items that are equal to an earlier one, and that of their characters.
+
+    Args:
+        hashes: uint64[>= n], one an item.
+        sizes: int32[>= n], characters.
+        n: how many items.
+        chars: characters of the document.
+        scratch: see ``scratch_of``.
+    """
+    if n < 2:
+        return 0.0, 0.0
+    keys = scratch[3]
+    mask = _clear(keys, n)
+    repeated = repeated_chars = 0
+    for k in range(n):
+        key = hashes[k] | _ONE
+        slot = _slot(keys, mask, key)
+        if keys[slot] == key:
+            repeated += 1
+            repeated_chars += sizes[k]
+        keys[slot] = key
+    return repeated / n, repeated_chars / max(chars, 1)
+
+
+@nb.njit(cache=True)
+def gram_repetition(units, ends, n_units, step, chars, scratch, out):  # type: ignore[no-untyped-def]
+    """Writes the character shares of the top 2- to 4-grams and of the repeated 5- to 10-grams.
+
+    Args:
+        units: uint64[>= n_units], hashes.
+        ends: int32[>= n_units], characters up to and with each unit.
+        n_units: how many.
+        step: tokens to a unit: 1 for words, 2 for single characters.
+        chars: characters of the document.
+        scratch: see ``scratch_of``.
+        out: float32[9].
+    """
+    grams, at = scratch[0], scratch[1]
+    n_at = max(0, n_units - step + 1)
+    for i in range(n_at):
+        at[i] = i
+        grams[i] = units[i]
+        for k in range(1, step):
+            grams[i] = (grams[i] * _PRIME) ^ units[i + k]
+    for n in range(2, 11):
+        size = n * step
+        while n_at and at[n_at - 1] + size > n_units:
+            n_at -= 1
+        for j in range(n_at):
+            i = at[j]
+            g = grams[i]
+            for k in range(i + size - step, i + size):
+                g = mix((g * _PRIME) ^ units[k])  # not symmetric: "a b" is not "b a"
+            grams[i] = g
+        top_count, top_first = _count(n_at, scratch)
+        if n <= 4:
+            if top_count > 1:
+                top = _chars_of(ends, top_first, size) + (n - 1 if step == 1 else 0)
+                out[n - 2] = top_count * top / max(chars, 1)
+        else:
+            out[n - 2] = _jumping(ends, n_at, size, scratch) / max(chars, 1)
+        n_at = _keep_repeated(n_at, scratch)
+
+
+@nb.njit(inline="always", cache=True)
+def _chars_of(ends, i, size):  # type: ignore[no-untyped-def]
+    return ends[i + size - 1] - (ends[i - 1] if i else 0)
+
+
+@nb.njit(cache=True)
+def _count(n_at, scratch):  # type: ignore[no-untyped-def]
+    """Counts the grams at ``at[:n_at]``; returns count and position of the commonest, of equals the first."""
+    grams, at, slot_of, keys, counts, firsts = scratch
+    mask = _clear(keys, n_at)
+    best = 1
+    best_first = 0
+    for j in range(n_at):
+        key = grams[at[j]] | _ONE
+        slot = _slot(keys, mask, key)
+        slot_of[j] = slot
+        if keys[slot] == 0:
+            keys[slot] = key
+            counts[slot] = 1
+            firsts[slot] = at[j]
+            continue
+        counts[slot] += 1
+        if counts[slot] > best or (counts[slot] == best and firsts[slot] < best_first):
+            best = counts[slot]
+            best_first = firsts[slot]
+    return best, best_first
+
+
+@nb.njit(cache=True)
+def _jumping(ends, n_at, size, scratch):  # type: ignore[no-untyped-def]
+    """Characters of grams met before, left to right, each jumped over; a gram inside a jump is not met."""
+    at, slot_of, counts, firsts = scratch[1], scratch[2], scratch[4], scratch[5]
+    for j in range(n_at):
+        firsts[slot_of[j]] = 0  # from here on: whether the gram has been met
+    repeated = free = 0
+    for j in range(n_at):
+        slot = slot_of[j]
+        if at[j] < free or counts[slot] < 2:
+            continue
+        if firsts[slot]:
+            repeated += _chars_of(ends, at[j], size)
+            free = at[j] + size
+        else:
+            firsts[slot] = 1
+    return repeated
+
+
+@nb.njit(cache=True)
+def _keep_repeated(n_at, scratch):  # type: ignore[no-untyped-def]
+    """Keeps the positions whose gram occurs more than once; returns how many."""
+    at, slot_of, counts = scratch[1], scratch[2], scratch[4]
+    kept = 0
+    for j in range(n_at):
+        if counts[slot_of[j]] > 1:
+            at[kept] = at[j]
+            kept += 1
+    return kept

@@ -1,0 +1,1 @@
+"""spark-submit entry points, a few lines each; every file is named run_*.py."""

@@ -1,0 +1,5 @@
+"""From published shards to token batches: tokenizer, token bins, mixture, order, packing, stream."""
+
+from corpus.cache import use_kernel_cache
+
+use_kernel_cache()

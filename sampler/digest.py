@@ -1,0 +1,37 @@
+"""The digest of a stream: one sha256 a step, to compare runs, machines and world sizes.
+
+Hashed are the tokens of the *global* batch, all ranks' rows in rank order, as little-endian uint32,
+row-major. The ranks' streams are really built, each with caches of its own, and their rows laid together.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+import numpy as np
+
+from sampler.stream import MixtureStream, RankStream
+
+
+def step_digests(
+    stream: MixtureStream, start: int, stop: int, global_batch: int, world_size: int = 1
+) -> Iterator[tuple[int, str]]:
+    """Yield (step, hex sha256) for steps start…stop-1.
+
+    Args:
+        stream: the mixture.
+        start: first step, from zero.
+        stop: the step to end before.
+        global_batch: sequences a step.
+        world_size: number of ranks; the digests are the same for every one that divides the batch.
+
+    Raises:
+        ConfigError: it does not divide it.
+    """
+    ranks = [RankStream(stream.fork(), rank, world_size, global_batch) for rank in range(world_size)]
+    for step in range(start, stop):
+        hasher = hashlib.sha256()
+        for rank in ranks:
+            hasher.update(np.ascontiguousarray(rank.batch(step).tokens, "<u4").tobytes())
+        yield step, hasher.hexdigest()

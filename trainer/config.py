@@ -1,0 +1,67 @@
+"""What a training run is: model, optimizer, length. Strict YAML from `conf/models/`."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from sampler.config import Strict
+
+
+class ModelConfig(Strict):
+    """Shape of the model; its vocabulary is the tokenizer's."""
+
+    width: int = Field(ge=8)
+    layers: int = Field(ge=1)
+    heads: int = Field(ge=1)
+    document_mask: bool = True  # tokens see their own document only
+    rope_theta: float = Field(10_000.0, gt=1)
+    norm_epsilon: float = Field(1e-6, gt=0)
+    init_deviation: float = Field(0.02, gt=0)
+
+    @model_validator(mode="after")
+    def _even_heads(self) -> ModelConfig:
+        if self.width % self.heads or self.width // self.heads % 2:
+            raise ValueError(f"a width that is an even multiple of heads = {self.heads}")
+        return self
+
+    @property
+    def feed_forward(self) -> int:
+        """SwiGLU's hidden size: 8/3 of the width, rounded up to a multiple of 128."""
+        return -(-8 * self.width // (3 * 128)) * 128
+
+
+class OptimizerConfig(Strict):
+    """AdamW with warm-up and cosine; defaults are Baichuan 2's but for the rate, which depends on size."""
+
+    max_learning_rate: float = Field(gt=0)
+    min_learning_rate_ratio: float = Field(0.1, ge=0, le=1)
+    warmup_steps: int = Field(ge=0)
+    beta1: float = Field(0.9, ge=0, lt=1)
+    beta2: float = Field(0.95, ge=0, lt=1)
+    weight_decay: float = Field(0.1, ge=0)
+    clip_norm: float = Field(0.5, gt=0)
+
+
+class TrainConfig(Strict):
+    """A model file."""
+
+    name: str  # results go to RUN/train/<name>
+    model: ModelConfig
+    optimizer: OptimizerConfig
+    steps: int = Field(ge=1)
+    global_batch: int = Field(ge=1)  # sequences a step
+    seed: int = Field(ge=0, lt=1 << 63)  # of the initial weights; the data has the mixture's
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    checkpoint_steps: int = Field(0, ge=0)  # a checkpoint every so many steps; 0: at the end only
+    heldout_steps: int = Field(50, ge=1)  # held-out loss every so many steps, and at the end
+    heldout_sequences: int = Field(128, ge=1)
+
+    @field_validator("name")
+    @classmethod
+    def _plain(cls, value: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value):
+            raise ValueError("letters, digits, '.', '_' and '-', as it names a folder")
+        return value

@@ -1,0 +1,49 @@
+"""AdamW and its schedule, as Baichuan 2 trains: linear warm-up, cosine to a minimum, decay on matrices only.
+
+Norm gains are not decayed: pulling a gain to zero scales the whole layer's output. Embedding and head are
+matrices and are decayed, as in the report's silence on exceptions.
+
+Source: Baichuan 2 technical report, section 2.6; Loshchilov and Hutter 2019.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from trainer.config import OptimizerConfig
+
+
+def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.AdamW:
+    """AdamW with two groups: matrices, decayed; everything else, not."""
+    matrices = [parameter for parameter in model.parameters() if parameter.ndim >= 2]
+    others = [parameter for parameter in model.parameters() if parameter.ndim < 2]
+    groups = [
+        {"params": matrices, "weight_decay": config.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=config.max_learning_rate, betas=(config.beta1, config.beta2))
+
+
+def learning_rate(step: int, steps: int, config: OptimizerConfig) -> float:
+    """The rate of a step, counted from zero.
+
+    Args:
+        step: the step about to be taken.
+        steps: length of the whole schedule.
+        config: maximum, minimum's ratio, warm-up.
+    """
+    if step < config.warmup_steps:
+        return config.max_learning_rate * (step + 1) / config.warmup_steps
+    minimum = config.max_learning_rate * config.min_learning_rate_ratio
+    progress = (step - config.warmup_steps) / max(1, steps - config.warmup_steps)
+    wave = 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+    return minimum + (config.max_learning_rate - minimum) * wave
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Put a rate into every group."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
