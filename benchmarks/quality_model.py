@@ -35,14 +35,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import zstandard
 
 from corpus.config import load_yaml, parse
 from filters.linear import LinearModel, score, score_spans
 from filters.quality_training import QualityTraining, train
-from filters.sentence_quality import SentenceQualityDecision, cuts
+from filters.sentence_quality import SentenceQualityDecision, choose_cuts, sentence_facts
 from text.arrow import TextColumn
-from text.segment import sentences
+from text.segment import Spans, sentences
 
 ROOT = Path(__file__).resolve().parents[1]
 SPEED_FILES = ("en_news_nyt", "zh_books_novels", "zh_tech_lctt", "zh_reviews", "web_pages_en")
@@ -87,19 +88,22 @@ def print_speed(model: LinearModel, data: Path) -> None:
     """MB per CPU-second of scoring, and what the default decision would cut."""
     print(f"\n{'MB per CPU-s':<20} {'documents':>10} {'sentences':>10} {'decision':>10} {'cut, % of bytes':>16}")
     default = SentenceQualityDecision()
-    decision = default.threshold, default.max_cut_fraction, default.min_sentence_chars
     for name in SPEED_FILES:
         with (data / f"{name}.jsonl.zst").open("rb") as file:
             stream = io.TextIOWrapper(zstandard.ZstdDecompressor().stream_reader(file), "utf-8")
             column = TextColumn.from_texts([json.loads(line)["text"] for line in stream])
         spans = sentences(column)
         scores = score_spans(model, column, spans)
-        cut = cuts(scores, spans, column, *decision)
-        lengths = spans.ends(column) - spans.starts
+        lengths = (spans.ends(column) - spans.starts).astype(np.int64)
+
+        def decide(c: TextColumn = column, s: Spans = spans, x: Any = scores, n: Any = lengths) -> Any:
+            return choose_cuts(x, n, *sentence_facts(c, s), s.ptr, c.lengths, default)
+
+        cut = decide()
         works: tuple[Callable[[], object], ...] = (
             lambda c=column: score(model, c),  # type: ignore[misc]
             lambda c=column, s=spans: score_spans(model, c, s),  # type: ignore[misc]
-            lambda c=column, s=spans, x=scores: cuts(x, s, c, *decision),  # type: ignore[misc]
+            decide,
         )
         rates = " ".join(f"{column.nbytes / 1e6 / _best_seconds(work):10.0f}" for work in works)
         print(f"{name:<20} {rates} {100 * lengths[cut].sum() / column.nbytes:16.2f}")

@@ -1,14 +1,14 @@
 """``tamis clusters``: the largest families of duplicates, to see at a glance whether one source is being wiped out.
 
-Near copies come by component, from the columns, drops and edges of ``near_dedup``; a member that is not similar enough to
-the first survivor has another, so a component may keep several. Exact copies come by survivor, from the drops of
+Near copies come by component, from the columns, drops and edges of ``near_dedup``; a member that is not similar enough
+to the first survivor has another, so a component may keep several. Exact copies come by survivor, from the drops of
 ``exact_dedup``. Cost: these narrow tables once, then the text rows of the survivors shown.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import Enum
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -30,7 +30,7 @@ MEMBERS_SHOWN = 5
 TEXT_CHARS = 160
 
 
-class Kind(str, Enum):
+class Kind(StrEnum):
     """Which duplicates."""
 
     near = "near"
@@ -40,7 +40,9 @@ class Kind(str, Enum):
 def clusters(
     run: RunArgument,
     top: Annotated[int, typer.Option("--top", min=1, help="How many, largest first.")] = 10,
-    kind: Annotated[Kind, typer.Option("--kind", help="Near copies by component, or exact copies by survivor.")] = Kind.near,
+    kind: Annotated[
+        Kind, typer.Option("--kind", help="Near copies by component, or exact copies by survivor.")
+    ] = Kind.near,
     format: FormatOption = OutputFormat.text,
 ) -> None:
     """Show the largest families of duplicates: sizes, survivors, verified similarity."""
@@ -56,8 +58,8 @@ def clusters(
         screen.print(f"There are no {what}.")
         return
     screen.print(
-        f"{result['count']:,} {what} hold {result['documents']:,} documents, of which {result['dropped']:,} were dropped; "
-        f"the largest {len(result['clusters'])}:"
+        f"{result['count']:,} {what} hold {result['documents']:,} documents, of which {result['dropped']:,} were "
+        f"dropped; the largest {len(result['clusters'])}:"
     )
     for found in result["clusters"]:
         screen.print()
@@ -164,7 +166,9 @@ def _drawn(found: dict[str, Any]) -> Table:
     if more > 0:
         table.add_row("", f"and {more:,} more survivors")
     least, mean = found["similarity"]["min"], found["similarity"]["mean"]
-    table.add_row("similarity", "not known" if least is None else f"least {least:.3f}, mean {mean:.3f}, to the survivor")
+    table.add_row(
+        "similarity", "not known" if least is None else f"least {least:.3f}, mean {mean:.3f}, to the survivor"
+    )
     dots = " …" if found["dropped"] > len(found["members"]) else ""
     table.add_row("dropped", Text(clean(", ".join(person["source_id"] for person in found["members"]) + dots)))
     table.add_row("text", Text(one_line(found["text"], TEXT_CHARS)))

@@ -63,7 +63,10 @@ def describe(reader: RunReader, doc_id: int) -> dict[str, Any]:
     return {
         "doc_id": str(doc_id), "domain": reader.domains([doc_id])[doc_id], "input_domain": shard.domain,
         **plain_row(stored),
-        "document_shard": {"number": shard.number, "path": str(shard.path.relative_to(reader.run.root)), "row": doc_id - shard.first_id},
+        "document_shard": {
+            "number": shard.number, "path": str(shard.path.relative_to(reader.run.root)),
+            "row": doc_id - shard.first_id,
+        },
         "kept": fate.kept, "stages": _stages(reader, doc_id, text, fate.stage),
         "published": None if published is None else {
             "path": published.path, "row": published.row, "split": published.values["split"],
@@ -77,13 +80,15 @@ def _stages(reader: RunReader, doc_id: int, text: str, dropped_by: str | None) -
     data = text.encode("utf-8")
     stages: list[dict[str, Any]] = []
     gone = False
-    for name, _ in reader.chain:
+    domain = reader.domains([doc_id])[doc_id]
+    for name, manifest in reader.chain:
+        skipped = domain in manifest.body.get("config", {}).get("skip", [])
         columns = reader.rows_about(name, "columns", doc_id)
         stage: dict[str, Any] = {
             "stage": name,
             "evidence": [plain_row(row, ("row", "doc_id")) for row in reader.rows_about(name, "evidence", doc_id)],
             "columns": plain_row(columns[0], ("row", "doc_id")) if columns else {},
-            "decision": "dropped before" if gone else "kept",
+            "decision": "dropped before" if gone else ("skipped in this domain" if skipped else "kept"),
             "edits": [_edit(row, data) for row in reader.rows_about(name, "edits", doc_id)],
         }
         if name == dropped_by:
@@ -113,14 +118,22 @@ def _print_document(screen: Console, document: dict[str, Any]) -> None:
     screen.print(Text(f"document {document['doc_id']}  {outcome}", "bold green" if document["kept"] else "bold red"))
     domain = document["domain"]
     came = "" if document["input_domain"] == domain else f" (its input is {document['input_domain']})"
-    _line(screen, "source_id", document["source_id"] + (f"  (found by {document['found_by']})" if "found_by" in document else ""))
+    _line(
+        screen,
+        "source_id",
+        document["source_id"] + (f"  (found by {document['found_by']})" if "found_by" in document else ""),
+    )
     for name in ("url", "source", "lang", "licence", "extra"):
         if document[name] is not None:
             _line(screen, name, one_line(document[name], 300))
     _line(screen, "domain", domain + came)
     _line(screen, "raw record", f"{document['file']}, offset {document['offset']:,}, length {document['length']:,}")
     shard = document["document_shard"]
-    _line(screen, "stored", f"{shard['path']}, row {shard['row']:,}: {size(document['bytes'])}, {document['sentences']:,} sentences")
+    _line(
+        screen,
+        "stored",
+        f"{shard['path']}, row {shard['row']:,}: {size(document['bytes'])}, {document['sentences']:,} sentences",
+    )
     for stage in document["stages"]:
         _print_stage(screen, stage)
     _print_published(screen, document)
@@ -138,7 +151,9 @@ def _print_stage(screen: Console, stage: dict[str, Any]) -> None:
     screen.print(Text.assemble(("\n" + stage["stage"], "bold"), "  ", (clean(said), style)))
     if decision == "dropped" and stage["survivor"] is not None:
         similarity = stage["similarity"]
-        _line(screen, "similarity", "not known" if similarity is None else f"{similarity:.4f} to the survivor, verified")
+        _line(
+            screen, "similarity", "not known" if similarity is None else f"{similarity:.4f} to the survivor, verified"
+        )
     for fate in stage.get("survivor_story", []):
         became = "kept" if fate["kept"] else f"dropped by {fate['stage']} ({fate['reason']})"
         _line(screen, "survivor", f"{fate['doc_id']}  {fate['source_id']}  [{fate['domain']}]  {became}")
@@ -149,28 +164,42 @@ def _print_stage(screen: Console, stage: dict[str, Any]) -> None:
     if stage["columns"]:
         _line(screen, "columns", _pairs(stage["columns"]))
     for edit in stage["edits"]:
-        what = "cut" if edit["replacement"] is None else f"rewritten to {edit['replacement']!r}"
-        _line(screen, what[:12], f"{edit['reason']}, bytes {edit['start']:,} to {edit['end']:,}: “{one_line(edit['text'], SPAN_CHARS)}”"
-              + ("" if edit["replacement"] is None else f" → “{edit['replacement']}”"))  # fmt: skip
+        rewritten = edit["replacement"] is not None
+        put = f" → “{edit['replacement']}”" if rewritten else ""
+        span = f"bytes {edit['start']:,} to {edit['end']:,}: “{one_line(edit['text'], SPAN_CHARS)}”{put}"
+        _line(screen, "rewritten" if rewritten else "cut", f"{edit['reason']}, {span}")
 
 
 def _pairs(row: dict[str, Any]) -> str:
-    return "  ".join(f"{name}={one_line(str(value), VALUE_CHARS)}" for name, value in row.items() if value is not None) or "nothing"
+    return (
+        "  ".join(f"{name}={one_line(str(value), VALUE_CHARS)}" for name, value in row.items() if value is not None)
+        or "nothing"
+    )
 
 
 def _print_published(screen: Console, document: dict[str, Any]) -> None:
     published = document["published"]
     screen.print(Text("\nwrite_shards", "bold"))
     if published is None:
-        _line(screen, "published", "no, it was dropped" if not document["kept"] else "not yet: the run has not come that far")
+        _line(
+            screen,
+            "published",
+            "no, it was dropped" if not document["kept"] else "not yet: the run has not come that far",
+        )
         return
     weight = "no weights written" if published["weight"] is None else f"weight {published['weight']:.4g}"
     _line(screen, "published", f"{published['path']}, row {published['row']:,}; split {published['split']}; {weight}")
-    _line(screen, "columns", _pairs({k: v for k, v in published["columns"].items() if k not in ("doc_id", "domain", "split")}))
+    _line(
+        screen,
+        "columns",
+        _pairs({k: v for k, v in published["columns"].items() if k not in ("doc_id", "domain", "split")}),
+    )
 
 
 def _print_quarantined(screen: Console, record: dict[str, Any]) -> None:
-    screen.print(Text(f"record {clean(record['file'])}#{record['offset']}  quarantined: {record['reason']}", "bold red"))
+    screen.print(
+        Text(f"record {clean(record['file'])}#{record['offset']}  quarantined: {record['reason']}", "bold red")
+    )
     _line(screen, "domain", record["domain"])
     _line(screen, "raw record", f"{record['file']}, offset {record['offset']:,}, length {record['length']:,}")
     _line(screen, "detail", one_line(record["detail"], 300))

@@ -1,15 +1,14 @@
 """Reads single documents out of a run folder: by id, source id or URL, with their fate. No JVM, no scan of the text.
 
-A decision's tables are narrow and one file a document shard, so an id costs a few reads of the shard that its bits name.
-A source id or URL is looked up in ``ingest/urls``, two narrow columns over all shards. Text is streamed out of the row
-group that holds the row and dropped again, so that memory does not grow with the shard.
+A decision's tables are narrow and one file a document shard, so an id costs a few reads of the shard that its bits
+name. A source id or URL is looked up in ``ingest/urls``, two narrow columns over all shards. Text is streamed out of
+the row group that holds the row and dropped again, so that memory does not grow with the shard.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,62 +18,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from cli.fates import Fate, Published
+from cli.rows import may_hold, take_rows
 from corpus.errors import TamisError
 from corpus.files import Manifest, load_manifest
 from corpus.run_folder import DocumentShard, RunFolder
-
-_BATCH_ROWS = 2048
-
-
-@dataclass(frozen=True, slots=True)
-class Fate:
-    """What became of a document.
-
-    Attributes:
-        doc_id: the document.
-        stage: the stage that dropped it; None if it is kept.
-        reason: why.
-        survivor: the document kept for it, where it is a duplicate.
-        similarity: verified similarity to the survivor.
-    """
-
-    doc_id: int
-    stage: str | None = None
-    reason: str | None = None
-    survivor: int | None = None
-    similarity: float | None = None
-
-    @property
-    def kept(self) -> bool:
-        """No stage has dropped it."""
-        return self.stage is None
-
-    def to_json(self) -> dict[str, Any]:
-        """The fate with ids as strings."""
-        if self.kept:
-            return {"doc_id": str(self.doc_id), "kept": True}
-        return {
-            "doc_id": str(self.doc_id), "kept": False, "stage": self.stage, "reason": self.reason,
-            "survivor": None if self.survivor is None else str(self.survivor),
-            "similarity": None if self.similarity is None else round(self.similarity, 4),
-        }  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """Where a kept document was published.
-
-    Attributes:
-        path: the published shard, relative to the run folder.
-        row: its row there.
-        values: the row's columns but the text.
-        weight: its sampling weight; None where no weights are written.
-    """
-
-    path: str
-    row: int
-    values: dict[str, Any]
-    weight: float | None
 
 
 class RunReader:
@@ -177,7 +125,7 @@ class RunReader:
 
     def documents(self, ids: Iterable[int], columns: Sequence[str]) -> dict[int, dict[str, Any]]:
         """Columns of stored documents, in id order; only their shards are opened."""
-        found = {}
+        found: dict[int, dict[str, Any]] = {}
         for shard, wanted in self.by_shard(ids):
             rows = take_rows(shard.path, [i - shard.first_id for i in wanted], columns)
             found.update(zip(wanted, rows, strict=True))
@@ -214,7 +162,9 @@ class RunReader:
             return []
         found: list[dict[str, Any]] = []
         for path in self.run.ingest.paths("quarantine"):
-            found += pq.read_table(path, filters=[("file", "=", name), ("offset", "=", int(offset))], partitioning=None).to_pylist()
+            found += pq.read_table(
+                path, filters=[("file", "=", name), ("offset", "=", int(offset))], partitioning=None
+            ).to_pylist()
         return found
 
     def published(self, doc_id: int) -> Published | None:
@@ -223,7 +173,7 @@ class RunReader:
         for entry in manifest.files if manifest is not None else ():
             assert manifest is not None
             file = pq.ParquetFile(manifest.folder / entry.path)
-            if not _may_hold(file, doc_id):
+            if not may_hold(file, doc_id):
                 continue
             ids = file.read(columns=["doc_id"]).column(0).to_numpy()
             row = int(np.searchsorted(ids, doc_id))
@@ -257,43 +207,3 @@ def read_ledger(run: RunFolder) -> dict[str, Any]:
         raise TamisError(f"{run.root} has no ledger.json yet: let `tamis run` finish first")
     ledger: dict[str, Any] = json.loads(path.read_text("utf-8"))
     return ledger
-
-
-def take_rows(path: Path, rows: Sequence[int], columns: Sequence[str]) -> list[dict[str, Any]]:
-    """Some rows of a Parquet file, ascending; only the row groups that hold them are decoded, batch by batch."""
-    file = pq.ParquetFile(path)
-    wanted, found, first = list(rows), [], 0
-    for group in range(file.num_row_groups):
-        last = first + file.metadata.row_group(group).num_rows
-        here = [r - first for r in wanted if first <= r < last]
-        at = 0
-        for batch in file.iter_batches(_BATCH_ROWS, [group], list(columns)) if here else ():
-            inside = [r - at for r in here if at <= r < at + batch.num_rows]
-            found += batch.take(pa.array(inside, pa.int64())).to_pylist() if inside else []
-            at += batch.num_rows
-            if at > here[-1]:
-                break
-        first = last
-    return found
-
-
-def view_text(text: str, edits: Iterable[dict[str, Any]]) -> str:
-    """A stored text with edits applied: cuts left out, rewrites put in; a later edit swallows those inside it."""
-    data, out, read = text.encode("utf-8"), [], 0
-    newest_first = list(edits)[::-1]
-    for edit in sorted(newest_first, key=lambda e: (e["start"], -e["end"])):
-        if edit["end"] <= read:
-            continue
-        out += [data[read : max(read, edit["start"])], (edit["replacement"] or "").encode("utf-8")]
-        read = edit["end"]
-    return b"".join([*out, data[read:]]).decode("utf-8", "replace")
-
-
-def _may_hold(file: pq.ParquetFile, doc_id: int) -> bool:
-    """Whether the column statistics leave room for an id."""
-    at = file.schema_arrow.get_field_index("doc_id")
-    for group in range(file.num_row_groups):
-        known = file.metadata.row_group(group).column(at).statistics
-        if known is None or not known.has_min_max or known.min <= doc_id <= known.max:
-            return True
-    return False

@@ -7,13 +7,22 @@ import sys
 
 import typer
 
+from cli.clusters import clusters
+from cli.demo import demo
+from cli.explain import explain
+from cli.report import report
 from cli.run import plan, run
+from cli.sample import sample
+from cli.stats import stats
+from cli.tokens import app as tokens
+from cli.train import train
 from corpus.errors import TamisError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
                   help="Tamis: raw crawl in, scored shards and token batches out.")  # fmt: skip
-app.command()(run)
-app.command()(plan)
+for _command in (run, plan, stats, clusters, explain, sample, report, train, demo):
+    app.command()(_command)
+app.add_typer(tokens, name="tokens")
 
 
 def main() -> None:

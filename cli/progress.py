@@ -1,4 +1,7 @@
-"""What a person sees while a run goes on: step, shards, documents a second, time left. On stderr, so that pipes stay clean."""
+"""What a person sees while a run goes on.
+
+Step, shards, documents a second, time left. On stderr, so that pipes stay clean.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import time
 from collections.abc import Sequence
 
 from rich.console import Console
+from rich.progress import TaskID
 
 
 class RichProgress:
@@ -25,7 +29,7 @@ class RichProgress:
             TimeRemainingColumn(), console=self._console, transient=True,
         )  # fmt: skip
         self._live = self._console.is_terminal
-        self._task = None
+        self._task: TaskID | None = None
         self._label = ""
         self._weights: Sequence[int] = []
         self._started = 0.0

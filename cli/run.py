@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -13,7 +13,9 @@ from rich.table import Table
 from cli.output import FormatOption, OutputFormat
 
 PipelineArgument = Annotated[Path, typer.Argument(help="A pipeline YAML.", metavar="PIPELINE.yaml")]
-InputOption = Annotated[list[str] | None, typer.Option("--input", help="DOMAIN=GLOB; replaces the YAML's inputs of that domain.")]
+InputOption = Annotated[
+    list[str] | None, typer.Option("--input", help="DOMAIN=GLOB; replaces the YAML's inputs of that domain.")
+]
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="stage.key=value, the value in YAML.")]
 
 
@@ -25,7 +27,8 @@ def run(
     sample: Annotated[float | None, typer.Option("--sample", help="Take this share of the records.")] = None,
     until: Annotated[str | None, typer.Option("--until", help="Stop behind this stage.")] = None,
     spark: Annotated[list[str] | None, typer.Option("--spark", help="key=value, a Spark setting.")] = None,
-    batch_bytes: Annotated[int, typer.Option("--batch-bytes", help="View text per batch; changes no output.")] = 8 << 20,
+    batch_bytes: Annotated[int, typer.Option("--batch-bytes", help="View text per batch; changes no output.")] = 8
+    << 20,
     format: FormatOption = OutputFormat.text,
 ) -> None:
     """Run a pipeline into a run folder; run again to go on where it stopped."""
@@ -65,7 +68,10 @@ def run(
 
 
 def plan(
-    pipeline: PipelineArgument, inputs: InputOption = None, settings: SetOption = None, format: FormatOption = OutputFormat.text
+    pipeline: PipelineArgument,
+    inputs: InputOption = None,
+    settings: SetOption = None,
+    format: FormatOption = OutputFormat.text,
 ) -> None:
     """Show what a pipeline would do, without doing it: inputs, stages, settings."""
     from corpus.inputs import resolve_inputs
@@ -79,7 +85,7 @@ def plan(
         line = domains.setdefault(file.domain, {"files": 0, "bytes": 0})
         line["files"] += 1
         line["bytes"] += file.size
-    stages = []
+    stages: list[dict[str, Any]] = []
     for name in config.stages:
         kind = stage_class(name)
         stages.append({

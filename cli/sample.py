@@ -1,7 +1,7 @@
 """``tamis sample``: texts that a decision removed or cut, to read before trusting a threshold.
 
-Which ones is a function of the seed and the ids, so that two people read the same sample. Cost: the stage's drops or edits
-(narrow), then only the document shards of the texts shown.
+Which ones is a function of the seed and the ids, so that two people read the same sample. Cost: the stage's drops or
+edits (narrow), then only the document shards of the texts shown.
 """
 
 from __future__ import annotations
@@ -45,7 +45,11 @@ def sample(
         return
     screen = console()
     what = "documents dropped" if result["kind"] == "documents" else "spans edited"
-    screen.print(Text(f"{len(result['samples'])} of {result['available']:,} {what} by {stage} for {result['reason']}, seed {seed}"))
+    screen.print(
+        Text(
+            f"{len(result['samples'])} of {result['available']:,} {what} by {stage} for {result['reason']}, seed {seed}"
+        )
+    )
     for number, found in enumerate(result["samples"], 1):
         _print_sample(screen, number, found)
 
@@ -64,12 +68,16 @@ def draw(reader: RunReader, stage: str, reason: str, n: int, seed: int, full: bo
             chosen = _chosen(rows, n, seed)
             show = _dropped if kind == "drops" else _edited
             return {
-                "stage": stage, "reason": bare, "kind": "documents" if kind == "drops" else "spans", "available": len(rows),
-                "seed": seed, "samples": show(reader, stage, chosen, None if full else TEXT_CHARS),
+                "stage": stage, "reason": bare, "kind": "documents" if kind == "drops" else "spans",
+                "available": len(rows), "seed": seed,
+                "samples": show(reader, stage, chosen, None if full else TEXT_CHARS),
             }  # fmt: skip
     counts = reasons(reader, stage)
     known = ", ".join(f"{name} ({count:,})" for name, count in counts.items())
-    raise TamisError(f"stage {stage} removed nothing for {reason!r}; " + (f"it has {known}" if known else "it removed nothing at all"))
+    raise TamisError(
+        f"stage {stage} has removed nothing for {reason!r}; "
+        + (f"it has {known}" if known else "it has removed nothing at all")
+    )
 
 
 def reasons(reader: RunReader, stage: str) -> dict[str, int]:
@@ -81,7 +89,11 @@ def reasons(reader: RunReader, stage: str) -> dict[str, int]:
         for table in _tables(reader, stage, kind):
             for rewrite in (False, True) if kind == "edits" else (None,):
                 prefix = {None: "", False: "cut:", True: "rewrite:"}[rewrite]
-                part = table if rewrite is None else table.filter(pc.equal(pc.is_valid(table.column("replacement")), rewrite))
+                part = (
+                    table
+                    if rewrite is None
+                    else table.filter(pc.equal(pc.is_valid(table.column("replacement")), rewrite))
+                )
                 for entry in part.column("reason").value_counts().to_pylist():
                     counts[prefix + entry["values"]] = counts.get(prefix + entry["values"], 0) + entry["counts"]
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
@@ -106,8 +118,8 @@ def _tables(reader: RunReader, stage: str, kind: str) -> Iterator[pa.Table]:
             if name == stage:
                 break
         rows = table.column("row").to_numpy()
-        ids = pa.array(shard.first_id + rows.astype(np.int64))
-        table = table.set_column(1, "doc_id", ids) if kind == "drops" else table.append_column("doc_id", ids)
+        if kind == "edits":
+            table = table.append_column("doc_id", pa.array(shard.first_id + rows.astype(np.int64)))
         yield table.filter(pa.array(~gone[rows]))
 
 
@@ -125,13 +137,15 @@ def _chosen(rows: list[dict[str, Any]], n: int, seed: int) -> list[dict[str, Any
     from text.hash import uniform
 
     with np.errstate(over="ignore"):
-        keys = np.array([r["doc_id"] for r in rows], np.int64) * _SPREAD + np.array([r.get("start", 0) for r in rows], np.int64)
+        keys = np.array([r["doc_id"] for r in rows], np.int64) * _SPREAD + np.array(
+            [r.get("start", 0) for r in rows], np.int64
+        )
     first = np.argsort(uniform(seed, keys), kind="stable")[:n]
     return [rows[i] for i in sorted(first.tolist())]
 
 
 def _dropped(reader: RunReader, stage: str, rows: list[dict[str, Any]], chars: int | None) -> list[dict[str, Any]]:
-    from cli.lookup import view_text
+    from cli.rows import view_text
 
     ids = [row["doc_id"] for row in rows]
     survivors = [row["survivor"] for row in rows if row["survivor"] is not None]
@@ -170,8 +184,9 @@ def _edited(reader: RunReader, stage: str, rows: list[dict[str, Any]], chars: in
             after = first_chars(after, CONTEXT_CHARS)
         cut = data[row["start"] : row["end"]].decode("utf-8", "replace")
         found.append({
-            "doc_id": str(row["doc_id"]), "source_id": stored["source_id"], "url": stored["url"], "domain": domains[row["doc_id"]],
-            "start": row["start"], "end": row["end"], "before": before, "span": first_chars(cut, chars), "after": after,
+            "doc_id": str(row["doc_id"]), "source_id": stored["source_id"], "url": stored["url"],
+            "domain": domains[row["doc_id"]], "start": row["start"], "end": row["end"], "before": before,
+            "span": first_chars(cut, chars), "after": after,
             "replacement": row["replacement"],
         })  # fmt: skip
     return found
@@ -179,11 +194,15 @@ def _edited(reader: RunReader, stage: str, rows: list[dict[str, Any]], chars: in
 
 def _print_sample(screen: Console, number: int, found: dict[str, Any]) -> None:
     screen.print()
-    screen.rule(Text(clean(f"{number}  {found['doc_id']}  {found['source_id']}  [{found['domain']}]")), align="left", style="dim")
+    screen.rule(
+        Text(clean(f"{number}  {found['doc_id']}  {found['source_id']}  [{found['domain']}]")),
+        align="left",
+        style="dim",
+    )
     if "span" in found:
         put = "" if found["replacement"] is None else f"→{clean(found['replacement'])}"
-        screen.print(Text.assemble(clean(found["before"]), ("⟦" + clean(found["span"]) + "⟧", "red strike"), (put, "green"),
-                                   clean(found["after"])))  # fmt: skip
+        span = ("⟦" + clean(found["span"]) + "⟧", "red strike")
+        screen.print(Text.assemble(clean(found["before"]), span, (put, "green"), clean(found["after"])))
         return
     screen.print(Text(clean(found["text"])))
     survivor = found["survivor"]
@@ -192,5 +211,6 @@ def _print_sample(screen: Console, number: int, found: dict[str, Any]) -> None:
     fate = survivor["fate"]
     became = "kept" if fate["kept"] else f"itself dropped later by {fate['stage']} ({fate['reason']})"
     similarity = "" if found["similarity"] is None else f", similarity {found['similarity']:.3f}"
-    screen.print(Text(clean(f"\nsurvivor {survivor['doc_id']}  {survivor['source_id']}  [{survivor['domain']}]{similarity}, {became}"), "green"))
+    line = f"\nsurvivor {survivor['doc_id']}  {survivor['source_id']}  [{survivor['domain']}]{similarity}, {became}"
+    screen.print(Text(clean(line), "green"))
     screen.print(Text(clean(survivor["text"])))

@@ -25,7 +25,10 @@ REPORT = {
     "span_dedup": ("sentence- and paragraph-wise deduplication", 14.47),
     "near_dedup": ("document-wise deduplication", 19.13),
 }
-"""Stage → the report's step and the share of raw (%) that it removed. Source: Baichuan 2, arXiv 2309.10305, figure 2."""
+"""Stage → the report's step and the share of raw (%) that it removed.
+
+Source: Baichuan 2, arXiv 2309.10305, figure 2.
+"""
 REPORT_REMAINS = 31.68
 """What the report keeps, % of raw."""
 
@@ -95,17 +98,36 @@ def funnel_table(ledger: dict[str, Any], with_bar: bool) -> Table:
     lines = funnel_lines(ledger)
     for stage, line in zip(ledger["stages"], lines, strict=True):
         report = "" if line["report"] is None else removed(line["report"])
-        left = [stage["name"], f"{stage['documents_kept']:,}", size(stage["bytes_kept"]), f"{stage['sentences_kept']:,}"]
-        _add(table, with_bar, left, line["bytes_left"],
-             [removed(line["documents_removed"]), removed(line["bytes_removed"]), report, f"{stage['seconds']:,.1f} s"])  # fmt: skip
+        left = [
+            stage["name"],
+            f"{stage['documents_kept']:,}",
+            size(stage["bytes_kept"]),
+            f"{stage['sentences_kept']:,}",
+        ]
+        right = [
+            removed(line["documents_removed"]),
+            removed(line["bytes_removed"]),
+            report,
+            f"{stage['seconds']:,.1f} s",
+        ]
+        _add(table, with_bar, left, line["bytes_left"], right)
     table.add_section()
     if lines:
         last = [f"{lines[-1]['documents_left']:.2f} %", f"{lines[-1]['bytes_left']:.2f} %", f"{REPORT_REMAINS} %"]
-        _add(table, with_bar, ["remains", "", "", ""], None, [*last, f"{sum(s['seconds'] for s in ledger['stages']):,.1f} s"], "bold")
+        _add(
+            table,
+            with_bar,
+            ["remains", "", "", ""],
+            None,
+            [*last, f"{sum(s['seconds'] for s in ledger['stages']):,.1f} s"],
+            "bold",
+        )
     return table
 
 
-def _add(table: Table, with_bar: bool, left: list[str], filled: float | None, right: list[str], style: str = "") -> None:
+def _add(
+    table: Table, with_bar: bool, left: list[str], filled: float | None, right: list[str], style: str = ""
+) -> None:
     bar = [] if not with_bar else [Text("") if filled is None else _bar(filled)]
     table.add_row(*left, *bar, *right, style=style)
 
@@ -139,7 +161,9 @@ def reasons_table(ledger: dict[str, Any]) -> Table:
     shown = ""
     for stage, reason, count, taken in reason_rows(ledger):
         counted = ["", ""] if count is None else [f"{count:,}", f"{share(count, documents):.2f} %"]
-        table.add_row(stage if stage != shown else "", Text(reason), *counted, size(taken), f"{share(taken, text):.2f} %")
+        table.add_row(
+            stage if stage != shown else "", Text(reason), *counted, size(taken), f"{share(taken, text):.2f} %"
+        )
         shown = stage
     for stage in ledger["stages"]:
         if stage["bytes_rewritten"]:
@@ -149,7 +173,9 @@ def reasons_table(ledger: dict[str, Any]) -> Table:
 
 def quarantine_table(ledger: dict[str, Any]) -> Table:
     """Raw records that never became documents."""
-    table = Table(title="\nQuarantined raw records", title_justify="left", box=None, padding=(0, 1), header_style="bold")
+    table = Table(
+        title="\nQuarantined raw records", title_justify="left", box=None, padding=(0, 1), header_style="bold"
+    )
     table.add_column("reason", no_wrap=True)
     table.add_column("records", justify="right")
     table.add_column("of records", justify="right")

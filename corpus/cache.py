@@ -1,7 +1,8 @@
 """Where Tamis keeps what can be made again: compiled kernels, unpacked code, packaged reference text.
 
-Compiled kernels go to a folder named by a digest of all our sources. numba itself looks only at the file of the function that
-it loads: after an upgrade, or an edit of a helper in another file, it would go on using machine code of the old
+Compiled kernels go to a folder named by a digest of all our sources. numba itself looks only at the file of the
+function that it loads: after an upgrade, or an edit of a helper in another file, it would go on using machine code of
+the old
 helper. It would also write beside the sources, which on a cluster may be read-only.
 
 Cost: reading some 500 kB of sources, 5 ms, once a process.
@@ -24,7 +25,10 @@ KERNEL_PACKAGES = ("text", "corpus", "filters", "dedup", "sampler")
 
 
 def cache_folder() -> Path:
-    """A writable folder: of $TAMIS_CACHE, $XDG_CACHE_HOME/tamis and ~/.cache/tamis the first that is, else a temporary one."""
+    """A writable folder.
+
+    Of $TAMIS_CACHE, $XDG_CACHE_HOME/tamis and ~/.cache/tamis the first that is, else a temporary one.
+    """
     wanted = [Path(base).absolute() / below for name, below in _HOMES if (base := os.environ.get(name))]
     with contextlib.suppress(RuntimeError):  # no HOME, and no entry in the password file
         wanted.append(Path.home() / ".cache" / "tamis")
@@ -51,7 +55,10 @@ def temporary_cache_folder() -> Path:
 
 @cache
 def use_kernel_cache() -> None:
-    """Points numba at the cache of exactly these sources; does nothing for code in a zip, or where the user chose a folder."""
+    """Points numba at the cache of exactly these sources.
+
+    Does nothing for code in a zip, or where the user chose a folder.
+    """
     root = Path(__file__).resolve().parents[1]
     if "NUMBA_CACHE_DIR" in os.environ and os.environ.get("TAMIS_KERNEL_CACHE") != os.environ["NUMBA_CACHE_DIR"]:
         return

@@ -98,9 +98,7 @@ class Extractor:
     def _start(self) -> Connection:
         context = multiprocessing.get_context("fork")
         ours, theirs = context.Pipe()
-        child = context.Process(
-            target=_serve, args=(theirs, self._extract, self._timeout_seconds), daemon=True
-        )
+        child = context.Process(target=_serve, args=(theirs, self._extract, self._timeout_seconds), daemon=True)
         child.start()
         theirs.close()
         self._child, self._pipe = child, ours

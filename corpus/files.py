@@ -72,7 +72,9 @@ class Manifest:
         found = self.of_shard(table, shard)
         if not found:
             return None
-        return pa.concat_tables([pq.read_table(self.folder / f.path, columns=columns, partitioning=None) for f in found])
+        return pa.concat_tables(
+            [pq.read_table(self.folder / f.path, columns=columns, partitioning=None) for f in found]
+        )
 
 
 def stable_hash(value: Any) -> str:
@@ -96,8 +98,8 @@ def write_table(
 ) -> FileEntry:  # fmt: skip
     """Writes a Parquet file under a name that no other attempt can have.
 
-    Equal tables give equal bytes: no time and no name is in the file, and chunks, which would move the pages' bounds, are
-    joined first.
+    Equal tables give equal bytes: no time and no name is in the file, and chunks, which would move the pages' bounds,
+    are joined first.
     """
     table = table.combine_chunks()
     folder.mkdir(parents=True, exist_ok=True)
@@ -131,7 +133,9 @@ def load_manifest(folder: Path) -> Manifest | None:
         body = json.loads(path.read_text("utf-8"))
         files = tuple(FileEntry(**entry) for entry in body.pop("files"))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise TamisError(f"{path} is not a manifest of this version ({error}); remove its folder and run again") from error
+        raise TamisError(
+            f"{path} is not a manifest of this version ({error}); remove its folder and run again"
+        ) from error
     return Manifest(folder, body, files)
 
 

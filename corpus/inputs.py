@@ -100,9 +100,7 @@ class InputConfig(_Model):
     @model_validator(mode="after")
     def _lines_can_be_found(self) -> Self:
         if self.encoding and self.text_unit != "file" and "\n".encode(self.encoding) != b"\n":
-            raise ValueError(
-                f"text_unit {self.text_unit!r} cannot be found in {self.encoding}, only 'file' can"
-            )
+            raise ValueError(f"text_unit {self.text_unit!r} cannot be found in {self.encoding}, only 'file' can")
         return self
 
 
@@ -225,17 +223,13 @@ def _in_package(reference: str, key: str) -> str:
     """Turn ``<import name>/<glob>`` into a path; the package is found, not imported: no code of it runs."""
     name, _, pattern = reference.partition("/")
     if not pattern or ".." in pattern.split("/"):
-        raise ConfigError(
-            f"{key}: 'package:{reference}' has to be package:<import name>/<glob>, without '..'"
-        )
+        raise ConfigError(f"{key}: 'package:{reference}' has to be package:<import name>/<glob>, without '..'")
     folders: Sequence[str] | None = None
     for part in name.split("."):
         spec = importlib.machinery.PathFinder.find_spec(part, folders)
         folders = list(spec.submodule_search_locations or ()) if spec is not None else []
         if not folders:
-            raise ConfigError(
-                f"{key}: 'package:{reference}' needs the Python package {name!r}, which is not installed"
-            )
+            raise ConfigError(f"{key}: 'package:{reference}' needs the Python package {name!r}, which is not installed")
     assert folders
     return os.path.join(os.path.abspath(folders[0]), pattern)
 
@@ -290,9 +284,7 @@ def _kind(config: InputConfig, name: str, key: str) -> tuple[Format, Compression
     """Tell a file's format and compression from its name, unless the configuration names the format."""
     stem, suffix = os.path.splitext(name.lower())
     if suffix in _UNSUPPORTED:
-        raise ConfigError(
-            f"{key}: {name!r} is compressed as {suffix}; allowed are {', '.join(_COMPRESSIONS)} or none"
-        )
+        raise ConfigError(f"{key}: {name!r} is compressed as {suffix}; allowed are {', '.join(_COMPRESSIONS)} or none")
     compression = _COMPRESSIONS.get(suffix, "none")
     if compression != "none":
         suffix = os.path.splitext(stem)[1]

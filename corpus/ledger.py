@@ -53,7 +53,15 @@ class StageLedger:
 
     def add(self, other: StageLedger) -> None:
         """Adds another shard's counts."""
-        for name in ("documents_in", "documents_kept", "bytes_in", "bytes_kept", "bytes_rewritten", "sentences_in", "sentences_kept"):
+        for name in (
+            "documents_in",
+            "documents_kept",
+            "bytes_in",
+            "bytes_kept",
+            "bytes_rewritten",
+            "sentences_in",
+            "sentences_kept",
+        ):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for mine, theirs in (
             (self.documents_dropped, other.documents_dropped),
@@ -116,7 +124,11 @@ def account(
 
 
 def _tally(reasons: pa.ChunkedArray, size: Int64, documents: dict[str, int], total: dict[str, int]) -> None:
-    table = pa.table({"reason": reasons, "bytes": size}).group_by("reason").aggregate([("bytes", "count"), ("bytes", "sum")])
+    table = (
+        pa.table({"reason": reasons, "bytes": size})
+        .group_by("reason")
+        .aggregate([("bytes", "count"), ("bytes", "sum")])
+    )
     for row in table.to_pylist():
         documents[row["reason"]] = documents.get(row["reason"], 0) + row["bytes_count"]
         total[row["reason"]] = total.get(row["reason"], 0) + (row["bytes_sum"] or 0)

@@ -89,7 +89,9 @@ class RunFolder:
         """
         manifest = load_manifest(self.ingest_folder)
         if manifest is None:
-            raise TamisError(f"{self.root} is not a finished ingest: run `tamis run PIPELINE.yaml --out {self.root}` first")
+            raise TamisError(
+                f"{self.root} is not a finished ingest: run `tamis run PIPELINE.yaml --out {self.root}` first"
+            )
         return manifest
 
     @cached_property
@@ -165,7 +167,9 @@ class RunFolder:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
-                raise TamisError(f"{self.root} is being written by another Tamis process; wait for it to end") from error
+                raise TamisError(
+                    f"{self.root} is being written by another Tamis process; wait for it to end"
+                ) from error
             yield
         finally:
             os.close(handle)

@@ -96,7 +96,10 @@ SCORES: tuple[tuple[str, pa.DataType, str, object], ...] = (
     ("max_span_copies", pa.int32(), "span_dedup", 1),
     ("frequency", pa.int32(), "score", 1),
 )
-"""Score columns of a published shard: name, type, the stage that fills it, and what stands where that stage said nothing."""
+"""Score columns of a published shard.
+
+Name, type, the stage that fills it, and what stands where that stage said nothing.
+"""
 
 PUBLISHED = pa.schema(
     [

@@ -17,7 +17,7 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from text.arrow import Bytes, Int64, TextColumn
+from text.arrow import Int64, TextColumn
 
 Int32 = npt.NDArray[np.int32]
 
@@ -132,7 +132,9 @@ class View:
             lies on the span's side of it.
         """
         rows = self.rows[which]
-        low, high = _to_stored(self.edits.ptr, self.edits.start, self.edits.end, self.edits.replacement.lengths, rows, start, end)
+        low, high = _to_stored(
+            self.edits.ptr, self.edits.start, self.edits.end, self.edits.replacement.lengths, rows, start, end
+        )
         return rows, low, high
 
 

@@ -5,8 +5,9 @@ similarity J shares at least one with probability 1 - (1 - J^rows)^bands.
 
 Within a bucket not all pairs are candidates (n² of them), nor only those with its first member (a star, n - 1): in a
 template's bucket the first member may be like none of the others, and a star would lose the true pairs among these.
-Here a bucket grows several stars: each member is linked to the anchors that its sketch says it may be like, and becomes an
-anchor itself unless one of them is clearly its like. So a bucket of copies gives n - 1 edges, and a bucket of
+Here a bucket grows several stars: each member is linked to the anchors that its sketch says it may be like, and
+becomes an anchor itself unless one of them is clearly its like. So a bucket of copies gives n - 1 edges, and a bucket
+of
 unrelated texts gives few, since the sketch has sorted them out before anything is verified.
 
 Source: Leskovec, Rajaraman, Ullman, "Mining of Massive Datasets", section 3.4.

@@ -149,7 +149,7 @@ def _sketches(minima):  # type: ignore[no-untyped-def]
 def _row_hashes(minima, low, high):  # type: ignore[no-untyped-def]
     out = np.empty(len(minima), np.int64)
     for d in range(len(minima)):
-        h = U64(0x2545F4914F6CDD1D) ^ U64(low)
+        h = mix(U64(0x2545F4914F6CDD1D) + U64(low))  # mixed, so that no minimum can undo the band's number
         for j in range(low, high):
             h = mix((h ^ U64(minima[d, j])) * U64(0x9FB21C651E98DF25))
         out[d] = np.int64(h)

@@ -1,8 +1,9 @@
 """Hashes of spans: what makes two paragraphs or two sentences "the same".
 
-Two spans are the same when their tokens are: case, width, punctuation and spacing do not count. The hash is 64 bits: over the
-10^11 distinct sentences of a 15-trillion-token corpus some 300 pairs collide by chance, each costing one sentence; 128 bits
-would double the one table that is wider than all the others together.
+Two spans are the same when their tokens are: case, width, punctuation and spacing do not count. The hash is 64 bits:
+over the 10^11 distinct sentences of a 15-trillion-token corpus some 300 pairs collide by chance, each costing one
+sentence;
+128 bits would double the one table that is wider than all the others together.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Which member of a component stays, and for whom it stands.
 
-A component is a set of documents joined by verified edges, but its ends need not be alike: A ≈ B ≈ C does not make A ≈ C.
-So the best member (quality, then length, then the earlier id) becomes a survivor, and takes out only those members that
+A component is a set of documents joined by verified edges, but its ends need not be alike: A ≈ B ≈ C does not make A
+≈ C. So the best member (quality, then length, then the earlier id) becomes a survivor, and takes out only those
+members that
 are themselves like it; the rest is elected from again, until none is left. No document is dropped for a
 survivor that it does not resemble, and no two survivors of a component resemble each other.
 """
@@ -57,7 +58,9 @@ def _elect(ptr, hashes, modulus, order, threshold):  # type: ignore[no-untyped-d
             if survivor[other] >= 0:
                 continue
             found = jaccard_sorted(
-                hashes[ptr[best] : ptr[best + 1]], hashes[ptr[other] : ptr[other + 1]], max(modulus[best], modulus[other])
+                hashes[ptr[best] : ptr[best + 1]],
+                hashes[ptr[other] : ptr[other + 1]],
+                max(modulus[best], modulus[other]),
             )
             if found >= threshold:
                 survivor[other] = best

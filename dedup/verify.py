@@ -55,7 +55,5 @@ def _pairs(ptr, hashes, modulus, left, right):  # type: ignore[no-untyped-def]
     out = np.empty(len(left), np.float32)
     for k in range(len(left)):
         x, y = left[k], right[k]
-        out[k] = jaccard_sorted(
-            hashes[ptr[x] : ptr[x + 1]], hashes[ptr[y] : ptr[y + 1]], max(modulus[x], modulus[y])
-        )
+        out[k] = jaccard_sorted(hashes[ptr[x] : ptr[x + 1]], hashes[ptr[y] : ptr[y + 1]], max(modulus[x], modulus[y]))
     return out

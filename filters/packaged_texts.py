@@ -55,8 +55,8 @@ def package_folder(package: str) -> Path:
     found = importlib.util.find_spec(package)
     if found is None or not found.submodule_search_locations:
         raise TamisError(
-            f"the packaged text is in the package {package!r}, which is not installed: install the `demo` extra of tamis, "
-            "or name text of your own"
+            f"the packaged text is in the package {package!r}, which is not installed: "
+            "install the `demo` extra of tamis, or name text of your own"
         )
     return Path(next(iter(found.submodule_search_locations)))
 
@@ -126,9 +126,7 @@ def wikipedia() -> list[Text]:
     articles = []
     for number, title, markup in _wiki_pages(sorted(folder.glob("enwiki-latest-pages-articles1*.bz2"))[0]):
         plain = re.sub("'{2,}", "", filter_wiki(markup))
-        paragraphs = [
-            line.strip() for line in plain.splitlines() if not line.lstrip().startswith(("|", "!", "{"))
-        ]
+        paragraphs = [line.strip() for line in plain.splitlines() if not line.lstrip().startswith(("|", "!", "{"))]
         text = re.sub(r"\n{3,}", "\n\n", "\n".join(paragraphs)).strip()
         articles.append(Text(number, title, text))
     return articles
@@ -161,9 +159,7 @@ def abc_news() -> list[Text]:
     for name in ("lee_background", "lee"):
         path = package_folder("gensim") / "test" / "test_data" / f"{name}.cor"
         lines = path.read_text(encoding="cp1252").splitlines()
-        articles += [
-            Text(f"{name}-{i:03d}", "", line.strip()) for i, line in enumerate(lines) if line.strip()
-        ]
+        articles += [Text(f"{name}-{i:03d}", "", line.strip()) for i, line in enumerate(lines) if line.strip()]
     return articles
 
 

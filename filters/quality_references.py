@@ -174,7 +174,9 @@ def _packaged(reference: ReferenceSet, where: str) -> list[str]:
     for path in reference.paths:
         name = path.removeprefix(PACKAGED)
         if name not in known:
-            raise ConfigError(f"{where} ({reference.name}): no packaged set {name!r}; there are {', '.join(sorted(known))}")
+            raise ConfigError(
+                f"{where} ({reference.name}): no packaged set {name!r}; there are {', '.join(sorted(known))}"
+            )
         texts += known[name]
     return texts
 

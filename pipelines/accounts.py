@@ -47,9 +47,7 @@ def write_ledger(
     Raises:
         TamisError: a sum is off; nothing is published then.
     """
-    payloads = [
-        ShardTask(s, decision_files(chain, s), "", {}, {}, {}, (), run.root, 0).payload() for s in run.shards
-    ]
+    payloads = [ShardTask(s, decision_files(chain, s), "", {}, {}, {}, (), run.root, 0).payload() for s in run.shards]
     folder = run.root / "accounts"
     answers = cluster.map(
         "pipelines.accounts:account_shard", payloads, label="ledger", receipts=folder / "receipts",
@@ -78,7 +76,9 @@ def _check_links(run: RunFolder, stages: list[dict[str, Any]]) -> None:
     documents, size = run.ingest.body["documents"], run.ingest.body["text_bytes"]
     for stage in stages:
         if stage["documents_in"] != documents or stage["bytes_in"] != size:
-            raise TamisError(f"the ledger does not join: {stage['name']} received other documents than were kept before it")
+            raise TamisError(
+                f"the ledger does not join: {stage['name']} received other documents than were kept before it"
+            )
         documents, size = stage["documents_kept"], stage["bytes_kept"]
 
 
@@ -86,7 +86,9 @@ def _by_domain(answers: list[dict[str, Any]]) -> dict[str, dict[str, int]]:
     totals: dict[str, dict[str, int]] = {}
     for answer in answers:
         for line in answer["domains"]:
-            total = totals.setdefault(line["domain"], {"documents_in": 0, "documents_kept": 0, "bytes_in": 0, "bytes_kept": 0})
+            total = totals.setdefault(
+                line["domain"], {"documents_in": 0, "documents_kept": 0, "bytes_in": 0, "bytes_kept": 0}
+            )
             for key in total:
                 total[key] += line[key]
     return dict(sorted(totals.items()))
@@ -113,5 +115,12 @@ def account_shard(payload: dict[str, Any]) -> dict[str, Any]:
             "bytes_in": int(size[here].sum()), "bytes_kept": int(left[alive].sum()),
         })  # fmt: skip
         if alive.any():
-            kept.append({"shard": task.shard.number, "domain": str(domain), "documents": int(alive.sum()), "bytes": int(final[alive].sum())})
+            kept.append(
+                {
+                    "shard": task.shard.number,
+                    "domain": str(domain),
+                    "documents": int(alive.sum()),
+                    "bytes": int(final[alive].sum()),
+                }
+            )
     return {"stages": stages, "kept": kept, "domains": lines}

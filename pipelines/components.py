@@ -1,8 +1,9 @@
 """Connected components of an edge table: in memory below a size, by star contraction in Spark above it.
 
-Star contraction (Kiveris et al. 2014): large-star links every larger neighbour of a node to the least of its neighbourhood,
-small-star the smaller ones; repeated until nothing changes, every node points at its component's least id. Ids are our own
-stable ones, never ``monotonically_increasing_id``, which gives other numbers when a stage is recomputed. Each
+Star contraction (Kiveris et al. 2014): large-star links every larger neighbour of a node to the least of its
+neighbourhood, small-star the smaller ones; repeated until nothing changes, every node points at its component's least
+id. Ids are
+our own stable ones, never ``monotonically_increasing_id``, which gives other numbers when a stage is recomputed. Each
 round is written out and read back: the lineage stays flat, and adaptive execution cannot recompute half of a round.
 
 Source: Kiveris et al. 2014, "Connected Components in MapReduce and Beyond", algorithms 1 to 3.
@@ -11,7 +12,7 @@ Source: Kiveris et al. 2014, "Connected Components in MapReduce and Beyond", alg
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -64,7 +65,7 @@ def star_contraction(edges: DataFrame, scratch: Path) -> DataFrame:
 
     current = edges.filter("a != b").select(F.least("a", "b").alias("v"), F.greatest("a", "b").alias("u")).distinct()
     current = _checkpoint(current, scratch / "round-000")
-    before = -1
+    before: Any = -1
     for number in range(1, MAX_ROUNDS + 1):
         current = _checkpoint(_small_star(_large_star(current)), scratch / f"round-{number:03d}")
         # A fixed point is a set of stars; the sum of (node, root) pairs no longer changes.

@@ -50,7 +50,9 @@ class IngestConfig(StrictModel):
 class WriteShardsConfig(StrictModel):
     """How decisions become published shards."""
 
-    target_shard_bytes: int = Field(256 << 20, ge=1 << 10, le=1 << 31, description="Kept text bytes of a published shard.")
+    target_shard_bytes: int = Field(
+        256 << 20, ge=1 << 10, le=1 << 31, description="Kept text bytes of a published shard."
+    )
     heldout_fraction: float = Field(0.005, ge=0, lt=1, description="Share of components set apart for evaluation.")
     heldout_seed: int = 0
 
@@ -76,7 +78,9 @@ class PipelineConfig(StrictModel):
         """The evidence config of a stage."""
         kind = stage_class(stage)
         block = self.stages[stage]
-        return parse(kind.Evidence, {k: v for k, v in block.items() if k in kind.Evidence.model_fields}, f"stages.{stage}")
+        return parse(
+            kind.Evidence, {k: v for k, v in block.items() if k in kind.Evidence.model_fields}, f"stages.{stage}"
+        )
 
     def decisions(self, stage: str) -> dict[str, Any]:
         """The decision config of a stage as JSON: ``default``, ``domains`` (where overridden), ``skip``."""
@@ -159,7 +163,9 @@ def _check_override(where: str, value: Any, kind: type[Stage]) -> None:
     for key in value or {}:
         if key in kind.Evidence.model_fields:
             names = ", ".join(allowed) or "none"
-            raise ConfigError(f"{where}.{key}: {key!r} is a setting of the scan, the same for all domains; allowed are {names}")
+            raise ConfigError(
+                f"{where}.{key}: {key!r} is a setting of the scan, the same for all domains; allowed are {names}"
+            )
         if key not in allowed:
             raise ConfigError(unknown_key(f"{where}.{key}", allowed))
 
@@ -203,7 +209,9 @@ def _set(raw: dict[str, Any], text: str) -> None:
             raise ConfigError(f"--set {key}: {unknown_key(parts[0], [*STAGES, *PipelineConfig.model_fields])}")
         present = raw.get("stages")
         if isinstance(present, dict) and parts[0] not in present:
-            raise ConfigError(f"--set {key}: the pipeline has no stage {parts[0]!r}; it has {', '.join(present) or 'none'}")
+            raise ConfigError(
+                f"--set {key}: the pipeline has no stage {parts[0]!r}; it has {', '.join(present) or 'none'}"
+            )
         parts = ["stages", *parts]
     target = raw
     for part in parts[:-1]:

@@ -128,7 +128,7 @@ def scatter(frame: DataFrame, kind: str, schema: pa.Schema, folder: Path, shards
         unpack_code()
         from pipelines.context import write_scattered
 
-        yield from write_scattered(batches, kind, text, target)
+        yield from write_scattered(batches, kind, text, target)  # type: ignore[no-untyped-call]
 
     parts = max(1, min(shards, int(frame.sparkSession.conf.get("spark.sql.shuffle.partitions") or "8")))
     rows = (

@@ -50,7 +50,9 @@ class Assignment(StrictModel):
 class EligibilityEvidence(StrictModel):
     """What the scan looks for."""
 
-    url_lists: tuple[str, ...] = Field((), description="Files with one URL, or host as ||host, a line; # starts a comment.")
+    url_lists: tuple[str, ...] = Field(
+        (), description="Files with one URL, or host as ||host, a line; # starts a comment."
+    )
     id_lists: tuple[str, ...] = Field((), description="Files with one source_id a line.")
     assign: tuple[Assignment, ...] = Field((), description="Domains by predicate; the first that holds wins.")
 

@@ -1,6 +1,7 @@
 """Stage ``exact_dedup``: one copy of each text, counted.
 
-"Exact" is equality after NFC and collapsed white space, by a 128-bit digest. The kept copy is the earliest eligible one.
+"Exact" is equality after NFC and collapsed white space, by a 128-bit digest. The kept copy is the earliest eligible
+one.
 
 A text that occurs in several domains keeps, at first, one *contender* in each: a domain's own rule may drop its copy
 later, and then the next one must be there to be kept. ``settle_copies`` elects among the contenders once
@@ -25,7 +26,12 @@ if TYPE_CHECKING:
 EVIDENCE = "doc_id BIGINT, low BIGINT, high BIGINT"
 COLUMNS = pa.schema([pa.field("row", pa.int32()), pa.field("doc_id", pa.int64()), pa.field("exact_copies", pa.int32())])
 CONTENDERS = pa.schema(
-    [pa.field("row", pa.int32()), pa.field("doc_id", pa.int64()), pa.field("first", pa.int64()), pa.field("copies", pa.int32())]
+    [
+        pa.field("row", pa.int32()),
+        pa.field("doc_id", pa.int64()),
+        pa.field("first", pa.int64()),
+        pa.field("copies", pa.int32()),
+    ]
 )
 """Rows of a text that has copies in other domains: ``first`` is its earliest eligible copy anywhere."""
 
@@ -53,7 +59,11 @@ class ExactDedup(GlobalStage):
             documents = context.with_domain(context.read(context.evidence.paths("evidence"), EVIDENCE))
             repeated = (
                 documents.groupBy("low", "high")
-                .agg(F.min("doc_id").alias("first"), F.count("*").alias("copies"), F.countDistinct("domain").alias("domains"))
+                .agg(
+                    F.min("doc_id").alias("first"),
+                    F.count("*").alias("copies"),
+                    F.countDistinct("domain").alias("domains"),
+                )
                 .filter("copies > 1")
             )
             members = documents.join(repeated, on=["low", "high"], how="inner").cache()

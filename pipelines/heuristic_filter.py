@@ -1,4 +1,7 @@
-"""Stage ``heuristic_filter``: Gopher's rules for spaced scripts, their counterpart for Chinese, as named features of one scan."""
+"""Stage ``heuristic_filter``.
+
+Gopher's rules for spaced scripts, their counterpart for Chinese, as named features of one scan.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,9 @@ class HeuristicFilter(LocalStage):
         self, evidence: pa.Table, rows: Int32, first_id: int, decision: HeuristicDecision, earlier: Earlier
     ) -> Verdict:
         """Drops a document for the first rule that it fails."""
-        features = {name: evidence.column(name).to_numpy() for name in evidence.column_names if name not in ("row", "doc_id")}
+        features = {
+            name: evidence.column(name).to_numpy() for name in evidence.column_names if name not in ("row", "doc_id")
+        }
         codes = decide(features, decision)  # type: ignore[arg-type]
         gone = codes != KEEP
         reasons = np.array(REASONS, dtype=object)[codes[gone]]

@@ -1,8 +1,8 @@
 """Ingest: raw files in, document shards out. The text is written here, once, and never again.
 
 A task reads one large input file, or several small ones of one domain in a row, and writes one or more shards. Which
-number a shard gets is decided by the driver when all tasks are done, in the order of the sorted input list; so numbers, and with
-them ids, do not depend on who finished first.
+number a shard gets is decided by the driver when all tasks are done, in the order of the sorted input list; so
+numbers, and with them ids, do not depend on who finished first.
 """
 
 from __future__ import annotations
@@ -39,12 +39,16 @@ def ingest(run: RunFolder, config: PipelineConfig, base: Path, cluster: Cluster)
     done = load_manifest(run.ingest_folder)
     if done is not None:
         if done.body["key"] != key:
-            raise TamisError(f"{run.root} holds the ingest of other input or of other ingest settings; choose another --out")
+            raise TamisError(
+                f"{run.root} holds the ingest of other input or of other ingest settings; choose another --out"
+            )
         return done
     groups = list(_groups(files, config.ingest.target_shard_bytes))
     payloads = [_payload(group, config, run) for group in groups]
     label = f"ingest {len(files)} files"
-    answers = cluster.map("pipelines.ingest:ingest_files", payloads, label=label, receipts=run.ingest_folder / "receipts")
+    answers = cluster.map(
+        "pipelines.ingest:ingest_files", payloads, label=label, receipts=run.ingest_folder / "receipts"
+    )
     return _commit(run, config, files, key, answers)
 
 
@@ -208,7 +212,12 @@ def ingest_files(payload: dict[str, Any]) -> dict[str, Any]:
 
 
 def _take(
-    records: Any, file: InputFile, settings: IngestConfig, writer: _ShardWriter, bad: list[tuple[Any, ...]], count: _FileCount
+    records: Any,
+    file: InputFile,
+    settings: IngestConfig,
+    writer: _ShardWriter,
+    bad: list[tuple[Any, ...]],
+    count: _FileCount,
 ) -> None:
     from corpus.records import Bad
 

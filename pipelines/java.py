@@ -166,9 +166,7 @@ def write_shim(java: Path, cache: Path | None = None) -> Path:
         if has_incubator_module(home):
             return home
     places = " nor ".join(str(root) for root in roots)
-    raise TamisError(
-        f"Cannot run a launcher script for {java} from {places}: set TAMIS_CACHE to a writable folder."
-    )
+    raise TamisError(f"Cannot run a launcher script for {java} from {places}: set TAMIS_CACHE to a writable folder.")
 
 
 def _write_executable(target: Path, script: str) -> None:

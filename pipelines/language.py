@@ -1,10 +1,13 @@
-"""Stage ``language``: what each document is written in, by lid.176. A score; a decision only where a domain asks for it."""
+"""Stage ``language``.
+
+What each document is written in, by lid.176. A score; a decision only where a domain asks for it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa

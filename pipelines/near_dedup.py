@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -32,8 +32,18 @@ from pipelines.stage import Batch, GlobalStage
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-EVIDENCE = "doc_id BIGINT, bytes INT, shingles INT, signature_key BIGINT, sketch_low BIGINT, sketch_high BIGINT, signature BINARY"
-EDGES = pa.schema([pa.field("row", pa.int32()), pa.field("doc_id", pa.int64()), pa.field("other", pa.int64()), pa.field("similarity", pa.float32())])
+EVIDENCE = (
+    "doc_id BIGINT, bytes INT, shingles INT, signature_key BIGINT, sketch_low BIGINT, sketch_high BIGINT, "
+    "signature BINARY"
+)
+EDGES = pa.schema(
+    [
+        pa.field("row", pa.int32()),
+        pa.field("doc_id", pa.int64()),
+        pa.field("other", pa.int64()),
+        pa.field("similarity", pa.float32()),
+    ]
+)
 COLUMNS = pa.schema([
     pa.field("row", pa.int32()), pa.field("doc_id", pa.int64()), pa.field("component_id", pa.int64()),
     pa.field("component_size", pa.int32()), pa.field("near_copies", pa.int32()),
@@ -50,7 +60,10 @@ class NearDedupEvidence(StrictModel):
 
 
 class NearDedupDecision(StrictModel):
-    """Bands, verification, election. With 21 × 6 a pair of similarity 0.8 is found with probability 0.998, of 0.75 with 0.984."""
+    """Bands, verification, election.
+
+    With 21 × 6 a pair of similarity 0.8 is found with probability 0.998, of 0.75 with 0.984.
+    """
 
     bands: int = Field(21, ge=1, description="Bands of a signature.")
     rows: int = Field(6, ge=1, description="Minima in a band.")
@@ -79,7 +92,11 @@ class NearDedup(GlobalStage):
     Decision = NearDedupDecision
     uncut: ClassVar[bool] = True
     settles_copies: ClassVar[bool] = True
-    provides: ClassVar[Mapping[str, pa.DataType]] = {"component_id": pa.int64(), "component_size": pa.int32(), "near_copies": pa.int32()}
+    provides: ClassVar[Mapping[str, pa.DataType]] = {
+        "component_id": pa.int64(),
+        "component_size": pa.int32(),
+        "near_copies": pa.int32(),
+    }
     evidence: NearDedupEvidence
 
     def scan(self, batch: Batch) -> pa.Table:
@@ -117,7 +134,9 @@ class NearDedup(GlobalStage):
             edges = candidates.filter("b >= 0")
             context.facts["candidates"] = edges.count()
             context.facts["capped"] = candidates.filter("b < 0").count()
-            context.facts["capped_examples"] = [str(r.a) for r in candidates.filter("b < 0").orderBy("a").limit(5).collect()]
+            context.facts["capped_examples"] = [
+                str(r.a) for r in candidates.filter("b < 0").orderBy("a").limit(5).collect()
+            ]
         sets = self._sets(context, edges, config)
         with context.cluster.step("near_dedup: verify"):
             verified = _materialise(_verified(edges, sets, config), scratch / "verified")
@@ -154,7 +173,12 @@ class NearDedup(GlobalStage):
         return context.read(paths, near_steps.SETS)
 
     def _elected(
-        self, context: DecisionContext, documents: DataFrame, members: DataFrame, sets: DataFrame, config: NearDedupDecision
+        self,
+        context: DecisionContext,
+        documents: DataFrame,
+        members: DataFrame,
+        sets: DataFrame,
+        config: NearDedupDecision,
     ) -> DataFrame:
         quality = context.columns_of("sentence_quality", "quality FLOAT")
         rows = (
@@ -196,7 +220,11 @@ def _candidates(documents: DataFrame, config: NearDedupDecision, num_perm: int) 
     alone = documents.join(copies.select(F.col("b").alias("doc_id")), on="doc_id", how="left_anti")
     bands = partial(near_steps.run, "bands", {"bands": config.bands, "rows": config.rows, "num_perm": num_perm})
     margin = 4 * 0.06  # four standard errors of a 128-bit sketch
-    buckets = partial(near_steps.run, "buckets", {"accept": config.threshold - margin, "clear": min(0.97, config.threshold + 2 * 0.06)})
+    buckets = partial(
+        near_steps.run,
+        "buckets",
+        {"accept": config.threshold - margin, "clear": min(0.97, config.threshold + 2 * 0.06)},
+    )
     rows = alone.select("doc_id", "sketch_low", "sketch_high", "signature").mapInArrow(bands, near_steps.BANDS)
     edges = (
         rows.repartition(_parts(documents), "key")
@@ -209,11 +237,17 @@ def _candidates(documents: DataFrame, config: NearDedupDecision, num_perm: int) 
 def _verified(edges: DataFrame, sets: DataFrame, config: NearDedupDecision) -> DataFrame:
     from pyspark.sql import functions as F
 
-    left = sets.select(F.col("doc_id").alias("a"), F.col("modulus").alias("modulus_a"), F.col("hashes").alias("hashes_a"))
-    right = sets.select(F.col("doc_id").alias("b"), F.col("modulus").alias("modulus_b"), F.col("hashes").alias("hashes_b"))
+    left = sets.select(
+        F.col("doc_id").alias("a"), F.col("modulus").alias("modulus_a"), F.col("hashes").alias("hashes_a")
+    )
+    right = sets.select(
+        F.col("doc_id").alias("b"), F.col("modulus").alias("modulus_b"), F.col("hashes").alias("hashes_b")
+    )
     step = partial(near_steps.run, "verify", {"threshold": config.threshold})
     joined = edges.join(left, on="a", how="inner").join(right, on="b", how="inner")
-    return joined.select("a", "b", "modulus_a", "hashes_a", "modulus_b", "hashes_b").mapInArrow(step, near_steps.VERIFIED)
+    return joined.select("a", "b", "modulus_a", "hashes_a", "modulus_b", "hashes_b").mapInArrow(
+        step, near_steps.VERIFIED
+    )
 
 
 def _write(context: DecisionContext, elected: DataFrame) -> None:
@@ -236,5 +270,6 @@ def _write(context: DecisionContext, elected: DataFrame) -> None:
     )  # fmt: skip
     context.scatter(columns, "columns", COLUMNS)
     context.facts["components"] = sizes.count()
-    context.facts["largest_component"] = sizes.agg(F.max("component_size")).first()[0] or 0
+    largest = sizes.agg(F.max("component_size").alias("n")).first()
+    context.facts["largest_component"] = (largest["n"] or 0) if largest else 0
     context.facts["dropped"] = losers.count()

@@ -31,10 +31,10 @@ def run(step: str, settings: dict[str, Any], batches: Batches) -> Batches:
     unpack_code()
     import pipelines.near_steps as steps
 
-    chosen: Callable[..., Batches] = {
+    known: dict[str, Callable[..., Batches]] = {
         "bands": steps.bands, "buckets": steps.buckets, "verify": steps.verify, "elect": steps.elect,
-    }[step]  # fmt: skip
-    return chosen(batches, **settings)
+    }  # fmt: skip
+    return known[step](batches, **settings)
 
 
 def bands(batches: Batches, bands: int, rows: int, num_perm: int) -> Batches:
@@ -58,9 +58,7 @@ def buckets(batches: Batches, accept: float, clear: float) -> Batches:
     for table in _whole_groups(batches, "key"):
         keys = table.column("key").to_numpy()
         sketch = np.stack([table.column("sketch_low").to_numpy(), table.column("sketch_high").to_numpy()], axis=1)
-        low, high, capped = bucket_edges(
-            keys, table.column("doc_id").to_numpy(), sketch.view(np.uint64), accept, clear
-        )
+        low, high, capped = bucket_edges(keys, table.column("doc_id").to_numpy(), sketch.view(np.uint64), accept, clear)
         edges = np.unique(np.stack([low, high], axis=1), axis=0) if len(low) else np.zeros((0, 2), np.int64)
         yield _batch(a=np.concatenate([edges[:, 0], capped]), b=np.concatenate([edges[:, 1], np.full(len(capped), -1)]))
 
@@ -128,10 +126,17 @@ def shingle_sets_of_shard(payload: dict[str, Any]) -> dict[str, Any]:
         ptr, hashes, modulus = shingle_sets(column, payload["width"], payload["max_size"])
         offsets = pa.py_buffer((ptr * 8).astype(np.int32))
         binary = pa.Array.from_buffers(pa.binary(), len(part), [None, offsets, pa.py_buffer(hashes.copy())])
-        pieces.append(pa.table({"doc_id": shard.first_id + part.astype(np.int64), "modulus": modulus, "hashes": binary}))
+        pieces.append(
+            pa.table({"doc_id": shard.first_id + part.astype(np.int64), "modulus": modulus, "hashes": binary})
+        )
     table = pa.concat_tables(pieces)
     entry = write_table(
-        Path(payload["folder"]), f"sets-{shard.number:06d}", table, kind="sets", shard=shard.number, row_group_rows=20_000
+        Path(payload["folder"]),
+        f"sets-{shard.number:06d}",
+        table,
+        kind="sets",
+        shard=shard.number,
+        row_group_rows=20_000,
     )
     return {"file": asdict(entry)}
 

@@ -29,13 +29,9 @@ _MODE = 0o100644 << 16
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, build the zip and print its path, size and digest."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pipelines.package", description="Build the executors' zip."
-    )
+    parser = argparse.ArgumentParser(prog="python -m pipelines.package", description="Build the executors' zip.")
     parser.add_argument("--out", type=Path, default=Path("dist/tamis.zip"), help="the zip to write")
-    parser.add_argument(
-        "--root", type=Path, default=repository_root(), help="the folder that holds the packages"
-    )
+    parser.add_argument("--root", type=Path, default=repository_root(), help="the folder that holds the packages")
     options = parser.parse_args(arguments)
     digest = build_zip(options.root, options.out)
     size = options.out.stat().st_size

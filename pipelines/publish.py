@@ -1,8 +1,8 @@
 """Publishes: the one place where decisions meet text again, by a merge on position.
 
 A published shard is made of consecutive document shards of one domain, grouped by the bytes that are known to be kept
-before anything is written; so keeping a third of a corpus does not leave files a third of the size. Beside the shards lie
-the ``dropped`` table and the weights.
+before anything is written; so keeping a third of a corpus does not leave files a third of the size. Beside the shards
+lie the ``dropped`` table and the weights.
 """
 
 from __future__ import annotations
@@ -35,7 +35,11 @@ ROW_GROUP_BYTES = 32 << 20
 
 
 def publish(
-    run: RunFolder, config: PipelineConfig, chain: Sequence[tuple[str, Manifest]], kept: Sequence[Kept], cluster: Cluster
+    run: RunFolder,
+    config: PipelineConfig,
+    chain: Sequence[tuple[str, Manifest]],
+    kept: Sequence[Kept],
+    cluster: Cluster,
 ) -> None:
     """Writes published shards, the dropped table and the weights; what is there already stays.
 
@@ -55,7 +59,8 @@ def publish(
 
 
 def _write_shards(
-    run: RunFolder, settings: WriteShardsConfig, key: str, tasks: dict[int, dict[str, Any]], kept: Sequence[Kept], cluster: Cluster
+    run: RunFolder, settings: WriteShardsConfig, key: str, tasks: dict[int, dict[str, Any]],
+    kept: Sequence[Kept], cluster: Cluster,
 ) -> Manifest:  # fmt: skip
     folder = run.root / "shards"
     done = load_manifest(folder)
@@ -83,7 +88,8 @@ def _write_shards(
 def plan_groups(kept: Sequence[Kept], target: int) -> Iterator[tuple[str, int, list[int]]]:
     """Groups consecutive document shards of a domain: (domain, index in the domain, shard numbers)."""
     for domain in sorted({k.domain for k in kept}):
-        index, numbers, size = 0, [], 0
+        index, size = 0, 0
+        numbers: list[int] = []
         for part in sorted((k for k in kept if k.domain == domain), key=lambda k: k.shard):
             if numbers and size + part.bytes > target:
                 yield domain, index, numbers
@@ -181,7 +187,9 @@ def write_dropped_rows(payload: dict[str, Any]) -> dict[str, Any]:
     table = table.sort_by("row")
     picked = task.shard.read([*METADATA, "bytes"]).take(table.column("row"))
     domains = pa.array(task.domains()[table.column("row").to_numpy()].tolist(), pa.string())
-    columns = {name: table.column(name) for name in table.column_names} | {name: picked.column(name) for name in picked.column_names}
+    columns = {name: table.column(name) for name in table.column_names} | {
+        name: picked.column(name) for name in picked.column_names
+    }
     columns["domain"] = domains
     rows = pa.table([columns[name] for name in DROPPED.names], schema=DROPPED).combine_chunks()
     entry = write_table(Path(payload["folder"]), "dropped", rows, kind="dropped", shard=task.shard.number)

@@ -2,8 +2,8 @@
 
     ingest → for each stage: prepare → scan (evidence) → decide (decision) → write_shards → weights
 
-Every arrow ends in a manifest. Running again walks the same way, finds the manifests, and starts where the last run stopped;
-a changed threshold redoes its decision and what follows from it, not the scans.
+Every arrow ends in a manifest. Running again walks the same way, finds the manifests, and starts where the last run
+stopped; a changed threshold redoes its decision and what follows from it, not the scans.
 """
 
 from __future__ import annotations
@@ -91,7 +91,11 @@ class Runner:
         path = self.run_folder.root / "run.json"
         if path.exists():
             self.run_folder.run_info()
-        body = {"format_version": FORMAT_VERSION, "pipeline": self.config.model_dump(mode="json"), "base": str(self.base)}
+        body = {
+            "format_version": FORMAT_VERSION,
+            "pipeline": self.config.model_dump(mode="json"),
+            "base": str(self.base),
+        }
         write_json(path, body)
 
     def _chain(self) -> Chain:

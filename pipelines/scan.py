@@ -65,7 +65,8 @@ class ShardTask:
         """Opens a payload."""
         shard = DocumentShard(**{**payload["shard"], "path": Path(payload["shard"]["path"])})
         chain = tuple(
-            DecisionFiles(d["stage"], tuple(d["drops"]), tuple(d["edits"]), tuple(d["columns"])) for d in payload["chain"]
+            DecisionFiles(d["stage"], tuple(d["drops"]), tuple(d["edits"]), tuple(d["columns"]))
+            for d in payload["chain"]
         )
         return cls(
             shard, chain, payload["stage"], payload["evidence_config"], payload["artefacts"], payload["decisions"],
@@ -129,7 +130,13 @@ def scan_shard(payload: dict[str, Any]) -> dict[str, Any]:
     if pieces:
         table = pa.concat_tables(pieces).combine_chunks()
         order = np.argsort(table.column("row").to_numpy(), kind="stable")
-        entry = write_table(task.folder, f"{task.shard.number:06d}", table.take(pa.array(order)), kind="evidence", shard=task.shard.number)
+        entry = write_table(
+            task.folder,
+            f"{task.shard.number:06d}",
+            table.take(pa.array(order)),
+            kind="evidence",
+            shard=task.shard.number,
+        )
         files.append(entry)
     return {"files": [asdict(f) for f in files], "scanned": len(fresh), "reused": len(rows) - len(fresh)}
 
@@ -226,5 +233,7 @@ def write_verdicts(folder: Path, shard: int, verdicts: list[Verdict]) -> list[Fi
     for kind, table in tables.items():
         if table.num_rows:
             keys = [("row", "ascending"), *([("start", "ascending")] if kind == "edits" else [])]
-            files.append(write_table(folder, f"{kind}-{shard:06d}", table.sort_by(keys).combine_chunks(), kind=kind, shard=shard))
+            files.append(
+                write_table(folder, f"{kind}-{shard:06d}", table.sort_by(keys).combine_chunks(), kind=kind, shard=shard)
+            )
     return files

@@ -32,5 +32,7 @@ class Score(LocalStage):
     def decide(self, evidence: pa.Table, rows: Int32, first_id: int, decision: Any, earlier: Earlier) -> Verdict:
         """Columns only; no document is dropped."""
         frequency = earlier("exact_dedup", "exact_copies", 1) + earlier("near_dedup", "near_copies", 0)
-        columns = pa.table({"row": rows, "doc_id": first_id + rows.astype(np.int64), "frequency": frequency.astype(np.int32)})
+        columns = pa.table(
+            {"row": rows, "doc_id": first_id + rows.astype(np.int64), "frequency": frequency.astype(np.int32)}
+        )
         return Verdict(columns=columns)

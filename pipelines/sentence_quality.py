@@ -31,7 +31,9 @@ class SentenceQualityEvidence(StrictModel):
 
     model: str | None = Field(None, description="Folder of a trained model; null trains one.")
     training: QualityTraining | None = Field(None, description="What to train on where no model is named.")
-    store_below: float = Field(0.5, gt=0, le=1, description="Sentences scoring less are kept as evidence; bounds the threshold.")
+    store_below: float = Field(
+        0.5, gt=0, le=1, description="Sentences scoring less are kept as evidence; bounds the threshold."
+    )
 
     @model_validator(mode="after")
     def _one_model(self) -> SentenceQualityEvidence:
@@ -104,17 +106,21 @@ class SentenceQuality(LocalStage):
         bad = quality < np.float32(decision.min_document_quality)
         drops = drops_table(documents.column("row").to_numpy()[bad], first_id, ["low_quality"] * int(bad.sum()))
         found = evidence.filter(pa.array(~heads))
-        ptr = np.concatenate([np.searchsorted(found.column("row").to_numpy(), documents.column("row").to_numpy()), [found.num_rows]])
+        ptr = np.concatenate(
+            [np.searchsorted(found.column("row").to_numpy(), documents.column("row").to_numpy()), [found.num_rows]]
+        )
         cut = choose_cuts(
-            found.column("score").to_numpy(), found.column("bytes").to_numpy().astype(np.int64), found.column("chars").to_numpy(),
-            found.column("fenced").to_numpy(), ptr.astype(np.int64), documents.column("bytes").to_numpy().astype(np.int64),
+            found.column("score").to_numpy(), found.column("bytes").to_numpy().astype(np.int64),
+            found.column("chars").to_numpy(), found.column("fenced").to_numpy(),
+            ptr.astype(np.int64), documents.column("bytes").to_numpy().astype(np.int64),
             decision,
         )  # fmt: skip
         chosen = found.filter(pa.array(cut))
         n = chosen.num_rows
         edits = pa.table(
             [
-                chosen.column("row"), chosen.column("start"), chosen.column("end"), pa.array(["low_quality_sentence"] * n, pa.string()),
+                chosen.column("row"), chosen.column("start"), chosen.column("end"),
+                pa.array(["low_quality_sentence"] * n, pa.string()),
                 pa.nulls(n, pa.string()), pa.array(np.ones(n, np.int32)),
             ],
             schema=EDITS,

@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -31,7 +31,10 @@ ALWAYS = {
     "spark.sql.parquet.filterPushdown": "true",
     "spark.sql.sources.parallelPartitionDiscovery.threshold": "1000000",
     "spark.python.worker.reuse": "true",
+    # Over TCP each exchange with a Python worker waits some 40 ms for a delayed acknowledgement.
+    "spark.python.unix.domain.socket.enabled": "true",
 }
+"""Settings that the stages rely on, wherever they run; a user's own win."""
 
 
 class Progress(Protocol):
@@ -133,7 +136,8 @@ class Cluster:
             self._spark = None
 
     def map(
-        self, function: str, payloads: Sequence[dict[str, Any]], *, label: str, receipts: Path, weights: Sequence[int] | None = None
+        self, function: str, payloads: Sequence[dict[str, Any]], *, label: str, receipts: Path,
+        weights: Sequence[int] | None = None,
     ) -> list[dict[str, Any]]:  # fmt: skip
         """Runs a function of ours once a payload, in Spark tasks; results come in the payloads' order.
 
@@ -170,7 +174,7 @@ class Cluster:
         return [answers[i] for i in range(len(payloads))]
 
     def _run(self, function: str, payloads: list[str], label: str) -> list[str]:
-        def task(rows: Iterator[str]) -> Iterator[str]:
+        def task(rows: Iterable[str]) -> Iterable[str]:
             return (call(function, row) for row in rows)
 
         context = self.spark.sparkContext

@@ -1,8 +1,9 @@
 """Settles which copy of a text stays when it has contenders in several domains.
 
 After the rules of each domain have spoken, the earliest contender that none of them dropped wins; if all were dropped,
-the earliest. The others become exact duplicates of it, and, as the first decision that drops a document wins, what a rule
-said about them no longer counts. Copies that had been dropped in favour of a losing contender point to the winner.
+the earliest. The others become exact duplicates of it, and, as the first decision that drops a document wins, what a
+rule said about them no longer counts. Copies that had been dropped in favour of a losing contender point to the
+winner.
 
 Cost: narrow rows of texts that occur in several domains; nothing where there are none.
 """
@@ -64,10 +65,16 @@ def _settled(provisional: Manifest, later: list[Manifest], cluster: Cluster) -> 
     spark = cluster.spark
     contenders = spark.read.schema("doc_id BIGINT, first BIGINT, copies INT").parquet(*provisional.paths("contenders"))
     paths = [p for m in later for p in m.paths("drops")]
-    dropped = spark.read.schema("doc_id BIGINT").parquet(*paths).distinct() if paths else spark.createDataFrame([], "doc_id BIGINT")
+    dropped = (
+        spark.read.schema("doc_id BIGINT").parquet(*paths).distinct()
+        if paths
+        else spark.createDataFrame([], "doc_id BIGINT")
+    )
     marked = contenders.join(dropped.withColumn("gone", F.lit(1)), on="doc_id", how="left")
     rank = F.struct(F.coalesce("gone", F.lit(0)).alias("gone"), F.col("doc_id").alias("winner"))
-    winners = marked.groupBy("first").agg(F.min(rank).alias("best")).select("first", F.col("best.winner").alias("winner"))
+    winners = (
+        marked.groupBy("first").agg(F.min(rank).alias("best")).select("first", F.col("best.winner").alias("winner"))
+    )
     elected = contenders.join(winners, on="first", how="inner").select("doc_id", "winner").cache()
     losers = elected.filter("doc_id != winner").select(
         "doc_id", F.lit("exact_duplicate").alias("reason"), F.col("winner").alias("survivor"),

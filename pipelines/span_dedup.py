@@ -1,7 +1,7 @@
 """Stage ``span_dedup``: paragraphs, then sentences, that occur more than once among the documents still kept.
 
-The first copy (least document id, then offset) owns a span; the others are cut. A document of which little would be left
-is dropped instead, as the last step; spans that it owned go to their next copy, once, and that is counted.
+The first copy (least document id, then offset) owns a span; the others are cut. A document of which little would be
+left is dropped instead, as the last step; spans that it owned go to their next copy, once, and that is counted.
 Short spans are never looked at, so that "谢谢。" or "Read more" stays where it stands: what is short repeats
 by chance, and says nothing about copying.
 
@@ -23,14 +23,16 @@ from corpus.config import StrictModel
 from corpus.schemas import DROPS, EDITS
 from dedup.spans import span_hashes
 from pipelines.context import DecisionContext
-from pipelines.stage import Batch, GlobalStage
-from text.segment import paragraphs, sentences
+from pipelines.stage import Batch, GlobalStage, Int32, Int64
+from text.segment import Spans, paragraphs, sentences
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 PARAGRAPH, SENTENCE, DOCUMENT = 0, 1, 2
-EVIDENCE = "doc_id BIGINT, level TINYINT, start INT, end INT, parent INT, bytes INT, sentences INT, tokens INT, hash BIGINT"
+EVIDENCE = (
+    "doc_id BIGINT, level TINYINT, start INT, end INT, parent INT, bytes INT, sentences INT, tokens INT, hash BIGINT"
+)
 COLUMNS = pa.schema([
     pa.field("row", pa.int32()), pa.field("doc_id", pa.int64()), pa.field("repeated_share", pa.float32()),
     pa.field("max_span_copies", pa.int32()),
@@ -75,7 +77,11 @@ class SpanDedup(GlobalStage):
             which = np.repeat(np.arange(len(column), dtype=np.int64), np.diff(spans.ptr))
             start, end = spans.starts.astype(np.int64), spans.ends(column).astype(np.int64)
             keep = tokens >= least
-            inside = _counts_inside(which, start, end, sentence_spans) if level == PARAGRAPH else np.ones(len(start), np.int32)
+            inside = (
+                _counts_inside(which, start, end, sentence_spans)
+                if level == PARAGRAPH
+                else np.ones(len(start), np.int32)
+            )
             parents = _parents(which, start, paragraph_spans)
             which, start, end = which[keep], start[keep], end[keep]
             rows, low, high = batch.texts.to_stored(which, start, end)
@@ -94,7 +100,9 @@ class SpanDedup(GlobalStage):
         scratch = context.folder / "scratch"
         with context.cluster.step("span_dedup: paragraphs"):
             spans = context.read(context.evidence.paths("evidence"), EVIDENCE)
-            cut_paragraphs = _save(_repeated(spans.filter(f"level = {PARAGRAPH}"), config.min_copies), scratch / "paragraphs")
+            cut_paragraphs = _save(
+                _repeated(spans.filter(f"level = {PARAGRAPH}"), config.min_copies), scratch / "paragraphs"
+            )
         with context.cluster.step("span_dedup: sentences"):
             left = _outside(spans.filter(f"level = {SENTENCE}"), cut_paragraphs)
             cut_sentences = _save(_repeated(left, config.min_copies), scratch / "sentences")
@@ -114,14 +122,14 @@ def _document_rows(batch: Batch) -> pa.Table:
     })  # fmt: skip
 
 
-def _counts_inside(which, start, end, inner):  # type: ignore[no-untyped-def]
+def _counts_inside(which: Int64, start: Int64, end: Int64, inner: Spans) -> Int32:
     """How many inner spans start in each outer span, int32[m]; spans nest."""
     position = np.repeat(np.arange(len(inner.ptr) - 1, dtype=np.int64), np.diff(inner.ptr)) << 32 | inner.starts
     low = np.searchsorted(position, which << 32 | start)
     return (np.searchsorted(position, which << 32 | end) - low).astype(np.int32)
 
 
-def _parents(which, start, outer):  # type: ignore[no-untyped-def]
+def _parents(which: Int64, start: Int64, outer: Spans) -> Int64:
     """The start of the outer span that each span lies in, int64[m]."""
     position = np.repeat(np.arange(len(outer.ptr) - 1, dtype=np.int64), np.diff(outer.ptr)) << 32 | outer.starts
     found = np.searchsorted(position, which << 32 | start, side="right") - 1
@@ -172,14 +180,18 @@ def _decide_documents(
     per_document = _save(per_document, scratch / "documents")
     limits = _limits(context, per_document, config)
     gone = _save(limits.filter("removed > limit * total").select("doc_id"), scratch / "gone")
-    drops = gone.select("doc_id", F.lit("mostly_repeated_spans").alias("reason"), F.lit(None).cast("bigint").alias("survivor"),
-                        F.lit(None).cast("float").alias("similarity"))  # fmt: skip
+    drops = gone.select(
+        "doc_id", F.lit("mostly_repeated_spans").alias("reason"), F.lit(None).cast("bigint").alias("survivor"),
+        F.lit(None).cast("float").alias("similarity"),
+    )  # fmt: skip
     context.scatter(drops, "drops", DROPS)
     alive = occurrences.join(gone, on="doc_id", how="left_anti")
     inherited = _save(_inherited(occurrences, gone, alive), scratch / "inherited")
     cuts = alive.filter("not owns").join(inherited, on=["hash", "level", "doc_id", "start"], how="left_anti")
     reason = F.when(F.col("level") == PARAGRAPH, "repeated_paragraph").otherwise("repeated_sentence")
-    edits = cuts.select("doc_id", "start", "end", reason.alias("reason"), F.lit(None).cast("string").alias("replacement"), "sentences")
+    edits = cuts.select(
+        "doc_id", "start", "end", reason.alias("reason"), F.lit(None).cast("string").alias("replacement"), "sentences"
+    )
     context.scatter(edits, "edits", EDITS)
     share = F.least(F.lit(1.0), F.greatest("in_paragraphs", "in_sentences") / F.col("total"))
     columns = per_document.select("doc_id", share.cast("float").alias("repeated_share"), "max_span_copies")

@@ -2,9 +2,10 @@
 
     weight = clamp(frequency_curve(copies) · quality_curve(quality), floor, cap)
 
-A curve is a list of points, interpolated linearly (over log2 of the count for frequency) and flat outside; it need not be
-monotone: repetition speaks for a law and against a web page. Weights lie beside the shards, one narrow file each, under the
-hash of the curves: another curve rewrites neither text nor token bins.
+A curve is a list of points, interpolated linearly (over log2 of the count for frequency) and flat outside; it need
+not be
+monotone: repetition speaks for a law and against a web page. Weights lie beside the shards, one narrow file each,
+    under the hash of the curves: another curve rewrites neither text nor token bins.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ class Curve(StrictModel):
     """A domain's curves."""
 
     frequency: Points = Field(((1.0, 1.0),), description="(copies, factor) points, copies ascending from 1.")
-    quality: Points = Field(((0.0, 1.0), (1.0, 1.0)), description="(quality, factor) points, quality ascending in 0..1.")
+    quality: Points = Field(
+        ((0.0, 1.0), (1.0, 1.0)), description="(quality, factor) points, quality ascending in 0..1."
+    )
     unknown_quality: float = Field(0.5, ge=0, le=1, description="Quality of a document that no model has scored.")
     floor: float = Field(0.0, ge=0, description="Least weight.")
     cap: float = Field(8.0, gt=0, description="Greatest weight.")
@@ -72,7 +75,9 @@ class Curve(StrictModel):
         """Weights of documents: float32[n], from copies[n] (at least 1) and quality[n] (NaN where unknown)."""
         copies = np.log2(np.maximum(frequency.astype(np.float64), 1.0))
         known = np.nan_to_num(quality.astype(np.float64), nan=self.unknown_quality)
-        by_count = np.interp(copies, np.log2(np.maximum([p[0] for p in self.frequency], 1.0)), [p[1] for p in self.frequency])
+        by_count = np.interp(
+            copies, np.log2(np.maximum([p[0] for p in self.frequency], 1.0)), [p[1] for p in self.frequency]
+        )
         by_quality = np.interp(known, [p[0] for p in self.quality], [p[1] for p in self.quality])
         return np.clip(by_count * by_quality, self.floor, self.cap).astype(np.float32)
 

@@ -1,7 +1,7 @@
 """The hashes of Tamis: 64-bit mixing, text digests, seeded uniform numbers. No global state, no clock.
 
-``mix`` is the finaliser of splitmix64 (Steele, Lea, Flood 2014): bijective, so that it never adds collisions of its own.
-Digests are 128 bits wide because an exact duplicate is dropped on the digest alone: over 10^11 documents the
+``mix`` is the finaliser of splitmix64 (Steele, Lea, Flood 2014): bijective, so that it never adds collisions of its
+own. Digests are 128 bits wide because an exact duplicate is dropped on the digest alone: over 10^11 documents the
 chance of any false match is below 10^-16. Span hashes are 64 bits: see ``dedup.spans``.
 """
 
@@ -45,7 +45,8 @@ def uniform(seed: int, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
 def digest128(column: TextColumn) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """The 128-bit digest of each text after NFC and collapsed white space ("exact" in Tamis).
 
-    White space at both ends is ignored; every run inside counts as one space. Nothing else is: case, punctuation and width count.
+    White space at both ends is ignored; every run inside counts as one space. Nothing else is: case, punctuation and
+    width count.
 
     Returns:
         Two int64[n_docs] halves. An empty text has a digest too.

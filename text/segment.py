@@ -61,8 +61,7 @@ BEFORE_NUMBER = (
 )
 BEFORE_STARTER = "etc jr sr inc ltd co corp bros al dept univ ave blvd est ph.d"
 STARTERS = (
-    "The An In It He She This That But We They And On At For As If There However When His Her Our These Those"
-    " You"
+    "The An In It He She This That But We They And On At For As If There However When His Her Our These Those You"
 )
 
 _BLANK, _INDENTED, _CODE_INDENT, _TICKS, _TILDES, _LIST = 1, 2, 4, 8, 16, 32
@@ -540,9 +539,7 @@ def _terminal(text, begin, at, end, in_quotes, tables):  # type: ignore[no-untyp
         word += size
     if point < 0x2000 and tables.lower[point]:
         return i, after, False, in_quotes
-    is_end = not (first == 46 and count == 1 and closer == 0) or _ends_here(
-        text, begin, at, word, end, tables
-    )
+    is_end = not (first == 46 and count == 1 and closer == 0) or _ends_here(text, begin, at, word, end, tables)
     return i, after, is_end, in_quotes
 
 
@@ -593,11 +590,7 @@ def _ends_here(text, begin, stop, word, end, tables):  # type: ignore[no-untyped
     if size == 0 or (before & WORD and not before & SINGLE):
         return True
     starter = _kind_of_word(text, word, _letters_from(text, word, end), tables, False) == 4
-    if (
-        size <= 3
-        and (digits == size or (letters == 1 and size == 1))
-        and _only_space(text, begin, i, tables.classes)
-    ):
+    if size <= 3 and (digits == size or (letters == 1 and size == 1)) and _only_space(text, begin, i, tables.classes):
         return False
     kind = _kind_of_word(text, i, size, tables, True)
     if kind == 1:

@@ -22,6 +22,7 @@ WIDTH = 5
 """Tokens in a shingle."""
 _BASE = U64(0xA24BAED4963EE407)
 
+
 @nb.njit(cache=True)
 def shingle_into(tokens, n_tokens, width, out):  # type: ignore[no-untyped-def]
     """Writes the shingle hashes of a token sequence, repeats included; returns how many.
@@ -48,6 +49,7 @@ def shingle_into(tokens, n_tokens, width, out):  # type: ignore[no-untyped-def]
         out[i] = mix(h ^ U64(span))
     return count
 
+
 def shingle_sets(
     column: TextColumn, width: int = WIDTH, max_size: int = 0
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
@@ -71,6 +73,7 @@ def shingle_sets(
         if result[0][-1] >= 0:
             return result  # type: ignore[no-any-return]
         capacity *= 2
+
 
 @nb.njit(cache=True)
 def _sets(offsets, data, done, classes, fold_start, fold_data, width, max_size, capacity):  # type: ignore[no-untyped-def]
@@ -114,4 +117,3 @@ def _sets(offsets, data, done, classes, fold_start, fold_data, width, max_size, 
         modulus[d] = np.int64(m)
         ptr[d + 1] = at
     return ptr, out[:at], modulus
-

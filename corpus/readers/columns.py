@@ -52,9 +52,7 @@ def to_record(row: Mapping[str, object], config: InputConfig, offset: int, lengt
     return with_text(text, row, config, offset, length)
 
 
-def with_text(
-    text: str, row: Mapping[str, object], config: InputConfig, offset: int, length: int
-) -> Record | Bad:
+def with_text(text: str, row: Mapping[str, object], config: InputConfig, offset: int, length: int) -> Record | Bad:
     """Build the record of a row whose text is already known; arguments as for :func:`to_record`."""
     if not text or text.isspace():
         return Bad(offset, length, "empty_text", "white space only" if text else "")
@@ -93,11 +91,7 @@ def _extra(row: Mapping[str, object], config: InputConfig) -> str | None:
 def mapped_columns(config: InputConfig) -> set[str]:
     """Return the columns that the field map already carries; of a dotted path also its first part."""
     fields = config.fields
-    paths = [
-        path
-        for path in (fields.text, fields.id, fields.url, fields.source, fields.lang, fields.licence)
-        if path
-    ]
+    paths = [path for path in (fields.text, fields.id, fields.url, fields.source, fields.lang, fields.licence) if path]
     return {*paths, *(path.split(".")[0] for path in paths)}
 
 

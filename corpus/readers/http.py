@@ -18,9 +18,7 @@ from corpus.records import Reason
 HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
 PLAIN_TYPES = frozenset({"text/plain"})
 
-_OVERRULED = frozenset(
-    {"cp1252", "iso8859-1", "latin-1"}
-)  # never fail to decode, and are declared by default
+_OVERRULED = frozenset({"cp1252", "iso8859-1", "latin-1"})  # never fail to decode, and are declared by default
 
 
 class BodyError(Exception):

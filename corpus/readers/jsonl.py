@@ -35,9 +35,7 @@ def read_jsonl(raw: Raw, file: InputFile, config: InputConfig, limits: Limits) -
         if isinstance(line, Bad):
             yield line
         elif line.data is None:
-            yield Bad(
-                line.offset, line.length, "oversized", f"a line of more than {limits.max_record_bytes} bytes"
-            )
+            yield Bad(line.offset, line.length, "oversized", f"a line of more than {limits.max_record_bytes} bytes")
         elif data := _content(line).strip():
             yield _parse(data, line, config)
 

@@ -80,15 +80,11 @@ def _batches(parquet: pq.ParquetFile, group: int, columns: list[str] | None) -> 
         _raise_if_storage(error)
 
 
-def _records(
-    batch: pa.RecordBatch, first_row: int, config: InputConfig, limits: Limits
-) -> Iterator[Record | Bad]:
+def _records(batch: pa.RecordBatch, first_row: int, config: InputConfig, limits: Limits) -> Iterator[Record | Bad]:
     names = batch.schema.names
     columns = [_values(batch.column(name), as_text=name == config.fields.text) for name in names]
     for row, values in enumerate(zip(*columns, strict=True), start=first_row):
-        broken = next(
-            (name for name, value in zip(names, values, strict=True) if value is _Undecodable), None
-        )
+        broken = next((name for name, value in zip(names, values, strict=True) if value is _Undecodable), None)
         if broken is not None:
             yield Bad(row, 1, "invalid_utf8", f"column {broken!r}")
             continue

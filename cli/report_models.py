@@ -1,0 +1,59 @@
+"""The parts of the HTML report about models: the sentence-quality model's evaluation, and the loss curve."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cli.report_data import Numbers
+    from cli.report_page import Page
+
+
+def add_models(page: Page, numbers: Numbers) -> None:
+    """A section for each trained sentence-quality model."""
+    from cli.report_page import table
+
+    for name, evaluation in numbers.evaluations.items():
+        rows, notes = [], []
+        for language, found in sorted(evaluation["languages"].items()):
+            if "note" in found:
+                notes.append(f'<p class="note">{escape(language)}: {escape(found["note"])}</p>')
+                continue
+            cut = found["suggested_cut"]
+            rows.append((language, f"{found['auc_examples']:.4f}", f"{found['auc_documents']:.4f}",
+                         f"{found['examples']['good']:,} / {found['examples']['bad']:,}", f"{cut['threshold']:.4f}",
+                         f"{100 * cut['bad_examples_below']:.1f} %"))  # fmt: skip
+        header = ("language", "AUC, sentences", "AUC, documents", "good / bad", "threshold", "bad below it")
+        page.section(
+            "The sentence-quality model",
+            "Measured on sources that it was not trained on. AUC: the chance that a good text scores above a bad one. "
+            f"The threshold is the one that cuts few good sentences. Model {name}.",
+            table(header, rows) if rows else "",
+            *notes, "<h3>Reference sets</h3>",
+            _reference_table(evaluation["sources"]),
+        )  # fmt: skip
+
+
+def _reference_table(sources: list[dict[str, Any]]) -> str:
+    from cli.report_page import table
+
+    rows = [
+        (s["name"], s["lang"], s["label"], "held out" if s["held_out"] else "trained on", f"{s['examples']:,}",
+         f"{s['mean_example_score']:.3f}")
+        for s in sources
+    ]  # fmt: skip
+    return table(("set", "language", "label", "use", "sentences", "mean score"), rows, 4)
+
+
+def add_training(page: Page, numbers: Numbers) -> None:
+    """A section for each training run on these shards."""
+    from cli.report_charts import loss
+
+    for name, (rows, summary) in numbers.training.items():
+        note = f"{name}: {len(rows):,} steps, {rows[-1].get('tokens', 0):,} tokens."
+        if "heldout_loss" in summary and "unigram_loss" in summary:
+            verdict = "below" if summary["beats_unigram"] else "not below"
+            note += f" Held-out loss {summary['heldout_loss']:.3f}, {verdict} the unigram model's "
+            note += f"{summary['unigram_loss']:.3f} (nats a token)."
+        page.section("Training on the shards", note, page.chart(loss(rows, summary.get("unigram_loss"))))

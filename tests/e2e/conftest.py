@@ -1,0 +1,7 @@
+"""The shared Spark session; see ``tests.engine.session``."""
+
+from __future__ import annotations
+
+from tests.engine.session import cluster, partitions
+
+__all__ = ["cluster", "partitions"]

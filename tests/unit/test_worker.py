@@ -1,0 +1,130 @@
+"""What runs inside a task: errors as values, receipts, code from a zip."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from corpus.cache import cache_folder
+from corpus.errors import ConfigError
+from pipelines import worker
+
+HERE = __name__
+
+
+def double(request: dict[str, object]) -> dict[str, object]:
+    return {"twice": request["number"] * 2, "é": sorted(request)}  # type: ignore[operator]
+
+
+def refuse(request: dict[str, object]) -> dict[str, object]:
+    raise ConfigError(f"number: found {request['number']}; “no” is all we know")
+
+
+def stumble(request: dict[str, object]) -> dict[str, object]:
+    raise ZeroDivisionError("by nothing")
+
+
+def test_an_answer_comes_back_and_leaves_a_receipt(tmp_path: Path) -> None:
+    receipt = tmp_path / "receipts" / "a.json"
+    answer = worker.call(f"{HERE}:double", json.dumps({"number": 4, "receipt": str(receipt), "label": "doubling"}))
+    assert json.loads(answer) == {"twice": 8, "é": ["label", "number"]}
+    assert receipt.read_text("utf-8") == answer
+    assert [p.name for p in receipt.parent.iterdir()] == ["a.json"], "no half-written file beside it"
+    assert json.loads(worker.call(f"{HERE}:double", '{"number": 1}'))["twice"] == 2
+
+
+def test_a_users_error_is_a_value_and_no_receipt(tmp_path: Path) -> None:
+    receipt = tmp_path / "a.json"
+    answer = json.loads(worker.call(f"{HERE}:refuse", json.dumps({"number": 4, "receipt": str(receipt)})))
+    assert answer == {worker.USER_ERROR: "number: found 4; “no” is all we know"}
+    assert not receipt.exists()
+
+
+def test_any_other_error_names_the_step_and_keeps_its_trace(tmp_path: Path) -> None:
+    receipt = tmp_path / "a.json"
+    with pytest.raises(RuntimeError, match="^near: ZeroDivisionError: by nothing\n") as caught:
+        worker.call(f"{HERE}:stumble", json.dumps({"label": "near", "receipt": str(receipt)}))
+    assert "in stumble" in str(caught.value)
+    assert not receipt.exists()
+
+
+def small_zip(path: Path, says: str) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("conf/a.yaml", "a: 1\n")
+        archive.writestr("pipelines/__init__.py", f'"""{says}"""\n')
+    return path
+
+
+def test_a_zip_is_unpacked_once_under_its_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TAMIS_CACHE", str(tmp_path / "cache"))
+    folder = worker.unpacked(small_zip(tmp_path / "a.zip", "one"))
+    assert folder.parent == tmp_path / "cache" / "code"
+    assert (folder / "conf" / "a.yaml").read_text() == "a: 1\n"
+    stamp = (folder / "conf" / "a.yaml").stat().st_mtime_ns
+    assert worker.unpacked(tmp_path / "a.zip") == folder
+    assert (folder / "conf" / "a.yaml").stat().st_mtime_ns == stamp
+    assert worker.unpacked(small_zip(tmp_path / "c.zip", "two")) != folder
+    assert all(len(p.name) == 16 for p in folder.parent.iterdir()), "no temporary folder is left"
+
+
+def test_the_loser_of_a_race_uses_the_winners_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TAMIS_CACHE", str(tmp_path))
+    archive = small_zip(tmp_path / "a.zip", "one")
+
+    def lose(self: Path, target: Path) -> None:
+        target.mkdir()
+        (target / "theirs").touch()
+        raise OSError("not empty")
+
+    monkeypatch.setattr(Path, "rename", lose)
+    folder = worker.unpacked(archive)
+    assert [p.name for p in folder.iterdir()] == ["theirs"]
+    assert list(folder.parent.iterdir()) == [folder]
+
+
+def test_code_in_a_zip_runs_from_a_real_folder(tmp_path: Path, repository: Path) -> None:
+    """Kernels and the task's module come from the cache; the error that the task raises is the one that is caught."""
+    from pipelines.package import build_zip
+
+    build_zip(repository, tmp_path / "tamis.zip")
+    probe = (
+        "import json, sys\n"
+        f"sys.path.insert(0, {str(tmp_path / 'tamis.zip')!r})\n"
+        "from pipelines import worker\n"
+        "import corpus.errors\n"
+        "first = corpus.errors.TamisError\n"
+        "worker.unpack_code(); worker.unpack_code()\n"
+        "import corpus.errors, text.tokens, pipelines.near_steps\n"
+        "assert corpus.errors.TamisError is not first\n"
+        "print(json.dumps([sys.path[:2], corpus.errors.__file__, text.tokens.__file__, pipelines.near_steps.__file__]))\n"
+    )
+    environment = {**os.environ, "TAMIS_CACHE": str(tmp_path / "cache"), "PYTHONPATH": ""}
+    done = subprocess.run(
+        [sys.executable, "-c", probe], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    (first, second), *files = json.loads(done.stdout)
+    assert Path(first).parent == tmp_path / "cache" / "code"
+    assert second == str(tmp_path / "tamis.zip"), "put there once"
+    assert all(Path(f).is_relative_to(first) for f in files)
+
+
+def test_the_cache_is_the_first_folder_that_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file where HOME should be is as unwritable as it gets, even for root."""
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("TAMIS_CACHE", str(tmp_path / "file" / "x"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    monkeypatch.setenv("HOME", str(tmp_path / "file"))
+    assert cache_folder() == tmp_path / "xdg" / "tamis"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path / "tmp"))
+    found = cache_folder()
+    assert found == tmp_path / "tmp" / f"tamis-{os.getuid()}" and found.is_dir()
+    monkeypatch.setenv("TAMIS_CACHE", str(tmp_path / "mine"))
+    assert cache_folder() == tmp_path / "mine"
