@@ -205,7 +205,8 @@ def _quarantine(page: Page, numbers: Numbers) -> None:
     records = numbers.ledger["ingest"]["records"]
     rows = [(reason, f"{count:,}", f"{share(count, records):.3f} %") for reason, count in found]
     files = [(name, f"{bad:,}", f"{total:,}") for name, total, bad in numbers.quarantined_by_file]
-    page.section("Quarantine", "Raw records that never became documents; ingest/quarantine lists each with file, offset and detail.",
+    note = "Raw records that never became documents; ingest/quarantine lists each with file, offset and detail."
+    page.section("Quarantine", note,
                  table(("reason", "records", "of records"), rows), "<h3>Files with most of them</h3>",
                  table(("file", "quarantined", "records"), files))  # fmt: skip
 

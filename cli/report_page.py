@@ -36,7 +36,8 @@ section { background: var(--card); border: 1px solid var(--line); border-radius:
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: 14.5px; font-variant-numeric: tabular-nums; margin: 8px 0; }
 th { text-align: left; color: var(--soft); font-weight: 600; }
-th, td { padding: 6px 12px 6px 0; border-bottom: 1px solid var(--line); vertical-align: top; overflow-wrap: anywhere; }
+th, td { padding: 6px 12px 6px 0; border-bottom: 1px solid var(--line);
+  vertical-align: top; overflow-wrap: break-word; }
 th.n, td.n { text-align: right; white-space: nowrap; padding-left: 12px; }
 tr:last-child td { border-bottom: 0; }
 pre { font: 13px/1.5 ui-monospace, "SF Mono", Menlo, Consolas, monospace; overflow-x: auto; margin: 8px 0 0; }

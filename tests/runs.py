@@ -1,6 +1,6 @@
 """A small run folder made by hand, as the pipeline would leave it: for the commands that read runs, without Spark.
 
-Eight documents in two domains. Reasons, in pipeline order:
+Nine documents in two domains. Reasons, in pipeline order:
 
     0 web  a   kept; a sentence cut for quality, an address rewritten, a repeated paragraph cut
     1 web  b   exact copy of 0
@@ -10,6 +10,7 @@ Eight documents in two domains. Reasons, in pipeline order:
     S law  f   dropped by the heuristics, and as an exact copy of 4: the first decision wins
     S+1    g   kept; its text is full of markup and control characters
     S+2    7   kept; its source_id reads like a doc_id
+    S+3    h   exact copy of 4
 
 S is the first id of the second document shard. One record is quarantined at ``b.jsonl#77``.
 """
@@ -38,9 +39,9 @@ KEPT_TEXT = "磨坊主打开了闸门。点击关注我们！写信给 bob@examp
 HOSTILE = "<b>bold</b> [red]not markup[/red] \x1b[2Jgone \u202eabc</script>"
 TEXTS = (
     (KEPT_TEXT, KEPT_TEXT, "near one two three", "near one two four", "A law. " * 3),
-    ("A law. " * 3, HOSTILE, "seven"),
+    ("A law. " * 3, HOSTILE, "seven", "A law. " * 3),
 )
-NAMES = (("a", "b", "c", "d", "e"), ("f", "g", "7"))
+NAMES = (("a", "b", "c", "d", "e"), ("f", "g", "7", "h"))
 URL = "https://example.org/磨坊?x=1"
 DOMAINS = ("web", "law")
 
@@ -62,7 +63,7 @@ def write_run(root: Path) -> Path:
         decision(root, "eligibility", {0: {"columns": {"row": [4], "domain": ["law"]}}}),
         decision(root, "exact_dedup", {
             0: {"drops": [(1, 1, "exact_duplicate", 0, 1.0)], "columns": {"row": [0], "exact_copies": [2]}},
-            1: {"drops": [(0, S, "exact_duplicate", 4, 1.0)]},
+            1: {"drops": [(0, S, "exact_duplicate", 4, 1.0), (3, S + 3, "exact_duplicate", 4, 1.0)]},
         }, {"row": [0, 1], "low": [-(1 << 62), 5], "high": [1, 2]}),
         decision(root, "heuristic_filter", {1: {"drops": [(0, S, "too_short", None, None)]}}),
         decision(root, "sentence_quality", {

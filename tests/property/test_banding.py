@@ -29,7 +29,9 @@ def likeness(x: np.ndarray, y: np.ndarray) -> float:
     return 1 - 2 * int(np.bitwise_count(x ^ y).sum()) / 128
 
 
-def edges_of(keys: object, ids: object, sketch: np.ndarray, **options: float) -> tuple[list[tuple[int, int]], list[int]]:
+def edges_of(
+    keys: object, ids: object, sketch: np.ndarray, **options: float
+) -> tuple[list[tuple[int, int]], list[int]]:
     arguments = {"accept": ACCEPT, "clear": CLEAR, **options}
     low, high, capped = bucket_edges(np.asarray(keys, np.int64), np.asarray(ids, np.int64), sketch, **arguments)
     return list(zip(low.tolist(), high.tolist(), strict=True)), capped.tolist()

@@ -95,7 +95,9 @@ def binaries(sets: list[set[int]]) -> pa.Array:
 
 @settings(max_examples=60, deadline=None)
 @given(SETS, SETS, st.integers(0, 4), st.sampled_from([0.25, 0.5, 0.8, 1.0]))
-def test_the_verify_step_keeps_just_the_similar_pairs(a: list[set[int]], b: list[set[int]], cut: int, least: float) -> None:
+def test_the_verify_step_keeps_just_the_similar_pairs(
+    a: list[set[int]], b: list[set[int]], cut: int, least: float
+) -> None:
     n = min(len(a), len(b))
     a, b = a[:n], [s | set(itertools.islice(t, 9)) for s, t in zip(a, b, strict=False)]
     batch = pa.RecordBatch.from_pydict({
@@ -132,7 +134,9 @@ def components(draw: st.DrawFn) -> tuple[list[set[int]], list[float], list[int],
     return sets, quality, length, ids
 
 
-def elected(sets: list[set[int]], quality: list[float], length: list[int], ids: list[int], least: float) -> dict[int, tuple[int, float]]:
+def elected(
+    sets: list[set[int]], quality: list[float], length: list[int], ids: list[int], least: float
+) -> dict[int, tuple[int, float]]:
     ptr, hashes = packed(sets)
     survivor, similarity = elect(
         ptr, hashes, np.ones(len(ids), np.int64), np.array(quality, np.float32), np.array(length, np.int64),
@@ -176,6 +180,11 @@ def test_a_chain_whose_ends_differ_keeps_both_ends_or_its_middle() -> None:
     assert {doc: s for doc, (s, _) in best_at_an_end.items()} == {1: 1, 2: 1, 3: 3}
 
 
+def test_a_member_at_the_threshold_itself_is_taken_out() -> None:
+    found = elected([set(range(5)), set(range(4))], [0.5, 0.5], [2, 1], [1, 2], 0.8)
+    assert {doc: s for doc, (s, _) in found.items()} == {1: 1, 2: 1}
+
+
 def test_ties_go_by_quality_in_hundredths_then_length_then_id() -> None:
     same = [set(range(10))] * 3
 
@@ -202,7 +211,8 @@ def test_the_elect_step_does_not_depend_on_batches() -> None:
     sets = [set(range(8)), set(range(9)), set(range(20, 30)), set(range(20, 31)), set(range(1, 9)), {99}]
     table = pa.table({
         "component": pa.array([1, 1, 3, 3, 3, 6], pa.int64()), "doc_id": pa.array([1, 2, 3, 4, 5, 6], pa.int64()),
-        "bytes": pa.array([5, 9, 7, 7, 1, 1], pa.int32()), "quality": pa.array([None, None, 0.9, None, 0.3, None], pa.float32()),
+        "bytes": pa.array([5, 9, 7, 7, 1, 1], pa.int32()),
+        "quality": pa.array([None, None, 0.9, None, 0.3, None], pa.float32()),
         "modulus": pa.array([1] * 6, pa.int64()), "hashes": binaries(sets),
     })  # fmt: skip
     expected = {1: 2, 2: 2, 3: 3, 4: 3, 5: 5, 6: 6}

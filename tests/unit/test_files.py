@@ -81,7 +81,9 @@ def test_the_manifest_comes_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert (tmp_path / stray.path).exists()
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '"text"', "3", "null", "{}", '{"files": [{"nobody": 1}]}', '{"files": [3]}', "\udcff"])
+@pytest.mark.parametrize(
+    "text", ["{", "[]", '"text"', "3", "null", "{}", '{"files": [{"nobody": 1}]}', '{"files": [3]}', "\udcff"]
+)
 def test_a_damaged_manifest_is_refused_by_name(tmp_path: Path, text: str) -> None:
     (tmp_path / "manifest.json").write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(TamisError, match="manifest.json is not a manifest of this version"):
@@ -96,7 +98,9 @@ def test_equal_tables_give_equal_bytes_whatever_their_chunks(tmp_path: Path) -> 
     chunked = pa.concat_tables([whole.slice(0, 777), whole.slice(777, 5000), whole.slice(5777)])
     shifted = pa.concat_tables([whole.slice(0, 3), whole]).slice(3)
     assert chunked.equals(whole) and shifted.equals(whole)
-    digests = {write_table(tmp_path, name, t, kind="x").digest for name, t in (("a", whole), ("b", chunked), ("c", shifted))}
+    digests = {
+        write_table(tmp_path, name, t, kind="x").digest for name, t in (("a", whole), ("b", chunked), ("c", shifted))
+    }
     assert len(digests) == 1
     other = whole.set_column(1, "number", pa.array([1, *range(1, 12_000)]))
     assert write_table(tmp_path, "a", other, kind="x").digest not in digests
@@ -231,8 +235,10 @@ def test_a_file_a_shard_however_the_rows_come_in_batches(tmp_path: Path) -> None
 
 def test_a_missing_value_that_the_schema_requires_is_no_silent_null(tmp_path: Path) -> None:
     batch = pa.RecordBatch.from_pydict({
-        "doc_id": [ids.first_id(0, 1)], "start": pa.array([None], pa.int32()), "end": pa.array([4], pa.int32()), "reason": ["x"],
-        "replacement": pa.array([None], pa.string()), "sentences": pa.array([1], pa.int32()), "shard": pa.array([1], pa.int32()),
+        "doc_id": [ids.first_id(0, 1)], "start": pa.array([None], pa.int32()), "end": pa.array([4], pa.int32()), 
+        "reason": ["x"],
+        "replacement": pa.array([None], pa.string()), "sentences": pa.array([1], pa.int32()),
+        "shard": pa.array([1], pa.int32()),
     })  # fmt: skip
     with pytest.raises((ValueError, pa.ArrowInvalid)):
         scattered([batch], "edits", EDITS, tmp_path)

@@ -22,7 +22,8 @@ Row = tuple[int, int, int, str | None]
 
 def edits(*rows: Row) -> pa.Table:
     return pa.Table.from_pylist(
-        [{"row": r, "start": a, "end": b, "reason": "why", "replacement": t, "sentences": 2} for r, a, b, t in rows], EDITS
+        [{"row": r, "start": a, "end": b, "reason": "why", "replacement": t, "sentences": 2} for r, a, b, t in rows],
+        EDITS,
     )
 
 
@@ -110,16 +111,23 @@ def test_a_view_key_knows_the_words_of_a_rewrite() -> None:
     assert fresh.view_keys().tolist() == [0, 0, 0]
     state = fresh.after(drops(0), edits((1, 0, 5, None)))
     assert state.view_keys()[[0, 2]].tolist() == [0, 0]
-    assert fresh.after(None, edits((0, 0, 2, None), (0, 3, 4, None))).view_keys()[0] != fresh.after(
-        None, edits((0, 0, 4, None), (0, 3, 4, None))
-    ).view_keys()[0]
+    assert (
+        fresh.after(None, edits((0, 0, 2, None), (0, 3, 4, None))).view_keys()[0]
+        != fresh.after(None, edits((0, 0, 4, None), (0, 3, 4, None))).view_keys()[0]
+    )
 
 
 def test_a_state_is_the_fold_of_the_decisions_on_disk(tmp_path: Path) -> None:
     chain = []
-    for i, (gone, cuts) in enumerate([(drops(0), edits((1, 0, 2, None))), (drops(0, 2), None), (None, edits((1, 4, 5, "é")))]):
+    for i, (gone, cuts) in enumerate(
+        [(drops(0), edits((1, 0, 2, None))), (drops(0, 2), None), (None, edits((1, 4, 5, "é")))]
+    ):
         folder = tmp_path / str(i)
-        files = [write_table(folder, kind, t, kind=kind, shard=4) for kind, t in (("drops", gone), ("edits", cuts)) if t is not None]
+        files = [
+            write_table(folder, kind, t, kind=kind, shard=4)
+            for kind, t in (("drops", gone), ("edits", cuts))
+            if t is not None
+        ]
         chain.append(DecisionFiles.of(f"stage{i}", commit(folder, {}, files), 4))
     assert [len(d.drops) + len(d.edits) for d in chain] == [2, 1, 1]
     state = load_state(chain, 4)

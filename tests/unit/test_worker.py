@@ -102,7 +102,8 @@ def test_code_in_a_zip_runs_from_a_real_folder(tmp_path: Path, repository: Path)
         "worker.unpack_code(); worker.unpack_code()\n"
         "import corpus.errors, text.tokens, pipelines.near_steps\n"
         "assert corpus.errors.TamisError is not first\n"
-        "print(json.dumps([sys.path[:2], corpus.errors.__file__, text.tokens.__file__, pipelines.near_steps.__file__]))\n"
+        "modules = [corpus.errors, text.tokens, pipelines.near_steps]\n"
+        "print(json.dumps([sys.path[:2], *(m.__file__ for m in modules)]))\n"
     )
     environment = {**os.environ, "TAMIS_CACHE": str(tmp_path / "cache"), "PYTHONPATH": ""}
     done = subprocess.run(

@@ -1,0 +1,111 @@
+"""Each stage has a spark-submit entry point of its name, and all of them start from the executors' zip alone."""
+
+from __future__ import annotations
+
+import ast
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipelines.job import PlainProgress, find_pipeline, main
+from pipelines.package import build_zip
+from pipelines.registry import JOBS
+
+
+def test_every_job_has_its_file_and_no_other_is_there(repository: Path) -> None:
+    found = {path.stem for path in (repository / "jobs").glob("*.py")} - {"__init__"}
+    assert found == {f"run_{name}" for name in (*JOBS, "pipeline")}
+
+
+@pytest.mark.parametrize("name", [*JOBS, "pipeline"])
+def test_a_job_says_how_it_is_submitted_and_runs_its_own_stage(repository: Path, name: str) -> None:
+    tree = ast.parse((repository / "jobs" / f"run_{name}.py").read_text("utf-8"))
+    said = ast.get_docstring(tree) or ""
+    assert "spark-submit" in said and f"jobs/run_{name}.py" in said and "--py-files dist/tamis.zip" in said
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+    assert [ast.unparse(node) for node in imports][1:] == ["from pipelines.job import main"]
+    assert ast.unparse(tree.body[-1]) == f"if __name__ == '__main__':\n    main('{name}')"
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("dist") / "tamis.zip"
+    build_zip(Path(__file__).resolve().parents[2], out)
+    return out
+
+
+def submit(
+    repository: Path, archive: Path, tmp_path: Path, job: str, *arguments: str
+) -> subprocess.CompletedProcess[str]:
+    """Starts a job as spark-submit does: the zip on the path, another current folder, no checkout."""
+    environment = {**os.environ, "PYTHONPATH": str(archive), "TAMIS_CACHE": str(tmp_path / "cache")}
+    for name in ("NUMBA_CACHE_DIR", "TAMIS_KERNEL_CACHE", "TAMIS_DEBUG"):
+        environment.pop(name, None)
+    command = [sys.executable, str(repository / "jobs" / f"run_{job}.py"), *arguments]
+    return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("job", "arguments", "said"),
+    [
+        ("pipeline", ["./none.yaml"], "none.yaml: there is no such file\n"),
+        ("pipeline", ["dedup", "--input", "web"], "--input: found 'web'; expected DOMAIN=GLOB\n"),
+        ("ingest", ["nope"], "nope: there is no pipeline of that name; there are "),
+        ("language", ["dedup"], "stage 'language' is not in pipeline dedup: it has ingest, eligibility, "),
+    ],
+)
+def test_a_users_error_is_one_sentence_and_starts_no_jvm(
+    repository: Path, archive: Path, tmp_path: Path, job: str, arguments: list[str], said: str
+) -> None:
+    done = submit(repository, archive, tmp_path, job, *arguments, "--out", "run")
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("tamis: ") and said in done.stderr and done.stderr.count("\n") == 1, done.stderr
+    assert done.stdout == ""
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_bare_name_is_a_shipped_pipeline_and_a_path_is_a_path(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dedup").mkdir()
+    assert find_pipeline("dedup") == (repository / "conf" / "pipelines" / "dedup.yaml", tmp_path)
+    assert find_pipeline("dedup.yaml") == (Path("dedup.yaml"), tmp_path)
+    assert find_pipeline("./x/dedup") == (Path("x/dedup"), tmp_path / "x")
+
+
+@pytest.mark.parametrize(("name", "until"), [("near_dedup", "near_dedup"), ("pipeline", None)])
+def test_a_job_runs_until_its_stage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, until: str | None
+) -> None:
+    asked = []
+
+    class Recorder:
+        def __init__(self, config, out, cluster, base) -> None:  # type: ignore[no-untyped-def]
+            asked.append((config.name, config.stages["near_dedup"], config.inputs[0].domain, out, base))
+
+        def run(self, until: str | None) -> None:
+            asked.append(until)
+
+    monkeypatch.setattr("pipelines.runner.Runner", Recorder)
+    monkeypatch.chdir(tmp_path)
+    main(name, ["dedup", "--out", "run", "--input", "web=*.jsonl", "--set", "near_dedup.threshold=0.8"])
+    assert asked == [("dedup", {"threshold": 0.8}, "web", Path("run"), tmp_path), until]
+
+
+def test_progress_is_plain_lines() -> None:
+    stream = io.StringIO()
+    progress = PlainProgress(stream)
+    progress.start("near_dedup: scan", 2, [5, 6])
+    progress.update(1)
+    progress.finish()
+    progress.start("near_dedup: verify", 0, [])
+    progress.finish()
+    lines = stream.getvalue().splitlines()
+    assert lines[0] == "near_dedup: scan: 2 tasks" and lines[2] == "near_dedup: verify"
+    assert lines[1].startswith("near_dedup: scan: ") and lines[1].endswith("documents/s")
+    assert lines[3].startswith("near_dedup: verify: 0.0 s") and len(lines) == 4
