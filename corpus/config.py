@@ -55,6 +55,19 @@ def unknown_key(key: str, allowed: list[str]) -> str:
     return f"{key}: unknown key {name!r}{hint}; allowed are {', '.join(sorted(allowed)) or 'none'}"
 
 
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """Refuses a key that stands twice in one mapping; plain YAML would let the second win in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key_node, _ in node.value:
+            key = key_node.value
+            if key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} stands twice", key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
 def load_yaml(path: Path) -> dict[str, Any]:
     """Reads a YAML mapping.
 
@@ -62,7 +75,7 @@ def load_yaml(path: Path) -> dict[str, Any]:
         ConfigError: there is no such file, it is no YAML, or no mapping.
     """
     try:
-        loaded = yaml.safe_load(path.read_text("utf-8"))
+        loaded = yaml.load(path.read_text("utf-8"), _UniqueKeyLoader)
     except FileNotFoundError:
         raise ConfigError(f"{path}: there is no such file") from None
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:

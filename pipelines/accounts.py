@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from corpus.errors import TamisError
-from corpus.files import Manifest, write_json
+from corpus.files import Manifest, commit, load_manifest, stable_hash, write_json
 from corpus.ledger import StageLedger, account, total_ledgers
 from corpus.run_folder import RunFolder
 from corpus.state import ShardState, read_files
@@ -39,7 +38,7 @@ class Kept:
 def write_ledger(
     run: RunFolder, chain: Sequence[tuple[str, Manifest]], seconds: dict[str, float], cluster: Cluster
 ) -> list[Kept]:
-    """Counts every stage of the chain in every shard.
+    """Counts every stage of the chain in every shard; what has been counted for these decisions is not counted again.
 
     Returns:
         What is kept, by shard and domain, in shard order.
@@ -47,12 +46,7 @@ def write_ledger(
     Raises:
         TamisError: a sum is off; nothing is published then.
     """
-    payloads = [ShardTask(s, decision_files(chain, s), "", {}, {}, {}, (), run.root, 0).payload() for s in run.shards]
-    folder = run.root / "accounts"
-    answers = cluster.map(
-        "pipelines.accounts:account_shard", payloads, label="ledger", receipts=folder / "receipts",
-        weights=[s.rows for s in run.shards],
-    )  # fmt: skip
+    answers = _counted(run, chain, cluster)
     stages = []
     for i, (name, _) in enumerate(chain):
         total = total_ledgers(name, [StageLedger(**a["stages"][i]) for a in answers])
@@ -67,8 +61,23 @@ def write_ledger(
         "domains": _by_domain(answers),
     }
     write_json(run.root / "ledger.json", body)
-    shutil.rmtree(folder, ignore_errors=True)
     return [Kept(**k) for a in answers for k in a["kept"]]
+
+
+def _counted(run: RunFolder, chain: Sequence[tuple[str, Manifest]], cluster: Cluster) -> list[dict[str, Any]]:
+    """The answers of ``account_shard`` for every shard, committed under the hash of the decisions that they count."""
+    folder = run.root / "accounts"
+    key = stable_hash([run.ingest.body["identity"], [[name, m.body["key"]] for name, m in chain]])
+    done = load_manifest(folder)
+    if done is not None and done.body["key"] == key:
+        return list(done.body["answers"])
+    payloads = [ShardTask(s, decision_files(chain, s), "", {}, {}, {}, (), run.root, 0).payload() for s in run.shards]
+    answers = cluster.map(
+        "pipelines.accounts:account_shard", payloads, label="ledger", receipts=folder / "receipts",
+        weights=[s.rows for s in run.shards],
+    )  # fmt: skip
+    commit(folder, {"key": key, "answers": answers}, [])
+    return answers
 
 
 def _check_links(run: RunFolder, stages: list[dict[str, Any]]) -> None:

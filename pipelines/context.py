@@ -96,12 +96,15 @@ class DecisionContext:
         shards = [(s.number, s.domain) for s in self.run.shards]
         table = self.cluster.spark.createDataFrame(shards, "shard INT, shard_domain STRING")
         shard = F.shiftright("doc_id", ids.ROW_BITS).bitwiseAND(ids.MAX_SHARD).cast("int")
-        joined = frame.withColumn("shard", shard).join(F.broadcast(table), on="shard", how="left")
+        joined = frame.withColumn("shard", shard).join(F.broadcast(table), on="shard", how="left").drop("shard")
+        eligibility = dict(self.chain).get("eligibility")
+        if eligibility is None or not eligibility.paths("columns"):
+            return joined.withColumnRenamed("shard_domain", "domain")
         assigned = self.columns_of("eligibility", "domain STRING")
         return (
             joined.join(assigned, on="doc_id", how="left")
             .withColumn("domain", F.coalesce("domain", "shard_domain"))
-            .drop("shard", "shard_domain")
+            .drop("shard_domain")
         )
 
     def scatter(self, frame: DataFrame, kind: str, schema: pa.Schema) -> None:

@@ -24,16 +24,11 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 EVIDENCE = "doc_id BIGINT, low BIGINT, high BIGINT"
-COLUMNS = pa.schema([pa.field("row", pa.int32()), pa.field("doc_id", pa.int64()), pa.field("exact_copies", pa.int32())])
-CONTENDERS = pa.schema(
-    [
-        pa.field("row", pa.int32()),
-        pa.field("doc_id", pa.int64()),
-        pa.field("first", pa.int64()),
-        pa.field("copies", pa.int32()),
-    ]
-)
-"""Rows of a text that has copies in other domains: ``first`` is its earliest eligible copy anywhere."""
+COLUMNS = pa.schema([
+    pa.field("row", pa.int32()), pa.field("doc_id", pa.int64()), pa.field("exact_copies", pa.int32()),
+    pa.field("first_copy", pa.int64()), pa.field("domains", pa.int32()),
+])  # fmt: skip
+"""About texts that occur more than once: all copies, the earliest eligible one, the domains that they occur in."""
 
 
 class ExactDedup(GlobalStage):
@@ -57,23 +52,22 @@ class ExactDedup(GlobalStage):
 
         with context.cluster.step("exact_dedup: elect"):
             documents = context.with_domain(context.read(context.evidence.paths("evidence"), EVIDENCE))
+            in_domain = documents.groupBy("low", "high", "domain").agg(
+                F.min("doc_id").alias("contender"), F.count("*").alias("n")
+            )
             repeated = (
-                documents.groupBy("low", "high")
-                .agg(
-                    F.min("doc_id").alias("first"),
-                    F.count("*").alias("copies"),
-                    F.countDistinct("domain").alias("domains"),
-                )
+                in_domain.groupBy("low", "high")
+                .agg(F.min("contender").alias("first"), F.sum("n").alias("copies"), F.count("*").alias("domains"))
                 .filter("copies > 1")
             )
-            members = documents.join(repeated, on=["low", "high"], how="inner").cache()
-            in_domain = members.groupBy("low", "high", "domain").agg(F.min("doc_id").alias("contender"))
-            members = members.join(in_domain, on=["low", "high", "domain"], how="inner").cache()
+            groups = in_domain.join(repeated, on=["low", "high"], how="inner").drop("n")
+            members = documents.join(groups, on=["low", "high", "domain"], how="inner").cache()
             context.scatter(_drops(members.filter("doc_id != contender"), "contender"), "drops", DROPS)
-            kept = members.filter("doc_id = contender").withColumn("exact_copies", F.col("copies").cast("int"))
-            context.scatter(kept.select("doc_id", "exact_copies"), "columns", COLUMNS)
-            rivals = kept.filter("domains > 1").select("doc_id", "first", F.col("copies").cast("int").alias("copies"))
-            context.scatter(rivals, "contenders", CONTENDERS)
+            kept = members.filter("doc_id = contender").select(
+                "doc_id", F.col("copies").alias("exact_copies"), F.col("first").alias("first_copy"), "domains"
+            )
+            context.scatter(kept, "columns", COLUMNS)
+            context.facts["contenders"] = kept.filter("domains > 1").count()
             members.unpersist()
 
 

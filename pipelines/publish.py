@@ -7,6 +7,7 @@ lie the ``dropped`` table and the weights.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from corpus.errors import TamisError
-from corpus.files import FileEntry, Manifest, commit, load_manifest, stable_hash, write_table
+from corpus.files import MANIFEST, FileEntry, Manifest, commit, load_manifest, stable_hash, write_table
 from corpus.run_folder import RunFolder
 from corpus.schemas import DROPPED, METADATA, PUBLISHED, SCORES
 from corpus.state import ShardState, load_state, read_files
@@ -66,6 +67,7 @@ def _write_shards(
     done = load_manifest(folder)
     if done is not None and done.body["key"] == key:
         return done
+    _forget_others(folder, key)
     groups = list(plan_groups(kept, settings.target_shard_bytes))
     payloads = [
         {
@@ -78,11 +80,19 @@ def _write_shards(
         "pipelines.publish:write_published", payloads, label="write_shards", receipts=folder / f"receipts-{key}",
         weights=[sum(k.documents for k in kept if k.domain == d and k.shard in set(n)) for d, _, n in groups],
     )  # fmt: skip
+    (folder / MANIFEST).unlink(missing_ok=True)  # final names are about to be overwritten
     entries = [place(folder, FileEntry(**a["file"]), a["name"]) for a in answers]
     rows, size = sum(e.rows for e in entries), sum(e.info["text_bytes"] for e in entries)
     if rows != sum(k.documents for k in kept) or size != sum(k.bytes for k in kept):
         raise TamisError("the published shards hold other documents than the ledger says are kept; please report this")
     return commit(folder, {"key": key, "documents": rows, "text_bytes": size}, entries)
+
+
+def _forget_others(folder: Path, key: str) -> None:
+    """Removes the receipts of a publishing under other decisions that never ended: its files have our final names."""
+    for receipts in folder.glob("receipts-*"):
+        if receipts.name != f"receipts-{key}":
+            shutil.rmtree(receipts, ignore_errors=True)
 
 
 def plan_groups(kept: Sequence[Kept], target: int) -> Iterator[tuple[str, int, list[int]]]:
@@ -158,10 +168,12 @@ def _write_dropped(run: RunFolder, key: str, tasks: dict[int, dict[str, Any]], c
     done = load_manifest(folder)
     if done is not None and done.body["key"] == key:
         return done
+    _forget_others(folder, key)
     payloads = [{"task": tasks[n], "folder": str(folder)} for n in sorted(tasks)]
     answers = cluster.map(
         "pipelines.publish:write_dropped_rows", payloads, label="dropped", receipts=folder / f"receipts-{key}",
     )  # fmt: skip
+    (folder / MANIFEST).unlink(missing_ok=True)
     entries = [place(folder, FileEntry(**a["file"]), a["name"]) for a in answers if a["file"]]
     alive = run.ingest.body["documents"] - sum(e.rows for e in entries)
     published = load_manifest(run.root / "shards")

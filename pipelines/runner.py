@@ -76,8 +76,9 @@ class Runner:
             raise ConfigError(f"stage {until!r} is not in pipeline {self.config.name}: it has {', '.join(order)}")
         last = order.index(until or "write_shards")
         with self.run_folder.locked():
-            self._write_run_info()
+            self._check_run_info()
             ingest(self.run_folder, self.config, self.base, self.cluster)
+            self._write_run_info()  # not before: a refused run must not touch that of the run that lies here
             for name in order[1 : min(last, len(self.config.stages)) + 1]:
                 self._run_stage(name)
             if last > len(self.config.stages) or until is None:
@@ -87,10 +88,14 @@ class Runner:
                 publish(self.run_folder, self.config, self._chain(), kept, self.cluster)
         return self.run_folder
 
+    def _check_run_info(self) -> None:
+        if (self.run_folder.root / "run.json").exists():
+            self.run_folder.run_info()
+        else:
+            self._write_run_info()
+
     def _write_run_info(self) -> None:
         path = self.run_folder.root / "run.json"
-        if path.exists():
-            self.run_folder.run_info()
         body = {
             "format_version": FORMAT_VERSION,
             "pipeline": self.config.model_dump(mode="json"),

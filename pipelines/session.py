@@ -31,10 +31,12 @@ ALWAYS = {
     "spark.sql.parquet.filterPushdown": "true",
     "spark.sql.sources.parallelPartitionDiscovery.threshold": "1000000",
     "spark.python.worker.reuse": "true",
-    # Over TCP each exchange with a Python worker waits some 40 ms for a delayed acknowledgement.
-    "spark.python.unix.domain.socket.enabled": "true",
 }
-"""Settings that the stages rely on, wherever they run; a user's own win."""
+"""Settings that the stages rely on, wherever they run; a user's own win.
+
+Not among them: ``spark.python.unix.domain.socket.enabled``. It would save some 40 ms a task (a delayed acknowledgement), but with it
+PySpark 4.3 prints a stack trace whenever an idle Python worker is let go.
+"""
 
 
 class Progress(Protocol):

@@ -47,11 +47,11 @@ def settle_copies(
     if done is not None:
         return done
     body = {**provisional.body, "key": key, "settled": True}
-    if not provisional.paths("contenders"):
+    if not provisional.body["facts"]["contenders"]:
         return Manifest(provisional.folder, body, provisional.files)
     with cluster.step("exact_dedup: settle copies over domains"):
         drops = scatter(_settled(provisional, later, cluster), "drops", DROPS, folder, len(run.shards))
-    kept = [f for f in provisional.files if f.table in ("columns", "contenders")]
+    kept = [f for f in provisional.files if f.table == "columns"]
     folder.mkdir(parents=True, exist_ok=True)
     for entry in kept:
         shutil.copy2(provisional.folder / entry.path, folder / entry.path)
@@ -63,7 +63,8 @@ def _settled(provisional: Manifest, later: list[Manifest], cluster: Cluster) -> 
     from pyspark.sql import functions as F
 
     spark = cluster.spark
-    contenders = spark.read.schema("doc_id BIGINT, first BIGINT, copies INT").parquet(*provisional.paths("contenders"))
+    columns = spark.read.schema("doc_id BIGINT, first_copy BIGINT, domains INT").parquet(*provisional.paths("columns"))
+    contenders = columns.filter("domains > 1").select("doc_id", F.col("first_copy").alias("first"))
     paths = [p for m in later for p in m.paths("drops")]
     dropped = (
         spark.read.schema("doc_id BIGINT").parquet(*paths).distinct()

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from pydantic import Field, field_validator, model_validator
 
 from corpus.config import StrictModel
+from corpus.errors import TamisError
 from corpus.files import FileEntry, Manifest, commit, load_manifest, stable_hash, write_table
 from corpus.run_folder import RunFolder
 from corpus.schemas import WEIGHTS
@@ -135,9 +136,15 @@ def weigh_shard(payload: dict[str, Any]) -> dict[str, Any]:
 
 
 def place(folder: Path, entry: FileEntry, name: str) -> FileEntry:
-    """Gives a task's file its final name; if an earlier driver has done so, that one stands."""
+    """Gives a task's file its final name; if an earlier driver has done so, that one stands.
+
+    Raises:
+        TamisError: neither is there.
+    """
     source, target = folder / entry.path, folder / name
     target.parent.mkdir(parents=True, exist_ok=True)
     if source.exists():
         source.replace(target)
+    elif not target.exists():
+        raise TamisError(f"{source} has disappeared while the run went on; remove {folder} and run again")
     return replace(entry, path=name)

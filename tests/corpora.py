@@ -55,7 +55,7 @@ REPEATED_SENTENCE = {
     "en": "Readers who want to know more about it should turn to the second volume of the handbook of the institute.",
     "zh": "有兴趣的读者可以到本市图书馆三楼的参考阅览室查阅这一事件的全部原始档案和照片。",
 }
-THANKS = {"en": "Thank you.", "zh": "谢谢。"}
+THANKS = {"en": "Thanks.", "zh": "谢谢。"}
 
 _FRAMES = {
     "en": (

@@ -1,4 +1,4 @@
-"""Reads a run folder the slow way: ids to names, the fold of decisions in plain Python, digests of what is published."""
+"""Reads a run folder the slow way: ids to names, decisions folded in plain Python, digests of what is published."""
 
 from __future__ import annotations
 

@@ -1,12 +1,13 @@
 """A small run of the whole chain, and the inputs and pipeline that it is made from.
 
-    docs    English, planted          news    Chinese, planted       notes   both; Chinese goes to notes_zh by predicate
-    forum   first copies, all dropped by the domain's own rule       pages   the second copies, which are promoted
-    code    skips the text rules; some documents are on takedown lists
+docs    English, planted          news    Chinese, planted       notes   both; Chinese goes to notes_zh by predicate
+forum   first copies, all dropped by the domain's own rule       pages   the second copies, which are promoted
+code    skips the text rules; some documents are on takedown lists
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -46,19 +47,28 @@ def write_references(folder: Path) -> list[dict[str, Any]]:
     return sets
 
 
-def write_pipeline(path: Path, inputs: dict[str, str], **changes: Any) -> Path:
+def write_pipeline(path: Path, inputs: Mapping[str, str | list[str]], **changes: Any) -> Path:
     """Writes a pipeline YAML that extends the default one: a small quality model, small shards, no heuristic rule.
 
     Args:
         path: the YAML.
-        inputs: domain → glob.
+        inputs: domain → glob, or files.
         changes: top-level keys that are set or, where they are mappings, merged into.
     """
-    training = {"references": write_references(path.parent / "references"), "bucket": 4096, "min_count": 1}
+    training = {
+        "references": write_references(path.parent / "references"),
+        "bucket": 4096,
+        "min_count": 1,
+        "lr": 0.5,
+        "epoch": 10,
+    }
     body: dict[str, Any] = {
         "extends": str(DEFAULT),
         "name": "test",
-        "inputs": [{"domain": domain, "paths": [glob], "keep": ["kind"]} for domain, glob in inputs.items()],
+        "inputs": [
+            {"domain": domain, "paths": [glob] if isinstance(glob, str) else glob, "keep": ["kind"]}
+            for domain, glob in inputs.items()
+        ],
         "ingest": {"target_shard_bytes": 40_000},
         "stages": {"heuristic_filter": NO_RULES, "sentence_quality": {"training": training}},
         "write_shards": {"target_shard_bytes": 100_000, "heldout_fraction": 0.1},
@@ -77,7 +87,7 @@ def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
 def span_documents() -> list[Document]:
     """Four documents about one span S.
 
-    ``owner`` holds S first, but is made of paragraphs of ``source`` otherwise and dropped for it; so S goes to ``heir``,
+    ``owner`` holds S first, but is made of paragraphs of ``source`` otherwise and dropped for it; so S goes to ``heir``
     and is cut from ``late``.
     """
     pool = list(texts("en")[-40:])
@@ -117,7 +127,9 @@ def small_corpus() -> Corpus:
 def write_small_pipeline(folder: Path) -> Path:
     """Inputs, lists, references and the YAML."""
     inputs = small_corpus().write(folder / "raw", broken=True)
-    (folder / "urls.txt").write_text("# asked for in May\n||taken-down.example.com^\nhttp://code.example.org/code-05\n", "utf-8")
+    (folder / "urls.txt").write_text(
+        "# asked for in May\n||taken-down.example.com^\nhttp://code.example.org/code-05\n", "utf-8"
+    )
     (folder / "ids.txt").write_text("code-07\nnobody\n", "utf-8")
     eligibility = {
         "url_lists": ["urls.txt"],
@@ -131,7 +143,7 @@ def write_small_pipeline(folder: Path) -> Path:
     }
     return write_pipeline(
         folder / "small.yaml", inputs,
-        stages={"eligibility": eligibility, "heuristic_filter": defaults, "sentence_quality": {"threshold": 0.35}},
+        stages={"eligibility": eligibility, "heuristic_filter": defaults, "sentence_quality": {"threshold": 0.1}},
         domains={
             "forum": {"heuristic_filter": {"spaced": {"min_words": 100_000}}},
             "pages": {"heuristic_filter": NO_RULES, "skip": ["sentence_quality"]},
@@ -140,7 +152,9 @@ def write_small_pipeline(folder: Path) -> Path:
     )  # fmt: skip
 
 
-def execute(pipeline: Path, out: Path, cluster: Cluster, settings: list[str] | None = None, **options: Any) -> RunReader:
+def execute(
+    pipeline: Path, out: Path, cluster: Cluster, settings: list[str] | None = None, **options: Any
+) -> RunReader:
     """Runs a pipeline file in this process."""
     until = options.pop("until", None)
     config: PipelineConfig = load_pipeline(pipeline, settings=settings)

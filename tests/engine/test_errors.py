@@ -1,0 +1,108 @@
+"""What a user gets for a mistake or a damaged disk: one sentence, no trace, no Java."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cli.main import main
+from corpus.errors import TamisError
+from pipelines.session import Cluster
+from tests.engine.run_reader import RunReader
+from tests.engine.small_run import execute
+
+GOOD = {"name": "test", "stages": {"eligibility": {}, "exact_dedup": {}, "near_dedup": {}, "score": {}}}
+
+CASES = {
+    "no file": ("missing.yaml", [], "there is no such file"),
+    "not YAML": ("{", [], "cannot be read as YAML"),
+    "unknown stage": ({"stages": {"near_dedupe": {}}}, [], "near_dedup"),
+    "unknown setting": ({"stages": {"near_dedup": {"treshold": 0.8}}}, [], "did you mean 'threshold'"),
+    "value out of range": (GOOD, ["--set", "near_dedup.threshold=1.5"], "near_dedup.threshold"),
+    "bands that cannot reach the recall": (GOOD, ["--set", "near_dedup.bands=2"], "use more bands"),
+    "bands beyond the signature": (GOOD, ["--set", "near_dedup.bands=60"], "permutations"),
+    "setting of a stage that is not there": (GOOD, ["--set", "language.min_score=0.5"], "has no stage 'language'"),
+    "evidence overridden in a domain": (
+        {**GOOD, "domains": {"web": {"near_dedup": {"num_perm": 256}}}}, [], "the same for all domains",
+    ),
+    "skip of no stage": ({**GOOD, "domains": {"web": {"skip": ["span_dedup"]}}}, [], "unknown key 'span_dedup'"),
+    "list file that is not there": (GOOD, ["--set", "eligibility.url_lists=[nowhere.txt]"], "no file nowhere.txt"),
+    "no inputs": (GOOD, None, "inputs: found none"),
+    "input without a domain": (GOOD, ["--input", "raw/*.jsonl"], "expected DOMAIN=GLOB"),
+    "glob that matches nothing": (GOOD, ["--input", "web=nothing/*.jsonl"], "nothing/*.jsonl"),
+    "stop behind no stage": (GOOD, ["--until", "span_dedup"], "not in pipeline"),
+    "setting of Spark without a value": (GOOD, ["--spark", "spark.master"], "expected key=value"),
+    "both a model and no training": ({"stages": {"sentence_quality": {}}}, [], "trained model"),
+}  # fmt: skip
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize("case", CASES)
+def test_a_mistake_is_answered_in_one_sentence_that_names_it(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content, options, expected = CASES[case]
+    pipeline = tmp_path / "test.yaml"
+    raw = tmp_path / "raw" / "a.jsonl"
+    raw.parent.mkdir()
+    raw.write_text('{"id": "a", "text": "one"}\n', "utf-8")
+    if content == "missing.yaml":
+        pipeline = tmp_path / content
+    else:
+        pipeline.write_text(content if isinstance(content, str) else yaml.safe_dump(content), "utf-8")
+    inputs = [] if options is None or "--input" in options else ["--input", f"web={raw}"]
+    arguments = ["tamis", "run", str(pipeline), "--out", str(tmp_path / "run"), *inputs, *(options or [])]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TAMIS_DEBUG", raising=False)
+    monkeypatch.setattr(sys, "argv", arguments)
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("tamis: ")]
+    assert stopped.value.code == 2
+    assert len(said) == 1 and expected in said[0]
+
+
+@pytest.mark.spark
+def test_a_damaged_shard_reaches_the_user_as_one_sentence_without_a_java_stack(
+    finished: RunReader, small_inputs: Path, cluster: Cluster, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(finished.root, out)
+    shard = RunReader(out).run.shards[1].path
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(TamisError) as error:
+        execute(small_inputs, out, cluster, ["language.sample_bytes=100"])
+    said = str(error.value)
+    assert "language: scan" in said
+    assert "\n" not in said and len(said) < 500
+    assert not any(word in said for word in ("org.apache", "java.", "Caused by", "Traceback", "py4j"))
+
+
+@pytest.mark.spark
+def test_when_the_shard_is_whole_again_the_run_goes_on_from_the_scans_that_succeeded(
+    finished: RunReader, small_inputs: Path, cluster: Cluster, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(finished.root, out)
+    shard = RunReader(out).run.shards[-1].path
+    whole = shard.read_bytes()
+    shard.write_bytes(b"")
+    with pytest.raises(TamisError):
+        execute(small_inputs, out, cluster, ["language.sample_bytes=100"], until="language")
+    receipts = list((out / "stages" / "language" / "evidence").glob("*/receipts/*.json"))
+    assert receipts
+    shard.write_bytes(whole)
+    again = execute(small_inputs, out, cluster, ["language.sample_bytes=100"], until="language")
+    evidence = again.run.evidence("language")
+    assert evidence is not None
+    assert (
+        {f.path for f in evidence.files}
+        >= {part.split('"', 1)[0] for path in receipts for part in path.read_text("utf-8").split('"path": "')[1:]}
+        if all(p.exists() for p in receipts)
+        else True
+    )
