@@ -1,6 +1,6 @@
-"""Draws ``docs/funnel.svg`` from a run's ledger: what is left behind each stage, beside the Baichuan 2 report's figures.
+"""Draws ``docs/funnel.svg`` from a ledger: what is left behind each stage, beside the Baichuan 2 report.
 
-    python -m benchmarks.funnel_picture RUN/ledger.json docs/funnel.svg
+python -m benchmarks.funnel_picture RUN/ledger.json docs/funnel.svg
 """
 
 from __future__ import annotations

@@ -58,10 +58,8 @@ def demo(
         )
 
     console.print(f"\n{NOTE}", soft_wrap=True)
-    console.print(
-        f"Report: {out / 'report.html'}   ({time.monotonic() - started:.0f} s in all)", soft_wrap=True
-    )
-    console.print(f"Next:   tamis sample {out} --stage heuristic_filter -n 5")
+    console.print(f"Report: {out / 'report.html'}   ({time.monotonic() - started:.0f} s in all)", soft_wrap=True)
+    console.print(f"Next:   tamis sample {out} --stage heuristic_filter --reason gopher_dup_lines -n 5")
     console.print(f"        tamis explain {out} rmrb-00500")
 
 
@@ -78,9 +76,7 @@ def _describe(console: Console, inputs: list[DemoInput]) -> None:
     """Print the inputs as a table."""
     from rich.table import Table
 
-    table = Table(
-        "domain", "language", "format", "documents", "MB of text", "licence", box=None, padding=(0, 2)
-    )
+    table = Table("domain", "language", "format", "documents", "MB of text", "licence", box=None, padding=(0, 2))
     for column in table.columns[3:5]:
         column.justify = "right"
     for entry in inputs:

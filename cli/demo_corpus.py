@@ -32,8 +32,8 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from filters import packaged_texts as sources
 from cli.demo_files import Record, html_page, json_lines, warc_member, write_bytes, write_jsonl
+from filters import packaged_texts as sources
 from filters.packaged_references import (
     NEWS_LAST_DAY,
     is_reference_article,
@@ -123,8 +123,7 @@ def _identity() -> list[str]:
 def _code(raw: Path, planted: list[Record]) -> DemoInput:
     """Write standard library sources as JSONL in zstd; the text lies in `content`."""
     records = [
-        {"path": text.name, "content": text.text, "licence": "PSF-2.0"}
-        for text in sources.standard_library(CODE_BYTES)
+        {"path": text.name, "content": text.text, "licence": "PSF-2.0"} for text in sources.standard_library(CODE_BYTES)
     ]
     write_jsonl(raw / "code" / "stdlib.jsonl.zst", records)
     fields = {"text": "content", "id": "path", "licence": "licence"}
@@ -194,21 +193,15 @@ def _news_zh(raw: Path, planted: list[Record]) -> DemoInput:
 
 def _reviews_zh(raw: Path, planted: list[Record]) -> DemoInput:
     """Write the reviews as JSONL in gzip, and a plain file with broken lines between good ones."""
-    texts = sources.reviews("pos") + [
-        text for text in sources.reviews("neg") if not is_reference_review(text)
-    ]
-    records = [
-        {"review_id": text.name, "content": text.text, "label": text.name.partition("-")[0]} for text in texts
-    ]
+    texts = sources.reviews("pos") + [text for text in sources.reviews("neg") if not is_reference_review(text)]
+    records = [{"review_id": text.name, "content": text.text, "label": text.name.partition("-")[0]} for text in texts]
     good, rest = records[:200], records[200:]
     third = len(rest) // 3 + 1
     for part in range(3):
         path = raw / "reviews_zh" / f"reviews-{part}.jsonl.gz"
         write_jsonl(path, rest[part * third : (part + 1) * third])
     broken = {
-        "invalid UTF-8: GBK bytes in a JSON string": '{"review_id": "b-0", "content": "房间不错"}'.encode(
-            "gbk"
-        ),
+        "invalid UTF-8: GBK bytes in a JSON string": '{"review_id": "b-0", "content": "房间不错"}'.encode("gbk"),
         "invalid UTF-8: a character cut in half": b'{"review_id": "b-1", "content": "\xe6\x88"}',
         "broken JSON: half an object": '{"review_id": "b-2", "content": "服务'.encode(),
         "broken JSON: not an object": b'["b-3", "content"]',
@@ -229,8 +222,7 @@ def _reviews_zh(raw: Path, planted: list[Record]) -> DemoInput:
 def _web(raw: Path, planted: list[Record]) -> DemoInput:
     """Write HTML pages as WARC: chapters of Python's reference, and news in GB18030; one archive is cut."""
     english = [
-        (f"http://docs.example/reference/{text.name}.html", text, "utf-8")
-        for text in sources.language_reference()
+        (f"http://docs.example/reference/{text.name}.html", text, "utf-8") for text in sources.language_reference()
     ]
     chinese = [
         (f"http://news.example/1998/01/{day:02d}/{text.name}.html", text, "gb18030")
@@ -238,9 +230,7 @@ def _web(raw: Path, planted: list[Record]) -> DemoInput:
     ]
     (raw / "web").mkdir(parents=True, exist_ok=True)
     last = english.pop()
-    body = b"".join(
-        warc_member(url, html_page(text, charset), charset) for url, text, charset in english + chinese
-    )
+    body = b"".join(warc_member(url, html_page(text, charset), charset) for url, text, charset in english + chinese)
     body += warc_member("http://docs.example/logo.png", b"\x89PNG\r\n\x1a\n", None)
     body += warc_member("http://docs.example/gone.html", b"<p>Not found</p>", "utf-8", status="404 Not Found")
     write_bytes(raw / "web" / "pages.warc.gz", body)

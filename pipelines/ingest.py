@@ -25,6 +25,9 @@ from corpus.schemas import DOCUMENT, QUARANTINE, URLS
 from pipelines.config import IngestConfig, PipelineConfig
 from pipelines.session import Cluster
 
+ROW_GROUP_BYTES = 16 << 20
+"""Text bytes of a row group of a document shard: what looking at one document costs."""
+
 
 def ingest(run: RunFolder, config: PipelineConfig, base: Path, cluster: Cluster) -> Manifest:
     """Ingests the pipeline's inputs; does nothing if that has been done.
@@ -174,7 +177,8 @@ class _ShardWriter:
             ("documents", table, f"documents/{self.domain}"),
             ("urls", table.select(URLS.names).cast(URLS), "urls"),
         ):
-            entry = write_table(self.folder / below, stem, rows, kind=kind, info=info)
+            group = max(1, len(counts) * ROW_GROUP_BYTES // max(1, column.nbytes))
+            entry = write_table(self.folder / below, stem, rows, kind=kind, info=info, row_group_rows=group)
             entries[kind] = asdict(replace(entry, path=f"{below}/{entry.path}"))
         self.written.append(entries)
         self.rows, self.size = [], 0

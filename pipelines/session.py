@@ -34,8 +34,8 @@ ALWAYS = {
 }
 """Settings that the stages rely on, wherever they run; a user's own win.
 
-Not among them: ``spark.python.unix.domain.socket.enabled``. It would save some 40 ms a task (a delayed acknowledgement), but with it
-PySpark 4.3 prints a stack trace whenever an idle Python worker is let go.
+Not among them: ``spark.python.unix.domain.socket.enabled``. It would save some 40 ms a task (a delayed
+acknowledgement), but with it PySpark 4.3 prints a stack trace whenever an idle Python worker is let go.
 """
 
 
@@ -98,7 +98,9 @@ def local_settings() -> dict[str, str]:
     """The settings of ``conf/spark/local.conf``; none under spark-submit, where the cluster's own stand."""
     if "PYSPARK_GATEWAY_PORT" in os.environ:
         return {}
-    return read_spark_conf(Path(__file__).resolve().parents[1] / "conf" / "spark" / "local.conf")
+    folder = Path(__file__).resolve().parents[1] / "conf" / "spark"
+    quiet = {"spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={folder / 'log4j2.properties'}"}
+    return {**quiet, **read_spark_conf(folder / "local.conf")}
 
 
 def read_spark_conf(path: Path) -> dict[str, str]:

@@ -309,7 +309,7 @@ def planted(lang: str, size: int = 24, seed: int = 1, domain: str | None = None)
     for frame in _FRAMES[lang]:
         for number in range(size):
             words = b.take()
-            content = " ".join(words.split()[:9]) if lang == "en" else words[:14]
+            content = " ".join(words.split()[:14]) if lang == "en" else words[:14]
             b.add(frame.format(f"{number + 3} {b.rng.choice('ABCDEFGH')}", content), "template")
     _boilerplate(b, size)
     b.rng.shuffle(b.out)
@@ -318,11 +318,15 @@ def planted(lang: str, size: int = 24, seed: int = 1, domain: str | None = None)
 
 def _chain(b: _Builder) -> None:
     """A ≈ B ≈ C, and A is not like C."""
-    first = b.add(b.take(), "chain")
-    second = b.add(edited(first.text, b.lang, 0.8, 0.83, b.rng, (0, 0.5)), "chain", first)
-    third = edited(second.text, b.lang, 0.8, 0.83, b.rng, (0.5, 1))
-    assert jaccard(first.text, third) < 0.72
-    b.add(third, "chain", second)
+    while True:
+        text = b.take()
+        middle = edited(text, b.lang, 0.8, 0.83, b.rng, (0, 0.45))
+        end = edited(middle, b.lang, 0.8, 0.83, b.rng, (0.55, 1))
+        if jaccard(text, end) < 0.72:
+            break
+    first = b.add(text, "chain")
+    second = b.add(middle, "chain", first)
+    b.add(end, "chain", second)
 
 
 def _boilerplate(b: _Builder, size: int) -> None:

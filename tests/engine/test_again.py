@@ -1,4 +1,4 @@
-"""Running again: what is done stays done, a changed threshold repeats no scan, a killed or refused run harms nothing."""
+"""Running again: what is done stays done, a changed threshold repeats no scan, a killed or refused run does no harm."""
 
 from __future__ import annotations
 

@@ -25,9 +25,7 @@ PIECES = [
 documents = st.one_of(
     st.lists(st.sampled_from(PIECES), max_size=40).map("".join),
     st.lists(st.sampled_from(PIECES), max_size=30).map(" ".join),
-    st.lists(st.sampled_from(PIECES[-4:] + ["\n", "\n\n", "    The", "Title\n", "- "]), max_size=25).map(
-        "".join
-    ),
+    st.lists(st.sampled_from(PIECES[-4:] + ["\n", "\n\n", "    The", "Title\n", "- "]), max_size=25).map("".join),
     st.text(max_size=60),
 )
 

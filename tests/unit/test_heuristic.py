@@ -37,8 +37,7 @@ def words(n: int, start: int = 0, size: int = 5) -> list[str]:
     """n different words of lower-case letters."""
     letters = "bcdfghjklmnpqrstvwxyz"
     return [
-        "".join(w)
-        for w in itertools.islice(itertools.product(letters, repeat=size), start * 7, (start + n) * 7, 7)
+        "".join(w) for w in itertools.islice(itertools.product(letters, repeat=size), start * 7, (start + n) * 7, 7)
     ]
 
 
@@ -121,8 +120,7 @@ def bad_documents() -> Iterator[tuple[str, str]]:
     yield "zh_punctuation_ratio", "，".join(han(30)) + "。" + "、，" * 40 + "".join(han(100, 50))
     yield (
         "zh_digit_ratio",
-        "，".join(f"{c}{d}{10 + k}" for k, (c, d) in enumerate(zip(han(60), han(60, 90), strict=True)))
-        + "。",
+        "，".join(f"{c}{d}{10 + k}" for k, (c, d) in enumerate(zip(han(60), han(60, 90), strict=True))) + "。",
     )
     yield "zh_bullet_lines", "\n".join(f"• {''.join(han(19, 20 * k))}。" for k in range(9))
     yield "zh_ellipsis_lines", "\n".join(f"{''.join(han(19, 20 * k))}……" for k in range(9))
@@ -135,9 +133,7 @@ def bad_documents() -> Iterator[tuple[str, str]]:
     yield "other_length", "Привет, мир."
     yield (
         "other_dup_lines",
-        "\n".join(
-            [" ".join(f"сло{chr(0x430 + k % 30)}{chr(0x430 + k // 30)}" for k in range(99)), *["да"] * 4]
-        ),
+        "\n".join([" ".join(f"сло{chr(0x430 + k % 30)}{chr(0x430 + k // 30)}" for k in range(99)), *["да"] * 4]),
     )
 
 

@@ -97,9 +97,7 @@ def test_sorted_by_domain_then_name(tmp_path):
 
 def test_a_file_matched_twice_counts_once(tmp_path):
     make(tmp_path, "d/a.jsonl")
-    files = resolve_inputs(
-        [config("d/*", f"file://{tmp_path}/d/a.jsonl"), config("d/a.jsonl")], base_dir=tmp_path
-    )
+    files = resolve_inputs([config("d/*", f"file://{tmp_path}/d/a.jsonl"), config("d/a.jsonl")], base_dir=tmp_path)
     assert [(file.name, file.config_index) for file in files] == [("a.jsonl", 0)]
 
 

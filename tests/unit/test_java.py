@@ -69,9 +69,7 @@ def test_none_is_one_clear_sentence() -> None:
         java.java_home()
 
 
-@pytest.mark.parametrize(
-    ("version", "expected"), [("1.8.0_392", 8), ("17.0.15", 17), ("25", 25), ("21-ea", 21)]
-)
+@pytest.mark.parametrize(("version", "expected"), [("1.8.0_392", 8), ("17.0.15", 17), ("25", 25), ("21-ea", 21)])
 def test_version(tmp_path: Path, version: str, expected: int) -> None:
     assert java.java_version(make_java(tmp_path / "java", version)) == expected
 
@@ -115,9 +113,7 @@ def test_shim_is_written_once_and_repaired(tmp_path: Path) -> None:
     assert [path.name for path in shim.parent.iterdir()] == ["java"]
 
 
-def test_cache_falls_back_where_home_cannot_be_written(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_cache_falls_back_where_home_cannot_be_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     monkeypatch.delenv("TAMIS_CACHE")
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)

@@ -29,9 +29,7 @@ from corpus.streams import Raw
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "warc"
 CHECKED_ZSTD = zstandard.ZstdCompressor(write_checksum=True)
-shared_warcs = pytest.mark.skipif(
-    not SHARED.is_dir(), reason="the shared web archives are not beside the repository"
-)
+shared_warcs = pytest.mark.skipif(not SHARED.is_dir(), reason="the shared web archives are not beside the repository")
 
 
 def items(
@@ -85,9 +83,7 @@ def test_an_unreadable_file_is_one_bad_over_all_of_it(tmp_path, name):
 
 
 def jsonl(path: Path, *lines: bytes | dict[str, object], end: bytes = b"\n") -> list[bytes]:
-    raw = [
-        line if isinstance(line, bytes) else json.dumps(line, ensure_ascii=False).encode() for line in lines
-    ]
+    raw = [line if isinstance(line, bytes) else json.dumps(line, ensure_ascii=False).encode() for line in lines]
     path.write_bytes(b"\n".join(raw) + end)
     return raw
 
@@ -302,9 +298,7 @@ def test_parquet_offset_is_the_row(tmp_path):
 def test_parquet_bad_values_spare_their_neighbours(tmp_path):
     path = tmp_path / "a.parquet"
     texts = invalid_strings(b"a", b"\xff", None, b"", b" ", b"x" * 60, "é".encode() * 26, b"b")
-    pq.write_table(
-        pa.table({"text": texts, "url": invalid_strings(*[b"u"] * 7, b"\xff")}), path, row_group_size=3
-    )
+    pq.write_table(pa.table({"text": texts, "url": invalid_strings(*[b"u"] * 7, b"\xff")}), path, row_group_size=3)
     expected = [
         "a",
         "invalid_utf8",
@@ -323,9 +317,7 @@ def test_parquet_bad_values_spare_their_neighbours(tmp_path):
 def test_parquet_damaged_row_group_is_counted_row_by_row_and_later_ones_arrive(tmp_path):
     path = tmp_path / "a.parquet"
     texts = pa.array([f"text {row} " + "abc" * row for row in range(9)])
-    pq.write_table(
-        pa.table({"text": texts}), path, row_group_size=3, compression="zstd", use_dictionary=False
-    )
+    pq.write_table(pa.table({"text": texts}), path, row_group_size=3, compression="zstd", use_dictionary=False)
     column = pq.ParquetFile(path).metadata.row_group(1).column(0)
     data = bytearray(path.read_bytes())
     start, size = column.data_page_offset, column.total_compressed_size
@@ -351,9 +343,7 @@ def test_parquet_cut_or_damaged_footer(tmp_path):
     path.write_bytes(data[:-20])
     assert items(path) == [Bad(0, len(data) - 20, "truncated_archive", "the Parquet footer is missing")]
     path.write_bytes(data[:-30] + b"\xff" * 22 + data[-8:])
-    assert [(item.offset, item.length, item.reason) for item in items(path)] == [
-        (0, len(data), "corrupt_archive")
-    ]
+    assert [(item.offset, item.length, item.reason) for item in items(path)] == [(0, len(data), "corrupt_archive")]
 
 
 @pytest.mark.parametrize(
@@ -410,10 +400,7 @@ def page(text: str) -> bytes:
 def archive(count: int = 4) -> list[bytes]:
     """Records whose bodies do not compress to nothing, so that a member has a middle."""
     noise = [" ".join(str(number * n * n % 9973) for n in range(60)) for number in range(1, count + 1)]
-    return [
-        warc(http(page(f"page {number} {noise[number - 1]}")), number=number)
-        for number in range(1, count + 1)
-    ]
+    return [warc(http(page(f"page {number} {noise[number - 1]}")), number=number) for number in range(1, count + 1)]
 
 
 def numbers(found: list[Record | Bad]) -> list[int | str]:
@@ -515,9 +502,7 @@ def test_warc_headers_are_its_columns(tmp_path):
         tmp_path / "a.warc.gz",
         [warc(http(page("a")), more="WARC-Date: 2020-01-01T00:00:00Z\r\nX-Lang: zho\r\n")],
     )
-    (record,) = items(
-        tmp_path / "a.warc.gz", fields={"lang": "X-Lang"}, keep=["WARC-Date"], constants={"source": "cc"}
-    )
+    (record,) = items(tmp_path / "a.warc.gz", fields={"lang": "X-Lang"}, keep=["WARC-Date"], constants={"source": "cc"})
     assert (record.lang, record.source, record.extra) == ("zho", "cc", '{"WARC-Date":"2020-01-01T00:00:00Z"}')
 
 

@@ -135,9 +135,7 @@ def test_a_hard_wrapped_document_is_joined_inside_its_blocks() -> None:
 
 
 def test_a_hard_wrapped_list_keeps_its_items() -> None:
-    text = (
-        WRAPPED + "\n- an item that goes on for quite a long while, as items\n  do. Really\n- another item\n"
-    )
+    text = WRAPPED + "\n- an item that goes on for quite a long while, as items\n  do. Really\n- another item\n"
     assert len(cut_paragraphs(text)) == 5
 
 
