@@ -16,6 +16,7 @@ import argparse
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -105,6 +106,8 @@ def main() -> None:
         return
     pipeline = write_pipeline(arguments.data.resolve(), arguments.work)
     whole, killed = arguments.work / "whole", arguments.work / "killed"
+    for folder in (whole, killed):
+        shutil.rmtree(folder, ignore_errors=True)
     started = time.monotonic()
     cpu = finish(start(pipeline, whole))
     seconds = time.monotonic() - started

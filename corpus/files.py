@@ -67,6 +67,10 @@ class Manifest:
         """A table's files of one document shard."""
         return self._places.get((table, shard), [])
 
+    def paths_of_shard(self, table: str, shard: int) -> list[str]:
+        """Absolute paths of a table's files of one document shard."""
+        return [str(self.folder / f.path) for f in self.of_shard(table, shard)]
+
     def read(self, table: str, shard: int, columns: list[str] | None = None) -> pa.Table | None:
         """A table's rows of one document shard, or None where it has none."""
         found = self.of_shard(table, shard)

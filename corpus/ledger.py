@@ -36,6 +36,7 @@ class StageLedger:
         bytes_rewritten: signed growth by rewrites, outside the sum.
         sentences_in: sentences alive before.
         sentences_kept: the same behind.
+        sentences_dropped: reason → sentences, with ``cut:<reason>`` as for bytes.
         seconds: wall time of the stage when it last ran.
     """
 
@@ -49,6 +50,7 @@ class StageLedger:
     bytes_rewritten: int = 0
     sentences_in: int = 0
     sentences_kept: int = 0
+    sentences_dropped: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
 
     def add(self, other: StageLedger) -> None:
@@ -66,21 +68,23 @@ class StageLedger:
         for mine, theirs in (
             (self.documents_dropped, other.documents_dropped),
             (self.bytes_dropped, other.bytes_dropped),
+            (self.sentences_dropped, other.sentences_dropped),
         ):
             for reason, count in theirs.items():
                 mine[reason] = mine.get(reason, 0) + count
 
     def check(self) -> None:
-        """Asserts the two sums.
+        """Asserts the three sums.
 
         Raises:
             TamisError: a sum is off, by however little.
         """
         documents = self.documents_in - self.documents_kept - sum(self.documents_dropped.values())
         size = self.bytes_in - self.bytes_kept - sum(self.bytes_dropped.values())
-        if documents or size:
+        rest = self.sentences_in - self.sentences_kept - sum(self.sentences_dropped.values())
+        if documents or size or rest:
             raise TamisError(
-                f"the ledger of stage {self.name} is off by {documents} documents and {size} bytes: "
+                f"the ledger of stage {self.name} is off by {documents} documents, {size} bytes and {rest} sentences: "
                 "in must equal kept plus dropped; please report this"
             )
 
@@ -111,27 +115,28 @@ def account(
         sentences_kept=int((sentences - after.cut_sentences)[after.alive].sum()),
         bytes_rewritten=int((after.edits.rewritten_bytes() - before.edits.rewritten_bytes())[after.alive].sum()),
     )
+    left_before = sentences - before.cut_sentences
     if drops is not None:
         drops = drops.filter(pa.array(before.alive[drops.column("row").to_numpy()]))
         rows = drops.column("row").to_numpy()
-        _tally(drops.column("reason"), size_before[rows], ledger.documents_dropped, ledger.bytes_dropped)
+        reasons = drops.column("reason")
+        _tally(reasons, np.ones(len(rows), np.int64), ledger.documents_dropped)
+        _tally(reasons, size_before[rows], ledger.bytes_dropped)
+        _tally(reasons, left_before[rows], ledger.sentences_dropped)
     if edits is not None:
         edits = edits.filter(pc.is_null(edits.column("replacement")))
         edits = edits.filter(pa.array(after.alive[edits.column("row").to_numpy()]))
         reasons = pc.binary_join_element_wise("cut:", edits.column("reason").cast(pa.string()), "")
-        _tally(reasons, _fresh_bytes(before, edits), {}, ledger.bytes_dropped)
+        _tally(reasons, _fresh_bytes(before, edits), ledger.bytes_dropped)
+        _tally(reasons, edits.column("sentences").to_numpy().astype(np.int64), ledger.sentences_dropped)
     return ledger, after
 
 
-def _tally(reasons: pa.ChunkedArray, size: Int64, documents: dict[str, int], total: dict[str, int]) -> None:
-    table = (
-        pa.table({"reason": reasons, "bytes": size})
-        .group_by("reason")
-        .aggregate([("bytes", "count"), ("bytes", "sum")])
-    )
+def _tally(reasons: pa.ChunkedArray, amounts: Int64, totals: dict[str, int]) -> None:
+    """Adds the amounts up by reason."""
+    table = pa.table({"reason": reasons, "n": amounts}).group_by("reason").aggregate([("n", "sum")])
     for row in table.to_pylist():
-        documents[row["reason"]] = documents.get(row["reason"], 0) + row["bytes_count"]
-        total[row["reason"]] = total.get(row["reason"], 0) + (row["bytes_sum"] or 0)
+        totals[row["reason"]] = totals.get(row["reason"], 0) + (row["n_sum"] or 0)
 
 
 def _fresh_bytes(before: ShardState, edits: pa.Table) -> Int64:

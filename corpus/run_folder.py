@@ -136,8 +136,9 @@ class RunFolder:
         found = []
         for entry in self.state().get("stages", []):
             manifest = load_manifest(self.root / entry["decision"])
-            if manifest is not None:
-                found.append((str(entry["stage"]), manifest))
+            if manifest is None:
+                raise TamisError(f"{self.root / entry['decision']} is gone; run the pipeline again")
+            found.append((str(entry["stage"]), manifest))
         return found
 
     def evidence(self, stage: str) -> Manifest | None:

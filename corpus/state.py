@@ -54,7 +54,8 @@ class ShardState:
                 rows, edits.column("start").to_numpy(), edits.column("end").to_numpy(),
                 edits.column("replacement").to_pylist(),
             )  # fmt: skip
-            counts = np.bincount(rows, edits.column("sentences").to_numpy(), minlength=len(alive)).astype(np.int64)
+            cut = np.where(edits.column("replacement").is_null().to_numpy(), edits.column("sentences").to_numpy(), 0)
+            counts = np.bincount(rows, cut, minlength=len(alive)).astype(np.int64)
             cut_sentences = cut_sentences + counts
         return ShardState(alive, merged, cut_sentences)
 

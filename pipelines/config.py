@@ -137,6 +137,7 @@ def _load(path: Path, seen: set[Path]) -> dict[str, Any]:
 
 
 def _check_stages(config: PipelineConfig) -> None:
+    _check_order(list(config.stages))
     for name, block in config.stages.items():
         kind = stage_class(name)
         allowed = sorted({*kind.Evidence.model_fields, *kind.Decision.model_fields})
@@ -153,18 +154,30 @@ def _check_stages(config: PipelineConfig) -> None:
                 raise ConfigError(unknown_key(f"domains.{domain}.{key}", ["skip", *config.stages]))
             _check_override(f"domains.{domain}.{key}", value, stage_class(key))
     for name in config.stages:
-        config.decisions(name)
+        kind, decisions = stage_class(name), config.decisions(name)
+        for block in (decisions["default"], *decisions["domains"].values()):
+            kind.check(config.evidence(name), parse(kind.Decision, block, f"stages.{name}"))
+
+
+def _check_order(stages: list[str]) -> None:
+    if "eligibility" in stages and stages[0] != "eligibility":
+        raise ConfigError(
+            f"stages: found eligibility behind {stages[0]}; it must come first, so that what may not be used is no "
+            "document's survivor"
+        )
 
 
 def _check_override(where: str, value: Any, kind: type[Stage]) -> None:
     if value is not None and not isinstance(value, dict):
         raise ConfigError(f"{where}: expected a mapping of settings, found {value!r}")
-    allowed = sorted(kind.Decision.model_fields)
+    allowed = sorted(kind.Decision.model_fields if kind.by_domain is None else kind.by_domain)
     for key in value or {}:
-        if key in kind.Evidence.model_fields:
+        shared = key in kind.Evidence.model_fields or key in kind.Decision.model_fields
+        if shared and key not in allowed:
             names = ", ".join(allowed) or "none"
+            what = "the scan" if key in kind.Evidence.model_fields else "a comparison between documents"
             raise ConfigError(
-                f"{where}.{key}: {key!r} is a setting of the scan, the same for all domains; allowed are {names}"
+                f"{where}.{key}: {key!r} is a setting of {what}, the same for all domains; allowed are {names}"
             )
         if key not in allowed:
             raise ConfigError(unknown_key(f"{where}.{key}", allowed))
@@ -185,6 +198,11 @@ def _with_inputs(given: list[Any], overrides: list[str]) -> list[Any]:
         if not separator or not domain or not glob:
             raise ConfigError(f"--input: found {text!r}; expected DOMAIN=GLOB")
         named.setdefault(domain, []).append(glob if _is_rooted(glob) else str(Path(glob).absolute()))
+    if not isinstance(given, list):
+        raise ConfigError(f"inputs: expected a list, found {given!r}")
+    for domain in named:
+        if sum(isinstance(i, dict) and i.get("domain") == domain for i in given) > 1:
+            raise ConfigError(f"--input {domain}: the YAML has several inputs of that domain; change them there")
     kept = [i for i in given if not (isinstance(i, dict) and i.get("domain") in named)]
     template = {i["domain"]: i for i in given if isinstance(i, dict) and i.get("domain") in named}
     return kept + [{**template.get(d, {}), "domain": d, "paths": paths} for d, paths in named.items()]

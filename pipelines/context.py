@@ -14,7 +14,6 @@ from corpus import ids
 from corpus.config import StrictModel, parse
 from corpus.files import FileEntry, Manifest, write_table
 from corpus.run_folder import DocumentShard, RunFolder
-from corpus.schemas import DROPS, EDITS
 from corpus.state import DecisionFiles
 from pipelines.session import Cluster
 
@@ -31,7 +30,6 @@ class PrepareContext:
     Attributes:
         models: folder for trained artefacts.
         base: folder that relative globs of the pipeline YAML start from.
-        progress_label: called with what is being done.
         cluster: for progress.
     """
 
@@ -180,9 +178,12 @@ def _write_rows(batches: list[pa.RecordBatch], kind: str, schema: pa.Schema, fol
     return write_table(Path(folder), f"{kind}-{shard:06d}", cast.combine_chunks(), kind=kind, shard=shard)
 
 
+def materialise(frame: DataFrame, folder: Path) -> DataFrame:
+    """Writes a narrow frame and reads it back: cuts the lineage, so that a retry repeats one step only."""
+    frame.write.mode("overwrite").parquet(str(folder))
+    return frame.sparkSession.read.schema(frame.schema).parquet(str(folder))
+
+
 def decision_files(chain: Sequence[tuple[str, Manifest]], shard: DocumentShard) -> tuple[DecisionFiles, ...]:
     """A chain's files of one document shard, for a task's payload."""
     return tuple(DecisionFiles.of(stage, manifest, shard.number) for stage, manifest in chain)
-
-
-COLUMN_SCHEMAS = {"drops": DROPS, "edits": EDITS}

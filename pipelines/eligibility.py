@@ -5,7 +5,6 @@ It comes before ``exact_dedup``, so that the copy of a text that is kept is one 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -41,9 +40,9 @@ class Assignment(StrictModel):
                 raise ValueError(f"{name!r} is no field; allowed are {', '.join(_FIELDS)}")
             if isinstance(wanted, str) and wanted.startswith("/"):
                 try:
-                    re.compile(wanted.strip("/"))
-                except re.error as error:
-                    raise ValueError(f"{wanted!r} is no regular expression ({error})") from None
+                    pc.match_substring_regex(pa.array([""]), _pattern(wanted))
+                except pa.ArrowInvalid as error:
+                    raise ValueError(f"{wanted!r} is no regular expression (RE2: {error})") from None
         return value
 
 
@@ -90,7 +89,7 @@ class Eligibility(LocalStage):
                 if key.startswith("id"):
                     lists["id"].add(entry)
                 elif entry.startswith("||"):
-                    lists["host"].add(entry[2:].rstrip("^/").lower())
+                    lists["host"].add(_url_key(entry[2:].rstrip("^/")))
                 else:
                     lists["url"].add(_url_key(entry))
         return {k: frozenset(v) for k, v in lists.items()}
@@ -113,8 +112,7 @@ class Eligibility(LocalStage):
 
     def _url_listed(self, url: str) -> bool:
         key = _url_key(url)
-        host = key.split("/", 1)[0].split(":", 1)[0]
-        labels = host.split(".")
+        labels = _host(key).split(".")
         hosts = self._lists["host"]
         return key in self._lists["url"] or any(".".join(labels[i:]) in hosts for i in range(len(labels)))
 
@@ -127,7 +125,7 @@ class Eligibility(LocalStage):
             for name, wanted in rule.when.items():
                 column = batch.metadata.column(name)
                 if isinstance(wanted, str) and wanted.startswith("/"):
-                    hit = pc.match_substring_regex(column, wanted.strip("/"))
+                    hit = pc.match_substring_regex(column, _pattern(wanted))
                 else:
                     values = [wanted] if isinstance(wanted, str) else list(wanted)
                     hit = pc.is_in(column, pa.array(values, pa.string()))
@@ -143,8 +141,25 @@ class Eligibility(LocalStage):
         return Verdict(drops=drops, columns=assigned if assigned.num_rows else None)
 
 
+def _pattern(wanted: str) -> str:
+    """What stands between the slashes.
+
+    Raises:
+        ValueError: the last slash is missing.
+    """
+    if len(wanted) < 2 or not wanted.endswith("/"):
+        raise ValueError(f"{wanted!r}: a regular expression stands between two slashes")
+    return wanted[1:-1]
+
+
 def _url_key(url: str) -> str:
-    """A URL without scheme, "www.", fragment and trailing slash; host in lower case."""
+    """A URL as the lists compare it: host in lower case; no scheme, user, www, usual port, fragment or last slash."""
     rest = url.strip().split("#", 1)[0].split("://", 1)[-1]
-    host, slash, path = rest.partition("/")
-    return (host.lower().removeprefix("www.") + slash + path).rstrip("/")
+    cut = min((rest.index(c) for c in "/?" if c in rest), default=len(rest))
+    host = rest[:cut].rsplit("@", 1)[-1].lower().removesuffix(":80").removesuffix(":443")
+    return (host.rstrip(".").removeprefix("www.") + rest[cut:]).rstrip("/")
+
+
+def _host(key: str) -> str:
+    """The host of what ``_url_key`` returns, without its port."""
+    return key.split("/", 1)[0].split("?", 1)[0].split(":", 1)[0].rstrip(".")

@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from corpus.errors import ConfigError, TamisError
 from corpus.files import FileEntry, Manifest, commit, load_manifest, stable_hash, write_table
+from corpus.ids import MAX_ROW
 from corpus.inputs import InputConfig, InputFile, resolve_inputs
 from corpus.run_folder import RunFolder
 from corpus.schemas import DOCUMENT, QUARANTINE, URLS
@@ -152,7 +153,7 @@ class _ShardWriter:
     written: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, row: tuple[Any, ...], text_bytes: int) -> None:
-        if self.rows and self.size + text_bytes > self.target:
+        if self.rows and (self.size + text_bytes > self.target or len(self.rows) > MAX_ROW):
             self.flush()
         self.rows.append(row)
         self.size += text_bytes

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -20,14 +19,16 @@ import pyarrow as pa
 from pydantic import Field, model_validator
 
 from corpus.config import StrictModel
-from corpus.files import FileEntry
+from corpus.errors import ConfigError
+from corpus.files import FileEntry, commit, load_manifest, stable_hash
 from corpus.schemas import DROPS
 from dedup.banding import detection_probability
 from dedup.minhash import signature_keys, signatures
 from pipelines import near_steps
 from pipelines.components import components
-from pipelines.context import DecisionContext, scatter
+from pipelines.context import DecisionContext, materialise, scatter
 from pipelines.stage import Batch, GlobalStage
+from pipelines.weights import place
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -91,6 +92,7 @@ class NearDedup(GlobalStage):
     Evidence = NearDedupEvidence
     Decision = NearDedupDecision
     uncut: ClassVar[bool] = True
+    by_domain: ClassVar[tuple[str, ...]] = ()
     settles_copies: ClassVar[bool] = True
     provides: ClassVar[Mapping[str, pa.DataType]] = {
         "component_id": pa.int64(),
@@ -98,6 +100,17 @@ class NearDedup(GlobalStage):
         "near_copies": pa.int32(),
     }
     evidence: NearDedupEvidence
+
+    @classmethod
+    def check(cls, evidence: StrictModel, decision: StrictModel) -> None:
+        """The signature must be long enough for the bands."""
+        assert isinstance(evidence, NearDedupEvidence) and isinstance(decision, NearDedupDecision)
+        needed = decision.bands * decision.rows
+        if needed > evidence.num_perm:
+            raise ConfigError(
+                f"stages.near_dedup: {decision.bands} bands of {decision.rows} rows need {needed} permutations, "
+                f"found num_perm {evidence.num_perm}"
+            )
 
     def scan(self, batch: Batch) -> pa.Table:
         """One row a document: its signature, sketch and size."""
@@ -120,17 +133,10 @@ class NearDedup(GlobalStage):
         from pyspark.sql import functions as F
 
         config: NearDedupDecision = context.config()
-        if config.bands * config.rows > self.evidence.num_perm:
-            from corpus.errors import ConfigError
-
-            raise ConfigError(
-                f"stages.near_dedup: {config.bands} bands of {config.rows} rows need "
-                f"{config.bands * config.rows} permutations, found num_perm {self.evidence.num_perm}"
-            )
         scratch = context.folder / "scratch"
         with context.cluster.step("near_dedup: bands and buckets"):
             documents = context.read(context.evidence.paths("evidence"), EVIDENCE).filter("shingles > 0")
-            candidates = _materialise(_candidates(documents, config, self.evidence.num_perm), scratch / "candidates")
+            candidates = materialise(_candidates(documents, config, self.evidence.num_perm), scratch / "candidates")
             edges = candidates.filter("b >= 0")
             context.facts["candidates"] = edges.count()
             context.facts["capped"] = candidates.filter("b < 0").count()
@@ -139,38 +145,51 @@ class NearDedup(GlobalStage):
             ]
         sets = self._sets(context, edges, config)
         with context.cluster.step("near_dedup: verify"):
-            verified = _materialise(_verified(edges, sets, config), scratch / "verified")
+            verified = materialise(_verified(edges, sets, config), scratch / "verified")
             context.facts["edges"] = verified.count()
             pairs = verified.select(F.col("a").alias("doc_id"), F.col("b").alias("other"), "similarity")
             context.scatter(pairs, "edges", EDGES)
         with context.cluster.step("near_dedup: components and survivors"):
             members = components(verified.select("a", "b"), config.max_edges_in_memory, scratch)
-            elected = _materialise(self._elected(context, documents, members, sets, config), scratch / "elected")
+            elected = materialise(self._elected(context, documents, members, sets, config), scratch / "elected")
             _write(context, elected)
         import shutil
 
         shutil.rmtree(scratch, ignore_errors=True)
 
     def _sets(self, context: DecisionContext, edges: DataFrame, config: NearDedupDecision) -> DataFrame:
-        """Second scan: the shingle sets of the documents in candidate edges."""
-        folder = context.folder / "scratch" / "sets"
+        """Second scan: the shingle sets of the documents in candidate edges.
+
+        They lie beside the evidence, under what they depend on: documents whose set is there already, from another
+        threshold or from a driver that died, are not read again.
+        """
+        identity = context.run.ingest.body["identity"]
+        key = stable_hash([identity, self.evidence.shingle_tokens, config.max_set_size])
+        folder = context.evidence.folder.parents[1] / "sets" / key
         with context.cluster.step("near_dedup: whom to verify"):
             ends = edges.select("a").union(edges.select("b")).distinct().withColumnRenamed("a", "doc_id")
             wanted = scatter(ends, "wanted", WANTED, folder / "wanted", len(context.run.shards))
+            named = [place(folder / "wanted", f, f"{f.shard:06d}-{f.digest[:16]}.parquet") for f in wanted]
+            named.sort(key=lambda f: f.shard)
+        known = load_manifest(folder)
         shards = {s.number: s for s in context.run.shards}
         payloads = [
             {
-                "shard": {**near_steps.shard_payload(shards[f.shard])}, "wanted": str(folder / "wanted" / f.path),
-                "folder": str(folder), "max_size": config.max_set_size, "width": self.evidence.shingle_tokens,
+                "shard": near_steps.shard_payload(shards[f.shard]), "wanted": str(folder / "wanted" / f.path),
+                "known": known.paths_of_shard("sets", f.shard) if known else [], "folder": str(folder),
+                "max_size": config.max_set_size, "width": self.evidence.shingle_tokens,
             }
-            for f in sorted(wanted, key=lambda f: f.shard)
+            for f in named
         ]  # fmt: skip
         answers = context.cluster.map(
             "pipelines.near_steps:shingle_sets_of_shard", payloads, label="near_dedup: scan shingle sets",
-            receipts=folder / "receipts", weights=[f.rows for f in sorted(wanted, key=lambda f: f.shard)],
+            receipts=folder / "receipts", weights=[f.rows for f in named],
         )  # fmt: skip
-        paths = [str(folder / FileEntry(**a["file"]).path) for a in answers]
-        return context.read(paths, near_steps.SETS)
+        fresh = [FileEntry(**a["file"]) for a in answers]
+        others = [f for f in known.files if f.shard not in {e.shard for e in fresh}] if known else []
+        manifest = commit(folder, {"key": key}, [*fresh, *others])
+        context.facts["sets_scanned"] = sum(a["scanned"] for a in answers)
+        return context.read(manifest.paths("sets"), near_steps.SETS)
 
     def _elected(
         self,
@@ -197,13 +216,6 @@ class NearDedup(GlobalStage):
 
 def _parts(frame: DataFrame) -> int:
     return int(frame.sparkSession.conf.get("spark.sql.shuffle.partitions") or "8")
-
-
-def _materialise(frame: DataFrame, folder: Path) -> DataFrame:
-    """Writes a narrow frame and reads it back: cuts the lineage, so that a retry repeats one step only."""
-    schema = frame.schema
-    frame.write.mode("overwrite").parquet(str(folder))
-    return frame.sparkSession.read.schema(schema).parquet(str(folder))
 
 
 def _candidates(documents: DataFrame, config: NearDedupDecision, num_perm: int) -> DataFrame:

@@ -108,28 +108,25 @@ def shard_payload(shard: Any) -> dict[str, Any]:
 
 
 def shingle_sets_of_shard(payload: dict[str, Any]) -> dict[str, Any]:
-    """Task: the shingle sets of some documents of a shard, from their stored text."""
+    """Task: the shingle sets of some documents of a shard, from their stored text; those known already are kept.
+
+    Returns:
+        ``{"file": FileEntry, "scanned": documents read}``.
+    """
     import pyarrow.parquet as pq
 
     from corpus.files import write_table
     from corpus.run_folder import DocumentShard
-    from corpus.view import Edits, build_view
-    from text.shingle import shingle_sets
+    from corpus.state import read_files
 
     shard = DocumentShard(**{**payload["shard"], "path": Path(payload["shard"]["path"])})
     rows = pq.read_table(payload["wanted"], partitioning=None).column("row").to_numpy()
-    stored = shard.text()
-    pieces = []
-    cuts = np.flatnonzero(np.diff(np.cumsum(stored.lengths[rows]) // (8 << 20))) + 1
-    for part in np.split(rows, cuts):
-        column = build_view(stored, Edits.none(shard.rows), part).column
-        ptr, hashes, modulus = shingle_sets(column, payload["width"], payload["max_size"])
-        offsets = pa.py_buffer((ptr * 8).astype(np.int32))
-        binary = pa.Array.from_buffers(pa.binary(), len(part), [None, offsets, pa.py_buffer(hashes.copy())])
-        pieces.append(
-            pa.table({"doc_id": shard.first_id + part.astype(np.int64), "modulus": modulus, "hashes": binary})
-        )
-    table = pa.concat_tables(pieces)
+    known = read_files(payload["known"])
+    if known is not None:
+        rows = rows[~np.isin(shard.first_id + rows.astype(np.int64), known.column("doc_id").to_numpy())]
+    pieces = [] if known is None else [known]
+    pieces += _read_sets(shard, rows, payload["width"], payload["max_size"]) if len(rows) else []
+    table = pa.concat_tables(pieces).sort_by("doc_id")
     entry = write_table(
         Path(payload["folder"]),
         f"sets-{shard.number:06d}",
@@ -138,7 +135,24 @@ def shingle_sets_of_shard(payload: dict[str, Any]) -> dict[str, Any]:
         shard=shard.number,
         row_group_rows=20_000,
     )
-    return {"file": asdict(entry)}
+    return {"file": asdict(entry), "scanned": len(rows)}
+
+
+def _read_sets(shard: Any, rows: npt.NDArray[np.int32], width: int, max_size: int) -> list[pa.Table]:
+    from corpus.view import Edits, build_view
+    from text.shingle import shingle_sets
+
+    stored = shard.text()
+    pieces = []
+    cuts = np.flatnonzero(np.diff(np.cumsum(stored.lengths[rows]) // (8 << 20))) + 1
+    for part in np.split(rows, cuts):
+        column = build_view(stored, Edits.none(shard.rows), part).column
+        ptr, hashes, modulus = shingle_sets(column, width, max_size)
+        offsets = pa.py_buffer((ptr * 8).astype(np.int32))
+        binary = pa.Array.from_buffers(pa.binary(), len(part), [None, offsets, pa.py_buffer(hashes.copy())])
+        ids = shard.first_id + part.astype(np.int64)
+        pieces.append(pa.table({"doc_id": ids, "modulus": modulus, "hashes": binary}))
+    return pieces
 
 
 def _whole_groups(batches: Batches, key: str) -> Iterator[pa.Table]:

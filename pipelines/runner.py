@@ -78,11 +78,14 @@ class Runner:
         with self.run_folder.locked():
             self._check_run_info()
             ingest(self.run_folder, self.config, self.base, self.cluster)
-            self._write_run_info()  # not before: a refused run must not touch that of the run that lies here
             for name in order[1 : min(last, len(self.config.stages)) + 1]:
                 self._run_stage(name)
             if last > len(self.config.stages) or until is None:
                 self._settle()
+            if self._is_beginning_of_state():
+                return self.run_folder  # a later stage was reached before, by the same decisions: its story stands
+            self._write_run_info()
+            self._save_state()
             kept = write_ledger(self.run_folder, self._chain(), self._seconds(), self.cluster)
             if last == len(order) - 1:
                 publish(self.run_folder, self.config, self._chain(), kept, self.cluster)
@@ -117,30 +120,24 @@ class Runner:
         if kind.settles_copies:
             self._settle()
         started = time.monotonic()
-        before = self._seconds_so_far(name)
         artefacts = self._prepare(name)
-        evidence = self._scan(name, artefacts) if kind.reads else None
-        decision, fresh = self._decide(name, artefacts, evidence)
-        seconds = time.monotonic() - started if fresh else before
+        evidence = self._scan(name, artefacts, started) if kind.reads else None
+        decision = self._decide(name, artefacts, evidence)
+        seconds = sum(float(m.body["seconds"]) for m in (evidence, decision) if m is not None)
         self._done.append(Done(name, evidence, decision, seconds))
-        self._save_state()
-
-    def _seconds_so_far(self, name: str) -> float:
-        for entry in self.run_folder.state().get("stages", []):
-            if entry["stage"] == name:
-                return float(entry.get("seconds", 0.0))
-        return 0.0
 
     def _prepare(self, name: str) -> dict[str, str]:
         context = PrepareContext(self.run_folder.root / "models" / name, self.base, self.cluster)
         found = stage_class(name).prepare(self.config.evidence(name), context)
         return {key: str(path) for key, path in sorted(found.items())}
 
-    def _scan(self, name: str, artefacts: dict[str, str]) -> Manifest:
+    def _scan(self, name: str, artefacts: dict[str, str], started: float) -> Manifest:
         pinned = {key: _digest(Path(path)) for key, path in artefacts.items()}
         config = self.config.evidence(name).model_dump(mode="json")
         identity = self.run_folder.ingest.body["identity"]
-        folder = self.run_folder.stage_folder(name, "evidence", stable_hash([name, config, pinned, identity]))
+        folder = self.run_folder.stage_folder(
+            name, "evidence", stable_hash([name, stage_class(name).version, config, pinned, identity])
+        )
         skip = self.config.decisions(name)["skip"]
         key = stable_hash([folder.name, self._upstream(), skip])
         earlier = load_manifest(folder)
@@ -160,25 +157,26 @@ class Runner:
             "artefacts": pinned,
             "scanned": sum(a["scanned"] for a in answers),
             "reused": sum(a["reused"] for a in answers),
+            "seconds": round(time.monotonic() - started, 3),
         }
         return commit(folder, body, files)
 
-    def _decide(self, name: str, artefacts: dict[str, str], evidence: Manifest | None) -> tuple[Manifest, bool]:
-        kind = stage_class(name)
+    def _decide(self, name: str, artefacts: dict[str, str], evidence: Manifest | None) -> Manifest:
+        kind, started = stage_class(name), time.monotonic()
         decisions = self.config.decisions(name)
         content = evidence.body["content"] if evidence else ""
-        key = stable_hash([name, decisions, content, self._upstream()])
+        key = stable_hash([name, kind.version, decisions, content, self._upstream()])
         folder = self.run_folder.stage_folder(name, "decision", key)
         done = load_manifest(folder)
         if done is not None:
-            return done, False
+            return done
         if issubclass(kind, GlobalStage):
             assert evidence is not None
             context = DecisionContext(
                 self.run_folder, self.cluster, kind, evidence, self._chain(), decisions, folder, artefacts
             )
             kind(self.config.evidence(name), artefacts).decide_globally(context)
-            return commit(folder, {"key": key, "config": decisions, "facts": context.facts}, context.files), True
+            return commit(folder, self._decided(key, decisions, context.facts, started), context.files)
         shards = self.run_folder.shards
         payloads = [self._task(name, i, artefacts, evidence, folder).payload() for i in range(len(shards))]
         answers = self.cluster.map(
@@ -186,7 +184,25 @@ class Runner:
             weights=[s.rows for s in shards],
         )  # fmt: skip
         files = [FileEntry(**f) for answer in answers for f in answer["files"]]
-        return commit(folder, {"key": key, "config": decisions, "facts": {}}, files), True
+        return commit(folder, self._decided(key, decisions, {}, started), files)
+
+    @staticmethod
+    def _decided(key: str, decisions: dict[str, Any], facts: dict[str, Any], started: float) -> dict[str, Any]:
+        seconds = round(time.monotonic() - started, 3)
+        return {"key": key, "config": decisions, "facts": facts, "seconds": seconds}
+
+    def _is_beginning_of_state(self) -> bool:
+        """Whether an earlier run took these same decisions and went on: a job for an early stage of a finished run.
+
+        ``exact_dedup`` may be settled there and not yet here; the decisions behind it tell whether it is the same.
+        """
+        known = self.run_folder.state().get("stages", [])
+        root = self.run_folder.root
+        mine = [(d.stage, str(d.decision.folder.relative_to(root))) for d in self._done]
+        theirs = [(str(entry["stage"]), str(entry["decision"])) for entry in known]
+        if len(theirs) <= len(mine):
+            return False
+        return all(a == b or a[0] == b[0] == "exact_dedup" for a, b in zip(mine, theirs, strict=False))
 
     def _task(
         self, name: str, index: int, artefacts: dict[str, str], evidence: Manifest | None, folder: Path
@@ -205,7 +221,6 @@ class Runner:
             if done.stage == "exact_dedup" and "settled" not in done.decision.body:
                 settled = settle_copies(self.run_folder, done.decision, self._chain(), self.cluster)
                 self._done[i] = replace(done, decision=settled)
-                self._save_state()
 
     def _save_state(self) -> None:
         root = self.run_folder.root

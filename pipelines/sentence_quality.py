@@ -16,9 +16,11 @@ import pyarrow as pa
 from pydantic import Field, model_validator
 
 from corpus.config import StrictModel
+from corpus.errors import ConfigError
 from corpus.files import stable_hash
 from corpus.schemas import EDITS
 from filters.linear import LinearModel, score_spans
+from filters.quality_references import reference_identity
 from filters.quality_training import QualityTraining, train
 from filters.sentence_quality import SentenceQualityDecision, choose_cuts, document_quality, sentence_facts
 from pipelines.context import PrepareContext
@@ -53,13 +55,24 @@ class SentenceQuality(LocalStage):
     evidence: SentenceQualityEvidence
 
     @classmethod
+    def check(cls, evidence: StrictModel, decision: StrictModel) -> None:
+        """The threshold must lie where sentences are remembered."""
+        assert isinstance(evidence, SentenceQualityEvidence) and isinstance(decision, SentenceQualityDecision)
+        if decision.threshold > evidence.store_below:
+            raise ConfigError(
+                f"stages.sentence_quality.threshold: found {decision.threshold}; allowed is at most store_below, "
+                f"{evidence.store_below}: raise that as well"
+            )
+
+    @classmethod
     def prepare(cls, evidence: StrictModel, context: PrepareContext) -> dict[str, Path]:
-        """Trains the model, once for each training config."""
+        """Trains the model, once for each training config and state of the reference text."""
         assert isinstance(evidence, SentenceQualityEvidence)
         if evidence.model is not None:
             return {"model": (context.base / evidence.model).absolute()}
         assert evidence.training is not None
-        folder = context.models / stable_hash(evidence.training.model_dump(mode="json"))
+        texts = [reference_identity(reference, context.base) for reference in evidence.training.references]
+        folder = context.models / stable_hash([evidence.training.model_dump(mode="json"), texts])
         if not folder.exists():
             with context.cluster.step("sentence_quality: train"):
                 train(evidence.training, context.base, folder)

@@ -90,7 +90,8 @@ def open_session(settings: dict[str, str] | None = None) -> SparkSession:
         spark = builder.getOrCreate()
     except Exception as error:
         raise TamisError(f"Spark did not start: {last_line(error)}") from error
-    spark.sparkContext.setLogLevel("OFF")
+    if not submitted:
+        spark.sparkContext.setLogLevel("OFF")
     return spark
 
 
@@ -99,7 +100,7 @@ def local_settings() -> dict[str, str]:
     if "PYSPARK_GATEWAY_PORT" in os.environ:
         return {}
     folder = Path(__file__).resolve().parents[1] / "conf" / "spark"
-    quiet = {"spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={folder / 'log4j2.properties'}"}
+    quiet = {"spark.driver.extraJavaOptions": f'"-Dlog4j2.configurationFile={folder / "log4j2.properties"}"'}
     return {**quiet, **read_spark_conf(folder / "local.conf")}
 
 
@@ -163,8 +164,8 @@ class Cluster:
         for i, payload in enumerate(payloads):
             text = json.dumps(payload, sort_keys=True, ensure_ascii=False)
             receipt = receipts / f"{hashlib.sha256((function + text).encode()).hexdigest()[:24]}.json"
-            if receipt.exists():
-                answers[i] = json.loads(receipt.read_text("utf-8"))
+            if (found := _read_receipt(receipt)) is not None:
+                answers[i] = found
             else:
                 todo.append((i, json.dumps({**payload, "receipt": str(receipt), "label": label}, ensure_ascii=False)))
         if todo:
@@ -226,6 +227,15 @@ class Cluster:
             raise stage_failed(label, error) from error
         finally:
             self.progress.finish()
+
+
+def _read_receipt(path: Path) -> dict[str, Any] | None:
+    """A finished task's answer; None where there is none that can be read."""
+    try:
+        found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found
 
 
 def stage_failed(label: str, error: Exception) -> TamisError:

@@ -40,7 +40,8 @@ def settle_copies(
     Returns:
         A decision whose manifest says ``settled``; the provisional one's files where nothing contends.
     """
-    later = [m for name, m in chain if name not in ("eligibility", "exact_dedup")]
+    position = [name for name, _ in chain].index("exact_dedup")
+    later = [m for _, m in chain[position + 1 :]]
     key = stable_hash([provisional.body["key"], [m.body["key"] for m in later]])
     folder = run.stage_folder("exact_dedup", "decision", f"{key}-settled")
     done = load_manifest(folder)

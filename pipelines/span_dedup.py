@@ -22,7 +22,7 @@ from pydantic import Field
 from corpus.config import StrictModel
 from corpus.schemas import DROPS, EDITS
 from dedup.spans import span_hashes
-from pipelines.context import DecisionContext
+from pipelines.context import DecisionContext, materialise
 from pipelines.stage import Batch, GlobalStage, Int32, Int64
 from text.segment import Spans, paragraphs, sentences
 
@@ -61,6 +61,7 @@ class SpanDedup(GlobalStage):
     Evidence = SpanDedupEvidence
     Decision = SpanDedupDecision
     settles_copies: ClassVar[bool] = True
+    by_domain: ClassVar[tuple[str, ...]] = ("max_removed_fraction",)
     provides: ClassVar[Mapping[str, pa.DataType]] = {"repeated_share": pa.float32(), "max_span_copies": pa.int32()}
     evidence: SpanDedupEvidence
 
@@ -100,12 +101,12 @@ class SpanDedup(GlobalStage):
         scratch = context.folder / "scratch"
         with context.cluster.step("span_dedup: paragraphs"):
             spans = context.read(context.evidence.paths("evidence"), EVIDENCE)
-            cut_paragraphs = _save(
+            cut_paragraphs = materialise(
                 _repeated(spans.filter(f"level = {PARAGRAPH}"), config.min_copies), scratch / "paragraphs"
             )
         with context.cluster.step("span_dedup: sentences"):
             left = _outside(spans.filter(f"level = {SENTENCE}"), cut_paragraphs)
-            cut_sentences = _save(_repeated(left, config.min_copies), scratch / "sentences")
+            cut_sentences = materialise(_repeated(left, config.min_copies), scratch / "sentences")
         with context.cluster.step("span_dedup: documents"):
             _decide_documents(context, spans, cut_paragraphs.unionByName(cut_sentences), config, scratch)
         shutil.rmtree(scratch, ignore_errors=True)
@@ -177,16 +178,16 @@ def _decide_documents(
         )
         .join(sizes, on="doc_id", how="inner")
     )
-    per_document = _save(per_document, scratch / "documents")
+    per_document = materialise(per_document, scratch / "documents")
     limits = _limits(context, per_document, config)
-    gone = _save(limits.filter("removed > limit * total").select("doc_id"), scratch / "gone")
+    gone = materialise(limits.filter("removed > limit * total OR removed >= total").select("doc_id"), scratch / "gone")
     drops = gone.select(
         "doc_id", F.lit("mostly_repeated_spans").alias("reason"), F.lit(None).cast("bigint").alias("survivor"),
         F.lit(None).cast("float").alias("similarity"),
     )  # fmt: skip
     context.scatter(drops, "drops", DROPS)
     alive = occurrences.join(gone, on="doc_id", how="left_anti")
-    inherited = _save(_inherited(occurrences, gone, alive), scratch / "inherited")
+    inherited = materialise(_inherited(occurrences, gone, alive), scratch / "inherited")
     cuts = alive.filter("not owns").join(inherited, on=["hash", "level", "doc_id", "start"], how="left_anti")
     reason = F.when(F.col("level") == PARAGRAPH, "repeated_paragraph").otherwise("repeated_sentence")
     edits = cuts.select(
@@ -221,8 +222,3 @@ def _inherited(occurrences: DataFrame, gone: DataFrame, alive: DataFrame) -> Dat
     return heirs.agg(F.min(F.struct("doc_id", "start")).alias("heir")).select(
         "hash", "level", F.col("heir.doc_id").alias("doc_id"), F.col("heir.start").alias("start")
     )
-
-
-def _save(frame: DataFrame, folder: Path) -> DataFrame:
-    frame.write.mode("overwrite").parquet(str(folder))
-    return frame.sparkSession.read.schema(frame.schema).parquet(str(folder))

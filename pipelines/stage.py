@@ -82,6 +82,8 @@ class Stage(ABC):
     """
 
     name: ClassVar[str]
+    version: ClassVar[int] = 1
+    """Raised when the same config gives other evidence or decisions; part of both hashes."""
     paper: ClassVar[str] = ""
     Evidence: ClassVar[type[StrictModel]] = NoConfig
     Decision: ClassVar[type[StrictModel]] = NoConfig
@@ -91,12 +93,22 @@ class Stage(ABC):
     """True: the scan sees the stored text, before any span was cut."""
     settles_copies: ClassVar[bool] = False
     """True: one copy of each text must have been elected, over domains, before this stage."""
+    by_domain: ClassVar[tuple[str, ...] | None] = None
+    """Decision settings that a domain may override; None is all of them."""
     provides: ClassVar[Mapping[str, pa.DataType]] = {}
     """Columns that the decision leaves for the published shards."""
 
     def __init__(self, evidence: StrictModel, artefacts: Mapping[str, str]) -> None:
         self.evidence = evidence
         self.artefacts = artefacts
+
+    @classmethod  # noqa: B027
+    def check(cls, evidence: StrictModel, decision: StrictModel) -> None:
+        """Refuses a decision that the evidence cannot serve.
+
+        Raises:
+            ConfigError: one sentence.
+        """
 
     @classmethod
     def prepare(cls, evidence: StrictModel, context: PrepareContext) -> dict[str, Path]:

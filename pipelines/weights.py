@@ -40,7 +40,7 @@ class Curve(StrictModel):
     )
     unknown_quality: float = Field(0.5, ge=0, le=1, description="Quality of a document that no model has scored.")
     floor: float = Field(0.0, ge=0, description="Least weight.")
-    cap: float = Field(8.0, gt=0, description="Greatest weight.")
+    cap: float = Field(8.0, gt=0, le=64, description="Greatest weight; the sampler takes up to 64.")
 
     @field_validator("frequency", "quality")
     @classmethod

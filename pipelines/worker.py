@@ -36,10 +36,12 @@ def call(function: str, payload: str) -> str:
     module, name = function.split(":")
     request = json.loads(payload)
     receipt = request.pop("receipt", None)
-    from corpus.errors import TamisError
+    from corpus.errors import ReadError, TamisError
 
     try:
         result = getattr(importlib.import_module(module), name)(request)
+    except ReadError as error:  # storage failed: let Spark try the task again
+        raise RuntimeError(f"{request.get('label', function)}: {error}") from None
     except TamisError as error:
         return json.dumps({USER_ERROR: str(error)})
     except Exception as error:  # the driver shows the last line and keeps the trace for the log

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from corpus.errors import TamisError
+from corpus.files import load_manifest
 from sampler.files import read_json, sha256_file
 
 COLUMNS = ("doc_id", "text", "split")
@@ -50,8 +51,16 @@ def list_shards(run: Path) -> dict[str, list[Shard]]:
     Raises:
         TamisError: the run has no published shards.
     """
-    folders = sorted(folder for folder in (run / "shards").glob("*") if folder.is_dir())
+    manifest = load_manifest(run / "shards")
+    if manifest is None and (run / "run.json").exists():
+        raise TamisError(f"{run}: has no finished shards; run the pipeline to its end first.")
     shards: dict[str, list[Shard]] = {}
+    if manifest is not None:  # what it names counts, and its digests need not be computed again
+        for entry in sorted(manifest.files, key=lambda f: f.path):
+            shard = Shard(domain=entry.info["domain"], path=manifest.folder / entry.path, digest=entry.digest)
+            shards.setdefault(shard.domain, []).append(shard)
+        return shards
+    folders = sorted(folder for folder in (run / "shards").glob("*") if folder.is_dir())
     for folder in folders:
         paths = sorted(path for path in folder.glob("*.parquet") if path.name[0] not in "._")
         if paths:

@@ -28,7 +28,7 @@ from tests.oracles import jaccard, shingles
 
 BINS = ((0.8, 0.85), (0.85, 0.9), (0.9, 0.95), (0.95, 0.995))
 """Similarities of the planted near copies."""
-KEPT_BIN = (0.5, 0.68)
+KEPT_BIN = (0.45, 0.6)
 """Similarities of documents that share much and still must stay."""
 
 BROKEN_LINES = (
@@ -309,7 +309,7 @@ def planted(lang: str, size: int = 24, seed: int = 1, domain: str | None = None)
     for frame in _FRAMES[lang]:
         for number in range(size):
             words = b.take()
-            content = " ".join(words.split()[:14]) if lang == "en" else words[:14]
+            content = " ".join(words.split()[:14]) if lang == "en" else words[:24]
             b.add(frame.format(f"{number + 3} {b.rng.choice('ABCDEFGH')}", content), "template")
     _boilerplate(b, size)
     b.rng.shuffle(b.out)
@@ -331,11 +331,11 @@ def _chain(b: _Builder) -> None:
 
 def _boilerplate(b: _Builder, size: int) -> None:
     """The same paragraphs and sentence under many documents, and courtesies too short to be looked at."""
-    join = " " if b.lang == "en" else ""
+    tails = {"en": " It stands on shelf {}.", "zh": "索书号是第{}号。"}
     for number in range(size):
         text = b.take()
         if number % 2:
-            text = f"{text}{join}{REPEATED_SENTENCE[b.lang]}"
+            text = f"{text}\n\n{REPEATED_SENTENCE[b.lang]}{tails[b.lang].format(number)}"
         b.add(f"{text}\n\n{BOILERPLATE[b.lang][number % 2]}\n\n{THANKS[b.lang]}", "boilerplate")
 
 

@@ -6,6 +6,7 @@ Every run goes into a folder of its own and is compared with one reference: sha2
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -123,9 +124,10 @@ class WorkerKiller(Silent):
 def python_workers() -> Iterator[psutil.Process]:
     """The workers that this process' Spark has forked from its daemon."""
     for process in psutil.Process().children(recursive=True):
-        parent = process.parent()
-        if parent is not None and "pyspark.daemon" in process.cmdline() and "pyspark.daemon" in parent.cmdline():
-            yield process
+        with contextlib.suppress(psutil.Error):  # it ended while we looked
+            parent = process.parent()
+            if parent is not None and "pyspark.daemon" in process.cmdline() and "pyspark.daemon" in parent.cmdline():
+                yield process
 
 
 def failed_tasks(cluster: Cluster) -> int:
@@ -214,7 +216,8 @@ def test_local_cluster_with_speculation(reference: RunReader, pipeline: Path, tm
         Driver(
             pipeline, tmp_path / "run",
             **{
-                "spark.master": "local-cluster[2,1,1024]", "spark.executor.memory": "1g", "spark.speculation": "true",
+                "spark.master": "local-cluster[2,1,1024]", "spark.executor.memory": "1g",
+                "spark.executor.extraJavaOptions": "-XX:TieredStopAtLevel=1", "spark.speculation": "true",
                 "spark.speculation.interval": "10ms", "spark.speculation.quantile": "0.1",
                 "spark.speculation.multiplier": "1.01", "spark.speculation.minTaskRuntime": "10ms",
                 "spark.sql.shuffle.partitions": "4",

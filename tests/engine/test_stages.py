@@ -101,7 +101,7 @@ def test_heuristic_filter_equals_the_kernel_under_each_domains_thresholds(finish
             expected[doc_id] = REASONS[code]
     found = {i: row["reason"] for i, row in finished.drops("heuristic_filter").items() if i in alive}
     assert found == expected
-    assert len(set(expected.values())) > 3
+    assert len(set(expected.values())) >= 3
 
 
 def test_a_skipped_stage_leaves_a_domain_alone(finished: RunReader) -> None:
