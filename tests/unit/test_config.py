@@ -19,8 +19,8 @@ from pipelines.weights import Curve, WeightsConfig
 
 GOOD = """
 inputs: [{domain: web, paths: [a.jsonl], fields: {text: body}}, {domain: code, paths: [b.jsonl]}]
-stages: {eligibility: {}, exact_dedup: , near_dedup: {threshold: 0.8}}
-domains: {code: {skip: [near_dedup]}, law: {near_dedup: {threshold: 0.9}}}
+stages: {eligibility: {}, exact_dedup: , language: {min_score: 0.1}, near_dedup: {threshold: 0.8}}
+domains: {code: {skip: [near_dedup]}, law: {language: {min_score: 0.9}}}
 """
 
 
@@ -31,10 +31,11 @@ def load(tmp_path: Path, text: str = GOOD, **options: list[str]) -> PipelineConf
 
 def test_a_pipeline_is_read(tmp_path: Path) -> None:
     config = load(tmp_path)
-    assert config.name == "good" and list(config.stages) == ["eligibility", "exact_dedup", "near_dedup"]
-    decisions = config.decisions("near_dedup")
-    assert (decisions["default"]["threshold"], decisions["domains"]["law"]["threshold"]) == (0.8, 0.9)
-    assert decisions["skip"] == ["code"] and list(decisions["domains"]) == ["law"]
+    assert config.name == "good" and list(config.stages) == ["eligibility", "exact_dedup", "language", "near_dedup"]
+    decisions = config.decisions("language")
+    assert (decisions["default"]["min_score"], decisions["domains"]["law"]["min_score"]) == (0.1, 0.9)
+    assert decisions["skip"] == [] and list(decisions["domains"]) == ["law"]
+    assert config.decisions("near_dedup")["skip"] == ["code"]
     assert config.evidence("near_dedup").model_dump() == {"num_perm": 128, "seed": 1, "shingle_tokens": 5}
 
 
@@ -76,15 +77,27 @@ BROKEN = [
     ("stages: {}\nweights: {default: {floor: 9}}", ["weights.default", "floor 9.0 is above cap 8.0"]),
     (
         "stages: {near_dedup: {}}\ndomains: {law: {near_dedup: {num_perm: 256}}}",
-        ["domains.law.near_dedup.num_perm", "the same for all domains", "allowed are bands"],
+        ["domains.law.near_dedup.num_perm", "a setting of the scan", "the same for all domains", "allowed are none"],
     ),
     (
-        "stages: {near_dedup: {}}\ndomains: {law: {near_dedup: {treshold: 1}}}",
-        ["domains.law.near_dedup.treshold", "did you mean 'threshold'?", "allowed are bands"],
+        "stages: {span_dedup: {}}\ndomains: {law: {span_dedup: {max_removed_fractoin: 1}}}",
+        ["domains.law.span_dedup.max_removed_fractoin", "did you mean 'max_removed_fraction'?"],
     ),
     (
-        "stages: {near_dedup: {}}\ndomains: {law: {near_dedup: {threshold: 2}}}",
-        ["domains.law.near_dedup.threshold", "found 2"],
+        "stages: {span_dedup: {}}\ndomains: {law: {span_dedup: {max_removed_fraction: 2}}}",
+        ["domains.law.span_dedup.max_removed_fraction", "found 2"],
+    ),
+    (
+        "stages: {near_dedup: {}}\ndomains: {law: {near_dedup: {threshold: 0.9}}}",
+        ["domains.law.near_dedup.threshold", "a comparison between documents", "the same for all domains"],
+    ),
+    (
+        "stages: {exact_dedup: {}, eligibility: {}}",
+        ["eligibility behind exact_dedup", "must come first"],
+    ),
+    (
+        "stages: {near_dedup: {bands: 60}}",
+        ["60 bands of 6 rows need 360 permutations", "num_perm 128"],
     ),
     ("stages: {near_dedup: {}}\ndomains: {law: {near_dedup: 5}}", ["domains.law.near_dedup", "found 5", "mapping"]),
     (
@@ -129,14 +142,19 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_set_changes_a_stage_a_block_or_a_domain(tmp_path: Path) -> None:
-    settings = ["near_dedup.threshold=0.9", "ingest.sample=0.5", "domains.law.near_dedup.bands=30", "exact_dedup.x=1"]
-    config = load(tmp_path, settings=settings[:3])
+    settings = [
+        "near_dedup.threshold=0.9",
+        "ingest.sample=0.5",
+        "domains.law.language.min_score=0.7",
+        "exact_dedup.x=1",
+    ]
+    config = load(tmp_path, settings=settings)
     assert config.decisions("near_dedup")["default"]["threshold"] == 0.9
     assert config.ingest.sample == 0.5
-    assert config.decisions("near_dedup")["domains"]["law"]["bands"] == 30
+    assert config.decisions("language")["domains"]["law"]["min_score"] == 0.7
     assert load(tmp_path, settings=["stages.span_dedup={}"]).stages["span_dedup"] == {}
     with pytest.raises(ConfigError, match="stages.exact_dedup.x: unknown key 'x'; allowed are none"):
-        load(tmp_path, settings=settings)
+        load(tmp_path, settings=["exact_dedup.x=1"])
 
 
 @pytest.mark.parametrize(
@@ -191,7 +209,7 @@ def weigh(curve: Curve, copies: list[int], quality: list[float]) -> list[float]:
 
 
 def test_a_curve_is_linear_in_log2_of_the_count_and_flat_outside() -> None:
-    curve = Curve(frequency=((2, 1.0), (8, 2.0), (32, 0.5)), quality=((0.2, 0.5), (0.6, 1.5)), cap=100)
+    curve = Curve(frequency=((2, 1.0), (8, 2.0), (32, 0.5)), quality=((0.2, 0.5), (0.6, 1.5)), cap=64)
     assert weigh(curve, [0, 1, 2, 4, 8, 16, 32, 1000], [0.4] * 8) == pytest.approx([1, 1, 1, 1.5, 2, 1.25, 0.5, 0.5])
     assert weigh(curve, [1] * 5, [0.0, 0.2, 0.3, 0.6, 1.0]) == pytest.approx([0.5, 0.5, 0.75, 1.5, 1.5])
 

@@ -99,9 +99,13 @@ def test_shingle_sets_of_a_shard(tmp_path: Path) -> None:
     shard = DocumentShard(9, "web", path, len(TEXTS), 0, first)
     payload = {
         "shard": near_steps.shard_payload(shard), "wanted": str(tmp_path / "wanted.parquet"),
-        "folder": str(tmp_path / "out"), "width": 5, "max_size": 50,
+        "folder": str(tmp_path / "out"), "width": 5, "max_size": 50, "known": [],
     }  # fmt: skip
-    entry = near_steps.shingle_sets_of_shard(json.loads(json.dumps(payload)))["file"]
+    answer = near_steps.shingle_sets_of_shard(json.loads(json.dumps(payload)))
+    assert answer["scanned"] == 3
+    entry = answer["file"]
+    again = near_steps.shingle_sets_of_shard({**payload, "known": [str(tmp_path / "out" / entry["path"])]})
+    assert again["scanned"] == 0 and again["file"]["digest"] == entry["digest"], "known sets are not read again"
     table = pq.read_table(tmp_path / "out" / entry["path"])
     assert table.column("doc_id").to_pylist() == [first, first + 3, first + 5]
     ptr, hashes, modulus = shingle_sets(TextColumn.from_texts([TEXTS[0], TEXTS[3], TEXTS[5]]), max_size=50)
