@@ -146,7 +146,6 @@ def test_set_changes_a_stage_a_block_or_a_domain(tmp_path: Path) -> None:
         "near_dedup.threshold=0.9",
         "ingest.sample=0.5",
         "domains.law.language.min_score=0.7",
-        "exact_dedup.x=1",
     ]
     config = load(tmp_path, settings=settings)
     assert config.decisions("near_dedup")["default"]["threshold"] == 0.9
