@@ -75,9 +75,7 @@ def features(text: str) -> dict[str, int | np.float32]:
     filled = [line for line in lines if line]
     n_lines, n_words = max(len(filled), 1), max(len(words), 1)
     is_cjk_text = bool(of_words) and 10 * cjk >= 3 * len(of_words)
-    trimmed = {
-        re.sub("^[\x00-\x40\x5b-\x60\x7b-\x7f]+|[\x00-\x40\x5b-\x60\x7b-\x7f]+$", "", w) for w in words
-    }
+    trimmed = {re.sub("^[\x00-\x40\x5b-\x60\x7b-\x7f]+|[\x00-\x40\x5b-\x60\x7b-\x7f]+$", "", w) for w in words}
     terminal = [line for line in filled if _is_terminal(line) or set(line) & set(STOPS)]
     units, step = _units(text, words)
     found: dict[str, float] = {

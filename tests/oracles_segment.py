@@ -85,9 +85,7 @@ def lines_of(text: str) -> list[Line]:
             size = closing[0] - k + 1 if closing else 0
         elif line.code_indented and (k == 0 or not lines[k - 1].prose):
             run = k
-            while (
-                run < len(lines) and (lines[run].blank or lines[run].code_indented) and not lines[run].fence
-            ):
+            while run < len(lines) and (lines[run].blank or lines[run].code_indented) and not lines[run].fence:
                 run += 1
             while lines[run - 1].blank:
                 run -= 1
@@ -175,9 +173,7 @@ def cuts(text: str, begin: int, end: int) -> list[int]:
             if char in TERMINALS:
                 run += char
                 closer = ""
-            elif char in CLOSERS and (
-                char not in "\"'" or (char == '"' and quoted) or not is_word(following)
-            ):
+            elif char in CLOSERS and (char not in "\"'" or (char == '"' and quoted) or not is_word(following)):
                 closer = char
                 quoted ^= char == '"'
             else:
