@@ -17,6 +17,9 @@ from pipelines.context import decision_files
 from pipelines.scan import ShardTask
 from pipelines.session import Cluster
 
+LEDGER_VERSION = 1
+"""Raised when ``account_shard`` counts something else; committed counts of another version are counted again."""
+
 
 @dataclass(frozen=True, slots=True)
 class Kept:
@@ -67,7 +70,8 @@ def write_ledger(
 def _counted(run: RunFolder, chain: Sequence[tuple[str, Manifest]], cluster: Cluster) -> list[dict[str, Any]]:
     """The answers of ``account_shard`` for every shard, committed under the hash of the decisions that they count."""
     folder = run.root / "accounts"
-    key = stable_hash([run.ingest.body["identity"], [[name, m.body["key"]] for name, m in chain]])
+    decisions = [[name, m.body["key"]] for name, m in chain]
+    key = stable_hash([LEDGER_VERSION, run.ingest.body["identity"], decisions])
     done = load_manifest(folder)
     if done is not None and done.body["key"] == key:
         return list(done.body["answers"])
