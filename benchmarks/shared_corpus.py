@@ -20,6 +20,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -98,7 +99,7 @@ def main() -> None:
     """Runs, kills, compares, prints."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
-    parser.add_argument("--work", type=Path, default=Path("/tmp/tamis-shared-corpus"))
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "tamis-shared-corpus")
     parser.add_argument("--kills", type=float, nargs="*", default=[0.25, 0.6])
     arguments = parser.parse_args()
     if not arguments.data.is_dir():

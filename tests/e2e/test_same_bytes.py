@@ -217,7 +217,7 @@ def test_local_cluster_with_speculation(reference: RunReader, pipeline: Path, tm
         Driver(
             pipeline, tmp_path / "run",
             **{
-                "spark.master": "local-cluster[2,1,1024]", "spark.executor.memory": "1g",
+                "spark.master": "local-cluster[2,1,2048]", "spark.executor.memory": "1g",
                 "spark.executor.extraJavaOptions": "-XX:TieredStopAtLevel=1", "spark.speculation": "true",
                 "spark.speculation.interval": "10ms", "spark.speculation.quantile": "0.1",
                 "spark.speculation.multiplier": "1.01", "spark.speculation.minTaskRuntime": "10ms",
