@@ -13,9 +13,8 @@ from corpus.files import Manifest, commit, load_manifest, stable_hash, write_jso
 from corpus.ledger import StageLedger, account, total_ledgers
 from corpus.run_folder import RunFolder
 from corpus.state import ShardState, read_files
-from pipelines.context import decision_files
-from pipelines.scan import ShardTask
 from pipelines.session import Cluster
+from pipelines.shard_task import ShardTask, decision_files
 
 LEDGER_VERSION = 1
 """Raised when ``account_shard`` counts something else; committed counts of another version are counted again."""

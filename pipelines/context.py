@@ -13,8 +13,7 @@ import pyarrow as pa
 from corpus import ids
 from corpus.config import StrictModel, parse
 from corpus.files import FileEntry, Manifest, write_table
-from corpus.run_folder import DocumentShard, RunFolder
-from corpus.state import DecisionFiles
+from corpus.run_folder import RunFolder
 from pipelines.session import Cluster
 
 if TYPE_CHECKING:
@@ -182,8 +181,3 @@ def materialise(frame: DataFrame, folder: Path) -> DataFrame:
     """Writes a narrow frame and reads it back: cuts the lineage, so that a retry repeats one step only."""
     frame.write.mode("overwrite").parquet(str(folder))
     return frame.sparkSession.read.schema(frame.schema).parquet(str(folder))
-
-
-def decision_files(chain: Sequence[tuple[str, Manifest]], shard: DocumentShard) -> tuple[DecisionFiles, ...]:
-    """A chain's files of one document shard, for a task's payload."""
-    return tuple(DecisionFiles.of(stage, manifest, shard.number) for stage, manifest in chain)

@@ -25,9 +25,8 @@ from corpus.state import ShardState, load_state, read_files
 from corpus.view import build_view
 from pipelines.accounts import Kept
 from pipelines.config import PipelineConfig, WriteShardsConfig
-from pipelines.context import decision_files
-from pipelines.scan import ShardTask, earlier_column
 from pipelines.session import Cluster
+from pipelines.shard_task import ShardTask, decision_files, earlier_column
 from pipelines.weights import place, write_weights
 from text.hash import uniform
 

@@ -19,13 +19,13 @@ from corpus.files import FileEntry, Manifest, commit, file_digest, load_manifest
 from corpus.run_folder import FORMAT_VERSION, RunFolder
 from pipelines.accounts import write_ledger
 from pipelines.config import PipelineConfig
-from pipelines.context import DecisionContext, PrepareContext, decision_files
+from pipelines.context import DecisionContext, PrepareContext
 from pipelines.ingest import ingest
 from pipelines.publish import publish
 from pipelines.registry import stage_class
-from pipelines.scan import BATCH_BYTES, ShardTask
 from pipelines.session import Cluster
 from pipelines.settle import settle_copies
+from pipelines.shard_task import BATCH_BYTES, ShardTask, decision_files
 from pipelines.stage import GlobalStage
 
 Chain = list[tuple[str, Manifest]]

@@ -8,7 +8,7 @@ documents that it brought back.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -19,86 +19,23 @@ import pyarrow as pa
 
 from corpus.config import StrictModel, parse
 from corpus.files import FileEntry, write_table
-from corpus.run_folder import DocumentShard
 from corpus.schemas import DROPS, EDITS
-from corpus.state import DecisionFiles, ShardState, load_state, read_files
+from corpus.state import ShardState, load_state, read_files
 from corpus.view import Edits, build_view
 from pipelines.registry import stage_class
+from pipelines.shard_task import ShardTask, earlier_column
 from pipelines.stage import Batch, LocalStage, Stage, Verdict
 from text.arrow import TextColumn
-
-BATCH_BYTES = 8 << 20
-"""View text per batch: bounds a task's memory beside its shard."""
 
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class ShardTask:
-    """A task's payload, opened.
+def open_stage(task: ShardTask) -> Stage:
+    """The stage object of a task; kept by the worker process, so that models are loaded once."""
+    import json
 
-    Attributes:
-        shard: the document shard.
-        chain: the decisions before the stage.
-        stage: its name.
-        evidence_config: JSON of the evidence config.
-        artefacts: name → path.
-        decisions: JSON of the decision config: ``default``, ``domains`` and ``skip``.
-        evidence_files: an earlier scan's (for the scan) or the current (for the decision).
-        folder: where to write.
-        batch_bytes: view text per batch.
-    """
-
-    shard: DocumentShard
-    chain: tuple[DecisionFiles, ...]
-    stage: str
-    evidence_config: dict[str, Any]
-    artefacts: dict[str, str]
-    decisions: dict[str, Any]
-    evidence_files: tuple[str, ...]
-    folder: Path
-    batch_bytes: int
-
-    @classmethod
-    def of(cls, payload: dict[str, Any]) -> ShardTask:
-        """Opens a payload."""
-        shard = DocumentShard(**{**payload["shard"], "path": Path(payload["shard"]["path"])})
-        chain = tuple(
-            DecisionFiles(d["stage"], tuple(d["drops"]), tuple(d["edits"]), tuple(d["columns"]))
-            for d in payload["chain"]
-        )
-        return cls(
-            shard, chain, payload["stage"], payload["evidence_config"], payload["artefacts"], payload["decisions"],
-            tuple(payload["evidence_files"]), Path(payload["folder"]), payload.get("batch_bytes", BATCH_BYTES),
-        )  # fmt: skip
-
-    def payload(self) -> dict[str, Any]:
-        """The task as JSON; paths as strings."""
-        body = asdict(self)
-        body["shard"]["path"] = str(self.shard.path)
-        body["folder"] = str(self.folder)
-        return body
-
-    def open_stage(self) -> Stage:
-        """The stage object; kept by the worker process, so that models are loaded once."""
-        import json
-
-        return _open_stage(self.stage, json.dumps(self.evidence_config), json.dumps(self.artefacts))
-
-    def domains(self) -> npt.NDArray[np.object_]:
-        """The domain of each row, after re-assignment by predicate."""
-        found = np.full(self.shard.rows, self.shard.domain, dtype=object)
-        for files in self.chain:
-            if files.stage == "eligibility" and (table := read_files(files.columns)) is not None:
-                found[table.column("row").to_numpy()] = table.column("domain").to_numpy(zero_copy_only=False)
-        return found
-
-    def taken(self, state: ShardState) -> Int32:
-        """The rows that the stage is about: alive, and of a domain that does not skip it."""
-        rows = np.flatnonzero(state.alive).astype(np.int32)
-        skip = self.decisions.get("skip", [])
-        return rows[~np.isin(self.domains()[rows].astype(str), skip)] if skip else rows
+    return _open_stage(task.stage, json.dumps(task.evidence_config), json.dumps(task.artefacts))
 
 
 @lru_cache(maxsize=8)
@@ -116,7 +53,7 @@ def scan_shard(payload: dict[str, Any]) -> dict[str, Any]:
         ``{"files": [FileEntry], "scanned": rows scanned, "reused": rows copied}``.
     """
     task = ShardTask.of(payload)
-    stage = task.open_stage()
+    stage = open_stage(task)
     state = load_state(task.chain, task.shard.rows)
     rows = task.taken(state)
     keys = np.zeros(task.shard.rows, np.int64) if stage.uncut or "text" not in stage.reads else state.view_keys()
@@ -178,7 +115,7 @@ def decide_shard(payload: dict[str, Any]) -> dict[str, Any]:
         ``{"files": [FileEntry]}``.
     """
     task = ShardTask.of(payload)
-    stage = task.open_stage()
+    stage = open_stage(task)
     assert isinstance(stage, LocalStage)
     evidence = read_files(task.evidence_files)
     rows = task.taken(load_state(task.chain, task.shard.rows))
@@ -190,15 +127,6 @@ def decide_shard(payload: dict[str, Any]) -> dict[str, Any]:
         found = _rows_of(evidence, part, task.shard.rows)
         verdicts.append(stage.decide(found, part, task.shard.first_id, config, partial(earlier_column, task, part)))
     return {"files": [asdict(f) for f in write_verdicts(task.folder, task.shard.number, verdicts)]}
-
-
-def earlier_column(task: ShardTask, rows: Int32, stage: str, column: str, default: Any) -> npt.NDArray[Any]:
-    """A column that an earlier stage of the chain left, for some rows of the shard; ``default`` where it has none."""
-    values = np.full(task.shard.rows, default, dtype=np.array([default]).dtype if default is not None else object)
-    for files in task.chain:
-        if files.stage == stage and (table := read_files(files.columns)) is not None:
-            values[table.column("row").to_numpy()] = table.column(column).to_numpy(zero_copy_only=False)
-    return values[rows]
 
 
 def _rows_of(table: pa.Table, rows: Int32, total: int) -> pa.Table:
