@@ -1,4 +1,7 @@
-"""Counts the funnel from committed tables, checks its sums, writes ``RUN/ledger.json``."""
+"""Counts the funnel from committed tables, checks its sums, writes ``RUN/ledger.json``.
+
+In the same reading what each stage took is counted by domain and source, for ``pipelines.removal``.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +10,18 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 
 from corpus.errors import TamisError
-from corpus.files import Manifest, commit, load_manifest, stable_hash, write_json
+from corpus.files import Manifest, commit, load_manifest, stable_hash, write_json, write_table
 from corpus.ledger import StageLedger, account, total_ledgers
+from corpus.removal import ShardCounts, merge
 from corpus.run_folder import RunFolder
 from corpus.state import ShardState, read_files
 from pipelines.session import Cluster
 from pipelines.shard_task import ShardTask, decision_files
 
-LEDGER_VERSION = 1
+LEDGER_VERSION = 2
 """Raised when ``account_shard`` counts something else; committed counts of another version are counted again."""
 
 
@@ -74,12 +79,13 @@ def _counted(run: RunFolder, chain: Sequence[tuple[str, Manifest]], cluster: Clu
     done = load_manifest(folder)
     if done is not None and done.body["key"] == key:
         return list(done.body["answers"])
-    payloads = [ShardTask(s, decision_files(chain, s), "", {}, {}, {}, (), run.root, 0).payload() for s in run.shards]
+    payloads = [ShardTask(s, decision_files(chain, s), "", {}, {}, {}, (), folder, 0).payload() for s in run.shards]
     answers = cluster.map(
-        "pipelines.accounts:account_shard", payloads, label="ledger", receipts=folder / "receipts",
+        "pipelines.accounts:account_shard", payloads, label="ledger", receipts=folder / f"receipts-{key}",
         weights=[s.rows for s in run.shards],
     )  # fmt: skip
-    commit(folder, {"key": key, "answers": answers}, [])
+    removal = merge(pq.read_table(folder / a.pop("removal"), partitioning=None) for a in answers)
+    commit(folder, {"key": key, "answers": answers}, [write_table(folder, "removal", removal, kind="removal")])
     return answers
 
 
@@ -107,21 +113,25 @@ def _by_domain(answers: list[dict[str, Any]]) -> dict[str, dict[str, int]]:
 
 
 def account_shard(payload: dict[str, Any]) -> dict[str, Any]:
-    """Task: the counts of one document shard, for each decision of the chain."""
+    """Task: the counts of one document shard, for each decision of the chain; those by source go to a file."""
     task = ShardTask.of(payload)
     size, sentences = task.shard.lengths()
-    state = ShardState.fresh(task.shard.rows)
+    domains = task.domains().astype(str)
+    removal = ShardCounts(domains, task.shard.read(["source"]).column("source"), size)
+    before = ShardState.fresh(task.shard.rows)
     stages = []
     for files in task.chain:
-        ledger, state = account(files.stage, state, read_files(files.drops), read_files(files.edits), size, sentences)
+        ledger, state = account(files.stage, before, read_files(files.drops), read_files(files.edits), size, sentences)
+        removal.add(files.stage, before, state)
         stages.append(asdict(ledger))
-    domains = task.domains().astype(str)
+        before = state
+    entry = write_table(task.folder, f"removal-{task.shard.number:06d}", removal.table(), kind="removal")
     kept, lines = [], []
-    left = size - state.edits.cut_bytes()
-    final = left + state.edits.rewritten_bytes()
+    left = size - before.edits.cut_bytes()
+    final = left + before.edits.rewritten_bytes()
     for domain in np.unique(domains):
         here = domains == domain
-        alive = here & state.alive
+        alive = here & before.alive
         lines.append({
             "domain": str(domain), "documents_in": int(here.sum()), "documents_kept": int(alive.sum()),
             "bytes_in": int(size[here].sum()), "bytes_kept": int(left[alive].sum()),
@@ -135,4 +145,4 @@ def account_shard(payload: dict[str, Any]) -> dict[str, Any]:
                     "bytes": int(final[alive].sum()),
                 }
             )
-    return {"stages": stages, "kept": kept, "domains": lines}
+    return {"stages": stages, "kept": kept, "domains": lines, "removal": entry.path}

@@ -10,6 +10,7 @@
       near_dedup: {threshold: 0.75}
     domains:
       code: {skip: [sentence_quality, span_dedup], heuristic_filter: {…}}
+    alarm: {max_removed_fraction: 0.95, min_documents: 1000}
     write_shards: {target_shard_bytes: 268435456}
 
 ``extends: default.yaml`` takes another pipeline and changes what is named.
@@ -30,6 +31,7 @@ from corpus.config import StrictModel, load_yaml, parse, unknown_key
 from corpus.errors import ConfigError
 from corpus.ids import MAX_SNAPSHOT
 from corpus.inputs import InputConfig
+from pipelines.alarm import AlarmConfig
 from pipelines.registry import STAGES, stage_class
 from pipelines.weights import WeightsConfig
 
@@ -66,6 +68,7 @@ class PipelineConfig(StrictModel):
     ingest: IngestConfig = IngestConfig()  # type: ignore[call-arg]
     stages: dict[str, dict[str, Any]]
     domains: dict[str, dict[str, Any]] = {}
+    alarm: AlarmConfig = AlarmConfig()  # type: ignore[call-arg]
     write_shards: WriteShardsConfig = WriteShardsConfig()  # type: ignore[call-arg]
     weights: WeightsConfig = WeightsConfig()
 
@@ -98,6 +101,15 @@ class PipelineConfig(StrictModel):
             "domains": overrides,
             "skip": skip,
         }
+
+    def alarm_of(self, domain: str) -> AlarmConfig:
+        """The alarm of a domain and of its sources."""
+        own = self.domains.get(domain, {})
+        if "alarm" not in own:
+            return self.alarm
+        if not isinstance(own["alarm"], dict):
+            raise ConfigError(f"domains.{domain}.alarm: expected a mapping of settings, found {own['alarm']!r}")
+        return parse(AlarmConfig, {**self.alarm.model_dump(), **own["alarm"]}, f"domains.{domain}.alarm")
 
 
 def load_pipeline(path: Path, *, inputs: list[str] | None = None, settings: list[str] | None = None) -> PipelineConfig:
@@ -150,8 +162,11 @@ def _check_stages(config: PipelineConfig) -> None:
             if key == "skip":
                 _check_skip(domain, value, config)
                 continue
+            if key == "alarm":
+                config.alarm_of(domain)
+                continue
             if key not in config.stages:
-                raise ConfigError(unknown_key(f"domains.{domain}.{key}", ["skip", *config.stages]))
+                raise ConfigError(unknown_key(f"domains.{domain}.{key}", ["skip", "alarm", *config.stages]))
             _check_override(f"domains.{domain}.{key}", value, stage_class(key))
     for name in config.stages:
         kind, decisions = stage_class(name), config.decisions(name)

@@ -1,6 +1,6 @@
 """The runner: decides what must be done, what is done already, and what counts.
 
-    ingest → for each stage: prepare → scan (evidence) → decide (decision) → write_shards → weights
+    ingest → for each stage: prepare → scan (evidence) → decide (decision) → ledger, alarm → write_shards → weights
 
 Every arrow ends in a manifest. Running again walks the same way, finds the manifests, and starts where the last run
 stopped; a changed threshold redoes its decision and what follows from it, not the scans.
@@ -23,6 +23,7 @@ from pipelines.context import DecisionContext, PrepareContext
 from pipelines.ingest import ingest
 from pipelines.publish import publish
 from pipelines.registry import stage_class
+from pipelines.removal import watch_removal
 from pipelines.session import Cluster
 from pipelines.settle import settle_copies
 from pipelines.shard_task import BATCH_BYTES, ShardTask, decision_files
@@ -69,7 +70,7 @@ class Runner:
             until: "ingest", a stage of the pipeline, or "write_shards"; None is all.
 
         Raises:
-            TamisError: the run cannot go on; one sentence.
+            TamisError: the run cannot go on, or the alarm stops it; one sentence.
         """
         order = ["ingest", *self.config.stages, "write_shards"]
         if until is not None and until not in order:
@@ -87,6 +88,7 @@ class Runner:
             self._write_run_info()
             self._save_state()
             kept = write_ledger(self.run_folder, self._chain(), self._seconds(), self.cluster)
+            watch_removal(self.run_folder, self.config, [d.stage for d in self._done])
             if last == len(order) - 1:
                 publish(self.run_folder, self.config, self._chain(), kept, self.cluster)
         return self.run_folder

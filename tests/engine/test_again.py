@@ -33,7 +33,7 @@ class NoSpark(Cluster):
 
 def _files(root: Path) -> dict[str, tuple[int, bytes | None]]:
     """Every file of a run: when it was written, and the bytes of small ones that may be written again."""
-    again = {"run.json", "ledger.json", "state.json"}
+    again = {"run.json", "ledger.json", "removal.json", "state.json"}
     found = {}
     for path in sorted(p for p in root.rglob("*") if p.is_file()):
         name = str(path.relative_to(root))

@@ -106,7 +106,7 @@ BROKEN = [
     ),
     (
         "stages: {near_dedup: {}}\ndomains: {law: {span_dedup: {}}}",
-        ["domains.law.span_dedup", "allowed are near_dedup, skip"],
+        ["domains.law.span_dedup", "allowed are alarm, near_dedup, skip"],
     ),
     (
         "stages: {near_dedup: {}}\ndomains: {law: {skip: [near_deduping]}}",
