@@ -7,9 +7,12 @@ trains a small model on the shards. Each step is what its own command does (`tam
 
 from __future__ import annotations
 
+import json
+import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stdout
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +20,8 @@ import typer
 from rich.console import Console
 
 from cli.demo_corpus import DemoInput, build_demo_corpus
+from cli.output import FormatOption, OutputFormat
+from cli.present import echo_json
 
 CONFIGURATION = Path(__file__).resolve().parent.parent / "conf"
 NOTE = (
@@ -28,13 +33,33 @@ NOTE = (
 def demo(
     folder: Annotated[Path, typer.Option("--folder", help="Where everything is written.")] = Path("demo"),
     steps: Annotated[int, typer.Option("--steps", min=1, help="Training steps at the end.")] = 160,
+    format: FormatOption = OutputFormat.text,
 ) -> None:
     """Run the whole chain over 25 MB of real English and Chinese text, then train on it."""
-    from cli import report, run, stats, train  # each imports what it needs; the corpus needs none of it
-
     console = Console(stderr=True)
     started = time.monotonic()
     out = folder / "run"
+    with ExitStack() as stack:
+        if format is OutputFormat.json:
+            stack.enter_context(redirect_stdout(sys.stderr))  # what the steps say is progress then
+        inputs = _steps(console, folder, out, steps)
+    if format is OutputFormat.json:
+        summary = json.loads((out / "train" / "tiny" / "summary.json").read_text("utf-8"))
+        ledger = json.loads((out / "ledger.json").read_text("utf-8"))
+        echo_json({
+            "run": str(out), "report": str(out / "report.html"), "inputs": [asdict(entry) for entry in inputs],
+            "ledger": ledger, "training": summary, "note": NOTE, "seconds": round(time.monotonic() - started, 1),
+        })  # fmt: skip
+        return
+    console.print(f"\n{NOTE}", soft_wrap=True)
+    console.print(f"Report: {out / 'report.html'}   ({time.monotonic() - started:.0f} s in all)", soft_wrap=True)
+    console.print(f"Next:   tamis sample {out} --stage heuristic_filter --reason gopher_dup_lines -n 5")
+    console.print(f"        tamis explain {out} rmrb-00500")
+
+
+def _steps(console: Console, folder: Path, out: Path, steps: int) -> list[DemoInput]:
+    """The five steps; returns the inputs that the first one made."""
+    from cli import report, run, stats, train  # each imports what it needs; the corpus needs none of it
 
     with _step(console, "1/5  corpus: real text out of installed packages, laid out as a crawl"):
         inputs = build_demo_corpus(folder, lambda message: console.print(f"     {message}"))
@@ -56,11 +81,7 @@ def demo(
             run=out,
             steps=steps,
         )
-
-    console.print(f"\n{NOTE}", soft_wrap=True)
-    console.print(f"Report: {out / 'report.html'}   ({time.monotonic() - started:.0f} s in all)", soft_wrap=True)
-    console.print(f"Next:   tamis sample {out} --stage heuristic_filter --reason gopher_dup_lines -n 5")
-    console.print(f"        tamis explain {out} rmrb-00500")
+    return inputs
 
 
 @contextmanager

@@ -130,17 +130,14 @@ def _reasons(page: Page, numbers: Numbers) -> None:
     ingest = numbers.ledger["ingest"]
     cells = [
         (
-            stage,
-            reason,
-            "" if count is None else f"{count:,}",
-            size(taken),
-            f"{share(taken, ingest['text_bytes']):.3f} %",
+            row.stage, row.reason, "" if row.documents is None else f"{row.documents:,}", f"{row.sentences:,}",
+            size(row.bytes), f"{share(row.bytes, ingest['text_bytes']):.3f} %",
         )
-        for stage, reason, count, taken in rows
-    ]
+        for row in rows
+    ]  # fmt: skip
     page.section(
         "Why", "Text removed, by stage and reason. “cut:” marks spans taken out of documents that stay.",
-        page.chart(reasons(numbers)), table(("stage", "reason", "documents", "text", "of raw"), cells, 2),
+        page.chart(reasons(numbers)), table(("stage", "reason", "documents", "sentences", "text", "of raw"), cells, 2),
     )  # fmt: skip
 
 

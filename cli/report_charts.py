@@ -29,7 +29,7 @@ def funnel(numbers: Numbers) -> Figure:
     names = ["raw", *(line["name"] for line in lines)]
     text = [100.0, *(line["bytes_left"] for line in lines)]
     documents = [100.0, *(line["documents_left"] for line in lines)]
-    return _figure(
+    return figure(
         [_bars("documents", documents, names, KEPT_LIGHT), _bars("text (bytes)", text, names, KEPT)],
         _HEAD + 50 * len(names), x={"title": "% of raw left", "range": [0, 108], "ticksuffix": " %"}, y=_names(),
         barmode="group",
@@ -53,20 +53,26 @@ def beside_report(numbers: Numbers) -> Figure:
         "ticksuffix": " %",
         "rangemode": "tozero",
     }
-    return _figure(bars, _HEAD + 62 * len(names), x=axis, y=_names(), barmode="group")
+    return figure(bars, _HEAD + 62 * len(names), x=axis, y=_names(), barmode="group")
 
 
 def reasons(numbers: Numbers) -> Figure:
     """Bytes removed by stage and reason."""
-    rows = [r for r in reason_rows(numbers.ledger) if r[3]]
+    rows = [row for row in reason_rows(numbers.ledger) if row.bytes]
     whole = max(1, numbers.ledger["ingest"]["text_bytes"])
-    names = [f"{stage}: {escape(reason)}" for stage, reason, _, _ in rows]
-    bars = _bars("text", [100 * r[3] / whole for r in rows], names, REMOVED)
+    names = [f"{row.stage}: {escape(row.reason)}" for row in rows]
+    bars = _bars("text", [100 * row.bytes / whole for row in rows], names, REMOVED)
     bars["customdata"] = [
-        [r[3], "cut from documents that stay" if r[2] is None else f"{r[2]:,} documents"] for r in rows
+        [
+            row.bytes,
+            "cut from documents that stay" if row.documents is None else f"{row.documents:,} documents",
+            row.sentences,
+        ]
+        for row in rows
     ]
-    bars["hovertemplate"] = "%{y}<br>%{x:.3f} % of raw: %{customdata[0]:,} bytes, %{customdata[1]}<extra></extra>"
-    return _figure(
+    hover = "%{y}<br>%{x:.3f} % of raw: %{customdata[0]:,} bytes, %{customdata[2]:,} sentences, %{customdata[1]}"
+    bars["hovertemplate"] = hover + "<extra></extra>"
+    return figure(
         [bars], _HEAD + _ROW * len(rows), x={"title": "% of raw text removed", "ticksuffix": " %"}, y=_names()
     )
 
@@ -82,7 +88,7 @@ def removal(lines: Mapping[str, Sequence[int]]) -> Figure:
     kept |= {"customdata": [[v[3], v[1]] for v in values], "hovertemplate": hover, "textposition": "inside"}
     gone |= {"customdata": [[v[2] - v[3], v[0] - v[1]] for v in values], "hovertemplate": hover, "textposition": "auto"}
     axis = {"title": "% of its raw text", "range": [0, 100], "ticksuffix": " %"}
-    return _figure([kept, gone], _HEAD + _ROW * len(names), x=axis, y=_names(), barmode="stack")
+    return figure([kept, gone], _HEAD + _ROW * len(names), x=axis, y=_names(), barmode="stack")
 
 
 def components(numbers: Numbers) -> Figure:
@@ -104,7 +110,7 @@ def quality(numbers: Numbers) -> Figure:
         bars.append({"type": "bar", "name": escape(domain), "x": middle, "y": counts.tolist(), "hovertemplate": hover,
                      "marker": {"color": PALETTE[i % len(PALETTE)]}, "width": 1 / QUALITY_BINS})  # fmt: skip
     axis = {"title": "mean sentence score of the document", "range": [0, 1]}
-    return _figure(bars, 340, x=axis, y={"title": "kept documents", "tickformat": ",d"}, barmode="stack")
+    return figure(bars, 340, x=axis, y={"title": "kept documents", "tickformat": ",d"}, barmode="stack")
 
 
 def weights(numbers: Numbers) -> Figure:
@@ -123,7 +129,7 @@ def weights(numbers: Numbers) -> Figure:
         "title": "weight: expected times a document is sampled",
         "range": [min(0.0, low), max(2.0, float(bins[-1]))],
     }
-    return _figure(bars, 320, x=axis, y={"title": "kept documents", "tickformat": ",d"}, barmode="stack")
+    return figure(bars, 320, x=axis, y={"title": "kept documents", "tickformat": ",d"}, barmode="stack")
 
 
 def languages(numbers: Numbers) -> Figure:
@@ -135,7 +141,7 @@ def languages(numbers: Numbers) -> Figure:
     bars = _bars(
         "text", [100 * size / total for _, size in rows], [escape(name) for name, _ in rows], KEPT, "%{x:.2f} %"
     )
-    return _figure(
+    return figure(
         [bars],
         _HEAD + _ROW * len(rows),
         x={"title": "% of kept text", "range": [0, 112], "ticksuffix": " %"},
@@ -159,7 +165,7 @@ def loss(rows: Sequence[dict[str, Any]], unigram: float | None) -> Figure:
         lines.append({"type": "scatter", "mode": "lines", "name": f"unigram model, {unigram:.3f}", "x": ends,
                       "y": [unigram, unigram], "hovertemplate": hover,
                       "line": {"color": REMOVED, "width": 2, "dash": "dash"}})  # fmt: skip
-    return _figure(lines, 380, x={"title": "step", "tickformat": ",d"}, y={"title": "loss, nats a token"})
+    return figure(lines, 380, x={"title": "step", "tickformat": ",d"}, y={"title": "loss, nats a token"})
 
 
 def _counts(counts: Counter[int], x_title: str, y_title: str) -> Figure:
@@ -175,7 +181,7 @@ def _counts(counts: Counter[int], x_title: str, y_title: str) -> Figure:
             "hovertemplate": f"%{{x}}: %{{y:,}} {y_title}<extra></extra>"}  # fmt: skip
     steep = max(binned.values()) > 50 * min(binned.values())
     scale: dict[str, Any] = {"type": "log", "dtick": 1} if steep else {"tickformat": ",d"}
-    return _figure(
+    return figure(
         [bars],
         340,
         x={"title": x_title, "type": "category", "showgrid": False},
@@ -196,7 +202,8 @@ def _names() -> Figure:
     return {"autorange": "reversed", "showgrid": False, "ticksuffix": "  "}
 
 
-def _figure(data: list[Figure], height: int, x: Figure, y: Figure, **layout: Any) -> Figure:
+def figure(data: list[Figure], height: int, x: Figure, y: Figure, **layout: Any) -> Figure:
+    """A chart of some traces and two axes; a legend where there are several."""
     legend = len(data) > 1
     return {
         "data": data,

@@ -7,7 +7,7 @@ ingested text. Cost: one small file.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 from rich.table import Table
@@ -34,7 +34,7 @@ REPORT_REMAINS = 31.68
 
 STAGE_KEYS = (
     "name", "documents_in", "documents_kept", "documents_dropped", "bytes_in", "bytes_kept", "bytes_dropped",
-    "bytes_rewritten", "sentences_in", "sentences_kept", "seconds",
+    "bytes_rewritten", "sentences_in", "sentences_kept", "sentences_dropped", "seconds",
 )  # fmt: skip
 
 
@@ -140,12 +140,31 @@ def _bar(percentage: float, width: int = 14) -> Text:
     return Text(drawn, "cyan") + Text(" " * (width - len(drawn)))
 
 
-def reason_rows(ledger: dict[str, Any]) -> list[tuple[str, str, int | None, int]]:
-    """(stage, reason, documents or None for a cut, bytes) of everything that was removed, in pipeline order."""
-    rows: list[tuple[str, str, int | None, int]] = []
+class ReasonRow(NamedTuple):
+    """What one stage removed for one reason.
+
+    Attributes:
+        stage: the stage.
+        reason: why; ``cut:<reason>`` for spans taken out of documents that stay.
+        documents: how many; None for a cut.
+        bytes: bytes of ingested text.
+        sentences: sentences.
+    """
+
+    stage: str
+    reason: str
+    documents: int | None
+    bytes: int
+    sentences: int
+
+
+def reason_rows(ledger: dict[str, Any]) -> list[ReasonRow]:
+    """Everything that was removed, in pipeline order, the largest reason of a stage first."""
+    rows: list[ReasonRow] = []
     for stage in ledger["stages"]:
+        documents, sentences = stage["documents_dropped"], stage["sentences_dropped"]
         for reason, taken in sorted(stage["bytes_dropped"].items(), key=lambda item: (-item[1], item[0])):
-            rows.append((stage["name"], reason, stage["documents_dropped"].get(reason), taken))
+            rows.append(ReasonRow(stage["name"], reason, documents.get(reason), taken, sentences.get(reason, 0)))
     return rows
 
 
@@ -156,18 +175,20 @@ def reasons_table(ledger: dict[str, Any]) -> Table:
                   header_style="bold")  # fmt: skip
     for name in ("stage", "reason"):
         table.add_column(name, no_wrap=True)
-    for name in ("documents", "share", "text", "share"):
+    for name in ("documents", "share", "sentences", "text", "share"):
         table.add_column(name, justify="right", no_wrap=True)
     shown = ""
-    for stage, reason, count, taken in reason_rows(ledger):
+    for row in reason_rows(ledger):
+        count = row.documents
         counted = ["", ""] if count is None else [f"{count:,}", f"{share(count, documents):.2f} %"]
         table.add_row(
-            stage if stage != shown else "", Text(reason), *counted, size(taken), f"{share(taken, text):.2f} %"
-        )
-        shown = stage
+            row.stage if row.stage != shown else "", Text(row.reason), *counted, f"{row.sentences:,}", size(row.bytes),
+            f"{share(row.bytes, text):.2f} %",
+        )  # fmt: skip
+        shown = row.stage
     for stage in ledger["stages"]:
         if stage["bytes_rewritten"]:
-            table.add_row(stage["name"], "rewritten (growth)", "", "", f"{stage['bytes_rewritten']:+,} B", "")
+            table.add_row(stage["name"], "rewritten (growth)", "", "", "", f"{stage['bytes_rewritten']:+,} B", "")
     return table
 
 

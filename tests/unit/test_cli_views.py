@@ -53,10 +53,12 @@ def test_stats_json_is_the_promised_shape(run: Path) -> None:
     assert set(result) >= {"stages", "quarantined"} and result["quarantined"] == {"bad_utf8": 1}
     keys = "name documents_in documents_kept documents_dropped bytes_in bytes_kept bytes_dropped bytes_rewritten"
     for stage in result["stages"]:
-        assert list(stage) == [*keys.split(), "sentences_in", "sentences_kept", "seconds"]
+        assert list(stage) == [*keys.split(), "sentences_in", "sentences_kept", "sentences_dropped", "seconds"]
+        assert stage["sentences_in"] == stage["sentences_kept"] + sum(stage["sentences_dropped"].values())
         assert stage["documents_in"] == stage["documents_kept"] + sum(stage["documents_dropped"].values())
         assert stage["bytes_in"] == stage["bytes_kept"] + sum(stage["bytes_dropped"].values())
     quality = result["stages"][3]
+    assert quality["sentences_dropped"] == {"cut:low_quality_sentence": 1}
     assert quality["bytes_dropped"] == {"cut:low_quality_sentence": 21} and quality["bytes_rewritten"] == -8
     assert result["stages"][-1]["documents_kept"] == 4
 
@@ -69,6 +71,8 @@ def test_stats_text_shows_shares_reasons_and_the_report(run: Path) -> None:
     assert "−11.11 %" in line and "−4.60 %" in line  # of raw, not of what came in: 18 of 391 bytes
     assert re.search(r"remains +44\.44 % +37\.34 % +31\.68 %", shown)
     assert "mostly_repeated_spans" in shown and "cut:repeated_paragraph" in shown and "bad_utf8" in shown
+    assert re.search(r"exact_duplicate +3 +33\.33 % +9 +\d+ B", shown)  # documents, share, sentences, text
+    assert re.search(r"cut:low_quality_sentence +1 +21 B", shown)
 
 
 def test_the_empty_run_has_views_too(empty: Path) -> None:
