@@ -2,7 +2,8 @@
 
 Near copies come by component, from the columns, drops and edges of ``near_dedup``; a member that is not similar enough
 to the first survivor has another, so a component may keep several. Exact copies come by survivor, from the drops of
-``exact_dedup``. Cost: these narrow tables once, then the text rows of the survivors shown.
+``exact_dedup``. Cost: these narrow tables once, then the text rows of the survivors shown. ``--show`` is about one
+component: see ``cli.component``.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from rich.text import Text
 from cli.output import FormatOption, OutputFormat
 from cli.present import clean, console, echo_json, one_line
 from cli.stats import RunArgument
+from corpus.errors import TamisError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,11 +45,19 @@ def clusters(
     kind: Annotated[
         Kind, typer.Option("--kind", help="Near copies by component, or exact copies by survivor.")
     ] = Kind.near,
+    show: Annotated[
+        str | None,
+        typer.Option("--show", metavar="ID", help="One component: its id, or a doc_id, source_id or URL in it."),
+    ] = None,
+    n: Annotated[int, typer.Option("-n", min=1, help="With --show: members compared with their survivor.")] = 10,
     format: FormatOption = OutputFormat.text,
 ) -> None:
-    """Show the largest families of duplicates: sizes, survivors, verified similarity."""
+    """Show the largest families of duplicates, or one of them with the spans in which its members differ."""
     from cli.lookup import RunReader
 
+    if show is not None:
+        _show(RunReader(run), show, kind, n, format)
+        return
     result = describe(RunReader(run), kind, top)
     if format is OutputFormat.json:
         echo_json(result)
@@ -64,6 +74,21 @@ def clusters(
     for found in result["clusters"]:
         screen.print()
         screen.print(_drawn(found))
+
+
+def _show(reader: RunReader, key: str, kind: Kind, n: int, format: OutputFormat) -> None:
+    from cli.component import describe_components
+    from cli.component_view import print_component
+
+    if kind is Kind.exact:
+        raise TamisError("--show compares near copies; exact copies differ in nothing but white space")
+    result = describe_components(reader, key, n)
+    if format is OutputFormat.json:
+        echo_json(result)
+        return
+    screen = console()
+    for found in result["components"]:
+        print_component(screen, found)
 
 
 def describe(reader: RunReader, kind: Kind, top: int) -> dict[str, Any]:
