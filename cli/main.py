@@ -8,7 +8,9 @@ import sys
 import typer
 
 from cli.clusters import clusters
+from cli.curve import app as dedup
 from cli.demo import demo
+from cli.diff import diff
 from cli.explain import explain
 from cli.report import report
 from cli.run import plan, run
@@ -20,9 +22,10 @@ from corpus.errors import TamisError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
                   help="Tamis: raw crawl in, scored shards and token batches out.")  # fmt: skip
-for _command in (run, plan, stats, clusters, explain, sample, report, train, demo):
+for _command in (run, plan, stats, clusters, explain, sample, diff, report, train, demo):
     app.command()(_command)
 app.add_typer(tokens, name="tokens")
+app.add_typer(dedup, name="dedup")
 
 
 def main() -> None:

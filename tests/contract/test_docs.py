@@ -1,0 +1,85 @@
+"""The documents that a user reads hold what they promise: columns, commands, options."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+import typer
+
+from cli.main import app
+from corpus.schemas import DROPPED, PUBLISHED, QUARANTINE, SCORES, WEIGHTS
+
+TYPES = {pa.string(): "string", pa.int64(): "int64", pa.int32(): "int32", pa.float32(): "float"}
+FILLED = {name for name, _, _, default in SCORES if default is not None}
+"""Columns that the schema leaves nullable and the writer always fills."""
+
+
+def columns(schema: pa.Schema) -> list[tuple[str, str]]:
+    """Name and type of each column, as docs/schema.md writes them."""
+    return [(f.name, TYPES[f.type] + ("?" if f.nullable and f.name not in FILLED else "")) for f in schema]
+
+
+@pytest.mark.parametrize(
+    ("title", "schema"),
+    [("Published shards", PUBLISHED), ("Weights", WEIGHTS), ("Dropped", DROPPED), ("Quarantine", QUARANTINE)],
+)
+def test_schema_page_holds_every_column(repository: Path, title: str, schema: pa.Schema) -> None:
+    """Same columns, same order, same types."""
+    page = (repository / "docs" / "schema.md").read_text(encoding="utf-8")
+    (section,) = (part for part in page.split("\n## ") if part.startswith(title))
+    assert re.findall(r"^\| `(\w+)` \| (\S+) \|", section, re.MULTILINE) == columns(schema)
+
+
+def commands() -> dict[str, Any]:
+    """Every command by its full name: "run", "tokens stream"."""
+
+    def walk(group: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+        for name, command in group.commands.items():
+            yield from walk(command, f"{prefix}{name} ") if hasattr(command, "commands") else [(prefix + name, command)]
+
+    return dict(walk(typer.main.get_command(app), ""))
+
+
+def code(text: str) -> list[str]:
+    """The lines of code in a page: blocks, and what stands between backquotes."""
+    blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    rest = re.sub(r"^```\w*\n.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    return [line for block in blocks for line in block.splitlines()] + re.findall(r"`([^`\n]+)`", rest)
+
+
+def readme(repository: Path) -> list[str]:
+    return code((repository / "README.md").read_text(encoding="utf-8"))
+
+
+def test_commands_in_the_readme_exist(repository: Path) -> None:
+    """Each `tamis …` names a command, with options that it has."""
+    known, seen = commands(), set()
+    for line in readme(repository):
+        if not line.startswith("tamis "):
+            continue
+        words = shlex.split(line, comments=True)[1:]
+        name = next((n for n in (" ".join(words[:2]), words[0]) if n in known), None)
+        assert name is not None, line
+        options = {option for parameter in known[name].params for option in parameter.opts}
+        assert {w for w in words if re.match(r"--?[a-z]", w)} - options == set(), line
+        seen.add(name)
+    assert set(known) - seen - {"plan", "demo"} == set()  # the README shows all the others
+
+
+def test_make_targets_in_the_readme_exist(repository: Path) -> None:
+    """Each `make …` is a target."""
+    targets = set(re.findall(r"^([a-z]+):.*## ", (repository / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    named = {match for line in readme(repository) for match in re.findall(r"(?:^|&& )make ([a-z]+)", line)}
+    assert {"demo", "test", "package"} <= named <= targets
+
+
+def test_every_command_speaks_json() -> None:
+    """The README says so."""
+    silent = [n for n, command in commands().items() if "--format" not in {o for p in command.params for o in p.opts}]
+    assert silent == []
