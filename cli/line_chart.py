@@ -57,7 +57,8 @@ def line_chart(
         cells[_half(curve, width, height)] = (curve.label, f"bold {curve.style}")
     lines = []
     for y in range(height):
-        line = Text(_label(y, height), "dim") + Text("┤" if _label(y, height).strip() else "│", "dim")
+        label = _label(y, height)
+        line = Text.assemble((label + ("┤" if label.strip() else "│"), "dim"))
         for x in range(width):
             line.append(*cells.get((x, y), (" ", "")))
         lines.append(line)

@@ -93,8 +93,9 @@ def test_a_wrong_option_is_one_sentence(given: tuple[object, ...]) -> None:
 
 
 def test_the_drawing_rises_and_carries_its_marks() -> None:
-    lines = [line.plain for line in line_chart([Curve("1", "", lambda x: x)], width=40, height=10, vertical=0.75,
-                                               horizontal=0.95)]  # fmt: skip
+    drawn = line_chart([Curve("1", "cyan", lambda x: x)], width=40, height=10, vertical=0.75, horizontal=0.95)
+    assert all(not line.style for line in drawn[:10])  # the axis is dim, the curve is not
+    lines = [line.plain for line in drawn]
     assert len(lines) == 12 and lines[0].strip().startswith("1.0 ┤") and "0.0" in lines[-1] and "1.0" in lines[-1]
     plot = [line[7:] for line in lines[:10]]
     dots = [[x for x, c in enumerate(line) if "\u2800" < c <= "\u28ff" or c == "1"] for line in plot]
