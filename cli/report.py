@@ -54,6 +54,7 @@ def write_report(run: RunFolder, out: Path) -> Path:
     from cli.report_data import collect
     from cli.report_models import add_models, add_training
     from cli.report_page import Page
+    from cli.report_removal import add_removal
 
     run.run_info()
     numbers = collect(run)
@@ -63,6 +64,7 @@ def write_report(run: RunFolder, out: Path) -> Path:
         _funnel,
         _reasons,
         _domains,
+        add_removal,
         _components,
         _scores,
         _languages,
@@ -83,7 +85,9 @@ def _header(page: Page, numbers: Numbers) -> None:
     ingest, stages = numbers.ledger["ingest"], numbers.ledger["stages"]
     last = stages[-1] if stages else {"documents_kept": ingest["documents"], "bytes_kept": ingest["text_bytes"]}
     below = f"{ingest['records']:,} raw records in {size(ingest['source_bytes'])} of input"
-    if not numbers.published:
+    if numbers.removal is not None and numbers.removal["alarm"]["raised_total"]:
+        below += "; the alarm stopped the run before its shards were written"
+    elif not numbers.published:
         below += "; the run has not published its shards yet"
     page.header(below, [
         (f"{ingest['documents']:,}", "documents ingested"), (size(ingest["text_bytes"]), "text ingested"),

@@ -91,6 +91,19 @@ def removal(lines: Mapping[str, Sequence[int]]) -> Figure:
     return figure([kept, gone], _HEAD + _ROW * len(names), x=axis, y=_names(), barmode="stack")
 
 
+def taken(names: Sequence[str], shares: Sequence[float], limits: Sequence[float | None]) -> Figure:
+    """What stages took from domains or sources, % of what they received, and a tick at each one's alarm limit."""
+    names = [escape(name) for name in names]
+    ticks = {
+        "type": "scatter", "mode": "markers", "name": "alarm", "x": list(limits), "y": names,
+        "marker": {"symbol": "line-ns", "size": 22, "color": OTHER, "line": {"width": 2, "color": OTHER}},
+        "hovertemplate": "%{y}: a run stops above %{x:g} %<extra></extra>",
+    }  # fmt: skip
+    axis = {"title": "% of what the stage received", "range": [0, 108], "ticksuffix": " %"}
+    bars = _bars("removed", shares, names, REMOVED, "%{x:.1f} %")
+    return figure([bars, ticks], _HEAD + _ROW * len(names), x=axis, y=_names())
+
+
 def components(numbers: Numbers) -> Figure:
     """How many components have which size."""
     return _counts(numbers.components, "documents in the component", "components")

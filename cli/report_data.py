@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cli.lookup import read_ledger, weights_folder
+from cli.removal import read_removal
 from corpus.files import load_manifest
 from corpus.run_folder import RunFolder
 
@@ -33,6 +34,7 @@ class Numbers:
     Attributes:
         ledger: ``ledger.json``.
         info: ``run.json``.
+        removal: ``removal.json``, None where it was never counted.
         published: whether published shards were found.
         languages: language → bytes kept; identified, else as the record says.
         sources: source → [documents in, kept, bytes in, kept].
@@ -48,6 +50,7 @@ class Numbers:
 
     ledger: dict[str, Any]
     info: dict[str, Any]
+    removal: dict[str, Any] | None = None
     published: bool = False
     languages: Counter[str] = field(default_factory=Counter)
     sources: dict[str, npt.NDArray[np.int64]] = field(default_factory=dict)
@@ -67,7 +70,7 @@ def collect(run: RunFolder) -> Numbers:
     Raises:
         TamisError: the run has no ledger yet.
     """
-    numbers = Numbers(read_ledger(run), run.run_info())
+    numbers = Numbers(read_ledger(run), run.run_info(), read_removal(run))
     for shard in run.shards:
         _count_sources(numbers, shard.read(["source", "bytes"]), 0)
     _published(run, numbers)

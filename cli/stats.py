@@ -15,6 +15,7 @@ from rich.text import Text
 
 from cli.output import FormatOption, OutputFormat
 from cli.present import console, echo_json, removed, share, size
+from cli.removal import ByOption, show_removal
 
 RunArgument = Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")]
 
@@ -38,13 +39,15 @@ STAGE_KEYS = (
 )  # fmt: skip
 
 
-def stats(run: RunArgument, format: FormatOption = OutputFormat.text) -> None:
+def stats(run: RunArgument, by: ByOption = None, format: FormatOption = OutputFormat.text) -> None:
     """Show the funnel: what each stage received, kept and removed, and why, beside the report's figures."""
     from cli.lookup import read_ledger
     from corpus.run_folder import RunFolder
 
     folder = RunFolder(run.absolute())
     folder.run_info()
+    if by is not None:
+        return show_removal(folder, by, format)
     ledger = read_ledger(folder)
     if format is OutputFormat.json:
         echo_json({

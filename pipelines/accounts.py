@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from corpus.errors import TamisError
 from corpus.files import Manifest, commit, load_manifest, stable_hash, write_json, write_table
 from corpus.ledger import StageLedger, account, total_ledgers
-from corpus.removal import ShardCounts, merge
+from corpus.removal_counts import ShardCounts, merge
 from corpus.run_folder import RunFolder
 from corpus.state import ShardState, read_files
 from pipelines.session import Cluster
@@ -84,7 +84,8 @@ def _counted(run: RunFolder, chain: Sequence[tuple[str, Manifest]], cluster: Clu
         "pipelines.accounts:account_shard", payloads, label="ledger", receipts=folder / f"receipts-{key}",
         weights=[s.rows for s in run.shards],
     )  # fmt: skip
-    removal = merge(pq.read_table(folder / a.pop("removal"), partitioning=None) for a in answers)
+    paths = [folder / a.pop("removal") for a in answers]
+    removal = merge((pq.read_table(path, partitioning=None) for path in paths), [name for name, _ in chain])
     commit(folder, {"key": key, "answers": answers}, [write_table(folder, "removal", removal, kind="removal")])
     return answers
 

@@ -21,7 +21,8 @@ import pyarrow as pa
 from pydantic import Field, field_validator
 
 from corpus.config import StrictModel, unknown_key
-from corpus.removal import Line, column, folded, lines, removed_fractions
+from corpus.removal import Line
+from corpus.removal_counts import column, folded, lines, removed_fractions
 from pipelines.registry import STAGES
 
 
@@ -66,7 +67,7 @@ def alarms(table: pa.Table, stages: Sequence[str], config_of: Callable[[str], Al
     """Every loss over its domain's limit, most documents first.
 
     Args:
-        table: merged counts, see ``corpus.removal``.
+        table: merged counts, see ``corpus.removal_counts``.
         stages: the stages that have counts.
         config_of: a domain's config.
     """

@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 
 from corpus.errors import TamisError
 from corpus.files import load_manifest, write_json
-from corpus.removal import Line, folded, lines, shown
+from corpus.removal import Line
+from corpus.removal_counts import folded, lines, shown
 from corpus.run_folder import RunFolder
 from pipelines.alarm import Alarm, alarms, sentence
 

@@ -28,10 +28,13 @@ import pyarrow as pa
 from corpus.files import FileEntry, Manifest, commit, write_json, write_table
 from corpus.ids import first_id
 from corpus.ledger import StageLedger, account, total_ledgers
+from corpus.removal_counts import ShardCounts, merge
 from corpus.run_folder import FORMAT_VERSION, RunFolder
 from corpus.schemas import DOCUMENT, DROPS, EDITS, METADATA, PUBLISHED, QUARANTINE, URLS, WEIGHTS
 from corpus.state import ShardState
 from corpus.view import build_view
+from pipelines.config import PipelineConfig
+from pipelines.removal import watch_removal
 from text.arrow import TextColumn
 
 S = first_id(0, 1)
@@ -146,12 +149,17 @@ def _with_ids(columns: dict[str, list[Any]], first: int) -> pa.Table:
 def _account(run: RunFolder, ingest: Manifest) -> list[ShardState]:
     """Writes the ledger with the pipeline's own arithmetic; returns the final states."""
     states = [ShardState.fresh(s.rows) for s in run.shards]
+    counts = [
+        ShardCounts(np.full(s.rows, s.domain), s.read(["source"]).column("source"), s.lengths()[0]) for s in run.shards
+    ]
     stages = []
     for name, manifest in run.chain():
         parts: list[StageLedger] = []
         for i, shard in enumerate(run.shards):
             drops, edits = (manifest.read(kind, shard.number) for kind in ("drops", "edits"))
-            part, states[i] = account(name, states[i], drops, edits, *shard.lengths())
+            part, after = account(name, states[i], drops, edits, *shard.lengths())
+            counts[i].add(name, states[i], after)
+            states[i] = after
             parts.append(part)
         total = total_ledgers(name, parts)
         total.seconds = 1.5
@@ -160,6 +168,10 @@ def _account(run: RunFolder, ingest: Manifest) -> list[ShardState]:
     line = {"documents_in": 4, "documents_kept": 1, "bytes_in": 4, "bytes_kept": 1}
     body = {"ingest": {k: ingest.body[k] for k in keys}, "stages": stages, "quarantined": ingest.body["quarantined"]}
     write_json(run.root / "ledger.json", {**body, "domains": {"law": line, "web": line}})
+    names = [name for name, _ in run.chain()]
+    removal = merge((c.table() for c in counts), names)
+    commit(run.root / "accounts", {}, [write_table(run.root / "accounts", "removal", removal, kind="removal")])
+    watch_removal(run, PipelineConfig(name="small", stages={}), names)
     return states
 
 

@@ -75,6 +75,33 @@ def test_stats_text_shows_shares_reasons_and_the_report(run: Path) -> None:
     assert re.search(r"cut:low_quality_sentence +1 +21 B", shown)
 
 
+def test_stats_by_domain_and_source_tells_the_worst_first_and_adds_up(run: Path) -> None:
+    stages = {s["name"]: s for s in found("stats", run)["stages"]}
+    for by in ("domain", "source"):
+        result = found("stats", run, "--by", by)
+        rows = result["rows"]
+        for name, stage in stages.items():
+            mine = [row for row in rows if row["stage"] == name]
+            assert sum(row["documents_in"] for row in mine) == stage["documents_in"]
+            assert sum(row["documents_dropped"] for row in mine) == sum(stage["documents_dropped"].values())
+            assert sum(row["bytes_dropped"] for row in mine) == sum(stage["bytes_dropped"].values())
+        assert rows[0]["stage"] == "exact_dedup" and rows[0]["domain"] == "law"
+        assert (rows[0]["documents_in"], rows[0]["documents_dropped"], rows[0]["limit"]) == (4, 2, None)
+        assert [row["removed_fraction"] for row in rows] == sorted((r["removed_fraction"] for r in rows), reverse=True)
+        assert ("source" in rows[0]) == (by == "source") and not any(row["alarm"] for row in rows)
+    assert {row["source"] for row in rows} == {"<src>"} and result["alarm"]["default"]["max_removed_fraction"] == 0.95
+    shown = text("stats", run, "--by", "source")
+    assert re.search(r"exact_dedup +law +<src> +4 +50\.00 % ", shown) and re.search(r"near_dedup +web .* 95 %", shown)
+
+
+def test_a_run_that_was_never_counted_by_source_says_so(tmp_path: Path) -> None:
+    root = write_empty_run(tmp_path / "run")
+    assert "No stage has removed anything" in text("stats", root, "--by", "domain")
+    (root / "removal.json").unlink()
+    assert "has no removal.json yet" in fails("stats", root, "--by", "domain")
+    assert Path(found("report", root)["report"]).stat().st_size > 100_000
+
+
 def test_the_empty_run_has_views_too(empty: Path) -> None:
     assert "No stage has removed anything" in text("stats", empty)
     assert found("stats", empty)["stages"][0]["documents_in"] == 0

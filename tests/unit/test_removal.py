@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpus.errors import ConfigError
-from corpus.removal import OTHER, Line, ShardCounts, folded, lines, merge, shown
+from corpus.removal import OTHER, Line
+from corpus.removal_counts import ShardCounts, folded, lines, merge, shown
 from corpus.schemas import DROPS, EDITS
 from corpus.state import ShardState
 from pipelines.alarm import AlarmConfig, alarms, sentence
@@ -71,12 +72,11 @@ def test_counts_equal_a_recount_and_do_not_depend_on_how_shards_are_merged(
     shards: list[list[tuple[str, str | None, int, str]]],
 ) -> None:
     tables = [shard_counts(s) for s in shards]
-    table = merge(tables)
-    assert table.equals(merge(tables[::-1]))
-    stages = STAGES if shards else ()
-    found = list(lines(table, stages))
+    table = merge(tables, STAGES)
+    assert table.equals(merge(tables[::-1], STAGES))
+    found = list(lines(table, STAGES))
     assert set(found) == recount(shards) and len(found) == len(set(found))
-    for line in lines(folded(table), stages):
+    for line in lines(folded(table), STAGES):
         parts = [x for x in found if (x.stage, x.domain) == (line.stage, line.domain)]
         assert line.source is None
         assert [line.documents_in, line.documents_dropped, line.bytes_in, line.bytes_dropped] == [
@@ -89,14 +89,12 @@ def test_counts_equal_a_recount_and_do_not_depend_on_how_shards_are_merged(
 
 def counted(rows: list[tuple[str, str | None, int, int]], text: int = 10) -> pa.Table:
     """A merged table of one stage: (domain, source, documents in, documents dropped), ``text`` bytes each."""
-    names = ("domain", "source", "sources", *(f"near_dedup.{n}" for n in ("documents_in", "documents_dropped")))
-    table = merge(
-        [pa.table(dict(zip(names, zip(*((d, s, 1, n, k) for d, s, n, k in rows), strict=True), strict=True)))]
-    )
-    for name in ("in", "dropped"):
-        values = table.column(f"near_dedup.documents_{name}").to_numpy() * text
-        table = table.append_column(f"near_dedup.bytes_{name}", pa.array(values))
-    return table
+    domains, sources, received, dropped = (list(values) for values in zip(*rows, strict=True))
+    columns = {"domain": domains, "source": sources, "sources": [1] * len(rows)}
+    for name, size in (("documents", 1), ("bytes", text)):
+        columns[f"near_dedup.{name}_in"] = [size * n for n in received]
+        columns[f"near_dedup.{name}_dropped"] = [size * n for n in dropped]
+    return merge([pa.table(columns)], ["near_dedup"])
 
 
 def test_what_is_not_named_is_summed_and_what_lost_most_is_named() -> None:

@@ -1,0 +1,153 @@
+"""``tamis stats --by domain|source``: what each stage took from each domain or source, worst first, and the alarm.
+
+From ``RUN/removal.json``, which a run writes before its shards, so that it is there when the alarm stopped the run.
+Cost: one small file.
+"""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from cli.output import OutputFormat
+from cli.present import console, echo_json, one_line, share, size
+from corpus.errors import TamisError
+from corpus.removal import OTHER, Line
+
+if TYPE_CHECKING:
+    from corpus.run_folder import RunFolder
+
+NO_SOURCE = "(no source)"
+LINES_SHOWN = 40
+_NAME_CHARS = 48
+
+
+class By(StrEnum):
+    """What losses are told for."""
+
+    domain = "domain"
+    source = "source"
+
+
+ByOption = Annotated[
+    By | None, typer.Option("--by", help="Show instead what each stage took from each domain or source, worst first.")
+]
+
+
+class Loss(NamedTuple):
+    """A line, and how it stands to the alarm.
+
+    Attributes:
+        line: what was taken; its source is None for a whole domain, too.
+        limit: the share that may go; None where the stage is not watched.
+        counts: whether there are documents enough for the share to mean something.
+        alarm: whether it is over the limit.
+    """
+
+    line: Line
+    limit: float | None
+    counts: bool
+    alarm: bool
+
+
+def read_removal(run: RunFolder) -> dict[str, Any] | None:
+    """``removal.json``, or None where the run has not come that far."""
+    path = run.root / "removal.json"
+    if not path.exists():
+        return None
+    try:
+        found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise TamisError(f"{path} is damaged ({error}); run the pipeline again, which writes it anew") from error
+    return found
+
+
+def losses(removal: dict[str, Any], by: By) -> list[Loss]:
+    """The lines of all domains or of all named sources, worst first; those of few documents, and "(other)", last."""
+    default, own = removal["alarm"]["default"], removal["alarm"]["domains"]
+    found = []
+    for row in removal[f"{by}s"]:
+        line = Line(**{"source": None, **row})
+        limits = own.get(line.domain, default)
+        watched = line.stage in limits["stages"]
+        counts = line.documents_in >= limits["min_documents"] and line.source != OTHER
+        over = watched and counts and line.removed_fraction > limits["max_removed_fraction"]
+        found.append(Loss(line, limits["max_removed_fraction"] if watched else None, counts, over))
+    return sorted(found, key=lambda x: (not x.counts, -x.line.removed_fraction, -x.line.documents_dropped))
+
+
+def source_name(line: Line) -> str:
+    """How a line's source is written."""
+    if line.source == OTHER:
+        return f"({line.sources:,} others)"
+    return NO_SOURCE if line.source is None else one_line(line.source, _NAME_CHARS)
+
+
+def unnamed_note(removal: dict[str, Any]) -> str:
+    """A sentence about sources that are not named; empty where all are."""
+    named = {(row["domain"], row["source"]) for row in removal["sources"] if row["source"] != OTHER}
+    hidden = removal["sources_total"] - len(named)
+    return f"{hidden:,} of {removal['sources_total']:,} sources are summed as others." if hidden > 0 else ""
+
+
+def show_removal(run: RunFolder, by: By, format: OutputFormat) -> None:
+    """Prints what was lost.
+
+    Raises:
+        TamisError: the run has not been counted by domain and source.
+    """
+    removal = read_removal(run)
+    if removal is None:
+        raise TamisError(f"{run.root} has no removal.json yet: let `tamis run` come to the end of a stage first")
+    found = losses(removal, by)
+    if format is OutputFormat.json:
+        echo_json({"by": by, "alarm": removal["alarm"], "sources_total": removal["sources_total"],
+                   "rows": [_json(loss, by) for loss in found]})  # fmt: skip
+        return
+    lost = [loss for loss in found if loss.line.removed_fraction]
+    if not lost:
+        typer.echo("No stage has removed anything.")
+        return
+    screen = console()
+    screen.print(_table(lost[:LINES_SHOWN], by))
+    more = f"{len(lost) - LINES_SHOWN:,} more lines with --format json. " if len(lost) > LINES_SHOWN else ""
+    note = more + (unnamed_note(removal) if by is By.source else "")
+    if note:
+        screen.print(note.strip())
+
+
+def _json(loss: Loss, by: By) -> dict[str, Any]:
+    line = loss.line
+    source = {"source": line.source} if by is By.source else {}
+    return {
+        "stage": line.stage, "domain": line.domain, **source, "sources": line.sources,
+        "documents_in": line.documents_in, "documents_dropped": line.documents_dropped, "bytes_in": line.bytes_in,
+        "bytes_dropped": line.bytes_dropped, "removed_fraction": round(line.removed_fraction, 6), "limit": loss.limit,
+        "alarm": loss.alarm,
+    }  # fmt: skip
+
+
+def _table(found: list[Loss], by: By) -> Table:
+    below = "limit: the share above which a run stops before its shards (alarm.max_removed_fraction)."
+    table = Table(title=f"What each stage took from each {by}, worst first", title_justify="left", box=None,
+                  padding=(0, 1), header_style="bold", caption=below, caption_justify="left")  # fmt: skip
+    for name in ("stage", "domain", *(["source"] if by is By.source else [])):
+        table.add_column(name, no_wrap=name != "source")
+    for name in ("documents", "−documents", "text", "−text", "limit"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for loss in found:
+        line = loss.line
+        source = [Text(source_name(line))] if by is By.source else []
+        limit = "" if loss.limit is None else f"{100 * loss.limit:g} %"
+        table.add_row(
+            line.stage, Text(line.domain), *source, f"{line.documents_in:,}",
+            f"{share(line.documents_dropped, line.documents_in):.2f} %", size(line.bytes_in),
+            f"{share(line.bytes_dropped, line.bytes_in):.2f} %", f"{limit} !" if loss.alarm else limit,
+            style="bold red" if loss.alarm else ("" if loss.counts else "dim"),
+        )  # fmt: skip
+    return table
