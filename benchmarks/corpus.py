@@ -278,11 +278,14 @@ def main() -> None:
     """Makes a corpus and says what is in it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--gigabytes", type=float, default=0.25)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=Path)
     parser.add_argument("--lang", choices=[*LANGUAGES, "both"], default="both")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--data", type=Path, default=DATA)
     options = parser.parse_args()
+    if options.out is None:
+        parser.print_usage()
+        return
     started = time.perf_counter()
     documents = base_documents(options.data, LANGUAGES if options.lang == "both" else (options.lang,))
     loaded = time.perf_counter()
