@@ -116,7 +116,7 @@ def sentence(run: Path, found: Sequence[Alarm], reason: str, of_domain: bool) ->
     return (
         f"the alarm stopped the run before write_shards: {line.stage} took {line.documents_dropped:,} of "
         f"{line.documents_in:,} documents and {line.bytes_dropped:,} of {line.bytes_in:,} bytes of {what}, which is "
-        f"over the limit of {100 * limit:g} %{more}; look with `tamis stats {run} --by source`, {clusters}"
-        f"`tamis sample {run} --stage {line.stage} --reason {reason}`; if it is meant, raise {key} and run again: "
+        f"over the limit of {100 * limit:g} %{more}; look with `tamis stats {run} --by {found[0].of}`, {clusters}"
+        f"and `tamis sample {run} --stage {line.stage} --reason {reason}`; if it is meant, raise {key} and run again: "
         "no stage is repeated"
     )
