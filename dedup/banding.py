@@ -7,19 +7,25 @@ Within a bucket not all pairs are candidates (n² of them), nor only those with 
 template's bucket the first member may be like none of the others, and a star would lose the true pairs among these.
 Here a bucket grows several stars: each member is linked to the anchors that its sketch says it may be like, and
 becomes an anchor itself unless one of them is clearly its like. So a bucket of copies gives n - 1 edges, and a bucket
-of
-unrelated texts gives few, since the sketch has sorted them out before anything is verified.
+of unrelated texts gives few, since the sketch has sorted them out before anything is verified.
+
+The sketch decides what it can decide. ``sketch_bounds`` turns an error into two counts of equal bits: below the one a
+pair of threshold similarity is found only with that probability (the pair is rejected), from the other on a pair below
+the threshold is (it is accepted); what lies between is verified on the shingles.
 
 Source: Leskovec, Rajaraman, Ullman, "Mining of Massive Datasets", section 3.4.
 """
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+
 import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from dedup.minhash import _row_hashes
+from dedup.minhash import SKETCH_BITS, _row_hashes
 
 U64 = np.uint64
 MAX_ANCHORS = 512
@@ -31,6 +37,33 @@ MAX_LINKS = 8
 def detection_probability(similarity: float, bands: int, rows: int) -> float:
     """The probability that a pair of this Jaccard similarity shares a bucket."""
     return float(1.0 - (1.0 - similarity**rows) ** bands)
+
+
+def sketch_bounds(threshold: float, false_reject: float, false_accept: float) -> tuple[int, int]:
+    """How many of 128 bits decide about a pair.
+
+    Args:
+        threshold: Jaccard similarity from which two documents are the same.
+        false_reject: greatest probability that a pair at the threshold has fewer equal bits than the first bound.
+        false_accept: greatest probability that a pair below the threshold has as many as the second.
+
+    Returns:
+        reject, accept: a pair with fewer than ``reject`` equal bits is rejected, one with ``accept`` or more accepted;
+        ``accept`` is 129 where not even equal sketches are that sure.
+
+    A bit of two documents is equal with probability (1 + J) / 2, independently of the others.
+    """
+    p = (1.0 + threshold) / 2.0
+    mass = [math.comb(SKETCH_BITS, i) * p**i * (1.0 - p) ** (SKETCH_BITS - i) for i in range(SKETCH_BITS + 1)]
+    below, reject = 0.0, 0
+    while reject < SKETCH_BITS and below + mass[reject] <= false_reject:
+        below += mass[reject]
+        reject += 1
+    above, accept = 0.0, SKETCH_BITS + 1
+    while accept > 0 and above + mass[accept - 1] <= false_accept:
+        above += mass[accept - 1]
+        accept -= 1
+    return reject, accept
 
 
 def band_keys(minima: npt.NDArray[np.uint32], bands: int, rows: int) -> npt.NDArray[np.int64]:
@@ -52,10 +85,39 @@ def band_keys(minima: npt.NDArray[np.uint32], bands: int, rows: int) -> npt.NDAr
     return np.stack([_row_hashes(minima, b * rows, (b + 1) * rows) for b in range(bands)], axis=1)
 
 
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Candidate edges of some buckets.
+
+    Attributes:
+        low: int64[m], the lesser id of each edge; edges may repeat over buckets.
+        high: int64[m], the greater id.
+        agree: int16[m], equal bits of their sketches, 0 to 128.
+        capped: int64[c], members that found no like anchor when no more were allowed.
+        capped_bucket: int64[c], a number for the bucket of each.
+    """
+
+    low: npt.NDArray[np.int64]
+    high: npt.NDArray[np.int64]
+    agree: npt.NDArray[np.int16]
+    capped: npt.NDArray[np.int64]
+    capped_bucket: npt.NDArray[np.int64]
+
+    def capped_pairs(self) -> int:
+        """Pairs that shared a bucket and were not compared: the capped members of a bucket among one another."""
+        sizes = np.unique(self.capped_bucket, return_counts=True)[1].astype(object)
+        return int((sizes * (sizes - 1) // 2).sum()) if len(sizes) else 0
+
+    def capped_examples(self, n: int) -> list[tuple[int, int]]:
+        """Some of those pairs."""
+        same = np.flatnonzero(self.capped_bucket[1:] == self.capped_bucket[:-1])[:n]
+        return [(int(self.capped[i]), int(self.capped[i + 1])) for i in same]
+
+
 def bucket_edges(
     keys: npt.NDArray[np.int64], ids: npt.NDArray[np.int64], sketch: npt.NDArray[np.uint64],
-    accept: float, clear: float, max_anchors: int = MAX_ANCHORS,
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:  # fmt: skip
+    accept: float, clear: float, max_anchors: int = MAX_ANCHORS, first_new: int = 0,
+) -> Candidates:  # fmt: skip
     """Candidate edges of whole buckets.
 
     Args:
@@ -65,15 +127,12 @@ def bucket_edges(
         accept: sketch similarity from which a member is linked to an anchor.
         clear: sketch similarity from which a member needs no star of its own.
         max_anchors: anchors a bucket may grow.
+        first_new: documents below this id were published by an earlier snapshot: they are anchors, and never linked
+            to one another.
 
-    Returns:
-        low, high: int64[m], the edges, ``low < high``, repeats possible over buckets; capped: int64[c], ids of members
-        that found no like anchor when no more were allowed.
-
-    Cost: n times the anchors of a bucket, two popcounts each.
+    Cost: n times the anchors of a bucket, two popcounts each; a member with an anchor's very sketch stops there.
     """
-    low, high, capped = _bucket_edges(keys, ids, sketch, accept, clear, max_anchors, MAX_LINKS)
-    return low, high, capped
+    return Candidates(*_bucket_edges(keys, ids, sketch, accept, clear, max_anchors, MAX_LINKS, first_new))
 
 
 @nb.njit(cache=True)
@@ -85,10 +144,18 @@ def _popcount(x):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(cache=True)
-def _bucket_edges(keys, ids, sketch, accept, clear, max_anchors, max_links):  # type: ignore[no-untyped-def]
+def agreement(sketch, i, other, j):  # type: ignore[no-untyped-def]
+    """Equal bits of two sketches, 0 to 128."""
+    return 128 - _popcount(sketch[i, 0] ^ other[j, 0]) - _popcount(sketch[i, 1] ^ other[j, 1])
+
+
+@nb.njit(cache=True)
+def _bucket_edges(keys, ids, sketch, accept, clear, max_anchors, max_links, first_new):  # type: ignore[no-untyped-def]
     low = nb.typed.List.empty_list(nb.int64)
     high = nb.typed.List.empty_list(nb.int64)
+    agree = nb.typed.List.empty_list(nb.int64)
     capped = nb.typed.List.empty_list(nb.int64)
+    bucket = nb.typed.List.empty_list(nb.int64)
     anchors = np.empty(max_anchors, np.int64)
     likeness = np.empty(max_anchors, np.float64)
     begin = 0
@@ -100,12 +167,17 @@ def _bucket_edges(keys, ids, sketch, accept, clear, max_anchors, max_links):  # 
         for i in range(begin, end):
             if end - begin == 1:
                 break
+            if ids[i] < first_new:
+                if n_anchors < max_anchors:
+                    anchors[n_anchors] = i
+                    n_anchors += 1
+                continue
             best = 0.0
             for a in range(n_anchors):
-                j = anchors[a]
-                differ = _popcount(sketch[i, 0] ^ sketch[j, 0]) + _popcount(sketch[i, 1] ^ sketch[j, 1])
-                likeness[a] = 1.0 - 2.0 * differ / 128.0
+                likeness[a] = agreement(sketch, i, sketch, anchors[a]) / 64.0 - 1.0
                 best = max(best, likeness[a])
+                if best == 1.0:
+                    break
             linked = 0
             floor = accept
             if best >= clear:
@@ -115,10 +187,13 @@ def _bucket_edges(keys, ids, sketch, accept, clear, max_anchors, max_links):  # 
                 for a in range(n_anchors):
                     if likeness[a] >= floor and (chosen < 0 or likeness[a] > likeness[chosen]):
                         chosen = a
+                        if likeness[a] == 1.0:
+                            break
                 if chosen < 0:
                     break
                 low.append(ids[anchors[chosen]])
                 high.append(ids[i])
+                agree.append(np.int64((likeness[chosen] + 1.0) * 64.0))
                 likeness[chosen] = -2.0
                 linked += 1
                 if best >= clear:
@@ -129,8 +204,9 @@ def _bucket_edges(keys, ids, sketch, accept, clear, max_anchors, max_links):  # 
                     n_anchors += 1
                 elif linked == 0:
                     capped.append(ids[i])
+                    bucket.append(begin)
         begin = end
-    return _to_array(low), _to_array(high), _to_array(capped)
+    return _to_array(low), _to_array(high), _to_array(agree).astype(np.int16), _to_array(capped), _to_array(bucket)
 
 
 @nb.njit(cache=True)

@@ -40,11 +40,13 @@ class Signatures:
         minima: uint32[n_docs, k]; all ones for a document without shingles.
         sketch: uint64[n_docs, 2], one bit of each of the first 128 minima.
         shingles: int32[n_docs], shingles with repeats; 0 for a document without tokens.
+        token_keys: int64[n_docs], a hash of the token sequence: equal keys, similarity 1.
     """
 
     minima: npt.NDArray[np.uint32]
     sketch: npt.NDArray[np.uint64]
     shingles: npt.NDArray[np.int32]
+    token_keys: npt.NDArray[np.int64]
 
 
 def permutations(k: int, seed: int) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:
@@ -73,11 +75,11 @@ def signatures(column: TextColumn, k: int, seed: int = 1, width: int = WIDTH) ->
     a, b = permutations(k, seed)
     capacity = 64 + (int(folded.column.lengths.max()) if len(column) else 0)
     while True:
-        minima, shingles = _minima(
+        minima, shingles, keys = _minima(
             folded.column.offsets, folded.column.data, folded.done, *char_tables(), width, a, b, capacity
         )
         if not len(shingles) or shingles[-1] >= 0:
-            return Signatures(minima, _sketches(minima), shingles)
+            return Signatures(minima, _sketches(minima), shingles, keys)
         capacity *= 2
 
 
@@ -102,6 +104,7 @@ def _minima(offsets, data, done, classes, fold_start, fold_data, width, a, b, ca
     n, k = len(offsets) - 1, len(a)
     out = np.empty((n, k), np.uint32)
     counts = np.zeros(n, np.int32)
+    keys = np.empty(n, np.int64)
     tokens = np.empty(capacity, np.uint64)
     shingles = np.empty(capacity, np.uint64)
     words = np.empty(capacity, np.uint32)
@@ -110,13 +113,18 @@ def _minima(offsets, data, done, classes, fold_start, fold_data, width, a, b, ca
         found = tokenize(data, offsets[d], offsets[d + 1], done[d], classes, fold_start, fold_data, tokens, no_fnv)
         if found < 0:
             counts[n - 1] = -1
-            return out, counts
+            return out, counts, keys
+        key = U64(found)
+        for i in range(found):
+            key = (key ^ tokens[i]) * U64(0x9FB21C651E98DF25)
+            key ^= key >> U64(32)
+        keys[d] = np.int64(mix(key))
         found = shingle_into(tokens, found, width, shingles)
         for i in range(found):
             words[i] = U32(shingles[i] >> U64(32))
         _minimise(words[:found], a, b, out[d])
         counts[d] = found
-    return out, counts
+    return out, counts, keys
 
 
 @nb.njit(cache=True)

@@ -57,3 +57,46 @@ def _pairs(ptr, hashes, modulus, left, right):  # type: ignore[no-untyped-def]
         x, y = left[k], right[k]
         out[k] = jaccard_sorted(hashes[ptr[x] : ptr[x + 1]], hashes[ptr[y] : ptr[y + 1]], max(modulus[x], modulus[y]))
     return out
+
+
+def sampled(
+    ptr: npt.NDArray[np.int64], hashes: npt.NDArray[np.uint64], modulus: npt.NDArray[np.int64],
+    limit: npt.NDArray[np.int64],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64], npt.NDArray[np.int64]]:  # fmt: skip
+    """Sets brought down to some size each, as ``text.shingle.shingle_sets`` does it: by a modulus of the hash.
+
+    Args:
+        ptr: int64[n + 1].
+        hashes: uint64[ptr[-1]], ascending within a set.
+        modulus: int64[n], powers of two.
+        limit: int64[n], greatest size of each set.
+
+    Returns:
+        ptr, hashes, modulus of the samples; the arguments where no set is too large.
+    """
+    if (np.diff(ptr) <= limit).all():
+        return ptr, hashes, modulus
+    return _sampled(ptr, hashes, modulus, limit)  # type: ignore[no-any-return]
+
+
+@nb.njit(cache=True)
+def _sampled(ptr, hashes, modulus, limit):  # type: ignore[no-untyped-def]
+    out = np.empty(len(hashes), np.uint64)
+    new_ptr = np.zeros_like(ptr)
+    new_modulus = modulus.copy()
+    at = 0
+    for i in range(len(modulus)):
+        m = np.uint64(modulus[i])
+        kept = ptr[i + 1] - ptr[i]
+        while kept > limit[i]:
+            m *= np.uint64(2)
+            kept = 0
+            for k in range(ptr[i], ptr[i + 1]):
+                kept += 1 if hashes[k] % m == 0 else 0
+        for k in range(ptr[i], ptr[i + 1]):
+            if hashes[k] % m == 0:
+                out[at] = hashes[k]
+                at += 1
+        new_ptr[i + 1] = at
+        new_modulus[i] = np.int64(m)
+    return new_ptr, out[:at].copy(), new_modulus

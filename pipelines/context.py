@@ -13,8 +13,10 @@ import pyarrow as pa
 from corpus import ids
 from corpus.config import StrictModel, parse
 from corpus.files import FileEntry, Manifest, write_table
-from corpus.run_folder import RunFolder
+from corpus.run_folder import DocumentShard, RunFolder
+from pipelines.exchange import Hop, schemas_as_text
 from pipelines.session import Cluster
+from pipelines.shard_task import ShardTask, decision_files
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -37,6 +39,21 @@ class PrepareContext:
     cluster: Cluster
 
 
+@dataclass(frozen=True)
+class Ancestor:
+    """An earlier snapshot that this run is deduplicated against. Its decisions are final.
+
+    Attributes:
+        run: its run folder.
+        chain: its decisions.
+        evidence: stage → its committed evidence.
+    """
+
+    run: RunFolder
+    chain: Sequence[tuple[str, Manifest]]
+    evidence: Mapping[str, Manifest]
+
+
 @dataclass
 class DecisionContext:
     """For ``GlobalStage.decide_globally``.
@@ -49,6 +66,7 @@ class DecisionContext:
         chain: the decisions before it.
         decisions: JSON of its decision config: ``default``, ``domains``, ``skip``.
         folder: where its decision is written.
+        ancestors: earlier snapshots, the latest last.
         files: what has been written so far.
         facts: small figures for the manifest and the report.
     """
@@ -61,6 +79,7 @@ class DecisionContext:
     decisions: Mapping[str, Any]
     folder: Path
     artefacts: Mapping[str, str] = field(default_factory=dict)
+    ancestors: Sequence[Ancestor] = ()
     files: list[FileEntry] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -103,6 +122,62 @@ class DecisionContext:
             .withColumn("domain", F.coalesce("domain", "shard_domain"))
             .drop("shard_domain")
         )
+
+    def payloads(self, with_ancestors: bool = False, **extra: Any) -> list[dict[str, Any]]:
+        """One task a document shard: its chain and its evidence, with some more settings.
+
+        Args:
+            with_ancestors: earlier snapshots' shards too; theirs say ``earlier``.
+            extra: added to each.
+        """
+        found = [{**self._payload(self.run, self.evidence, self.chain, shard), **extra} for shard in self.run.shards]
+        for ancestor in self.ancestors if with_ancestors else ():
+            evidence = ancestor.evidence[self.stage.name]
+            for shard in ancestor.run.shards:
+                found.append({**self._payload(ancestor.run, evidence, ancestor.chain, shard), **extra, "earlier": True})
+        return found
+
+    def _payload(
+        self, run: RunFolder, evidence: Manifest, chain: Sequence[tuple[str, Manifest]], shard: DocumentShard
+    ) -> dict[str, Any]:
+        seen = tuple(evidence.paths_of_shard("evidence", shard.number))
+        files = decision_files(chain, shard)
+        task = ShardTask(shard, files, self.stage.name, {}, {}, dict(self.decisions), seen, self.folder, 0)
+        return {**task.payload(), "snapshot": int(run.ingest.body["snapshot"])}
+
+    def evidence_rows(self, with_ancestors: bool = False) -> int:
+        """Rows of evidence, of this run and, if asked, of its ancestors."""
+        manifests = [self.evidence]
+        manifests += [a.evidence[self.stage.name] for a in self.ancestors] if with_ancestors else []
+        return sum(f.rows for m in manifests for f in m.files if f.table == "evidence")
+
+    @property
+    def first_new(self) -> int:
+        """The first id of this run's snapshot; documents below it are published."""
+        return ids.first_id(int(self.run.ingest.body["snapshot"]), 0)
+
+    def exchange(
+        self, label: str, source: str, payloads: Sequence[dict[str, Any]], hops: Sequence[Hop],
+        schemas: Mapping[str, pa.Schema],
+    ) -> list[FileEntry]:  # fmt: skip
+        """Runs an exchange whose rows end in one file a kind and document shard.
+
+        Args:
+            label: for progress and errors.
+            source: see ``pipelines.exchange``.
+            payloads: one task each.
+            hops: those before the writing one, which sends its blocks by ``exchange.by_shard`` to ``writers``.
+            schemas: kind → schema of the files; the first field is ``row``.
+        """
+        settings = {"folder": str(self.folder), "schemas": schemas_as_text(schemas)}
+        last = Hop("pipelines.exchange:write_by_shard", self.writers, settings)
+        answers = self.cluster.exchange(source, payloads, [*hops, last], label=label)
+        return sorted((FileEntry(**a) for a in answers), key=lambda f: (f.table, f.shard))
+
+    @property
+    def writers(self) -> int:
+        """Partitions of the hop that writes by shard."""
+        return max(1, min(len(self.run.shards), max(self.cluster.least_partitions, len(self.run.shards) // 8)))
 
     def scatter(self, frame: DataFrame, kind: str, schema: pa.Schema) -> None:
         """Writes rows with ``doc_id`` to one file a document shard, sorted by row, and adds them to the decision.

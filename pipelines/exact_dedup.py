@@ -6,35 +6,46 @@ one.
 A text that occurs in several domains keeps, at first, one *contender* in each: a domain's own rule may drop its copy
 later, and then the next one must be there to be kept. ``settle_copies`` elects among the contenders once
 those rules have spoken; until then each contender goes through them on its own.
+
+Cost: 28 bytes a document are shuffled, once; a task sorts its share of the digests.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar
+import hashlib
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from corpus.schemas import DROPS
+from corpus.state import read_files
+from dedup.exact import Copies, elect_copies
 from pipelines.context import DecisionContext
+from pipelines.exchange import Block, Hop, Inbox, by_hash, by_shard, partitions_for, split
+from pipelines.shard_task import ShardTask
 from pipelines.stage import Batch, GlobalStage
 from text.hash import digest128
 
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
-
-EVIDENCE = "doc_id BIGINT, low BIGINT, high BIGINT"
 COLUMNS = pa.schema([
     pa.field("row", pa.int32()), pa.field("doc_id", pa.int64()), pa.field("exact_copies", pa.int32()),
     pa.field("first_copy", pa.int64()), pa.field("domains", pa.int32()),
 ])  # fmt: skip
-"""About texts that occur more than once: all copies, the earliest eligible one, the domains that they occur in."""
+"""About kept texts that occur more than once: all copies, the first contender, the domains that contend."""
+CONTESTED = pa.schema([
+    pa.field("row", pa.int32()), pa.field("doc_id", pa.int64()), pa.field("first_copy", pa.int64()),
+])  # fmt: skip
+"""Documents whose text has contenders in several domains: ``contenders`` themselves, and their ``followers``."""
+ROW_BYTES = 28
 
 
 class ExactDedup(GlobalStage):
     """Digest, group, keep the earliest."""
 
     name: ClassVar[str] = "exact_dedup"
+    version: ClassVar[int] = 2
     paper: ClassVar[str] = "Baichuan 2 (arXiv 2309.10305), figure 2; Lee et al. 2022 (arXiv 2107.06499)"
     provides: ClassVar[Mapping[str, pa.DataType]] = {"exact_copies": pa.int32()}
 
@@ -44,37 +55,64 @@ class ExactDedup(GlobalStage):
         return pa.table({"row": pa.array(batch.rows), "doc_id": pa.array(batch.doc_ids), "low": low, "high": high})
 
     def decide_globally(self, context: DecisionContext) -> None:
-        """Drops every copy within a domain but the first; marks texts that have copies in several domains.
-
-        Cost: a grouped count over all digests (combined before the shuffle), then a join of the repeated ones only.
-        """
-        from pyspark.sql import functions as F
-
-        with context.cluster.step("exact_dedup: elect"):
-            documents = context.with_domain(context.read(context.evidence.paths("evidence"), EVIDENCE))
-            in_domain = documents.groupBy("low", "high", "domain").agg(
-                F.min("doc_id").alias("contender"), F.count("*").alias("n")
-            )
-            repeated = (
-                in_domain.groupBy("low", "high")
-                .agg(F.min("contender").alias("first"), F.sum("n").alias("copies"), F.count("*").alias("domains"))
-                .filter("copies > 1")
-            )
-            groups = in_domain.join(repeated, on=["low", "high"], how="inner").drop("n")
-            members = documents.join(groups, on=["low", "high", "domain"], how="inner").cache()
-            context.scatter(_drops(members.filter("doc_id != contender"), "contender"), "drops", DROPS)
-            kept = members.filter("doc_id = contender").select(
-                "doc_id", F.col("copies").alias("exact_copies"), F.col("first").alias("first_copy"), "domains"
-            )
-            context.scatter(kept, "columns", COLUMNS)
-            context.facts["contenders"] = kept.filter("domains > 1").count()
-            members.unpersist()
+        """Drops every copy within a domain but the first; marks texts that have copies in several domains."""
+        rows = sum(f.rows for f in context.evidence.files)
+        partitions = partitions_for(rows, ROW_BYTES, context.cluster.least_partitions)
+        context.files += context.exchange(
+            "exact_dedup: elect", "pipelines.exact_dedup:emit_digests", context.payloads(partitions=partitions),
+            [Hop("pipelines.exact_dedup:group_copies", partitions, {"writers": context.writers})],
+            {"drops": DROPS, "columns": COLUMNS, "contenders": CONTESTED, "followers": CONTESTED},
+        )  # fmt: skip
+        context.facts["contenders"] = sum(f.rows for f in context.files if f.table == "contenders")
 
 
-def _drops(frame: DataFrame, survivor: str) -> DataFrame:
-    from pyspark.sql import functions as F
+def emit_digests(payload: dict[str, Any]) -> Iterator[Block]:
+    """Source: the digests of a document shard, by digest."""
+    task = ShardTask.of(payload)
+    evidence = read_files(task.evidence_files, ["row", "doc_id", "low", "high"])
+    if evidence is None:
+        return
+    low = evidence.column("low").to_numpy()
+    columns = {
+        "low": low, "high": evidence.column("high"), "doc_id": evidence.column("doc_id"),
+        "domain": domain_codes(task.domains()[evidence.column("row").to_numpy()]),
+    }  # fmt: skip
+    yield from split("digests", columns, by_hash(low, payload["partitions"]))
 
-    return frame.select(
-        "doc_id", F.lit("exact_duplicate").alias("reason"), F.col(survivor).alias("survivor"),
-        F.lit(1.0).cast("float").alias("similarity"),
-    )  # fmt: skip
+
+def domain_codes(domains: npt.NDArray[np.object_]) -> npt.NDArray[np.int32]:
+    """A number for each domain name, int32[n]: equal names, equal numbers, in every task."""
+    names, inverse = np.unique(domains.astype(str), return_inverse=True)
+    codes = [int.from_bytes(hashlib.sha256(str(n).encode()).digest()[:4], "big", signed=True) for n in names]
+    return np.array(codes, np.int32)[inverse]
+
+
+def group_copies(inbox: Inbox, settings: dict[str, Any]) -> Iterator[Block]:
+    """Hop: digests of one partition → drops, columns and contested documents, by shard."""
+    table = inbox.table("digests")
+    if table is None:
+        return
+    low, high, doc_id, domain = (table.column(name).to_numpy() for name in ("low", "high", "doc_id", "domain"))
+    found = elect_copies(low, high, doc_id, domain)
+    yield from _blocks(found, settings["writers"])
+
+
+def _blocks(found: Copies, writers: int) -> Iterator[Block]:
+    dropped = found.survivor != found.doc_id
+    contested = found.contenders > 1
+    own = found.contender == found.doc_id
+    shard = by_shard(found.doc_id, writers)
+    drops = {
+        "doc_id": found.doc_id[dropped], "reason": np.full(int(dropped.sum()), "exact_duplicate"),
+        "survivor": found.survivor[dropped], "similarity": np.ones(int(dropped.sum()), np.float32),
+    }  # fmt: skip
+    yield from split("drops", drops, shard[dropped])
+    kept = ~dropped
+    columns = {
+        "doc_id": found.doc_id[kept], "exact_copies": found.copies[kept], "first_copy": found.first[kept],
+        "domains": found.contenders[kept],
+    }  # fmt: skip
+    yield from split("columns", columns, shard[kept])
+    for kind, chosen in (("contenders", contested & own), ("followers", contested & ~own)):
+        columns = {"doc_id": found.doc_id[chosen], "first_copy": found.first[chosen]}
+        yield from split(kind, columns, shard[chosen])

@@ -1,55 +1,39 @@
 """Stage ``near_dedup``: documents that are nearly the same, found by MinHash-LSH and believed only when verified.
 
-    signatures ─ bands → buckets → candidate edges ─ exact shingle overlap → verified edges → components → survivors
+    signatures ─ twins ─ bands → buckets → candidate edges ─ sketch, then shingles → components → survivors
 
-Only narrow rows are shuffled: 32 bytes a document and band, then edges, then the shingle sets of documents that are in
-a candidate edge. The text is read twice, shard by shard: once for the signatures, once for those sets.
+Only narrow rows are shuffled (``near_candidates``, ``near_verify``); text is read twice, shard by shard: once for the
+signatures, once for the shingle sets of documents about which the sketch cannot decide.
 
 Source: Broder 1997; Lee et al. 2022 (arXiv 2107.06499), section 4.2, with verification and election per survivor added.
 """
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
-from functools import partial
-from typing import TYPE_CHECKING, ClassVar
+from pathlib import Path
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from pydantic import Field, model_validator
 
 from corpus.config import StrictModel
 from corpus.errors import ConfigError
-from corpus.files import FileEntry, commit, load_manifest, stable_hash
+from corpus.files import FileEntry, Manifest, commit, load_manifest, stable_hash
 from corpus.schemas import DROPS
-from dedup.banding import detection_probability
-from dedup.minhash import signature_keys, signatures
-from pipelines import near_steps
-from pipelines.components import components
-from pipelines.context import DecisionContext, materialise, scatter
+from dedup.banding import MAX_ANCHORS, detection_probability, sketch_bounds
+from dedup.minhash import SKETCH_BITS, signatures
+from pipelines.context import DecisionContext
+from pipelines.exchange import Hop, partitions_for
+from pipelines.near_candidates import find_candidates, find_twins, plan
+from pipelines.near_verify import COLUMNS, EDGES
 from pipelines.stage import Batch, GlobalStage
-from pipelines.weights import place
 
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
-
-EVIDENCE = (
-    "doc_id BIGINT, bytes INT, shingles INT, signature_key BIGINT, sketch_low BIGINT, sketch_high BIGINT, "
-    "signature BINARY"
-)
-EDGES = pa.schema(
-    [
-        pa.field("row", pa.int32()),
-        pa.field("doc_id", pa.int64()),
-        pa.field("other", pa.int64()),
-        pa.field("similarity", pa.float32()),
-    ]
-)
-COLUMNS = pa.schema([
-    pa.field("row", pa.int32()), pa.field("doc_id", pa.int64()), pa.field("component_id", pa.int64()),
-    pa.field("component_size", pa.int32()), pa.field("near_copies", pa.int32()),
-])  # fmt: skip
-WANTED = pa.schema([pa.field("row", pa.int32()), pa.field("doc_id", pa.int64())])
+MEMBER_BYTES = 128
+"""Of a document and its edges in the exchange that verifies, without its set."""
 
 
 class NearDedupEvidence(StrictModel):
@@ -58,6 +42,9 @@ class NearDedupEvidence(StrictModel):
     num_perm: int = Field(128, ge=128, le=1024, multiple_of=4, description="Permutations of a signature.")
     seed: int = Field(1, ge=0, description="Of the permutations.")
     shingle_tokens: int = Field(5, ge=1, le=32, description="Tokens in a shingle.")
+    view: Literal["stored", "cut"] = Field(
+        "stored", description="The text as ingested, or without the spans cut so far (the order of the report)."
+    )
 
 
 class NearDedupDecision(StrictModel):
@@ -70,6 +57,14 @@ class NearDedupDecision(StrictModel):
     rows: int = Field(6, ge=1, description="Minima in a band.")
     threshold: float = Field(0.75, gt=0, le=1, description="Jaccard similarity from which two documents are the same.")
     recall: float = Field(0.95, gt=0, lt=1, description="Least detection probability wanted at the threshold.")
+    false_reject: float = Field(
+        1e-4, ge=0, lt=0.5, description="Share of pairs at the threshold that the sketch may rule out unseen."
+    )
+    false_accept: float = Field(
+        0.0, ge=0, lt=0.5,
+        description="Share of pairs below the threshold that the sketch may accept unseen; 0 has the shingles tell.",
+    )  # fmt: skip
+    max_anchors: int = Field(MAX_ANCHORS, ge=1, description="Stars that one bucket may grow; what is beyond is told.")
     max_set_size: int = Field(4096, ge=256, description="Larger shingle sets are compared by a sample of this size.")
     max_edges_in_memory: int = Field(50_000_000, ge=0, description="More edges than this are contracted in Spark.")
 
@@ -88,10 +83,10 @@ class NearDedup(GlobalStage):
     """Candidates, verification, components, survivors."""
 
     name: ClassVar[str] = "near_dedup"
+    version: ClassVar[int] = 2
     paper: ClassVar[str] = "Broder 1997; Lee et al. 2022 (arXiv 2107.06499)"
     Evidence = NearDedupEvidence
     Decision = NearDedupDecision
-    uncut: ClassVar[bool] = True
     by_domain: ClassVar[tuple[str, ...]] = ()
     settles_copies: ClassVar[bool] = True
     provides: ClassVar[Mapping[str, pa.DataType]] = {
@@ -112,6 +107,10 @@ class NearDedup(GlobalStage):
                 f"found num_perm {evidence.num_perm}"
             )
 
+    def sees_cuts(self) -> bool:
+        """By its config."""
+        return self.evidence.view == "cut"
+
     def scan(self, batch: Batch) -> pa.Table:
         """One row a document: its signature, sketch and size."""
         column = batch.texts.column
@@ -123,165 +122,125 @@ class NearDedup(GlobalStage):
         return pa.table({
             "row": pa.array(batch.rows), "doc_id": pa.array(batch.doc_ids),
             "bytes": column.lengths.astype(np.int32), "shingles": found.shingles,
-            "signature_key": signature_keys(found.minima),
+            "token_key": found.token_keys,
             "sketch_low": found.sketch[:, 0].view(np.int64), "sketch_high": found.sketch[:, 1].view(np.int64),
             "signature": packed.cast(pa.binary()),
         })  # fmt: skip
 
     def decide_globally(self, context: DecisionContext) -> None:
         """Elects survivors. See the module for the steps."""
-        from pyspark.sql import functions as F
-
         config: NearDedupDecision = context.config()
         scratch = context.folder / "scratch"
-        with context.cluster.step("near_dedup: bands and buckets"):
-            documents = context.read(context.evidence.paths("evidence"), EVIDENCE).filter("shingles > 0")
-            candidates = materialise(_candidates(documents, config, self.evidence.num_perm), scratch / "candidates")
-            edges = candidates.filter("b >= 0")
-            context.facts["candidates"] = edges.count()
-            context.facts["capped"] = candidates.filter("b < 0").count()
-            context.facts["capped_examples"] = [
-                str(r.a) for r in candidates.filter("b < 0").orderBy("a").limit(5).collect()
-            ]
-        sets = self._sets(context, edges, config)
-        with context.cluster.step("near_dedup: verify"):
-            verified = materialise(_verified(edges, sets, config), scratch / "verified")
-            context.facts["edges"] = verified.count()
-            pairs = verified.select(F.col("a").alias("doc_id"), F.col("b").alias("other"), "similarity")
-            context.scatter(pairs, "edges", EDGES)
-        with context.cluster.step("near_dedup: components and survivors"):
-            members = components(verified.select("a", "b"), config.max_edges_in_memory, scratch)
-            elected = materialise(self._elected(context, documents, members, sets, config), scratch / "elected")
-            _write(context, elected)
-        import shutil
-
+        reject, accept = sketch_bounds(config.threshold, config.false_reject, config.false_accept)
+        settings = {
+            "bands": config.bands, "rows": config.rows, "num_perm": self.evidence.num_perm,
+            "accept": 2 * reject / SKETCH_BITS - 1, "clear": min(0.97, config.threshold + 2 * 0.06),
+            "max_anchors": config.max_anchors, "first_new": context.first_new,
+        }  # fmt: skip
+        payloads = context.payloads(with_ancestors=True)
+        documents = context.evidence_rows(with_ancestors=True)
+        payloads, twins = find_twins(context.cluster, payloads, documents, scratch / "twins")
+        found = find_candidates(context.cluster, payloads, documents, settings, scratch / "candidates")
+        context.facts.update(
+            found.facts, twins=sum(f.rows for f in twins), reject_below_bits=reject, accept_from_bits=accept
+        )
+        with context.cluster.step("near_dedup: whom to verify"):
+            planned = plan(context.cluster, found, payloads, accept, config.max_edges_in_memory, scratch)
+        self._resolve(context, config, payloads, planned, scratch / "plan", reject)
         shutil.rmtree(scratch, ignore_errors=True)
 
-    def _sets(self, context: DecisionContext, edges: DataFrame, config: NearDedupDecision) -> DataFrame:
-        """Second scan: the shingle sets of the documents in candidate edges.
+    def _resolve(
+        self, context: DecisionContext, config: NearDedupDecision, payloads: list[dict[str, Any]],
+        planned: dict[int, list[FileEntry]], folder: Path, reject: int,
+    ) -> None:  # fmt: skip
+        """Reads sets, verifies, elects, writes."""
+        at = {(n, f.table, f.shard): str(folder / str(n) / f.path) for n, files in planned.items() for f in files}
+        tasks = []
+        for payload in payloads:
+            place = (payload["snapshot"], payload["shard"]["number"])
+            named = {kind: _known(at, (place[0], kind, place[1])) for kind in KINDS}
+            if any(named.values()):
+                tasks.append({**payload, **named})
+        sets, size = self._sets(context, config, tasks)
+        rows = sum(f.rows for files in planned.values() for f in files)
+        partitions = partitions_for(1, rows * MEMBER_BYTES + size, context.cluster.least_partitions)
+        tasks = [
+            {**t, "sets": sets.get((t["snapshot"], t["shard"]["number"]), []), "partitions": partitions} for t in tasks
+        ]
+        hop = Hop(
+            "pipelines.near_verify:resolve_components", partitions,
+            {"threshold": config.threshold, "reject": reject, "writers": context.writers},
+        )  # fmt: skip
+        context.files += context.exchange(
+            "near_dedup: verify and elect", "pipelines.near_verify:emit_members", tasks, [hop],
+            {"drops": DROPS, "columns": COLUMNS, "edges": EDGES},
+        )  # fmt: skip
+        _tell(context)
+
+    def _sets(
+        self, context: DecisionContext, config: NearDedupDecision, tasks: list[dict[str, Any]]
+    ) -> tuple[dict[tuple[int, int], list[str]], int]:
+        """Second scan: the shingle sets of representatives that the sketch is not sure about.
 
         They lie beside the evidence, under what they depend on: documents whose set is there already, from another
         threshold or from a driver that died, are not read again.
+
+        Returns:
+            (snapshot, shard) → paths, and the bytes of all sets.
         """
+        found: dict[tuple[int, int], list[str]] = {}
+        size = scanned = 0
+        for snapshot in sorted({t["snapshot"] for t in tasks}):
+            here = [t for t in tasks if t["snapshot"] == snapshot and t["members"]]
+            manifest, read = self._sets_of(context, config, snapshot, here)
+            scanned += read
+            for entry in manifest.files:
+                found[snapshot, entry.shard] = [str(manifest.folder / entry.path)]
+                size += entry.bytes
+        context.facts["sets_scanned"] = scanned
+        return found, size
+
+    def _sets_of(
+        self, context: DecisionContext, config: NearDedupDecision, snapshot: int, tasks: list[dict[str, Any]]
+    ) -> tuple[Manifest, int]:
+        view = context.evidence.body["key"] if self.sees_cuts() else ""
         identity = context.run.ingest.body["identity"]
-        key = stable_hash([identity, self.evidence.shingle_tokens, config.max_set_size])
+        key = stable_hash([identity, snapshot, view, self.evidence.shingle_tokens, config.max_set_size])
         folder = context.evidence.folder.parents[1] / "sets" / key
-        with context.cluster.step("near_dedup: whom to verify"):
-            ends = edges.select("a").union(edges.select("b")).distinct().withColumnRenamed("a", "doc_id")
-            wanted = scatter(ends, "wanted", WANTED, folder / "wanted", len(context.run.shards))
-            named = [place(folder / "wanted", f, f"{f.shard:06d}-{f.digest[:16]}.parquet") for f in wanted]
-            named.sort(key=lambda f: f.shard)
         known = load_manifest(folder)
-        shards = {s.number: s for s in context.run.shards}
-        payloads = [
-            {
-                "shard": near_steps.shard_payload(shards[f.shard]), "wanted": str(folder / "wanted" / f.path),
-                "known": known.paths_of_shard("sets", f.shard) if known else [], "folder": str(folder),
-                "max_size": config.max_set_size, "width": self.evidence.shingle_tokens,
-            }
-            for f in named
-        ]  # fmt: skip
+        common = {
+            "folder": str(folder), "max_size": config.max_set_size, "width": self.evidence.shingle_tokens,
+            "cut": self.sees_cuts(),
+        }  # fmt: skip
+        wanted = []
+        for task in tasks:
+            paths = known.paths_of_shard("sets", task["shard"]["number"]) if known else []
+            wanted.append({**task, **common, "known": paths})
         answers = context.cluster.map(
-            "pipelines.near_steps:shingle_sets_of_shard", payloads, label="near_dedup: scan shingle sets",
-            receipts=folder / "receipts", weights=[f.rows for f in named],
+            "pipelines.near_verify:sets_of_shard", wanted, label="near_dedup: scan shingle sets",
+            receipts=folder / "receipts",
         )  # fmt: skip
-        fresh = [FileEntry(**a["file"]) for a in answers]
+        fresh = [FileEntry(**a["file"]) for a in answers if a["file"]]
         others = [f for f in known.files if f.shard not in {e.shard for e in fresh}] if known else []
-        manifest = commit(folder, {"key": key}, [*fresh, *others])
-        context.facts["sets_scanned"] = sum(a["scanned"] for a in answers)
-        return context.read(manifest.paths("sets"), near_steps.SETS)
-
-    def _elected(
-        self,
-        context: DecisionContext,
-        documents: DataFrame,
-        members: DataFrame,
-        sets: DataFrame,
-        config: NearDedupDecision,
-    ) -> DataFrame:
-        quality = context.columns_of("sentence_quality", "quality FLOAT")
-        rows = (
-            members.join(documents.select("doc_id", "bytes"), on="doc_id", how="inner")
-            .join(quality, on="doc_id", how="left")
-            .join(sets, on="doc_id", how="inner")
-        )
-        step = partial(near_steps.run, "elect", {"threshold": config.threshold})
-        parts = _parts(rows)
-        return (
-            rows.repartition(parts, "component")
-            .sortWithinPartitions("component", "doc_id")
-            .mapInArrow(step, near_steps.ELECTED)
-        )
+        return commit(folder, {"key": key}, [*fresh, *others]), sum(a["scanned"] for a in answers)
 
 
-def _parts(frame: DataFrame) -> int:
-    return int(frame.sparkSession.conf.get("spark.sql.shuffle.partitions") or "8")
+KINDS = ("members", "pairs")
 
 
-def _candidates(documents: DataFrame, config: NearDedupDecision, num_perm: int) -> DataFrame:
-    """Distinct edges a < b; a capped document comes as (a, -1).
-
-    Equal signatures are collapsed first: their documents are linked to the first of them, and it alone is banded.
-    """
-    from pyspark.sql import functions as F
-
-    groups = documents.groupBy("signature_key").agg(F.min("doc_id").alias("first"), F.count("*").alias("n"))
-    repeated = groups.filter("n > 1").select("signature_key", "first")
-    linked = documents.select("doc_id", "signature_key").join(repeated, on="signature_key", how="inner")
-    copies = linked.filter("doc_id != first").select(F.col("first").alias("a"), F.col("doc_id").alias("b"))
-    alone = documents.join(copies.select(F.col("b").alias("doc_id")), on="doc_id", how="left_anti")
-    bands = partial(near_steps.run, "bands", {"bands": config.bands, "rows": config.rows, "num_perm": num_perm})
-    margin = 4 * 0.06  # four standard errors of a 128-bit sketch
-    buckets = partial(
-        near_steps.run,
-        "buckets",
-        {"accept": config.threshold - margin, "clear": min(0.97, config.threshold + 2 * 0.06)},
-    )
-    rows = alone.select("doc_id", "sketch_low", "sketch_high", "signature").mapInArrow(bands, near_steps.BANDS)
-    edges = (
-        rows.repartition(_parts(documents), "key")
-        .sortWithinPartitions("key", "doc_id")
-        .mapInArrow(buckets, near_steps.CANDIDATES)
-    )
-    return edges.union(copies).distinct()
+def _known(at: Mapping[tuple[int, str, int], str], place: tuple[int, str, int]) -> list[str]:
+    return [at[place]] if place in at else []
 
 
-def _verified(edges: DataFrame, sets: DataFrame, config: NearDedupDecision) -> DataFrame:
-    from pyspark.sql import functions as F
-
-    left = sets.select(
-        F.col("doc_id").alias("a"), F.col("modulus").alias("modulus_a"), F.col("hashes").alias("hashes_a")
-    )
-    right = sets.select(
-        F.col("doc_id").alias("b"), F.col("modulus").alias("modulus_b"), F.col("hashes").alias("hashes_b")
-    )
-    step = partial(near_steps.run, "verify", {"threshold": config.threshold})
-    joined = edges.join(left, on="a", how="inner").join(right, on="b", how="inner")
-    return joined.select("a", "b", "modulus_a", "hashes_a", "modulus_b", "hashes_b").mapInArrow(
-        step, near_steps.VERIFIED
-    )
-
-
-def _write(context: DecisionContext, elected: DataFrame) -> None:
-    from pyspark.sql import functions as F
-
-    losers = elected.filter("doc_id != survivor")
-    drops = losers.select("doc_id", F.lit("near_duplicate").alias("reason"), "survivor", "similarity")
-    context.scatter(drops, "drops", DROPS)
-    copies = context.columns_of("exact_dedup", "exact_copies INT")
-    counted = losers.join(copies, on="doc_id", how="left").withColumn("n", F.coalesce("exact_copies", F.lit(1)))
-    families = counted.groupBy(F.col("survivor").alias("doc_id")).agg(F.sum("n").cast("int").alias("near_copies"))
-    sizes = elected.groupBy("component").agg(F.count("*").cast("int").alias("component_size"))
-    columns = (
-        elected.join(families, on="doc_id", how="left")
-        .join(sizes, on="component", how="inner")
-        .select(
-            "doc_id", F.col("component").alias("component_id"), "component_size",
-            F.coalesce("near_copies", F.lit(0)).alias("near_copies"),
-        )
-    )  # fmt: skip
-    context.scatter(columns, "columns", COLUMNS)
-    context.facts["components"] = sizes.count()
-    largest = sizes.agg(F.max("component_size").alias("n")).first()
-    context.facts["largest_component"] = (largest["n"] or 0) if largest else 0
-    context.facts["dropped"] = losers.count()
+def _tell(context: DecisionContext) -> None:
+    """Facts about what was decided, from the files."""
+    counts = {kind: sum(f.rows for f in context.files if f.table == kind) for kind in ("edges", "drops")}
+    sizes, names = [], []
+    for entry in context.files:
+        if entry.table == "columns":
+            table = pq.read_table(context.folder / entry.path, columns=["component_id", "component_size"])
+            names.append(table.column("component_id").to_numpy())
+            sizes.append(table.column("component_size").to_numpy())
+    context.facts["edges"], context.facts["dropped"] = counts["edges"], counts["drops"]
+    context.facts["components"] = len(np.unique(np.concatenate(names))) if names else 0
+    context.facts["largest_component"] = int(max((s.max() for s in sizes), default=0))

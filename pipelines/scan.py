@@ -56,7 +56,7 @@ def scan_shard(payload: dict[str, Any]) -> dict[str, Any]:
     stage = open_stage(task)
     state = load_state(task.chain, task.shard.rows)
     rows = task.taken(state)
-    keys = np.zeros(task.shard.rows, np.int64) if stage.uncut or "text" not in stage.reads else state.view_keys()
+    keys = state.view_keys() if stage.sees_cuts() and "text" in stage.reads else np.zeros(task.shard.rows, np.int64)
     pieces, fresh = _reusable(task, rows, keys)
     for batch in _batches(task, stage, state, fresh):
         table = stage.scan(batch)
@@ -98,7 +98,7 @@ def _batches(task: ShardTask, stage: Stage, state: ShardState, rows: Int32) -> I
     wants_text = "text" in stage.reads
     table = task.shard.read(list(stage.reads))
     stored = TextColumn.from_arrow(table.column("text")) if wants_text else None
-    edits = Edits.none(task.shard.rows) if stage.uncut else state.edits
+    edits = state.edits if stage.sees_cuts() else Edits.none(task.shard.rows)
     metadata = table.drop_columns(["text"]) if wants_text else table
     sizes = stored.lengths[rows] if stored is not None else np.full(len(rows), 64)
     cuts = np.flatnonzero(np.diff(np.cumsum(sizes) // task.batch_bytes)) + 1

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from corpus.errors import TamisError
+from pipelines.exchange import Hop, build
 from pipelines.java import java_home
 from pipelines.worker import USER_ERROR, call
 
@@ -177,6 +178,25 @@ class Cluster:
                 if USER_ERROR in answers[i]:
                     raise TamisError(answers[i][USER_ERROR])
         return [answers[i] for i in range(len(payloads))]
+
+    def exchange(
+        self, source: str, payloads: Sequence[dict[str, Any]], hops: Sequence[Hop], *, label: str
+    ) -> list[dict[str, Any]]:
+        """Runs an exchange (see ``pipelines.exchange``) and returns the last hop's answers, in partition order.
+
+        Raises:
+            TamisError: a task failed four times.
+        """
+        if not payloads:
+            return []
+        with self.step(label):
+            answers = build(self.spark.sparkContext, source, payloads, hops, label).collect()
+        return [json.loads(text) for text in answers]
+
+    @property
+    def least_partitions(self) -> int:
+        """Partitions of a shuffle whose rows would fit in fewer: ``spark.sql.shuffle.partitions``."""
+        return int(self.spark.conf.get("spark.sql.shuffle.partitions") or "8")
 
     def _run(self, function: str, payloads: list[str], label: str) -> list[str]:
         def task(rows: Iterable[str]) -> Iterable[str]:

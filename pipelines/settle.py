@@ -11,19 +11,22 @@ Cost: narrow rows of texts that occur in several domains; nothing where there ar
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
-from corpus.files import Manifest, commit, load_manifest, stable_hash
+import numpy as np
+import pyarrow as pa
+
+from corpus import ids
+from corpus.files import FileEntry, Manifest, commit, load_manifest, stable_hash
 from corpus.run_folder import RunFolder
 from corpus.schemas import DROPS
-from pipelines.context import scatter
+from corpus.state import load_state, read_files
+from pipelines.exchange import Block, Hop, Inbox, by_id, by_shard, split, write_rows_by_shard
 from pipelines.session import Cluster
-
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
-
-_DROPS = "doc_id BIGINT, reason STRING, survivor BIGINT, similarity FLOAT"
+from pipelines.shard_task import ShardTask, decision_files
 
 
 def settle_copies(
@@ -41,8 +44,8 @@ def settle_copies(
         A decision whose manifest says ``settled``; the provisional one's files where nothing contends.
     """
     position = [name for name, _ in chain].index("exact_dedup")
-    later = [m for _, m in chain[position + 1 :]]
-    key = stable_hash([provisional.body["key"], [m.body["key"] for m in later]])
+    later = [(name, m) for name, m in chain[position + 1 :]]
+    key = stable_hash([provisional.body["key"], [m.body["key"] for _, m in later]])
     folder = run.stage_folder("exact_dedup", "decision", f"{key}-settled")
     done = load_manifest(folder)
     if done is not None:
@@ -50,42 +53,85 @@ def settle_copies(
     body = {**provisional.body, "key": key, "settled": True}
     if not provisional.body["facts"]["contenders"]:
         return Manifest(provisional.folder, body, provisional.files)
-    with cluster.step("exact_dedup: settle copies over domains"):
-        drops = scatter(_settled(provisional, later, cluster), "drops", DROPS, folder, len(run.shards))
-    kept = [f for f in provisional.files if f.table == "columns"]
+    drops = _settled(run, provisional, later, cluster, folder)
+    written = {f.shard for f in drops}
+    kept = [f for f in provisional.files if f.table == "columns" or (f.table == "drops" and f.shard not in written)]
     folder.mkdir(parents=True, exist_ok=True)
     for entry in kept:
         shutil.copy2(provisional.folder / entry.path, folder / entry.path)
     return commit(folder, body, [*drops, *kept])
 
 
-def _settled(provisional: Manifest, later: list[Manifest], cluster: Cluster) -> DataFrame:
-    """All drops of exact_dedup after the election among contenders."""
-    from pyspark.sql import functions as F
-
-    spark = cluster.spark
-    columns = spark.read.schema("doc_id BIGINT, first_copy BIGINT, domains INT").parquet(*provisional.paths("columns"))
-    contenders = columns.filter("domains > 1").select("doc_id", F.col("first_copy").alias("first"))
-    paths = [p for m in later for p in m.paths("drops")]
-    dropped = (
-        spark.read.schema("doc_id BIGINT").parquet(*paths).distinct()
-        if paths
-        else spark.createDataFrame([], "doc_id BIGINT")
-    )
-    marked = contenders.join(dropped.withColumn("gone", F.lit(1)), on="doc_id", how="left")
-    rank = F.struct(F.coalesce("gone", F.lit(0)).alias("gone"), F.col("doc_id").alias("winner"))
-    winners = (
-        marked.groupBy("first").agg(F.min(rank).alias("best")).select("first", F.col("best.winner").alias("winner"))
-    )
-    elected = contenders.join(winners, on="first", how="inner").select("doc_id", "winner").cache()
-    losers = elected.filter("doc_id != winner").select(
-        "doc_id", F.lit("exact_duplicate").alias("reason"), F.col("winner").alias("survivor"),
-        F.lit(1.0).cast("float").alias("similarity"),
+def _settled(
+    run: RunFolder, provisional: Manifest, later: Sequence[tuple[str, Manifest]], cluster: Cluster, folder: Path
+) -> list[FileEntry]:
+    """The drops of every shard that holds a contested text."""
+    partitions = cluster.least_partitions
+    payloads = []
+    for shard in run.shards:
+        contested = {kind: provisional.paths_of_shard(kind, shard.number) for kind in ("contenders", "followers")}
+        if any(contested.values()):
+            task = ShardTask(shard, decision_files(later, shard), "", {}, {}, {}, (), folder, 0)
+            payloads.append({**task.payload(), **contested, "partitions": partitions})
+    earlier = {str(s.number): provisional.paths_of_shard("drops", s.number) for s in run.shards}
+    answers = cluster.exchange(
+        "pipelines.settle:emit_contested", payloads,
+        [
+            Hop("pipelines.settle:elect", partitions, {"writers": partitions}),
+            Hop("pipelines.settle:write_drops", partitions, {"folder": str(folder), "earlier": earlier}),
+        ],
+        label="exact_dedup: settle copies over domains",
     )  # fmt: skip
-    earlier_paths = provisional.paths("drops")
-    if not earlier_paths:
-        return losers
-    redirect = elected.select(F.col("doc_id").alias("survivor"), "winner")
-    earlier = spark.read.schema(_DROPS).parquet(*earlier_paths).join(redirect, on="survivor", how="left")
-    moved = earlier.select("doc_id", "reason", F.coalesce("winner", "survivor").alias("survivor"), "similarity")
-    return moved.unionByName(losers)
+    return [FileEntry(**a) for a in answers]
+
+
+def emit_contested(payload: dict[str, Any]) -> Iterator[Block]:
+    """Source: the contested documents of a shard, by text, with what the rules said about contenders."""
+    task = ShardTask.of(payload)
+    alive = load_state(task.chain, task.shard.rows).alive
+    for kind in ("contenders", "followers"):
+        table = read_files(payload[kind])
+        if table is not None:
+            first = table.column("first_copy").to_numpy()
+            gone = ~alive[table.column("row").to_numpy()]
+            columns = {"doc_id": table.column("doc_id"), "first_copy": first, "gone": gone}
+            yield from split(kind, columns, by_id(first, payload["partitions"]))
+
+
+def elect(inbox: Inbox, settings: dict[str, Any]) -> Iterator[Block]:
+    """Hop: the contested documents of some texts → the drops of all but the winner, by shard."""
+    contenders = inbox.table("contenders")
+    if contenders is None:
+        return
+    doc_id, first, gone = (contenders.column(name).to_numpy() for name in ("doc_id", "first_copy", "gone"))
+    order = np.lexsort((doc_id, gone, first))
+    texts, leads = np.unique(first[order], return_index=True)
+    winners = doc_id[order][leads]
+    followers = inbox.table("followers")
+    if followers is not None:
+        doc_id = np.concatenate([doc_id, followers.column("doc_id").to_numpy()])
+        first = np.concatenate([first, followers.column("first_copy").to_numpy()])
+    winner = winners[np.searchsorted(texts, first)]
+    losers = doc_id != winner
+    columns = {"doc_id": doc_id[losers], "survivor": winner[losers]}
+    yield from split("drops", columns, by_shard(doc_id[losers], settings["writers"]))
+
+
+def write_drops(inbox: Inbox, settings: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Last hop: each shard's first drops, with those of contested texts in place of what was said about them."""
+    table = inbox.table("drops")
+    if table is None:
+        return
+    n = table.num_rows
+    table = table.append_column("reason", pa.array(["exact_duplicate"] * n, pa.string()))
+    table = table.append_column("similarity", pa.array(np.ones(n, np.float32)))
+    names = ["doc_id", "reason", "survivor", "similarity"]
+    doc_ids = table.column("doc_id").to_numpy()
+    parts = [table.select(names)]
+    for shard in np.unique((doc_ids >> ids.ROW_BITS) & ids.MAX_SHARD).tolist():
+        old = read_files(settings["earlier"][str(shard)])
+        if old is not None:
+            parts.append(old.filter(pa.array(~np.isin(old.column("doc_id").to_numpy(), doc_ids))).select(names))
+    merged = pa.concat_tables([p.cast(pa.schema([DROPS.field(n).with_nullable(True) for n in names])) for p in parts])
+    for entry in write_rows_by_shard(merged, "drops", DROPS, Path(settings["folder"])):
+        yield asdict(entry)

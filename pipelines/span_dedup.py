@@ -5,38 +5,37 @@ left is dropped instead, as the last step; spans that it owned go to their next 
 Short spans are never looked at, so that "谢谢。" or "Read more" stays where it stands: what is short repeats
 by chance, and says nothing about copying.
 
-Only hashes, positions and sizes are shuffled. Source: Baichuan 2 (arXiv 2309.10305), figure 2; Lee et al. 2022.
+    paragraphs ──▶ counted, owners ──▶ sentences outside cut paragraphs ──▶ counted, owners ──▶ documents ──▶ heirs
+
+Only hashes, positions and counts are shuffled, and each hash at most once a document shard: a span that occurs a
+billion times is as many rows as there are shards, so that nothing is skewed. What belongs to a shard comes back to it
+and is decided there.
+
+Source: Baichuan 2 (arXiv 2309.10305), figure 2; Lee et al. 2022.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
 from corpus.config import StrictModel
-from corpus.schemas import DROPS, EDITS
-from dedup.spans import span_hashes
-from pipelines.context import DecisionContext, materialise
+from corpus.files import FileEntry
+from dedup.spans import nested_hashes
+from pipelines.context import DecisionContext
+from pipelines.exchange import Hop, partitions_for, schemas_as_text
+from pipelines.span_steps import DOCUMENT, HEIRS, OWNERS, PARAGRAPH, SENTENCE
 from pipelines.stage import Batch, GlobalStage, Int32, Int64
+from pipelines.weights import place
 from text.segment import Spans, paragraphs, sentences
 
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
-
-PARAGRAPH, SENTENCE, DOCUMENT = 0, 1, 2
-EVIDENCE = (
-    "doc_id BIGINT, level TINYINT, start INT, end INT, parent INT, bytes INT, sentences INT, tokens INT, hash BIGINT"
-)
-COLUMNS = pa.schema([
-    pa.field("row", pa.int32()), pa.field("doc_id", pa.int64()), pa.field("repeated_share", pa.float32()),
-    pa.field("max_span_copies", pa.int32()),
-])  # fmt: skip
+SPAN_BYTES = 32
+"""Of a distinct hash of a shard in the exchanges."""
 
 
 class SpanDedupEvidence(StrictModel):
@@ -57,6 +56,7 @@ class SpanDedup(GlobalStage):
     """Hash, count, keep the first copy."""
 
     name: ClassVar[str] = "span_dedup"
+    version: ClassVar[int] = 2
     paper: ClassVar[str] = "Baichuan 2 (arXiv 2309.10305), figure 2; BaichuanSEED (arXiv 2408.15079)"
     Evidence = SpanDedupEvidence
     Decision = SpanDedupDecision
@@ -70,46 +70,97 @@ class SpanDedup(GlobalStage):
         column = batch.texts.column
         pieces = [_document_rows(batch)]
         sentence_spans, paragraph_spans = sentences(column), paragraphs(column)
-        for level, spans, least in (
-            (PARAGRAPH, paragraph_spans, self.evidence.min_paragraph_tokens),
-            (SENTENCE, sentence_spans, self.evidence.min_sentence_tokens),
+        by_sentence, by_paragraph = nested_hashes(column, sentence_spans, paragraph_spans)
+        for level, spans, (hashes, tokens), least in (
+            (PARAGRAPH, paragraph_spans, by_paragraph, self.evidence.min_paragraph_tokens),
+            (SENTENCE, sentence_spans, by_sentence, self.evidence.min_sentence_tokens),
         ):
-            hashes, tokens = span_hashes(spans.as_column(column))
-            which = np.repeat(np.arange(len(column), dtype=np.int64), np.diff(spans.ptr))
-            start, end = spans.starts.astype(np.int64), spans.ends(column).astype(np.int64)
             keep = tokens >= least
+            which = np.repeat(np.arange(len(column), dtype=np.int64), np.diff(spans.ptr))[keep]
+            start, end = spans.starts[keep].astype(np.int64), spans.ends(column)[keep].astype(np.int64)
             inside = (
                 _counts_inside(which, start, end, sentence_spans)
                 if level == PARAGRAPH
                 else np.ones(len(start), np.int32)
             )
-            parents = _parents(which, start, paragraph_spans)
-            which, start, end = which[keep], start[keep], end[keep]
+            parents = start if level == PARAGRAPH else _parents(which, start, paragraph_spans)
             rows, low, high = batch.texts.to_stored(which, start, end)
-            _, parent_low, _ = batch.texts.to_stored(which, parents[keep], parents[keep] + 1)
+            _, parent_low, _ = batch.texts.to_stored(which, parents, parents + 1)
             pieces.append(pa.table({
                 "row": rows, "doc_id": batch.doc_ids[which], "level": np.full(len(rows), level, np.int8), "start": low,
-                "end": high, "parent": parent_low, "bytes": (end - start).astype(np.int32), "sentences": inside[keep],
+                "end": high, "parent": parent_low, "bytes": (end - start).astype(np.int32), "sentences": inside,
                 "tokens": tokens[keep], "hash": hashes[keep],
             }))  # fmt: skip
-        table = pa.concat_tables(pieces)
-        return table.sort_by([("row", "ascending"), ("level", "ascending"), ("start", "ascending")])
+        table = pa.concat_tables(pieces).combine_chunks()
+        order = np.lexsort([table.column(name).to_numpy() for name in ("start", "level", "row")])
+        return table.take(pa.array(order))
 
     def decide_globally(self, context: DecisionContext) -> None:
         """Cuts all copies but the first; see the module."""
         config: SpanDedupDecision = context.config()
         scratch = context.folder / "scratch"
-        with context.cluster.step("span_dedup: paragraphs"):
-            spans = context.read(context.evidence.paths("evidence"), EVIDENCE)
-            cut_paragraphs = materialise(
-                _repeated(spans.filter(f"level = {PARAGRAPH}"), config.min_copies), scratch / "paragraphs"
-            )
-        with context.cluster.step("span_dedup: sentences"):
-            left = _outside(spans.filter(f"level = {SENTENCE}"), cut_paragraphs)
-            cut_sentences = materialise(_repeated(left, config.min_copies), scratch / "sentences")
-        with context.cluster.step("span_dedup: documents"):
-            _decide_documents(context, spans, cut_paragraphs.unionByName(cut_sentences), config, scratch)
+        overrides = {d: c.model_dump(mode="json") for d, c in context.domain_configs().items()}
+        common = {"default": config.model_dump(mode="json"), "overrides": overrides}
+        payloads = context.payloads(with_ancestors=True)
+        rows = context.evidence_rows(with_ancestors=True)
+        for level, name in ((PARAGRAPH, "paragraphs"), (SENTENCE, "sentences")):
+            found = self._count(context, payloads, rows, level, name, config.min_copies)
+            payloads = _with_files(payloads, f"owners_{level}", found)
+        payloads = [{**p, **common} for p in payloads if not p.get("earlier")]
+        heirs = _run(
+            context, "span_dedup: heirs", "pipelines.span_steps:emit_orphans", payloads, rows,
+            "pipelines.span_steps:name_heirs", {}, {"heirs": HEIRS},
+        )  # fmt: skip
+        payloads = _with_files(payloads, "heirs", heirs)
+        answers = context.cluster.map(
+            "pipelines.span_steps:decide_spans", [{**p, "folder": str(context.folder)} for p in payloads],
+            label="span_dedup: decide", receipts=context.folder / "receipts",
+        )  # fmt: skip
+        context.files += [FileEntry(**f) for a in answers for f in a["files"]]
+        for fact in ("dropped", "cuts", "inherited"):
+            context.facts[fact] = sum(a[fact] for a in answers)
         shutil.rmtree(scratch, ignore_errors=True)
+
+    @staticmethod
+    def _count(
+        context: DecisionContext, payloads: Sequence[dict[str, Any]], rows: int, level: int, name: str, min_copies: int
+    ) -> list[FileEntry]:
+        """The repeated spans of a level: for each shard, those that it holds a copy of."""
+        tasks = [{**p, "level": level} for p in payloads]
+        return _run(
+            context, f"span_dedup: {name}", "pipelines.span_steps:emit_spans", tasks, rows,
+            "pipelines.span_steps:name_owners", {"min_copies": min_copies}, {f"owners_{level}": OWNERS},
+        )  # fmt: skip
+
+
+def _run(
+    context: DecisionContext, label: str, source: str, payloads: Sequence[dict[str, Any]], rows: int, function: str,
+    settings: Mapping[str, Any], schemas: Mapping[str, pa.Schema],
+) -> list[FileEntry]:  # fmt: skip
+    """An exchange by hash, whose answers come back to the shards; files under names by their content."""
+    scratch = context.folder / "scratch"
+    partitions = partitions_for(rows, SPAN_BYTES, context.cluster.least_partitions)
+    tasks = [{**p, "partitions": partitions} for p in payloads]
+    hop = Hop(function, partitions, {**settings, "writers": context.writers})
+    last = Hop(
+        "pipelines.span_steps:write_by_home", context.writers,
+        {"folder": str(scratch), "schemas": schemas_as_text(schemas)},
+    )  # fmt: skip
+    answers = context.cluster.exchange(source, tasks, [hop, last], label=label)
+    files = [FileEntry(**a) for a in answers]
+    return [place(scratch, f, f"{f.table}-{f.shard:06d}-{f.digest[:16]}.parquet") for f in files]
+
+
+def _with_files(payloads: Sequence[dict[str, Any]], key: str, files: Sequence[FileEntry]) -> list[dict[str, Any]]:
+    """Payloads with the paths of each shard's files under ``key``; a payload's folder is the stage's."""
+    paths: dict[int, list[str]] = {}
+    for entry in files:
+        paths.setdefault(entry.shard, []).append(f"scratch/{entry.path}")
+    found = []
+    for p in payloads:
+        mine = [] if p.get("earlier") else paths.get(p["shard"]["number"], [])
+        found.append({**p, key: [f"{p['folder']}/{path}" for path in mine]})
+    return found
 
 
 def _document_rows(batch: Batch) -> pa.Table:
@@ -135,90 +186,3 @@ def _parents(which: Int64, start: Int64, outer: Spans) -> Int64:
     position = np.repeat(np.arange(len(outer.ptr) - 1, dtype=np.int64), np.diff(outer.ptr)) << 32 | outer.starts
     found = np.searchsorted(position, which << 32 | start, side="right") - 1
     return (position[found] & 0xFFFFFFFF) if len(found) else np.zeros(0, np.int64)
-
-
-def _repeated(spans: DataFrame, min_copies: int) -> DataFrame:
-    """Every occurrence of a repeated span, with its number of copies and whether it is the owner.
-
-    Counted and combined before the shuffle; only occurrences of repeated spans are joined back. Spark splits the
-    partition of a heavy hitter (adaptive skew join).
-    """
-    from pyspark.sql import functions as F
-
-    groups = (
-        spans.groupBy("hash")
-        .agg(F.count("*").alias("copies"), F.min(F.struct("doc_id", "start")).alias("owner"))
-        .filter(F.col("copies") >= min_copies)
-    )
-    is_owner = (F.col("doc_id") == F.col("owner.doc_id")) & (F.col("start") == F.col("owner.start"))
-    return spans.join(groups, on="hash", how="inner").withColumn("owns", is_owner).drop("owner")
-
-
-def _outside(sentence_rows: DataFrame, cut_paragraphs: DataFrame) -> DataFrame:
-    """The sentences that lie in no cut paragraph."""
-    from pyspark.sql import functions as F
-
-    gone = cut_paragraphs.filter("not owns").select("doc_id", F.col("start").alias("parent"))
-    return sentence_rows.join(gone, on=["doc_id", "parent"], how="left_anti")
-
-
-def _decide_documents(
-    context: DecisionContext, spans: DataFrame, occurrences: DataFrame, config: SpanDedupDecision, scratch: Path
-) -> None:
-    from pyspark.sql import functions as F
-
-    sizes = spans.filter(f"level = {DOCUMENT}").select("doc_id", F.col("bytes").alias("total"))
-    per_document = (
-        occurrences.groupBy("doc_id")
-        .agg(
-            F.sum(F.when(F.col("owns"), 0).otherwise(F.col("bytes"))).alias("removed"),
-            F.sum(F.when(F.col("level") == PARAGRAPH, F.col("bytes")).otherwise(0)).alias("in_paragraphs"),
-            F.sum(F.when(F.col("level") == SENTENCE, F.col("bytes")).otherwise(0)).alias("in_sentences"),
-            F.max("copies").cast("int").alias("max_span_copies"),
-        )
-        .join(sizes, on="doc_id", how="inner")
-    )
-    per_document = materialise(per_document, scratch / "documents")
-    limits = _limits(context, per_document, config)
-    gone = materialise(limits.filter("removed > limit * total OR removed >= total").select("doc_id"), scratch / "gone")
-    drops = gone.select(
-        "doc_id", F.lit("mostly_repeated_spans").alias("reason"), F.lit(None).cast("bigint").alias("survivor"),
-        F.lit(None).cast("float").alias("similarity"),
-    )  # fmt: skip
-    context.scatter(drops, "drops", DROPS)
-    alive = occurrences.join(gone, on="doc_id", how="left_anti")
-    inherited = materialise(_inherited(occurrences, gone, alive), scratch / "inherited")
-    cuts = alive.filter("not owns").join(inherited, on=["hash", "level", "doc_id", "start"], how="left_anti")
-    reason = F.when(F.col("level") == PARAGRAPH, "repeated_paragraph").otherwise("repeated_sentence")
-    edits = cuts.select(
-        "doc_id", "start", "end", reason.alias("reason"), F.lit(None).cast("string").alias("replacement"), "sentences"
-    )
-    context.scatter(edits, "edits", EDITS)
-    share = F.least(F.lit(1.0), F.greatest("in_paragraphs", "in_sentences") / F.col("total"))
-    columns = per_document.select("doc_id", share.cast("float").alias("repeated_share"), "max_span_copies")
-    context.scatter(columns, "columns", COLUMNS)
-    context.facts.update(dropped=gone.count(), cuts=cuts.count(), inherited=inherited.count())
-
-
-def _limits(context: DecisionContext, documents: DataFrame, config: SpanDedupDecision) -> DataFrame:
-    """Adds each document's ``limit``: the removed fraction above which it is dropped, by domain."""
-    from pyspark.sql import functions as F
-
-    overrides = context.domain_configs()
-    if not overrides:
-        return documents.withColumn("limit", F.lit(config.max_removed_fraction))
-    limit = F.lit(config.max_removed_fraction)
-    for domain, other in overrides.items():
-        limit = F.when(F.col("domain") == domain, other.max_removed_fraction).otherwise(limit)  # type: ignore[attr-defined]
-    return context.with_domain(documents).withColumn("limit", limit)
-
-
-def _inherited(occurrences: DataFrame, gone: DataFrame, alive: DataFrame) -> DataFrame:
-    """The next copy of each span whose owner was dropped."""
-    from pyspark.sql import functions as F
-
-    orphaned = occurrences.filter("owns").join(gone, on="doc_id", how="inner").select("hash", "level")
-    heirs = alive.join(orphaned, on=["hash", "level"], how="inner").groupBy("hash", "level")
-    return heirs.agg(F.min(F.struct("doc_id", "start")).alias("heir")).select(
-        "hash", "level", F.col("heir.doc_id").alias("doc_id"), F.col("heir.start").alias("start")
-    )

@@ -89,8 +89,6 @@ class Stage(ABC):
     Decision: ClassVar[type[StrictModel]] = NoConfig
     reads: ClassVar[tuple[str, ...]] = ("text",)
     """Columns of the document shard that the scan reads."""
-    uncut: ClassVar[bool] = False
-    """True: the scan sees the stored text, before any span was cut."""
     settles_copies: ClassVar[bool] = False
     """True: one copy of each text must have been elected, over domains, before this stage."""
     by_domain: ClassVar[tuple[str, ...] | None] = None
@@ -114,6 +112,10 @@ class Stage(ABC):
     def prepare(cls, evidence: StrictModel, context: PrepareContext) -> dict[str, Path]:
         """Trains or finds the models that the scan needs: name → file or folder, pinned by digest in the hash."""
         return {}
+
+    def sees_cuts(self) -> bool:
+        """Whether the scan sees the text without the spans cut so far; else it sees the stored text."""
+        return True
 
     @abstractmethod
     def scan(self, batch: Batch) -> pa.Table:

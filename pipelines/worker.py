@@ -19,6 +19,7 @@ import tempfile
 import traceback
 import uuid
 import zipfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,26 @@ def _write_receipt(path: Path, answer: str) -> None:
     temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     temporary.write_text(answer, "utf-8")
     temporary.replace(path)
+
+
+def emit_blocks(function: str, payloads: Iterable[str]) -> Iterator[Any]:
+    """First side of an exchange: what ``function`` yields for each payload, packed for Spark."""
+    unpack_code()
+    from pipelines.exchange import pack, run_step
+
+    for text in payloads:
+        payload = json.loads(text)
+        yield from pack(run_step(payload["label"], function, payload))
+
+
+def receive_blocks(function: str, settings: str, last: bool, partition: int, records: Iterable[Any]) -> Iterator[Any]:
+    """Another side of an exchange: hands a partition's rows to ``function``; packs blocks, or answers in the last."""
+    unpack_code()
+    from pipelines.exchange import pack, run_step, unpack
+
+    opened = json.loads(settings)
+    found = run_step(opened["label"], function, unpack(partition, records), opened)
+    yield from (json.dumps(answer, ensure_ascii=False) for answer in found) if last else pack(found)
 
 
 def unpack_code() -> None:

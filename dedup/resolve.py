@@ -1,0 +1,167 @@
+"""From candidate edges to survivors: verification, components and election over many components in one call.
+
+Candidate components share nothing, so a task takes some of them whole: each document's shingle set travels once, not
+once an edge, and every comparison that verification or election asks for is made where the sets lie.
+
+Of twins, documents of one token sequence, one lends its set to the others. A pair without sets has been decided by its
+sketch, and its similarity is the sketch's estimate (method ``BY_SKETCH``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numba as nb
+import numpy as np
+import numpy.typing as npt
+
+from dedup.banding import agreement
+from dedup.components import _union
+from dedup.verify import jaccard_sorted
+
+Int64 = npt.NDArray[np.int64]
+BY_SKETCH, BY_SHINGLES = 0, 1
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """The documents of some candidate components, sorted by (component, doc_id).
+
+    Attributes:
+        component: int64[n].
+        doc_id: int64[n], distinct.
+        rep: int64[n], index of the member whose set stands for this one (itself, or its first twin).
+        sketch: uint64[n, 2].
+        quality: float32[n]; NaN counts as 0.5. Compared in hundredths, so that noise does not beat length.
+        length: int64[n], bytes.
+        final: bool[n], published by an earlier snapshot: it survives whatever is found.
+    """
+
+    component: Int64
+    doc_id: Int64
+    rep: Int64
+    sketch: npt.NDArray[np.uint64]
+    quality: npt.NDArray[np.float32]
+    length: Int64
+    final: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Sets:
+    """Shingle sets of members, as ``text.shingle.shingle_sets`` makes them.
+
+    Attributes:
+        of: int64[n_members], the set's number, or -1.
+        ptr: int64[n_sets + 1].
+        hashes: uint64[ptr[-1]], ascending within a set.
+        modulus: int64[n_sets].
+    """
+
+    of: Int64
+    ptr: Int64
+    hashes: npt.NDArray[np.uint64]
+    modulus: Int64
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """What became of the members.
+
+    Attributes:
+        component: int64[n], the least id of the member's verified component; -1 where it has no verified edge.
+        survivor: int64[n], index of the member's survivor (its own for a survivor).
+        similarity: float32[n], to it.
+        edge_similarity: float32[m], of each candidate edge.
+        edge_method: int8[m], ``BY_SKETCH`` or ``BY_SHINGLES``.
+        edge_holds: bool[m], whether the edge is accepted.
+    """
+
+    component: Int64
+    survivor: Int64
+    similarity: npt.NDArray[np.float32]
+    edge_similarity: npt.NDArray[np.float32]
+    edge_method: npt.NDArray[np.int8]
+    edge_holds: npt.NDArray[np.bool_]
+
+
+def resolve(members: Members, sets: Sets, left: Int64, right: Int64, threshold: float, reject: int) -> Resolved:
+    """Verifies edges, unites what holds, elects survivors.
+
+    The best of a component (earlier snapshots first, then quality, length, the earlier id) takes out those that are
+    themselves like it; the rest elects again until none is left.
+
+    Args:
+        members: see ``Members``.
+        sets: see ``Sets``.
+        left: int64[m], member indices, one end of each candidate edge.
+        right: int64[m], the other.
+        threshold: Jaccard similarity from which two documents are the same.
+        reject: members with fewer equal bits are not compared in the election (``banding.sketch_bounds``).
+
+    Cost: a merge of two sets an edge, and one for each pair of member and survivor that the sketch cannot rule out.
+    """
+    low = np.float32(threshold)
+    similarity, method = _similarities(members.rep, members.sketch, *_of(sets), left, right)
+    holds = similarity >= low
+    parent = _union(
+        len(members.doc_id), np.concatenate([left[holds], np.arange(len(members.rep))]),
+        np.concatenate([right[holds], members.rep]),
+    )  # fmt: skip
+    rounded = np.round(np.nan_to_num(members.quality, nan=0.5) * 100).astype(np.int64)
+    order = np.lexsort((members.doc_id, -members.length, -rounded, ~members.final, parent))
+    starts = np.flatnonzero(np.diff(parent[order], prepend=-1)) if len(order) else np.zeros(0, np.int64)
+    survivor, found = _elect_groups(
+        members.rep, members.sketch, *_of(sets), members.final, order, np.append(starts, len(order)), low, reject
+    )
+    sizes = np.bincount(parent, minlength=len(parent))[parent] if len(parent) else parent
+    component = np.where(sizes > 1, members.doc_id[parent], -1) if len(parent) else parent
+    return Resolved(component, survivor, found, similarity, method, holds)
+
+
+def _of(sets: Sets) -> tuple[Int64, Int64, npt.NDArray[np.uint64], Int64]:
+    return sets.of, sets.ptr, sets.hashes, sets.modulus
+
+
+@nb.njit(cache=True)
+def _similarity(rep, sketch, of, ptr, hashes, modulus, x, y):  # type: ignore[no-untyped-def]
+    """Similarity of two members, and whether shingles told it."""
+    if rep[x] == rep[y]:
+        return np.float32(1.0), True
+    a, b = of[rep[x]], of[rep[y]]
+    if a < 0 or b < 0:
+        return np.float32(agreement(sketch, x, sketch, y) / 64.0 - 1.0), False
+    found = jaccard_sorted(hashes[ptr[a] : ptr[a + 1]], hashes[ptr[b] : ptr[b + 1]], max(modulus[a], modulus[b]))
+    return found, True
+
+
+@nb.njit(cache=True)
+def _similarities(rep, sketch, of, ptr, hashes, modulus, left, right):  # type: ignore[no-untyped-def]
+    out = np.empty(len(left), np.float32)
+    method = np.zeros(len(left), np.int8)
+    for e in range(len(left)):
+        out[e], by_shingles = _similarity(rep, sketch, of, ptr, hashes, modulus, left[e], right[e])
+        method[e] = 1 if by_shingles else 0
+    return out, method
+
+
+@nb.njit(cache=True)
+def _elect_groups(rep, sketch, of, ptr, hashes, modulus, final, order, starts, threshold, reject):  # type: ignore[no-untyped-def]
+    survivor = np.full(len(rep), -1, np.int64)
+    similarity = np.ones(len(rep), np.float32)
+    for g in range(len(starts) - 1):
+        for i in range(starts[g], starts[g + 1]):
+            best = order[i]
+            if survivor[best] >= 0:
+                continue
+            survivor[best] = best
+            for j in range(i + 1, starts[g + 1]):
+                other = order[j]
+                if survivor[other] >= 0 or final[other]:
+                    continue
+                if agreement(sketch, best, sketch, other) < reject:
+                    continue
+                found, _ = _similarity(rep, sketch, of, ptr, hashes, modulus, best, other)
+                if found >= threshold:
+                    survivor[other] = best
+                    similarity[other] = found
+    return survivor, similarity

@@ -1,0 +1,218 @@
+"""``near_dedup``, second half: shingle sets → verified edges → components → survivors, one candidate component a task.
+
+    sets_of_shard     a task a shard reads the wanted documents and keeps their sets, so that another threshold reads
+                      only documents that it adds
+    emit_members  ──▶ resolve_components ──▶ files by shard
+
+Shuffled: each document in a candidate edge once (66 bytes), each edge once (32), each wanted set once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from corpus.state import load_state, read_files
+from corpus.view import Edits, build_view
+from pipelines.exchange import Block, Inbox, by_id, by_shard, split
+from pipelines.near_candidates import binary_values, value_offsets
+from pipelines.shard_task import BATCH_BYTES, ShardTask, earlier_column
+
+EDGES = pa.schema([
+    pa.field("row", pa.int32()), pa.field("doc_id", pa.int64()), pa.field("other", pa.int64()),
+    pa.field("similarity", pa.float32()), pa.field("method", pa.int8()),
+])  # fmt: skip
+"""Accepted edges; ``method`` 1: the shingles told the similarity, 0: the sketch (standard error 0.09·√(1 − J²))."""
+COLUMNS = pa.schema([
+    pa.field("row", pa.int32()), pa.field("doc_id", pa.int64()), pa.field("component_id", pa.int64()),
+    pa.field("component_size", pa.int32()), pa.field("near_copies", pa.int32()),
+])  # fmt: skip
+SET_BUDGET = 1 << 26
+"""Hashes that the sets of one component may hold in a task (512 MiB); a larger one is sampled down."""
+LEAST_SET = 256
+"""Hashes below which no set is sampled: a standard error of 0.03 at J = 0.75."""
+
+
+def sets_of_shard(payload: dict[str, Any]) -> dict[str, Any]:
+    """Task: the shingle sets of a shard's wanted documents; those known already are kept.
+
+    Returns:
+        ``{"file": FileEntry or None, "scanned": documents read}``.
+    """
+    from corpus.files import write_table
+
+    task = ShardTask.of(payload)
+    members = read_files(payload["members"], ["row", "doc_id", "wanted"])
+    assert members is not None
+    rows = members.filter(members.column("wanted")).column("row").to_numpy()
+    known = read_files(payload["known"])
+    if known is not None:
+        rows = rows[~np.isin(task.shard.first_id + rows.astype(np.int64), known.column("doc_id").to_numpy())]
+    pieces = [] if known is None else [known]
+    pieces += _read_sets(task, rows, payload) if len(rows) else []
+    if not pieces:
+        return {"file": None, "scanned": 0}
+    table = pa.concat_tables(pieces).sort_by("doc_id")
+    name = f"sets-{task.shard.number:06d}"
+    entry = write_table(task.folder, name, table, kind="sets", shard=task.shard.number, row_group_rows=20_000)
+    return {"file": asdict(entry), "scanned": len(rows)}
+
+
+def _read_sets(task: ShardTask, rows: npt.NDArray[np.int32], payload: dict[str, Any]) -> list[pa.Table]:
+    from text.shingle import shingle_sets
+
+    stored = task.shard.text()
+    edits = load_state(task.chain, task.shard.rows).edits if payload["cut"] else Edits.none(task.shard.rows)
+    pieces = []
+    cuts = np.flatnonzero(np.diff(np.cumsum(stored.lengths[rows]) // BATCH_BYTES)) + 1
+    for part in np.split(rows, cuts):
+        ptr, hashes, modulus = shingle_sets(
+            build_view(stored, edits, part).column, payload["width"], payload["max_size"]
+        )
+        offsets = pa.py_buffer((ptr * 8).astype(np.int32))
+        binary = pa.Array.from_buffers(pa.binary(), len(part), [None, offsets, pa.py_buffer(hashes.copy())])
+        ids = task.shard.first_id + part.astype(np.int64)
+        pieces.append(pa.table({"doc_id": ids, "modulus": modulus, "hashes": binary}))
+    return pieces
+
+
+def emit_members(payload: dict[str, Any]) -> Iterator[Block]:
+    """Source: a shard's documents in candidate edges, their edges and their sets, by candidate component."""
+    task, partitions = ShardTask.of(payload), payload["partitions"]
+    members = read_files(payload["members"])
+    if members is not None:
+        component = members.column("component").to_numpy()
+        target = by_id(component, partitions)
+        yield from split("members", _described(task, members, payload), target)
+        sets = read_files(payload["sets"])
+        if sets is not None:
+            own = pa.table({"doc_id": members.column("doc_id"), "component": component}).filter(
+                members.column("wanted")
+            )
+            ids = own.column("doc_id").to_numpy()
+            sets = sets.filter(pa.array(np.isin(sets.column("doc_id").to_numpy(), ids)))
+            place = np.searchsorted(ids, sets.column("doc_id").to_numpy())
+            sets = sets.append_column("component", pa.array(own.column("component").to_numpy()[place]))
+            target = by_id(sets.column("component").to_numpy(), partitions)
+            yield from split("sets", {n: sets.column(n) for n in sets.column_names}, target)
+    pairs = read_files(payload["pairs"], ["doc_id", "other", "component"])
+    if pairs is not None:
+        target = by_id(pairs.column("component").to_numpy(), partitions)
+        yield from split("pairs", {n: pairs.column(n) for n in pairs.column_names}, target)
+
+
+def _described(task: ShardTask, members: pa.Table, payload: dict[str, Any]) -> dict[str, Any]:
+    """What the election wants to know of documents."""
+    evidence = read_files(task.evidence_files, ["row", "bytes", "sketch_low", "sketch_high"])
+    assert evidence is not None
+    rows = members.column("row").to_numpy()
+    place = np.full(task.shard.rows, -1, np.int64)
+    place[evidence.column("row").to_numpy()] = np.arange(evidence.num_rows)
+    seen = evidence.take(pa.array(place[rows]))
+    quality = earlier_column(task, rows, "sentence_quality", "quality", np.nan).astype(np.float32)
+    copies = earlier_column(task, rows, "exact_dedup", "exact_copies", 1).astype(np.int32)
+    return {
+        **{name: members.column(name) for name in ("component", "doc_id", "rep")},
+        "quality": quality, "copies": copies, "bytes": seen.column("bytes"), "sketch_low": seen.column("sketch_low"),
+        "sketch_high": seen.column("sketch_high"), "final": np.full(len(rows), bool(payload.get("earlier"))),
+    }  # fmt: skip
+
+
+def resolve_components(inbox: Inbox, settings: dict[str, Any]) -> Iterator[Block]:
+    """Hop: whole candidate components → drops, columns and accepted edges, by shard."""
+    from dedup.resolve import Members, resolve
+
+    table = inbox.table("members")
+    if table is None:
+        return
+    table = table.sort_by([("component", "ascending"), ("doc_id", "ascending")]).combine_chunks()
+    component, doc_id = table.column("component").to_numpy(), table.column("doc_id").to_numpy()
+    by_number = np.argsort(doc_id)
+
+    def index_of(ids: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        found: npt.NDArray[np.int64] = by_number[np.searchsorted(doc_id[by_number], ids)]
+        return found
+
+    sketch = np.stack([table.column(n).to_numpy() for n in ("sketch_low", "sketch_high")], axis=1).view(np.uint64)
+    members = Members(
+        component, doc_id, index_of(table.column("rep").to_numpy()), sketch, table.column("quality").to_numpy(),
+        table.column("bytes").to_numpy().astype(np.int64), table.column("final").to_numpy(),
+    )  # fmt: skip
+    sets = _opened(inbox.table("sets"), index_of, component)
+    left, right = _ends(inbox.table("pairs"), index_of)
+    collapsed = np.flatnonzero(members.rep != np.arange(len(doc_id)))
+    left, right = np.concatenate([left, members.rep[collapsed]]), np.concatenate([right, collapsed])
+    found = resolve(members, sets, left, right, settings["threshold"], settings["reject"])
+    yield from _decisions(table, members, found, settings["writers"])
+    yield from _edges(members, found, left, right, settings["writers"])
+
+
+def _ends(pairs: pa.Table | None, index_of: Any) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    if pairs is None:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    pairs = pairs.sort_by([("doc_id", "ascending"), ("other", "ascending")])
+    return index_of(pairs.column("doc_id").to_numpy()), index_of(pairs.column("other").to_numpy())
+
+
+def _opened(table: pa.Table | None, index_of: Any, component: npt.NDArray[np.int64]) -> Any:
+    """The sets of the members; those of a giant component sampled down to ``SET_BUDGET``."""
+    from dedup.resolve import Sets
+    from dedup.verify import sampled
+
+    of = np.full(len(component), -1, np.int64)
+    if table is None:
+        return Sets(of, np.zeros(1, np.int64), np.zeros(0, np.uint64), np.zeros(0, np.int64))
+    table = table.sort_by("doc_id").combine_chunks()
+    place = index_of(table.column("doc_id").to_numpy())
+    of[place] = np.arange(len(place))
+    array = table.column("hashes").cast(pa.large_binary()).combine_chunks()
+    array = array.chunk(0) if isinstance(array, pa.ChunkedArray) else array
+    offsets = value_offsets(array)
+    ptr, hashes = (offsets - offsets[0]) // 8, binary_values(pa.chunked_array([array])).view(np.uint64)
+    names, inverse, members = np.unique(component[place], return_inverse=True, return_counts=True)
+    total = np.bincount(inverse, weights=np.diff(ptr), minlength=len(names))
+    limit = np.where(total > SET_BUDGET, np.maximum(LEAST_SET, SET_BUDGET // members), 1 << 62)
+    return Sets(of, *sampled(ptr, hashes, table.column("modulus").to_numpy(), limit[inverse]))
+
+
+def _decisions(table: pa.Table, members: Any, found: Any, writers: int) -> Iterator[Block]:
+    """Drops of losers and columns of everybody in a verified component, but for earlier snapshots' documents."""
+    doc_id = members.doc_id
+    own = np.arange(len(doc_id))
+    lost = found.survivor != own
+    drops = {
+        "doc_id": doc_id[lost], "reason": np.full(int(lost.sum()), "near_duplicate"),
+        "survivor": doc_id[found.survivor[lost]], "similarity": found.similarity[lost],
+    }  # fmt: skip
+    yield from split("drops", drops, by_shard(doc_id[lost], writers))
+    copies = table.column("copies").to_numpy().astype(np.int64)
+    near = np.bincount(found.survivor[lost], weights=copies[lost], minlength=len(doc_id)).astype(np.int32)
+    united = found.component >= 0
+    names, inverse = np.unique(found.component[united], return_inverse=True)
+    sizes = np.bincount(inverse, minlength=len(names)).astype(np.int32)
+    new = ~members.final[united]
+    columns = {
+        "doc_id": doc_id[united][new], "component_id": found.component[united][new],
+        "component_size": sizes[inverse][new], "near_copies": near[united][new],
+    }  # fmt: skip
+    yield from split("columns", columns, by_shard(columns["doc_id"], writers))
+
+
+def _edges(
+    members: Any, found: Any, left: npt.NDArray[np.int64], right: npt.NDArray[np.int64], writers: int
+) -> Iterator[Block]:
+    """Accepted edges; each is written beside its lesser document, or the new one where the other is published."""
+    holds = found.edge_holds
+    a, b = left[holds], right[holds]
+    swap = members.final[a]
+    doc_id, other = members.doc_id[np.where(swap, b, a)], members.doc_id[np.where(swap, a, b)]
+    columns = {
+        "doc_id": doc_id, "other": other, "similarity": found.edge_similarity[holds],
+        "method": found.edge_method[holds],
+    }  # fmt: skip
+    yield from split("edges", columns, by_shard(doc_id, writers))
