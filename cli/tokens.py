@@ -18,9 +18,9 @@ from rich.console import Console
 from corpus.errors import ConfigError
 
 if TYPE_CHECKING:
-    from sampler.files import Progress
     from sampler.packing import Packed
     from sampler.prepare import Prepared
+    from sampler.progress import Progress
 
 app = typer.Typer(no_args_is_help=True, help="Token batches of a mixture.")
 _HEAD_TOKENS = 24

@@ -24,12 +24,12 @@ def train(
     format: Annotated[Literal["text", "json"], typer.Option("--format", help="text or json.")] = "text",
 ) -> None:
     """Train a model on a mixture and compare its held-out loss with a unigram model's."""
-    from sampler.config import load_yaml
+    from corpus.config import load_config
     from sampler.mixture import load_mixture
     from trainer.config import TrainConfig
     from trainer.loop import train as train_model
 
-    config = load_yaml(TrainConfig, model)
+    config = load_config(TrainConfig, model)
     data, folder = load_mixture(mixture, run)
     total = config.steps if steps is None else steps
     console = Console(stderr=True)

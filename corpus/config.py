@@ -16,7 +16,7 @@ from corpus.errors import ConfigError
 class StrictModel(BaseModel):
     """A frozen config that refuses keys it does not know."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -38,7 +38,8 @@ def parse(model: type[Model], value: Any, where: str) -> Model:
     try:
         return model.model_validate(dict(value))
     except ValidationError as error:
-        first = error.errors()[0]
+        # A mistyped key is both unknown and missing: the former says more.
+        first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
         key = ".".join(str(part) for part in (where, *first["loc"]) if part != "")
         if first["type"] == "extra_forbidden":
             raise ConfigError(unknown_key(key, _allowed_beside(model, first["loc"]))) from None
@@ -85,6 +86,19 @@ def load_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(loaded, dict):
         raise ConfigError(f"{path}: expected a mapping at the top, found {type(loaded).__name__}")
     return loaded
+
+
+def load_config(model: type[Model], path: Path) -> Model:
+    """Reads a YAML file that is one config.
+
+    Raises:
+        ConfigError: as ``load_yaml`` and ``parse``; the sentence begins with the path.
+    """
+    loaded = load_yaml(path)
+    try:
+        return parse(model, loaded, "")
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
 
 
 def _short(value: Any) -> str:

@@ -10,10 +10,11 @@ import hashlib
 import json
 import os
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -83,17 +84,18 @@ class Manifest:
 
 def stable_hash(value: Any) -> str:
     """A 16-digit hex hash of a JSON value: equal values, equal hash, on any machine."""
-    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
+    return hashlib.sha256(canonical_json(value)).hexdigest()[:16]
+
+
+def canonical_json(value: Any) -> bytes:
+    """The one serialisation that is hashed: sorted keys, no spaces, UTF-8."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
 
 
 def file_digest(path: Path) -> str:
-    """sha256 of a file's bytes."""
-    digest = hashlib.sha256()
+    """Hex sha256 of a file's bytes."""
     with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_table(
@@ -143,14 +145,46 @@ def load_manifest(folder: Path) -> Manifest | None:
     return Manifest(folder, body, files)
 
 
+@contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """Opens a temporary neighbour and renames it when the block ends without an error: readers see all or nothing.
+
+    The file is on disk before its name is. A crash leaves ``*.tmp`` debris that nothing names.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:12]}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
 def write_json(path: Path, value: Any) -> None:
-    """Writes JSON through a temporary name and a rename; the file is on disk before its name is."""
-    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        json.dump(value, file, ensure_ascii=False, indent=1, sort_keys=True)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    """Writes indented JSON atomically."""
+    with atomic_file(path) as file:
+        file.write(json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True).encode("utf-8"))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Reads a JSON mapping.
+
+    Raises:
+        TamisError: the file cannot be read, or holds something else.
+    """
+    try:
+        loaded = json.loads(path.read_bytes())
+    except OSError as error:
+        raise TamisError(f"{path}: cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise TamisError(f"{path} is damaged ({error}); remove it and run again") from error
+    if not isinstance(loaded, dict):
+        raise TamisError(f"{path} is damaged (it holds no mapping); remove it and run again")
+    return loaded
 
 
 def _remove_debris(folder: Path, kept: set[str]) -> None:

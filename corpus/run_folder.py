@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ import pyarrow.parquet as pq
 
 from corpus import ids
 from corpus.errors import TamisError
-from corpus.files import Manifest, load_manifest, write_json
+from corpus.files import Manifest, load_manifest, read_json, write_json
 from text.arrow import TextColumn
 
 FORMAT_VERSION = 1
@@ -110,7 +109,7 @@ class RunFolder:
     def state(self) -> dict[str, Any]:
         """``state.json``; empty before the first commit."""
         path = self.root / "state.json"
-        return _read_json(path) if path.exists() else {}
+        return read_json(path) if path.exists() else {}
 
     def write_state(self, state: dict[str, Any]) -> None:
         """Replaces ``state.json``."""
@@ -125,7 +124,7 @@ class RunFolder:
         path = self.root / "run.json"
         if not path.exists():
             raise TamisError(f"{self.root} is not a run folder: it has no run.json")
-        info = _read_json(path)
+        info = read_json(path)
         if info.get("format_version") != FORMAT_VERSION:
             found = info.get("format_version")
             raise TamisError(f"{self.root} has format version {found}; this Tamis reads {FORMAT_VERSION}")
@@ -174,13 +173,3 @@ class RunFolder:
             yield
         finally:
             os.close(handle)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        loaded = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        raise TamisError(f"{path} is damaged ({error}); remove it and run again") from error
-    if not isinstance(loaded, dict):
-        raise TamisError(f"{path} is damaged (it holds no mapping); remove it and run again")
-    return loaded

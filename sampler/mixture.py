@@ -12,21 +12,21 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
+from corpus.config import StrictModel, load_config
 from corpus.errors import ConfigError
-from sampler.config import Strict, load_yaml
 from sampler.tokenizer import TokenizerConfig
 
 EVERY = "*"
 
 
-class DomainShare(Strict):
+class DomainShare(StrictModel):
     """One domain's part in a mixture."""
 
     weight: float = Field(1.0, ge=0)  # share of tokens; only proportions count
     max_epochs: float = Field(4.0, gt=0)  # up to four cost little (Muennighoff et al. 2023, arXiv 2305.16264)
 
 
-class Mixture(Strict):
+class Mixture(StrictModel):
     """A mixture file."""
 
     run: str | None = None  # the run folder, relative to this file
@@ -64,9 +64,9 @@ def load_mixture(path: Path, run: Path | None = None) -> tuple[Mixture, Path]:
         The mixture and the run folder.
 
     Raises:
-        ConfigError: as `load_yaml`, or no run is named, or it is no folder.
+        ConfigError: as `load_config`, or no run is named, or it is no folder.
     """
-    mixture = load_yaml(Mixture, path)
+    mixture = load_config(Mixture, path)
     if run is None:
         if mixture.run is None:
             raise ConfigError(f"{path}: key `run` is missing, and no --run was given (allowed: a run folder).")

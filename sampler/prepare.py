@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from sampler.files import Progress, silent
 from sampler.mixture import Mixture
+from sampler.progress import Progress, silent
 from sampler.shards import list_shards
 from sampler.stream import MixtureStream, has_heldout, open_stream
 from sampler.tokenizer import Tokenizer, tokenizer_for

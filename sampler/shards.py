@@ -18,8 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from corpus.errors import TamisError
-from corpus.files import load_manifest
-from sampler.files import read_json, sha256_file
+from corpus.files import file_digest, load_manifest, read_json
 
 COLUMNS = ("doc_id", "text", "split")
 
@@ -64,7 +63,7 @@ def list_shards(run: Path) -> dict[str, list[Shard]]:
     for folder in folders:
         paths = sorted(path for path in folder.glob("*.parquet") if path.name[0] not in "._")
         if paths:
-            shards[folder.name] = [Shard(domain=folder.name, path=path, digest=sha256_file(path)) for path in paths]
+            shards[folder.name] = [Shard(domain=folder.name, path=path, digest=file_digest(path)) for path in paths]
     if not shards:
         raise TamisError(f"{run / 'shards'}: holds no published shards (<domain>/*.parquet); run the pipeline first.")
     return shards

@@ -22,9 +22,9 @@ import numpy as np
 import numpy.typing as npt
 
 from corpus.errors import ConfigError, TamisError
+from corpus.files import canonical_json
 from sampler.blend import Blend
 from sampler.domain import DomainDocuments, DomainReader, choose_documents
-from sampler.files import canonical_json
 from sampler.mixture import DomainShare, Mixture, resolve_shares
 from sampler.packing import Packed
 from sampler.shards import read_weights

@@ -34,9 +34,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import Field
 
+from corpus.config import StrictModel
 from corpus.errors import ConfigError, TamisError
-from sampler.config import Strict
-from sampler.files import Progress, atomic_file, canonical_json, read_json, silent, write_json
+from corpus.files import atomic_file, canonical_json, read_json, write_json
+from sampler.progress import Progress, silent
 from sampler.shards import Shard, read_rows
 from text.hash import uniform
 
@@ -60,7 +61,7 @@ _FIXED: dict[str, Any] = {
 }
 
 
-class TokenizerConfig(Strict):
+class TokenizerConfig(StrictModel):
     """What a mixture says about its tokenizer."""
 
     vocab_size: int = Field(8192, ge=300, le=1 << 20)

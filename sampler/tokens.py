@@ -22,7 +22,8 @@ import numpy as np
 import numpy.typing as npt
 
 from corpus.errors import TamisError
-from sampler.files import Progress, atomic_file, canonical_json, read_json, sha256_file, silent, write_json
+from corpus.files import atomic_file, canonical_json, file_digest, read_json, write_json
+from sampler.progress import Progress, silent
 from sampler.shards import Shard, read_rows
 from sampler.tokenizer import Tokenizer
 
@@ -133,7 +134,7 @@ def _check(path: Path, expected: dict[str, Any], verify: bool) -> None:
         raise TamisError(f"{path}: is missing, though its manifest names it; {advice}.")
     if path.stat().st_size != expected["size"]:
         raise TamisError(f"{path}: has {path.stat().st_size} bytes, its manifest says {expected['size']}; {advice}.")
-    if verify and sha256_file(path) != expected["sha256"]:
+    if verify and file_digest(path) != expected["sha256"]:
         raise TamisError(f"{path}: is corrupt, its sha256 is not the manifest's; {advice}.")
 
 
@@ -162,7 +163,7 @@ def _build(folder: Path, key: str, shards: dict[str, list[Shard]], tokenizer: To
                 heldout=np.concatenate(heldout),
             )
         entries[domain] = {
-            kind: {"size": path.stat().st_size, "sha256": sha256_file(path)}
+            kind: {"size": path.stat().st_size, "sha256": file_digest(path)}
             for kind, path in ((kind, folder / f"{domain}.{kind}") for kind in ("bin", "idx.npz"))
         }
     progress("encoding shards", total, total)

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from corpus.errors import TamisError
-from sampler.files import atomic_file, read_json, sha256_file, write_json
+from corpus.files import atomic_file, file_digest, read_json, write_json
 
 POINTER = "checkpoint.json"
 
@@ -43,7 +43,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, identity: dict[str, An
     torch.save({"model": checkpoint.model, "optimizer": checkpoint.optimizer}, buffer)
     with atomic_file(path) as file:
         file.write(buffer.getbuffer())
-    pointer = {"step": checkpoint.step, "file": path.name, "sha256": sha256_file(path)}
+    pointer = {"step": checkpoint.step, "file": path.name, "sha256": file_digest(path)}
     write_json(folder / POINTER, {**pointer, "sampler": checkpoint.sampler, "identity": identity})
     for old in folder.glob("checkpoint-*.pt"):
         if old != path:
@@ -64,7 +64,7 @@ def load_checkpoint(folder: Path, identity: dict[str, Any], device: torch.device
         if found != wanted:
             raise TamisError(f"{folder / POINTER}: its {key} is {found}, this run's is {wanted} (allowed: the same).")
     path = folder / pointer["file"]
-    if not path.exists() or sha256_file(path) != pointer["sha256"]:
+    if not path.exists() or file_digest(path) != pointer["sha256"]:
         raise TamisError(f"{path}: is missing or corrupt, its sha256 is not that of {POINTER}.")
     saved = torch.load(path, map_location=device, weights_only=True)
     return Checkpoint(step=pointer["step"], sampler=pointer["sampler"], **saved)

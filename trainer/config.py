@@ -7,10 +7,10 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from sampler.config import Strict
+from corpus.config import StrictModel
 
 
-class ModelConfig(Strict):
+class ModelConfig(StrictModel):
     """Shape of the model; its vocabulary is the tokenizer's."""
 
     width: int = Field(ge=8)
@@ -33,7 +33,7 @@ class ModelConfig(Strict):
         return -(-8 * self.width // (3 * 128)) * 128
 
 
-class OptimizerConfig(Strict):
+class OptimizerConfig(StrictModel):
     """AdamW with warm-up and cosine; defaults are Baichuan 2's but for the rate, which depends on size."""
 
     max_learning_rate: float = Field(gt=0)
@@ -45,7 +45,7 @@ class OptimizerConfig(Strict):
     clip_norm: float = Field(0.5, gt=0)
 
 
-class TrainConfig(Strict):
+class TrainConfig(StrictModel):
     """A model file."""
 
     name: str  # results go to RUN/train/<name>

@@ -17,9 +17,10 @@ from typing import Any
 import torch
 
 from corpus.errors import ConfigError, TamisError
-from sampler.files import Progress, silent, write_json
+from corpus.files import write_json
 from sampler.mixture import Mixture
 from sampler.prepare import HOLDOUT, Prepared, prepare, split_streams
+from sampler.progress import Progress, silent
 from sampler.state import position_of, state_at
 from sampler.stream import MixtureStream
 from sampler.torch_data import tensors

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sampler.files import atomic_file
+from corpus.files import atomic_file
 
 
 class Metrics:

@@ -64,7 +64,7 @@ BROKEN = [
     ("stages: {}\ningest: {sample: 0}", ["ingest.sample", "found 0", "greater than 0"]),
     ("stages: {}\ningset: {}", ["ingset", "did you mean 'ingest'?", "write_shards"]),
     ("stages: {}\ningest: {sampel: 1}", ["ingest.sampel", "did you mean 'sample'?", "max_record_bytes"]),
-    ("stages: {}\ninputs: [{domain: web, path: a}]", ["inputs.0", "paths", "found nothing", "required"]),
+    ("stages: {}\ninputs: [{domain: web, path: a}]", ["inputs.0.path", "unknown key 'path'", "did you mean 'paths'?"]),
     (
         "stages: {}\ninputs: [{domain: web, paths: [a], feilds: {}}]",
         ["inputs.0.feilds", "did you mean 'fields'?", "text_unit"],

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import yaml
 
+from corpus.config import load_config
 from corpus.errors import ConfigError, TamisError
-from sampler.config import load_yaml, parse
 from sampler.mixture import Mixture, load_mixture
 from sampler.prepare import prepare, split_streams
 from tests.sampler_run import SMALL, write_run, write_weights
@@ -35,38 +35,40 @@ def run(template: Path, tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"sequence_length": 1}, "`sequence_length` is 1 .*greater than or equal to 2"),
-        ({"sed": 1}, "unknown key `sed` = 1 .*allowed: .*seed"),
-        (
-            {"domains": {"en": {"wieght": 1}}},
-            "unknown key `domains.en.wieght` = 1 .*allowed: max_epochs, weight",
-        ),
-        ({"domains": {"en": {"weight": 0}, "zh": {"weight": 0}}}, "`domains` is .*weight above 0"),
-        ({"domains": {"en": {"weight": -1}}}, "`domains.en.weight` is -1"),
-        ({"domains": {"en": {"weight": float("inf")}}}, "`domains.en.weight` is inf"),
-        ({"domains": {}}, "`domains` is {}"),
-        ({"domains": {"*": {}, "en": {}}}, "`domains` is .*alone"),
-        ({"packing": "best_fit"}, "`packing` is 'best_fit' .*concat"),
-        ({"tokenizer": {"vocab_size": 5}}, "`tokenizer.vocab_size` is 5"),
-        ({"seed": None}, "`seed` is None"),
+        ({"sequence_length": 1}, "sequence_length: found 1; .*greater than or equal to 2"),
+        ({"sed": 1}, r"sed: unknown key 'sed' \(did you mean 'seed'\?\); allowed are .*seed"),
+        ({"domains": {"en": {"wieght": 1}}}, "domains.en.wieght: unknown key .*allowed are max_epochs, weight"),
+        ({"domains": {"en": {"weight": 0}, "zh": {"weight": 0}}}, "domains: found .*weight above 0"),
+        ({"domains": {"en": {"weight": -1}}}, "domains.en.weight: found -1"),
+        ({"domains": {"en": {"weight": float("inf")}}}, "domains.en.weight: found inf"),
+        ({"domains": {}}, "domains: found {}"),
+        ({"domains": {"*": {}, "en": {}}}, "domains: found .*alone"),
+        ({"packing": "best_fit"}, "packing: found 'best_fit'; .*concat"),
+        ({"tokenizer": {"vocab_size": 5}}, "tokenizer.vocab_size: found 5"),
+        ({"seed": None}, "seed: found None"),
     ],
 )
-def test_one_sentence_for_a_mistake(change: dict[str, Any], said: str) -> None:
+def test_one_sentence_for_a_mistake(change: dict[str, Any], said: str, tmp_path: Path) -> None:
+    path = tmp_path / "mixture.yaml"
+    path.write_text(yaml.safe_dump(BASE | change))
     with pytest.raises(ConfigError, match=said) as caught:
-        parse(Mixture, BASE | change, "mixture.yaml")
-    assert "\n" not in str(caught.value) and str(caught.value).startswith("mixture.yaml: ")
+        load_config(Mixture, path)
+    assert "\n" not in str(caught.value) and str(caught.value).startswith(f"{path}: ")
 
 
 def test_missing_key_and_broken_files(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="`seed` is missing"):
-        parse(Mixture, {"domains": "*", "sequence_length": 4}, "x")
     path = tmp_path / "x.yaml"
-    for content, said in (("a: [", "not valid YAML"), ("- 1", "mapping"), ("", "mapping")):
+    for content, said in (
+        ("a: [", "cannot be read as YAML"), ("- 1", "mapping"), ("", "found nothing; this key is required"),
+        ("{domains: '*', sequence_length: 4}", "seed: found nothing; this key is required"),
+        ("seed: 1\nseed: 2", "key 'seed' stands twice"),
+    ):  # fmt: skip
         path.write_text(content)
-        with pytest.raises(ConfigError, match=said):
-            load_yaml(Mixture, path)
-    with pytest.raises(ConfigError, match="cannot be read"):
-        load_yaml(Mixture, tmp_path / "absent.yaml")
+        with pytest.raises(ConfigError, match=said) as caught:
+            load_config(Mixture, path)
+        assert "\n" not in str(caught.value) and str(caught.value).startswith(f"{path}: ")
+    with pytest.raises(ConfigError, match="there is no such file"):
+        load_config(Mixture, tmp_path / "absent.yaml")
 
 
 def test_run_is_relative_to_the_file_and_can_be_overridden(tmp_path: Path) -> None:
@@ -84,7 +86,7 @@ def test_run_is_relative_to_the_file_and_can_be_overridden(tmp_path: Path) -> No
 
 
 def test_the_default_mixture_parses() -> None:
-    assert set(load_yaml(Mixture, CONF / "default.yaml").domains) == {"*"}
+    assert set(load_config(Mixture, CONF / "default.yaml").domains) == {"*"}
 
 
 def test_every_domain_by_its_tokens(run: Path) -> None:

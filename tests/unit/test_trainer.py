@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from corpus.config import load_config, parse
 from corpus.errors import ConfigError, TamisError
-from sampler.config import load_yaml, parse
 from sampler.mixture import Mixture
 from tests.sampler_run import SMALL, write_run
 
@@ -49,7 +49,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def config(**changes: Any) -> TrainConfig:
-    return parse(TrainConfig, CONFIG | changes, "model.yaml")
+    return parse(TrainConfig, CONFIG | changes, "")
 
 
 def big_weights(model: Transformer) -> Transformer:
@@ -224,12 +224,12 @@ def test_a_loss_that_is_no_number_stops_the_run(run: Path) -> None:
 
 def test_configs(run: Path) -> None:
     for path in sorted(CONF.glob("*.yaml")):
-        load_yaml(TrainConfig, path)
-    with pytest.raises(ConfigError, match="`name` is '../x'"):
+        load_config(TrainConfig, path)
+    with pytest.raises(ConfigError, match="name: found '../x'"):
         config(name="../x")
-    with pytest.raises(ConfigError, match="`model` is .*multiple of heads = 3"):
+    with pytest.raises(ConfigError, match="model: found .*multiple of heads = 3"):
         config(model=SHAPE | {"heads": 3})
-    with pytest.raises(ConfigError, match="unknown key `optimizer.lr`"):
+    with pytest.raises(ConfigError, match="optimizer.lr: unknown key 'lr'"):
         config(optimizer={"lr": 1})
     with pytest.raises(ConfigError, match="max_epochs"):
         loop.train(config(), MIXTURE, run, steps=100_000)
