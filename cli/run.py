@@ -25,6 +25,9 @@ def run(
     inputs: InputOption = None,
     settings: SetOption = None,
     sample: Annotated[float | None, typer.Option("--sample", help="Take this share of the records.")] = None,
+    against: Annotated[
+        Path | None, typer.Option("--against", help="The run of the snapshot before: its documents are not kept again.")
+    ] = None,
     until: Annotated[str | None, typer.Option("--until", help="Stop behind this stage.")] = None,
     spark: Annotated[list[str] | None, typer.Option("--spark", help="key=value, a Spark setting.")] = None,
     batch_bytes: Annotated[int, typer.Option("--batch-bytes", help="View text per batch; changes no output.")] = 8
@@ -52,7 +55,7 @@ def run(
         given[key] = value
     cluster = Cluster({**local_settings(), **given}, RichProgress())
     try:
-        Runner(config, out, cluster, pipeline.absolute().parent, batch_bytes).run(until)
+        Runner(config, out, cluster, pipeline.absolute().parent, batch_bytes, against).run(until)
     finally:
         cluster.stop()
     ledger = json.loads((out / "ledger.json").read_text("utf-8"))

@@ -34,35 +34,74 @@ class Copies:
     contenders: npt.NDArray[np.int32]
 
 
-def elect_copies(low: Int64, high: Int64, doc_id: Int64, domain: npt.NDArray[np.int32]) -> Copies:
+NEW, STANDS, GONE = 0, 1, 2
+"""What is known of a copy: of this snapshot; of an earlier one, where its text was kept so far; or ruled out."""
+
+
+def elect_copies(
+    low: Int64, high: Int64, doc_id: Int64, domain: npt.NDArray[np.int32], state: npt.NDArray[np.int8] | None = None
+) -> Copies:
     """Groups documents by digest and elects the earliest of each domain.
+
+    A copy that an earlier snapshot kept stands for all new ones. Where the earlier copies were all ruled out, they hold
+    their domain's place, as they would in one run over both snapshots, but a new copy in another domain contends.
 
     Args:
         low: int64[n], half of each digest.
         high: int64[n], the other half.
-        doc_id: int64[n], distinct.
+        doc_id: int64[n], distinct; earlier snapshots' are lower.
         domain: int32[n], a code of each document's domain.
+        state: int8[n], ``NEW``, ``STANDS`` or ``GONE``; None for all new.
+
+    Returns:
+        The new documents among them.
 
     Cost: one sort of n numbers, then a sort of the repeated texts' documents.
     """
+    state = np.zeros(len(low), np.int8) if state is None else state
     rows = _repeated(low, high)
     rows = rows[np.lexsort((doc_id[rows], high[rows], low[rows]))]
-    low, high, doc_id, domain = low[rows], high[rows], doc_id[rows], domain[rows]
+    low, high, doc_id, domain, state = low[rows], high[rows], doc_id[rows], domain[rows], state[rows]
+    if not len(rows):
+        return Copies(doc_id, doc_id, doc_id, doc_id, domain, domain)
     text = np.zeros(len(rows), np.int64)
-    if len(rows):
-        text[1:] = np.cumsum((low[1:] != low[:-1]) | (high[1:] != high[:-1]))
-    order = np.lexsort((doc_id, domain, text))
-    leads = np.ones(len(rows), np.bool_)
-    leads[1:] = (text[order][1:] != text[order][:-1]) | (domain[order][1:] != domain[order][:-1])
-    contender = np.empty(len(rows), np.int64)
-    contender[order] = doc_id[order][leads][np.cumsum(leads) - 1]
-    starts = np.searchsorted(text, np.arange(text[-1] + 1 if len(text) else 0))
-    sizes = np.diff([*starts.tolist(), len(text)])
-    own = np.bincount(text, weights=contender == doc_id, minlength=len(starts)).astype(np.int32)
+    text[1:] = np.cumsum((low[1:] != low[:-1]) | (high[1:] != high[:-1]))
+    contender = _first_of_domain(text, domain, doc_id)
+    n = int(text[-1]) + 1
+    sizes = np.bincount(text, minlength=n)
+    stands = _least(text, doc_id, state == STANDS, n)
+    contends = (contender == doc_id) & (state == NEW) & (stands[text] == _NONE)
+    first = _least(text, doc_id, contends, n)
+    contenders = np.bincount(text, weights=contends, minlength=n).astype(np.int32)
+    led_by_new = np.isin(contender, doc_id[contends])
+    survivor = np.where(led_by_new | (first[text] == _NONE), contender, first[text])
+    survivor = np.where(stands[text] != _NONE, stands[text], survivor)
+    first = np.where(first == _NONE, _least(text, doc_id, np.ones(len(text), np.bool_), n), first)
+    new = state == NEW
+    text = text[new]
     return Copies(
-        doc_id, contender, contender, np.repeat(doc_id[starts], sizes),
-        np.repeat(sizes.astype(np.int32), sizes), np.repeat(own, sizes),
-    )  # fmt: skip
+        doc_id[new], survivor[new], contender[new], first[text], sizes.astype(np.int32)[text], contenders[text]
+    )
+
+
+_NONE = np.iinfo(np.int64).max
+
+
+def _first_of_domain(text: Int64, domain: npt.NDArray[np.int32], doc_id: Int64) -> Int64:
+    """The least document of each row's text and domain, int64[n]."""
+    order = np.lexsort((doc_id, domain, text))
+    leads = np.ones(len(order), np.bool_)
+    leads[1:] = (text[order][1:] != text[order][:-1]) | (domain[order][1:] != domain[order][:-1])
+    first = np.empty(len(order), np.int64)
+    first[order] = doc_id[order][leads][np.cumsum(leads) - 1]
+    return first
+
+
+def _least(text: Int64, doc_id: Int64, chosen: npt.NDArray[np.bool_], n: int) -> Int64:
+    """The least chosen document of each text, int64[n]; ``_NONE`` where there is none."""
+    found = np.full(n, _NONE, np.int64)
+    np.minimum.at(found, text[chosen], doc_id[chosen])
+    return found
 
 
 def _repeated(low: Int64, high: Int64) -> Int64:

@@ -7,12 +7,13 @@ A text that occurs in several domains keeps, at first, one *contender* in each: 
 later, and then the next one must be there to be kept. ``settle_copies`` elects among the contenders once
 those rules have spoken; until then each contender goes through them on its own.
 
-Cost: 28 bytes a document are shuffled, once; a task sorts its share of the digests.
+Cost: 29 bytes a document are shuffled, once; a task sorts its share of the digests.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
@@ -21,8 +22,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from corpus.schemas import DROPS
-from corpus.state import read_files
-from dedup.exact import Copies, elect_copies
+from corpus.state import load_state, read_files
+from dedup.exact import GONE, STANDS, Copies, elect_copies
 from pipelines.context import DecisionContext
 from pipelines.exchange import Block, Hop, Inbox, by_hash, by_shard, partitions_for, split
 from pipelines.shard_task import ShardTask
@@ -38,7 +39,7 @@ CONTESTED = pa.schema([
     pa.field("row", pa.int32()), pa.field("doc_id", pa.int64()), pa.field("first_copy", pa.int64()),
 ])  # fmt: skip
 """Documents whose text has contenders in several domains: ``contenders`` themselves, and their ``followers``."""
-ROW_BYTES = 28
+ROW_BYTES = 29
 
 
 class ExactDedup(GlobalStage):
@@ -56,10 +57,11 @@ class ExactDedup(GlobalStage):
 
     def decide_globally(self, context: DecisionContext) -> None:
         """Drops every copy within a domain but the first; marks texts that have copies in several domains."""
-        rows = sum(f.rows for f in context.evidence.files)
+        rows = context.evidence_rows(with_ancestors=True)
         partitions = partitions_for(rows, ROW_BYTES, context.cluster.least_partitions)
+        payloads = context.payloads(with_ancestors=True, partitions=partitions)
         context.files += context.exchange(
-            "exact_dedup: elect", "pipelines.exact_dedup:emit_digests", context.payloads(partitions=partitions),
+            "exact_dedup: elect", "pipelines.exact_dedup:emit_digests", payloads,
             [Hop("pipelines.exact_dedup:group_copies", partitions, {"writers": context.writers})],
             {"drops": DROPS, "columns": COLUMNS, "contenders": CONTESTED, "followers": CONTESTED},
         )  # fmt: skip
@@ -76,8 +78,20 @@ def emit_digests(payload: dict[str, Any]) -> Iterator[Block]:
     columns = {
         "low": low, "high": evidence.column("high"), "doc_id": evidence.column("doc_id"),
         "domain": domain_codes(task.domains()[evidence.column("row").to_numpy()]),
+        "state": np.zeros(len(low), np.int8),
     }  # fmt: skip
+    if payload.get("earlier"):
+        stands = _settled_state(task)[evidence.column("row").to_numpy()]
+        columns["state"] = np.where(stands, STANDS, GONE).astype(np.int8)
     yield from split("digests", columns, by_hash(low, payload["partitions"]))
+
+
+def _settled_state(task: ShardTask) -> npt.NDArray[np.bool_]:
+    """Which of an earlier snapshot's documents stood for their text when its copies were settled: bool[rows]."""
+    from pipelines.registry import stage_class
+
+    before = itertools.takewhile(lambda files: not stage_class(files.stage).settles_copies, task.chain)
+    return load_state(tuple(before), task.shard.rows).alive
 
 
 def domain_codes(domains: npt.NDArray[np.object_]) -> npt.NDArray[np.int32]:
@@ -92,8 +106,8 @@ def group_copies(inbox: Inbox, settings: dict[str, Any]) -> Iterator[Block]:
     table = inbox.table("digests")
     if table is None:
         return
-    low, high, doc_id, domain = (table.column(name).to_numpy() for name in ("low", "high", "doc_id", "domain"))
-    found = elect_copies(low, high, doc_id, domain)
+    names = ("low", "high", "doc_id", "domain", "state")
+    found = elect_copies(*(table.column(name).to_numpy() for name in names))
     yield from _blocks(found, settings["writers"])
 
 

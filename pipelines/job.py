@@ -101,7 +101,7 @@ def _run(options: argparse.Namespace, until: str | None) -> None:
     config = load_pipeline(path, inputs=options.inputs, settings=options.settings)
     cluster = Cluster(local_settings(), PlainProgress())
     try:
-        Runner(config, options.out, cluster, base).run(until)
+        Runner(config, options.out, cluster, base, against=options.against).run(until)
     finally:
         cluster.stop()
 
@@ -117,5 +117,8 @@ def _parser(name: str) -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument(
         "--set", dest="settings", action="append", default=[], metavar="stage.key=value", help="the value in YAML"
+    )
+    parser.add_argument(
+        "--against", type=Path, metavar="RUN", help="the run of the snapshot before: its documents are not kept again"
     )
     return parser

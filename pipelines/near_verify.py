@@ -9,6 +9,7 @@ Shuffled: each document in a candidate edge once (66 bytes), each edge once (32)
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
@@ -67,7 +68,8 @@ def _read_sets(task: ShardTask, rows: npt.NDArray[np.int32], payload: dict[str, 
     from text.shingle import shingle_sets
 
     stored = task.shard.text()
-    edits = load_state(task.chain, task.shard.rows).edits if payload["cut"] else Edits.none(task.shard.rows)
+    before = tuple(itertools.takewhile(lambda files: files.stage != task.stage, task.chain))
+    edits = load_state(before, task.shard.rows).edits if payload["cut"] else Edits.none(task.shard.rows)
     pieces = []
     cuts = np.flatnonzero(np.diff(np.cumsum(stored.lengths[rows]) // BATCH_BYTES)) + 1
     for part in np.split(rows, cuts):

@@ -18,8 +18,9 @@ from corpus.errors import ConfigError, TamisError
 from corpus.files import FileEntry, Manifest, commit, file_digest, load_manifest, stable_hash, write_json
 from corpus.run_folder import FORMAT_VERSION, RunFolder
 from pipelines.accounts import write_ledger
+from pipelines.ancestors import ancestry, open_ancestors
 from pipelines.config import PipelineConfig
-from pipelines.context import DecisionContext, PrepareContext
+from pipelines.context import Ancestor, DecisionContext, PrepareContext
 from pipelines.ingest import ingest
 from pipelines.publish import publish
 from pipelines.registry import stage_class
@@ -51,16 +52,20 @@ class Runner:
         cluster: Spark.
         base: folder that relative globs start from.
         batch_bytes: view text per batch; changes nothing in the output.
+        against: the run folder of the snapshot before this one; what it and its ancestors kept is not kept again.
     """
 
     def __init__(
-        self, config: PipelineConfig, out: Path, cluster: Cluster, base: Path, batch_bytes: int = BATCH_BYTES
-    ) -> None:
+        self, config: PipelineConfig, out: Path, cluster: Cluster, base: Path, batch_bytes: int = BATCH_BYTES,
+        against: Path | None = None,
+    ) -> None:  # fmt: skip
         self.config = config
         self.run_folder = RunFolder(out.absolute())
         self.cluster = cluster
         self.base = base
         self.batch_bytes = batch_bytes
+        self.against = against.absolute() if against else None
+        self._ancestors: tuple[Ancestor, ...] = ()
         self._done: list[Done] = []
 
     def run(self, until: str | None = None) -> RunFolder:
@@ -78,6 +83,7 @@ class Runner:
         last = order.index(until or "write_shards")
         with self.run_folder.locked():
             self._check_run_info()
+            self._ancestors = open_ancestors(self.against, self.config, self.run_folder.root)
             ingest(self.run_folder, self.config, self.base, self.cluster)
             for name in order[1 : min(last, len(self.config.stages)) + 1]:
                 self._run_stage(name)
@@ -94,10 +100,14 @@ class Runner:
         return self.run_folder
 
     def _check_run_info(self) -> None:
-        if (self.run_folder.root / "run.json").exists():
-            self.run_folder.run_info()
-        else:
+        if not (self.run_folder.root / "run.json").exists():
             self._write_run_info()
+        known = self.run_folder.run_info().get("against")
+        if known != (str(self.against) if self.against else None):
+            raise TamisError(
+                f"{self.run_folder.root} was begun against {known or 'no earlier run'}; go on with "
+                f"{f'--against {known}' if known else 'no --against'}, or choose another --out"
+            )
 
     def _write_run_info(self) -> None:
         path = self.run_folder.root / "run.json"
@@ -105,6 +115,7 @@ class Runner:
             "format_version": FORMAT_VERSION,
             "pipeline": self.config.model_dump(mode="json"),
             "base": str(self.base),
+            "against": str(self.against) if self.against else None,
         }
         write_json(path, body)
 
@@ -115,7 +126,10 @@ class Runner:
         return {d.stage: d.seconds for d in self._done}
 
     def _upstream(self) -> str:
-        return str(self._done[-1].decision.body["key"]) if self._done else str(self.run_folder.ingest.body["identity"])
+        if self._done:
+            return str(self._done[-1].decision.body["key"])
+        identity = str(self.run_folder.ingest.body["identity"])
+        return stable_hash([identity, ancestry(self._ancestors)]) if self._ancestors else identity
 
     def _run_stage(self, name: str) -> None:
         kind = stage_class(name)
@@ -156,6 +170,7 @@ class Runner:
             "key": key,
             "content": stable_hash(sorted([f.shard, f.digest] for f in files)),
             "config": config,
+            "version": stage_class(name).version,
             "artefacts": pinned,
             "scanned": sum(a["scanned"] for a in answers),
             "reused": sum(a["reused"] for a in answers),
@@ -175,8 +190,9 @@ class Runner:
         if issubclass(kind, GlobalStage):
             assert evidence is not None
             context = DecisionContext(
-                self.run_folder, self.cluster, kind, evidence, self._chain(), decisions, folder, artefacts
-            )
+                self.run_folder, self.cluster, kind, evidence, self._chain(), decisions, folder, artefacts,
+                ancestors=self._ancestors,
+            )  # fmt: skip
             kind(self.config.evidence(name), artefacts).decide_globally(context)
             return commit(folder, self._decided(key, decisions, context.facts, started), context.files)
         shards = self.run_folder.shards

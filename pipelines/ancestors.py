@@ -1,0 +1,92 @@
+"""Earlier snapshots that a run is deduplicated against (``--against``), opened and checked.
+
+A run names one earlier run; that one names its own, and so on: the chain of ancestors. Their decisions are final, and
+what a global stage needs of them lies beside their decisions: digests, signatures, span hashes. Their text is read only
+for documents about which a signature cannot decide. See ``docs/design/snapshots.md``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from corpus.errors import ConfigError
+from corpus.files import Manifest, load_manifest, stable_hash
+from corpus.run_folder import RunFolder
+from pipelines.config import PipelineConfig
+from pipelines.context import Ancestor
+from pipelines.registry import stage_class
+from pipelines.stage import GlobalStage
+
+
+def open_ancestors(against: Path | None, config: PipelineConfig, out: Path) -> tuple[Ancestor, ...]:
+    """The chain of ancestors, the earliest first; empty where a run stands alone.
+
+    Raises:
+        ConfigError: a run is not finished, a snapshot number is taken or not later, or an earlier run's evidence of a
+            stage was taken with other settings.
+    """
+    found: list[Ancestor] = []
+    seen: dict[int, Path] = {config.snapshot: out.absolute()}
+    latest = config.snapshot
+    while against is not None:
+        run = RunFolder(against.absolute())
+        info = run.run_info()
+        snapshot = int(run.ingest.body["snapshot"])
+        if snapshot in seen:
+            raise ConfigError(
+                f"--against: {run.root} is snapshot {snapshot}, as is {seen[snapshot]}; give each snapshot a number "
+                "of its own (`snapshot:` in the YAML, or --set snapshot=N)"
+            )
+        if snapshot > latest:
+            raise ConfigError(
+                f"--against: {run.root} is snapshot {snapshot}, later than {latest}; a run is deduplicated against "
+                "earlier snapshots, so raise `snapshot` in the YAML"
+            )
+        if load_manifest(run.root / "shards") is None:
+            raise ConfigError(f"--against: {run.root} has no published shards yet; finish that run first")
+        seen[snapshot], latest = run.root, snapshot
+        found.append(Ancestor(run, tuple(run.chain()), _evidence(run, config)))
+        earlier = info.get("against")
+        against = Path(earlier) if earlier else None
+    return tuple(reversed(found))
+
+
+def ancestry(ancestors: tuple[Ancestor, ...]) -> str:
+    """What a run's decisions depend on: the ancestors' documents and decisions; empty for none."""
+    if not ancestors:
+        return ""
+    return stable_hash([[a.run.ingest.body["identity"], [m.body["key"] for _, m in a.chain]] for a in ancestors])
+
+
+def _evidence(run: RunFolder, config: PipelineConfig) -> Mapping[str, Manifest]:
+    """The evidence of the stages that compare documents, as it must be: taken with the settings of now."""
+    found = {}
+    chain = {name for name, _ in run.chain()}
+    for name in config.stages:
+        kind = stage_class(name)
+        if not issubclass(kind, GlobalStage):
+            continue
+        evidence = run.evidence(name) if name in chain else None
+        if evidence is None:
+            raise ConfigError(
+                f"--against: {run.root} has no stage {name}, so that this run's {name} has nothing to compare with; "
+                "use a pipeline that has the same deduplicating stages"
+            )
+        mine = config.evidence(name).model_dump(mode="json")
+        if evidence.body["config"] != mine or evidence.body.get("version") != kind.version:
+            raise ConfigError(
+                f"--against: stages.{name} of {run.root} was scanned with {_differing(evidence.body, mine)}; "
+                "evidence of one kind is needed to compare, so set the same here or run the earlier snapshot again"
+            )
+        found[name] = evidence
+    return found
+
+
+def _differing(body: Mapping[str, Any], mine: Mapping[str, Any]) -> str:
+    theirs = body["config"]
+    keys = [k for k in sorted({*theirs, *mine}) if theirs.get(k) != mine.get(k)]
+    if not keys:
+        return "another version of Tamis"
+    return ", ".join(f"{k} {theirs.get(k)!r} (here {mine.get(k)!r})" for k in keys)
