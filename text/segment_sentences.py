@@ -1,0 +1,115 @@
+"""Where the sentences of a paragraph end.
+
+Kernels; the rules are those of ``text.segment``. Bytes that cannot begin a terminal are passed over by one look-up.
+"""
+
+from __future__ import annotations
+
+import numba as nb
+import numpy as np
+
+from text.chars import HAN, KANA, NUMBER, SINGLE, SPACE, WORD, class_of, decode
+from text.segment_stops import class_before, ends_here
+
+
+@nb.njit(inline="always", cache=True)
+def _mark(marks, point):  # type: ignore[no-untyped-def]
+    return marks[point] if point < 0x10000 else np.uint8(0)
+
+
+@nb.njit(cache=True)
+def cut_sentences(text, begin, end, tables, out, n):  # type: ignore[no-untyped-def]
+    """Writes the starts of the sentences behind the first of ``text[begin:end]``."""
+    lead = tables.lead
+    in_quotes = False
+    i = begin
+    while i < end:
+        b = text[i]
+        if not lead[b]:
+            i += 1
+            continue
+        if b == 34:
+            in_quotes = not in_quotes
+            i += 1
+            continue
+        point, size = decode(text, i)
+        if not _mark(tables.marks, point) & 7:
+            i += size
+            continue
+        i, after, is_end, in_quotes = _terminal(text, begin, i, end, in_quotes, tables)
+        if is_end:
+            if n == len(out):
+                return -1
+            out[n] = after
+            n += 1
+            begin = i = after
+    return n
+
+
+@nb.njit(cache=True)
+def _terminal(text, begin, at, end, in_quotes, tables):  # type: ignore[no-untyped-def]
+    """Reads the terminals at ``at`` with their closers, and decides.
+
+    Returns:
+        (byte behind them, byte of the next non-space, whether the sentence ends, whether a ``"`` is open).
+    """
+    classes, marks = tables.classes, tables.marks
+    i = at
+    strong = loud = False
+    dots = count = 0
+    closer = 0
+    while i < end:
+        point, size = decode(text, i)
+        mark = _mark(marks, point)
+        if mark & 7:
+            strong |= mark & 1 != 0
+            loud |= point == 33 or point == 63
+            dots += mark & 2 != 0
+            count += 1
+            closer = 0
+        elif mark & 8 and _closes(text, i + size, end, point, in_quotes, classes):
+            in_quotes ^= point == 34
+            closer = point
+        else:
+            break
+        i += size
+    after = i
+    point = 0
+    while after < end:
+        point, size = decode(text, after)
+        if not class_of(classes, point) & SPACE:
+            break
+        after += size
+    if after == end or _mark(marks, point) & 32:
+        return i, after, False, in_quotes
+    bits = class_of(classes, point)
+    spaced = after > i
+    first, _ = decode(text, at)
+    if count == 1 and first == 0xFF0E:  # ． between digits or Latin letters is a decimal point
+        joined = not spaced and bits & WORD and not bits & SINGLE
+        return i, after, not (joined or class_before(text, begin, at, classes) & NUMBER), in_quotes
+    if strong or dots >= 2:
+        title = (closer == 0x300B or closer == 0x3009) and not spaced and bits & WORD
+        return i, after, not title, in_quotes
+    if not spaced:
+        sure = loud or (first == 46 and count == 1 and class_before(text, begin, at, classes) & SINGLE)
+        return i, after, bool(bits & (HAN | KANA) and sure), in_quotes
+    word = after
+    while word < end:
+        point, size = decode(text, word)
+        if not _mark(marks, point) & 16:
+            break
+        word += size
+    if point < 0x2000 and tables.lower[point]:
+        return i, after, False, in_quotes
+    is_end = not (first == 46 and count == 1 and closer == 0) or ends_here(text, begin, at, word, end, tables)
+    return i, after, is_end, in_quotes
+
+
+@nb.njit(cache=True)
+def _closes(text, i, end, point, in_quotes, classes):  # type: ignore[no-untyped-def]
+    """Whether a closer behind a terminal closes: a straight quote may also open what follows at ``i``."""
+    if (point != 34 and point != 39) or (point == 34 and in_quotes) or i == end:
+        return True
+    point, _ = decode(text, i)
+    return not class_of(classes, point) & WORD

@@ -1,0 +1,86 @@
+"""Which characters end a sentence, close it, open one; which words before a full stop do not: as tables for kernels."""
+
+from __future__ import annotations
+
+import unicodedata
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from text.chars import char_tables
+
+STRONG = "。！？｡؟۔।॥‼⁇⁈⁉"
+DOTS = "…⋯．"
+CLOSERS = "”’」』）】》〉〕］｝〗〙»›)]}\"'"
+OPENERS = "“‘「『（【《〈〔［｛〖〘«‹([{\"'`¿¡"
+MIDDLE = "，、；：,;:."
+CODE_CHARS = "{}=<>[]_$|\\`"
+BULLETS = "•●▪◦‣·"
+
+NEVER = (
+    "mr mrs ms dr prof st vs e.g i.e gen col lt sgt capt cmdr rev hon sen rep gov pres mt messrs mme mlle viz"
+    " cf v ca approx"
+)
+BEFORE_NUMBER = (
+    "no nos fig figs vol vols sec ch art eq eqs pp p ed jan feb mar apr jun jul aug sep sept oct nov dec tel"
+)
+BEFORE_STARTER = "etc jr sr inc ltd co corp bros al dept univ ave blvd est ph.d"
+STARTERS = (
+    "The An In It He She This That But We They And On At For As If There However When His Her Our These Those You"
+)
+
+
+class Tables(NamedTuple):
+    """What the kernels look up.
+
+    Attributes:
+        classes: see ``text.chars.CharTables``.
+        lower: bool[0x2000], lower-case letters.
+        ascii_kind: uint8[128], 1 space, 2 code character, 4 line break.
+        lead: bool[256], first bytes of characters that may end a sentence.
+        marks: uint8[0x10000], 1 strong terminal, 2 dot, 4 ASCII terminal, 8 closer, 16 opener, 32 middle, 64
+            bullet.
+        words: uint64[n], abbreviations and starters, packed, ascending.
+        word_kinds: uint8[n], 1 never, 2 before a number, 3 before a starter, 4 a starter.
+    """
+
+    classes: npt.NDArray[np.uint16]
+    lower: npt.NDArray[np.bool_]
+    ascii_kind: npt.NDArray[np.uint8]
+    lead: npt.NDArray[np.bool_]
+    marks: npt.NDArray[np.uint8]
+    words: npt.NDArray[np.uint64]
+    word_kinds: npt.NDArray[np.uint8]
+
+
+@cache
+def load_tables() -> Tables:
+    """The tables; made once a process."""
+    lower = np.array([unicodedata.category(chr(p)) == "Ll" for p in range(0x2000)])
+    ascii_kind = np.zeros(128, np.uint8)
+    ascii_kind[[p for p in range(128) if chr(p).isspace()]] = 1
+    ascii_kind[[ord(c) for c in CODE_CHARS]] = 2
+    ascii_kind[[10, 13]] = 4
+    lead = np.zeros(256, np.bool_)
+    lead[[c.encode()[0] for c in STRONG + DOTS + '.!?"']] = True
+    marks = np.zeros(0x10000, np.uint8)
+    for bit, chars in (
+        (1, STRONG),
+        (2, DOTS),
+        (4, ".!?"),
+        (8, CLOSERS),
+        (16, OPENERS),
+        (32, MIDDLE),
+        (64, BULLETS),
+    ):
+        marks[[ord(c) for c in chars]] |= bit
+    kinds = {
+        int.from_bytes(word.encode(), "little"): kind
+        for kind, words in enumerate((NEVER, BEFORE_NUMBER, BEFORE_STARTER, STARTERS), 1)
+        for word in words.split()
+    }
+    words = np.array(sorted(kinds), np.uint64)
+    word_kinds = np.array([kinds[word] for word in sorted(kinds)], np.uint8)
+    return Tables(char_tables().classes, lower, ascii_kind, lead, marks, words, word_kinds)
