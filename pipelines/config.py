@@ -13,7 +13,8 @@
     alarm: {max_removed_fraction: 0.95, min_documents: 1000}
     write_shards: {target_shard_bytes: 268435456}
 
-``extends: default.yaml`` takes another pipeline and changes what is named.
+``extends: default.yaml`` takes another pipeline and changes what is named; ``order: [eligibility, …]`` puts its stages in
+another order.
 
 A stage's block is flat: its evidence and its decision settings stand side by side, and Tamis knows which is which. A
 domain may override decision settings, not evidence: what was seen does not depend on who looks.
@@ -129,6 +130,7 @@ def load_pipeline(path: Path, *, inputs: list[str] | None = None, settings: list
         _set(raw, text)
     if inputs:
         raw["inputs"] = _with_inputs(raw.get("inputs") or [], inputs)
+    _put_in_order(raw)
     config = parse(PipelineConfig, raw, "")
     _check_stages(config)
     return config
@@ -146,6 +148,20 @@ def _load(path: Path, seen: set[Path]) -> dict[str, Any]:
     if not isinstance(base, str):
         raise ConfigError(f"{path}: extends: found {base!r}; expected the path of a pipeline YAML")
     return _merge(_load(path.parent / base, seen | {path}), raw)
+
+
+def _put_in_order(raw: dict[str, Any]) -> None:
+    """Puts the stages in the order that ``order`` names, if it is there.
+
+    Raises:
+        ConfigError: it does not name each stage once.
+    """
+    order, stages = raw.pop("order", None), raw.get("stages")
+    if order is None or not isinstance(stages, dict):
+        return
+    if not isinstance(order, list) or sorted(map(str, order)) != sorted(stages):
+        raise ConfigError(f"order: found {order!r}; expected each stage once: {', '.join(stages)}")
+    raw["stages"] = {name: stages[name] for name in order}
 
 
 def _check_stages(config: PipelineConfig) -> None:

@@ -296,3 +296,17 @@ def test_a_component_is_on_one_side_of_the_split() -> None:
     assert (split_of(components, WriteShardsConfig(heldout_fraction=0)) == "train").all()
     other = split_of(components, WriteShardsConfig(heldout_fraction=0.02, heldout_seed=1))
     assert np.mean((other == "heldout") & (found[:50_000] == "heldout")) < 0.002
+
+
+def test_order_puts_the_stages_in_another_order(repository: Path, tmp_path: Path) -> None:
+    report = load_pipeline(repository / "conf" / "pipelines" / "report.yaml")
+    ours = load_pipeline(repository / "conf" / "pipelines" / "default.yaml")
+    assert sorted(report.stages) == sorted(ours.stages)
+    names = list(report.stages)
+    assert names.index("span_dedup") < names.index("near_dedup")
+    assert report.evidence("near_dedup").model_dump()["view"] == "cut"
+    path = tmp_path / "bad.yaml"
+    for order in ("[eligibility]", "eligibility", "[eligibility, exact_dedup, exact_dedup]"):
+        path.write_text(f"stages: {{eligibility: {{}}, exact_dedup: {{}}}}\norder: {order}\n")
+        with pytest.raises(ConfigError, match=r"order: found .*; expected each stage once: eligibility, exact_dedup"):
+            load_pipeline(path)
