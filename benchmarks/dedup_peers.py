@@ -5,19 +5,20 @@
 The peers need an environment of their own (Tamis' pins are not theirs)::
 
     python -m venv PEERS
-    PEERS/bin/pip install pyarrow datasketch rensa gaoya "datatrove[io]" spacy jieba nltk regex orjson
+    PEERS/bin/pip install pyarrow datasketch rensa gaoya
+    PEERS/bin/pip install "datatrove[io]" spacy jieba nltk regex orjson tokenizers fasteners tldextract "xxhash<4"
     PEERS/bin/pip install --no-deps text-dedup==0.4.0
-    PEERS/bin/pip install click-option-group ftfy bitarray pybloom-live psutil rich xxhash setuptools
+    PEERS/bin/pip install click-option-group ftfy bitarray pybloom-live psutil rich setuptools scipy pandas
 
-text-dedup 0.4.1 wants Python 3.12; without ``--no-deps`` it pulls an onnxruntime and a Spark. dupekit is not on PyPI;
-Data-Juicer's requirements were not tried. Spark MLlib runs in Tamis' own environment. A peer whose package the given
-interpreter lacks is skipped with a line.
+datatrove hands strings to xxhash, which xxhash 4 refuses. text-dedup 0.4.1 wants Python 3.12; without ``--no-deps`` it
+pulls an onnxruntime and a Spark. dupekit is not on PyPI; Data-Juicer's requirements were not tried. Spark MLlib runs in
+Tamis' own environment. A peer whose package the given interpreter lacks is skipped with a line.
 
 Each runs in a subprocess under ``benchmarks.cpu``, from Parquet to the list of what it drops; its imports and start-up
 count (some seconds: take 100 MB or more). Tamis' line is ``near_dedup`` alone on an ingested folder, JVM start and all;
-a second one subtracts what a corpus of one document costs. Truth is exhaustive (``benchmarks.exhaustive``): recall is the share of pairs with J ≥ 0.8 not both
-kept, precision the share of dropped documents whose named survivor has J ≥ 0.7; where a tool names none (marked *) any
-other document will do, which flatters it.
+a second one subtracts what a corpus of one document costs. Truth is exhaustive (``benchmarks.exhaustive``): recall is
+the share of pairs with J ≥ 0.8 not both kept, precision the share of dropped documents whose named survivor has
+J ≥ 0.7; where a tool names none (marked *) any other document will do, which flatters it.
 """
 
 from __future__ import annotations
@@ -101,6 +102,7 @@ def main() -> None:
     if not options.data.is_dir():
         print(f"skipped: there is no {options.data}")
         return
+    where = machine.describe()
     rows: list[dict[str, Any]] = []
     chosen = [name for name in options.peers if name == "tamis" or _is_there(name, options.python)]
     for lang in options.langs:
@@ -117,7 +119,7 @@ def main() -> None:
                     rows.append(_peer(name, options.python, corpus, lang, facts, truth))
             except SystemExit as error:
                 print(f"{lang}: {name} failed: {str(error)[-600:]}", file=sys.stderr)
-    body = {"machine": machine.describe(), "rows": rows}
+    body = {"machine": where, "rows": rows}
     folder = options.out or options.work
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "dedup_peers.json").write_text(json.dumps(body, indent=1), "utf-8")

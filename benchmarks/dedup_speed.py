@@ -6,9 +6,10 @@ For each size a corpus is made once (``benchmarks.corpus``, both languages, plan
 each stage alone, a fresh process brings a copy of the ingested run folder (hard links) from there to the end of the
 stage: JVM start, scan, shuffles, verification, survivors, ledger. ``benchmarks.cpu`` counts all its processes. The
 *intercept* is the same for a corpus of one document; it is printed and subtracted. The *marginal* rate between two
-sizes needs no intercept: MB more over CPU-seconds more. MB are 10^6 bytes of UTF-8 text.
+sizes needs no intercept: MB more over CPU-seconds more ("-" where noise made it fewer). MB are 10^6 bytes of text.
 
-Kernels are compiled in an unmeasured run before. Cost: a 4 GB round takes 12 GB of disk and a quarter of an hour.
+Kernels are compiled in an unmeasured run before. Take quiet cores: with other work on the same machine CPU-seconds were
+seen to grow by half and more. Cost: a 4 GB round takes 12 GB of disk and a quarter of an hour.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ def main() -> None:
     if not options.data.is_dir():
         print(f"skipped: there is no {options.data}")
         return
+    facts = machine.describe()
     bench = Bench(options.work, options.cores, options.shard_bytes, options.data, options.fresh)
     for stage in options.stages:
         bench.stage(WARM_UP_GIGABYTES, stage)
@@ -64,7 +66,7 @@ def main() -> None:
         for size in (0.0, *sorted(options.gigabytes)):
             print(f"{stage}, {size:g} GB …", file=sys.stderr, flush=True)
             rows.append(_row(stage, bench.facts(size), [bench.stage(size, stage) for _ in range(options.repeats)]))
-    body = {"machine": machine.describe(), "cores_used": options.cores, "rows": rows, "rates": rates(rows)}
+    body = {"machine": facts, "cores_used": options.cores, "rows": rows, "rates": rates(rows)}
     folder = options.out or options.work
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "dedup_speed.json").write_text(json.dumps(body, indent=1), "utf-8")
@@ -164,14 +166,13 @@ def rates(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     for stage in dict.fromkeys(row["stage"] for row in rows):
         empty, *sizes = (row for row in rows if row["stage"] == stage)
         intercept = empty["cpu_seconds"]
-        marginal = [
-            (b["bytes"] - a["bytes"]) / 1e6 / max(b["cpu_seconds"] - a["cpu_seconds"], 1e-9) for a, b in pairwise(sizes)
-        ]
+        steps = [(b["bytes"] - a["bytes"], b["cpu_seconds"] - a["cpu_seconds"]) for a, b in pairwise(sizes)]
+        marginal = [size / 1e6 / seconds if seconds > 0 else None for size, seconds in steps]
         found[stage] = {
             "intercept_cpu_seconds": intercept,
             "mb_per_cpu_second": [r["bytes"] / 1e6 / max(r["cpu_seconds"] - intercept, 1e-9) for r in sizes],
             "marginal_mb_per_cpu_second": marginal,
-            "marginal_cost_ratios": [a / b for a, b in pairwise(marginal)],
+            "marginal_cost_ratios": [a / b if a and b else None for a, b in pairwise(marginal)],
         }
     return found
 
@@ -195,8 +196,8 @@ def as_markdown(body: dict[str, Any]) -> str:
     ]
     lines += ["|---|---|---|---|"]
     for stage, rate in body["rates"].items():
-        margins = ", ".join(f"{m:.1f}" for m in rate["marginal_mb_per_cpu_second"]) or "-"
-        ratios = ", ".join(f"{r:.3f}" for r in rate["marginal_cost_ratios"]) or "-"
+        margins = ", ".join("-" if m is None else f"{m:.1f}" for m in rate["marginal_mb_per_cpu_second"]) or "-"
+        ratios = ", ".join("-" if r is None else f"{r:.3f}" for r in rate["marginal_cost_ratios"]) or "-"
         lines.append(f"| {stage} | {rate['intercept_cpu_seconds']:.1f} | {margins} | {ratios} |")
     return "\n".join([*lines, ""])
 

@@ -14,7 +14,7 @@ from benchmarks.base_text import ROOT
 
 
 def describe() -> dict[str, Any]:
-    """Processor, memory, versions, date and commit."""
+    """Processor, memory, versions, date, commit, and the load: on busy cores a CPU-second does less."""
     pages, page = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
     return {
         "processor": _processor(),
@@ -24,6 +24,7 @@ def describe() -> dict[str, Any]:
         "pyspark": version("pyspark"),
         "date": datetime.date.today().isoformat(),
         "commit": _git("log", "-1", "--format=%h %s") or "unknown",
+        "load": round(os.getloadavg()[0], 1),
         "changed_files": len(_git("status", "--porcelain", "--untracked-files=no").splitlines()),
     }
 
@@ -33,7 +34,7 @@ def as_line(facts: dict[str, Any]) -> str:
     changed = f", {facts['changed_files']} files changed since" if facts["changed_files"] else ""
     return (
         f"{facts['cores']} cores ({facts['processor']}), {facts['memory_gib']} GiB, Python {facts['python']}, "
-        f"PySpark {facts['pyspark']}, {facts['date']}, commit {facts['commit']}{changed}"
+        f"PySpark {facts['pyspark']}, {facts['date']}, commit {facts['commit']}{changed}; load {facts['load']}"
     )
 
 
