@@ -16,22 +16,23 @@ from corpus.files import Manifest, load_manifest, stable_hash
 from corpus.run_folder import RunFolder
 from pipelines.config import PipelineConfig
 from pipelines.context import Ancestor
+from pipelines.publish import publishing_key
 from pipelines.registry import stage_class
 from pipelines.stage import GlobalStage
 
 
-def open_ancestors(against: Path | None, config: PipelineConfig, out: Path) -> tuple[Ancestor, ...]:
+def open_ancestors(against: Path | None, config: PipelineConfig) -> tuple[Ancestor, ...]:
     """The chain of ancestors, the earliest first; empty where a run stands alone.
 
     Raises:
-        ConfigError: a run is not finished, a snapshot number is taken or not later, or an earlier run's evidence of a
-            stage was taken with other settings.
+        ConfigError: a run is not finished or not there, a snapshot number is taken or not later, or an earlier run's
+            evidence of a stage was taken with other settings.
     """
     found: list[Ancestor] = []
-    seen: dict[int, Path] = {config.snapshot: out.absolute()}
-    latest = config.snapshot
+    seen, latest, later = {config.snapshot: "this run"}, config.snapshot, ""
     while against is not None:
         run = RunFolder(against.absolute())
+        _check_there(run, later)
         info = run.run_info()
         snapshot = int(run.ingest.body["snapshot"])
         if snapshot in seen:
@@ -42,14 +43,12 @@ def open_ancestors(against: Path | None, config: PipelineConfig, out: Path) -> t
         if snapshot > latest:
             raise ConfigError(
                 f"--against: {run.root} is snapshot {snapshot}, later than {latest}; a run is deduplicated against "
-                "earlier snapshots, so raise `snapshot` in the YAML"
+                "earlier snapshots, so raise `snapshot` (in the YAML, or --set snapshot=N)"
             )
-        if load_manifest(run.root / "shards") is None:
-            raise ConfigError(f"--against: {run.root} has no published shards yet; finish that run first")
-        seen[snapshot], latest = run.root, snapshot
+        _check_published(run, info)
+        seen[snapshot], latest, later = str(run.root), snapshot, str(run.root)
         found.append(Ancestor(run, tuple(run.chain()), _evidence(run, config)))
-        earlier = info.get("against")
-        against = Path(earlier) if earlier else None
+        against = Path(info["against"]) if info.get("against") else None
     return tuple(reversed(found))
 
 
@@ -58,6 +57,32 @@ def ancestry(ancestors: tuple[Ancestor, ...]) -> str:
     if not ancestors:
         return ""
     return stable_hash([[a.run.ingest.body["identity"], [m.body["key"] for _, m in a.chain]] for a in ancestors])
+
+
+def named(ancestors: tuple[Ancestor, ...]) -> list[dict[str, Any]]:
+    """The ancestors for ``run.json``: snapshot, run folder and the identity by which it is known if it moves."""
+    return [
+        {"snapshot": a.snapshot, "run": str(a.run.root), "identity": a.run.ingest.body["identity"]} for a in ancestors
+    ]
+
+
+def _check_there(run: RunFolder, later: str) -> None:
+    """The run folder that a later one names may have been moved."""
+    if later and not (run.root / "run.json").exists():
+        raise ConfigError(
+            f"--against: {later} was deduplicated against {run.root}, which is not there any more; move it back, or "
+            f"run the pipeline of {later} again with --against and its new place"
+        )
+
+
+def _check_published(run: RunFolder, info: Mapping[str, Any]) -> None:
+    published = load_manifest(run.root / "shards")
+    if published is None:
+        raise ConfigError(f"--against: {run.root} has no published shards yet; finish that run first")
+    if published.body["key"] != publishing_key(run, run.chain(), info["pipeline"]["write_shards"]):
+        raise ConfigError(
+            f"--against: the shards of {run.root} were published before its latest decisions; finish that run first"
+        )
 
 
 def _evidence(run: RunFolder, config: PipelineConfig) -> Mapping[str, Manifest]:

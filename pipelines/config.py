@@ -13,8 +13,8 @@
     alarm: {max_removed_fraction: 0.95, min_documents: 1000}
     write_shards: {target_shard_bytes: 268435456}
 
-``extends: default.yaml`` takes another pipeline and changes what is named; ``order: [eligibility, …]`` puts its stages in
-another order.
+``extends: default.yaml`` takes another pipeline and changes what is named; ``order: [eligibility, …]`` puts its stages
+in another order.
 
 A stage's block is flat: its evidence and its decision settings stand side by side, and Tamis knows which is which. A
 domain may override decision settings, not evidence: what was seen does not depend on who looks.
@@ -247,8 +247,8 @@ def _is_rooted(glob: str) -> bool:
 def _set(raw: dict[str, Any], text: str) -> None:
     key, separator, value = text.partition("=")
     parts = key.split(".")
-    if not separator or len(parts) < 2:
-        raise ConfigError(f"--set: found {text!r}; expected stage.key=value")
+    if not separator or (len(parts) < 2 and key != "snapshot"):
+        raise ConfigError(f"--set: found {text!r}; expected stage.key=value, or snapshot=N")
     try:
         parsed = yaml.safe_load(value)
     except yaml.YAMLError:

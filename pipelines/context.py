@@ -53,6 +53,11 @@ class Ancestor:
     chain: Sequence[tuple[str, Manifest]]
     evidence: Mapping[str, Manifest]
 
+    @property
+    def snapshot(self) -> int:
+        """Its number."""
+        return int(self.run.ingest.body["snapshot"])
+
 
 @dataclass
 class DecisionContext:
@@ -150,6 +155,13 @@ class DecisionContext:
         manifests = [self.evidence]
         manifests += [a.evidence[self.stage.name] for a in self.ancestors] if with_ancestors else []
         return sum(f.rows for m in manifests for f in m.files if f.table == "evidence")
+
+    def source(self, snapshot: int) -> tuple[RunFolder, Manifest]:
+        """The run that holds a snapshot's documents, this one or an ancestor, and its evidence of the stage."""
+        for ancestor in self.ancestors:
+            if ancestor.snapshot == snapshot:
+                return ancestor.run, ancestor.evidence[self.stage.name]
+        return self.run, self.evidence
 
     @property
     def first_new(self) -> int:

@@ -203,9 +203,9 @@ class NearDedup(GlobalStage):
     def _sets_of(
         self, context: DecisionContext, config: NearDedupDecision, snapshot: int, tasks: list[dict[str, Any]]
     ) -> tuple[Manifest, int]:
-        view = context.evidence.body["key"] if self.sees_cuts() else ""
-        identity = context.run.ingest.body["identity"]
-        key = stable_hash([identity, snapshot, view, self.evidence.shingle_tokens, config.max_set_size])
+        run, evidence = context.source(snapshot)
+        view = evidence.body["key"] if self.sees_cuts() else ""
+        key = stable_hash([run.ingest.body["identity"], view, self.evidence.shingle_tokens, config.max_set_size])
         folder = context.evidence.folder.parents[1] / "sets" / key
         known = load_manifest(folder)
         common = {

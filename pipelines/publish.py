@@ -8,7 +8,7 @@ lie the ``dropped`` table and the weights.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -47,15 +47,19 @@ def publish(
         TamisError: what was written is not what the ledger says is kept.
     """
     settings = config.write_shards
-    upstream = chain[-1][1].body["key"] if chain else run.ingest.body["identity"]
-    settled = [m.body["key"] for _, m in chain]
-    key = stable_hash([upstream, settled, settings.model_dump(mode="json")])
+    key = publishing_key(run, chain, settings.model_dump(mode="json"))
     tasks = {
         s.number: ShardTask(s, decision_files(chain, s), "", {}, {}, {}, (), run.root, 0).payload() for s in run.shards
     }
     published = _write_shards(run, settings, key, tasks, kept, cluster)
     _write_dropped(run, stable_hash([key, "dropped"]), tasks, cluster)
     write_weights(run, config.weights, published, cluster)
+
+
+def publishing_key(run: RunFolder, chain: Sequence[tuple[str, Manifest]], settings: Mapping[str, Any]) -> str:
+    """What published shards depend on: the decisions and the settings of ``write_shards``."""
+    upstream = chain[-1][1].body["key"] if chain else run.ingest.body["identity"]
+    return stable_hash([upstream, [m.body["key"] for _, m in chain], dict(settings)])
 
 
 def _write_shards(

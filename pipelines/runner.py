@@ -18,7 +18,7 @@ from corpus.errors import ConfigError, TamisError
 from corpus.files import FileEntry, Manifest, commit, file_digest, load_manifest, stable_hash, write_json
 from corpus.run_folder import FORMAT_VERSION, RunFolder
 from pipelines.accounts import write_ledger
-from pipelines.ancestors import ancestry, open_ancestors
+from pipelines.ancestors import ancestry, named, open_ancestors
 from pipelines.config import PipelineConfig
 from pipelines.context import Ancestor, DecisionContext, PrepareContext
 from pipelines.ingest import ingest
@@ -82,8 +82,8 @@ class Runner:
             raise ConfigError(f"stage {until!r} is not in pipeline {self.config.name}: it has {', '.join(order)}")
         last = order.index(until or "write_shards")
         with self.run_folder.locked():
+            self._ancestors = open_ancestors(self.against, self.config)
             self._check_run_info()
-            self._ancestors = open_ancestors(self.against, self.config, self.run_folder.root)
             ingest(self.run_folder, self.config, self.base, self.cluster)
             for name in order[1 : min(last, len(self.config.stages)) + 1]:
                 self._run_stage(name)
@@ -100,14 +100,20 @@ class Runner:
         return self.run_folder
 
     def _check_run_info(self) -> None:
+        """A run goes on against the ancestors that it was begun with, wherever they lie now."""
         if not (self.run_folder.root / "run.json").exists():
             self._write_run_info()
-        known = self.run_folder.run_info().get("against")
-        if known != (str(self.against) if self.against else None):
+        info = self.run_folder.run_info()
+        begun, now = ([(a["snapshot"], a["identity"]) for a in x] for x in (info.get("ancestors", []), self._named()))
+        if begun != now:
+            known = info.get("against")
             raise TamisError(
                 f"{self.run_folder.root} was begun against {known or 'no earlier run'}; go on with "
                 f"{f'--against {known}' if known else 'no --against'}, or choose another --out"
             )
+
+    def _named(self) -> list[dict[str, Any]]:
+        return named(self._ancestors)
 
     def _write_run_info(self) -> None:
         path = self.run_folder.root / "run.json"
@@ -116,6 +122,7 @@ class Runner:
             "pipeline": self.config.model_dump(mode="json"),
             "base": str(self.base),
             "against": str(self.against) if self.against else None,
+            "ancestors": self._named(),
         }
         write_json(path, body)
 

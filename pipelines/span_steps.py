@@ -24,6 +24,10 @@ from pipelines.shard_task import ShardTask
 from pipelines.stage import Int32, Int64, Verdict, drops_table
 
 PARAGRAPH, SENTENCE, DOCUMENT = 0, 1, 2
+ELSEWHERE = -1
+"""Home of earlier snapshots' spans: nobody is told about them."""
+_NOBODY = np.iinfo(np.int64).max
+"""Owner of spans that are not there any more: behind every document."""
 _SPAN_COLUMNS = ("row", "doc_id", "start", "end", "level", "bytes", "hash")
 REASONS = np.array(["repeated_paragraph", "repeated_sentence"], dtype=object)
 OWNERS = pa.schema([
@@ -79,20 +83,26 @@ def emit_spans(payload: dict[str, Any]) -> Iterator[Block]:
     if table is None:
         return
     if payload.get("earlier"):
-        table = _still_there(table, load_state(task.chain, task.shard.rows))
-    elif level == SENTENCE:
-        table = _outside_cut_paragraphs(table, _occurrences(task, payload, PARAGRAPH))
-    hashes = table.column("hash").to_numpy()
-    found, first, copies = np.unique(hashes, return_index=True, return_counts=True)
-    if not len(found):
+        state = load_state(task.chain, task.shard.rows)
+        there, cut = _published(table, level, state)
+        yield from _counted(table.filter(pa.array(there)), ELSEWHERE, payload["partitions"])
+        yield from _counted(table.filter(pa.array(cut)), ELSEWHERE, payload["partitions"], owns=False)
         return
+    if level == SENTENCE:
+        table = _outside_cut_paragraphs(table, _occurrences(task, payload, PARAGRAPH))
+    yield from _counted(table, task.shard.number, payload["partitions"])
+
+
+def _counted(table: pa.Table, home: int, partitions: int, owns: bool = True) -> Iterator[Block]:
+    """One row a distinct hash: how often, and the place that would own it; none where the copies are not there."""
+    found, first, copies = np.unique(table.column("hash").to_numpy(), return_index=True, return_counts=True)
     rows = table.take(pa.array(first))  # evidence is sorted by (row, start): the first is the least
-    home = np.full(len(found), -1 if payload.get("earlier") else task.shard.number, np.int32)
     columns = {
-        "hash": found, "copies": copies.astype(np.int32), "doc_id": rows.column("doc_id"),
-        "start": rows.column("start"), "home": home,
+        "hash": found, "copies": copies.astype(np.int32),
+        "doc_id": rows.column("doc_id") if owns else np.full(len(found), _NOBODY),
+        "start": rows.column("start"), "home": np.full(len(found), home, np.int32),
     }  # fmt: skip
-    yield from split("spans", columns, by_hash(found, payload["partitions"]))
+    yield from split("spans", columns, by_hash(found, partitions))
 
 
 def name_owners(inbox: Inbox, settings: dict[str, Any]) -> Iterator[Block]:
@@ -139,22 +149,22 @@ def _spans_of(task: ShardTask, level: int) -> pa.Table | None:
     return None if evidence is None else evidence.filter(pa.array(evidence.column("level").to_numpy() == level))
 
 
-def _still_there(table: pa.Table, state: ShardState) -> pa.Table:
-    """An earlier snapshot's spans that were published: of kept documents, and not cut."""
+def _published(table: pa.Table, level: int, state: ShardState) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """An earlier snapshot's spans: which were published, and which only count, as they were cut or their document was.
+
+    A sentence in a longer piece that was cut is neither: it does not count in its own snapshot.
+    """
     row = table.column("row").to_numpy()
     start, end = table.column("start").to_numpy(), table.column("end").to_numpy()
-    keep = state.alive[row]
-    edits = state.edits
-    if len(edits):
-        place = (
-            np.searchsorted(
-                edits.rows().astype(np.int64) << 32 | edits.start, row.astype(np.int64) << 32 | start, "right"
-            )
-            - 1
-        )
-        at = np.maximum(place, 0)
-        keep &= ~((place >= 0) & (edits.rows()[at] == row) & (edits.end[at] >= end))
-    return table.filter(pa.array(keep))
+    edits, alive = state.edits, state.alive[row]
+    if not len(edits):
+        return alive, ~alive
+    edited = edits.rows().astype(np.int64)
+    place = np.searchsorted(edited << 32 | edits.start, row.astype(np.int64) << 32 | start, "right") - 1
+    at = np.maximum(place, 0)
+    cut = (place >= 0) & (edited[at] == row) & (edits.end[at] >= end)
+    longer = cut & (edits.end[at].astype(np.int64) - edits.start[at] > end - start)
+    return alive & ~cut, ~(alive & ~cut) & ~(longer & (level == SENTENCE))
 
 
 def _outside_cut_paragraphs(table: pa.Table, paragraphs: Occurrences) -> pa.Table:
