@@ -169,10 +169,10 @@ def _opened(table: pa.Table | None, index_of: Any, component: npt.NDArray[np.int
     of = np.full(len(component), -1, np.int64)
     if table is None:
         return Sets(of, np.zeros(1, np.int64), np.zeros(0, np.uint64), np.zeros(0, np.int64))
-    table = table.sort_by("doc_id").combine_chunks()
+    table = _by_document(table)
     place = index_of(table.column("doc_id").to_numpy())
     of[place] = np.arange(len(place))
-    array = table.column("hashes").cast(pa.large_binary()).combine_chunks()
+    array = table.column("hashes").combine_chunks()
     array = array.chunk(0) if isinstance(array, pa.ChunkedArray) else array
     offsets = value_offsets(array)
     ptr, hashes = (offsets - offsets[0]) // 8, binary_values(pa.chunked_array([array])).view(np.uint64)
@@ -180,6 +180,12 @@ def _opened(table: pa.Table | None, index_of: Any, component: npt.NDArray[np.int
     total = np.bincount(inverse, weights=np.diff(ptr), minlength=len(names))
     limit = np.where(total > SET_BUDGET, np.maximum(LEAST_SET, SET_BUDGET // members), 1 << 62)
     return Sets(of, *sampled(ptr, hashes, table.column("modulus").to_numpy(), limit[inverse]))
+
+
+def _by_document(sets: pa.Table) -> pa.Table:
+    """The sets in order, in one chunk under 64-bit offsets: together they may pass 2 GiB."""
+    wide = sets.column("hashes").cast(pa.large_binary())
+    return sets.set_column(sets.column_names.index("hashes"), "hashes", wide).sort_by("doc_id").combine_chunks()
 
 
 def _decisions(table: pa.Table, members: Any, found: Any, writers: int) -> Iterator[Block]:
@@ -208,8 +214,11 @@ def _decisions(table: pa.Table, members: Any, found: Any, writers: int) -> Itera
 def _edges(
     members: Any, found: Any, left: npt.NDArray[np.int64], right: npt.NDArray[np.int64], writers: int
 ) -> Iterator[Block]:
-    """Accepted edges; each is written beside its lesser document, or the new one where the other is published."""
-    holds = found.edge_holds
+    """Accepted edges; each is written beside its lesser document, or the new one where the other is published.
+
+    Where both are, as twins of different earlier snapshots may be, the edge is not this run's to tell.
+    """
+    holds = found.edge_holds & ~(members.final[left] & members.final[right])
     a, b = left[holds], right[holds]
     swap = members.final[a]
     doc_id, other = members.doc_id[np.where(swap, b, a)], members.doc_id[np.where(swap, a, b)]

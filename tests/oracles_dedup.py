@@ -1,0 +1,130 @@
+"""Slow, obvious twins of verification and election: Python sets, every pair, networkx."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import networkx as nx
+import numpy as np
+
+from dedup.resolve import Members, Sets, resolve
+
+
+def overlap(a: set[int], b: set[int], modulus: int = 1) -> float:
+    """Jaccard similarity over the hashes that ``modulus`` divides; of two empty sets 0."""
+    a, b = ({h for h in s if h % modulus == 0} for s in (a, b))
+    return len(a & b) / len(a | b) if a | b else 0.0
+
+
+def packed(sets: list[set[int]]) -> tuple[np.ndarray, np.ndarray]:
+    """ptr and hashes, as ``text.shingle.shingle_sets`` gives them."""
+    ptr = np.cumsum([0, *map(len, sets)]).astype(np.int64)
+    return ptr, np.array([h for s in sets for h in sorted(s)], np.uint64)
+
+
+@dataclass(frozen=True)
+class Document:
+    """One member of a candidate component.
+
+    Attributes:
+        doc_id: its id.
+        component: of candidates.
+        rep: the id of the document whose set stands for it.
+        bits: its sketch, 128 of them.
+        shingles: its set; None where it is not read. Of a twin it is not looked at.
+        modulus: of the set, which holds only what it divides.
+        quality: NaN where unknown.
+        length: bytes.
+        final: published.
+    """
+
+    doc_id: int
+    component: int
+    rep: int
+    bits: int = 0
+    shingles: frozenset[int] | None = None
+    modulus: int = 1
+    quality: float = float("nan")
+    length: int = 1
+    final: bool = False
+
+    def rank(self) -> tuple[bool, int, int, int]:
+        """The best first."""
+        quality = np.float32(0.5 if self.quality != self.quality else self.quality)
+        return not self.final, -int(np.round(quality * np.float32(100))), -self.length, self.doc_id
+
+
+Found = tuple[dict[int, int], dict[int, tuple[int, float]], dict[tuple[int, int], tuple[float, bool, bool]]]
+"""Document → component (-1: none); document → (survivor, similarity); edge → (similarity, by shingles, holds)."""
+
+
+def all_pairs(documents: list[Document], edges: list[tuple[int, int]], threshold: float, reject: int) -> Found:
+    """What ``dedup.resolve.resolve`` finds, from every pair of every component."""
+    of = {d.doc_id: d for d in documents}
+    least = np.float32(threshold)
+
+    def agree(x: Document, y: Document) -> int:
+        return 128 - (x.bits ^ y.bits).bit_count()
+
+    def similarity(x: Document, y: Document) -> tuple[np.float32, bool]:
+        a, b = of[x.rep], of[y.rep]
+        if a is b:
+            return np.float32(1), True
+        if a.shingles is None or b.shingles is None:
+            return np.float32(agree(x, y) / 64 - 1), False
+        return np.float32(overlap(set(a.shingles), set(b.shingles), max(a.modulus, b.modulus))), True
+
+    verdicts = {}
+    for a, b in edges:
+        found, by_shingles = similarity(of[a], of[b])
+        verdicts[a, b] = float(found), by_shingles, bool(found >= least)
+    graph = nx.Graph([edge for edge, (_, _, holds) in verdicts.items() if holds])
+    graph.add_nodes_from(of)
+    graph.add_edges_from((d.doc_id, d.rep) for d in documents if d.doc_id != d.rep)
+    component, survivors = {}, {}
+    for group in nx.connected_components(graph):
+        component |= dict.fromkeys(group, min(group) if len(group) > 1 else -1)
+        left = sorted((of[i] for i in group), key=Document.rank)
+        while left:
+            best, *left = left
+            survivors[best.doc_id] = (best.doc_id, 1.0)
+            for other in list(left):
+                if not other.final and agree(best, other) >= reject and similarity(best, other)[0] >= least:
+                    survivors[other.doc_id] = (best.doc_id, float(similarity(best, other)[0]))
+                    left.remove(other)
+    return component, survivors, verdicts
+
+
+def resolved(documents: list[Document], edges: list[tuple[int, int]], threshold: float, reject: int) -> Found:
+    """What ``dedup.resolve.resolve`` itself finds, in the same words."""
+    documents = sorted(documents, key=lambda d: (d.component, d.doc_id))
+    ids = [d.doc_id for d in documents]
+    at = {doc_id: i for i, doc_id in enumerate(ids)}
+    left, right = (np.array([at[edge[end]] for edge in edges], np.int64) for end in (0, 1))
+    found = resolve(*as_arrays(documents), left, right, threshold, reject)
+    survivors = zip((ids[s] for s in found.survivor.tolist()), found.similarity.tolist(), strict=True)
+    by_shingles = (found.edge_method == 1).tolist()
+    verdicts = zip(found.edge_similarity.tolist(), by_shingles, found.edge_holds.tolist(), strict=True)
+    return (
+        dict(zip(ids, found.component.tolist(), strict=True)),
+        dict(zip(ids, survivors, strict=True)),
+        dict(zip(edges, verdicts, strict=True)),
+    )
+
+
+def as_arrays(documents: list[Document]) -> tuple[Members, Sets]:
+    """The kernel's arguments for documents in its order."""
+    at = {d.doc_id: i for i, d in enumerate(documents)}
+    mask = (1 << 64) - 1
+    members = Members(
+        np.array([d.component for d in documents], np.int64), np.array([d.doc_id for d in documents], np.int64),
+        np.array([at[d.rep] for d in documents], np.int64),
+        np.array([[d.bits & mask, d.bits >> 64] for d in documents], np.uint64).reshape(-1, 2),
+        np.array([d.quality for d in documents], np.float32), np.array([d.length for d in documents], np.int64),
+        np.array([d.final for d in documents], np.bool_),
+    )  # fmt: skip
+    read = [i for i, d in enumerate(documents) if d.shingles is not None]
+    of = np.full(len(documents), -1, np.int64)
+    of[read] = np.arange(len(read))
+    kept = [{h for h in documents[i].shingles or () if h % documents[i].modulus == 0} for i in read]
+    return members, Sets(of, *packed(kept), np.array([documents[i].modulus for i in read], np.int64))
