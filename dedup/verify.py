@@ -7,28 +7,6 @@ import numpy as np
 import numpy.typing as npt
 
 
-def pair_similarities(
-    ptr: npt.NDArray[np.int64], hashes: npt.NDArray[np.uint64], modulus: npt.NDArray[np.int64],
-    left: npt.NDArray[np.int64], right: npt.NDArray[np.int64],
-) -> npt.NDArray[np.float32]:  # fmt: skip
-    """The Jaccard similarity of pairs of sets, as ``text.shingle.shingle_sets`` makes them.
-
-    Args:
-        ptr: int64[n + 1].
-        hashes: uint64[ptr[-1]], ascending within a set.
-        modulus: int64[n], the sampling modulus of each set.
-        left: int64[m], set numbers.
-        right: int64[m].
-
-    Returns:
-        float32[m]; 0 where both sets are empty.
-
-    Cost: one merge of the two sets a pair.
-    """
-    found: npt.NDArray[np.float32] = _pairs(ptr, hashes, modulus, left, right)
-    return found
-
-
 @nb.njit(cache=True)
 def jaccard_sorted(a, b, modulus):  # type: ignore[no-untyped-def]
     """Jaccard similarity of two ascending uint64 sets, over the hashes that ``modulus`` divides."""
@@ -48,15 +26,6 @@ def jaccard_sorted(a, b, modulus):  # type: ignore[no-untyped-def]
             i += 1
             j += 1
     return np.float32(both / either) if either else np.float32(0.0)
-
-
-@nb.njit(cache=True)
-def _pairs(ptr, hashes, modulus, left, right):  # type: ignore[no-untyped-def]
-    out = np.empty(len(left), np.float32)
-    for k in range(len(left)):
-        x, y = left[k], right[k]
-        out[k] = jaccard_sorted(hashes[ptr[x] : ptr[x + 1]], hashes[ptr[y] : ptr[y + 1]], max(modulus[x], modulus[y]))
-    return out
 
 
 def sampled(

@@ -1,19 +1,17 @@
-"""Bands, buckets and the Arrow steps around them: which pairs are proposed, however the rows arrive in batches."""
+"""Bands and buckets: which pairs are proposed, which are not, and what is said about those that were not compared."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+import time
 
 import networkx as nx
 import numpy as np
-import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dedup.banding import MAX_ANCHORS, MAX_LINKS, band_keys, bucket_edges
-from pipelines import near_steps
+from dedup.banding import MAX_ANCHORS, MAX_LINKS, Candidates, band_keys, bucket_edges
 
 ACCEPT, CLEAR = 0.75 - 4 * 0.06, 0.75 + 2 * 0.06
 
@@ -29,12 +27,16 @@ def likeness(x: np.ndarray, y: np.ndarray) -> float:
     return 1 - 2 * int(np.bitwise_count(x ^ y).sum()) / 128
 
 
+def candidates(keys: object, ids: object, sketch: np.ndarray, **options: float) -> Candidates:
+    arguments = {"accept": ACCEPT, "clear": CLEAR, **options}
+    return bucket_edges(np.asarray(keys, np.int64), np.asarray(ids, np.int64), sketch, **arguments)
+
+
 def edges_of(
     keys: object, ids: object, sketch: np.ndarray, **options: float
 ) -> tuple[list[tuple[int, int]], list[int]]:
-    arguments = {"accept": ACCEPT, "clear": CLEAR, **options}
-    low, high, capped = bucket_edges(np.asarray(keys, np.int64), np.asarray(ids, np.int64), sketch, **arguments)
-    return list(zip(low.tolist(), high.tolist(), strict=True)), capped.tolist()
+    found = candidates(keys, ids, sketch, **options)
+    return list(zip(found.low.tolist(), found.high.tolist(), strict=True)), found.capped.tolist()
 
 
 def random_sketches(n: int, seed: int) -> np.ndarray:
@@ -73,13 +75,16 @@ def test_pairs_that_the_sketch_is_sure_of_are_connected(case: tuple[list[int], l
 @given(buckets(largest=30))
 def test_edges_are_plausible_ordered_and_within_a_bucket(case: tuple[list[int], list[int], np.ndarray]) -> None:
     keys, ids, sketch = case
-    edges, _ = edges_of(keys, ids, sketch)
+    found = candidates(keys, ids, sketch)
+    edges = list(zip(found.low.tolist(), found.high.tolist(), strict=True))
     at = {doc: i for i, doc in enumerate(ids)}
     assert len(set(edges)) == len(edges)
-    for low, high in edges:
+    assert found.agree.dtype == np.int16
+    for low, high, agree in zip(found.low.tolist(), found.high.tolist(), found.agree.tolist(), strict=True):
         assert low < high
         assert keys[at[low]] == keys[at[high]]
         assert likeness(sketch[at[low]], sketch[at[high]]) >= ACCEPT
+        assert agree == 64 * (1 + likeness(sketch[at[low]], sketch[at[high]]))
     assert max(np.unique([high for _, high in edges], return_counts=True)[1], default=0) <= MAX_LINKS
 
 
@@ -115,6 +120,88 @@ def test_a_bucket_of_strangers_gives_no_edges_and_reports_whom_it_could_not_comp
 
 def test_no_rows_no_edges() -> None:
     assert edges_of([], [], np.zeros((0, 2), np.uint64)) == ([], [])
+    found = candidates([], [], np.zeros((0, 2), np.uint64))
+    assert found.capped_pairs() == 0 and found.capped_examples(3) == []
+
+
+def test_a_bucket_of_copies_takes_linear_time() -> None:
+    n = 200_000
+    sketch = np.repeat(random_sketches(1, 3), n, axis=0)
+    edges_of([0, 0], [1, 2], sketch[:2])
+    started = time.perf_counter()
+    found = candidates(np.zeros(n), np.arange(n) + 2**60, sketch)
+    assert time.perf_counter() - started < 5, "all pairs would be 2 * 10^10"
+    assert len(found.low) == n - 1 and set(found.low.tolist()) == {2**60} and set(found.agree.tolist()) == {128}
+    assert found.high.tolist() == list(range(2**60 + 1, 2**60 + n))
+    assert not len(found.capped)
+
+
+# ------------------------------------------------------------------------------------------------- what is not compared
+
+
+def test_pairs_that_were_not_compared_are_counted_bucket_by_bucket() -> None:
+    """Two buckets of strangers, one of which has a member too many to tell a pair."""
+    found = candidates([0] * 6 + [1] * 4 + [2] * 3, range(13), random_sketches(13, 5), max_anchors=3)
+    assert found.capped.tolist() == [3, 4, 5, 9]
+    assert [len(set(found.capped_bucket[part].tolist())) for part in (slice(0, 3), slice(2, 4))] == [1, 2]
+    assert found.capped_pairs() == 3
+    assert found.capped_examples(5) == [(3, 4), (4, 5)] and found.capped_examples(1) == [(3, 4)]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.integers(0, 60_000), max_size=5))
+def test_capped_pairs_are_those_of_each_bucket(sizes: list[int]) -> None:
+    nothing = np.zeros(0, np.int64)
+    bucket = np.repeat(np.arange(len(sizes)) * 7, sizes)
+    members = np.arange(len(bucket))
+    found = Candidates(nothing, nothing, nothing.astype(np.int16), members, bucket)
+    assert found.capped_pairs() == sum(n * (n - 1) // 2 for n in sizes)
+    examples = found.capped_examples(5)
+    assert len(examples) == min(5, sum(max(0, n - 1) for n in sizes))
+    assert all(a != b and bucket[a] == bucket[b] for a, b in examples)
+
+
+# ----------------------------------------------------------------------------------------------- against published ones
+
+
+@settings(max_examples=300, deadline=None)
+@given(buckets(largest=MAX_LINKS + 1), st.data())
+def test_published_documents_are_anchors_and_never_linked_to_one_another(
+    case: tuple[list[int], list[int], np.ndarray], data: st.DataObject
+) -> None:
+    """A new member is linked to the likest anchor; two members that the sketch is sure of are connected, or each is
+    linked to a published document that it is sure of."""
+    keys, ids, sketch = case
+    first_new = data.draw(st.sampled_from([0, *ids, ids[-1] + 1]))
+    edges, capped = edges_of(keys, ids, sketch, first_new=first_new)
+    assert capped == []
+    assert all(low < high and high >= first_new for low, high in edges)
+    at = {doc: i for i, doc in enumerate(ids)}
+    graph = nx.Graph(edges)
+    graph.add_nodes_from(ids)
+    component = {node: i for i, nodes in enumerate(nx.connected_components(graph)) for node in nodes}
+
+    def best_published(doc: int) -> float:
+        ends = [low for low in graph[doc] if low < first_new]
+        return max((likeness(sketch[at[low]], sketch[at[doc]]) for low in ends), default=-1.0)
+
+    for i, j in itertools.combinations(range(len(ids)), 2):
+        if keys[i] != keys[j] or ids[j] < first_new:
+            continue
+        sure = likeness(sketch[i], sketch[j])
+        if sure >= CLEAR and ids[i] < first_new:
+            assert component[ids[i]] == component[ids[j]] or best_published(ids[j]) >= sure
+        elif sure >= CLEAR:
+            both = min(best_published(ids[i]), best_published(ids[j]))
+            assert component[ids[i]] == component[ids[j]] or both >= CLEAR
+
+
+@settings(max_examples=60, deadline=None)
+@given(buckets(largest=20))
+def test_without_published_documents_nothing_changes(case: tuple[list[int], list[int], np.ndarray]) -> None:
+    keys, ids, sketch = case
+    assert edges_of(keys, ids, sketch, first_new=ids[0]) == edges_of(keys, ids, sketch)
+    assert edges_of(keys, ids, sketch, first_new=ids[-1] + 1) == ([], [])
 
 
 @settings(max_examples=80, deadline=None)
@@ -136,75 +223,3 @@ def test_band_keys_are_equal_just_where_the_rows_are(data: st.DataObject) -> Non
 def test_bands_that_need_more_permutations_are_refused() -> None:
     with pytest.raises(ValueError, match="22 bands of 6 rows need 132 permutations, found 128"):
         band_keys(np.zeros((1, 128), np.uint32), 22, 6)
-
-
-# ------------------------------------------------------------------------------------------------ the Arrow steps
-
-
-def splits(table: pa.Table) -> Iterator[list[pa.RecordBatch]]:
-    """Every way of cutting a table into batches, each a slice with an offset of its own."""
-    whole = table.combine_chunks().to_batches()[0]
-    n = whole.num_rows
-    for mask in range(1 << (n - 1)):
-        cuts = [0, *(i + 1 for i in range(n - 1) if mask >> i & 1), n]
-        yield [whole.slice(a, b - a) for a, b in itertools.pairwise(cuts)]
-
-
-def test_whole_groups_are_whole_however_the_batches_are_cut() -> None:
-    keys = [1, 1, 1, 2, 3, 3, 5, 5, 5]
-    table = pa.table({"key": keys, "value": range(9)})
-    for batches in splits(table):
-        with_gaps = [b for batch in batches for b in (batch.slice(0, 0), batch)] + [batches[0].slice(0, 0)]
-        for stream in (batches, with_gaps):
-            groups = list(near_steps._whole_groups(iter(stream), "key"))
-            seen = [set(group.column("key").to_pylist()) for group in groups]
-            assert all(not a & b for a, b in itertools.combinations(seen, 2))
-            assert all(group.num_rows for group in groups)
-            assert [v for group in groups for v in group.column("value").to_pylist()] == list(range(9))
-
-
-def test_a_group_of_very_many_batches_stays_one() -> None:
-    batch = pa.RecordBatch.from_pydict({"key": [4], "value": [0]})
-    assert [g.num_rows for g in near_steps._whole_groups(iter([batch] * 10_050), "key")] == [10_050]
-    assert list(near_steps._whole_groups(iter([]), "key")) == []
-    assert list(near_steps._whole_groups(iter([batch.slice(0, 0)]), "key")) == []
-
-
-def rows_of(batches: Iterator[pa.RecordBatch]) -> list[dict[str, object]]:
-    return sorted((row for batch in batches for row in batch.to_pylist()), key=str)
-
-
-def band_table(keys: list[int], sketch: np.ndarray) -> pa.Table:
-    halves = sketch.view(np.int64)
-    return pa.table({"key": keys, "doc_id": range(len(keys)), "sketch_low": halves[:, 0], "sketch_high": halves[:, 1]})
-
-
-def test_buckets_do_not_depend_on_batches() -> None:
-    a, b = random_sketches(2, 8)
-    sketch = np.stack([a, b, a, a, b, b, b, a, b])
-    table = band_table([-9, -9, -9, 0, 0, 0, 7, 7, 7], sketch)
-    expected = [{"a": 0, "b": 2}, {"a": 4, "b": 5}, {"a": 6, "b": 8}]
-    for batches in splits(table):
-        assert rows_of(near_steps.run("buckets", {"accept": ACCEPT, "clear": CLEAR}, iter(batches))) == expected
-
-
-def test_a_capped_document_is_told_by_minus_one() -> None:
-    n = MAX_ANCHORS + 2
-    found = list(near_steps.buckets(iter(band_table([1] * n, random_sketches(n, 2)).to_batches()), ACCEPT, CLEAR))
-    assert rows_of(iter(found)) == [{"a": MAX_ANCHORS, "b": -1}, {"a": MAX_ANCHORS + 1, "b": -1}]
-    assert {str(batch.schema.field("b").type) for batch in found} == {"int64"}
-
-
-def test_bands_of_batches_with_offsets() -> None:
-    minima = np.random.default_rng(3).integers(0, 2**32, (5, 128)).astype(np.uint32)
-    ids = np.arange(5, dtype=np.int64) + 2**60
-    sketch = random_sketches(5, 5).view(np.int64)
-    batch = pa.RecordBatch.from_pydict({
-        "doc_id": ids, "sketch_low": sketch[:, 0], "sketch_high": sketch[:, 1],
-        "signature": pa.array([row.tobytes() for row in minima], pa.binary()),
-    })  # fmt: skip
-    keys = band_keys(minima, 21, 6)
-    expected = sorted((int(keys[i, b]), int(ids[i]), *sketch[i].tolist()) for i in range(5) for b in range(21))
-    for parts in ([batch], [batch.slice(0, 2), batch.slice(2, 0), batch.slice(2)]):
-        found = near_steps.run("bands", {"bands": 21, "rows": 6, "num_perm": 128}, iter(parts))
-        assert sorted(tuple(row.values()) for b in found for row in b.to_pylist()) == expected

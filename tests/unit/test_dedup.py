@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+from random import Random
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,12 +13,15 @@ import pytest
 
 from corpus import ids
 from corpus.run_folder import DocumentShard
+from corpus.schemas import DROPS
 from dedup.minhash import signatures
 from dedup.spans import span_hashes
-from pipelines import near_steps
+from pipelines.exchange import Hop, schemas_as_text
+from pipelines.near_candidates import Found, plan
+from pipelines.near_verify import COLUMNS, EDGES, sets_of_shard
 from tests import oracles
+from tests.exchanges import exchange_here, shard_payload
 from text.arrow import TextColumn
-from text.shingle import shingle_sets
 
 
 def test_spans_are_the_same_when_their_tokens_are() -> None:
@@ -51,64 +55,83 @@ TEXTS = [
 ]
 
 
-def test_from_texts_to_survivors() -> None:
-    """Bands, buckets, sets, verification and election, each fed with what the one before gave."""
-    found = signatures(TextColumn.from_texts(TEXTS), 128)
+SETTINGS = {
+    "bands": 21, "rows": 6, "num_perm": 128, "accept": 0.51, "clear": 0.87, "max_anchors": 512, "first_new": 0,
+}  # fmt: skip
+
+
+def scanned(folder: Path, first: int) -> dict[str, Any]:
+    """The texts as a document shard, and what the scan of near_dedup found in them."""
+    column = TextColumn.from_texts(TEXTS)
+    found = signatures(column, 128)
     halves = found.sketch.view(np.int64)
-    rows = pa.RecordBatch.from_pydict({
-        "doc_id": np.arange(len(TEXTS)), "sketch_low": halves[:, 0], "sketch_high": halves[:, 1],
+    evidence = pa.table({
+        "row": pa.array(range(len(TEXTS)), pa.int32()), "doc_id": first + np.arange(len(TEXTS)),
+        "bytes": column.lengths.astype(np.int32), "shingles": found.shingles, "token_key": found.token_keys,
+        "sketch_low": halves[:, 0], "sketch_high": halves[:, 1],
         "signature": pa.array([m.tobytes() for m in found.minima], pa.binary()),
-    }).filter(pa.array(found.shingles > 0))  # fmt: skip
-    banded = pa.Table.from_batches(near_steps.bands(iter([rows]), 21, 6, 128)).sort_by(
-        [("key", "ascending"), ("doc_id", "ascending")]
-    )
-    proposed = near_steps.buckets(iter(banded.to_batches(max_chunksize=7)), 0.51, 0.87)
-    edges = sorted({(row["a"], row["b"]) for batch in proposed for row in batch.to_pylist()})
-    assert {(0, 4)} <= set(edges) and all(set(e) <= {0, 1, 3, 4} for e in edges)
-    ptr, hashes, modulus = shingle_sets(TextColumn.from_texts(TEXTS))
-    sets = [hashes[ptr[i] : ptr[i + 1]].tobytes() for i in range(len(TEXTS))]
-    joined = pa.RecordBatch.from_pydict({
-        "a": [a for a, _ in edges], "b": [b for _, b in edges],
-        "modulus_a": [modulus[a] for a, _ in edges], "modulus_b": [modulus[b] for _, b in edges],
-        "hashes_a": [sets[a] for a, _ in edges], "hashes_b": [sets[b] for _, b in edges],
     })  # fmt: skip
-    verified = [row for batch in near_steps.verify(iter([joined]), 0.75) for row in batch.to_pylist()]
-    for row in verified:
-        assert row["similarity"] == pytest.approx(oracles.jaccard(TEXTS[row["a"]], TEXTS[row["b"]]), abs=1e-6)
-    members = sorted({doc for row in verified for doc in (row["a"], row["b"])})
-    assert members == [0, 1, 4]
-    component = pa.RecordBatch.from_pydict({
-        "component": [0] * 3, "doc_id": members, "bytes": [len(TEXTS[m].encode()) for m in members],
-        "quality": pa.array([None] * 3, pa.float32()), "modulus": [int(modulus[m]) for m in members],
-        "hashes": [sets[m] for m in members],
-    })  # fmt: skip
-    elected = {
-        row["doc_id"]: row["survivor"]
-        for batch in near_steps.elect(iter([component]), 0.75)
-        for row in batch.to_pylist()
-    }
-    assert elected == {0: 4, 1: 4, 4: 4}, "the longest text stays"
+    pq.write_table(pa.table({"text": TEXTS}), folder / "shard.parquet")
+    pq.write_table(evidence, folder / "evidence.parquet")
+    shard = DocumentShard(ids.shard_of(first), "web", folder / "shard.parquet", len(TEXTS), 0, first)
+    return shard_payload(shard, [str(folder / "evidence.parquet")], snapshot=ids.snapshot_of(first))
 
 
-def test_shingle_sets_of_a_shard(tmp_path: Path) -> None:
-    """The second scan: only the wanted rows, their ids, and the sets that the kernel gives."""
-    path = tmp_path / "shard.parquet"
-    pq.write_table(pa.table({"text": TEXTS}), path)
-    pq.write_table(pa.table({"row": pa.array([0, 3, 5], pa.int32())}), tmp_path / "wanted.parquet")
-    first = ids.first_id(3, 9)
-    shard = DocumentShard(9, "web", path, len(TEXTS), 0, first)
-    payload = {
-        "shard": near_steps.shard_payload(shard), "wanted": str(tmp_path / "wanted.parquet"),
-        "folder": str(tmp_path / "out"), "width": 5, "max_size": 50, "known": [],
-    }  # fmt: skip
-    answer = near_steps.shingle_sets_of_shard(json.loads(json.dumps(payload)))
-    assert answer["scanned"] == 3
-    entry = answer["file"]
-    again = near_steps.shingle_sets_of_shard({**payload, "known": [str(tmp_path / "out" / entry["path"])]})
-    assert again["scanned"] == 0 and again["file"]["digest"] == entry["digest"], "known sets are not read again"
-    table = pq.read_table(tmp_path / "out" / entry["path"])
-    assert table.column("doc_id").to_pylist() == [first, first + 3, first + 5]
-    ptr, hashes, modulus = shingle_sets(TextColumn.from_texts([TEXTS[0], TEXTS[3], TEXTS[5]]), max_size=50)
-    assert modulus[0] > 1
-    assert table.column("modulus").to_pylist() == modulus.tolist()
-    assert table.column("hashes").to_pylist() == [hashes[ptr[i] : ptr[i + 1]].tobytes() for i in range(3)]
+@pytest.mark.parametrize("partitions", [1, 3, 8])
+def test_from_texts_to_survivors(tmp_path: Path, partitions: int) -> None:
+    """Twins, bands, buckets, plan, sets, verification and election, each fed with what the one before gave."""
+    random, first = Random(partitions), ids.first_id(3, 9)
+    task = {**scanned(tmp_path, first), "partitions": partitions, "banding": SETTINGS}
+    module = "pipelines.near_candidates"
+    hops = [
+        Hop(f"{module}:pair_twins", partitions, {"writers": 2}),
+        Hop(f"{module}:write_twins", 2, {"folder": str(tmp_path / "twins")}),
+    ]
+    twins = [a["file"]["path"] for a in exchange_here(f"{module}:emit_keys", [task], hops, random)]
+    task["twins"] = [str(tmp_path / "twins" / "3" / path) for path in twins]
+    pairs = pq.read_table(task["twins"], partitioning=None).to_pylist()
+    assert [(row["row"], row["rep"]) for row in pairs] == [(4, first)], "4 is 0 in capitals, with commas"
+
+    hop = Hop(f"{module}:find_edges", partitions, {**SETTINGS, "folder": str(tmp_path / "edges")})
+    answers = exchange_here(f"{module}:emit_bands", [task], [hop], random)
+    paths = [str(tmp_path / "edges" / a["file"]["path"]) for a in answers if a["file"]]
+    edges = {(a, b) for path in paths for a, b, _ in zip(*pq.read_table(path).to_pydict().values(), strict=True)}
+    assert (first, first + 1) in edges and all({a - first, b - first} <= {0, 1, 3} for a, b in edges)
+
+    cluster: Any = None  # all in memory
+    planned = plan(cluster, Found(paths, len(edges), {}), [task], 129, 1000, tmp_path)
+    files = {entry.table: [str(tmp_path / "plan" / "3" / entry.path)] for entry in planned[3]}
+    task |= {"members": files["members"], "pairs": files["pairs"]}
+    read = {"known": [], "width": 5, "max_size": 0, "cut": False, "folder": str(tmp_path / "sets")}
+    sets = sets_of_shard({**task, **read})
+    assert sets["scanned"] == len({doc for edge in edges for doc in edge})
+    task["sets"] = [str(tmp_path / "sets" / sets["file"]["path"])]
+
+    schemas = {"drops": DROPS, "columns": COLUMNS, "edges": EDGES}
+    hops = [
+        Hop("pipelines.near_verify:resolve_components", partitions, {"threshold": 0.75, "reject": 97, "writers": 2}),
+        Hop("pipelines.exchange:write_by_shard", 2, {"folder": str(tmp_path), "schemas": schemas_as_text(schemas)}),
+    ]
+    answers = exchange_here("pipelines.near_verify:emit_members", [task], hops, random)
+    found = {a["table"]: pq.read_table(tmp_path / a["path"], partitioning=None).to_pylist() for a in answers}
+    verified = [(row["doc_id"] - first, row["other"] - first, row["similarity"]) for row in found["edges"]]
+    assert [edge[:2] for edge in verified] == [(0, 1), (0, 4)]
+    for a, b, similarity in verified:
+        assert similarity == pytest.approx(oracles.jaccard(TEXTS[a], TEXTS[b]), abs=1e-6)
+    assert [row["row"] for row in found["columns"]] == [0, 1, 4]
+    elected = {row["row"]: row["survivor"] - first for row in found["drops"]}
+    assert elected == {0: 4, 1: 4}, "the longest text stays"
+    for row in found["drops"]:
+        assert row["similarity"] == pytest.approx(oracles.jaccard(TEXTS[row["row"]], TEXTS[4]), abs=1e-6)
+
+
+def test_the_key_of_tokens_is_that_of_their_sequence() -> None:
+    """Twins have one similarity to anybody, so a key must tell sequences apart, not sets."""
+    texts = ["a b c", "A, B; C!", "a c b", "a b", "ab c", "a b c c", "", "?!", "a b c d e f", "ａ b c"]
+    keys = signatures(TextColumn.from_texts(texts), 128).token_keys.tolist()
+    assert keys[0] == keys[1] == keys[9] and keys[6] == keys[7]
+    assert len(set(keys)) == 7
+    rng = np.random.default_rng(2)
+    many = [" ".join(rng.integers(0, 9, 6).astype(str)) for _ in range(30_000)]
+    keys = signatures(TextColumn.from_texts(many), 128).token_keys.tolist()
+    assert len(set(keys)) == len(set(many)) == len(set(zip(keys, many, strict=True)))

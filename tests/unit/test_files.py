@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from corpus.files import FileEntry, commit, file_digest, load_manifest, stable_h
 from corpus.run_folder import FORMAT_VERSION, RunFolder
 from corpus.schemas import DROPS, EDITS
 from pipelines.context import write_scattered
+from pipelines.exchange import Block, pack, schemas_as_text, unpack, write_by_shard
 
 
 def table(n: int, start: int = 0) -> pa.Table:
@@ -207,12 +209,24 @@ def test_a_run_folder_finds_shards_and_the_chain(tmp_path: Path) -> None:
 # -------------------------------------------------------------------------------------------------------- scatter
 
 
+Scatter = Callable[[list[pa.RecordBatch], str, pa.Schema, Path], list[FileEntry]]
+
+
 def scattered(batches: list[pa.RecordBatch], kind: str, schema: pa.Schema, folder: Path) -> list[FileEntry]:
+    """By a DataFrame's tasks, which have sorted the rows."""
     found = write_scattered(iter(batches), kind, schema.serialize().to_pybytes(), str(folder))
     return [FileEntry(**json.loads(entry)) for batch in found for entry in batch.column("entry").to_pylist()]
 
 
-def test_a_file_a_shard_however_the_rows_come_in_batches(tmp_path: Path) -> None:
+def exchanged(batches: list[pa.RecordBatch], kind: str, schema: pa.Schema, folder: Path) -> list[FileEntry]:
+    """By the last hop of an exchange, in which the blocks come last first."""
+    blocks = [Block(0, kind, pa.Table.from_batches([batch])) for batch in batches[::-1]]
+    settings = {"folder": str(folder), "schemas": schemas_as_text({kind: schema})}
+    return [FileEntry(**answer) for answer in write_by_shard(unpack(0, pack(blocks)), settings)]
+
+
+@pytest.mark.parametrize("scatter", [scattered, exchanged])
+def test_a_file_a_shard_however_the_rows_come_in_batches(tmp_path: Path, scatter: Scatter) -> None:
     places = [(0, 3), (0, 9), (2, 0), (2, 1), (2, 5), (7, 4)]
     rows = pa.RecordBatch.from_pydict({
         "doc_id": [ids.first_id(6, shard) + row for shard, row in places],
@@ -224,7 +238,7 @@ def test_a_file_a_shard_however_the_rows_come_in_batches(tmp_path: Path) -> None
     for mask in range(1 << 5):
         cuts = [0, *(i + 1 for i in range(5) if mask >> i & 1), 6]
         batches = [rows.slice(a, b - a) for a, b in itertools.pairwise(cuts)] + [rows.slice(0, 0)]
-        entries = scattered(batches, "drops", DROPS, tmp_path / str(mask))
+        entries = scatter(batches, "drops", DROPS, tmp_path / str(mask))
         assert [(e.table, e.shard, e.rows) for e in entries] == [("drops", 0, 2), ("drops", 2, 3), ("drops", 7, 1)]
         digests.add(tuple(e.digest for e in entries))
     assert len(digests) == 1
@@ -232,11 +246,12 @@ def test_a_file_a_shard_however_the_rows_come_in_batches(tmp_path: Path) -> None
     assert all(t.schema.equals(DROPS) for t in found)
     assert [(e.shard, r) for e, t in zip(entries, found, strict=True) for r in t.column("row").to_pylist()] == places
     assert found[1].column("survivor").to_pylist() == [2, None, 3]
-    assert scattered([], "drops", DROPS, tmp_path / "none") == []
-    assert scattered([rows.slice(0, 0)], "drops", DROPS, tmp_path / "none") == []
+    assert scatter([], "drops", DROPS, tmp_path / "none") == []
+    assert scatter([rows.slice(0, 0)], "drops", DROPS, tmp_path / "none") == []
 
 
-def test_a_missing_value_that_the_schema_requires_is_no_silent_null(tmp_path: Path) -> None:
+@pytest.mark.parametrize("scatter", [scattered, exchanged])
+def test_a_missing_value_that_the_schema_requires_is_no_silent_null(tmp_path: Path, scatter: Scatter) -> None:
     batch = pa.RecordBatch.from_pydict({
         "doc_id": [ids.first_id(0, 1)], "start": pa.array([None], pa.int32()), "end": pa.array([4], pa.int32()), 
         "reason": ["x"],
@@ -244,4 +259,4 @@ def test_a_missing_value_that_the_schema_requires_is_no_silent_null(tmp_path: Pa
         "shard": pa.array([1], pa.int32()),
     })  # fmt: skip
     with pytest.raises((ValueError, pa.ArrowInvalid)):
-        scattered([batch], "edits", EDITS, tmp_path)
+        scatter([batch], "edits", EDITS, tmp_path)

@@ -7,13 +7,16 @@ import os
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from corpus.cache import cache_folder
 from corpus.errors import ConfigError
 from pipelines import worker
+from pipelines.exchange import Block, Inbox, split
 
 HERE = __name__
 
@@ -52,6 +55,46 @@ def test_any_other_error_names_the_step_and_keeps_its_trace(tmp_path: Path) -> N
         worker.call(f"{HERE}:stumble", json.dumps({"label": "near", "receipt": str(receipt)}))
     assert "in stumble" in str(caught.value)
     assert not receipt.exists()
+
+
+def count(request: dict[str, object]) -> Iterator[Block]:
+    yield from split("numbers", {"n": np.arange(request["rows"])}, np.arange(request["rows"]) % 2)
+
+
+def count_and_stumble(request: dict[str, object]) -> Iterator[Block]:
+    yield from count(request)
+    raise ZeroDivisionError("by nothing")
+
+
+def add(inbox: Inbox, settings: dict[str, int]) -> Iterator[dict[str, int]]:
+    table = inbox.table("numbers")
+    assert table is not None
+    yield {"partition": inbox.partition, "sum": int(table.column("n").to_numpy().sum()) + settings["more"], "é": 1}
+
+
+def pass_on(inbox: Inbox, settings: dict[str, int]) -> Iterator[Block]:
+    for kind, table in inbox.tables.items():
+        yield Block(settings["more"], kind, table)
+
+
+def test_blocks_go_from_a_source_over_a_hop_to_an_answer() -> None:
+    payloads = [json.dumps({"rows": rows, "label": "counting"}) for rows in (4, 0, 3)]
+    records = list(worker.emit_blocks(f"{HERE}:count", payloads))
+    assert [(partition, kind) for partition, (kind, _) in records] == [(0, "numbers"), (1, "numbers")] * 2
+    assert all(type(data) is bytes for _, (_, data) in records), "Spark sees bytes, not Arrow"
+    settings = json.dumps({"more": 5, "label": "counting"})
+    passed = list(worker.receive_blocks(f"{HERE}:pass_on", settings, False, 1, iter(records[1::2])))
+    assert [(partition, kind) for partition, (kind, _) in passed] == [(5, "numbers")]
+    answers = list(worker.receive_blocks(f"{HERE}:add", settings, True, 5, iter(passed)))
+    assert answers == ['{"partition": 5, "sum": 10, "é": 1}'], "1 and 3, 1, and 5 more"
+
+
+def test_a_step_of_an_exchange_that_fails_is_named_and_keeps_its_trace() -> None:
+    with pytest.raises(RuntimeError, match="^counting: ZeroDivisionError: by nothing\n") as caught:
+        list(worker.emit_blocks(f"{HERE}:count_and_stumble", ['{"rows": 2, "label": "counting"}']))
+    assert "in count_and_stumble" in str(caught.value)
+    with pytest.raises(RuntimeError, match="^counting: AssertionError"):
+        list(worker.receive_blocks(f"{HERE}:add", '{"label": "counting"}', True, 0, []))
 
 
 def small_zip(path: Path, says: str) -> Path:
@@ -100,9 +143,9 @@ def test_code_in_a_zip_runs_from_a_real_folder(tmp_path: Path, repository: Path)
         "import corpus.errors\n"
         "first = corpus.errors.TamisError\n"
         "worker.unpack_code(); worker.unpack_code()\n"
-        "import corpus.errors, text.tokens, pipelines.near_steps\n"
+        "import corpus.errors, text.tokens, pipelines.near_verify\n"
         "assert corpus.errors.TamisError is not first\n"
-        "modules = [corpus.errors, text.tokens, pipelines.near_steps]\n"
+        "modules = [corpus.errors, text.tokens, pipelines.near_verify]\n"
         "print(json.dumps([sys.path[:2], *(m.__file__ for m in modules)]))\n"
     )
     environment = {**os.environ, "TAMIS_CACHE": str(tmp_path / "cache"), "PYTHONPATH": ""}

@@ -1,0 +1,257 @@
+"""Verification and election equal comparing all pairs with Python sets, and keep their promises on any component."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from random import Random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dedup.verify import jaccard_sorted, sampled
+from tests.oracles_dedup import Document, all_pairs, overlap, packed, resolved
+
+HASHES = st.integers(0, 2**64 - 1) | st.integers(0, 40)
+SETS = st.lists(st.sets(HASHES, max_size=30), min_size=1, max_size=6)
+NAN = float("nan")
+
+# ----------------------------------------------------------------------------------------------------- exact overlap
+
+
+@settings(max_examples=200, deadline=None)
+@given(SETS, st.data())
+def test_similarities_equal_those_of_python_sets(sets: list[set[int]], data: st.DataObject) -> None:
+    moduli = data.draw(st.lists(st.sampled_from([1, 2, 4, 8]), min_size=len(sets), max_size=len(sets)))
+    kept = [frozenset(h for h in s if h % m == 0) for s, m in zip(sets, moduli, strict=True)]
+    documents = [Document(i, 0, i, i, s, m) for i, (s, m) in enumerate(zip(kept, moduli, strict=True))]
+    pairs = list(itertools.product(range(len(sets)), repeat=2))
+    _, _, found = resolved(documents, pairs, 0.5, 0)
+    for i, j in pairs:
+        expected = overlap(sets[i], sets[j], max(moduli[i], moduli[j])) if i != j else 1.0
+        assert found[i, j][0] == pytest.approx(expected, abs=1e-6)
+        arrays = (np.array(sorted(kept[k]), np.uint64) for k in (i, j))
+        direct = float(jaccard_sorted(*arrays, max(moduli[i], moduli[j])))
+        assert direct == pytest.approx(overlap(sets[i], sets[j], max(moduli[i], moduli[j])), abs=1e-6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(SETS, SETS, st.sampled_from([0.25, 0.5, 0.8, 1.0]), st.randoms(use_true_random=False))
+def test_just_the_similar_pairs_hold(a: list[set[int]], b: list[set[int]], least: float, random: Random) -> None:
+    n = min(len(a), len(b))
+    a, b = a[:n], [s | set(itertools.islice(t, 9)) for s, t in zip(a, b, strict=False)]
+    documents = [Document(i, i, i, i, frozenset(s)) for i, s in enumerate(a)]
+    documents += [Document(100 + i, i, 100 + i, 50 + i, frozenset(s)) for i, s in enumerate(b)]
+    edges = [(i, 100 + i) for i in range(n)]
+    random.shuffle(edges)
+    _, _, found = resolved(documents, edges, least, 0)
+    for i in range(n):
+        similarity, by_shingles, holds = found[i, 100 + i]
+        assert similarity == pytest.approx(overlap(a[i], b[i]), abs=1e-6)
+        assert by_shingles and holds == (overlap(a[i], b[i]) >= least)
+
+
+def test_the_threshold_itself_is_enough() -> None:
+    """4 of 5 is 0.8 in float32 too, whatever 0.8 is in float64."""
+    for both, either in ((4, 5), (7, 10), (3, 4), (2, 3), (9, 10)):
+        a, b = np.arange(either, dtype=np.uint64), np.arange(both, dtype=np.uint64)
+        assert jaccard_sorted(a, b, 1) >= np.float32(both / either)
+        documents = [Document(1, 1, 1, 1, frozenset(range(either))), Document(2, 1, 2, 2, frozenset(range(both)))]
+        assert resolved(documents, [(1, 2)], both / either, 0)[2][1, 2][2]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(st.sets(HASHES, max_size=40), st.sampled_from([1, 2, 4]), st.integers(2, 40)), max_size=5))
+def test_sets_are_sampled_by_the_least_modulus_that_brings_them_down(cases: list[tuple[set[int], int, int]]) -> None:
+    kept = [{h for h in s if h % m == 0} for s, m, _ in cases]
+    expected, moduli = [], []
+    for hashes, (_, modulus, limit) in zip(kept, cases, strict=True):
+        while len([h for h in hashes if h % modulus == 0]) > limit:
+            modulus *= 2
+        expected.append(sorted(h for h in hashes if h % modulus == 0))
+        moduli.append(modulus)
+    before = (*packed(kept), np.array([m for _, m, _ in cases], np.int64))
+    limits = np.array([limit for _, _, limit in cases], np.int64)
+    ptr, hashes, modulus = sampled(*before, limits)
+    assert [hashes[a:b].tolist() for a, b in itertools.pairwise(ptr.tolist())] == expected
+    assert modulus.tolist() == moduli
+    assert ptr.dtype == np.int64 and hashes.dtype == np.uint64 and modulus.dtype == np.int64
+    again = sampled(ptr, hashes, modulus, limits)
+    assert all(x is y for x, y in zip(again, (ptr, hashes, modulus), strict=True)), "nothing to do: nothing is copied"
+
+
+# ------------------------------------------------------------------------------------------------------ all pairs
+
+
+@st.composite
+def candidates(draw: st.DrawFn) -> tuple[list[Document], list[tuple[int, int]]]:
+    """Some candidate components: sketches around one centre, twins, published ones, sets at several moduli or none."""
+    base = draw(st.lists(HASHES, min_size=6, max_size=16, unique=True))
+    keep = st.frozensets(st.sampled_from(base), min_size=1)
+    far = draw(st.sampled_from([0, 2**62]))
+    documents: list[Document] = []
+    edges: set[tuple[int, int]] = set()
+    for component in range(draw(st.integers(0, 3))):
+        decided = draw(st.booleans())
+        alone: list[Document] = []
+        for _ in range(draw(st.integers(1, 7))):
+            doc_id = far + 2 * len(documents)
+            modulus = draw(st.sampled_from([1, 1, 2, 4]))
+            common = {
+                "quality": draw(st.sampled_from([NAN, 0.5, 0.501, 0.2, 0.9])), "length": draw(st.integers(1, 3)),
+                "final": draw(st.sampled_from([False, False, True])),
+            }  # fmt: skip
+            first = draw(st.sampled_from(alone)) if alone and draw(st.integers(0, 2)) == 0 else None
+            if first is not None:
+                documents.append(Document(doc_id, component, first.doc_id, first.bits, None, **common))
+                edges.add((first.doc_id, doc_id))
+                continue
+            bits = sum(1 << b for b in draw(st.lists(st.integers(0, 127), max_size=20, unique=True)))
+            shingles = None if decided else frozenset(h for h in draw(keep) if h % modulus == 0)
+            alone.append(Document(doc_id, component, doc_id, bits, shingles, modulus, **common))
+            documents.append(alone[-1])
+        pairs = [(a.doc_id, b.doc_id) for a, b in itertools.combinations(alone, 2)]
+        edges |= set(draw(st.lists(st.sampled_from(pairs), max_size=8))) if pairs else set()
+    return documents, sorted(edges)
+
+
+@settings(max_examples=600, deadline=None)
+@given(candidates(), st.sampled_from([0.3, 0.6, 0.75, 0.8]), st.sampled_from([0, 97, 112, 120]))
+def test_resolve_equals_comparing_all_pairs(
+    case: tuple[list[Document], list[tuple[int, int]]], least: float, reject: int
+) -> None:
+    found, expected = (f(*case, least, reject) for f in (resolved, all_pairs))
+    assert found[0] == expected[0]
+    assert found[1] == expected[1]
+    assert found[2] == expected[2]
+    for document in case[0]:
+        assert not document.final or found[1][document.doc_id] == (document.doc_id, 1.0), "published, and dropped"
+
+
+@settings(max_examples=150, deadline=None)
+@given(candidates(), st.randoms(use_true_random=False))
+def test_the_order_and_direction_of_edges_do_not_matter(
+    case: tuple[list[Document], list[tuple[int, int]]], random: Random
+) -> None:
+    documents, edges = case
+    before = resolved(documents, edges, 0.6, 97)
+    turned = [edge if random.random() < 0.5 else edge[::-1] for edge in edges]
+    random.shuffle(turned)
+    after = resolved(documents, turned, 0.6, 97)
+    assert after[:2] == before[:2]
+    assert {tuple(sorted(edge)): said for edge, said in after[2].items()} == before[2]
+
+
+def test_nothing_is_resolved_to_nothing() -> None:
+    assert resolved([], [], 0.75, 97) == ({}, {}, {})
+
+
+def test_components_do_not_touch_each_other() -> None:
+    """Equal sets in two candidate components: nobody asked whether they are alike."""
+    same = frozenset(range(9))
+    found = resolved([Document(1, 1, 1, 0, same), Document(2, 2, 2, 0, same)], [], 0.5, 0)
+    assert found == ({1: -1, 2: -1}, {1: (1, 1.0), 2: (2, 1.0)}, {})
+
+
+# ------------------------------------------------------------------------------------------------------ election
+
+
+@st.composite
+def components(draw: st.DrawFn) -> tuple[list[set[int]], list[float], list[int], list[int]]:
+    base = draw(st.lists(st.integers(0, 60), min_size=6, max_size=24, unique=True))
+    n = draw(st.integers(1, 9))
+    keep = st.lists(st.sampled_from(base), min_size=1, max_size=len(base), unique=True)
+    sets = [set(draw(keep)) | set(draw(st.lists(st.integers(100, 104), max_size=2))) for _ in range(n)]
+    quality = draw(st.lists(st.sampled_from([NAN, 0.5, 0.501, 0.2, 0.9, 1.0]), min_size=n, max_size=n))
+    length = draw(st.lists(st.integers(1, 3), min_size=n, max_size=n))
+    ids = draw(st.lists(st.integers(0, 2**62), min_size=n, max_size=n, unique=True))
+    return sets, quality, length, ids
+
+
+def elected(
+    sets: list[set[int]], quality: list[float], length: list[int], ids: list[int], least: float
+) -> dict[int, tuple[int, float]]:
+    """The election in one candidate component in which everybody is a candidate for everybody."""
+    documents = [
+        Document(doc_id, 0, doc_id, 0, frozenset(s), 1, q, n)
+        for s, q, n, doc_id in zip(sets, quality, length, ids, strict=True)
+    ]
+    return resolved(documents, list(itertools.combinations(ids, 2)), least, 0)[1]
+
+
+@settings(max_examples=300, deadline=None)
+@given(components(), st.sampled_from([0.3, 0.6, 0.8]), st.randoms(use_true_random=False))
+def test_the_promises_of_an_election(case, least: float, random) -> None:  # type: ignore[no-untyped-def]
+    sets, quality, length, ids = case
+    found = elected(*case, least)
+    at = {doc: i for i, doc in enumerate(ids)}
+
+    def rank(doc: int) -> tuple[int, int, int]:
+        q = quality[at[doc]]
+        return -int(np.round(np.float32(0.5 if q != q else q) * np.float32(100))), -length[at[doc]], doc
+
+    survivors = {survivor for survivor, _ in found.values()}
+    for doc, (survivor, similarity) in found.items():
+        true = overlap(sets[at[doc]], sets[at[survivor]])
+        assert found[survivor] == (survivor, 1.0), "a survivor survives"
+        assert similarity == pytest.approx(true, abs=1e-6)
+        assert true >= least - 1e-6
+        assert rank(survivor) <= rank(doc)
+    for a, b in itertools.combinations(sorted(survivors), 2):
+        assert overlap(sets[at[a]], sets[at[b]]) < least + 1e-6
+    assert min(ids, key=rank) in survivors
+    order = list(range(len(ids)))
+    random.shuffle(order)
+    assert elected(*([part[i] for i in order] for part in case), least) == found
+
+
+def test_a_chain_whose_ends_differ_keeps_both_ends_or_its_middle() -> None:
+    a, b, c = set(range(0, 8)), set(range(2, 10)), set(range(4, 12))
+    assert overlap(a, b) == overlap(b, c) == 0.6 and overlap(a, c) == pytest.approx(1 / 3)
+    best_in_the_middle = elected([a, b, c], [0.1, 0.9, 0.1], [1, 1, 1], [1, 2, 3], 0.5)
+    assert {doc: s for doc, (s, _) in best_in_the_middle.items()} == {1: 2, 2: 2, 3: 2}
+    best_at_an_end = elected([a, b, c], [0.9, 0.1, 0.1], [1, 1, 1], [1, 2, 3], 0.5)
+    assert {doc: s for doc, (s, _) in best_at_an_end.items()} == {1: 1, 2: 1, 3: 3}
+
+
+def test_a_member_at_the_threshold_itself_is_taken_out() -> None:
+    found = elected([set(range(5)), set(range(4))], [0.5, 0.5], [2, 1], [1, 2], 0.8)
+    assert {doc: s for doc, (s, _) in found.items()} == {1: 1, 2: 1}
+
+
+def test_ties_go_by_quality_in_hundredths_then_length_then_id() -> None:
+    same = [set(range(10))] * 3
+
+    def winner(quality: list[float], length: list[int], ids: list[int]) -> int:
+        (found,) = {s for s, _ in elected(same, quality, length, ids, 0.5).values()}
+        return found
+
+    assert winner([0.5, 0.5, 0.5], [1, 1, 1], [9, 4, 7]) == 4
+    assert winner([0.5, 0.504, 0.496], [1, 1, 2], [9, 4, 7]) == 7
+    assert winner([0.5, 0.52, 0.5], [9, 1, 9], [9, 4, 7]) == 4
+    assert winner([NAN, 0.49, 0.48], [1, 9, 9], [9, 4, 7]) == 9, "unknown counts as 0.5"
+    assert winner([NAN, 0.52, 0.5], [9, 1, 9], [1, 4, 7]) == 4
+
+
+def test_a_published_document_stands_for_a_better_new_one() -> None:
+    same = frozenset(range(10))
+    old = Document(1, 0, 1, 0, same, quality=0.1, final=True)
+    new = Document(2, 0, 2, 0, same, quality=0.9, length=99)
+    assert resolved([old, new], [(1, 2)], 0.5, 0)[1] == {1: (1, 1.0), 2: (1, 1.0)}
+    both = resolved([old, replace(new, final=True)], [(1, 2)], 0.5, 0)[1]
+    assert both == {1: (1, 1.0), 2: (2, 1.0)}, "what is published stays"
+
+
+def test_sets_without_a_common_sample_do_not_resemble_each_other() -> None:
+    """Both empty at the larger modulus: no evidence, so nothing is dropped."""
+    documents = [Document(1, 0, 1, 0, frozenset({2, 6}), 2), Document(2, 0, 2, 0, frozenset({4}), 8)]
+    assert {doc: s for doc, (s, _) in resolved(documents, [(1, 2)], 0.5, 0)[1].items()} == {1: 1, 2: 2}
+
+
+def test_a_pair_that_the_sketch_decided_has_the_sketchs_similarity() -> None:
+    documents = [Document(1, 0, 1, 0), Document(2, 0, 2, 0b111)]
+    component, survivors, edges = resolved(documents, [(1, 2)], 0.75, 97)
+    assert edges == {(1, 2): (125 / 64 - 1, False, True)}
+    assert component == {1: 1, 2: 1} and survivors[2] == (1, 125 / 64 - 1)
