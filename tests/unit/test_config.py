@@ -36,7 +36,12 @@ def test_a_pipeline_is_read(tmp_path: Path) -> None:
     assert (decisions["default"]["min_score"], decisions["domains"]["law"]["min_score"]) == (0.1, 0.9)
     assert decisions["skip"] == [] and list(decisions["domains"]) == ["law"]
     assert config.decisions("near_dedup")["skip"] == ["code"]
-    assert config.evidence("near_dedup").model_dump() == {"num_perm": 128, "seed": 1, "shingle_tokens": 5, "view": "stored"}
+    assert config.evidence("near_dedup").model_dump() == {
+        "num_perm": 128,
+        "seed": 1,
+        "shingle_tokens": 5,
+        "view": "stored",
+    }
 
 
 def test_the_pipelines_that_ship_are_valid(repository: Path) -> None:
