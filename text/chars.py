@@ -40,6 +40,9 @@ SLOW = np.uint16(2048)
 NFC_SLOW = np.uint16(4096)
 """NFC may change the text around this character."""
 
+PLAIN = np.uint16(8192)
+"""Folds to itself."""
+
 _SINGLE_BLOCKS = (
     (0x2E80, 0x2FDF), (0x3005, 0x3007), (0x3021, 0x3029), (0x3038, 0x303C), (0x3400, 0x4DBF),
     (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x3FFFF),
@@ -79,6 +82,8 @@ def char_tables() -> CharTables:
         normal = unicodedata.normalize("NFKC", char) if unicodedata.decomposition(char) else char
         folds.extend(map(ord, normal.lower()))
         bits = _class_bits(char)
+        if folds[start[point] :] == [point]:
+            bits |= int(PLAIN)
         if "Σ" in normal or any(unicodedata.combining(c) or c in joining for c in normal):
             bits |= int(SLOW)
         if unicodedata.combining(char) or char in joining or not unicodedata.is_normalized("NFC", char):
