@@ -7,7 +7,7 @@ for documents about which a signature cannot decide. See ``docs/design/snapshots
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from corpus.files import Manifest, load_manifest, stable_hash
 from corpus.run_folder import RunFolder
 from pipelines.config import PipelineConfig
 from pipelines.context import Ancestor
-from pipelines.publish import publishing_key
+from pipelines.publish import decisions_of
 from pipelines.registry import stage_class
 from pipelines.stage import GlobalStage
 
@@ -45,9 +45,10 @@ def open_ancestors(against: Path | None, config: PipelineConfig) -> tuple[Ancest
                 f"--against: {run.root} is snapshot {snapshot}, later than {latest}; a run is deduplicated against "
                 "earlier snapshots, so raise `snapshot` (in the YAML, or --set snapshot=N)"
             )
-        _check_published(run, info)
+        chain = tuple(run.chain())
+        _check_published(run, chain)
         seen[snapshot], latest, later = str(run.root), snapshot, str(run.root)
-        found.append(Ancestor(run, tuple(run.chain()), _evidence(run, config)))
+        found.append(Ancestor(run, chain, _evidence(run, config)))
         against = Path(info["against"]) if info.get("against") else None
     return tuple(reversed(found))
 
@@ -75,11 +76,11 @@ def _check_there(run: RunFolder, later: str) -> None:
         )
 
 
-def _check_published(run: RunFolder, info: Mapping[str, Any]) -> None:
+def _check_published(run: RunFolder, chain: Sequence[tuple[str, Manifest]]) -> None:
     published = load_manifest(run.root / "shards")
     if published is None:
         raise ConfigError(f"--against: {run.root} has no published shards yet; finish that run first")
-    if published.body["key"] != publishing_key(run, run.chain(), info["pipeline"]["write_shards"]):
+    if published.body.get("decisions") != decisions_of(chain):
         raise ConfigError(
             f"--against: the shards of {run.root} were published before its latest decisions; finish that run first"
         )

@@ -8,7 +8,7 @@ lie the ``dropped`` table and the weights.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -47,24 +47,20 @@ def publish(
         TamisError: what was written is not what the ledger says is kept.
     """
     settings = config.write_shards
-    key = publishing_key(run, chain, settings.model_dump(mode="json"))
+    upstream = chain[-1][1].body["key"] if chain else run.ingest.body["identity"]
+    settled = [m.body["key"] for _, m in chain]
+    key = stable_hash([upstream, settled, settings.model_dump(mode="json")])
     tasks = {
         s.number: ShardTask(s, decision_files(chain, s), "", {}, {}, {}, (), run.root, 0).payload() for s in run.shards
     }
-    published = _write_shards(run, settings, key, tasks, kept, cluster)
+    published = _write_shards(run, settings, key, tasks, kept, decisions_of(chain), cluster)
     _write_dropped(run, stable_hash([key, "dropped"]), tasks, cluster)
     write_weights(run, config.weights, published, cluster)
 
 
-def publishing_key(run: RunFolder, chain: Sequence[tuple[str, Manifest]], settings: Mapping[str, Any]) -> str:
-    """What published shards depend on: the decisions and the settings of ``write_shards``."""
-    upstream = chain[-1][1].body["key"] if chain else run.ingest.body["identity"]
-    return stable_hash([upstream, [m.body["key"] for _, m in chain], dict(settings)])
-
-
 def _write_shards(
     run: RunFolder, settings: WriteShardsConfig, key: str, tasks: dict[int, dict[str, Any]],
-    kept: Sequence[Kept], cluster: Cluster,
+    kept: Sequence[Kept], decisions: list[str], cluster: Cluster,
 ) -> Manifest:  # fmt: skip
     folder = run.root / "shards"
     done = load_manifest(folder)
@@ -88,7 +84,12 @@ def _write_shards(
     rows, size = sum(e.rows for e in entries), sum(e.info["text_bytes"] for e in entries)
     if rows != sum(k.documents for k in kept) or size != sum(k.bytes for k in kept):
         raise TamisError("the published shards hold other documents than the ledger says are kept; please report this")
-    return commit(folder, {"key": key, "documents": rows, "text_bytes": size}, entries)
+    return commit(folder, {"key": key, "decisions": decisions, "documents": rows, "text_bytes": size}, entries)
+
+
+def decisions_of(chain: Sequence[tuple[str, Manifest]]) -> list[str]:
+    """The decisions of a chain, for the manifest of the shards that were published by them."""
+    return [f"{stage}/{manifest.folder.name}" for stage, manifest in chain]
 
 
 def _forget_others(folder: Path, key: str) -> None:
