@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -47,6 +48,22 @@ class DocumentShard:
         """Some columns of the shard, all rows."""
         return pq.read_table(self.path, columns=columns, partitioning=None)
 
+    def groups(self, columns: list[str], rows: npt.NDArray[np.int32]) -> Iterator[tuple[int, pa.Table]]:
+        """The row groups that hold some of the given rows, one at a time, each with the number of its first row.
+
+        Args:
+            columns: what is read.
+            rows: int32[k], ascending.
+        """
+        with pq.ParquetFile(self.path, memory_map=True) as file:
+            first = 0
+            for number in range(file.metadata.num_row_groups):
+                size = file.metadata.row_group(number).num_rows
+                low, high = np.searchsorted(rows, (first, first + size))
+                if high > low:
+                    yield first, file.read_row_group(number, columns=columns)
+                first += size
+
     def text(self) -> TextColumn:
         """The stored text, one copy of the shard in memory."""
         return TextColumn.from_arrow(self.read(["text"]).column("text"))
@@ -58,6 +75,39 @@ class DocumentShard:
             table.column("bytes").to_numpy().astype(np.int64),
             table.column("sentences").to_numpy().astype(np.int64),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierRun:
+    """The run of an earlier snapshot, as a later run remembers it.
+
+    Attributes:
+        snapshot: its number.
+        root: where its folder lay, or where it lies now if it moved together with the later one.
+        identity: of its input.
+        decisions: a hash that names its decisions.
+    """
+
+    snapshot: int
+    root: Path
+    identity: str
+    decisions: str
+
+    def open(self) -> RunFolder:
+        """Its run folder.
+
+        Raises:
+            TamisError: it is not there any more, or another one is.
+        """
+        run = RunFolder(self.root)
+        if not (self.root / "run.json").exists():
+            raise TamisError(
+                f"snapshot {self.snapshot} lay in {self.root}, which is not there any more; move it back, or run the "
+                "later snapshot's pipeline again with --against and the new place"
+            )
+        if run.ingest.body["identity"] != self.identity:
+            raise TamisError(f"snapshot {self.snapshot} lay in {self.root}, where another run lies now; move it back")
+        return run
 
 
 @dataclass(frozen=True)
@@ -129,6 +179,17 @@ class RunFolder:
             found = info.get("format_version")
             raise TamisError(f"{self.root} has format version {found}; this Tamis reads {FORMAT_VERSION}")
         return info
+
+    def earlier_runs(self) -> tuple[EarlierRun, ...]:
+        """The runs that this one was deduplicated against, the earliest snapshot first."""
+        found = []
+        for entry in self.run_info().get("ancestors", []):
+            place = Path(entry["run"])
+            beside = (self.root / entry["beside"]).resolve()
+            moved = not (place / "run.json").exists() and (beside / "run.json").exists()
+            names = (str(entry[name]) for name in ("identity", "decisions"))
+            found.append(EarlierRun(int(entry["snapshot"]), beside if moved else place, *names))
+        return tuple(found)
 
     def chain(self) -> list[tuple[str, Manifest]]:
         """The current decisions in pipeline order, as (stage, manifest)."""

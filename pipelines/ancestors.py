@@ -7,13 +7,14 @@ for documents about which a signature cannot decide. See ``docs/design/snapshots
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from corpus.errors import ConfigError
+from corpus.errors import ConfigError, TamisError
 from corpus.files import Manifest, load_manifest, stable_hash
-from corpus.run_folder import RunFolder
+from corpus.run_folder import EarlierRun, RunFolder
 from pipelines.config import PipelineConfig
 from pipelines.context import Ancestor
 from pipelines.publish import decisions_of
@@ -28,12 +29,14 @@ def open_ancestors(against: Path | None, config: PipelineConfig) -> tuple[Ancest
         ConfigError: a run is not finished or not there, a snapshot number is taken or not later, or an earlier run's
             evidence of a stage was taken with other settings.
     """
-    found: list[Ancestor] = []
-    seen, latest, later = {config.snapshot: "this run"}, config.snapshot, ""
-    while against is not None:
-        run = RunFolder(against.absolute())
-        _check_there(run, later)
-        info = run.run_info()
+    if against is None:
+        return ()
+    run = RunFolder(against.absolute())
+    run.run_info()
+    chain = [*(_opened(run, earlier) for earlier in run.earlier_runs()), run]
+    seen, latest = {config.snapshot: "this run"}, config.snapshot
+    found = []
+    for run in reversed(chain):
         snapshot = int(run.ingest.body["snapshot"])
         if snapshot in seen:
             raise ConfigError(
@@ -45,12 +48,24 @@ def open_ancestors(against: Path | None, config: PipelineConfig) -> tuple[Ancest
                 f"--against: {run.root} is snapshot {snapshot}, later than {latest}; a run is deduplicated against "
                 "earlier snapshots, so raise `snapshot` (in the YAML, or --set snapshot=N)"
             )
-        chain = tuple(run.chain())
-        _check_published(run, chain)
-        seen[snapshot], latest, later = str(run.root), snapshot, str(run.root)
-        found.append(Ancestor(run, chain, _evidence(run, config)))
-        against = Path(info["against"]) if info.get("against") else None
+        decisions = tuple(run.chain())
+        _check_published(run, decisions)
+        seen[snapshot], latest = str(run.root), snapshot
+        found.append(Ancestor(run, decisions, _evidence(run, config)))
     return tuple(reversed(found))
+
+
+def _opened(later: RunFolder, earlier: EarlierRun) -> RunFolder:
+    """An ancestor of the run that was named; its decisions must be those that this one knew."""
+    try:
+        run = earlier.open()
+    except TamisError as error:
+        raise ConfigError(f"--against: {later.root} was itself run against an earlier snapshot: {error}") from error
+    if stable_hash(decisions_of(run.chain())) != earlier.decisions:
+        raise ConfigError(
+            f"--against: {run.root} has been decided anew since {later.root} was run against it; run that one again"
+        )
+    return run
 
 
 def ancestry(ancestors: tuple[Ancestor, ...]) -> str:
@@ -60,20 +75,15 @@ def ancestry(ancestors: tuple[Ancestor, ...]) -> str:
     return stable_hash([[a.run.ingest.body["identity"], [m.body["key"] for _, m in a.chain]] for a in ancestors])
 
 
-def named(ancestors: tuple[Ancestor, ...]) -> list[dict[str, Any]]:
-    """The ancestors for ``run.json``: snapshot, run folder and the identity by which it is known if it moves."""
+def named(ancestors: tuple[Ancestor, ...], out: Path) -> list[dict[str, Any]]:
+    """The ancestors for the ``run.json`` of ``out``: where they lie, and the identity by which they are known."""
     return [
-        {"snapshot": a.snapshot, "run": str(a.run.root), "identity": a.run.ingest.body["identity"]} for a in ancestors
-    ]
-
-
-def _check_there(run: RunFolder, later: str) -> None:
-    """The run folder that a later one names may have been moved."""
-    if later and not (run.root / "run.json").exists():
-        raise ConfigError(
-            f"--against: {later} was deduplicated against {run.root}, which is not there any more; move it back, or "
-            f"run the pipeline of {later} again with --against and its new place"
-        )
+        {
+            "snapshot": a.snapshot, "run": str(a.run.root), "beside": os.path.relpath(a.run.root, out),
+            "identity": a.run.ingest.body["identity"], "decisions": stable_hash(decisions_of(a.chain)),
+        }
+        for a in ancestors
+    ]  # fmt: skip
 
 
 def _check_published(run: RunFolder, chain: Sequence[tuple[str, Manifest]]) -> None:

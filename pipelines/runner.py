@@ -113,7 +113,7 @@ class Runner:
             )
 
     def _named(self) -> list[dict[str, Any]]:
-        return named(self._ancestors)
+        return named(self._ancestors, self.run_folder.root)
 
     def _write_run_info(self) -> None:
         path = self.run_folder.root / "run.json"
