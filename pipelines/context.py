@@ -14,7 +14,7 @@ from corpus import ids
 from corpus.config import StrictModel, parse
 from corpus.files import FileEntry, Manifest, write_table
 from corpus.run_folder import DocumentShard, RunFolder
-from pipelines.exchange import Hop, schemas_as_text
+from pipelines.exchange import Hop, row_order, schemas_as_text
 from pipelines.session import Cluster
 from pipelines.shard_task import ShardTask, decision_files
 
@@ -206,7 +206,7 @@ def scatter(frame: DataFrame, kind: str, schema: pa.Schema, folder: Path, shards
     """See ``DecisionContext.scatter``. One shuffle of narrow rows, by shard."""
     from pyspark.sql import functions as F
 
-    order = ["doc_id", *(["start"] if "start" in schema.names else [])]
+    order = row_order(schema)
     target, text = str(folder), schema.serialize().to_pybytes()
 
     def write(batches):  # type: ignore[no-untyped-def]

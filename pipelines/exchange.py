@@ -205,12 +205,14 @@ def schemas_as_text(schemas: Mapping[str, pa.Schema]) -> dict[str, str]:
     return {kind: schema.serialize().to_pybytes().hex() for kind, schema in schemas.items()}
 
 
+def row_order(schema: pa.Schema) -> list[str]:
+    """What the rows of a shard's file are sorted by: a total order, so that equal rows give equal bytes."""
+    return ["doc_id", *(name for name in ("start", "other") if name in schema.names)]
+
+
 def write_rows_by_shard(table: pa.Table, kind: str, schema: pa.Schema, folder: Path) -> Iterator[FileEntry]:
     """Writes rows with ``doc_id`` to one file a document shard; ``row`` is taken from the id."""
-    order = [("doc_id", "ascending"), *([("start", "ascending")] if "start" in schema.names else [])]
-    if "other" in schema.names:
-        order.append(("other", "ascending"))
-    table = table.sort_by(order)
+    table = table.sort_by([(name, "ascending") for name in row_order(schema)])
     doc_ids = table.column("doc_id").to_numpy()
     shards = (doc_ids >> ids.ROW_BITS) & ids.MAX_SHARD
     row = pa.array((doc_ids & ids.MAX_ROW).astype(np.int32))
