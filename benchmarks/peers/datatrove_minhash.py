@@ -34,7 +34,7 @@ def main() -> None:
         )  # fmt: skip
         for number, (tasks, pipeline) in enumerate(steps):
             executor(pipeline, tasks=tasks, workers=1, logging_dir=f"{scratch}/logs-{number}").run()
-        lines = [line for path in Path(removed).rglob("*.jsonl") for line in path.read_text("utf-8").splitlines()]
+        lines = [line for path in Path(removed).rglob("*.jsonl") for line in path.read_bytes().splitlines()]
     answer(out, {json.loads(line)["id"]: None for line in lines})
 
 
