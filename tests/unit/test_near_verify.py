@@ -78,13 +78,15 @@ def test_shingle_sets_of_a_shard(tmp_path: Path) -> None:
     assert sets_of_shard(sets_task(tmp_path, first, {1: False})) == {"file": None, "scanned": 0}
 
 
-def test_sets_do_not_depend_on_the_batches_that_texts_are_read_in(
+def test_sets_do_not_depend_on_the_pieces_that_texts_are_read_in(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    payload = sets_task(tmp_path, ids.first_id(0, 1), dict.fromkeys(range(5), True))
+    """Row groups of the shard, or bytes of text, whichever bounds what is read at once."""
+    payload = sets_task(tmp_path, ids.first_id(0, 1), {0: True, 2: True, 3: True, 4: True})
     digests = set()
-    for batch_bytes in (1, 100, 1 << 20):
-        monkeypatch.setattr(near_verify, "BATCH_BYTES", batch_bytes)
+    for rows, batch_bytes in ((5, 1 << 20), (1, 1), (2, 100), (4, 600)):
+        pq.write_table(pa.table({"text": TEXTS}), tmp_path / "shard.parquet", row_group_size=rows)
+        monkeypatch.setattr(near_verify, "BATCH_BYTES", batch_bytes, raising=False)
         digests.add(sets_of_shard(payload)["file"]["digest"])
     assert len(digests) == 1
 
