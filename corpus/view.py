@@ -138,35 +138,41 @@ class View:
         return rows, low, high
 
 
-def build_view(stored: TextColumn, edits: Edits, rows: Int32) -> View:
+def build_view(stored: TextColumn, edits: Edits, rows: Int32, base: int = 0) -> View:
     """The view of some rows.
 
     Args:
-        stored: the shard's text column, one entry a row.
+        stored: text of the shard, one entry a row from row ``base`` on.
         edits: the shard's edits.
         rows: int32[k], ascending.
+        base: the row of the first entry.
 
     Returns:
-        A view; without a copy where it is the whole shard and nothing is edited.
+        A view; without a copy where the rows lie side by side and none of them is edited.
     """
-    if not len(edits) and len(rows) == len(stored):
-        return View(rows, stored, edits)
-    sizes = (stored.lengths - edits.cut_bytes() + edits.rewritten_bytes())[rows]
+    if not len(rows):
+        return View(rows, TextColumn(np.zeros(1, np.int64), np.zeros(0, np.uint8)), edits)
+    first, last = int(rows[0]), int(rows[-1])
+    if last - first + 1 == len(rows) and edits.ptr[first] == edits.ptr[last + 1]:
+        if len(rows) == len(stored):
+            return View(rows, stored, edits)
+        return View(rows, TextColumn(stored.offsets[first - base : last - base + 2], stored.data), edits)
+    sizes = stored.lengths[rows - base] - edits.cut_bytes()[rows] + edits.rewritten_bytes()[rows]
     offsets = np.zeros(len(rows) + 1, np.int64)
     np.cumsum(sizes, out=offsets[1:])
     data = np.empty(int(offsets[-1]), np.uint8)
     _copy_view(
         stored.offsets, stored.data, edits.ptr, edits.start, edits.end, edits.replacement.offsets,
-        edits.replacement.data, rows, offsets, data,
+        edits.replacement.data, rows, base, offsets, data,
     )  # fmt: skip
     return View(rows, TextColumn(offsets, data), edits)
 
 
 @nb.njit(cache=True)
-def _copy_view(offsets, data, ptr, start, end, new_offsets, new_data, rows, out_offsets, out):  # type: ignore[no-untyped-def]
+def _copy_view(offsets, data, ptr, start, end, new_offsets, new_data, rows, base_row, out_offsets, out):  # type: ignore[no-untyped-def]
     for k in range(len(rows)):
         row = rows[k]
-        base = offsets[row]
+        base = offsets[row - base_row]
         at = out_offsets[k]
         read = np.int64(0)
         for e in range(ptr[row], ptr[row + 1]):
@@ -177,7 +183,7 @@ def _copy_view(offsets, data, ptr, start, end, new_offsets, new_data, rows, out_
                 out[at] = new_data[i]
                 at += 1
             read = np.int64(end[e])
-        for i in range(read, offsets[row + 1] - base):
+        for i in range(read, offsets[row - base_row + 1] - base):
             out[at] = data[base + i]
             at += 1
 

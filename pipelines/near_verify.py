@@ -22,7 +22,7 @@ from corpus.state import load_state, read_files
 from corpus.view import Edits, build_view
 from pipelines.exchange import Block, Inbox, by_id, by_shard, split
 from pipelines.near_candidates import binary_values, value_offsets
-from pipelines.shard_task import BATCH_BYTES, ShardTask, earlier_column
+from pipelines.shard_task import ShardTask, earlier_column
 
 EDGES = pa.schema([
     pa.field("row", pa.int32()), pa.field("doc_id", pa.int64()), pa.field("other", pa.int64()),
@@ -65,20 +65,20 @@ def sets_of_shard(payload: dict[str, Any]) -> dict[str, Any]:
 
 
 def _read_sets(task: ShardTask, rows: npt.NDArray[np.int32], payload: dict[str, Any]) -> list[pa.Table]:
+    from text.arrow import TextColumn
     from text.shingle import shingle_sets
 
-    stored = task.shard.text()
     before = tuple(itertools.takewhile(lambda files: files.stage != task.stage, task.chain))
     edits = load_state(before, task.shard.rows).edits if payload["cut"] else Edits.none(task.shard.rows)
     pieces = []
-    cuts = np.flatnonzero(np.diff(np.cumsum(stored.lengths[rows]) // BATCH_BYTES)) + 1
-    for part in np.split(rows, cuts):
-        ptr, hashes, modulus = shingle_sets(
-            build_view(stored, edits, part).column, payload["width"], payload["max_size"]
-        )
+    for first, table in task.shard.groups(["text"], rows):
+        stored = TextColumn.from_arrow(table.column("text"))
+        here = rows[np.searchsorted(rows, first) : np.searchsorted(rows, first + table.num_rows)]
+        view = build_view(stored, edits, here, first)
+        ptr, hashes, modulus = shingle_sets(view.column, payload["width"], payload["max_size"])
         offsets = pa.py_buffer((ptr * 8).astype(np.int32))
-        binary = pa.Array.from_buffers(pa.binary(), len(part), [None, offsets, pa.py_buffer(hashes.copy())])
-        ids = task.shard.first_id + part.astype(np.int64)
+        binary = pa.Array.from_buffers(pa.binary(), len(here), [None, offsets, pa.py_buffer(hashes)])
+        ids = task.shard.first_id + here.astype(np.int64)
         pieces.append(pa.table({"doc_id": ids, "modulus": modulus, "hashes": binary}))
     return pieces
 

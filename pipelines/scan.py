@@ -93,19 +93,19 @@ def _reusable(task: ShardTask, rows: Int32, keys: Int64) -> tuple[list[pa.Table]
 
 
 def _batches(task: ShardTask, stage: Stage, state: ShardState, rows: Int32) -> Iterator[Batch]:
-    if not len(rows):
-        return
     wants_text = "text" in stage.reads
-    table = task.shard.read(list(stage.reads))
-    stored = TextColumn.from_arrow(table.column("text")) if wants_text else None
     edits = state.edits if stage.sees_cuts() else Edits.none(task.shard.rows)
-    metadata = table.drop_columns(["text"]) if wants_text else table
-    sizes = stored.lengths[rows] if stored is not None else np.full(len(rows), 64)
-    cuts = np.flatnonzero(np.diff(np.cumsum(sizes) // task.batch_bytes)) + 1
-    for part in np.split(rows, cuts):
-        view = build_view(stored, edits, part) if stored is not None else None
-        ids = task.shard.first_id + part.astype(np.int64)
-        yield Batch(part, ids, task.shard.domain, view, metadata.take(pa.array(part)))
+    for first, table in task.shard.groups(list(stage.reads), rows):
+        low, high = np.searchsorted(rows, (first, first + table.num_rows))
+        here = rows[low:high]
+        stored = TextColumn.from_arrow(table.column("text")) if wants_text else None
+        metadata = table.drop_columns(["text"]) if wants_text else table
+        sizes = stored.lengths[here - first] if stored is not None else np.full(len(here), 64)
+        cuts = np.flatnonzero(np.diff(np.cumsum(sizes) // task.batch_bytes)) + 1
+        for part in np.split(here, cuts):
+            view = build_view(stored, edits, part, first) if stored is not None else None
+            ids = task.shard.first_id + part.astype(np.int64)
+            yield Batch(part, ids, task.shard.domain, view, metadata.take(pa.array(part - first)))
 
 
 def decide_shard(payload: dict[str, Any]) -> dict[str, Any]:

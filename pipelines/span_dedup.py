@@ -32,7 +32,7 @@ from pipelines.exchange import Hop, partitions_for, schemas_as_text
 from pipelines.span_steps import DOCUMENT, HEIRS, OWNERS, PARAGRAPH, SENTENCE
 from pipelines.stage import Batch, GlobalStage, Int32, Int64
 from pipelines.weights import place
-from text.segment import Spans, paragraphs, sentences
+from text.segment import Spans, sentences_and_paragraphs
 
 SPAN_BYTES = 32
 """Of a distinct hash of a shard in the exchanges."""
@@ -69,7 +69,7 @@ class SpanDedup(GlobalStage):
         """One row a long enough span, offsets in the stored text; one row a document with its bytes."""
         column = batch.texts.column
         pieces = [_document_rows(batch)]
-        sentence_spans, paragraph_spans = sentences(column), paragraphs(column)
+        sentence_spans, paragraph_spans = sentences_and_paragraphs(column)
         by_sentence, by_paragraph = nested_hashes(column, sentence_spans, paragraph_spans)
         for level, spans, (hashes, tokens), least in (
             (PARAGRAPH, paragraph_spans, by_paragraph, self.evidence.min_paragraph_tokens),

@@ -90,25 +90,17 @@ def _digest128(offsets, data, classes):  # type: ignore[no-untyped-def]
                 space = total > 0
                 i += size
                 continue
-            if space:
-                word |= U64(32) << U64(8 * filled)
+            for k in range(-1 if space else 0, size):
+                byte = U64(32) if k < 0 else U64(data[i + k])
+                word |= byte << U64(8 * filled)
                 filled += 1
-                total += 1
-                space = False
                 if filled == 8:
                     h1 = mix((h1 ^ word) * _LANE_1)
                     h2 = mix((h2 + word) * _LANE_2)
                     word = U64(0)
                     filled = 0
-            for k in range(size):
-                word |= U64(data[i + k]) << U64(8 * filled)
-                filled += 1
-                total += 1
-                if filled == 8:
-                    h1 = mix((h1 ^ word) * _LANE_1)
-                    h2 = mix((h2 + word) * _LANE_2)
-                    word = U64(0)
-                    filled = 0
+            total += size + (1 if space else 0)
+            space = False
             i += size
         h1 = mix((h1 ^ word) * _LANE_1)
         h2 = mix((h2 + word) * _LANE_2)

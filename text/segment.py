@@ -108,22 +108,38 @@ def sentences(column: TextColumn) -> Spans:
     return _spans(column, True)
 
 
+def sentences_and_paragraphs(column: TextColumn) -> tuple[Spans, Spans]:
+    """What ``sentences`` and ``paragraphs`` give, in one pass.
+
+    Raises:
+        ValueError: a document is over ``MAX_DOCUMENT_BYTES`` long.
+    """
+    found, opens = _segmented(column, True)
+    before = np.concatenate(([0], np.cumsum(opens, dtype=np.int64)))
+    return found, Spans(before[found.ptr], found.starts[opens])
+
+
 def _spans(column: TextColumn, want_sentences: bool) -> Spans:
+    return _segmented(column, want_sentences)[0]
+
+
+def _segmented(column: TextColumn, want_sentences: bool) -> tuple[Spans, npt.NDArray[np.bool_]]:
+    """The spans, and which of them open a paragraph."""
     longest = int(column.lengths.max(initial=0))
     if longest > MAX_DOCUMENT_BYTES:
         raise ValueError(f"a document of {longest} bytes: offsets are int32")
     capacity = column.nbytes // 32 + len(column) + 64
     while True:
-        starts = np.empty(capacity, np.int32)
-        ptr = _segment(column.offsets, column.data, load_tables(), longest, want_sentences, starts)
+        starts, opens = np.empty(capacity, np.int32), np.zeros(capacity, np.bool_)
+        ptr = _segment(column.offsets, column.data, load_tables(), longest, want_sentences, starts, opens)
         if ptr[-1] >= 0:
-            return Spans(ptr, starts[: ptr[-1]].copy())
+            return Spans(ptr, starts[: ptr[-1]].copy()), opens[: ptr[-1]]
         capacity *= 4
 
 
 @nb.njit(cache=True)
-def _segment(offsets, data, tables, longest, want_sentences, out):  # type: ignore[no-untyped-def]
-    """Fills ``out``; returns ptr, whose last entry is -1 when ``out`` is too small."""
+def _segment(offsets, data, tables, longest, want_sentences, out, opens):  # type: ignore[no-untyped-def]
+    """Fills ``out`` and ``opens``; returns ptr, whose last entry is -1 when ``out`` is too small."""
     ptr = np.zeros(len(offsets), np.int64)
     first = np.empty(longest + 2, np.int32)
     columns = np.empty(longest + 2, np.int32)
@@ -135,7 +151,7 @@ def _segment(offsets, data, tables, longest, want_sentences, out):  # type: igno
         lines = find_lines(text, tables, first, columns, flags)
         mark_code(flags, lines)
         join_lines(flags, columns, lines, joins)
-        n = _emit(text, tables, first, flags, joins, lines, want_sentences, out, n)
+        n = _emit(text, tables, first, flags, joins, lines, want_sentences, out, opens, n)
         if n < 0:
             ptr[-1] = -1
             return ptr
@@ -144,7 +160,7 @@ def _segment(offsets, data, tables, longest, want_sentences, out):  # type: igno
 
 
 @nb.njit(cache=True)
-def _emit(text, tables, first, flags, joins, lines, want_sentences, out, n):  # type: ignore[no-untyped-def]
+def _emit(text, tables, first, flags, joins, lines, want_sentences, out, opens, n):  # type: ignore[no-untyped-def]
     """Writes the starts of one document behind ``out[n]``; returns the new n, -1 when ``out`` is full."""
     begin_n = n
     k = 0
@@ -162,6 +178,7 @@ def _emit(text, tables, first, flags, joins, lines, want_sentences, out, n):  # 
         if n + k - head >= len(out):
             return -1
         out[n] = first[head]
+        opens[n] = True
         n += 1
         if not want_sentences or flags[head] & LIST and not flags[head] & CODE:
             continue
@@ -180,5 +197,6 @@ def _emit(text, tables, first, flags, joins, lines, want_sentences, out, n):  # 
         if n == len(out):
             return -1
         out[n] = 0
+        opens[n] = True
         n += 1
     return n

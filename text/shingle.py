@@ -76,6 +76,36 @@ def shingle_sets(
 
 
 @nb.njit(cache=True)
+def sort_hashes(values, out):  # type: ignore[no-untyped-def]
+    """Sorts well mixed hashes into ``out``, both uint64[n]: by their leading bits into n buckets, then by insertion.
+
+    As the hashes are uniform a bucket holds about one of them, so the cost is linear; what repeats lies side by side
+    and costs insertion nothing.
+    """
+    n = len(values)
+    bits = 1
+    while (1 << bits) < n and bits < 20:
+        bits += 1
+    shift = U64(64 - bits)
+    starts = np.zeros((1 << bits) + 1, np.int64)
+    for i in range(n):
+        starts[np.int64(values[i] >> shift) + 1] += 1
+    for b in range(1 << bits):
+        starts[b + 1] += starts[b]
+    for i in range(n):
+        bucket = np.int64(values[i] >> shift)
+        out[starts[bucket]] = values[i]
+        starts[bucket] += 1
+    for i in range(1, n):
+        x = out[i]
+        k = i - 1
+        while k >= 0 and out[k] > x:
+            out[k + 1] = out[k]
+            k -= 1
+        out[k + 1] = x
+
+
+@nb.njit(cache=True)
 def _sets(offsets, data, done, classes, fold_start, fold_data, width, max_size, capacity):  # type: ignore[no-untyped-def]
     n = len(offsets) - 1
     tokens = np.empty(capacity, np.uint64)
@@ -91,10 +121,11 @@ def _sets(offsets, data, done, classes, fold_start, fold_data, width, max_size, 
             ptr[n] = -1
             return ptr, out, modulus
         count = shingle_into(tokens, count, width, scratch)
-        hashes = np.sort(scratch[:count])
+        hashes = np.empty(count, np.uint64)
+        sort_hashes(scratch[:count], hashes)
         unique = 0
         for i in range(count):
-            if i == 0 or hashes[i] != hashes[i - 1]:
+            if i == 0 or hashes[i] != hashes[unique - 1]:
                 hashes[unique] = hashes[i]
                 unique += 1
         m = U64(1)
