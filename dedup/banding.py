@@ -32,6 +32,10 @@ MAX_ANCHORS = 512
 """Anchors a bucket may grow; members beyond are linked to these alone, and counted as capped."""
 MAX_LINKS = 8
 """Anchors a member is linked to, the likest first."""
+PUBLISHED_ANCHORS = 16
+"""Times ``MAX_ANCHORS``: how many published documents of a bucket its new ones are compared with."""
+PUBLISHED_LINKS = 64
+"""Published anchors that a new document is linked to: it may stay only if it is like none of them."""
 
 
 def detection_probability(similarity: float, bands: int, rows: int) -> float:
@@ -95,6 +99,7 @@ class Candidates:
         agree: int16[m], equal bits of their sketches, 0 to 128.
         capped: int64[c], members that found no like anchor when no more were allowed.
         capped_bucket: int64[c], a number for the bucket of each.
+        unseen: pairs of a new and a published document that were not compared, as the bucket held too many of these.
     """
 
     low: npt.NDArray[np.int64]
@@ -102,11 +107,12 @@ class Candidates:
     agree: npt.NDArray[np.int16]
     capped: npt.NDArray[np.int64]
     capped_bucket: npt.NDArray[np.int64]
+    unseen: int = 0
 
     def capped_pairs(self) -> int:
-        """Pairs that shared a bucket and were not compared: the capped members of a bucket among one another."""
+        """Pairs that shared a bucket and were not compared: its capped members among one another, and ``unseen``."""
         sizes = np.unique(self.capped_bucket, return_counts=True)[1].astype(object)
-        return int((sizes * (sizes - 1) // 2).sum()) if len(sizes) else 0
+        return int((sizes * (sizes - 1) // 2).sum()) + self.unseen if len(sizes) else self.unseen
 
     def capped_examples(self, n: int) -> list[tuple[int, int]]:
         """Some of those pairs."""
@@ -127,8 +133,8 @@ def bucket_edges(
         accept: sketch similarity from which a member is linked to an anchor.
         clear: sketch similarity from which a member needs no star of its own.
         max_anchors: anchors a bucket may grow.
-        first_new: documents below this id were published by an earlier snapshot: they are anchors, and never linked
-            to one another.
+        first_new: documents below this id were published by an earlier snapshot: they are anchors beside the bucket's
+            own, and never linked to one another.
 
     Cost: n times the anchors of a bucket, two popcounts each; a member with an anchor's very sketch stops there.
     """
@@ -156,57 +162,71 @@ def _bucket_edges(keys, ids, sketch, accept, clear, max_anchors, max_links, firs
     agree = nb.typed.List.empty_list(nb.int64)
     capped = nb.typed.List.empty_list(nb.int64)
     bucket = nb.typed.List.empty_list(nb.int64)
-    anchors = np.empty(max_anchors, np.int64)
-    likeness = np.empty(max_anchors, np.float64)
+    max_old = PUBLISHED_ANCHORS * max_anchors
+    anchors = np.empty(max_anchors + max_old, np.int64)
+    likeness = np.empty(max_anchors + max_old, np.float64)
+    unseen = 0
     begin = 0
     while begin < len(keys):
         end = begin + 1
         while end < len(keys) and keys[end] == keys[begin]:
             end += 1
-        n_anchors = 0
-        for i in range(begin, end):
+        n_old, beyond = 0, 0
+        new = begin  # ids ascend: the published come first
+        while end - begin > 1 and new < end and ids[new] < first_new:
+            if n_old < max_old:
+                anchors[n_old] = new
+                n_old += 1
+            else:
+                beyond += 1
+            new += 1
+        n_anchors = n_old
+        for i in range(new, end):
             if end - begin == 1:
                 break
-            if ids[i] < first_new:
-                if n_anchors < max_anchors:
-                    anchors[n_anchors] = i
-                    n_anchors += 1
-                continue
-            best = 0.0
+            unseen += beyond
+            best, seen = 0.0, n_anchors
             for a in range(n_anchors):
                 likeness[a] = agreement(sketch, i, sketch, anchors[a]) / 64.0 - 1.0
                 best = max(best, likeness[a])
-                if best == 1.0:
+                if best == 1.0 and n_old == 0:
+                    seen = a + 1
                     break
-            linked = 0
-            floor = accept
+            # Published anchors: all that may be like it. New ones: where one is clearly its like, that one is enough.
+            linked = _link(low, high, agree, ids, anchors, likeness, 0, n_old, i, accept, PUBLISHED_LINKS)
+            floor, links = accept, max_links
             if best >= clear:
-                floor = best  # one link is enough: to the likest
-            while linked < max_links:
-                chosen = -1
-                for a in range(n_anchors):
-                    if likeness[a] >= floor and (chosen < 0 or likeness[a] > likeness[chosen]):
-                        chosen = a
-                        if likeness[a] == 1.0:
-                            break
-                if chosen < 0:
-                    break
-                low.append(ids[anchors[chosen]])
-                high.append(ids[i])
-                agree.append(np.int64((likeness[chosen] + 1.0) * 64.0))
-                likeness[chosen] = -2.0
-                linked += 1
-                if best >= clear:
-                    break
+                floor, links = best, 1
+            linked += _link(low, high, agree, ids, anchors, likeness, n_old, seen, i, floor, links)
             if best < clear:
-                if n_anchors < max_anchors:
+                if n_anchors - n_old < max_anchors:
                     anchors[n_anchors] = i
                     n_anchors += 1
                 elif linked == 0:
                     capped.append(ids[i])
                     bucket.append(begin)
         begin = end
-    return _to_array(low), _to_array(high), _to_array(agree).astype(np.int16), _to_array(capped), _to_array(bucket)
+    edges = _to_array(low), _to_array(high), _to_array(agree).astype(np.int16)
+    return *edges, _to_array(capped), _to_array(bucket), unseen
+
+
+@nb.njit(cache=True)
+def _link(low, high, agree, ids, anchors, likeness, first, last, i, floor, links):  # type: ignore[no-untyped-def]
+    """Links member ``i`` to its likest anchors among ``first:last``, as many as ``links``; returns how many."""
+    linked = 0
+    while linked < links:
+        chosen = -1
+        for a in range(first, last):
+            if likeness[a] >= floor and (chosen < 0 or likeness[a] > likeness[chosen]):
+                chosen = a
+        if chosen < 0:
+            break
+        low.append(ids[anchors[chosen]])
+        high.append(ids[i])
+        agree.append(np.int64((likeness[chosen] + 1.0) * 64.0))
+        likeness[chosen] = -2.0
+        linked += 1
+    return linked
 
 
 @nb.njit(cache=True)

@@ -103,10 +103,7 @@ def emit_keys(payload: dict[str, Any]) -> Iterator[Block]:
 
 
 def pair_twins(inbox: Inbox, settings: dict[str, Any]) -> Iterator[Block]:
-    """Hop: the documents whose key another one has, with the least of them, by shard.
-
-    Documents of earlier snapshots are no twins of one another: their decisions are final.
-    """
+    """Hop: the documents whose key another one has, with the least of them, by shard."""
     table = inbox.table("keys")
     if table is None:
         return
