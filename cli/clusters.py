@@ -163,17 +163,33 @@ def _name_documents(reader: RunReader, chosen: list[dict[str, Any]]) -> None:
     """Adds source ids, domains and fates to survivors and members, and the first survivor's text."""
     people = [person for found in chosen for person in (*found["survivors"], *found["members"])]
     ids = [int(person["doc_id"]) for person in people]
-    names, domains = reader.documents(ids, ["source_id"]), reader.domains(ids)
+    there = reader.lineage.reachable(ids)
+    names, domains = reader.documents(there, ["source_id"]), reader.domains(there)
     for person, doc_id in zip(people, ids, strict=True):
-        person.update(source_id=names[doc_id]["source_id"], domain=domains[doc_id])
+        known = doc_id in names
+        person.update(
+            source_id=names[doc_id]["source_id"] if known else None, domain=domains.get(doc_id),
+            **reader.lineage.origin_json(doc_id),
+        )  # fmt: skip
     survivors = [int(person["doc_id"]) for found in chosen for person in found["survivors"]]
-    fates = reader.fates(survivors)
-    texts = reader.documents([int(found["survivors"][0]["doc_id"]) for found in chosen if found["survivors"]], ["text"])
+    fates = reader.fates(reader.lineage.reachable(survivors))
+    leaders = [int(found["survivors"][0]["doc_id"]) for found in chosen if found["survivors"]]
+    texts = reader.documents(reader.lineage.reachable(leaders), ["text"])
     for found in chosen:
         for person in found["survivors"]:
-            person["fate"] = fates[int(person["doc_id"])].to_json()
-        first = found["survivors"][0]["doc_id"] if found["survivors"] else None
-        found["text"] = "" if first is None else texts[int(first)]["text"][:TEXT_CHARS]
+            fate = fates.get(int(person["doc_id"]))
+            person["fate"] = None if fate is None else fate.to_json()
+        first = int(found["survivors"][0]["doc_id"]) if found["survivors"] else -1
+        found["text"] = texts[first]["text"][:TEXT_CHARS] if first in texts else ""
+
+
+def _survivor(person: dict[str, Any]) -> str:
+    fate, where = person["fate"], person.get("ancestor")
+    earlier = "" if where is None else f", of snapshot {where['snapshot']} in {where['run']}"
+    if fate is None:
+        return f"{person['doc_id']}{earlier}, which has moved away"
+    later = "" if fate["kept"] else f", dropped later by {fate['stage']} ({fate['reason']})"
+    return f"{person['doc_id']}  {person['source_id']}  [{person['domain']}]{later}{earlier}"
 
 
 def _drawn(found: dict[str, Any]) -> Table:
@@ -184,9 +200,7 @@ def _drawn(found: dict[str, Any]) -> Table:
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     for person in found["survivors"][:MEMBERS_SHOWN]:
-        fate = person["fate"]
-        later = "" if fate["kept"] else f", dropped later by {fate['stage']} ({fate['reason']})"
-        table.add_row("kept", Text(clean(f"{person['doc_id']}  {person['source_id']}  [{person['domain']}]{later}")))
+        table.add_row("kept", Text(clean(_survivor(person))))
     more = len(found["survivors"]) - MEMBERS_SHOWN
     if more > 0:
         table.add_row("", f"and {more:,} more survivors")

@@ -118,18 +118,14 @@ def _edge(row: dict[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _here(reader: RunReader, ids: list[int]) -> list[int]:
-    """Those ids that this run holds: a survivor may be a document of an earlier run."""
-    return [i for i in ids if reader.run.shard_of_id(i) is not None]
-
-
 def _survivors(reader: RunReader, ids: list[int], stands_for: Counter[int]) -> Rows:
-    here = _here(reader, ids)
+    here = reader.lineage.reachable(ids)
     names, domains, fates = reader.documents(here, ["source_id"]), reader.domains(here), reader.fates(here)
     return [
         {
             "doc_id": str(i), "source_id": names[i]["source_id"] if i in names else None, "domain": domains.get(i),
             "stands_for": stands_for[i], "fate": fates[i].to_json() if i in fates else None,
+            **reader.lineage.origin_json(i),
         }
         for i in ids
     ]  # fmt: skip
@@ -147,7 +143,7 @@ def _compared(reader: RunReader, rows: Rows, edges: Rows) -> Rows:
     for row in rows:
         doc_id, survivor = row["doc_id"], row["survivor"]
         if survivor not in survivors:
-            texts = reader.documents(_here(reader, [survivor]), ["text"])
+            texts = reader.documents(reader.lineage.reachable([survivor]), ["text"])
             survivors = {survivor: Tokens.of(texts[survivor]["text"]) if survivor in texts else None}
         member = {
             "doc_id": str(doc_id), "source_id": names[doc_id]["source_id"], "domain": domains[doc_id],

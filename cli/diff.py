@@ -198,8 +198,8 @@ def _examples(drawn: list[tuple[float, int, int]], own: RunReader, other: RunRea
 
 
 def _survivor(reader: RunReader, doc_id: int | None) -> dict[str, Any] | None:
-    """The document that was kept instead; None where there is none, or it is of an earlier run."""
-    if doc_id is None or reader.run.shard_of_id(doc_id) is None:
+    """The document that was kept instead; None where there is none, or its run is not there any more."""
+    if doc_id is None or not reader.lineage.reachable([doc_id]):
         return None
     stored = reader.documents([doc_id], ["source_id", "text"])[doc_id]
     return {

@@ -16,6 +16,7 @@ from cli.output import FormatOption, OutputFormat
 from cli.present import clean, console, echo_json, first_chars, one_line, plain, plain_row, size
 from cli.stats import RunArgument
 from corpus.errors import TamisError
+from corpus.ids import first_id
 
 if TYPE_CHECKING:
     from cli.lookup import RunReader
@@ -35,12 +36,9 @@ def explain(
     reader = RunReader(run)
     found = reader.find(key)
     quarantined = [plain_row(row) for row in reader.quarantined(key)]
-    if not found and not quarantined:
-        raise TamisError(
-            f"{reader.run.root} holds no document whose doc_id, source_id or URL is {key!r}, "
-            "and no quarantined record at that file#offset"
-        )
     documents = [{"found_by": by, **describe(reader, doc_id)} for doc_id, by in found.items()]
+    if not documents and not quarantined:
+        documents = _in_ancestors(reader, key)
     if format is OutputFormat.json:
         echo_json({"query": key, "documents": documents, "quarantined": quarantined})
         return
@@ -51,6 +49,32 @@ def explain(
         _print_document(screen, document)
     for record in quarantined:
         _print_quarantined(screen, record)
+
+
+def _in_ancestors(reader: RunReader, key: str) -> list[dict[str, Any]]:
+    """The documents of that name in the runs of earlier snapshots, the latest of them first.
+
+    Raises:
+        TamisError: there are none, or the id's snapshot is one whose folder has moved away.
+    """
+    lost = []
+    for snapshot, known in sorted(reader.lineage.earlier.items(), reverse=True):
+        missing = reader.lineage.missing(first_id(snapshot, 0))
+        if missing is not None:
+            lost.append(missing)
+            continue
+        ancestor = reader.lineage.holder(first_id(snapshot, 0))
+        found = ancestor.find(key)
+        if found:
+            where = {"snapshot": snapshot, "run": str(known.root)}
+            return [{"found_by": by, "ancestor": where, **describe(ancestor, i)} for i, by in found.items()]
+    if key.isascii() and key.isdigit() and int(key) < 1 << 63 and (why := reader.lineage.missing(int(key))):
+        raise TamisError(f"document {key} is not of {reader.run.root} but of an earlier snapshot: {why}")
+    also = " nor do its ancestors" if reader.lineage.earlier and not lost else ""
+    raise TamisError(
+        f"{reader.run.root} holds no document whose doc_id, source_id or URL is {key!r}, "
+        f"and no quarantined record at that file#offset{also and ',' + also}" + "".join(f"; {why}" for why in lost)
+    )
 
 
 def describe(reader: RunReader, doc_id: int) -> dict[str, Any]:
@@ -95,6 +119,9 @@ def _stages(reader: RunReader, doc_id: int, text: str, dropped_by: str | None) -
             story = reader.story(doc_id)
             stage |= {"decision": "dropped", **{k: story[0].to_json()[k] for k in ("reason", "survivor", "similarity")}}
             stage["survivor_story"] = [_named(reader, fate.to_json()) for fate in story[1:]]
+            if story[-1].survivor is not None:
+                stage["last_survivor"] = str(story[-1].survivor)
+                stage["survivor_missing"] = reader.lineage.missing(story[-1].survivor)
             gone = True
         stages.append(stage)
     return stages
@@ -109,13 +136,18 @@ def _edit(row: dict[str, Any], data: bytes) -> dict[str, Any]:
 
 def _named(reader: RunReader, fate: dict[str, Any]) -> dict[str, Any]:
     doc_id = int(fate["doc_id"])
-    name = reader.documents([doc_id], ["source_id"])[doc_id]["source_id"]
-    return {**fate, "source_id": name, "domain": reader.domains([doc_id])[doc_id]}
+    stored = reader.documents([doc_id], ["source_id", "text"])[doc_id]
+    named = {**fate, "source_id": stored["source_id"], "domain": reader.domains([doc_id])[doc_id]}
+    origin = reader.lineage.origin_json(doc_id)
+    return {**named, **origin, "text": first_chars(stored["text"], SPAN_CHARS)} if origin else named
 
 
 def _print_document(screen: Console, document: dict[str, Any]) -> None:
     outcome = "kept" if document["kept"] else "dropped"
     screen.print(Text(f"document {document['doc_id']}  {outcome}", "bold green" if document["kept"] else "bold red"))
+    if "ancestor" in document:
+        where = document["ancestor"]
+        _line(screen, "snapshot", f"{where['snapshot']}, an earlier one: this is its story in {where['run']}")
     domain = document["domain"]
     came = "" if document["input_domain"] == domain else f" (its input is {document['input_domain']})"
     _line(
@@ -157,6 +189,11 @@ def _print_stage(screen: Console, stage: dict[str, Any]) -> None:
     for fate in stage.get("survivor_story", []):
         became = "kept" if fate["kept"] else f"dropped by {fate['stage']} ({fate['reason']})"
         _line(screen, "survivor", f"{fate['doc_id']}  {fate['source_id']}  [{fate['domain']}]  {became}")
+        if "ancestor" in fate:
+            _line(screen, "", f"in snapshot {fate['ancestor']['snapshot']}, {fate['ancestor']['run']}")
+            _line(screen, "", f"“{one_line(fate['text'], SPAN_CHARS)}”")
+    if stage.get("survivor_missing"):
+        _line(screen, "survivor", f"{stage['last_survivor']}: {stage['survivor_missing']}")
     for row in stage["evidence"][:ROWS_SHOWN]:
         _line(screen, "seen", _pairs(row))
     if len(stage["evidence"]) > ROWS_SHOWN:

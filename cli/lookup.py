@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cli.fates import Fate, Published
+from cli.lineage import Lineage
 from cli.rows import may_hold, take_rows
 from corpus.errors import TamisError
 from corpus.files import Manifest, load_manifest
@@ -41,6 +42,7 @@ class RunReader:
         self.shards = self.run.shards
         self.chain = self.run.chain()
         self.sidecar = lru_cache(maxsize=256)(self._sidecar)
+        self.lineage = Lineage(self.run, self)
 
     def stage(self, name: str) -> Manifest:
         """The current decision of a stage.
@@ -88,7 +90,10 @@ class RunReader:
         yield from groups.values()
 
     def domains(self, ids: Iterable[int]) -> dict[int, str]:
-        """The domain of each document, after re-assignment by predicate."""
+        """The domain of each document, of this run or an ancestor, after re-assignment by predicate."""
+        return self.lineage.gather(ids, RunReader._own_domains)
+
+    def _own_domains(self, ids: Iterable[int]) -> dict[int, str]:
         found = {}
         assigns = any(stage == "eligibility" for stage, _ in self.chain)
         for shard, wanted in self.by_shard(ids):
@@ -100,7 +105,10 @@ class RunReader:
         return found
 
     def fates(self, ids: Iterable[int]) -> dict[int, Fate]:
-        """The fate of each document: the first decision that drops it wins."""
+        """The fate of each document, of this run or an ancestor: the first decision that drops it wins."""
+        return self.lineage.gather(ids, RunReader._own_fates)
+
+    def _own_fates(self, ids: Iterable[int]) -> dict[int, Fate]:
         found: dict[int, Fate] = {}
         for shard, wanted in self.by_shard(ids):
             for stage, _ in self.chain:
@@ -115,16 +123,24 @@ class RunReader:
         return found
 
     def story(self, doc_id: int) -> list[Fate]:
-        """The document's fate, then its survivor's, and so on to one that is kept or has no survivor."""
+        """The document's fate, then its survivor's, and so on to one that is kept or has no survivor.
+
+        It ends, too, at a survivor whose ancestor's folder has moved away.
+        """
         fates = [self.fates([doc_id])[doc_id]]
         seen = {doc_id}
         while (following := fates[-1].survivor) is not None and following not in seen:
+            if self.lineage.missing(following) is not None:
+                break
             seen.add(following)
             fates.append(self.fates([following])[following])
         return fates
 
     def documents(self, ids: Iterable[int], columns: Sequence[str]) -> dict[int, dict[str, Any]]:
-        """Columns of stored documents, in id order; only their shards are opened."""
+        """Columns of stored documents of this run or an ancestor, in id order; only their shards are opened."""
+        return self.lineage.gather(ids, lambda reader, mine: reader._own_documents(mine, columns))
+
+    def _own_documents(self, ids: Iterable[int], columns: Sequence[str]) -> dict[int, dict[str, Any]]:
         found: dict[int, dict[str, Any]] = {}
         for shard, wanted in self.by_shard(ids):
             rows = take_rows(shard.path, [i - shard.first_id for i in wanted], columns)
@@ -132,7 +148,10 @@ class RunReader:
         return found
 
     def edits_before(self, doc_id: int, stage: str | None) -> list[dict[str, Any]]:
-        """A document's edits by the stages before one (None: by all), in pipeline order."""
+        """A document's edits by the stages before one (None: by all), in pipeline order; by its own run's."""
+        holder = self.lineage.holder(doc_id)
+        if holder is not self:
+            return holder.edits_before(doc_id, stage)
         found = []
         for name, _ in self.chain:
             if name == stage:

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from cli.lineage import ancestors_line
 from cli.output import FormatOption, OutputFormat
 
 PipelineArgument = Annotated[Path, typer.Argument(help="A pipeline YAML.", metavar="PIPELINE.yaml")]
@@ -17,6 +18,10 @@ InputOption = Annotated[
     list[str] | None, typer.Option("--input", help="DOMAIN=GLOB; replaces the YAML's inputs of that domain.")
 ]
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="stage.key=value, the value in YAML.")]
+AgainstOption = Annotated[
+    Path | None,
+    typer.Option("--against", help="The run of the snapshot before: what is like its documents is not kept again."),
+]
 
 
 def run(
@@ -25,9 +30,7 @@ def run(
     inputs: InputOption = None,
     settings: SetOption = None,
     sample: Annotated[float | None, typer.Option("--sample", help="Take this share of the records.")] = None,
-    against: Annotated[
-        Path | None, typer.Option("--against", help="The run of the snapshot before: its documents are not kept again.")
-    ] = None,
+    against: AgainstOption = None,
     until: Annotated[str | None, typer.Option("--until", help="Stop behind this stage.")] = None,
     spark: Annotated[list[str] | None, typer.Option("--spark", help="key=value, a Spark setting.")] = None,
     batch_bytes: Annotated[int, typer.Option("--batch-bytes", help="View text per batch; changes no output.")] = 8
@@ -74,14 +77,17 @@ def plan(
     pipeline: PipelineArgument,
     inputs: InputOption = None,
     settings: SetOption = None,
+    against: AgainstOption = None,
     format: FormatOption = OutputFormat.text,
 ) -> None:
-    """Show what a pipeline would do, without doing it: inputs, stages, settings."""
+    """Show what a pipeline would do, without doing it: inputs, stages, settings, earlier snapshots."""
     from corpus.inputs import resolve_inputs
+    from pipelines.ancestors import open_ancestors
     from pipelines.config import load_pipeline
     from pipelines.registry import stage_class
 
     config = load_pipeline(pipeline, inputs=inputs, settings=settings)
+    ancestors = [{"snapshot": a.snapshot, "run": str(a.run.root)} for a in open_ancestors(against, config)]
     files = resolve_inputs(config.inputs, base_dir=pipeline.absolute().parent) if config.inputs else []
     domains: dict[str, dict[str, int]] = {}
     for file in files:
@@ -96,9 +102,12 @@ def plan(
             "evidence": config.evidence(name).model_dump(mode="json"), "decision": config.decisions(name),
         })  # fmt: skip
     if format is OutputFormat.json:
-        typer.echo(json.dumps({"name": config.name, "inputs": domains, "stages": stages}, ensure_ascii=False))
+        named = {"name": config.name, "snapshot": config.snapshot, "ancestors": ancestors}
+        typer.echo(json.dumps({**named, "inputs": domains, "stages": stages}, ensure_ascii=False))
         return
     console = Console()
+    if earlier := ancestors_line(ancestors):
+        console.print(f"snapshot {config.snapshot}, {earlier}", highlight=False, markup=False, soft_wrap=True)
     inputs_table = Table("domain", "files", "bytes on disk", title=f"{config.name}: inputs")
     for domain, line in domains.items():
         inputs_table.add_row(domain, f"{line['files']:,}", f"{line['bytes']:,}")

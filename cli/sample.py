@@ -148,7 +148,7 @@ def _dropped(reader: RunReader, stage: str, rows: list[dict[str, Any]], chars: i
     from cli.rows import view_text
 
     ids = [row["doc_id"] for row in rows]
-    survivors = [row["survivor"] for row in rows if row["survivor"] is not None]
+    survivors = reader.lineage.reachable(row["survivor"] for row in rows if row["survivor"] is not None)
     documents = reader.documents([*ids, *survivors], ["source_id", "url", "text"])
     domains, fates = reader.domains([*ids, *survivors]), reader.fates(survivors)
 
@@ -165,7 +165,8 @@ def _dropped(reader: RunReader, stage: str, rows: list[dict[str, Any]], chars: i
         survivor = row["survivor"]
         found.append({
             **shown(row["doc_id"]), "similarity": None if row["similarity"] is None else round(row["similarity"], 4),
-            "survivor": None if survivor is None else {**shown(survivor), "fate": fates[survivor].to_json()},
+            "survivor": {**shown(survivor), "fate": fates[survivor].to_json()} if survivor in fates else None,
+            "survivor_missing": None if survivor is None else reader.lineage.missing(survivor),
         })  # fmt: skip
     return found
 
@@ -207,6 +208,8 @@ def _print_sample(screen: Console, number: int, found: dict[str, Any]) -> None:
     screen.print(Text(clean(found["text"])))
     survivor = found["survivor"]
     if survivor is None:
+        if found["survivor_missing"]:
+            screen.print(Text(clean(f"\nsurvivor: {found['survivor_missing']}"), "green"))
         return
     fate = survivor["fate"]
     became = "kept" if fate["kept"] else f"itself dropped later by {fate['stage']} ({fate['reason']})"

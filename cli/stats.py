@@ -13,8 +13,9 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from cli.lineage import ancestors_json, ancestors_line
 from cli.output import FormatOption, OutputFormat
-from cli.present import console, echo_json, removed, share, size
+from cli.present import clean, console, echo_json, removed, share, size
 from cli.removal import ByOption, show_removal
 
 RunArgument = Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")]
@@ -53,9 +54,12 @@ def stats(run: RunArgument, by: ByOption = None, format: FormatOption = OutputFo
         echo_json({
             "stages": [{key: stage[key] for key in STAGE_KEYS} for stage in ledger["stages"]],
             "quarantined": ledger["quarantined"], "ingest": ledger["ingest"], "domains": ledger["domains"],
+            "ancestors": ancestors_json(folder),
         })  # fmt: skip
         return
     screen = console()
+    if line := ancestors_line(ancestors_json(folder)):
+        screen.print(Text(clean(line[0].upper() + line[1:] + ".")))
     screen.print(funnel_table(ledger, screen.width >= 100))
     reasons = reasons_table(ledger)
     screen.print(reasons if reasons.row_count else "No stage has removed anything.")

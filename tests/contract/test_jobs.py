@@ -85,16 +85,17 @@ def test_a_job_runs_until_its_stage(
     asked = []
 
     class Recorder:
-        def __init__(self, config, out, cluster, base) -> None:  # type: ignore[no-untyped-def]
-            asked.append((config.name, config.stages["near_dedup"], config.inputs[0].domain, out, base))
+        def __init__(self, config, out, cluster, base, against) -> None:  # type: ignore[no-untyped-def]
+            asked.append((config.name, config.stages["near_dedup"], config.inputs[0].domain, out, base, against))
 
         def run(self, until: str | None) -> None:
             asked.append(until)
 
     monkeypatch.setattr("pipelines.runner.Runner", Recorder)
     monkeypatch.chdir(tmp_path)
-    main(name, ["dedup", "--out", "run", "--input", "web=*.jsonl", "--set", "near_dedup.threshold=0.8"])
-    assert asked == [("dedup", {"threshold": 0.8}, "web", Path("run"), tmp_path), until]
+    changed = ["--set", "near_dedup.threshold=0.8", "--against", "earlier"]
+    main(name, ["dedup", "--out", "run", "--input", "web=*.jsonl", *changed])
+    assert asked == [("dedup", {"threshold": 0.8}, "web", Path("run"), tmp_path, Path("earlier")), until]
 
 
 def test_progress_is_plain_lines() -> None:
