@@ -37,7 +37,7 @@ class PlainProgress:
     def start(self, label: str, total: int, weights: Sequence[int]) -> None:
         """A step begins."""
         self._label, self._started = label, time.monotonic()
-        self._documents = sum(weights)
+        self._documents = sum(weights) if max(weights, default=0) > 1 else 0
         print(f"{label}: {total} tasks" if total else label, file=self._stream, flush=True)
 
     def update(self, done: int) -> None:

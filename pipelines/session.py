@@ -189,8 +189,11 @@ class Cluster:
         """
         if not payloads:
             return []
-        with self.step(label):
-            answers = build(self.spark.sparkContext, source, payloads, hops, label).collect()
+        with self._watched(label, [1] * (len(payloads) + sum(hop.partitions for hop in hops))):
+            try:
+                answers = build(self.spark.sparkContext, source, payloads, hops, label).collect()
+            except Exception as error:
+                raise stage_failed(label, error) from error
         return [json.loads(text) for text in answers]
 
     @property
@@ -211,19 +214,20 @@ class Cluster:
 
     @contextmanager
     def _watched(self, label: str, weights: Sequence[int]) -> Iterator[None]:
-        """Polls Spark for finished tasks while the block runs."""
+        """Polls Spark for finished tasks while the block runs; its jobs carry the label."""
         stop = threading.Event()
-        tracker = self.spark.sparkContext.statusTracker()
+        context = self.spark.sparkContext
+        tracker = context.statusTracker()
+        earlier = set(tracker.getJobIdsForGroup(label))
+        context.setJobGroup(label, label)
 
         def poll() -> None:
             while not stop.wait(0.3):
-                done = [
-                    info.numCompletedTasks
-                    for stage in tracker.getActiveStageIds()
-                    if (info := tracker.getStageInfo(stage)) is not None
-                ]
-                if done:
-                    self.progress.update(max(done))
+                jobs = [tracker.getJobInfo(j) for j in tracker.getJobIdsForGroup(label) if j not in earlier]
+                stages = {stage for job in jobs if job is not None for stage in job.stageIds}
+                known = [info for stage in stages if (info := tracker.getStageInfo(stage)) is not None]
+                if known:
+                    self.progress.update(sum(info.numCompletedTasks for info in known))
 
         self.progress.start(label, len(weights), weights)
         thread = threading.Thread(target=poll, daemon=True)
