@@ -118,10 +118,15 @@ def _described(task: ShardTask, members: pa.Table, payload: dict[str, Any]) -> d
     seen = evidence.take(pa.array(place[rows]))
     quality = earlier_column(task, rows, "sentence_quality", "quality", np.nan).astype(np.float32)
     copies = earlier_column(task, rows, "exact_dedup", "exact_copies", 1).astype(np.int32)
+    names = members.column("doc_id").to_numpy()
+    if payload.get("earlier"):  # its split was drawn by that name
+        known = earlier_column(task, rows, task.stage, "component_id", -1)
+        names = np.where(known < 0, names, known)
     return {
         **{name: members.column(name) for name in ("component", "doc_id", "rep")},
-        "quality": quality, "copies": copies, "bytes": seen.column("bytes"), "sketch_low": seen.column("sketch_low"),
-        "sketch_high": seen.column("sketch_high"), "final": np.full(len(rows), bool(payload.get("earlier"))),
+        "names": names, "quality": quality, "copies": copies, "bytes": seen.column("bytes"),
+        "sketch_low": seen.column("sketch_low"), "sketch_high": seen.column("sketch_high"),
+        "final": np.full(len(rows), bool(payload.get("earlier"))),
     }  # fmt: skip
 
 
@@ -189,7 +194,11 @@ def _by_document(sets: pa.Table) -> pa.Table:
 
 
 def _decisions(table: pa.Table, members: Any, found: Any, writers: int) -> Iterator[Block]:
-    """Drops of losers and columns of everybody in a verified component, but for earlier snapshots' documents."""
+    """Drops of losers and columns of everybody in a verified component, but for earlier snapshots' documents.
+
+    A component is named by its least document, or, where that is published, as it was named then: so near copies of
+    later snapshots fall on the same side of the held-out split.
+    """
     doc_id = members.doc_id
     own = np.arange(len(doc_id))
     lost = found.survivor != own
@@ -204,8 +213,10 @@ def _decisions(table: pa.Table, members: Any, found: Any, writers: int) -> Itera
     names, inverse = np.unique(found.component[united], return_inverse=True)
     sizes = np.bincount(inverse, minlength=len(names)).astype(np.int32)
     new = ~members.final[united]
+    by_number = np.argsort(doc_id)
+    leads = by_number[np.searchsorted(doc_id[by_number], found.component[united])]
     columns = {
-        "doc_id": doc_id[united][new], "component_id": found.component[united][new],
+        "doc_id": doc_id[united][new], "component_id": table.column("names").to_numpy()[leads][new],
         "component_size": sizes[inverse][new], "near_copies": near[united][new],
     }  # fmt: skip
     yield from split("columns", columns, by_shard(columns["doc_id"], writers))
