@@ -165,6 +165,15 @@ def test_members_sets_and_pairs_of_a_component_meet(tmp_path: Path) -> None:
     bare = shard_payload(shard, paths["evidence"], sets=[], earlier=True, **{**common, "pairs": []})
     found = by_kind(list(emit_members(bare)))
     assert set(found) == {"members"} and all(row["final"] for row in found["members"])
+    assert sorted(row["names"] - first for row in found["members"]) == [0, 1, 3, 4], "no component then: its own id"
+    named = pa.table({"row": pa.array([3], pa.int32()), "component_id": [first + 2]})
+    pq.write_table(named, tmp_path / "named.parquet")
+    then = (*chain, DecisionFiles("near_dedup", columns=(str(tmp_path / "named.parquet"),)))
+    bare = shard_payload(
+        shard, paths["evidence"], sets=[], earlier=True, **{**common, "pairs": [], "chain": then}, stage="near_dedup"
+    )
+    found = by_kind(list(emit_members(bare)))
+    assert sorted(row["names"] - first for row in found["members"]) == [0, 1, 2, 4]
 
 
 # --------------------------------------------------------------------------------------------------------- the hop
@@ -179,14 +188,14 @@ def arrivals(documents: list[Document], edges: list[tuple[int, int]], copies: di
 
     of = {d.doc_id: d for d in documents}
     read = [d for d in documents if d.shingles is not None and d.rep == d.doc_id]
-    words = ("component", "doc_id", "rep", "sketch_low", "sketch_high")
+    words = ("component", "doc_id", "rep", "names", "sketch_low", "sketch_high")
     kinds = pa.schema({
         **dict.fromkeys(words, pa.int64()), "quality": pa.float32(), "copies": pa.int32(), "bytes": pa.int32(),
         "final": pa.bool_(),
     })  # fmt: skip
     rows = [
         {
-            "component": d.component, "doc_id": d.doc_id, "rep": d.rep, "quality": d.quality,
+            "component": d.component, "doc_id": d.doc_id, "rep": d.rep, "names": d.doc_id, "quality": d.quality,
             "copies": copies.get(d.doc_id, 1), "bytes": d.length, "sketch_low": signed(d.bits & mask),
             "sketch_high": signed(d.bits >> 64), "final": d.final,
         }
