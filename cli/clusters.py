@@ -138,14 +138,16 @@ def _cluster(
     import numpy as np
 
     gone = np.isin(members, drops["doc_id"])
-    similarity = drops["similarity"][np.isin(drops["doc_id"], members)]
+    lost = np.isin(drops["doc_id"], members)
+    similarity, earlier = drops["similarity"][lost], drops["survivor"][lost]  # a survivor may be an earlier snapshot's
+    survivors = np.union1d(members[~gone], earlier[earlier >= 0])
     return {
         "id": str(name), "size": len(members), "dropped": int(gone.sum()), "similarity": _range(similarity),
         "edges": None if edges is None else {
             "count": int(np.isin(edges["doc_id"], members).sum()),
             **_range(edges["similarity"][np.isin(edges["doc_id"], members)]),
         },
-        "survivors": [{"doc_id": str(i)} for i in members[~gone].tolist()],
+        "survivors": [{"doc_id": str(i)} for i in survivors.tolist()],
         "members": [{"doc_id": str(i)} for i in members[gone][:MEMBERS_SHOWN].tolist()],
     }  # fmt: skip
 
