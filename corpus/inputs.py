@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import quote
 
 import pyarrow.fs as pafs
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -66,9 +67,10 @@ class InputConfig(_Model):
     Attributes:
         domain: the source class; a folder name.
         paths: globs (``*``, ``?``, ``[ab]``, ``**``), each relative to the pipeline file, absolute,
-            ``file://``, ``s3://`` (where ``?`` starts a query and is no wildcard), or ``package:<import
-            name>/<glob>`` for data inside an installed Python package. ``~`` and ``${VARIABLE}`` are
-            expanded.
+            ``file://``, ``s3://`` (where ``?`` is no wildcard but starts a query, such as
+            ``?endpoint_override=host:9000&scheme=http`` for another store than Amazon's), or
+            ``package:<import name>/<glob>`` for data inside an installed Python package. ``~`` and
+            ``${VARIABLE}`` are expanded.
         format: how files are read; ``auto`` goes by the file's name.
         fields: which column is what.
         keep: further columns kept in ``extra``, or ``all``.
@@ -179,7 +181,11 @@ def file_system(uri: str) -> tuple[pafs.FileSystem, str]:
 
 
 def _from_uri(uri: str) -> tuple[pafs.FileSystem, str]:
-    filesystem, path = pafs.FileSystem.from_uri(uri)
+    """Names in a URI of ours stand as they are; behind the host, what a URI may not hold is escaped here."""
+    address, mark, query = uri.partition("?")
+    scheme, slashes, rest = address.partition("://")
+    host, slash, name = rest.partition("/")
+    filesystem, path = pafs.FileSystem.from_uri(f"{scheme}{slashes}{host}{slash}{quote(name)}{mark}{query}")
     return filesystem, path
 
 
