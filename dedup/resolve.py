@@ -10,6 +10,7 @@ sketch, and its similarity is the sketch's estimate (method ``BY_SKETCH``).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numba as nb
 import numpy as np
@@ -48,18 +49,18 @@ class Members:
 
 @dataclass(frozen=True, slots=True)
 class Sets:
-    """Shingle sets of members, as ``text.shingle.shingle_sets`` makes them.
+    """Shingle sets of members, as ``text.shingle.shingle_sets`` makes them, whole or by ``narrow``.
 
     Attributes:
         of: int64[n_members], the set's number, or -1.
         ptr: int64[n_sets + 1].
-        hashes: uint64[ptr[-1]], ascending within a set.
+        hashes: uint64 or uint32[ptr[-1]], ascending within a set.
         modulus: int64[n_sets].
     """
 
     of: Int64
     ptr: Int64
-    hashes: npt.NDArray[np.uint64]
+    hashes: npt.NDArray[np.uint64] | npt.NDArray[np.uint32]
     modulus: Int64
 
 
@@ -118,7 +119,7 @@ def resolve(members: Members, sets: Sets, left: Int64, right: Int64, threshold: 
     return Resolved(component, survivor, found, similarity, method, holds)
 
 
-def _of(sets: Sets) -> tuple[Int64, Int64, npt.NDArray[np.uint64], Int64]:
+def _of(sets: Sets) -> tuple[Int64, Int64, npt.NDArray[Any], Int64]:
     return sets.of, sets.ptr, sets.hashes, sets.modulus
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numba as nb
 import numpy as np
 import numpy.typing as npt
@@ -29,14 +31,14 @@ def jaccard_sorted(a, b, modulus):  # type: ignore[no-untyped-def]
 
 
 def sampled(
-    ptr: npt.NDArray[np.int64], hashes: npt.NDArray[np.uint64], modulus: npt.NDArray[np.int64],
+    ptr: npt.NDArray[np.int64], hashes: npt.NDArray[Any], modulus: npt.NDArray[np.int64],
     limit: npt.NDArray[np.int64],
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64], npt.NDArray[np.int64]]:  # fmt: skip
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any], npt.NDArray[np.int64]]:  # fmt: skip
     """Sets brought down to some size each, as ``text.shingle.shingle_sets`` does it: by a modulus of the hash.
 
     Args:
         ptr: int64[n + 1].
-        hashes: uint64[ptr[-1]], ascending within a set.
+        hashes: uint64 or uint32[ptr[-1]], ascending within a set.
         modulus: int64[n], powers of two.
         limit: int64[n], greatest size of each set.
 
@@ -50,7 +52,7 @@ def sampled(
 
 @nb.njit(cache=True)
 def _sampled(ptr, hashes, modulus, limit):  # type: ignore[no-untyped-def]
-    out = np.empty(len(hashes), np.uint64)
+    out = np.empty_like(hashes)
     new_ptr = np.zeros_like(ptr)
     new_modulus = modulus.copy()
     at = 0

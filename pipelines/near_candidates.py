@@ -186,7 +186,9 @@ def emit_bands(payload: dict[str, Any]) -> Iterator[Block]:
     bands = banding["bands"]
     for start in range(0, evidence.num_rows, DOCUMENTS_AT_ONCE):
         part = evidence.slice(start, DOCUMENTS_AT_ONCE)
-        minima = binary_values(part.column("signature")).view(np.uint32).reshape(part.num_rows, banding["num_perm"])
+        minima = (
+            binary_values(whole(part.column("signature"))).view(np.uint32).reshape(part.num_rows, banding["num_perm"])
+        )
         keys = band_keys(minima, bands, banding["rows"]).reshape(-1)
         columns = {n: np.repeat(part.column(n).to_numpy(), bands) for n in ("doc_id", "sketch_low", "sketch_high")}
         yield from split("bands", {"key": keys, **columns}, by_hash(keys, payload["partitions"]))
@@ -235,11 +237,16 @@ def in_buckets(keys: npt.NDArray[np.int64], doc_ids: npt.NDArray[np.int64]) -> n
     return rows[np.lexsort((doc_ids[rows], keys[rows]))]
 
 
-def binary_values(column: pa.ChunkedArray) -> npt.NDArray[np.uint8]:
-    """The bytes of all values of a binary column without nulls, back to back."""
+def whole(column: pa.ChunkedArray) -> pa.Array:
+    """A column in one chunk."""
     array = column.combine_chunks()
     if isinstance(array, pa.ChunkedArray):
-        array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], pa.binary())
+        array = array.chunk(0) if array.num_chunks else pa.array([], array.type)
+    return array
+
+
+def binary_values(array: pa.Array) -> npt.NDArray[np.uint8]:
+    """The bytes of all values of a binary array without nulls, back to back."""
     if not len(array):
         return np.zeros(0, np.uint8)
     offsets = value_offsets(array)
@@ -248,6 +255,8 @@ def binary_values(column: pa.ChunkedArray) -> npt.NDArray[np.uint8]:
 
 def value_offsets(array: pa.Array) -> npt.NDArray[np.int64]:
     """Where each binary value starts in the data buffer; int64[n + 1]."""
+    if not len(array):
+        return np.zeros(1, np.int64)
     width = np.int64 if pa.types.is_large_binary(array.type) else np.int32
     return np.frombuffer(array.buffers()[1], width)[array.offset : array.offset + len(array) + 1].astype(np.int64)
 

@@ -21,7 +21,7 @@ import pyarrow as pa
 from corpus.state import load_state, read_files
 from corpus.view import Edits, build_view
 from pipelines.exchange import Block, Inbox, by_id, by_shard, split
-from pipelines.near_candidates import binary_values, value_offsets
+from pipelines.near_candidates import binary_values, value_offsets, whole
 from pipelines.shard_task import ShardTask, earlier_column
 
 EDGES = pa.schema([
@@ -34,7 +34,7 @@ COLUMNS = pa.schema([
     pa.field("component_size", pa.int32()), pa.field("near_copies", pa.int32()),
 ])  # fmt: skip
 SET_BUDGET = 1 << 26
-"""Hashes that the sets of one component may hold in a task (512 MiB); a larger one is sampled down."""
+"""Hashes that the sets of one component may hold in a task (256 MiB); a larger one is sampled down."""
 LEAST_SET = 256
 """Hashes below which no set is sampled: a standard error of 0.03 at J = 0.75."""
 
@@ -99,13 +99,24 @@ def emit_members(payload: dict[str, Any]) -> Iterator[Block]:
             ids = own.column("doc_id").to_numpy()
             sets = sets.filter(pa.array(np.isin(sets.column("doc_id").to_numpy(), ids)))
             place = np.searchsorted(ids, sets.column("doc_id").to_numpy())
-            sets = sets.append_column("component", pa.array(own.column("component").to_numpy()[place]))
-            target = by_id(sets.column("component").to_numpy(), partitions)
-            yield from split("sets", {n: sets.column(n) for n in sets.column_names}, target)
+            of = own.column("component").to_numpy()[place]
+            columns = {"doc_id": sets.column("doc_id"), "modulus": sets.column("modulus"), "component": of}
+            yield from split("sets", {**columns, "hashes": _narrowed(sets.column("hashes"))}, by_id(of, partitions))
     pairs = read_files(payload["pairs"], ["doc_id", "other", "component"])
     if pairs is not None:
         target = by_id(pairs.column("component").to_numpy(), partitions)
         yield from split("pairs", {n: pairs.column(n) for n in pairs.column_names}, target)
+
+
+def _narrowed(sets: pa.ChunkedArray) -> pa.Array:
+    """The sets as they are sent: 4 bytes a shingle."""
+    from text.shingle import narrow
+
+    array = whole(sets.cast(pa.large_binary()))
+    offsets = value_offsets(array)
+    ptr = (offsets - offsets[0]) // 8
+    hashes = narrow(ptr, binary_values(array).view(np.uint64))
+    return pa.Array.from_buffers(pa.large_binary(), len(array), [None, pa.py_buffer(ptr * 4), pa.py_buffer(hashes)])
 
 
 def _described(task: ShardTask, members: pa.Table, payload: dict[str, Any]) -> dict[str, Any]:
@@ -173,14 +184,13 @@ def _opened(table: pa.Table | None, index_of: Any, component: npt.NDArray[np.int
 
     of = np.full(len(component), -1, np.int64)
     if table is None:
-        return Sets(of, np.zeros(1, np.int64), np.zeros(0, np.uint64), np.zeros(0, np.int64))
+        return Sets(of, np.zeros(1, np.int64), np.zeros(0, np.uint32), np.zeros(0, np.int64))
     table = _by_document(table)
     place = index_of(table.column("doc_id").to_numpy())
     of[place] = np.arange(len(place))
-    array = table.column("hashes").combine_chunks()
-    array = array.chunk(0) if isinstance(array, pa.ChunkedArray) else array
+    array = whole(table.column("hashes"))
     offsets = value_offsets(array)
-    ptr, hashes = (offsets - offsets[0]) // 8, binary_values(pa.chunked_array([array])).view(np.uint64)
+    ptr, hashes = (offsets - offsets[0]) // 4, binary_values(array).view(np.uint32)
     names, inverse, members = np.unique(component[place], return_inverse=True, return_counts=True)
     total = np.bincount(inverse, weights=np.diff(ptr), minlength=len(names))
     limit = np.where(total > SET_BUDGET, np.maximum(LEAST_SET, SET_BUDGET // members), 1 << 62)

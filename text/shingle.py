@@ -75,6 +75,34 @@ def shingle_sets(
         capacity *= 2
 
 
+def narrow(ptr: npt.NDArray[np.int64], hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint32]:
+    """Shingle sets in half the bytes, to be sent: 20 leading and 12 trailing bits of each hash, ascending within a set.
+
+    The trailing bits let a set be sampled further, to a modulus of 4,096. Of two sets of n shingles n² / 2^32 pairs
+    of different ones look equal: 0.004 at n = 4,096.
+
+    Args:
+        ptr: int64[n + 1].
+        hashes: uint64[ptr[-1]], ascending within a set.
+    """
+    found: npt.NDArray[np.uint32] = _narrow(ptr, hashes)
+    return found
+
+
+@nb.njit(cache=True)
+def _narrow(ptr, hashes):  # type: ignore[no-untyped-def]
+    out = np.empty(len(hashes), np.uint32)
+    for s in range(len(ptr) - 1):
+        for i in range(ptr[s], ptr[s + 1]):
+            x = np.uint32(((hashes[i] >> U64(44)) << U64(12)) | (hashes[i] & U64(4095)))
+            k = i - 1
+            while k >= ptr[s] and out[k] > x:  # only where the 20 leading bits are equal
+                out[k + 1] = out[k]
+                k -= 1
+            out[k + 1] = x
+    return out
+
+
 @nb.njit(cache=True)
 def sort_hashes(values, out):  # type: ignore[no-untyped-def]
     """Sorts well mixed hashes into ``out``, both uint64[n]: by their leading bits into n buckets, then by insertion.

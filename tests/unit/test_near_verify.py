@@ -161,6 +161,7 @@ def test_members_sets_and_pairs_of_a_component_meet(tmp_path: Path) -> None:
     assert [row["final"] for row in told] == [False] * 4
     sent = sorted((row["doc_id"] - first, row["component"], row["modulus"]) for row in found["sets"])
     assert sent == [(0, first, 1), (4, 9, 2)], "only wanted ones travel"
+    assert {row["doc_id"] - first: row["hashes"] for row in found["sets"]} == {0: bytes(4), 4: bytes(12)}, "halved"
     assert sorted(row["other"] for row in found["pairs"]) == [first + 4, first + 9]
     bare = shard_payload(shard, paths["evidence"], sets=[], earlier=True, **{**common, "pairs": []})
     found = by_kind(list(emit_members(bare)))
@@ -206,7 +207,7 @@ def arrivals(documents: list[Document], edges: list[tuple[int, int]], copies: di
         "sets": pa.table({
             "doc_id": pa.array([d.doc_id for d in read], pa.int64()),
             "modulus": pa.array([d.modulus for d in read], pa.int64()),
-            "hashes": pa.array([np.array(sorted(d.shingles or ()), np.uint64).tobytes() for d in read], pa.binary()),
+            "hashes": pa.array([np.array(sorted(d.shingles or ()), np.uint32).tobytes() for d in read], pa.binary()),
             "component": pa.array([d.component for d in read], pa.int64()),
         }),
         "pairs": pa.table({

@@ -13,7 +13,7 @@ from text.arrow import TextColumn
 from text.chars import MARK, WORD, char_tables, class_of
 from text.fold import fold, nfc
 from text.hash import digest128, uniform
-from text.shingle import shingle_into, shingle_sets
+from text.shingle import narrow, shingle_into, shingle_sets, sort_hashes
 from text.tokens import token_hashes, token_hashes_with_fnv
 
 
@@ -180,3 +180,30 @@ def test_sampled_sets_estimate_within_the_stated_error() -> None:
     assert max(map(abs, scores)) < 4
     assert abs(float(np.mean(scores))) < 4 / math.sqrt(len(scores))
     assert float(np.mean(np.square(scores))) < 2.5
+
+
+def test_narrowed_sets_stay_sorted_and_can_be_sampled() -> None:
+    """Twin: pack each hash by hand and sort; ties in the 20 leading bits are what insertion is for."""
+    rng = np.random.default_rng(5)
+    sizes = [0, 1, 3000, 0, 40]
+    sets = [np.sort(rng.integers(0, 2**64, n, np.uint64)) for n in sizes]
+    sets[4] = np.sort(np.uint64(7 << 50) | rng.integers(0, 2**20, 40).astype(np.uint64))
+    ptr = np.cumsum([0, *sizes])
+    found = narrow(ptr, np.concatenate(sets))
+    assert found.dtype == np.uint32
+    for i, hashes in enumerate(sets):
+        expected = sorted((int(h) >> 44) << 12 | int(h) & 4095 for h in hashes)
+        assert found[ptr[i] : ptr[i + 1]].tolist() == expected
+        for m in (2, 64, 4096):
+            assert int((hashes % np.uint64(m) == 0).sum()) == sum(x % m == 0 for x in expected)
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 3, 100, 5000])
+def test_hashes_are_sorted(n: int) -> None:
+    rng = np.random.default_rng(n)
+    for values in (
+        rng.integers(0, 2**64, n, np.uint64), np.full(n, 2**63, np.uint64), np.arange(n, dtype=np.uint64)[::-1].copy(),
+    ):  # fmt: skip
+        out = np.empty(n, np.uint64)
+        sort_hashes(values, out)
+        assert out.tolist() == sorted(values.tolist())
