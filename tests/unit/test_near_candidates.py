@@ -239,7 +239,13 @@ def test_a_capped_document_is_told(tmp_path: Path) -> None:
 def test_published_documents_have_edges_with_new_ones_only(tmp_path: Path) -> None:
     a, b = random_sketches(2, 8)
     table = band_table([3] * 6, np.stack([a, b, a, a, b, a]))
-    assert found_edges(table, tmp_path, Random(1), first_new=3)[1] == [(0, 3, 128), (0, 5, 128), (1, 4, 128)]
+    assert found_edges(table, tmp_path, Random(1), first_new=3)[1] == [
+        (0, 3, 128),
+        (0, 5, 128),
+        (1, 4, 128),
+        (2, 3, 128),
+        (2, 5, 128),
+    ]
 
 
 def test_no_rows_no_answer(tmp_path: Path) -> None:
