@@ -73,7 +73,6 @@ def _digest128(offsets, data, classes):  # type: ignore[no-untyped-def]
         h1 = U64(0x243F6A8885A308D3)
         h2 = U64(0x13198A2E03707344)
         word = U64(0)
-        filled = 0
         total = 0
         space = False
         i = offsets[d]
@@ -90,18 +89,20 @@ def _digest128(offsets, data, classes):  # type: ignore[no-untyped-def]
                 space = total > 0
                 i += size
                 continue
-            for k in range(-1 if space else 0, size):
-                byte = U64(32) if k < 0 else U64(data[i + k])
-                word |= byte << U64(8 * filled)
-                filled += 1
-                if filled == 8:
-                    h1 = mix((h1 ^ word) * _LANE_1)
-                    h2 = mix((h2 + word) * _LANE_2)
-                    word = U64(0)
-                    filled = 0
-            total += size + (1 if space else 0)
-            space = False
-            i += size
+            if space:
+                space = False
+                word = (word << U64(8)) | U64(32)
+                total += 1
+                if total & 7 == 0:
+                    h1, h2 = mix((h1 ^ word) * _LANE_1), mix((h2 + word) * _LANE_2)
+            stop = i + size
+            while i < stop:
+                word = (word << U64(8)) | U64(data[i])
+                i += 1
+                total += 1
+                if total & 7 == 0:
+                    h1, h2 = mix((h1 ^ word) * _LANE_1), mix((h2 + word) * _LANE_2)
+        word &= (U64(1) << U64(8 * (total & 7))) - U64(1)
         h1 = mix((h1 ^ word) * _LANE_1)
         h2 = mix((h2 + word) * _LANE_2)
         h1 = mix(h1 ^ (U64(total) * _GOLDEN))
