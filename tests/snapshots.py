@@ -205,7 +205,7 @@ def write_growing_pipeline(path: Path, globs: list[dict[str, str]], snapshot: in
         "name": "growing",
         "snapshot": snapshot,
         "inputs": [{"domain": d, "paths": [found[d] for found in globs if d in found]} for d in domains],
-        "ingest": {"target_shard_bytes": 20_000},
+        "ingest": {"target_shard_bytes": 40_000},
         "stages": {
             "eligibility": {}, "exact_dedup": {}, "heuristic_filter": NO_RULES, "near_dedup": {}, "span_dedup": {},
             "score": {},

@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 
 from corpus import ids
 from pipelines.session import Cluster
 from tests.engine.run_reader import RunReader
 from tests.engine.small_run import execute
+from tests.similarities import similarity_matrix
 from tests.snapshots import Growing, growing, write_growing_pipeline
 
 
@@ -39,6 +42,20 @@ class Story:
     def text(self) -> dict[str, str]:
         """Raw text by name."""
         return {name: d.text for name, d in self.corpus.documents.items()}
+
+    @cached_property
+    def place(self) -> dict[str, int]:
+        """The row of each name in ``similarity``, names ascending."""
+        return {name: i for i, name in enumerate(sorted(self.text))}
+
+    @cached_property
+    def similarity(self) -> npt.NDArray[np.float32]:
+        """The oracle's similarity of all pairs of documents."""
+        return similarity_matrix([self.text[name] for name in self.place])
+
+    def alike(self, one: str, other: str) -> float:
+        """The oracle's similarity of two documents."""
+        return float(self.similarity[self.place[one], self.place[other]])
 
     @cached_property
     def kept(self) -> list[str]:

@@ -15,8 +15,7 @@ import pytest
 from corpus import ids
 from tests.e2e.story import Story, digests_of, fates_of
 from tests.engine.run_reader import RunReader
-from tests.oracles import exact_form, jaccard
-from tests.similarities import similarity_matrix
+from tests.oracles import exact_form
 from tests.snapshots import OLD_SPAN, SPAN
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
@@ -60,11 +59,9 @@ def test_copies_over_domains_and_snapshots(story: Story) -> None:
 
 
 def test_no_newly_kept_document_is_like_any_kept_one(story: Story) -> None:
-    names = sorted(story.text)
-    place = {name: i for i, name in enumerate(names)}
-    similarity = similarity_matrix([story.text[name] for name in names])
+    names, similarity = list(story.place), story.similarity
     kept = np.zeros(len(names), np.bool_)
-    kept[[place[name] for name in story.kept]] = True
+    kept[[story.place[name] for name in story.kept]] = True
     snapshot = np.array([story.corpus.snapshot_of[name] for name in names])
     upper = np.triu(np.ones(similarity.shape, np.bool_), 1)
     for low, most in ((THRESHOLD, 0.02), (0.8, 0.0)):
@@ -103,7 +100,7 @@ def _why_only_there(story: Story, name: str, union: dict[str, tuple[str, str | N
     stage, survivor = story.fates[name]
     assert stage == "near_dedup" and survivor is not None, (name, stage)
     assert story.corpus.snapshot_of[survivor] < story.corpus.snapshot_of[name]
-    assert jaccard(story.text[name], story.text[survivor]) >= THRESHOLD
+    assert story.alike(name, survivor) >= THRESHOLD
     assert union[survivor][0] == "near_dedup"
     return LIKE_FINAL
 
@@ -159,7 +156,7 @@ def test_edges_and_components_name_this_snapshots_documents(story: Story) -> Non
 
 
 def _similarity(story: Story, edge: dict[str, int]) -> float:
-    return jaccard(story.text[story.name(edge["doc_id"])], story.text[story.name(edge["other"])])
+    return story.alike(story.name(edge["doc_id"]), story.name(edge["other"]))
 
 
 def test_a_component_over_snapshots_is_on_one_side_of_the_split(story: Story) -> None:
