@@ -47,7 +47,13 @@ def nested_hashes(column: TextColumn, inner: Spans, outer: Spans) -> tuple[SpanH
     Returns:
         Those of the inner spans and those of the outer ones, each what ``span_hashes`` gives for them.
     """
-    ptr, tokens = token_hashes(inner.as_column(column))
+    return nested_hashes_of(*token_hashes(inner.as_column(column)), inner, outer)
+
+
+def nested_hashes_of(
+    ptr: npt.NDArray[np.int64], tokens: npt.NDArray[np.uint64], inner: Spans, outer: Spans
+) -> tuple[SpanHashes, SpanHashes]:
+    """What ``nested_hashes`` gives, from the tokens of the inner spans as ``token_hashes`` finds them."""
     first = np.searchsorted(_positions(inner), _positions(outer))
     outer_ptr = np.append(ptr[first], ptr[-1])
     return (

@@ -11,6 +11,8 @@ Only hashes, positions and counts are shuffled, and each hash at most once a doc
 billion times is as many rows as there are shards, so that nothing is skewed. What belongs to a shard comes back to it
 and is decided there.
 
+With ``near_sentences`` sentences that differ in a word or two are cut as well: see ``pipelines.near_span_steps``.
+
 Source: Baichuan 2 (arXiv 2309.10305), figure 2; Lee et al. 2022.
 """
 
@@ -21,18 +23,23 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from pydantic import Field
 
 from corpus.config import StrictModel
+from corpus.errors import ConfigError
 from corpus.files import FileEntry
-from dedup.spans import nested_hashes
+from dedup.short_texts import MAX_TOKENS, short_texts
+from dedup.spans import nested_hashes_of
 from pipelines.context import DecisionContext
 from pipelines.exchange import Hop, partitions_for, schemas_as_text
+from pipelines.near_span_steps import confirm_links, find_links, near_columns, no_near_columns
 from pipelines.span_steps import DOCUMENT, HEIRS, OWNERS, PARAGRAPH, SENTENCE
 from pipelines.stage import Batch, GlobalStage, Int32, Int64
 from pipelines.weights import place
 from text.segment import Spans, sentences_and_paragraphs
+from text.tokens import token_hashes
 
 SPAN_BYTES = 32
 """Of a distinct hash of a shard in the exchanges."""
@@ -43,6 +50,8 @@ class SpanDedupEvidence(StrictModel):
 
     min_paragraph_tokens: int = Field(10, ge=1, description="Shorter paragraphs are never cut.")
     min_sentence_tokens: int = Field(12, ge=1, description="Shorter sentences are never cut.")
+    near_sentences: bool = Field(False, description="Take signatures of sentences, and cut near-duplicates too.")
+    near_min_tokens: int = Field(12, ge=1, description="Shorter sentences are never near-duplicates.")
 
 
 class SpanDedupDecision(StrictModel):
@@ -50,6 +59,9 @@ class SpanDedupDecision(StrictModel):
 
     min_copies: int = Field(2, ge=2, description="Occurrences from which a span counts as repeated.")
     max_removed_fraction: float = Field(0.8, gt=0, le=1, description="A document that would lose more is dropped.")
+    near_threshold: float = Field(
+        0.8, ge=0.5, le=1, description="With near_sentences: Jaccard similarity, of token 3-grams, of a near-duplicate."
+    )
 
 
 class SpanDedup(GlobalStage):
@@ -65,12 +77,23 @@ class SpanDedup(GlobalStage):
     provides: ClassVar[Mapping[str, pa.DataType]] = {"repeated_share": pa.float32(), "max_span_copies": pa.int32()}
     evidence: SpanDedupEvidence
 
+    @classmethod
+    def check(cls, evidence: StrictModel, decision: StrictModel) -> None:
+        """Refuses near-duplicates among sentences that are not looked at."""
+        assert isinstance(evidence, SpanDedupEvidence)
+        if evidence.near_sentences and evidence.near_min_tokens < evidence.min_sentence_tokens:
+            raise ConfigError(
+                f"stages.span_dedup.near_min_tokens: found {evidence.near_min_tokens}, below min_sentence_tokens "
+                f"({evidence.min_sentence_tokens}); sentences shorter than that are not looked at"
+            )
+
     def scan(self, batch: Batch) -> pa.Table:
         """One row a long enough span, offsets in the stored text; one row a document with its bytes."""
         column = batch.texts.column
-        pieces = [_document_rows(batch)]
+        pieces = [self._with_near(_document_rows(batch))]
         sentence_spans, paragraph_spans = sentences_and_paragraphs(column)
-        by_sentence, by_paragraph = nested_hashes(column, sentence_spans, paragraph_spans)
+        ptr, words = token_hashes(sentence_spans.as_column(column))
+        by_sentence, by_paragraph = nested_hashes_of(ptr, words, sentence_spans, paragraph_spans)
         for level, spans, (hashes, tokens), least in (
             (PARAGRAPH, paragraph_spans, by_paragraph, self.evidence.min_paragraph_tokens),
             (SENTENCE, sentence_spans, by_sentence, self.evidence.min_sentence_tokens),
@@ -86,14 +109,30 @@ class SpanDedup(GlobalStage):
             parents = start if level == PARAGRAPH else _parents(which, start, paragraph_spans)
             rows, low, high = batch.texts.to_stored(which, start, end)
             _, parent_low, _ = batch.texts.to_stored(which, parents, parents + 1)
-            pieces.append(pa.table({
+            piece = pa.table({
                 "row": rows, "doc_id": batch.doc_ids[which], "level": np.full(len(rows), level, np.int8), "start": low,
                 "end": high, "parent": parent_low, "bytes": (end - start).astype(np.int32), "sentences": inside,
                 "tokens": tokens[keep], "hash": hashes[keep],
-            }))  # fmt: skip
+            })  # fmt: skip
+            sets = (ptr, words, np.flatnonzero(keep)) if level == SENTENCE else None
+            pieces.append(self._with_near(piece, sets))
         table = pa.concat_tables(pieces).combine_chunks()
         order = np.lexsort([table.column(name).to_numpy() for name in ("start", "level", "row")])
         return table.take(pa.array(order))
+
+    def _with_near(self, piece: pa.Table, sets: tuple[Int64, npt.NDArray[np.uint64], Int64] | None = None) -> pa.Table:
+        """Adds band keys and sets if the option is on; ``sets`` are the tokens of all sentences, and those in rows."""
+        if not self.evidence.near_sentences:
+            return piece
+        columns = no_near_columns(piece.num_rows)
+        if sets is not None:
+            ptr, tokens, rows = sets
+            sizes = ptr[rows + 1] - ptr[rows]
+            which = np.flatnonzero((sizes >= self.evidence.near_min_tokens) & (sizes <= MAX_TOKENS))
+            columns = near_columns(short_texts(ptr, tokens, rows[which]), which, piece.num_rows)
+        for name, column in columns.items():
+            piece = piece.append_column(name, column)
+        return piece
 
     def decide_globally(self, context: DecisionContext) -> None:
         """Cuts all copies but the first; see the module."""
@@ -106,18 +145,25 @@ class SpanDedup(GlobalStage):
         for level, name in ((PARAGRAPH, "paragraphs"), (SENTENCE, "sentences")):
             found = self._count(context, payloads, rows, level, name, config.min_copies)
             payloads = _with_files(payloads, f"owners_{level}", found)
-        payloads = [{**p, **common} for p in payloads if not p.get("earlier")]
+        payloads = [{**p, **common} for p in payloads]
+        near = self.evidence.near_sentences
+        if near:
+            found, context.facts["near_capped"] = find_links(context, payloads, rows, config.near_threshold)
+            payloads = _with_files(payloads, "near", found)
+        payloads = [p for p in payloads if not p.get("earlier")]
         heirs = _run(
             context, "span_dedup: heirs", "pipelines.span_steps:emit_orphans", payloads, rows,
             "pipelines.span_steps:name_heirs", {}, {"heirs": HEIRS},
         )  # fmt: skip
         payloads = _with_files(payloads, "heirs", heirs)
+        if near:
+            payloads = _with_files(payloads, "near_kept", confirm_links(context, payloads, rows))
         answers = context.cluster.map(
             "pipelines.span_steps:decide_spans", [{**p, "folder": str(context.folder)} for p in payloads],
             label="span_dedup: decide", receipts=context.folder / "receipts",
         )  # fmt: skip
         context.files += [FileEntry(**f) for a in answers for f in a["files"]]
-        for fact in ("dropped", "cuts", "inherited"):
+        for fact in ("dropped", "cuts", "inherited", *(["near_cuts"] if near else [])):
             context.facts[fact] = sum(a[fact] for a in answers)
         shutil.rmtree(scratch, ignore_errors=True)
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,11 @@ ELSEWHERE = -1
 """Home of earlier snapshots' spans: nobody is told about them."""
 _NOBODY = np.iinfo(np.int64).max
 """Owner of spans that are not there any more: behind every document."""
+_EVIDENCE = ("row", "doc_id", "level", "start", "end", "parent", "bytes", "hash")
 _SPAN_COLUMNS = ("row", "doc_id", "start", "end", "level", "bytes", "hash")
-REASONS = np.array(["repeated_paragraph", "repeated_sentence"], dtype=object)
+REASONS = np.array(["repeated_paragraph", "repeated_sentence", "near_repeated_sentence"], dtype=object)
+NEAR = 2
+"""The place of near-duplicate sentences among the reasons."""
 OWNERS = pa.schema([
     pa.field("hash", pa.int64()), pa.field("copies", pa.int32()), pa.field("owner", pa.int64()),
     pa.field("owner_start", pa.int32()),
@@ -79,17 +82,17 @@ class Occurrences:
 def emit_spans(payload: dict[str, Any]) -> Iterator[Block]:
     """Source: a shard's spans of one level, one row a distinct hash: how often, where first."""
     task, level = ShardTask.of(payload), payload["level"]
-    table = _spans_of(task, level)
+    table = spans_of(task, level)
     if table is None:
         return
     if payload.get("earlier"):
         state = load_state(task.chain, task.shard.rows)
-        there, cut = _published(table, level, state)
+        there, cut = published(table, level, state)
         yield from _counted(table.filter(pa.array(there)), ELSEWHERE, payload["partitions"])
         yield from _counted(table.filter(pa.array(cut)), ELSEWHERE, payload["partitions"], owns=False)
         return
     if level == SENTENCE:
-        table = _outside_cut_paragraphs(table, _occurrences(task, payload, PARAGRAPH))
+        table = outside_cut_paragraphs(table, _occurrences(task, payload, PARAGRAPH))
     yield from _counted(table, task.shard.number, payload["partitions"])
 
 
@@ -144,12 +147,13 @@ def write_by_home(inbox: Inbox, settings: dict[str, Any]) -> Iterator[dict[str, 
         yield asdict(write_table(Path(settings["folder"]), f"{kind}-{shard:06d}", part, kind=kind, shard=shard))
 
 
-def _spans_of(task: ShardTask, level: int) -> pa.Table | None:
-    evidence = read_files(task.evidence_files)
+def spans_of(task: ShardTask, level: int, more: Sequence[str] = ()) -> pa.Table | None:
+    """The shard's spans of a level, with some more columns of the evidence."""
+    evidence = read_files(task.evidence_files, [*_EVIDENCE, *more])
     return None if evidence is None else evidence.filter(pa.array(evidence.column("level").to_numpy() == level))
 
 
-def _published(table: pa.Table, level: int, state: ShardState) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+def published(table: pa.Table, level: int, state: ShardState) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
     """An earlier snapshot's spans: which were published, and which only count, as they were cut or their document was.
 
     A sentence in a longer piece that was cut is neither: it does not count in its own snapshot.
@@ -167,7 +171,7 @@ def _published(table: pa.Table, level: int, state: ShardState) -> tuple[npt.NDAr
     return alive & ~cut, ~(alive & ~cut) & ~(longer & (level == SENTENCE))
 
 
-def _outside_cut_paragraphs(table: pa.Table, paragraphs: Occurrences) -> pa.Table:
+def outside_cut_paragraphs(table: pa.Table, paragraphs: Occurrences) -> pa.Table:
     """The sentences that lie in no cut paragraph."""
     cut = ~paragraphs.owns
     gone = paragraphs.row[cut].astype(np.int64) << 32 | paragraphs.start[cut]
@@ -177,7 +181,7 @@ def _outside_cut_paragraphs(table: pa.Table, paragraphs: Occurrences) -> pa.Tabl
 
 def _occurrences(task: ShardTask, payload: dict[str, Any], level: int) -> Occurrences:
     """The shard's copies of repeated spans of a level, as the exchange told."""
-    table = _spans_of(task, level)
+    table = spans_of(task, level)
     owners = read_files(payload[f"owners_{level}"])
     if table is None or owners is None:
         table = pa.table(
@@ -185,7 +189,7 @@ def _occurrences(task: ShardTask, payload: dict[str, Any], level: int) -> Occurr
         )
         owners = OWNERS.empty_table()
     elif level == SENTENCE:
-        table = _outside_cut_paragraphs(table, _occurrences(task, payload, PARAGRAPH))
+        table = outside_cut_paragraphs(table, _occurrences(task, payload, PARAGRAPH))
     known, hashes = owners.column("hash").to_numpy(), table.column("hash").to_numpy()
     at = np.minimum(np.searchsorted(known, hashes), max(0, len(known) - 1))
     rows = np.flatnonzero(known[at] == hashes) if len(known) else np.zeros(0, np.int64)
@@ -220,9 +224,10 @@ class Documents:
     gone: npt.NDArray[np.bool_]
 
 
-def _documents(task: ShardTask, payload: dict[str, Any], found: tuple[Occurrences, Occurrences]) -> Documents:
+def documents_in(task: ShardTask, payload: dict[str, Any], found: tuple[Occurrences, Occurrences]) -> Documents:
+    """Judges the documents by their repeated spans and by what the links in ``payload["near"]`` would cut."""
     n = task.shard.rows
-    sizes = _spans_of(task, DOCUMENT)
+    sizes = spans_of(task, DOCUMENT)
     total, removed, repeated, most = (np.zeros(n, np.int64) for _ in range(4))
     if sizes is not None:
         total[sizes.column("row").to_numpy()] = sizes.column("bytes").to_numpy()
@@ -230,22 +235,39 @@ def _documents(task: ShardTask, payload: dict[str, Any], found: tuple[Occurrence
         removed += np.bincount(spans.row, weights=np.where(spans.owns, 0, spans.bytes), minlength=n).astype(np.int64)
         repeated = np.maximum(repeated, np.bincount(spans.row, weights=spans.bytes, minlength=n).astype(np.int64))
         np.maximum.at(most, spans.row, spans.copies)
+    near = near_cuts(task, payload.get("near", ()))
+    touched = most > 0
+    if near is not None:
+        removed += np.bincount(near.column("row").to_numpy(), near.column("bytes").to_numpy(), n).astype(np.int64)
+        touched |= removed > 0
     limit = np.full(n, payload["default"]["max_removed_fraction"])
     for domain, config in payload["overrides"].items():
         limit[task.domains().astype(str) == domain] = config["max_removed_fraction"]
-    gone = (most > 0) & ((removed > limit * total) | (removed >= total))
+    gone = touched & ((removed > limit * total) | (removed >= total))
     return Documents(total, removed, repeated, most, gone)
 
 
-def _found(task: ShardTask, payload: dict[str, Any]) -> tuple[Occurrences, Occurrences]:
+def repeated_in(task: ShardTask, payload: dict[str, Any]) -> tuple[Occurrences, Occurrences]:
+    """The copies of repeated paragraphs, and those of repeated sentences outside cut ones."""
     return _occurrences(task, payload, PARAGRAPH), _occurrences(task, payload, SENTENCE)
+
+
+def places(table: pa.Table) -> Int64:
+    """(row, start) of each span as one number."""
+    return table.column("row").to_numpy().astype(np.int64) << 32 | table.column("start").to_numpy()
+
+
+def near_cuts(task: ShardTask, files: Sequence[str]) -> pa.Table | None:
+    """The sentences that the links in some files would cut."""
+    links, table = read_files(files), spans_of(task, SENTENCE) if files else None
+    return None if links is None or table is None else table.filter(pa.array(np.isin(places(table), places(links))))
 
 
 def emit_orphans(payload: dict[str, Any]) -> Iterator[Block]:
     """Source: spans whose owner is dropped, and, for each repeated span, the shard's first copy that stays."""
     task = ShardTask.of(payload)
-    found = _found(task, payload)
-    gone = _documents(task, payload, found).gone
+    found = repeated_in(task, payload)
+    gone = documents_in(task, payload, found).gone
     for spans in found:
         orphaned = spans.filter(spans.owns & gone[spans.row])
         target = by_hash(orphaned.hash, payload["partitions"])
@@ -288,8 +310,8 @@ def decide_spans(payload: dict[str, Any]) -> dict[str, Any]:
         ``{"files": [FileEntry], "dropped": documents, "cuts": spans, "inherited": spans}``.
     """
     task = ShardTask.of(payload)
-    found = _found(task, payload)
-    documents = _documents(task, payload, found)
+    found = repeated_in(task, payload)
+    documents = documents_in(task, payload, found)
     evidence = read_files(task.evidence_files, ["level", "sentences"])
     heirs = read_files(payload["heirs"])
     tables, inherited = [], 0
@@ -299,6 +321,9 @@ def decide_spans(payload: dict[str, Any]) -> dict[str, Any]:
         cut = spans.filter(~spans.owns & ~heir & ~documents.gone[spans.row])
         counts = _of_level(evidence, level).column("sentences").to_numpy() if evidence is not None else np.zeros(0)
         tables.append(_edits(cut, level, counts))
+    near = near_cuts(task, payload.get("near_kept", ()))  # of documents that stay
+    if near is not None:
+        tables.append(_near_edits(near))
     seen = np.flatnonzero(documents.max_copies > 0).astype(np.int32)
     share = np.minimum(1.0, documents.repeated[seen] / np.maximum(documents.total[seen], 1)).astype(np.float32)
     columns = pa.table([
@@ -309,8 +334,13 @@ def decide_spans(payload: dict[str, Any]) -> dict[str, Any]:
     drops = drops_table(gone, task.shard.first_id, ["mostly_repeated_spans"] * len(gone))
     edits = pa.concat_tables(tables)
     files = write_verdicts(task.folder, task.shard.number, [Verdict(drops, edits, columns if len(seen) else None)])
+    links = read_files(payload.get("near_kept", ()))
+    if links is not None:
+        number = task.shard.number
+        files.append(write_table(task.folder, f"links-{number:06d}", links, kind="links", shard=number))
     return {
         "files": [asdict(f) for f in files], "dropped": len(gone), "cuts": edits.num_rows, "inherited": inherited,
+        "near_cuts": 0 if near is None else near.num_rows,
     }  # fmt: skip
 
 
@@ -329,4 +359,13 @@ def _edits(cut: Occurrences, level: int, sentences: npt.NDArray[Any]) -> pa.Tabl
         pa.array(cut.row.astype(np.int32)), pa.array(cut.start.astype(np.int32)), pa.array(cut.end.astype(np.int32)),
         pa.array(np.full(n, REASONS[level], dtype=object), pa.string()), pa.nulls(n, pa.string()),
         pa.array(sentences[cut.rows].astype(np.int32)),
+    ], schema=EDITS)  # fmt: skip
+
+
+def _near_edits(cut: pa.Table) -> pa.Table:
+    n = cut.num_rows
+    return pa.table([
+        cut.column("row"), cut.column("start"), cut.column("end"),
+        pa.array(np.full(n, REASONS[NEAR], dtype=object), pa.string()), pa.nulls(n, pa.string()),
+        pa.array(np.ones(n, np.int32)),
     ], schema=EDITS)  # fmt: skip
