@@ -90,3 +90,18 @@ def test_memory_is_the_trees() -> None:
 def test_a_failure_says_what_was_printed() -> None:
     with pytest.raises(SystemExit, match="no such luck"):
         measure([sys.executable, "-c", "import sys; sys.exit('no such luck')"])
+
+
+def test_children_of_a_process_that_ignores_their_end_count(idle: float) -> None:
+    """As PySpark's daemon does: the kernel tells nobody what they used."""
+    used = _run("""
+        import signal
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        pid = os.fork()
+        if pid == 0:
+            burn(0.8)
+            time.sleep(0.5)
+            os._exit(0)
+        time.sleep(2.0)
+    """)
+    assert used - idle == pytest.approx(0.8, abs=0.15)
