@@ -195,7 +195,10 @@ def _spans(fresh: Iterator[str], made: Any) -> Iterator[tuple[int, Document]]:
     yield 1, made("span", 2, "heir", "\n\n".join([*paragraphs[11:14], SPAN]))
     yield 1, made("span", 3, "again", "\n\n".join([*paragraphs[14:17], OLD_SPAN]))
     yield 2, made("span", 4, "late", "\n\n".join([*paragraphs[17:20], SPAN]))
-    yield 2, made("span", 5, "sentence", "\n\n".join([*paragraphs[20:23], f"{OLD_SPAN} {paragraphs[23]}"]))
+    yield (
+        2,
+        made("span", 5, "sentence", "\n\n".join([*paragraphs[20:23], f"{OLD_SPAN} The rest is new. {paragraphs[23]}"])),
+    )
 
 
 def write_growing_pipeline(path: Path, globs: list[dict[str, str]], snapshot: int) -> Path:

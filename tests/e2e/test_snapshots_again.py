@@ -58,7 +58,7 @@ def test_shards_of_which_nothing_is_undecided_may_be_gone(story: Story, cluster:
     (copies[1].root / "run.json").write_text(remembered.replace(str(story.runs[0].root), str(copies[0].root)), "utf-8")
     assert removed >= 4
     again = execute(story.pipelines[2], tmp_path / "run-2", cluster, against=copies[1].root)
-    assert again.file_digests() == story.runs[2].filedigests_of()
+    assert again.file_digests() == story.runs[2].file_digests()
 
 
 # -------------------------------------------------------------------------------------------- killed, moved, refused
@@ -97,14 +97,14 @@ def test_killed_again_and_again_it_comes_to_the_same_bytes(
             execute(story.pipelines[1], out, cluster, against=against)
     cluster.progress = Silent()
     again = execute(story.pipelines[1], out, cluster, against=against)
-    assert again.file_digests() == story.runs[1].filedigests_of()
+    assert again.file_digests() == story.runs[1].file_digests()
     assert again.narrow_tables() == story.runs[1].narrow_tables()
 
 
 def test_other_partitions_give_the_same_bytes(story: Story, cluster: Cluster, partitions: None, tmp_path: Path) -> None:
     cluster.spark.conf.set("spark.sql.shuffle.partitions", "7")
     again = execute(story.pipelines[2], tmp_path / "run", cluster, against=story.runs[1].root, batch_bytes=3_000)
-    assert again.file_digests() == story.runs[2].filedigests_of()
+    assert again.file_digests() == story.runs[2].file_digests()
     assert again.narrow_tables() == story.runs[2].narrow_tables()
 
 
@@ -125,7 +125,7 @@ def test_a_run_goes_on_with_an_ancestor_that_has_moved(story: Story, cluster: Cl
     shutil.copytree(story.runs[0].root, moved)
     shutil.copytree(story.runs[1].root, out)
     again = execute(story.pipelines[1], out, cluster, against=moved)
-    assert again.file_digests() == story.runs[1].filedigests_of()
+    assert again.file_digests() == story.runs[1].file_digests()
     assert again.run.run_info()["against"] == str(moved)
     shutil.move(moved, tmp_path / "elsewhere")
     with pytest.raises(TamisError, match="which is not there any more; move it back") as error:
