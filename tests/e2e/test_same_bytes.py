@@ -244,7 +244,7 @@ def test_the_driver_killed_twice_in_the_middle(reference: RunReader, pipeline: P
     assert receipts and not list(scan.glob("*/manifest.json")), "the kill came too late to say something"
     done = {f["path"] for path in receipts for f in json.loads(path.read_text("utf-8"))["files"]}
     elected = out / "stages" / "near_dedup" / "decision"
-    Driver(pipeline, out).kill_when(lambda: any(elected.glob("*/scratch/verified")))
+    Driver(pipeline, out).kill_when(lambda: any(elected.glob("*/scratch/plan")))
     committed = load_manifest(next(scan.iterdir()))
     assert committed is not None
     assert done <= {f.path for f in committed.files}, "a finished task was run again"
