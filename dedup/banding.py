@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numba as nb
 import numpy as np
@@ -56,15 +57,17 @@ def sketch_bounds(threshold: float, false_reject: float, false_accept: float) ->
         ``accept`` is 129 where not even equal sketches are that sure.
 
     A bit of two documents is equal with probability (1 + J) / 2, independently of the others.
+    Summed as fractions: in floating point the tails of a threshold near 1 vanish, and no error at all would be allowed
+    to hide in them.
     """
-    p = (1.0 + threshold) / 2.0
-    mass = [math.comb(SKETCH_BITS, i) * p**i * (1.0 - p) ** (SKETCH_BITS - i) for i in range(SKETCH_BITS + 1)]
-    below, reject = 0.0, 0
-    while reject < SKETCH_BITS and below + mass[reject] <= false_reject:
+    p = (1 + Fraction(threshold)) / 2
+    mass = [math.comb(SKETCH_BITS, i) * p**i * (1 - p) ** (SKETCH_BITS - i) for i in range(SKETCH_BITS + 1)]
+    below, reject = Fraction(0), 0
+    while reject < SKETCH_BITS and below + mass[reject] <= Fraction(false_reject):
         below += mass[reject]
         reject += 1
-    above, accept = 0.0, SKETCH_BITS + 1
-    while accept > 0 and above + mass[accept - 1] <= false_accept:
+    above, accept = Fraction(0), SKETCH_BITS + 1
+    while accept > 0 and above + mass[accept - 1] <= Fraction(false_accept):
         above += mass[accept - 1]
         accept -= 1
     return reject, accept

@@ -34,6 +34,7 @@ SLACK = Fraction(1, 10**9)
 @example(0.75, 1e-4, 1e-7)
 @example(1.0, 0.4, 0.4)
 @example(1.0, 0.0, 0.0)
+@example(0.99609375, 0.0, 0.25)
 def test_the_bounds_are_those_of_exact_tails(threshold: float, false_reject: float, false_accept: float) -> None:
     reject, accept = sketch_bounds(threshold, false_reject, false_accept)
     mass = equal_bits(threshold)
