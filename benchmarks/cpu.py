@@ -38,7 +38,8 @@ PR_SET_CHILD_SUBREAPER = 36
 SAMPLE_SECONDS = 0.2
 LINGER_SECONDS = 15.0
 """How long processes may outlive the command before they are ended."""
-WORKER = b"pyspark.daemon"
+WORKERS = (b"pyspark.daemon", b"pipelines.daemon")
+"""In the command line of the daemon, which its workers keep."""
 IGNORES_CHILDREN = 1 << (signal.SIGCHLD - 1)
 """In the mask ``SigIgn`` of /proc/PID/status."""
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -136,7 +137,7 @@ def wrap(command: Sequence[str]) -> Usage:
                 _sample(peaks, unwaited)
                 sampled = now
             if status is not None and now - ended > LINGER_SECONDS and not killed:
-                for child in _descendants(os.getpid()):
+                for child in descendants(os.getpid()):
                     _kill(child)
                 killed, ended = True, now
             time.sleep(0.01 if now - started < 1 or status is not None else 0.05)
@@ -154,11 +155,11 @@ def wrap(command: Sequence[str]) -> Usage:
 def _sample(peaks: list[int], unwaited: dict[tuple[int, int], tuple[float, float]]) -> None:
     """Raises the peaks of the tree, of one process, of one worker; notes the times of those nobody waits for."""
     total = 0
-    for pid in _descendants(os.getpid()):
+    for pid in descendants(os.getpid()):
         try:
             fields = Path(f"/proc/{pid}/status").read_bytes()
-            worker = WORKER in Path(f"/proc/{pid}/cmdline").read_bytes()
-            stat = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
+            worker = is_worker(Path(f"/proc/{pid}/cmdline").read_bytes())
+            stat = fields_after_name(Path(f"/proc/{pid}/stat").read_text("utf-8", "replace"))
             parent = Path(f"/proc/{stat[1]}/status").read_bytes()
         except OSError:
             continue
@@ -178,7 +179,17 @@ def _kilobytes(fields: bytes, name: bytes) -> int:
     return 1024 * int(rest.split(None, 1)[0]) if found else 0
 
 
-def _descendants(root: int) -> list[int]:
+def is_worker(command: bytes) -> bool:
+    """Whether a command line is that of Spark's Python daemon or one of its workers."""
+    return any(name in command for name in WORKERS)
+
+
+def fields_after_name(stat: str) -> list[str]:
+    """The fields of a ``stat`` line from the third on; the second, a name, may hold spaces and brackets."""
+    return stat.rpartition(")")[2].split()
+
+
+def descendants(root: int) -> list[int]:
     """The processes below one."""
     found, todo = [], [root]
     while todo:

@@ -132,6 +132,8 @@ class View:
             lies on the span's side of it.
         """
         rows = self.rows[which]
+        if not len(self.edits):
+            return rows, start.astype(np.int32), end.astype(np.int32)
         low, high = _to_stored(
             self.edits.ptr, self.edits.start, self.edits.end, self.edits.replacement.lengths, rows, start, end
         )

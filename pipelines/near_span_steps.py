@@ -36,16 +36,7 @@ from corpus.state import load_state, read_files
 from dedup.short_texts import BANDS, ShortTexts, link_buckets
 from pipelines.context import DecisionContext
 from pipelines.exchange import Block, Hop, Inbox, by_hash, by_id, by_shard, partitions_for, split
-from pipelines.shard_task import ShardTask
-from pipelines.span_steps import (
-    SENTENCE,
-    documents_in,
-    outside_cut_paragraphs,
-    places,
-    published,
-    repeated_in,
-    spans_of,
-)
+from pipelines.span_shard import SENTENCE, ShardSpans, places, published
 from pipelines.stage import Int32, Int64
 from pipelines.weights import place
 
@@ -78,11 +69,6 @@ def near_columns(found: ShortTexts, which: Int64, n: int) -> dict[str, pa.Array]
         "near_keys": pa.Array.from_buffers(KEYS, n, [validity, pa.py_buffer(keys)]),
         "near_set": pa.Array.from_buffers(SET, n, [validity, pa.py_buffer(offsets), pa.py_buffer(found.shingles)]),
     }
-
-
-def no_near_columns(n: int) -> dict[str, pa.Array]:
-    """The same columns for rows that are no sentences."""
-    return {"near_keys": pa.nulls(n, KEYS), "near_set": pa.nulls(n, SET)}
 
 
 def _keys_in(column: pa.ChunkedArray) -> Int64:
@@ -154,28 +140,27 @@ def _links(
 
 def emit_near(payload: dict[str, Any]) -> Iterator[Block]:
     """Source: a shard's sentences that take part, one row a band."""
-    task = ShardTask.of(payload)
-    table = spans_of(task, SENTENCE, ["near_keys", "near_set"])
+    shard = ShardSpans.of(payload, ["near_keys", "near_set"])
+    if payload.get("earlier"):
+        table = shard.level(SENTENCE)
+        if table is not None:
+            there, _ = published(table, SENTENCE, load_state(shard.task.chain, shard.task.shard.rows))
+            table = table.filter(pa.array(there))
+    else:
+        table, repeated = shard.outside, shard.sentences
+        if table is not None:
+            cut = np.isin(places(table), repeated.place[~repeated.owns])
+            table = table.filter(pa.array(~cut & ~shard.documents().gone[table.column("row").to_numpy()]))
     if table is None:
         return
     table = table.filter(table.column("near_set").is_valid())
-    if payload.get("earlier"):
-        there, _ = published(table, SENTENCE, load_state(task.chain, task.shard.rows))
-        table = table.filter(pa.array(there))
-    else:
-        found = repeated_in(task, payload)
-        gone = documents_in(task, payload, found).gone
-        table = outside_cut_paragraphs(table, found[0])
-        repeated = found[1].filter(~found[1].owns)
-        cut = np.isin(places(table), repeated.row.astype(np.int64) << 32 | repeated.start)
-        table = table.filter(pa.array(~cut & ~gone[table.column("row").to_numpy()]))
     if not table.num_rows:
         return
     keys = _keys_in(table.column("near_keys"))
     for band in range(BANDS):
         mine = np.ascontiguousarray(keys[:, band])
         columns = {
-            "key": mine, "doc_id": table.column("doc_id"), "start": table.column("start"),
+            "key": mine, "doc_id": shard.doc_ids(table.column("row").to_numpy()), "start": table.column("start"),
             "set": table.column("near_set"),
         }  # fmt: skip
         yield from split("near", columns, by_hash(mine, payload["partitions"]))
@@ -249,11 +234,9 @@ def _to_shards(links: pa.Table, writers: int) -> Iterator[Block]:
 
 def emit_questions(payload: dict[str, Any]) -> Iterator[Block]:
     """Source: the links of documents that stay, and the documents that near links have made fall."""
-    task = ShardTask.of(payload)
-    found = repeated_in(task, payload)
-    gone = documents_in(task, payload, found).gone
-    before = documents_in(task, {**payload, "near": []}, found).gone
-    fallen = task.shard.first_id + np.flatnonzero(gone & ~before)
+    shard = ShardSpans.of(payload)
+    gone = shard.documents(payload["near"]).gone
+    fallen = shard.doc_ids(np.flatnonzero(gone & ~shard.documents().gone).astype(np.int32))
     yield from split("fallen", {"doc_id": fallen}, by_id(fallen, payload["partitions"]))
     links = read_files(payload["near"])
     if links is not None:

@@ -66,15 +66,11 @@ def scan_shard(payload: dict[str, Any]) -> dict[str, Any]:
     pieces = [p for p in pieces if p.num_rows]
     if pieces:
         table = pa.concat_tables(pieces).combine_chunks()
-        order = np.argsort(table.column("row").to_numpy(), kind="stable")
-        entry = write_table(
-            task.folder,
-            f"{task.shard.number:06d}",
-            table.take(pa.array(order)),
-            kind="evidence",
-            shard=task.shard.number,
-        )
-        files.append(entry)
+        row = table.column("row").to_numpy()
+        if (row[1:] < row[:-1]).any():
+            table = table.take(pa.array(np.argsort(row, kind="stable")))
+        stem = f"{task.shard.number:06d}"
+        files.append(write_table(task.folder, stem, table, kind="evidence", shard=task.shard.number))
     return {"files": [asdict(f) for f in files], "scanned": len(fresh), "reused": len(rows) - len(fresh)}
 
 

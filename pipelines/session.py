@@ -66,6 +66,9 @@ class Silent:
         """Nothing."""
 
 
+DAEMON, OUR_DAEMON = "spark.python.daemon.module", "pipelines.daemon"
+
+
 def open_session(settings: dict[str, str] | None = None) -> SparkSession:
     """Starts Spark, or joins the one that spark-submit started.
 
@@ -85,6 +88,8 @@ def open_session(settings: dict[str, str] | None = None) -> SparkSession:
 
     builder = SparkSession.builder.appName("tamis")
     merged = {**ALWAYS, **(settings or {})}
+    if not merged.get("spark.master", "").startswith("local") and merged.get(DAEMON) == OUR_DAEMON:
+        del merged[DAEMON]  # nobody knows whether Tamis is installed on the nodes
     for key, value in merged.items():
         builder = builder.config(key, value)
     try:
@@ -101,8 +106,10 @@ def local_settings() -> dict[str, str]:
     if "PYSPARK_GATEWAY_PORT" in os.environ:
         return {}
     folder = Path(__file__).resolve().parents[1] / "conf" / "spark"
-    quiet = {"spark.driver.extraJavaOptions": f'"-Dlog4j2.configurationFile={folder / "log4j2.properties"}"'}
-    return {**quiet, **read_spark_conf(folder / "local.conf")}
+    settings = read_spark_conf(folder / "local.conf")
+    quiet = f'"-Dlog4j2.configurationFile={folder / "log4j2.properties"}"'
+    options = settings.get("spark.driver.extraJavaOptions", "")
+    return {**settings, "spark.driver.extraJavaOptions": f"{options} {quiet}".strip()}
 
 
 def read_spark_conf(path: Path) -> dict[str, str]:

@@ -31,11 +31,12 @@ from corpus.config import StrictModel
 from corpus.errors import ConfigError
 from corpus.files import FileEntry
 from dedup.short_texts import MAX_TOKENS, short_texts
-from dedup.spans import nested_hashes_of
+from dedup.spans import nested_hashes, opening
 from pipelines.context import DecisionContext
 from pipelines.exchange import Hop, partitions_for, schemas_as_text
-from pipelines.near_span_steps import confirm_links, find_links, near_columns, no_near_columns
-from pipelines.span_steps import DOCUMENT, HEIRS, OWNERS, PARAGRAPH, SENTENCE
+from pipelines.near_span_steps import confirm_links, find_links, near_columns
+from pipelines.span_shard import DOCUMENT, OWNERS, PARAGRAPH, SENTENCE
+from pipelines.span_steps import HEIRS
 from pipelines.stage import Batch, GlobalStage, Int32, Int64
 from pipelines.weights import place
 from text.segment import Spans, sentences_and_paragraphs
@@ -68,7 +69,7 @@ class SpanDedup(GlobalStage):
     """Hash, count, keep the first copy."""
 
     name: ClassVar[str] = "span_dedup"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     paper: ClassVar[str] = "Baichuan 2 (arXiv 2309.10305), figure 2; BaichuanSEED (arXiv 2408.15079)"
     Evidence = SpanDedupEvidence
     Decision = SpanDedupDecision
@@ -90,49 +91,35 @@ class SpanDedup(GlobalStage):
     def scan(self, batch: Batch) -> pa.Table:
         """One row a long enough span, offsets in the stored text; one row a document with its bytes."""
         column = batch.texts.column
-        pieces = [self._with_near(_document_rows(batch))]
-        sentence_spans, paragraph_spans = sentences_and_paragraphs(column)
-        ptr, words = token_hashes(sentence_spans.as_column(column))
-        by_sentence, by_paragraph = nested_hashes_of(ptr, words, sentence_spans, paragraph_spans)
-        for level, spans, (hashes, tokens), least in (
-            (PARAGRAPH, paragraph_spans, by_paragraph, self.evidence.min_paragraph_tokens),
-            (SENTENCE, sentence_spans, by_sentence, self.evidence.min_sentence_tokens),
-        ):
-            keep = tokens >= least
-            which = np.repeat(np.arange(len(column), dtype=np.int64), np.diff(spans.ptr))[keep]
-            start, end = spans.starts[keep].astype(np.int64), spans.ends(column)[keep].astype(np.int64)
-            inside = (
-                _counts_inside(which, start, end, sentence_spans)
-                if level == PARAGRAPH
-                else np.ones(len(start), np.int32)
-            )
-            parents = start if level == PARAGRAPH else _parents(which, start, paragraph_spans)
-            rows, low, high = batch.texts.to_stored(which, start, end)
-            _, parent_low, _ = batch.texts.to_stored(which, parents, parents + 1)
-            piece = pa.table({
-                "row": rows, "doc_id": batch.doc_ids[which], "level": np.full(len(rows), level, np.int8), "start": low,
-                "end": high, "parent": parent_low, "bytes": (end - start).astype(np.int32), "sentences": inside,
-                "tokens": tokens[keep], "hash": hashes[keep],
-            })  # fmt: skip
-            sets = (ptr, words, np.flatnonzero(keep)) if level == SENTENCE else None
-            pieces.append(self._with_near(piece, sets))
-        table = pa.concat_tables(pieces).combine_chunks()
-        order = np.lexsort([table.column(name).to_numpy() for name in ("start", "level", "row")])
-        return table.take(pa.array(order))
+        inner, outer = sentences_and_paragraphs(column)
+        first = opening(inner, outer)
+        ptr, words = token_hashes(inner.as_column(column))
+        (by_paragraph, paragraph_tokens), (by_sentence, sentence_tokens) = nested_hashes(ptr, words, first)
+        inside = np.diff(np.append(first, len(inner.starts)))
+        long_outer = np.flatnonzero(paragraph_tokens >= self.evidence.min_paragraph_tokens)
+        long_inner = np.flatnonzero(sentence_tokens >= self.evidence.min_sentence_tokens)
+        parent = np.repeat(outer.starts, inside)[long_inner]
+        pieces = [
+            _span_rows(batch, PARAGRAPH, outer, long_outer, outer.starts[long_outer], inside, by_paragraph),
+            _span_rows(batch, SENTENCE, inner, long_inner, parent, np.ones_like(sentence_tokens), by_sentence),
+            _document_rows(batch),
+        ]
+        table = {name: np.concatenate([p[name] for p in pieces]) for name in pieces[0]}
+        order = np.argsort(table["row"].astype(np.int64) << 34 | table["level"].astype(np.int64) << 32 | table["start"])
+        found = pa.table({name: values[order] for name, values in table.items()})
+        if self.evidence.near_sentences:
+            columns = self._near(ptr, words, long_inner, len(long_outer), len(order))
+            for name, column in columns.items():
+                found = found.append_column(name, column.take(pa.array(order)))
+        return found
 
-    def _with_near(self, piece: pa.Table, sets: tuple[Int64, npt.NDArray[np.uint64], Int64] | None = None) -> pa.Table:
-        """Adds band keys and sets if the option is on; ``sets`` are the tokens of all sentences, and those in rows."""
-        if not self.evidence.near_sentences:
-            return piece
-        columns = no_near_columns(piece.num_rows)
-        if sets is not None:
-            ptr, tokens, rows = sets
-            sizes = ptr[rows + 1] - ptr[rows]
-            which = np.flatnonzero((sizes >= self.evidence.near_min_tokens) & (sizes <= MAX_TOKENS))
-            columns = near_columns(short_texts(ptr, tokens, rows[which]), which, piece.num_rows)
-        for name, column in columns.items():
-            piece = piece.append_column(name, column)
-        return piece
+    def _near(
+        self, ptr: Int64, tokens: npt.NDArray[np.uint64], sentences: Int64, before: int, rows: int
+    ) -> dict[str, pa.Array]:
+        """Band keys and sets; ``sentences`` are those in rows, from row ``before`` on."""
+        sizes = ptr[sentences + 1] - ptr[sentences]
+        taken = np.flatnonzero((sizes >= self.evidence.near_min_tokens) & (sizes <= MAX_TOKENS))
+        return near_columns(short_texts(ptr, tokens, sentences[taken]), before + taken, rows)
 
     def decide_globally(self, context: DecisionContext) -> None:
         """Cuts all copies but the first; see the module."""
@@ -209,26 +196,25 @@ def _with_files(payloads: Sequence[dict[str, Any]], key: str, files: Sequence[Fi
     return found
 
 
-def _document_rows(batch: Batch) -> pa.Table:
-    n = len(batch.rows)
-    zeros = np.zeros(n, np.int32)
+def _span_rows(
+    batch: Batch, level: int, spans: Spans, chosen: Int64, parent: Int32, inside: npt.NDArray[Any], hashes: Int64
+) -> dict[str, npt.NDArray[Any]]:
+    """Rows of some spans of a level; ``inside`` and ``hashes`` are all spans', ``parent`` the chosen ones'."""
+    column = batch.texts.column
+    which = np.repeat(np.arange(len(column), dtype=np.int64), np.diff(spans.ptr))[chosen]
+    start, end = spans.starts[chosen].astype(np.int64), spans.ends(column)[chosen].astype(np.int64)
+    rows, low, high = batch.texts.to_stored(which, start, end)
+    _, parent_low, _ = batch.texts.to_stored(which, parent.astype(np.int64), parent.astype(np.int64) + 1)
+    return {
+        "row": rows, "level": np.full(len(rows), level, np.int8), "start": low, "end": high, "parent": parent_low,
+        "bytes": (end - start).astype(np.int32), "sentences": inside[chosen].astype(np.int32), "hash": hashes[chosen],
+    }  # fmt: skip
+
+
+def _document_rows(batch: Batch) -> dict[str, npt.NDArray[Any]]:
+    zeros = np.zeros(len(batch.rows), np.int32)
     size = batch.texts.column.lengths.astype(np.int32)
-    return pa.table({
-        "row": pa.array(batch.rows), "doc_id": pa.array(batch.doc_ids), "level": np.full(n, DOCUMENT, np.int8),
-        "start": zeros, "end": size, "parent": zeros, "bytes": size, "sentences": zeros, "tokens": zeros,
-        "hash": np.zeros(n, np.int64),
-    })  # fmt: skip
-
-
-def _counts_inside(which: Int64, start: Int64, end: Int64, inner: Spans) -> Int32:
-    """How many inner spans start in each outer span, int32[m]; spans nest."""
-    position = np.repeat(np.arange(len(inner.ptr) - 1, dtype=np.int64), np.diff(inner.ptr)) << 32 | inner.starts
-    low = np.searchsorted(position, which << 32 | start)
-    return (np.searchsorted(position, which << 32 | end) - low).astype(np.int32)
-
-
-def _parents(which: Int64, start: Int64, outer: Spans) -> Int64:
-    """The start of the outer span that each span lies in, int64[m]."""
-    position = np.repeat(np.arange(len(outer.ptr) - 1, dtype=np.int64), np.diff(outer.ptr)) << 32 | outer.starts
-    found = np.searchsorted(position, which << 32 | start, side="right") - 1
-    return (position[found] & 0xFFFFFFFF) if len(found) else np.zeros(0, np.int64)
+    return {
+        "row": batch.rows, "level": np.full(len(zeros), DOCUMENT, np.int8), "start": zeros, "end": size,
+        "parent": zeros, "bytes": size, "sentences": zeros, "hash": np.zeros(len(zeros), np.int64),
+    }  # fmt: skip

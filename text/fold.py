@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from text.arrow import TextColumn
-from text.chars import NFC_SLOW, SLOW, char_tables, class_of, decode
+from text.chars import HIGH_BITS, NFC_SLOW, SLOW, char_tables, class_of, decode, load8
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def _holds(offsets, data, classes, bit):  # type: ignore[no-untyped-def]
         end = offsets[d + 1]
         while i < end:
             if data[i] < 128:
-                i += 1
+                i += 8 if i + 8 <= end and load8(data, i) & HIGH_BITS == 0 else 1
                 continue
             point, size = decode(data, i)
             if class_of(classes, point) & bit:

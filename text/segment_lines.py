@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import numba as nb
 
-from text.chars import HAN, KANA, SPACE, class_of, decode
+from text.chars import HAN, HIGH_BITS, KANA, LOW_BITS, SPACE, U64, bytes_before, class_of, decode, load8
 
 BLANK, INDENTED, CODE_INDENT, TICKS, TILDES, LIST = 1, 2, 4, 8, 16, 32
 CODE_LIKE, LOWER, CJK, CODE, CODE_START = 64, 128, 256, 512, 1024
 FENCE = TICKS | TILDES
+"""``CODE_LIKE`` is told of lines with ``CODE_INDENT`` alone."""
 
 
 @nb.njit(inline="always", cache=True)
@@ -32,34 +33,33 @@ def _break_size(text, i):  # type: ignore[no-untyped-def]
 @nb.njit(cache=True)
 def find_lines(text, tables, first, columns, flags):  # type: ignore[no-untyped-def]
     """Finds the lines: first byte, width in columns without trailing space, flags. Returns their number."""
-    classes, ascii_kind = tables.classes, tables.ascii_kind
     n = i = 0
     end = len(text)
     while i < end:
         first[n] = i
         i, flag, column = _line_head(text, i, tables)
-        width = 0
+        head = i
         while i < end:
             b = text[i]
-            if b < 128:
-                kind = ascii_kind[b]
-                if kind == 4:
+            if 0xE4 <= b <= 0xED:  # U+4000 to U+DFFF: wide, no break, no space
+                i += 3
+                column += 2
+            elif b < 128:
+                if b == 10 or b == 13:
                     break
-                i += 1
-                column += 1
-                if kind != 1:
-                    width = column
-                    if kind == 2:
-                        flag |= CODE_LIKE
-                continue
-            if (b == 0xC2 or b == 0xE2) and _break_size(text, i):
+                width = bytes_before(_not_plain(load8(text, i))) if i + 8 <= end else 1
+                width = max(1, width)
+                i += width
+                column += width
+            elif (b == 0xC2 or b == 0xE2) and _break_size(text, i):
                 break
-            point, size = decode(text, i)
-            i += size
-            column += 2 if point >= 0x2E80 else 1
-            if not class_of(classes, point) & SPACE:
-                width = column
-        columns[n] = width
+            else:
+                point, size = decode(text, i)
+                i += size
+                column += 2 if point >= 0x2E80 else 1
+        columns[n] = 0 if flag & BLANK else column - _trailing_columns(text, head, i, tables.classes)
+        if flag & CODE_INDENT and _holds_code(text, head, i, tables.code):
+            flag |= CODE_LIKE
         flags[n] = flag
         n += 1
         if i < end:
@@ -68,10 +68,44 @@ def find_lines(text, tables, first, columns, flags):  # type: ignore[no-untyped-
     return n
 
 
+@nb.njit(inline="always", cache=True)
+def _not_plain(eight):  # type: ignore[no-untyped-def]
+    """Marks the first of eight bytes that is not ASCII, or a control character below 14, such as a line break."""
+    return (eight | (eight - LOW_BITS * U64(14))) & HIGH_BITS
+
+
+@nb.njit(cache=True)
+def _trailing_columns(text, begin, end, classes):  # type: ignore[no-untyped-def]
+    """The columns of the white space at the end of ``text[begin:end]``."""
+    found = 0
+    while end > begin:
+        end -= 1
+        while text[end] & 0xC0 == 0x80:
+            end -= 1
+        point, _ = decode(text, end)
+        if not class_of(classes, point) & SPACE:
+            break
+        found += 2 if point >= 0x2E80 else 1
+    return found
+
+
+@nb.njit(cache=True)
+def _holds_code(text, begin, end, code):  # type: ignore[no-untyped-def]
+    for i in range(begin, end):  # noqa: SIM110 - a generator is nothing for numba
+        if code[text[i]]:
+            return True
+    return False
+
+
 @nb.njit(cache=True)
 def _line_head(text, i, tables):  # type: ignore[no-untyped-def]
     """Reads a line's indent and first characters: (byte of the first non-space, flags, columns before)."""
     end = len(text)
+    b = text[i]
+    if 97 <= (b | 32) <= 122:  # as most lines begin
+        return i, LOWER if b >= 97 else 0, 0
+    if 0xE5 <= b <= 0xE9:  # U+5000 to U+9FFF
+        return i, CJK, 0
     column = code_indent = 0
     while i < end and not _break_size(text, i):
         point, size = decode(text, i)

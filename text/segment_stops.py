@@ -9,6 +9,7 @@ import numba as nb
 import numpy as np
 
 from text.chars import SINGLE, SPACE, WORD, class_of, decode
+from text.segment_tables import WORD_BITS, WORD_MIX
 
 
 @nb.njit(cache=True)
@@ -91,7 +92,9 @@ def _kind_of_word(text, i, size, tables, fold):  # type: ignore[no-untyped-def]
         if fold and 65 <= b <= 90:
             b += np.uint64(32)
         packed |= b << np.uint64(8 * k)
-    at = np.searchsorted(tables.words, packed)
-    if at == len(tables.words) or tables.words[at] != packed:
-        return 0
+    at = np.int64((packed * WORD_MIX) >> np.uint64(64 - WORD_BITS))
+    while tables.words[at] != packed:
+        if tables.words[at] == 0:
+            return 0
+        at = (at + 1) & ((1 << WORD_BITS) - 1)
     return np.int64(tables.word_kinds[at])

@@ -30,6 +30,8 @@ BEFORE_STARTER = "etc jr sr inc ltd co corp bros al dept univ ave blvd est ph.d"
 STARTERS = (
     "The An In It He She This That But We They And On At For As If There However When His Her Our These Those You"
 )
+WORD_BITS = 9
+WORD_MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
 class Tables(NamedTuple):
@@ -38,17 +40,18 @@ class Tables(NamedTuple):
     Attributes:
         classes: see ``text.chars.CharTables``.
         lower: bool[0x2000], lower-case letters.
-        ascii_kind: uint8[128], 1 space, 2 code character, 4 line break.
+        code: bool[256], bytes that code is full of.
         lead: bool[256], first bytes of characters that may end a sentence.
         marks: uint8[0x10000], 1 strong terminal, 2 dot, 4 ASCII terminal, 8 closer, 16 opener, 32 middle, 64
             bullet.
-        words: uint64[n], abbreviations and starters, packed, ascending.
-        word_kinds: uint8[n], 1 never, 2 before a number, 3 before a starter, 4 a starter.
+        words: uint64[2^WORD_BITS], abbreviations and starters, packed, at ``word · WORD_MIX >> 64 - WORD_BITS`` or
+            behind; 0 where there is none.
+        word_kinds: uint8[2^WORD_BITS], 1 never, 2 before a number, 3 before a starter, 4 a starter.
     """
 
     classes: npt.NDArray[np.uint16]
     lower: npt.NDArray[np.bool_]
-    ascii_kind: npt.NDArray[np.uint8]
+    code: npt.NDArray[np.bool_]
     lead: npt.NDArray[np.bool_]
     marks: npt.NDArray[np.uint8]
     words: npt.NDArray[np.uint64]
@@ -59,10 +62,8 @@ class Tables(NamedTuple):
 def load_tables() -> Tables:
     """The tables; made once a process."""
     lower = np.array([unicodedata.category(chr(p)) == "Ll" for p in range(0x2000)])
-    ascii_kind = np.zeros(128, np.uint8)
-    ascii_kind[[p for p in range(128) if chr(p).isspace()]] = 1
-    ascii_kind[[ord(c) for c in CODE_CHARS]] = 2
-    ascii_kind[[10, 13]] = 4
+    code = np.zeros(256, np.bool_)
+    code[[ord(c) for c in CODE_CHARS]] = True
     lead = np.zeros(256, np.bool_)
     lead[[c.encode()[0] for c in STRONG + DOTS + '.!?"']] = True
     marks = np.zeros(0x10000, np.uint8)
@@ -76,11 +77,12 @@ def load_tables() -> Tables:
         (64, BULLETS),
     ):
         marks[[ord(c) for c in chars]] |= bit
-    kinds = {
-        int.from_bytes(word.encode(), "little"): kind
-        for kind, words in enumerate((NEVER, BEFORE_NUMBER, BEFORE_STARTER, STARTERS), 1)
-        for word in words.split()
-    }
-    words = np.array(sorted(kinds), np.uint64)
-    word_kinds = np.array([kinds[word] for word in sorted(kinds)], np.uint8)
-    return Tables(char_tables().classes, lower, ascii_kind, lead, marks, words, word_kinds)
+    words, word_kinds = np.zeros(1 << WORD_BITS, np.uint64), np.zeros(1 << WORD_BITS, np.uint8)
+    for kind, listed in enumerate((NEVER, BEFORE_NUMBER, BEFORE_STARTER, STARTERS), 1):
+        for word in listed.split():
+            packed = int.from_bytes(word.encode(), "little")
+            at = (packed * int(WORD_MIX) % 2**64) >> (64 - WORD_BITS)
+            while words[at]:
+                at = (at + 1) % len(words)
+            words[at], word_kinds[at] = packed, kind
+    return Tables(char_tables().classes, lower, code, lead, marks, words, word_kinds)

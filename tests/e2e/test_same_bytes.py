@@ -122,12 +122,16 @@ class WorkerKiller(Silent):
             self.killed.append(worker.pid)
 
 
+DAEMON = "pipelines.daemon"
+"""The module that Spark forks workers from, by conf/spark/local.conf; a worker keeps its command line."""
+
+
 def python_workers() -> Iterator[psutil.Process]:
     """The workers that this process' Spark has forked from its daemon."""
     for process in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.Error):  # it ended while we looked
             parent = process.parent()
-            if parent is not None and "pyspark.daemon" in process.cmdline() and "pyspark.daemon" in parent.cmdline():
+            if parent is not None and DAEMON in process.cmdline() and DAEMON in parent.cmdline():
                 yield process
 
 
@@ -176,8 +180,7 @@ class Driver:
     def __init__(self, pipeline: Path, out: Path, **settings: str) -> None:
         self.log = out.with_suffix(".log")
         given = {
-            "spark.driver.memory": "1g", "spark.local.dir": str(out.parent / "local"),
-            "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1", **settings,
+            "spark.driver.memory": "1g", "spark.local.dir": str(out.parent / "local"), **settings,
         }  # fmt: skip
         options = [part for key, value in given.items() for part in ("--spark", f"{key}={value}")]
         environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}

@@ -22,9 +22,8 @@ def _cluster(scratch: Path) -> Cluster:
         **local_settings(),
         "spark.master": "local[2,4]",  # four tries a task: plain local[2] never repeats one
         "spark.driver.memory": "2g",
-        # Short jobs end before they are worth compiling, in the JVM or by Spark; the tests that start a process of
-        # their own run with both, and must give the same bytes.
-        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+        # Short queries end before they are worth compiling; the tests that start a process of their own do compile, and
+        # must give the same bytes.
         "spark.sql.codegen.wholeStage": "false",
         "spark.sql.codegen.factoryMode": "NO_CODEGEN",
         "spark.ui.enabled": "false",
