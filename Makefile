@@ -53,15 +53,18 @@ demo: $(STAMP) ## Run the whole chain over 25 MB of English and Chinese text, th
 	@$(BIN)/tamis demo
 
 .PHONY: test
-test: $(STAMP) ## Run every test
-	@$(BIN)/python -m pytest
+test: $(STAMP) ## Run every test, in two processes
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 
-.PHONY: check
-check: $(STAMP) ## What CI runs before the tests: ruff, mypy, import rules, unit tests
+.PHONY: lint
+lint: $(STAMP) ## What CI runs before the tests: ruff, mypy, import rules
 	@echo "== ruff";             $(BIN)/ruff check .
 	@echo "== ruff format";      $(BIN)/ruff format --check .
 	@echo "== mypy";             $(BIN)/mypy
 	@echo "== import rules";     $(BIN)/lint-imports
+
+.PHONY: check
+check: lint ## lint, and the tests that start no Spark
 	@echo "== unit tests";       $(BIN)/python -m pytest tests/unit tests/property tests/contract
 
 .PHONY: format
