@@ -58,7 +58,7 @@ class Contraction(NamedTuple):
     rounds: int
 
 
-def components(edges: DataFrame, max_edges_in_memory: int, scratch: Path) -> DataFrame:
+def star_contraction(edges: DataFrame, max_edges_in_memory: int, scratch: Path) -> Contraction:
     """The component of each node.
 
     Args:
@@ -67,13 +67,7 @@ def components(edges: DataFrame, max_edges_in_memory: int, scratch: Path) -> Dat
         scratch: folder that the answer is read from; what it holds of an earlier attempt is overwritten.
 
     Returns:
-        ``doc_id BIGINT, component BIGINT``: the component is its least id.
-    """
-    return star_contraction(edges, max_edges_in_memory, scratch).frame
-
-
-def star_contraction(edges: DataFrame, max_edges_in_memory: int, scratch: Path) -> Contraction:
-    """Like ``components``, and says how many rounds it took.
+        ``doc_id BIGINT, component BIGINT``, the component being its least id; and the rounds it took.
 
     Raises:
         TamisError: more than ``max_edges_in_memory`` edges are left after ``MAX_ROUNDS`` rounds.

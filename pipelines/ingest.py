@@ -63,11 +63,11 @@ def _key(config: PipelineConfig, files: list[InputFile]) -> str:
 
 
 def _groups(files: list[InputFile], target: int) -> Iterator[list[InputFile]]:
-    """Consecutive files of a domain until they reach the target; a compressed byte counts for four."""
+    """Consecutive files of a domain until they reach the target; a compressed byte counts for four, as Parquet's do."""
     group: list[InputFile] = []
     size = 0
     for file in files:
-        weight = file.size * (4 if file.compression else 1)
+        weight = file.size * (1 if file.compression == "none" and file.format != "parquet" else 4)
         if group and (file.domain != group[0].domain or size + weight > target):
             yield group
             group, size = [], 0

@@ -22,7 +22,7 @@ from corpus import ids
 from corpus.files import FileEntry, write_table
 from corpus.state import load_state, read_files
 from dedup.graph import Plan, distinct_edges, plan_verification
-from pipelines.components import components
+from pipelines.components import star_contraction
 from pipelines.exchange import Block, Hop, Inbox, by_hash, by_shard, partitions_for, split, write_rows_by_shard
 from pipelines.session import Cluster
 from pipelines.shard_task import ShardTask
@@ -267,22 +267,22 @@ def value_offsets(array: pa.Array) -> npt.NDArray[np.int64]:
 def plan(
     cluster: Cluster, found: Found, payloads: Sequence[Mapping[str, Any]], accept: int, max_edges_in_memory: int,
     scratch: Path,
-) -> dict[int, list[FileEntry]]:  # fmt: skip
+) -> tuple[dict[int, list[FileEntry]], int]:  # fmt: skip
     """Writes, for each shard, its documents in candidate edges (``members``) and their edges (``pairs``).
 
     Returns:
-        snapshot → files, in ``scratch/plan/<snapshot>``.
+        snapshot → files, in ``scratch/plan/<snapshot>``; rounds of contraction in Spark that the components took.
     """
     twins = [path for p in payloads for path in p["twins"]]
     if found.edges > max_edges_in_memory:
-        members, pairs = _planned_in_spark(cluster, found, twins, accept, max_edges_in_memory, scratch)
-        return _scattered(members, pairs, scratch / "plan")
+        members, pairs, rounds = _planned_in_spark(cluster, found, twins, accept, max_edges_in_memory, scratch)
+        return _scattered(members, pairs, scratch / "plan"), rounds
     edges, same = read_files(found.paths), read_files(twins)
     edges = _NO_EDGES if edges is None else edges
     same = TWINS.empty_table() if same is None else same
     low, high, agree = (edges.column(name).to_numpy() for name in ("a", "b", "agree"))
     twin, rep = same.column("doc_id").to_numpy(), same.column("rep").to_numpy()
-    return _written(plan_verification(low, high, agree, twin, rep, accept), scratch / "plan")
+    return _written(plan_verification(low, high, agree, twin, rep, accept), scratch / "plan"), 0
 
 
 def _written(planned: Plan, folder: Path) -> dict[int, list[FileEntry]]:
@@ -307,7 +307,7 @@ def _named(folder: Path, files: Iterable[FileEntry]) -> list[FileEntry]:
 
 def _planned_in_spark(
     cluster: Cluster, found: Found, twins: Sequence[str], accept: int, max_edges_in_memory: int, scratch: Path
-) -> tuple[DataFrame, DataFrame]:
+) -> tuple[DataFrame, DataFrame, int]:
     """``dedup.graph.plan_verification`` in DataFrames, for edges that do not fit in memory."""
     from pyspark.sql import functions as F
 
@@ -319,9 +319,8 @@ def _planned_in_spark(
     same = spark.read.schema(schema).parquet(*twins) if twins else spark.createDataFrame([], schema)
     nodes = pairs.select(F.col("a").alias("doc_id")).union(pairs.select("b")).union(same.select("rep"))
     reps = nodes.distinct().select("doc_id", F.col("doc_id").alias("rep")).union(same)
-    roots = components(pairs.select("a", "b"), max_edges_in_memory, scratch / "linked").withColumnRenamed(
-        "doc_id", "rep"
-    )
+    contracted = star_contraction(pairs.select("a", "b"), max_edges_in_memory, scratch / "linked")
+    roots = contracted.frame.withColumnRenamed("doc_id", "rep")
     members = reps.join(roots, on="rep", how="left").withColumn("component", F.coalesce("component", "rep"))
     pairs = pairs.join(roots.withColumnRenamed("rep", "a"), on="a", how="inner")
     unsure = pairs.groupBy("component").agg(F.min("agree").alias("least"))
@@ -331,7 +330,8 @@ def _planned_in_spark(
     members = members.join(undecided, on="component", how="left")
     wanted = (F.col("rep") == F.col("doc_id")) & F.coalesce("undecided", F.lit(False))
     members = materialise(members.withColumn("wanted", wanted).drop("undecided"), scratch / "members")
-    return members, pairs.select(F.col("a").alias("doc_id"), F.col("b").alias("other"), "component")
+    ends = pairs.select(F.col("a").alias("doc_id"), F.col("b").alias("other"), "component")
+    return members, ends, contracted.rounds
 
 
 def _scattered(members: DataFrame, pairs: DataFrame, folder: Path) -> dict[int, list[FileEntry]]:

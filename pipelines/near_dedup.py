@@ -145,7 +145,8 @@ class NearDedup(GlobalStage):
             found.facts, twins=sum(f.rows for f in twins), reject_below_bits=reject, accept_from_bits=accept
         )
         with context.cluster.step("near_dedup: whom to verify"):
-            planned = plan(context.cluster, found, payloads, accept, config.max_edges_in_memory, scratch)
+            planned, rounds = plan(context.cluster, found, payloads, accept, config.max_edges_in_memory, scratch)
+        context.facts["contraction_rounds"] = rounds
         self._resolve(context, config, payloads, planned, scratch / "plan", reject)
         shutil.rmtree(scratch, ignore_errors=True)
 

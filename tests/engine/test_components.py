@@ -17,7 +17,7 @@ from pyspark.sql import DataFrame
 
 import pipelines.components
 from corpus.errors import TamisError
-from pipelines.components import components, star_contraction
+from pipelines.components import star_contraction
 from pipelines.session import Cluster
 
 pytestmark = pytest.mark.spark
@@ -116,7 +116,7 @@ def test_any_partitioning_and_order_of_the_edges(
     random.Random(partitions_used).shuffle(edges)
     changed = [edge[:: random.Random(i).choice((1, -1))] for i, edge in enumerate(edges)]
     frame = spark.createDataFrame(changed, SCHEMA).repartition(partitions_used)
-    assert collected(components(frame, ALL_IN_SPARK, tmp_path)) == answer
+    assert collected(star_contraction(frame, ALL_IN_SPARK, tmp_path).frame) == answer
 
 
 def test_tasks_that_fail_once_and_rows_in_another_order_each_time(cluster: Cluster, tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_tasks_that_fail_once_and_rows_in_another_order_each_time(cluster: Clust
         yield from shuffled[1:]
 
     frame = cluster.spark.createDataFrame(edges, SCHEMA).repartition(3).mapInArrow(unreliable, SCHEMA)
-    assert collected(components(frame, ALL_IN_SPARK, tmp_path / "scratch")) == expected(edges)
+    assert collected(star_contraction(frame, ALL_IN_SPARK, tmp_path / "scratch").frame) == expected(edges)
     assert len(list(tmp_path.glob("failed-*"))) == 3
 
 
@@ -144,7 +144,7 @@ def test_a_second_driver_in_the_folder_of_one_that_died(cluster: Cluster, tmp_pa
     first, second = graph("trees", 1), graph("mixed", 2)
     spark = cluster.spark
     for edges, limit in ((first, ALL_IN_SPARK), (second, 60), (first, 60)):
-        found = components(spark.createDataFrame(edges, SCHEMA), limit, tmp_path)
+        found = star_contraction(spark.createDataFrame(edges, SCHEMA), limit, tmp_path).frame
         assert collected(found) == expected(edges)
 
 
@@ -164,7 +164,7 @@ def test_rounds_are_bounded_and_their_folders_do_not_pile_up(
 
 def test_no_edges_are_no_components(cluster: Cluster, tmp_path: Path) -> None:
     frame = cluster.spark.createDataFrame([], SCHEMA)
-    assert collected(components(frame, 10, tmp_path)) == {}
+    assert collected(star_contraction(frame, 10, tmp_path).frame) == {}
     assert star_contraction(frame, ALL_IN_SPARK, tmp_path).rounds == 0
 
 

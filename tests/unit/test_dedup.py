@@ -99,7 +99,8 @@ def test_from_texts_to_survivors(tmp_path: Path, partitions: int) -> None:
     assert (first, first + 1) in edges and all({a - first, b - first} <= {0, 1, 3} for a, b in edges)
 
     cluster: Any = None  # all in memory
-    planned = plan(cluster, Found(paths, len(edges), {}), [task], 129, 1000, tmp_path)
+    planned, rounds = plan(cluster, Found(paths, len(edges), {}), [task], 129, 1000, tmp_path)
+    assert rounds == 0
     files = {entry.table: [str(tmp_path / "plan" / "3" / entry.path)] for entry in planned[3]}
     task |= {"members": files["members"], "pairs": files["pairs"]}
     read = {"known": [], "width": 5, "max_size": 0, "cut": False, "folder": str(tmp_path / "sets")}

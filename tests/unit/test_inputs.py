@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.fs as pafs
@@ -11,7 +12,9 @@ from pydantic import ValidationError
 
 from corpus import inputs
 from corpus.errors import ConfigError, ReadError, TamisError
-from corpus.inputs import InputConfig, open_input, resolve_inputs
+from corpus.inputs import Format, InputConfig, InputFile, open_input, resolve_inputs
+from corpus.streams import Compression
+from pipelines.ingest import _groups
 
 
 def make(folder: Path, *names: str) -> None:
@@ -230,3 +233,16 @@ def test_a_configuration_is_frozen_and_survives_json():
     assert InputConfig.model_validate_json(given.model_dump_json()) == given
     with pytest.raises(ValidationError):
         given.domain = "other"
+
+
+def test_files_are_grouped_by_the_text_that_they_may_hold() -> None:
+    """A stored byte of a compressed file, or of Parquet, counts for four."""
+    kinds: list[tuple[Format, Compression]] = [
+        ("jsonl", "none"),
+        ("jsonl", "zstd"),
+        ("parquet", "none"),
+        ("text", "none"),
+    ]
+    files = [InputFile("web", f"/{n}", f"{n}", 100, *kind, 0) for n, kind in enumerate(kinds)]
+    found = [[f.name for f in group] for group in _groups([*files, replace(files[0], domain="news")], 500)]
+    assert found == [["0", "1"], ["2", "3"], ["0"]]
