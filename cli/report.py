@@ -171,7 +171,8 @@ def _components(page: Page, numbers: Numbers) -> None:
 
 
 def _scores(page: Page, numbers: Numbers) -> None:
-    from cli.report_charts import frequency, quality, weights
+    from cli.report_charts import curve, frequency, quality, weights
+    from cli.report_page import table
 
     if numbers.quality:
         note = "Kept documents by the mean score of their sentences."
@@ -181,8 +182,20 @@ def _scores(page: Page, numbers: Numbers) -> None:
         note = "Copies that a kept document stands for, itself among them: exact and near copies over all the raw data."
         page.section("Frequency", note, page.chart(frequency(numbers)))
     if numbers.weights:
-        note = "What the domains' curves make of frequency and quality."
+        note = "What the domains' curves make of frequency, quality and language."
         page.section("Weights", note, page.chart(weights(numbers)))
+    if numbers.curves:
+        limits = [
+            (domain, f"{c['floor']:g}", f"{c['cap']:g}", f"{len(c['raised']['hosts'])} × {c['raised']['factor']:g}")
+            for domain, c in sorted(numbers.curves.items())
+        ]
+        page.section(
+            "Curves", "A weight is the product of these factors, and of that for raised hosts, within floor and cap.",
+            page.chart(curve(numbers, "frequency", "copies, itself among them")),
+            page.chart(curve(numbers, "quality", "quality")),
+            page.chart(curve(numbers, "language", "certainty of the language")),
+            table(("domain", "floor", "cap", "raised hosts"), limits),
+        )  # fmt: skip
 
 
 def _languages(page: Page, numbers: Numbers) -> None:

@@ -145,6 +145,21 @@ def weights(numbers: Numbers) -> Figure:
     return figure(bars, 320, x=axis, y={"title": "kept documents", "tickformat": ",d"}, barmode="stack")
 
 
+def curve(numbers: Numbers, name: str, title: str) -> Figure:
+    """The factor that each domain's curve of a name gives."""
+    counts = name == "frequency"
+    lines = []
+    for i, (domain, settings) in enumerate(sorted(numbers.curves.items())):
+        points = [tuple(point) for point in settings[name]]
+        last = max(1024.0, points[-1][0]) if counts else 1.0
+        ends = [(1.0 if counts else 0.0, points[0][1]), *points, (last, points[-1][1])]
+        lines.append({"type": "scatter", "mode": "lines", "name": escape(domain), "x": [x for x, _ in ends],
+                      "y": [y for _, y in ends], "line": {"color": PALETTE[i % len(PALETTE)], "width": 2},
+                      "hovertemplate": f"{escape(domain)}: %{{y:.2f}} at %{{x}}<extra></extra>"})  # fmt: skip
+    axis = {"title": title, **({"type": "log", "dtick": "D2"} if counts else {"range": [0, 1]})}
+    return figure(lines, 300, x=axis, y={"title": "factor", "rangemode": "tozero"})
+
+
 def languages(numbers: Numbers) -> Figure:
     """Share of kept text by language, the largest ones."""
     total = max(1, sum(numbers.languages.values()))

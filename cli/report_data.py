@@ -42,6 +42,7 @@ class Numbers:
         unscored: documents kept that no model has scored.
         frequency: copies that a kept document stands for → documents.
         weights: domain → (weights seen → documents), weights rounded to two digits.
+        curves: domain → the settings of the curves that made its weights.
         components: component size → components of near copies.
         evaluations: model folder → ``evaluation.json``.
         training: run name → (metrics rows, summary).
@@ -58,6 +59,7 @@ class Numbers:
     unscored: int = 0
     frequency: Counter[int] = field(default_factory=Counter)
     weights: dict[str, Counter[float]] = field(default_factory=dict)
+    curves: dict[str, dict[str, Any]] = field(default_factory=dict)
     components: Counter[int] = field(default_factory=Counter)
     evaluations: dict[str, dict[str, Any]] = field(default_factory=dict)
     training: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = field(default_factory=dict)
@@ -97,7 +99,12 @@ def _published(run: RunFolder, numbers: Numbers) -> None:
         return
     numbers.published = True
     folder = weights_folder(run)
+    weighing = None if folder is None else load_manifest(folder)
+    config = {} if weighing is None else weighing.body.get("config", {})
     for entry in manifest.files:
+        if config:
+            domain = str(entry.info["domain"])
+            numbers.curves[domain] = config["domains"].get(domain, config["default"])
         columns = ["source", "bytes", "language", "lang", "quality", "frequency"]
         table = pq.read_table(manifest.folder / entry.path, columns=columns, partitioning=None)
         _count_sources(numbers, table, 1)

@@ -13,6 +13,7 @@
     alarm: {max_removed_fraction: 0.95, min_documents: 1000}
     write_shards: {target_shard_bytes: 268435456}
 
+``domains: {statutes: {profile: law}}`` takes what Tamis ships for that kind of text (``pipelines.profiles``).
 ``extends: default.yaml`` takes another pipeline and changes what is named; ``order: [eligibility, …]`` puts its stages
 in another order.
 
@@ -33,6 +34,7 @@ from corpus.errors import ConfigError
 from corpus.ids import MAX_SNAPSHOT
 from corpus.inputs import InputConfig
 from pipelines.alarm import AlarmConfig
+from pipelines.profiles import merge, resolve_names
 from pipelines.registry import STAGES, stage_class
 from pipelines.weights import WeightsConfig
 
@@ -95,7 +97,7 @@ class PipelineConfig(StrictModel):
             if stage in settings.get("skip", []):
                 skip.append(domain)
             if stage in settings:
-                merged = parse(kind.Decision, _merge(block, settings[stage]), f"domains.{domain}.{stage}")
+                merged = parse(kind.Decision, merge(block, settings[stage]), f"domains.{domain}.{stage}")
                 overrides[domain] = merged.model_dump(mode="json")
         return {
             "default": parse(kind.Decision, block, f"stages.{stage}").model_dump(mode="json"),
@@ -131,6 +133,7 @@ def load_pipeline(path: Path, *, inputs: list[str] | None = None, settings: list
     if inputs:
         raw["inputs"] = _with_inputs(raw.get("inputs") or [], inputs)
     _put_in_order(raw)
+    resolve_names(raw, path.absolute().parent)
     config = parse(PipelineConfig, raw, "")
     _check_stages(config)
     return config
@@ -147,7 +150,7 @@ def _load(path: Path, seen: set[Path]) -> dict[str, Any]:
         return raw
     if not isinstance(base, str):
         raise ConfigError(f"{path}: extends: found {base!r}; expected the path of a pipeline YAML")
-    return _merge(_load(path.parent / base, seen | {path}), raw)
+    return merge(_load(path.parent / base, seen | {path}), raw)
 
 
 def _put_in_order(raw: dict[str, Any]) -> None:
@@ -270,11 +273,3 @@ def _set(raw: dict[str, Any], text: str) -> None:
         if not isinstance(target, dict):
             raise ConfigError(f"--set {key}: {part} is no mapping")
     target[parts[-1]] = parsed
-
-
-def _merge(base: dict[str, Any], over: dict[str, Any] | None) -> dict[str, Any]:
-    merged = dict(base)
-    for key, value in (over or {}).items():
-        nested = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = _merge(merged[key], value) if nested else value
-    return merged

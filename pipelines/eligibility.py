@@ -17,6 +17,7 @@ from pydantic import Field, field_validator
 
 from corpus.config import StrictModel
 from corpus.errors import ConfigError
+from corpus.urls import host_of, hosts_above, url_key
 from pipelines.context import PrepareContext
 from pipelines.stage import Batch, Int32, LocalStage, Verdict, drops_table
 
@@ -89,9 +90,9 @@ class Eligibility(LocalStage):
                 if key.startswith("id"):
                     lists["id"].add(entry)
                 elif entry.startswith("||"):
-                    lists["host"].add(_url_key(entry[2:].rstrip("^/")))
+                    lists["host"].add(url_key(entry[2:].rstrip("^/")))
                 else:
-                    lists["url"].add(_url_key(entry))
+                    lists["url"].add(url_key(entry))
         return {k: frozenset(v) for k, v in lists.items()}
 
     def scan(self, batch: Batch) -> pa.Table:
@@ -111,10 +112,9 @@ class Eligibility(LocalStage):
         })  # fmt: skip
 
     def _url_listed(self, url: str) -> bool:
-        key = _url_key(url)
-        labels = _host(key).split(".")
+        key = url_key(url)
         hosts = self._lists["host"]
-        return key in self._lists["url"] or any(".".join(labels[i:]) in hosts for i in range(len(labels)))
+        return key in self._lists["url"] or any(host in hosts for host in hosts_above(host_of(key)))
 
     def _assigned(self, batch: Batch) -> list[str | None]:
         domain = np.full(len(batch.rows), None, dtype=object)
@@ -150,16 +150,3 @@ def _pattern(wanted: str) -> str:
     if len(wanted) < 2 or not wanted.endswith("/"):
         raise ValueError(f"{wanted!r}: a regular expression stands between two slashes")
     return wanted[1:-1]
-
-
-def _url_key(url: str) -> str:
-    """A URL as the lists compare it: host in lower case; no scheme, user, www, usual port, fragment or last slash."""
-    rest = url.strip().split("#", 1)[0].split("://", 1)[-1]
-    cut = min((rest.index(c) for c in "/?" if c in rest), default=len(rest))
-    host = rest[:cut].rsplit("@", 1)[-1].lower().removesuffix(":80").removesuffix(":443")
-    return (host.rstrip(".").removeprefix("www.") + rest[cut:]).rstrip("/")
-
-
-def _host(key: str) -> str:
-    """The host of what ``_url_key`` returns, without its port."""
-    return key.split("/", 1)[0].split("?", 1)[0].split(":", 1)[0].rstrip(".")

@@ -1,34 +1,65 @@
 """Weights: a domain's curves turn frequency and quality into the expected number of times a document is sampled.
 
-    weight = clamp(frequency_curve(copies) · quality_curve(quality), floor, cap)
+    weight = clamp(frequency(copies) · quality(quality) · language(language_score) · raised, floor, cap)
 
-A curve is a list of points, interpolated linearly (over log2 of the count for frequency) and flat outside; it need
-not be
-monotone: repetition speaks for a law and against a web page. Weights lie beside the shards, one narrow file each,
-    under the hash of the curves: another curve rewrites neither text nor token bins.
+A curve is a list of points, interpolated linearly (over log2 of the count for frequency) and flat outside; it need not
+be monotone: repetition speaks for a law and against a web page. ``raised`` is a factor for documents of some hosts, the
+report's curated set of positive values. Weights lie beside the shards, one narrow file each, under the hash of the
+curves: another curve rewrites neither text nor token bins.
+
+``conf/scores/`` holds curves by name; ``weights: {default: web, domains: {law: law}}`` takes them.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import asdict, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from corpus.config import StrictModel
 from corpus.errors import TamisError
 from corpus.files import FileEntry, Manifest, commit, load_manifest, stable_hash, write_table
 from corpus.run_folder import RunFolder
 from corpus.schemas import WEIGHTS
+from corpus.urls import host_of, hosts_above, url_key
 from pipelines.session import Cluster
 
 Points = tuple[tuple[float, float], ...]
+Numbers = npt.NDArray[Any]
+
+
+class Raised(StrictModel):
+    """Documents of some hosts, those below them included, and what they are worth."""
+
+    hosts: tuple[str, ...] = ()
+    factor: float = Field(1.0, ge=0, le=64)
+
+    @cached_property
+    def _hosts(self) -> frozenset[str]:
+        return frozenset(url_key(host) for host in self.hosts)
+
+    def factors(self, urls: pa.ChunkedArray) -> npt.NDArray[np.float64]:
+        """The factor of each document, float64[n], from its URL (null where it has none)."""
+        if not self.hosts:
+            return np.ones(len(urls))
+        hosts = self._hosts
+        codes = pc.dictionary_encode(pc.replace_substring_regex(urls, r"^([^/]*//[^/?#]*).*", r"\1")).combine_chunks()
+        codes = codes.chunk(0) if isinstance(codes, pa.ChunkedArray) else codes
+        named = [
+            u is not None and any(h in hosts for h in hosts_above(host_of(url_key(u))))
+            for u in codes.dictionary.to_pylist()
+        ]
+        at = codes.indices.fill_null(len(named)).to_numpy(zero_copy_only=False)
+        return np.where(np.array([*named, False])[at], self.factor, 1.0)
 
 
 class Curve(StrictModel):
@@ -39,10 +70,14 @@ class Curve(StrictModel):
         ((0.0, 1.0), (1.0, 1.0)), description="(quality, factor) points, quality ascending in 0..1."
     )
     unknown_quality: float = Field(0.5, ge=0, le=1, description="Quality of a document that no model has scored.")
+    language: Points = Field(
+        ((0.0, 1.0), (1.0, 1.0)), description="(language_score, factor) points, ascending in 0..1; 1 where unknown."
+    )
+    raised: Raised = Raised()  # type: ignore[call-arg]
     floor: float = Field(0.0, ge=0, description="Least weight.")
     cap: float = Field(8.0, gt=0, le=64, description="Greatest weight; the sampler takes up to 64.")
 
-    @field_validator("frequency", "quality")
+    @field_validator("frequency", "quality", "language")
     @classmethod
     def _ascending(cls, points: Points) -> Points:
         at = [p[0] for p in points]
@@ -59,11 +94,11 @@ class Curve(StrictModel):
             raise ValueError("copies start at 1: a document is its own first copy")
         return points
 
-    @field_validator("quality")
+    @field_validator("quality", "language")
     @classmethod
-    def _shares(cls, points: Points) -> Points:
+    def _shares(cls, points: Points, info: ValidationInfo) -> Points:
         if points[0][0] < 0 or points[-1][0] > 1:
-            raise ValueError("quality lies between 0 and 1")
+            raise ValueError(f"{info.field_name} lies between 0 and 1")
         return points
 
     @model_validator(mode="after")
@@ -72,15 +107,32 @@ class Curve(StrictModel):
             raise ValueError(f"floor {self.floor} is above cap {self.cap}")
         return self
 
-    def weigh(self, frequency: npt.NDArray[Any], quality: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-        """Weights of documents: float32[n], from copies[n] (at least 1) and quality[n] (NaN where unknown)."""
-        copies = np.log2(np.maximum(frequency.astype(np.float64), 1.0))
-        known = np.nan_to_num(quality.astype(np.float64), nan=self.unknown_quality)
-        by_count = np.interp(
-            copies, np.log2(np.maximum([p[0] for p in self.frequency], 1.0)), [p[1] for p in self.frequency]
-        )
-        by_quality = np.interp(known, [p[0] for p in self.quality], [p[1] for p in self.quality])
-        return np.clip(by_count * by_quality, self.floor, self.cap).astype(np.float32)
+    def weigh(
+        self, frequency: Numbers, quality: Numbers, language: Numbers | None = None, raised: Numbers | None = None
+    ) -> npt.NDArray[np.float32]:
+        """Weights of documents.
+
+        Args:
+            frequency: number[n], copies, at least 1.
+            quality: float[n]; NaN where unknown.
+            language: float[n], the score of the language found; NaN where unknown.
+            raised: float[n], what ``raised.factors`` says.
+
+        Returns:
+            float32[n].
+        """
+        found = _at(self.frequency, frequency, np.log2, 1.0)
+        found *= _at(self.quality, np.nan_to_num(quality, nan=self.unknown_quality))
+        if language is not None:
+            found *= np.where(np.isnan(language), 1.0, _at(self.language, np.nan_to_num(language)))
+        found *= 1.0 if raised is None else raised
+        return np.clip(found, self.floor, self.cap).astype(np.float32)
+
+
+def _at(points: Points, values: Numbers, scale: Any = np.asarray, least: float = 0.0) -> npt.NDArray[np.float64]:
+    """A curve's value for each number."""
+    x, y = (np.array(axis, np.float64) for axis in zip(*points, strict=True))
+    return np.interp(scale(np.maximum(values.astype(np.float64), least)), scale(np.maximum(x, least)), y)
 
 
 class WeightsConfig(StrictModel):
@@ -126,11 +178,13 @@ def write_weights(run: RunFolder, config: WeightsConfig, published: Manifest, cl
 
 def weigh_shard(payload: dict[str, Any]) -> dict[str, Any]:
     """Task: the weights of one published shard, row by row."""
-    table = pq.read_table(payload["shard"], columns=["doc_id", "frequency", "quality"], partitioning=None)
+    names = ["doc_id", "frequency", "quality", "language_score", "url"]
+    table = pq.read_table(payload["shard"], columns=names, partitioning=None)
     curve = Curve.model_validate(payload["curve"])
-    quality = table.column("quality").to_numpy(zero_copy_only=False).astype(np.float64)
     frequency = table.column("frequency").fill_null(1).to_numpy()
-    rows = pa.table([table.column("doc_id"), pa.array(curve.weigh(frequency, quality))], schema=WEIGHTS)
+    quality, language = (table.column(n).to_numpy(zero_copy_only=False) for n in ("quality", "language_score"))
+    weights = curve.weigh(frequency, quality, language, curve.raised.factors(table.column("url")))
+    rows = pa.table([table.column("doc_id"), pa.array(weights)], schema=WEIGHTS)
     entry = write_table(Path(payload["folder"]), "weights", rows, kind="weights", shard=payload["number"])
     return {"file": asdict(entry), "name": payload["name"]}
 

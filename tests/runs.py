@@ -35,6 +35,7 @@ from corpus.state import ShardState
 from corpus.view import build_view
 from pipelines.config import PipelineConfig
 from pipelines.removal import watch_removal
+from pipelines.weights import Curve, WeightsConfig
 from text.arrow import TextColumn
 
 S = first_id(0, 1)
@@ -200,7 +201,8 @@ def _publish(run: RunFolder, states: list[ShardState]) -> None:
     for folder, kind in (("shards", "published"), ("weights/curve", "weights")):
         paths = sorted((run.root / folder).glob("*.parquet"))
         entries = [FileEntry(kind, i, p.name, 0, 0, "", {"domain": p.name.split("-")[0]}) for i, p in enumerate(paths)]
-        commit(run.root / folder, {"key": kind, "documents": 4}, entries)
+        config = WeightsConfig(domains={"web": Curve(cap=3)}).model_dump(mode="json")
+        commit(run.root / folder, {"key": kind, "documents": 4, "config": config}, entries)
 
 
 def _column(values: Any, kind: pa.DataType) -> pa.Array | pa.ChunkedArray:
