@@ -26,14 +26,24 @@ SOURCES_SHOWN = 20
 
 def report(
     run: RunArgument,
-    out: Annotated[Path | None, typer.Option("--out", help="The file; RUN/report.html by default.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The file; RUN/report.html, or RUN/README.md with --card.")
+    ] = None,
+    card: Annotated[
+        bool, typer.Option("--card", help="Write a dataset card instead: Markdown with Hugging Face's front matter.")
+    ] = False,
     format: FormatOption = OutputFormat.text,
 ) -> None:
-    """Write a run's report: one static HTML file that needs no network."""
+    """Write a run's report: one static HTML file that needs no network, or its dataset card."""
+    from cli.card import write_card
+
     folder = RunFolder(run.absolute())
-    path = write_report(folder, out if out is not None else folder.root / "report.html")
+    if card:
+        path = write_card(folder, out if out is not None else folder.root / "README.md")
+    else:
+        path = write_report(folder, out if out is not None else folder.root / "report.html")
     if format is OutputFormat.json:
-        echo_json({"report": str(path), "bytes": path.stat().st_size})
+        echo_json({"card" if card else "report": str(path), "bytes": path.stat().st_size})
     else:
         typer.echo(f"{path} ({size(path.stat().st_size)})")
 
