@@ -204,6 +204,7 @@ def _scores(page: Page, numbers: Numbers) -> None:
             page.chart(curve(numbers, "frequency", "copies, itself among them")),
             page.chart(curve(numbers, "quality", "quality")),
             page.chart(curve(numbers, "language", "certainty of the language")),
+            page.chart(curve(numbers, "safety", "safety")),
             table(("domain", "floor", "cap", "raised hosts"), limits),
         )  # fmt: skip
 

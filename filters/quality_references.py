@@ -21,7 +21,7 @@ from typing import Annotated, Literal, Self
 import numpy as np
 import numpy.typing as npt
 import orjson
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from corpus.config import StrictModel
 from corpus.errors import ConfigError
@@ -54,6 +54,8 @@ class ReferenceSet(StrictModel):
         text_unit: what a document is in a plain text file.
         encoding: of plain text; UTF-8 if null.
         where: keeps only records whose columns have these values, compared as text.
+        share: keeps only records whose text has a hash in this part of 0 to 1: so a source without parts of its own is
+            taken apart, in sets under two names of source.
         held_out: evaluated on, never trained on.
         max_bytes: UTF-8 bytes of text taken, in file order.
         corrupt: makes bad sentences out of these texts (see ``filters.corruption``); the label must be
@@ -71,10 +73,18 @@ class ReferenceSet(StrictModel):
     text_unit: Literal["file", "line", "paragraph"] = "file"
     encoding: str | None = None
     where: Mapping[str, str] = Field(default_factory=dict)
+    share: tuple[float, float] = (0.0, 1.0)
     held_out: bool = False
     max_bytes: Annotated[int, Field(gt=0)] = 20_000_000
     corrupt: bool = False
     split: Split = "sentence"
+
+    @field_validator("share")
+    @classmethod
+    def _is_a_part(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not 0 <= value[0] < value[1] <= 1:
+            raise ValueError(f"found {list(value)}; expected two ascending numbers between 0 and 1")
+        return value
 
     @model_validator(mode="after")
     def _corrupted_is_bad(self) -> Self:
@@ -178,7 +188,7 @@ def _texts(reference: ReferenceSet, where: str, base_dir: Path, max_record_bytes
     room = reference.max_bytes
     for file in files:
         for record in read(file, config, max_record_bytes=max_record_bytes, extraction_timeout_seconds=10.0):
-            if not isinstance(record, Record) or not _matches(record, reference.where):
+            if not isinstance(record, Record) or not _taken(record, reference):
                 continue
             room -= len(record.text.encode("utf-8"))
             if room < 0:
@@ -200,6 +210,15 @@ def _packaged(reference: ReferenceSet, where: str) -> list[str]:
             )
         texts += known[name]
     return texts
+
+
+def _taken(record: Record, reference: ReferenceSet) -> bool:
+    low, high = reference.share
+    if (low, high) != (0.0, 1.0):
+        place = int.from_bytes(hashlib.sha256(record.text.encode("utf-8")).digest()[:7], "big") / 2**56
+        if not low <= place < high:
+            return False
+    return _matches(record, reference.where)
 
 
 def _matches(record: Record, where: Mapping[str, str]) -> bool:

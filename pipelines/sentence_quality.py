@@ -68,15 +68,7 @@ class SentenceQuality(LocalStage):
     def prepare(cls, evidence: StrictModel, context: PrepareContext) -> dict[str, Path]:
         """Trains the model, once for each training config and state of the reference text."""
         assert isinstance(evidence, SentenceQualityEvidence)
-        if evidence.model is not None:
-            return {"model": (context.base / evidence.model).absolute()}
-        assert evidence.training is not None
-        texts = [reference_identity(reference, context.base) for reference in evidence.training.references]
-        folder = context.models / stable_hash([evidence.training.model_dump(mode="json"), texts])
-        if not folder.exists():
-            with context.cluster.step("sentence_quality: train"):
-                train(evidence.training, context.base, folder)
-        return {"model": folder}
+        return {"model": trained_model(cls.name, evidence.model, evidence.training, context)}
 
     @cached_property
     def _model(self) -> LinearModel:
@@ -139,3 +131,16 @@ class SentenceQuality(LocalStage):
             schema=EDITS,
         )  # fmt: skip
         return Verdict(drops, edits, columns)
+
+
+def trained_model(stage: str, model: str | None, training: QualityTraining | None, context: PrepareContext) -> Path:
+    """The folder of the model that a stage names, or that is trained, once for each training and state of its text."""
+    if model is not None:
+        return (context.base / model).absolute()
+    assert training is not None
+    texts = [reference_identity(reference, context.base) for reference in training.references]
+    folder = context.models / stable_hash([training.model_dump(mode="json"), texts])
+    if not folder.exists():
+        with context.cluster.step(f"{stage}: train"):
+            train(training, context.base, folder)
+    return folder

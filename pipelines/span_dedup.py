@@ -31,7 +31,6 @@ from corpus.config import StrictModel
 from corpus.errors import ConfigError
 from corpus.files import FileEntry
 from dedup.short_texts import MAX_TOKENS, short_texts
-from dedup.spans import nested_hashes, opening
 from pipelines.context import DecisionContext
 from pipelines.exchange import Hop, partitions_for, schemas_as_text
 from pipelines.near_span_steps import confirm_links, find_links, near_columns
@@ -40,6 +39,7 @@ from pipelines.span_steps import HEIRS
 from pipelines.stage import Batch, GlobalStage, Int32, Int64
 from pipelines.weights import place
 from text.segment import Spans, sentences_and_paragraphs
+from text.sequences import nested_hashes, opening
 from text.tokens import token_hashes
 
 SPAN_BYTES = 32

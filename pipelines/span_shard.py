@@ -12,9 +12,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from corpus.state import ShardState, read_files
-from dedup.spans import positions_of
 from pipelines.shard_task import ShardTask
 from pipelines.stage import Int32, Int64
+from text.sequences import positions_of
 
 PARAGRAPH, SENTENCE, DOCUMENT = 0, 1, 2
 OWNERS = pa.schema([

@@ -1,6 +1,6 @@
 """Weights: a domain's curves turn frequency and quality into the expected number of times a document is sampled.
 
-    weight = clamp(frequency(copies) · quality(quality) · language(language_score) · raised, floor, cap)
+    weight = clamp(frequency · quality · language · safety · raised, floor, cap)
 
 A curve is a list of points, interpolated linearly (over log2 of the count for frequency) and flat outside; it need not
 be monotone: repetition speaks for a law and against a web page. ``raised`` is a factor for documents of some hosts, the
@@ -73,11 +73,14 @@ class Curve(StrictModel):
     language: Points = Field(
         ((0.0, 1.0), (1.0, 1.0)), description="(language_score, factor) points, ascending in 0..1; 1 where unknown."
     )
+    safety: Points = Field(
+        ((0.0, 1.0), (1.0, 1.0)), description="(safety, factor) points, ascending in 0..1; 1 where unknown."
+    )
     raised: Raised = Raised()  # type: ignore[call-arg]
     floor: float = Field(0.0, ge=0, description="Least weight.")
     cap: float = Field(8.0, gt=0, le=64, description="Greatest weight; the sampler takes up to 64.")
 
-    @field_validator("frequency", "quality", "language")
+    @field_validator("frequency", "quality", "language", "safety")
     @classmethod
     def _ascending(cls, points: Points) -> Points:
         at = [p[0] for p in points]
@@ -94,7 +97,7 @@ class Curve(StrictModel):
             raise ValueError("copies start at 1: a document is its own first copy")
         return points
 
-    @field_validator("quality", "language")
+    @field_validator("quality", "language", "safety")
     @classmethod
     def _shares(cls, points: Points, info: ValidationInfo) -> Points:
         if points[0][0] < 0 or points[-1][0] > 1:
@@ -107,25 +110,24 @@ class Curve(StrictModel):
             raise ValueError(f"floor {self.floor} is above cap {self.cap}")
         return self
 
-    def weigh(
-        self, frequency: Numbers, quality: Numbers, language: Numbers | None = None, raised: Numbers | None = None
-    ) -> npt.NDArray[np.float32]:
+    def weigh(self, frequency: Numbers, quality: Numbers, **others: Numbers) -> npt.NDArray[np.float32]:
         """Weights of documents.
 
         Args:
             frequency: number[n], copies, at least 1.
             quality: float[n]; NaN where unknown.
-            language: float[n], the score of the language found; NaN where unknown.
-            raised: float[n], what ``raised.factors`` says.
+            others: ``language``, ``safety``: float[n], NaN where unknown; ``raised``: what ``raised.factors`` says.
 
         Returns:
             float32[n].
         """
         found = _at(self.frequency, frequency, np.log2, 1.0)
         found *= _at(self.quality, np.nan_to_num(quality, nan=self.unknown_quality))
-        if language is not None:
-            found *= np.where(np.isnan(language), 1.0, _at(self.language, np.nan_to_num(language)))
-        found *= 1.0 if raised is None else raised
+        for name, values in others.items():
+            if name == "raised":
+                found *= values
+            else:
+                found *= np.where(np.isnan(values), 1.0, _at(getattr(self, name), np.nan_to_num(values)))
         return np.clip(found, self.floor, self.cap).astype(np.float32)
 
 
@@ -178,12 +180,13 @@ def write_weights(run: RunFolder, config: WeightsConfig, published: Manifest, cl
 
 def weigh_shard(payload: dict[str, Any]) -> dict[str, Any]:
     """Task: the weights of one published shard, row by row."""
-    names = ["doc_id", "frequency", "quality", "language_score", "url"]
+    scores = {"quality": "quality", "language": "language_score", "safety": "safety"}
+    names = ["doc_id", "frequency", "url", *scores.values()]
     table = pq.read_table(payload["shard"], columns=names, partitioning=None)
     curve = Curve.model_validate(payload["curve"])
+    known = {name: table.column(of).to_numpy(zero_copy_only=False) for name, of in scores.items()}
     frequency = table.column("frequency").fill_null(1).to_numpy()
-    quality, language = (table.column(n).to_numpy(zero_copy_only=False) for n in ("quality", "language_score"))
-    weights = curve.weigh(frequency, quality, language, curve.raised.factors(table.column("url")))
+    weights = curve.weigh(frequency, **known, raised=curve.raised.factors(table.column("url")))
     rows = pa.table([table.column("doc_id"), pa.array(weights)], schema=WEIGHTS)
     entry = write_table(Path(payload["folder"]), "weights", rows, kind="weights", shard=payload["number"])
     return {"file": asdict(entry), "name": payload["name"]}

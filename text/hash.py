@@ -2,7 +2,7 @@
 
 ``mix`` is the finaliser of splitmix64 (Steele, Lea, Flood 2014): bijective, so that it never adds collisions of its
 own. Digests are 128 bits wide because an exact duplicate is dropped on the digest alone: over 10^11 documents the
-chance of any false match is below 10^-16. Span hashes are 64 bits: see ``dedup.spans``.
+chance of any false match is below 10^-16. Span hashes are 64 bits: see ``text.sequences``.
 """
 
 from __future__ import annotations

@@ -8,10 +8,11 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dedup.spans import count_spans, distinct, nested_hashes, opening, positions_of, span_hashes
+from dedup.spans import count_spans, distinct
 from text.arrow import TextColumn
 from text.hash import mix
 from text.segment import sentences_and_paragraphs
+from text.sequences import nested_hashes, opening, positions_of, span_hashes
 from text.tokens import token_hashes
 
 HASHES = st.lists(st.integers(-3, 3) | st.integers(-(2**63), 2**63 - 1), max_size=60)

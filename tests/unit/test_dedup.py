@@ -15,13 +15,13 @@ from corpus import ids
 from corpus.run_folder import DocumentShard
 from corpus.schemas import DROPS
 from dedup.minhash import signatures
-from dedup.spans import span_hashes
 from pipelines.exchange import Hop, schemas_as_text
 from pipelines.near_candidates import Found, plan
 from pipelines.near_verify import COLUMNS, EDGES, sets_of_shard
 from tests import oracles
 from tests.exchanges import exchange_here, shard_payload
 from text.arrow import TextColumn
+from text.sequences import span_hashes
 
 
 def test_spans_are_the_same_when_their_tokens_are() -> None:

@@ -104,5 +104,6 @@ def test_hosts_are_raised_with_those_below_them() -> None:
 def test_a_weight_is_the_product_of_its_factors() -> None:
     curve = Curve(language=((0.0, 0.5), (1.0, 1.0)), quality=((0.0, 0.0), (1.0, 2.0)), cap=6)
     ones = np.ones(4)
-    found = curve.weigh(ones, np.array([0.5, 1.0, 1.0, np.nan]), np.array([0.5, np.nan, 0.0, 1.0]), 3 * ones)
+    quality, language = np.array([0.5, 1.0, 1.0, np.nan]), np.array([0.5, np.nan, 0.0, 1.0])
+    found = curve.weigh(ones, quality, language=language, safety=ones, raised=3 * ones)
     assert found.tolist() == [2.25, 6.0, 3.0, 3.0], "an unknown language costs nothing, an unknown quality is half"
