@@ -45,33 +45,37 @@ class WordList:
         hashes: int64[n], distinct hashes of the terms' tokens.
         lengths: int32[m], the lengths in tokens that occur, longest first.
         first: uint64[2^16 / 64], which tokens begin a term, by their highest bits.
-        terms: how many were given.
+        terms: how many there are.
+        left_out: those that hold no letter or digit, such as an emoji: tokens cannot tell them.
     """
 
     hashes: npt.NDArray[np.int64]
     lengths: npt.NDArray[np.int32]
     first: npt.NDArray[np.uint64]
     terms: int
+    left_out: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, terms: Iterable[str]) -> WordList:
         """Makes a list.
 
         Raises:
-            ConfigError: a term has no token at all, or too many.
+            ConfigError: a term has too many tokens.
         """
         given = sorted(set(terms))
-        column = TextColumn.from_texts([*given, *_spelled(given)])
+        sizes = np.diff(token_hashes(TextColumn.from_texts(given))[0])
+        for i in np.flatnonzero(sizes > MAX_TERM_TOKENS).tolist():
+            raise ConfigError(f"the term {given[i]!r} has more than {MAX_TERM_TOKENS} tokens")
+        usable = [term for term, size in zip(given, sizes.tolist(), strict=True) if size]
+        column = TextColumn.from_texts([*usable, *_spelled(usable)])
         ptr, tokens = token_hashes(column)
-        sizes = np.diff(ptr)
-        for i in np.flatnonzero((sizes[: len(given)] == 0) | (sizes[: len(given)] > MAX_TERM_TOKENS)).tolist():
-            what = "holds no letter or digit" if sizes[i] == 0 else f"has more than {MAX_TERM_TOKENS} tokens"
-            raise ConfigError(f"the term {given[i]!r} {what}, so it cannot be looked for")
         _, (hashes, _) = nested_hashes(ptr, tokens, np.arange(len(column), dtype=np.int64))
         first = np.zeros(1 << _BITS >> 6, np.uint64)
         at = (tokens[ptr[:-1]] >> U64(64 - _BITS)).astype(np.int64) if len(tokens) else np.zeros(0, np.int64)
         np.bitwise_or.at(first, at >> 6, U64(1) << (at & 63).astype(np.uint64))
-        return cls(np.unique(hashes), np.unique(sizes)[::-1].astype(np.int32), first, len(given))
+        lengths = np.unique(np.diff(ptr))[::-1].astype(np.int32)
+        left_out = tuple(term for term, size in zip(given, sizes.tolist(), strict=True) if not size)
+        return cls(np.unique(hashes), lengths, first, len(usable), left_out)
 
     @classmethod
     def load(cls, paths: Sequence[Path]) -> WordList:

@@ -57,14 +57,18 @@ def test_a_list_is_read_from_files_with_comments(tmp_path: Path) -> None:
 
 
 def test_a_list_that_cannot_be_used_is_one_sentence(tmp_path: Path) -> None:
-    (tmp_path / "a.txt").write_text("fine\n***\n", "utf-8")
-    with pytest.raises(ConfigError, match=r"a\.txt: the term '\*\*\*' holds no letter or digit"):
+    (tmp_path / "a.txt").write_text("字" * 65, "utf-8")
+    with pytest.raises(ConfigError, match=r"a\.txt: the term '字+' has more than 64 tokens"):
         WordList.load([tmp_path / "a.txt"])
     (tmp_path / "b.txt").write_bytes(b"caf\xe9\n")
     with pytest.raises(ConfigError, match="not UTF-8 at byte 3"):
         WordList.load([tmp_path / "b.txt"])
-    with pytest.raises(ConfigError, match="more than 64 tokens"):
-        WordList.of(["字" * 65])
+
+
+def test_terms_without_a_letter_are_told_and_left_out() -> None:
+    words = WordList.of(["***", "fine", "🖕"])
+    assert (words.terms, words.left_out) == (1, ("***", "🖕"))
+    assert count_listed(words, TextColumn.from_texts(["*** 🖕 fine"]))[0].tolist() == [1]
 
 
 def test_an_empty_list_and_no_texts() -> None:
