@@ -112,7 +112,7 @@ def main() -> None:
     cached(options.work / "warm", WARM_UP_GIGABYTES, "both", data=options.data)
     runs = {name: measured(options, options.work / name / "input") for name in ("warm", "one", "corpus")}
     body = {"machine": machine.describe(), "documents": made["documents"], "bytes": made["bytes"],
-            "stages": by_stage(made["bytes"], runs["one"], runs["corpus"])}  # fmt: skip
+            "stages": by_stage(made["bytes"], runs["one"], runs["corpus"]), "disk": runs["corpus"]["disk"]}  # fmt: skip
     print(json.dumps(body, indent=1) if options.format == "json" else as_markdown(body))
 
 
@@ -143,7 +143,8 @@ def inner(pipeline: Path, inputs: Path, run: Path, cores: int) -> None:
         cluster.stop()
     ledger = json.loads((run / "ledger.json").read_text("utf-8"))
     kept = {s["name"]: s["bytes_in"] for s in ledger["stages"]}
-    print(json.dumps({"cpu": meter.spent, "wall": meter.wall, "bytes_in": kept}))
+    disk = {f.name: sum(p.stat().st_size for p in f.rglob("*") if p.is_file()) for f in run.iterdir() if f.is_dir()}
+    print(json.dumps({"cpu": meter.spent, "wall": meter.wall, "bytes_in": kept, "disk": disk}))
 
 
 def by_stage(size: int, empty: dict[str, Any], full: dict[str, Any]) -> list[dict[str, Any]]:
@@ -177,8 +178,9 @@ def as_markdown(body: dict[str, Any]) -> str:
         )
     rate = f"{size / max(spent - base, 1e-9):.1f}"
     wall = sum(r["seconds"] for r in rows)
+    disk = ", ".join(f"{name} {size / 1e6:,.0f}" for name, size in sorted(body["disk"].items()))
     lines.append(f"| all | {size:,.0f} | {base:.1f} | {spent:.1f} | {spent - base:.1f} | 100 | {rate} | {wall:.1f} |")
-    return "\n".join(lines)
+    return "\n".join([*lines, "", f"On disk, MB: {disk}."])
 
 
 if __name__ == "__main__":

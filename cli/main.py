@@ -11,6 +11,7 @@ from cli.clusters import clusters
 from cli.curve import app as dedup
 from cli.demo import demo
 from cli.diff import diff
+from cli.estimate import estimate
 from cli.explain import explain
 from cli.report import report
 from cli.run import plan, run
@@ -22,7 +23,7 @@ from corpus.errors import TamisError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
                   help="Tamis: raw crawl in, scored shards and token batches out.")  # fmt: skip
-for _command in (run, plan, stats, clusters, explain, sample, diff, report, train, demo):
+for _command in (run, plan, estimate, stats, clusters, explain, sample, diff, report, train, demo):
     app.command()(_command)
 app.add_typer(tokens, name="tokens")
 app.add_typer(dedup, name="dedup")

@@ -17,7 +17,7 @@ from pydantic import Field, field_validator
 
 from corpus.config import StrictModel
 from corpus.errors import ConfigError
-from corpus.urls import host_of, hosts_above, url_key
+from corpus.urls import places_above, url_key
 from pipelines.context import PrepareContext
 from pipelines.stage import Batch, Int32, LocalStage, Verdict, drops_table
 
@@ -51,7 +51,7 @@ class EligibilityEvidence(StrictModel):
     """What the scan looks for."""
 
     url_lists: tuple[str, ...] = Field(
-        (), description="Files with one URL, or host as ||host, a line; # starts a comment."
+        (), description="Files with a URL a line, or ||host, or ||host/folder, for all below it; # starts a comment."
     )
     id_lists: tuple[str, ...] = Field((), description="Files with one source_id a line.")
     assign: tuple[Assignment, ...] = Field((), description="Domains by predicate; the first that holds wins.")
@@ -113,8 +113,8 @@ class Eligibility(LocalStage):
 
     def _url_listed(self, url: str) -> bool:
         key = url_key(url)
-        hosts = self._lists["host"]
-        return key in self._lists["url"] or any(host in hosts for host in hosts_above(host_of(key)))
+        below = self._lists["host"]
+        return key in self._lists["url"] or (bool(below) and any(place in below for place in places_above(key)))
 
     def _assigned(self, batch: Batch) -> list[str | None]:
         domain = np.full(len(batch.rows), None, dtype=object)

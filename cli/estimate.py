@@ -1,0 +1,142 @@
+"""``tamis estimate``: hours, core-hours and disk of a run that nobody has made yet, from rates that were measured.
+
+    text = tokens · bytes a token;  core-hours = Σ over stages of text / rate;  hours = core-hours / cores + network
+
+It is arithmetic, not a promise: the rates are those of one machine and one corpus (``conf/rates.yaml`` says which), and
+what they assume is printed with every answer.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import Field
+from rich.table import Table
+
+from cli.output import FormatOption, OutputFormat
+from cli.present import console, echo_json, size
+from corpus.config import StrictModel, load_config
+from corpus.errors import ConfigError
+
+RATES = Path(__file__).resolve().parents[1] / "conf" / "rates.yaml"
+SECONDS = 3600.0
+
+
+class StageRate(StrictModel):
+    """What a stage costs.
+
+    Attributes:
+        mb_per_cpu_second: of ingested text, 10^6 bytes; earlier stages have dropped what they drop of it.
+        shuffle_bytes: that a raw document sends over the network.
+    """
+
+    mb_per_cpu_second: float = Field(gt=0)
+    shuffle_bytes: float = Field(0.0, ge=0)
+
+
+class Rates(StrictModel):
+    """Measured rates.
+
+    Attributes:
+        measured: where, when and how, for people.
+        document_bytes: mean UTF-8 bytes of a raw document.
+        kept: share of the text that was published.
+        stored: bytes on disk a byte of ingested text, by folder of a run.
+        stages: by name, in order.
+    """
+
+    measured: str
+    document_bytes: float = Field(gt=0)
+    kept: float = Field(gt=0, le=1)
+    stored: dict[str, float]
+    stages: dict[str, StageRate]
+
+
+def estimate(
+    tokens: Annotated[float, typer.Option("--tokens", help="Tokens of raw text, such as 1e12.", min=1.0)],
+    nodes: Annotated[int, typer.Option("--nodes", help="Machines.", min=1)] = 1,
+    cores: Annotated[int, typer.Option("--cores", help="Cores of a machine that Spark gets.", min=1)] = 32,
+    bytes_per_token: Annotated[float, typer.Option("--bytes-per-token", help="UTF-8 bytes.", min=0.5)] = 4.0,
+    document_bytes: Annotated[
+        float | None, typer.Option("--document-bytes", help="Mean size of a raw document; as measured by default.")
+    ] = None,
+    network: Annotated[
+        float, typer.Option("--network", help="Gigabytes a second that a machine sends and receives.", min=1e-3)
+    ] = 1.0,
+    busy: Annotated[
+        float, typer.Option("--busy", help="Share of its time that a core works: stragglers, waiting.", min=0.01, max=1)
+    ] = 0.7,
+    rates: Annotated[Path, typer.Option("--rates", help="YAML of measured rates.")] = RATES,
+    format: FormatOption = OutputFormat.text,
+) -> None:
+    """Estimate hours, core-hours and disk of a run of the default pipeline."""
+    known = load_config(Rates, rates)
+    if document_bytes is not None and document_bytes < 1:
+        raise ConfigError(f"--document-bytes: found {document_bytes:g}; expected at least 1")
+    result = estimated(
+        known, tokens * bytes_per_token, document_bytes or known.document_bytes, nodes, cores, network, busy
+    )
+    result["assumes"] = [
+        f"{bytes_per_token:g} bytes a token, {result['documents']:,.0f} raw documents of "
+        f"{document_bytes or known.document_bytes:,.0f} bytes",
+        f"cores as fast as where the rates were measured, busy {100 * busy:.0f} % of the time",
+        f"{network:g} GB/s a machine for shuffles, which do not overlap with work",
+        f"a corpus of which {100 * known.kept:.0f} % of the text is left, as there; more copies cost less",
+        known.measured,
+    ]
+    if format is OutputFormat.json:
+        echo_json(result)
+    else:
+        _print(result, tokens, nodes, cores)
+
+
+def estimated(
+    rates: Rates, text: float, document_bytes: float, nodes: int, cores: int, network: float, busy: float
+) -> dict[str, Any]:
+    """The arithmetic.
+
+    Args:
+        rates: as measured.
+        text: raw bytes.
+        document_bytes: of a raw document.
+        nodes: machines.
+        cores: of each.
+        network: GB a second of each.
+        busy: share of the time that a core works.
+
+    Returns:
+        ``stages`` (name, core_hours, shuffle_bytes, hours), their sums, ``disk_bytes`` by folder, ``documents``.
+    """
+    documents = text / document_bytes
+    stages = []
+    for name, rate in rates.stages.items():
+        core_hours = text / 1e6 / rate.mb_per_cpu_second / SECONDS
+        shuffled = documents * rate.shuffle_bytes
+        hours = core_hours / (nodes * cores * busy) + shuffled / (nodes * network * 1e9) / SECONDS
+        stages.append({"name": name, "core_hours": core_hours, "shuffle_bytes": shuffled, "hours": hours})
+    return {
+        "text_bytes": text, "documents": documents, "stages": stages,
+        **{key: sum(s[key] for s in stages) for key in ("core_hours", "shuffle_bytes", "hours")},
+        "disk_bytes": {name: text * share for name, share in rates.stored.items()},
+        "kept_bytes": text * rates.kept,
+    }  # fmt: skip
+
+
+def _print(result: dict[str, Any], tokens: float, nodes: int, cores: int) -> None:
+    screen = console()
+    title = f"{tokens:.3g} tokens, {size(round(result['text_bytes']))} of text, on {nodes:,} × {cores:,} cores"
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 1), header_style="bold")
+    table.add_column("stage", no_wrap=True)
+    for name in ("core-hours", "shuffled", "hours"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for line in [*result["stages"], {**result, "name": "all"}]:
+        shuffled = size(round(line["shuffle_bytes"])) if line["shuffle_bytes"] else ""
+        style = "bold" if line["name"] == "all" else None
+        table.add_row(line["name"], f"{line['core_hours']:,.1f}", shuffled, f"{line['hours']:,.2f}", style=style)
+    screen.print(table)
+    disk = ", ".join(f"{name} {size(round(value))}" for name, value in result["disk_bytes"].items())
+    screen.print(f"\nOn disk: {disk}; published text {size(round(result['kept_bytes']))} before compression.\nAssumed:")
+    for line in result["assumes"]:
+        screen.print(f"  - {line}", highlight=False)
