@@ -134,7 +134,7 @@ def _print(result: dict[str, Any], tokens: float, nodes: int, cores: int) -> Non
     for line in [*result["stages"], {**result, "name": "all"}]:
         shuffled = size(round(line["shuffle_bytes"])) if line["shuffle_bytes"] else ""
         style = "bold" if line["name"] == "all" else None
-        table.add_row(line["name"], f"{line['core_hours']:,.1f}", shuffled, f"{line['hours']:,.2f}", style=style)
+        table.add_row(line["name"], f"{line['core_hours']:,.1f}", shuffled, f"{line['hours']:.2g}", style=style)
     screen.print(table)
     disk = ", ".join(f"{name} {size(round(value))}" for name, value in result["disk_bytes"].items())
     screen.print(f"\nOn disk: {disk}; published text {size(round(result['kept_bytes']))} before compression.\nAssumed:")
