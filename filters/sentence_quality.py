@@ -59,18 +59,22 @@ def document_quality(
     return _document_quality(scores, lengths, ptr)
 
 
-def sentence_facts(column: TextColumn, spans: Spans) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_]]:
+def sentence_facts(
+    column: TextColumn, spans: Spans, chosen: npt.NDArray[np.int64] | None = None
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_]]:
     """What a decision about sentences must know beside their scores, so that it need not see the text.
 
     Args:
         column: the documents.
         spans: ``ptr`` int64[n_docs + 1], ``starts`` int32[n_spans]; they tile the documents.
+        chosen: int64[k], the spans to look at, ascending; all of them where None.
 
     Returns:
-        chars: int32[n_spans], characters without the white space at the ends; fenced: bool[n_spans], True where a
-        sentence overlaps fenced code.
+        chars: int32[k], characters without the white space at the ends; fenced: bool[k], True where a sentence
+        overlaps fenced code.
     """
-    chars, fenced = _facts(spans.ptr, spans.starts, column.offsets, column.data)
+    wanted = np.arange(len(spans.starts), dtype=np.int64) if chosen is None else chosen
+    chars, fenced = _facts(spans.ptr, spans.starts, column.offsets, column.data, wanted)
     return chars, fenced
 
 
@@ -134,17 +138,47 @@ def _document_quality(scores, lengths, ptr):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(cache=True)
-def _facts(ptr, starts, offsets, data):  # type: ignore[no-untyped-def]
-    chars = np.zeros(len(starts), np.int32)
-    fenced = np.zeros(len(starts), np.bool_)
+def _facts(ptr, starts, offsets, data, chosen):  # type: ignore[no-untyped-def]
+    chars = np.zeros(len(chosen), np.int32)
+    fenced = np.zeros(len(chosen), np.bool_)
+    at = 0
     for d in range(len(ptr) - 1):
         low, high = ptr[d], ptr[d + 1]
+        first = at
+        while at < len(chosen) and chosen[at] < high:
+            at += 1
+        if at == first:
+            continue
         text = data[offsets[d] : offsets[d + 1]]
-        fenced[low:high] = _in_fence(text, starts[low:high])
-        for s in range(low, high):
+        for c in range(first, at):
+            s = chosen[c]
             end = starts[s + 1] if s + 1 < high else len(text)
-            chars[s] = _chars(text[starts[s] : end])
+            chars[c] = _chars(text[starts[s] : end])
+        if _may_hold_fence(text):
+            inside = _in_fence(text, starts[low:high])
+            for c in range(first, at):
+                fenced[c] = inside[chosen[c] - low]
     return chars, fenced
+
+
+@nb.njit(cache=True)
+def _may_hold_fence(text):  # type: ignore[no-untyped-def]
+    """Whether three ` or ~ stand side by side anywhere: every third byte is looked at."""
+    for i in range(2, len(text), 3):
+        b = text[i]
+        if (b == 96 or b == 126) and _run_around(text, i) >= 3:
+            return True
+    return False
+
+
+@nb.njit(cache=True)
+def _run_around(text, i):  # type: ignore[no-untyped-def]
+    low, high = i, i + 1
+    while low > 0 and text[low - 1] == text[i]:
+        low -= 1
+    while high < len(text) and text[high] == text[i]:
+        high += 1
+    return high - low
 
 
 @nb.njit(cache=True)

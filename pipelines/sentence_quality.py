@@ -86,14 +86,14 @@ class SentenceQuality(LocalStage):
             "end": np.full(n, -1, np.int32), "score": document_quality(scores, lengths, spans.ptr),
             "bytes": column.lengths.astype(np.int32), "chars": np.zeros(n, np.int32), "fenced": np.zeros(n, np.bool_),
         })  # fmt: skip
-        chars, fenced = sentence_facts(column, spans)
         low = np.flatnonzero(scores < self.evidence.store_below)
+        chars, fenced = sentence_facts(column, spans, low)
         which = np.repeat(np.arange(n, dtype=np.int64), np.diff(spans.ptr))[low]
         start = spans.starts[low].astype(np.int64)
         rows, first, last = batch.texts.to_stored(which, start, start + lengths[low])
         found = pa.table({
             "row": rows, "doc_id": batch.doc_ids[which], "start": first, "end": last, "score": scores[low],
-            "bytes": lengths[low].astype(np.int32), "chars": chars[low], "fenced": fenced[low],
+            "bytes": lengths[low].astype(np.int32), "chars": chars, "fenced": fenced,
         })  # fmt: skip
         return pa.concat_tables([documents, found]).sort_by([("row", "ascending"), ("start", "ascending")])
 

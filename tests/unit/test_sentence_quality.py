@@ -140,3 +140,24 @@ def test_the_decision_is_strict() -> None:
         parse(SentenceQualityDecision, {"threshhold": 0.2}, "sentence_quality")
     with pytest.raises(ConfigError, match="sentence_quality.max_cut_fraction"):
         parse(SentenceQualityDecision, {"max_cut_fraction": 30}, "sentence_quality")
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.lists(st.text("a` ~\n。", max_size=12).filter(bool), max_size=5), max_size=4),
+    st.lists(st.booleans(), min_size=20, max_size=20),
+)
+def test_facts_of_some_spans_are_those_among_all(documents: list[list[str]], wanted: list[bool]) -> None:
+    column, spans = _column(documents)
+    chosen = np.flatnonzero(np.array(wanted[: len(spans.starts)], np.bool_))
+    for all_, some in zip(sentence_facts(column, spans), sentence_facts(column, spans, chosen), strict=True):
+        assert some.tolist() == all_[chosen].tolist()
+
+
+def test_fences_are_seen_wherever_their_marks_lie() -> None:
+    for before in range(9):
+        text = "x" * before + "\n```\ncode\n```\nend"
+        column, spans = _column([[text]])
+        assert sentence_facts(column, spans)[1].tolist() == [True]
+    column, spans = _column([["``\ncode\n``\n"]])
+    assert sentence_facts(column, spans)[1].tolist() == [False]
