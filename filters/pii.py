@@ -3,15 +3,15 @@
     find(column) → for each document the spans of e-mail addresses, telephone numbers, IP addresses, Chinese resident
                    identity numbers, bank cards and IBANs
 
-One pass over the bytes. All that is looked for holds a digit, an ``@`` or a colon, so a table of 256 entries passes over
-everything else; at one of these a few characters around it are put into a window (full width read as ASCII) and the forms
-are tried there. Regular expressions, one a kind, read the text once a kind, and find no check digits.
+One pass over the bytes. All that is looked for holds a digit, an ``@`` or a colon, so a table of 256 entries passes
+over everything else; at one of these a few characters around it are put into a window (full width read as ASCII) and
+the forms are tried there. Regular expressions, one a kind, read the text once a kind, and test no check digits.
 
-Where matches overlap, the longer in bytes stays, of equal ones the kind that stands first in ``KINDS``, then the earlier
-one. Cost: linear; 300 MB/s a core and more in Chinese and English text.
+Where matches overlap, the longer in bytes stays, of equal ones the kind that stands first in ``KINDS``, then the
+earlier one. Cost: linear; some 600 MB/s a core in Chinese and English text (``benchmarks/pii_speed.py``).
 
-Left out, as they cannot be told from other numbers by their form: fixed-line numbers without ``+``, passport and licence
-numbers, names and postal addresses.
+Left out, as their form does not tell them from other numbers: fixed-line numbers without ``+``, passport and licence
+numbers; names and postal addresses have no form.
 """
 
 from __future__ import annotations

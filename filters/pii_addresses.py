@@ -1,14 +1,15 @@
 """E-mail and IP addresses in text.
 
-**E-mail**: the dot-atom of RFC 5322 without its rarer signs (letters, digits, ``_ % + - '``), at most 64 characters, and a
-host of letters, digits and hyphens whose last label is two to 24 letters. Quoted local parts, addresses with other
-letters than ASCII's (RFC 6531), punycode top-level domains and hosts given as numbers are not found; a name that ends
-like a file (``icon@2x.png``) is none.
+**E-mail**: the dot-atom of RFC 5322 without its rarer signs (letters, digits, ``_ % + - '``), at most 64 characters,
+and a host of letters, digits and hyphens whose last label is two to 24 letters. Quoted local parts, addresses with
+other letters than ASCII's (RFC 6531), punycode top-level domains and hosts given as numbers are not found; a name that
+ends like a file (``icon@2x.png``) is none.
 
 **IPv4**: four octets without leading zeros, not in a longer dotted run, nor behind a word for a version. **IPv6**: the
-forms of RFC 4291, 2.2. Of the compressed ones those count that text does not use for something else: ``::1``, or four
-groups, or one of three digits and some decimal digit (``a[1::2]`` and ``std::dec`` are none); eight groups of two
-digits are a hardware address.
+forms of RFC 4291, 2.2. Of the compressed ones those count that text does not use for something else: ``::1``, those
+with octets, those of four groups, and those that hold a decimal digit and begin in a range that is in use
+(``2000::/3``, ``fc00::`` and above): ``a[1::2]``, ``std::dec`` and the ``498:498::`` of a password file are none. Eight
+groups of two digits are a hardware address.
 
 An address that the registries of RFC 6890 give to no one in particular (private, loopback, link-local, documentation,
 multicast) is told apart: it identifies nobody.
@@ -69,7 +70,7 @@ def email(text, at, size):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def _local_part(text, at):  # type: ignore[no-untyped-def]
-    """Where the local part before ``at`` begins, or -1; signs before its first letter, digit or ``_`` are none of it."""
+    """Where the local part before ``at`` begins, or -1; it begins with a letter, a digit or ``_``."""
     i, start, chars, kept = at, -1, 0, 0
     behind = 46
     while True:
@@ -128,7 +129,13 @@ def _is_one_of(packed, chars, words):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def ipv4(text, first, window):  # type: ignore[no-untyped-def]
-    """The IPv4 address at a window's run of digits, whose first byte is ``first``: (index behind it, its number), or -1."""
+    """The IPv4 address at a window's run of digits: (index behind it, its number), or (-1, 0).
+
+    Args:
+        text: uint8[...].
+        first: the run's first byte in it.
+        window: see ``filters.pii_numbers``.
+    """
     before, earlier = window[BEFORE - 1], window[BEFORE - 2]
     if is_name(before) or before == 46 or ((before == 45 or before == 47) and is_letter(earlier)):
         return -1, 0
@@ -191,10 +198,10 @@ def _stands_before(text, i, word):  # type: ignore[no-untyped-def]
 @nb.njit(cache=True)
 def is_local_4(address):  # type: ignore[no-untyped-def]
     """Whether an IPv4 address is nobody's in particular."""
+    found = False
     for k in range(len(_LOCAL_4)):
-        if np.uint64(address) & _LOCAL_4[k, 1] == _LOCAL_4[k, 0]:
-            return True
-    return False
+        found = found or np.uint64(address) & _LOCAL_4[k, 1] == _LOCAL_4[k, 0]
+    return found
 
 
 @nb.njit(cache=True)
@@ -299,26 +306,27 @@ def _groups(codes, low, high):  # type: ignore[no-untyped-def]
             return -1, False
     else:
         one = n == 1 and gap == 0 and values[0] == 1 and high - low == 3
-        if n > 7 or not (one or dotted or n >= 4 or (longest >= 3 and decimal)):
+        in_use = gap > 0 and (values[0] >> 13 == 1 or values[0] >= 0xFC00)
+        if n > 7 or not (one or dotted or n >= 4 or (in_use and decimal)):
             return -1, False
         for k in range(n - gap):
             values[7 - k] = values[n - 1 - k]
         for k in range(gap, 8 - (n - gap)):
             values[k] = 0
-    return end, _is_local_6(values, dotted)
+    return end, _is_local_6(values)
 
 
 @nb.njit(cache=True)
-def _is_local_6(values, dotted):  # type: ignore[no-untyped-def]
+def _is_local_6(values):  # type: ignore[no-untyped-def]
     upper, lower = np.uint64(0), np.uint64(0)
     for k in range(4):
         upper = (upper << np.uint64(16)) | np.uint64(values[k])
         lower = (lower << np.uint64(16)) | np.uint64(values[4 + k])
     if upper == 0 and lower <= 1:
         return True
-    if upper == 0 and (dotted or lower >> np.uint64(32) == 0xFFFF):
+    if upper == 0 and (lower >> np.uint64(32) == 0xFFFF or lower >> np.uint64(32) == 0):
         return is_local_4(lower & np.uint64(0xFFFFFFFF))
+    found = False
     for k in range(len(_LOCAL_6)):
-        if upper & _LOCAL_6[k, 1] == _LOCAL_6[k, 0]:
-            return True
-    return False
+        found = found or upper & _LOCAL_6[k, 1] == _LOCAL_6[k, 0]
+    return found

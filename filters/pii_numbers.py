@@ -5,8 +5,10 @@ with ``BEFORE`` of them before it, so that ``window[BEFORE]`` is the run's first
 match, or -1.
 
 What is demanded, beside the form: of an identity number the check digit, a province and a date that exists; of a card
-an issuer's prefix with its lengths and the Luhn digit; of an IBAN its country's length and the remainder 97. A telephone
-number has no check digit: only forms that hardly mean anything else count.
+an issuer's prefix with its lengths and the Luhn digit; of an IBAN its country's length and the check digits modulo 97.
+A telephone number has no check digit: only forms that hardly mean anything else count.
+
+A number may not touch a Latin letter, a digit or an underscore, nor be a part of a decimal number.
 
 Source: GB 11643-1999 with ISO 7064 MOD 11-2 and the provinces of GB/T 2260; ISO/IEC 7812-1 with its Luhn digit; ISO
 13616-1 with the lengths of the SWIFT IBAN registry; ITU-T E.164; the NANP's rules for area code and exchange.
@@ -195,9 +197,9 @@ def resident(window, digits, old):  # type: ignore[no-untyped-def]
             return end
     if old:
         end = _match(window, BEFORE, _OLD_RESIDENT[0])
-        if end >= 0 and _ends(window, end) and _gather(window, BEFORE, end, digits) == 15:
-            if _is_person(digits, 1900 + digits[6] * 10 + digits[7], 8):
-                return end
+        if end >= 0 and _ends(window, end):
+            _gather(window, BEFORE, end, digits)
+            return end if _is_person(digits, 1900 + digits[6] * 10 + digits[7], 8) else -1
     return -1
 
 
@@ -219,7 +221,11 @@ def bank_card(window, run, digits):  # type: ignore[no-untyped-def]
     if not begins(window, BEFORE):
         return -1
     if run >= 13:
-        if run <= 19 and _ends(window, BEFORE + run) and _is_card(digits, _gather(window, BEFORE, BEFORE + run, digits)):
+        if (
+            run <= 19
+            and _ends(window, BEFORE + run)
+            and _is_card(digits, _gather(window, BEFORE, BEFORE + run, digits))
+        ):
             return BEFORE + run
         return -1
     for k in range(len(_CARDS)):
@@ -289,9 +295,9 @@ def iban(window):  # type: ignore[no-untyped-def]
             i += 1
         c = window[i]
         if is_digit(c):
-            value = np.int64(c) - 48
+            value = c - 48
         elif 65 <= c <= 90 and k != 2 and k != 3:
-            value = np.int64(c) - 55
+            value = c - 55
         else:
             return -1
         if k < 4:  # the country and the check digits count last

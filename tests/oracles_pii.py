@@ -37,10 +37,8 @@ MOBILE = re.compile(_BEFORE_PHONE + _MOBILE + _ENDS)
 PLUS_ONE = re.compile(_BEFORE_PHONE + _PLUS_ONE + _ENDS)
 PLUS = re.compile(_BEFORE_PHONE + rf"(?:{_PLUS})(?!{_NAME})")
 US = re.compile(_BEFORE_PHONE + r"(?<![.-])(?:" + _US + ")" + _ENDS + "(?!-[0-9])")
-IPV4 = re.compile(
-    rf"(?<!{_NAME})(?<!\.)(?<![A-Za-z][-/])[0-9]{{1,3}}(?:\.[0-9]{{1,3}}){{3}}{_ENDS}(?!-[A-Za-z])"
-)
-VERSION = re.compile(rf"(?:(?<![A-Za-z])(?i:{'|'.join(VERSION_WORDS)})|版本号?)[ :=：]{{0,2}}$")
+IPV4 = re.compile(rf"(?<!{_NAME})(?<!\.)(?<![A-Za-z][-/])[0-9]{{1,3}}(?:\.[0-9]{{1,3}}){{3}}{_ENDS}(?!-[A-Za-z])")
+VERSION = re.compile(rf"(?:(?<![A-Za-z])(?i:{'|'.join(VERSION_WORDS)})|版本号?)[ :=：]{{0,2}}\Z")
 IPV6_RUN = re.compile("[0-9A-Fa-f]*:[0-9A-Fa-f:]*")
 TAIL = re.compile(rf"[0-9]{{1,3}}(?:\.[0-9]{{1,3}}){{3}}{_ENDS}")
 RESIDENT = re.compile(_BEGINS + r"[0-9]{6}[ -]?[0-9]{8}[ -]?[0-9]{3}[0-9Xx]" + _ENDS)
@@ -123,8 +121,8 @@ def _phone(text: str, i: int) -> int:
 def _emails(text: str) -> list[Match]:
     found = []
     for m in re.finditer("@", text):
-        local = re.search(r"[A-Za-z0-9_](?:\.?[A-Za-z0-9_%+'-])*$", text[: m.start()])
-        run = re.search(r"[A-Za-z0-9._%+'-]*$", text[: m.start()])
+        local = re.search(r"[A-Za-z0-9_](?:\.?[A-Za-z0-9_%+'-])*\Z", text[: m.start()])
+        run = re.search(r"[A-Za-z0-9._%+'-]*\Z", text[: m.start()])
         assert run
         start = m.start() - len(run.group())
         pieces = run.group().split("..")[-1].lstrip(".%+'-")
@@ -159,10 +157,10 @@ def _addresses(text: str) -> list[Match]:
             continue
         if re.match(":(?!:)", m.group()):
             start += 1
-        elif re.search(f"{_NAME}$", text[:start]):
+        elif re.search(rf"{_NAME}\Z", text[:start]):
             continue
         body = text[start:end]
-        if re.search("(?<!:):$", body):
+        if re.search(r"(?<!:):\Z", body):
             end -= 1
             body = body[:-1]
         elif not body.endswith(":") and re.match(r"\.[0-9]", text[end:]):
@@ -188,8 +186,8 @@ def _is_meant(body: str) -> bool:
     if "::" not in body:
         return any(len(g) != 2 for g in groups)
     written = len(groups) + ("." in body)
-    decimal = any(c.isdigit() for c in body) and any(len(g) >= 3 for g in groups if "." not in g)
-    return body == "::1" or "." in body or written >= 4 or decimal
+    in_use = re.match("[23][0-9a-f]{3}:|f[c-f][0-9a-f]{2}:", body.lower()) and re.search("[0-9]", body)
+    return body == "::1" or "." in body or written >= 4 or bool(in_use)
 
 
 def _is_ipv4(text: str) -> bool:
@@ -208,7 +206,7 @@ def _is_local_6(address: ipaddress.IPv6Address) -> bool:
     number = int(address)
     if number <= 1:
         return True
-    if number >> 32 == 0xFFFF:
+    if number >> 32 in (0, 0xFFFF):
         return _is_local(str(ipaddress.IPv4Address(number & 0xFFFFFFFF)))
     return any(address in ipaddress.ip_network(n) for n in LOCAL_IPV6)
 
