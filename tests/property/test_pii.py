@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import re
+from pathlib import Path
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from benchmarks.base_text import read_records
 from filters.pii import KINDS, find
 from filters.pii_numbers import IBAN_LENGTHS, PROVINCES
 from tests import oracles_pii
@@ -51,6 +55,17 @@ def found(texts: list[str], old: bool = False) -> list[list[oracles_pii.Match]]:
 @example(["(+1)415-555-2671", "+1 (415) 555-2671", "1 (415) 555-2671", "(+44) 20 7946 0958", "(+8613912345678"], False)
 def test_the_finder_equals_its_twin(texts: list[str], old: bool) -> None:
     assert found(texts, old) == [oracles_pii.find(text, old) for text in texts]
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", ["web_pages_multilingual", "web_pages_zh", "zh_tech_lctt", "zh_spam_mail"])
+def test_the_finder_equals_its_twin_on_real_text(shared_data: Path, name: str) -> None:
+    lines = []
+    for record in read_records(shared_data / f"{name}.jsonl.zst"):
+        lines += [line for line in str(record["text"]).split("\n") if re.search("[0-9０-９@＠]", line)]
+        if sum(map(len, lines)) > 60_000:
+            break
+    assert found(lines) == [oracles_pii.find(line) for line in lines]
 
 
 def wide(text: str) -> str:
