@@ -55,7 +55,7 @@ def _networks(names: tuple[str, ...], shift: int) -> npt.NDArray[np.uint64]:
 _FILE_ENDINGS, _VERSION_WORDS = _packed(FILE_ENDINGS), _packed(VERSION_WORDS)
 _LOCAL_4, _LOCAL_6 = _networks(LOCAL_IPV4, 0), _networks(LOCAL_IPV6, 64)
 _EDITION = np.frombuffer("版本".encode(), np.uint8)
-_NUMBER = np.frombuffer("号".encode(), np.uint8)
+_EDITION_NUMBER = np.frombuffer("版本号".encode(), np.uint8)
 
 
 @nb.njit(cache=True)
@@ -174,9 +174,7 @@ def _behind_version_word(text, i):  # type: ignore[no-untyped-def]
         if code != 32 and code != 58 and code != 61 and code != WIDE_COLON:
             break
         i -= size
-    if _stands_before(text, i, _NUMBER):
-        i -= 3
-    if _stands_before(text, i, _EDITION):
+    if _stands_before(text, i, _EDITION) or _stands_before(text, i, _EDITION_NUMBER):
         return True
     chars, packed = 0, np.uint64(0)
     while chars <= 8:
