@@ -19,6 +19,7 @@ STAGES = {
     "sentence_quality": "pipelines.sentence_quality:SentenceQuality",
     "safety": "pipelines.safety:Safety",
     "near_dedup": "pipelines.near_dedup:NearDedup",
+    "pii": "pipelines.pii:Pii",
     "span_dedup": "pipelines.span_dedup:SpanDedup",
     "score": "pipelines.score:Score",
 }

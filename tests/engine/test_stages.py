@@ -18,7 +18,7 @@ from filters.sentence_quality import SentenceQualityDecision, choose_cuts, docum
 from pipelines.span_dedup import SpanDedupDecision, SpanDedupEvidence
 from tests.engine.run_reader import RunReader
 from tests.engine.small_run import SPAN
-from tests.oracles import exact_form, later_edits, shingles, stored_span, tokens, view_pieces
+from tests.oracles import Edit, exact_form, later_edits, shingles, stored_span, tokens, view_pieces
 from text.arrow import TextColumn
 from text.segment import Spans, paragraphs, sentences
 
@@ -242,11 +242,16 @@ class SpanOracle:
 
 def _views_and_pieces(run: RunReader) -> dict[int, tuple[str, list[tuple[int, int, int]]]]:
     found = {}
-    edits = run.edits("sentence_quality")
+    earlier = [run.edits(stage) for stage in ("sentence_quality", "pii")]
     for doc_id, text in run.before("span_dedup").items():
         if run.domain(doc_id) == "code":
             continue
-        mine = later_edits([], [(r["start"], r["end"], None) for r in edits.get(doc_id, [])])
+        mine: list[Edit] = []
+        for edits in earlier:
+            rows = edits.get(doc_id, [])
+            mine = later_edits(
+                mine, [(r["start"], r["end"], r["replacement"] and r["replacement"].encode()) for r in rows]
+            )
         stored = run.documents[doc_id]["text"].encode()
         found[doc_id] = (text, view_pieces(stored, mine))
     return found
