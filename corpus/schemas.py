@@ -88,6 +88,7 @@ SCORES: tuple[tuple[str, pa.DataType, str, object], ...] = (
     ("language", pa.string(), "language", None),
     ("language_score", pa.float32(), "language", None),
     ("quality", pa.float32(), "sentence_quality", None),
+    ("contaminated_by", pa.string(), "decontaminate", None),
     ("exact_copies", pa.int32(), "exact_dedup", 1),
     ("component_id", pa.int64(), "near_dedup", None),
     ("component_size", pa.int32(), "near_dedup", 1),

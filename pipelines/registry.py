@@ -17,6 +17,7 @@ STAGES = {
     "language": "pipelines.language:Language",
     "heuristic_filter": "pipelines.heuristic_filter:HeuristicFilter",
     "sentence_quality": "pipelines.sentence_quality:SentenceQuality",
+    "decontaminate": "pipelines.decontaminate:Decontaminate",
     "near_dedup": "pipelines.near_dedup:NearDedup",
     "span_dedup": "pipelines.span_dedup:SpanDedup",
     "score": "pipelines.score:Score",
