@@ -176,8 +176,8 @@ def _read(line: Line | Bad, config: BenchmarkFiles) -> Mapping[str, object] | tu
 def item_forms(row: Mapping[str, object], config: BenchmarkFiles) -> Iterator[tuple[Form, str]]:
     """The texts of an item under which it may stand in a document.
 
-    Choices stand there bare or behind letters, so that both are tried. A ``text`` column that repeats the question is
-    one more rendering of the item; any other is part of the question.
+    Choices stand there bare, behind letters or behind numbers, so that all are tried. A ``text`` column that repeats
+    the question is one more rendering of the item; any other is part of the question.
     """
     parts: list[str] = []
     for name in config.question:
@@ -196,8 +196,9 @@ def item_forms(row: Mapping[str, object], config: BenchmarkFiles) -> Iterator[tu
     choices = _choices(row, config)
     if choices:
         yield Form.OFFERED, "\n".join([question, *choices])
-        lettered = (f"{letter}. {choice}" for letter, choice in zip(_LETTERS, choices, strict=False))
-        yield Form.OFFERED, "\n".join([question, *lettered, *choices[len(_LETTERS) :]])
+        for signs in (_LETTERS, range(1, len(choices) + 1)):
+            signed = (f"{sign}. {choice}" for sign, choice in zip(signs, choices, strict=False))
+            yield Form.OFFERED, "\n".join([question, *signed, *choices[len(signs) :]])
     for name in config.answer:
         answer = dig(row, name)
         if isinstance(answer, str) and answer.strip():

@@ -30,9 +30,9 @@ HIT = 6
 
 
 @nb.njit(inline="always", cache=True)
-def run_hash(prefix, power, first, last):  # type: ignore[no-untyped-def]
-    """The hash of tokens first … last - 1."""
-    return mix((prefix[last] - prefix[first] * power[last - first]) ^ U64(last - first))
+def run_hash(prefix, power, first, last, salt):  # type: ignore[no-untyped-def]
+    """The hash of tokens first … last - 1, another one for each salt."""
+    return mix((prefix[last] - prefix[first] * power[last - first]) ^ (salt + U64(last - first)))
 
 
 @nb.njit(cache=True)
@@ -78,7 +78,7 @@ def grams_into(prefix, alone, count, weights, kind, power, hashes, stops):  # ty
                 return first
             weight += single if alone[last] else word
             last += 1
-        hashes[first] = mix(run_hash(prefix, power, first, last) ^ salt)
+        hashes[first] = run_hash(prefix, power, first, last, salt)
         stops[first] = last
         weight -= single if alone[first] else word
     return count
@@ -113,7 +113,7 @@ def grams_of_forms(ptr, tokens, classes, weights, kind, wanted, power):  # type:
     for f in range(n):
         count = ptr[f + 1] - ptr[f]
         prepare_tokens(tokens[ptr[f] : ptr[f + 1]], count, classes, prefix, alone)
-        whole[f] = run_hash(prefix, power, 0, count)
+        whole[f] = run_hash(prefix, power, 0, count, U64(0))
         if wanted[f]:
             grams = grams_into(prefix, alone, count, weights, kind, power, hashes, stops)
             for i in range(grams):
@@ -245,7 +245,7 @@ def find_hits(  # type: ignore[no-untyped-def]
                     if length > 0:
                         first = i - np.int64(low)
                         last = first + length
-                        if first < 0 or last > count or run_hash(prefix, power, first, last) != form_hash[form]:
+                        if first < 0 or last > count or run_hash(prefix, power, first, last, U64(0)) != form_hash[form]:
                             continue
                         low, high = np.int32(0), np.int32(length)
                     if n_hits == len(hits):
