@@ -8,8 +8,8 @@ The hash of a run comes from prefix sums: ``H(i, j) = P(j) - P(i) · B^(j-i)`` m
 the length. Of m grams in the index and n in the corpus ``m n / 2^64`` look equal by chance: 1.5 at m = 28 million and
 n = 10^12, each of them one gram among the many that an item must have.
 
-Cost: tokenisation, two multiplications and one look-up in a bit table a token; the look-ups of a document run in a loop
-of their own, so that the memory is asked for many at once.
+Cost: tokenisation, a hash for each kind of gram, and one look into a table of bits for it; the looks of a document
+run in a loop of their own, so that the memory is asked for many at once.
 """
 
 from __future__ import annotations
@@ -166,12 +166,29 @@ def covered_tokens(place, n_forms):  # type: ignore[no-untyped-def]
     return out
 
 
+@nb.njit(inline="always", cache=True)
+def bits_of(key):  # type: ignore[no-untyped-def]
+    """The bits of a key in its word, three at most."""
+    return U64(1) << (key & U64(63)) | U64(1) << (key >> U64(6) & U64(63)) | U64(1) << (key >> U64(12) & U64(63))
+
+
 @nb.njit(cache=True)
 def fill_bits(keys, bits):  # type: ignore[no-untyped-def]
-    """Sets each key's bit: leading bits of the hash name the word, trailing ones the bit in it."""
+    """Sets each key's bits, in the word that its leading bits name: a Bloom filter that costs one look into memory."""
     shift = U64(64) - U64(np.int64(np.log2(len(bits)) + 0.5))
     for i in range(len(keys)):
-        bits[keys[i] >> shift] |= U64(1) << (keys[i] & U64(63))
+        bits[keys[i] >> shift] |= bits_of(keys[i])
+
+
+@nb.njit(cache=True)
+def _likely(hashes, grams, bits, out):  # type: ignore[no-untyped-def]
+    """Writes which of the grams may be in the index; returns how many."""
+    shift = U64(64) - U64(np.int64(np.log2(len(bits)) + 0.5))
+    n = np.int64(0)
+    for i in range(grams):
+        out[n] = i
+        n += np.int64((~bits[hashes[i] >> shift] & bits_of(hashes[i])) == U64(0))
+    return n
 
 
 @nb.njit(cache=True)
@@ -203,7 +220,6 @@ def find_hits(  # type: ignore[no-untyped-def]
     """
     power = powers(longest)
     starts_shift = U64(64) - U64(np.int64(np.log2(len(starts) - 1) + 0.5))
-    bits_shift = U64(64) - U64(np.int64(np.log2(len(bits)) + 0.5))
     room = 4096
     tokens, prefix = np.empty(room, np.uint64), np.empty(room + 1, np.uint64)
     alone, hashes, stops = np.empty(room, np.bool_), np.empty(room, np.uint64), np.empty(room, np.int32)
@@ -225,11 +241,7 @@ def find_hits(  # type: ignore[no-untyped-def]
             if weights[kind, 2] == 0:
                 continue
             grams = grams_into(prefix, alone, count, weights, kind, power, hashes, stops)
-            n_likely = np.int64(0)
-            for i in range(grams):
-                likely[n_likely] = i
-                n_likely += np.int64((bits[hashes[i] >> bits_shift] >> (hashes[i] & U64(63))) & U64(1))
-            for probe in range(n_likely):
+            for probe in range(_likely(hashes, grams, bits, likely)):
                 i = likely[probe]
                 h = hashes[i]
                 bucket = np.int64(h >> starts_shift)
