@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.benchmarks import BENCHMARK_HEADER, BENCHMARK_NOTE, benchmark_cells
 from cli.output import FormatOption, OutputFormat
 from cli.present import echo_json, removed, share, size
 from cli.stats import REPORT, REPORT_REMAINS, RunArgument, funnel_lines, reason_rows
@@ -78,6 +79,7 @@ def write_report(run: RunFolder, out: Path) -> Path:
         _components,
         _scores,
         _languages,
+        _benchmarks,
         _quarantine,
         add_models,
         add_training,
@@ -218,6 +220,14 @@ def _languages(page: Page, numbers: Numbers) -> None:
             "Kept text by language, as identified, else as its record says.",
             page.chart(languages(numbers)),
         )
+
+
+def _benchmarks(page: Page, numbers: Numbers) -> None:
+    from cli.report_page import table
+
+    if numbers.benchmarks:
+        note = "Items of each benchmark that were looked for in the text, and what was found. " + BENCHMARK_NOTE
+        page.section("Benchmarks", note, table(BENCHMARK_HEADER, [benchmark_cells(b) for b in numbers.benchmarks]))
 
 
 def _quarantine(page: Page, numbers: Numbers) -> None:

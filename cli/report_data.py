@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cli.benchmarks import benchmark_lines
 from cli.lookup import read_ledger, weights_folder
 from cli.removal import read_removal
 from corpus.files import load_manifest
@@ -44,6 +45,7 @@ class Numbers:
         weights: domain → (weights seen → documents), weights rounded to two digits.
         curves: domain → the settings of the curves that made its weights.
         components: component size → components of near copies.
+        benchmarks: a line for each benchmark that was looked for, see ``cli.benchmarks``.
         evaluations: model folder → ``evaluation.json``.
         training: run name → (metrics rows, summary).
         quarantined_by_file: [file, records, quarantined] of the files with most quarantined records.
@@ -61,6 +63,7 @@ class Numbers:
     weights: dict[str, Counter[float]] = field(default_factory=dict)
     curves: dict[str, dict[str, Any]] = field(default_factory=dict)
     components: Counter[int] = field(default_factory=Counter)
+    benchmarks: list[dict[str, Any]] = field(default_factory=list)
     evaluations: dict[str, dict[str, Any]] = field(default_factory=dict)
     training: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = field(default_factory=dict)
     quarantined_by_file: list[tuple[str, int, int]] = field(default_factory=list)
@@ -77,6 +80,7 @@ def collect(run: RunFolder) -> Numbers:
         _count_sources(numbers, shard.read(["source", "bytes"]), 0)
     _published(run, numbers)
     _components(run, numbers)
+    numbers.benchmarks = benchmark_lines(run)
     _models(run.root, numbers)
     _training(run.root, numbers)
     files = ((line["name"], line["records"], sum(line["quarantined"].values())) for line in run.ingest.body["inputs"])

@@ -1,7 +1,7 @@
 """``tamis stats``: the funnel, from ``RUN/ledger.json``, beside the figures of the Baichuan 2 report.
 
 The report gives shares of the raw data, so that every figure here is a share of raw too, in documents and in bytes of
-ingested text. Cost: one small file.
+ingested text. Cost: two small files.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from cli.benchmarks import benchmark_lines, benchmark_table
 from cli.lineage import ancestors_json, ancestors_line
 from cli.output import FormatOption, OutputFormat
 from cli.present import clean, console, echo_json, removed, share, size
@@ -54,7 +55,7 @@ def stats(run: RunArgument, by: ByOption = None, format: FormatOption = OutputFo
         echo_json({
             "stages": [{key: stage[key] for key in STAGE_KEYS} for stage in ledger["stages"]],
             "quarantined": ledger["quarantined"], "ingest": ledger["ingest"], "domains": ledger["domains"],
-            "ancestors": ancestors_json(folder),
+            "benchmarks": benchmark_lines(folder), "ancestors": ancestors_json(folder),
         })  # fmt: skip
         return
     screen = console()
@@ -63,6 +64,8 @@ def stats(run: RunArgument, by: ByOption = None, format: FormatOption = OutputFo
     screen.print(funnel_table(ledger, screen.width >= 100))
     reasons = reasons_table(ledger)
     screen.print(reasons if reasons.row_count else "No stage has removed anything.")
+    if lines := benchmark_lines(folder):
+        screen.print(benchmark_table(lines))
     screen.print(quarantine_table(ledger) if ledger["quarantined"] else "Nothing was quarantined.")
 
 

@@ -91,6 +91,7 @@ SCORES: tuple[tuple[str, pa.DataType, str, object], ...] = (
     ("safety", pa.float32(), "safety", None),
     ("unsafe_share", pa.float32(), "safety", 0.0),
     ("listed_terms", pa.int32(), "safety", 0),
+    ("contaminated_by", pa.string(), "decontaminate", None),
     ("exact_copies", pa.int32(), "exact_dedup", 1),
     ("component_id", pa.int64(), "near_dedup", None),
     ("component_size", pa.int32(), "near_dedup", 1),

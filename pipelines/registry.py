@@ -18,6 +18,7 @@ STAGES = {
     "heuristic_filter": "pipelines.heuristic_filter:HeuristicFilter",
     "sentence_quality": "pipelines.sentence_quality:SentenceQuality",
     "safety": "pipelines.safety:Safety",
+    "decontaminate": "pipelines.decontaminate:Decontaminate",
     "near_dedup": "pipelines.near_dedup:NearDedup",
     "pii": "pipelines.pii:Pii",
     "span_dedup": "pipelines.span_dedup:SpanDedup",

@@ -28,7 +28,7 @@ from pipelines.removal import watch_removal
 from pipelines.session import Cluster
 from pipelines.settle import settle_copies
 from pipelines.shard_task import BATCH_BYTES, ShardTask, decision_files
-from pipelines.stage import GlobalStage
+from pipelines.stage import GlobalStage, LocalStage
 
 Chain = list[tuple[str, Manifest]]
 
@@ -209,7 +209,10 @@ class Runner:
             weights=[s.rows for s in shards],
         )  # fmt: skip
         files = [FileEntry(**f) for answer in answers for f in answer["files"]]
-        return commit(folder, self._decided(key, decisions, {}, started), files)
+        assert issubclass(kind, LocalStage)
+        stage = kind(self.config.evidence(name), artefacts)
+        facts = stage.facts([folder / f.path for f in files if f.table == "columns"])
+        return commit(folder, self._decided(key, decisions, facts, started), files)
 
     @staticmethod
     def _decided(key: str, decisions: dict[str, Any], facts: dict[str, Any], started: float) -> dict[str, Any]:

@@ -9,7 +9,7 @@ Evidence does not know thresholds; decisions do not see text.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -140,6 +140,14 @@ class LocalStage(Stage):
             decision: the config in force for them.
             earlier: reads columns that earlier stages left about them.
         """
+
+    def facts(self, columns: Sequence[Path]) -> dict[str, Any]:
+        """Small figures for the manifest and the report, once all shards are decided.
+
+        Args:
+            columns: the files of columns that the decision left.
+        """
+        return {}
 
 
 class GlobalStage(Stage):

@@ -29,6 +29,14 @@ def mix(x):  # type: ignore[no-untyped-def]
     return x ^ (x >> U64(31))
 
 
+@nb.njit(inline="always", cache=True)
+def unmix(x):  # type: ignore[no-untyped-def]
+    """What ``mix`` was given, uint64 → uint64."""
+    x = (x ^ (x >> U64(31)) ^ (x >> U64(62))) * U64(0x319642B2D24D8EC3)
+    x = (x ^ (x >> U64(27)) ^ (x >> U64(54))) * U64(0x96DE1B173F119089)
+    return x ^ (x >> U64(30)) ^ (x >> U64(60))
+
+
 def uniform(seed: int, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     """A uniform number in [0, 1) for each id: a function of (seed, id) and of nothing else.
 

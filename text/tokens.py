@@ -19,14 +19,14 @@ import numpy.typing as npt
 from text.arrow import TextColumn
 from text.chars import PLAIN, SINGLE, WORD, char_tables, class_of, decode
 from text.fold import fold
-from text.hash import mix
+from text.hash import mix, unmix
 
 U64 = np.uint64
 U32 = np.uint32
 _SEED = U64(0x51ED270B27B4F3CF)
 _WIDE = U64(0x80000000)
 """Set in the four bytes of a character that is not ASCII, so that no two sequences of characters pack alike."""
-_ASCII = np.array([ord(chr(c).lower()) if chr(c).isalnum() else 0 for c in range(128)], np.uint8)
+ASCII_FOLD = np.array([ord(chr(c).lower()) if chr(c).isalnum() else 0 for c in range(128)], np.uint8)
 """The folded character where it may stand in a token, else 0."""
 FNV_OFFSET = U32(2166136261)
 FNV_PRIME = U32(16777619)
@@ -109,7 +109,7 @@ def tokenize(data, start, end, done, classes, fold_start, fold_data, out, fnv): 
         first = data[i]
         if first < 128:
             i += 1
-            char = _ASCII[first]
+            char = ASCII_FOLD[first]
             if char != 0:
                 if size == 8:
                     h, word, size = mix(h ^ word), U64(0), 0
@@ -173,6 +173,19 @@ def tokenize(data, start, end, done, classes, fold_start, fold_data, out, fnv): 
             fnv[n] = f
         n += 1
     return n
+
+
+@nb.njit(inline="always", cache=True)
+def stands_alone(token, classes):  # type: ignore[no-untyped-def]
+    """Whether a token is a single character of a script without spaces, told from its hash.
+
+    A token of up to eight bytes can be read back from its hash, as ``mix`` is one-to-one; a longer one looks like such
+    a character with a chance of 2^-33, in each text alike.
+    """
+    word = unmix(token) ^ _SEED
+    if word >> U64(31) != U64(1):
+        return False
+    return (class_of(classes, np.int64(word ^ _WIDE)) & SINGLE) != 0
 
 
 @nb.njit(inline="always", cache=True)

@@ -56,7 +56,7 @@ BROKEN = [
         "stages: {near_dedup: {treshold: 0.8}}",
         ["stages.near_dedup.treshold", "did you mean 'threshold'?", "allowed are bands"],
     ),
-    ("stages: {near_dedop: {}}", ["stages.near_dedop", "did you mean 'near_dedup'?", "allowed are eligibility"]),
+    ("stages: {near_dedop: {}}", ["stages.near_dedop", "did you mean 'near_dedup'?", "allowed are decontaminate, "]),
     ("stages: {near_dedup: {threshold: high}}", ["stages.near_dedup.threshold", "found 'high'", "valid number"]),
     ("stages: {near_dedup: {threshold: 1.5}}", ["stages.near_dedup.threshold", "found 1.5", "less than or equal to 1"]),
     ("stages: {near_dedup: {num_perm: 130}}", ["stages.near_dedup.num_perm", "found 130", "multiple of 4"]),

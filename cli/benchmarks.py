@@ -1,0 +1,62 @@
+"""What decontamination found, benchmark by benchmark, as ``tamis stats`` and the HTML report show it.
+
+The numbers are those of the decision's manifest. Cost: one small file.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from cli.present import clean, share
+from corpus.run_folder import RunFolder
+
+BENCHMARK_HEADER = (
+    "benchmark",
+    "items",
+    "searched for",
+    "too short",
+    "unread lines",
+    "found",
+    "of searched",
+    "documents",
+)
+BENCHMARK_NOTE = (
+    "Too short: cannot be told from chance, and was not looked for. Unread lines: of the benchmark's files, no items. "
+    "Documents: those that any item was found in."
+)
+
+
+def benchmark_lines(run: RunFolder) -> list[dict[str, Any]]:
+    """A line for each benchmark, by name; none where the run has no stage ``decontaminate``.
+
+    Returns:
+        ``benchmark``; its ``items``, those that are searched for by ``ngrams`` or ``whole``, those ``too_short`` to be,
+        those ``repeated`` from earlier ones; ``bad_lines``; ``found`` items; ``documents`` that any was found in.
+    """
+    manifest = dict(run.chain()).get("decontaminate")
+    found = manifest.body.get("facts", {}).get("benchmarks", {}) if manifest is not None else {}
+    return [{"benchmark": name, **counts} for name, counts in sorted(found.items())]
+
+
+def benchmark_cells(line: dict[str, Any]) -> list[str]:
+    """A line's cells, below ``BENCHMARK_HEADER``."""
+    searched = line["ngrams"] + line["whole"]
+    return [
+        clean(line["benchmark"]), f"{line['items']:,}", f"{searched:,}", f"{line['too_short']:,}",
+        f"{line['bad_lines']:,}", f"{line['found']:,}", f"{share(line['found'], searched):.2f} %",
+        f"{line['documents']:,}",
+    ]  # fmt: skip
+
+
+def benchmark_table(lines: list[dict[str, Any]]) -> Table:
+    """The benchmarks for a terminal."""
+    table = Table(title="\nBenchmark items looked for in the text", title_justify="left", caption=BENCHMARK_NOTE,
+                  caption_justify="left", box=None, padding=(0, 1), header_style="bold")  # fmt: skip
+    for number, name in enumerate(BENCHMARK_HEADER):
+        table.add_column(name, justify="right" if number else "left", no_wrap=number > 0)
+    for line in lines:
+        table.add_row(*(Text(cell) for cell in benchmark_cells(line)))
+    return table

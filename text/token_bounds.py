@@ -1,0 +1,142 @@
+"""Where tokens stand: the bytes of each token of ``text.tokens``, for the few documents in which something was found.
+
+A second state machine beside ``tokenize`` and not two more outputs of it: places are wanted of one document in
+thousands, and the kernel that every stage runs on every byte stays as lean as it is. A test holds the two together.
+
+Cost: as ``tokenize``; a document that is folded as a string (see ``text.fold``) is folded once more, piece by piece.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+
+import numba as nb
+import numpy as np
+import numpy.typing as npt
+
+from text.arrow import TextColumn
+from text.chars import PLAIN, SINGLE, SLOW, WORD, char_tables, class_of, decode
+from text.fold import fold
+from text.tokens import ASCII_FOLD
+
+Int64 = npt.NDArray[np.int64]
+
+
+def token_bounds(column: TextColumn) -> tuple[Int64, Int64, Int64]:
+    """The bytes of each token.
+
+    Returns:
+        ptr: int64[n_docs + 1], as ``token_hashes`` gives it; start, end: int64[ptr[-1]], bytes from the document's
+        first. Tokens that one character folds into ("㍻" is 平 and 成) share its bytes.
+    """
+    folded = fold(column)
+    texts, tables = folded.column, char_tables()
+    capacity = texts.nbytes + len(texts) + 64
+    start, end = np.empty(capacity, np.int64), np.empty(capacity, np.int64)
+    while True:
+        ptr = _bounds_of_column(texts.offsets, texts.data, folded.done, *tables, start, end)
+        if ptr[-1] >= 0:
+            break
+        capacity *= 2
+        start, end = np.empty(capacity, np.int64), np.empty(capacity, np.int64)
+    start, end = start[: ptr[-1]], end[: ptr[-1]]
+    for i in np.flatnonzero(folded.done):
+        low, high = ptr[i], ptr[i + 1]
+        start[low:high], end[low:high] = _unfolded(column.text_at(int(i)), start[low:high], end[low:high])
+    return ptr, start, end
+
+
+def _unfolded(text: str, start: Int64, end: Int64) -> tuple[Int64, Int64]:
+    """Carries offsets into the folded text back to the text, to whole pieces.
+
+    A piece begins at a character that needs no neighbour, so that the pieces fold by themselves to what the text folds
+    to; only a final sigma is another letter, of as many bytes.
+    """
+    classes = char_tables().classes
+    before, behind = [0], [0]
+    pieces: list[str] = []
+    for char in text:
+        point = ord(char)
+        if pieces and char != "Σ" and point < len(classes) and classes[point] & SLOW:
+            pieces[-1] += char
+        else:
+            pieces.append(char)
+    for piece in pieces:
+        before.append(before[-1] + len(piece.encode()))
+        behind.append(behind[-1] + len(unicodedata.normalize("NFKC", piece).lower().encode()))
+    place, folded = np.array(before), np.array(behind)
+    first = np.searchsorted(folded, start, "right") - 1
+    last = np.searchsorted(folded, end, "left")
+    return place[first], place[last]
+
+
+@nb.njit(cache=True)
+def _bounds_of_column(offsets, data, done, classes, fold_start, fold_data, start, end):  # type: ignore[no-untyped-def]
+    ptr = np.zeros(len(offsets), np.int64)
+    at = 0
+    for d in range(len(offsets) - 1):
+        tables = (classes, fold_start, fold_data)
+        n = _bounds(data, offsets[d], offsets[d + 1], done[d], *tables, start[at:], end[at:])
+        if n < 0:
+            ptr[-1] = -1
+            return ptr
+        at += n
+        ptr[d + 1] = at
+    return ptr
+
+
+@nb.njit(cache=True)
+def _bounds(data, low, high, done, classes, fold_start, fold_data, start, end):  # type: ignore[no-untyped-def]
+    """Writes the bounds of the tokens of ``data[low:high]``; returns their number, -1 where there is no room."""
+    n = 0
+    opened, behind = np.int64(-1), np.int64(0)  # where the open token began (-1: none is), and its end so far
+    i = low
+    while i < high:
+        at = i
+        first = data[i]
+        if first < 128:
+            i += 1
+            if ASCII_FOLD[first] != 0:
+                if opened < 0:
+                    opened = at
+                behind = i
+            elif opened >= 0:
+                if n == len(start):
+                    return -1
+                start[n], end[n] = opened - low, behind - low
+                n += 1
+                opened = np.int64(-1)
+            continue
+        point, width = decode(data, i)
+        i += width
+        bits = class_of(classes, point)
+        first_fold, last_fold = 0, 1
+        folded = not done and (bits & PLAIN) == 0 and point < len(classes)
+        if folded:
+            first_fold, last_fold = fold_start[point], fold_start[point + 1]
+        for k in range(first_fold, last_fold):
+            if folded:
+                bits = class_of(classes, fold_data[k])
+            is_single = (bits & SINGLE) != 0
+            is_word = (bits & WORD) != 0
+            if opened >= 0 and (is_single or not is_word):
+                if n == len(start):
+                    return -1
+                start[n], end[n] = opened - low, behind - low
+                n += 1
+                opened = np.int64(-1)
+            if is_single and is_word:
+                if n == len(start):
+                    return -1
+                start[n], end[n] = at - low, i - low
+                n += 1
+            elif is_word:
+                if opened < 0:
+                    opened = at
+                behind = i
+    if opened >= 0:
+        if n == len(start):
+            return -1
+        start[n], end[n] = opened - low, behind - low
+        n += 1
+    return n
