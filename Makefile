@@ -54,7 +54,7 @@ demo: $(STAMP) ## Run the whole chain over 25 MB of English and Chinese text, th
 
 .PHONY: test
 test: $(STAMP) ## Run every test, in two processes
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder
 
 .PHONY: lint
 lint: $(STAMP) ## What CI runs before the tests: ruff, mypy, import rules

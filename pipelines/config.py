@@ -128,6 +128,7 @@ def load_pipeline(path: Path, *, inputs: list[str] | None = None, settings: list
     """
     raw = _load(path, set())
     raw.setdefault("name", path.stem)
+    resolve_names(raw, path.absolute().parent)  # so that a setting may change what a name stands for
     for text in settings or []:
         _set(raw, text)
     if inputs:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -24,9 +26,21 @@ def shared_data() -> Path:
     return folder
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+SHARED = {
+    "story": ("test_snapshots", "test_snapshots_again", "test_snapshots_cli"),
+    "finished": ("test_again", "test_errors", "test_exchange", "test_publishing", "test_stages"),
+}
+"""Costly fixtures, and the files whose tests share one."""
+
+
+class FilesTogether(LoadScopeScheduling):
     """Keeps the tests of a file in one process, and so those of files that share a costly fixture."""
-    for item in items:
-        shared = next((name for name in ("story", "finished") if name in getattr(item, "fixturenames", ())), None)
-        item.add_marker(pytest.mark.xdist_group(shared or item.path.stem))
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.split("::", 1)[0]
+        return next((name for name, files in SHARED.items() if Path(path).stem in files), path)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FilesTogether:
+    """xdist's own groups lose their names under pytest 9."""
+    return FilesTogether(config, log)

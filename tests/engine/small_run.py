@@ -148,6 +148,7 @@ def write_small_pipeline(folder: Path) -> Path:
             "forum": {"heuristic_filter": {"spaced": {"min_words": 100_000}}},
             "pages": {"heuristic_filter": NO_RULES, "skip": ["sentence_quality"]},
             "notes_zh": {"sentence_quality": {"threshold": 0.0}},
+            "news": {"heuristic_filter": {"cjk": {"min_text_chars": 80}}},  # not its profile's
         },
     )  # fmt: skip
 

@@ -20,7 +20,11 @@ from tests.engine.small_run import execute
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
-CHANGED = ["near_dedup.threshold=0.9", "heuristic_filter.cjk.min_text_chars=null"]
+CHANGED = [
+    "near_dedup.threshold=0.9",
+    "heuristic_filter.cjk.min_text_chars=null",
+    "domains.news.heuristic_filter.cjk.min_text_chars=null",
+]
 
 
 class NoSpark(Cluster):
@@ -116,7 +120,7 @@ def test_a_later_stage_scans_only_what_came_back_to_life(finished: RunReader, ch
         assert set(changed.before(stage)) - new <= {i for i in changed.documents if changed.domain(i) in skipped}
         scanned, reused = _counts(changed, stage)
         assert (scanned, reused) == (len(new - old), len(new & old)), stage
-        assert scanned and reused
+        assert scanned and reused, stage
 
 
 def test_a_changed_threshold_gives_what_a_fresh_run_with_it_gives(
