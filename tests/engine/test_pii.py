@@ -180,8 +180,8 @@ def test_a_changed_placeholder_repeats_no_scan_and_a_kind_may_stay(
     assert other.file_digests() == found.file_digests()
     scanned = other.run.evidence("pii")
     pipeline = tmp_path / "pii.yaml"
-    again = execute(pipeline, other.root, cluster, ["pii.email=[MAIL]", "pii.phone=null"])
+    again = execute(pipeline, other.root, cluster, ["pii.email=<MAIL>", "pii.phone=null"])
     assert again.run.evidence("pii") == scanned
     kinds = Counter(r["replacement"] for rows in again.edits("pii").values() for r in rows)
-    assert kinds["[MAIL]"] and not kinds["<PHONE>"] and not kinds["<EMAIL>"]
+    assert kinds["<MAIL>"] and not kinds["<PHONE>"] and not kinds["<EMAIL>"]
     assert sum(row["pii_phone"] for row in again.columns("pii").values())
