@@ -158,6 +158,15 @@ def test_a_changed_word_costs_about_a_word() -> None:
     assert shares(index_of(item("x", characters)), changed) == {"x": pytest.approx(59 / 60)}
 
 
+def test_scattered_phrases_of_a_long_document_do_not_add_up() -> None:
+    long = [f"word{i}" for i in range(60)]
+    index, between = index_of(item("x", " ".join(long))), " ".join(["else"] * 200)
+    apart = f"{' '.join(long[:20])} {between} {' '.join(long[40:])}"
+    found = find_items(index, TextColumn.from_texts([apart, " ".join(long[:20] + ["else"] * 20 + long[40:])]))
+    assert found.document.tolist() == [0, 0, 1]
+    assert found.share.tolist() == [pytest.approx(20 / 60), pytest.approx(20 / 60), pytest.approx(40 / 60)]
+
+
 def test_too_short_items_are_listed_and_not_searched_for() -> None:
     index = index_of(item("en", "Who was Plato?"), item("zh", "谁是柏拉图？"), item("x", SHORT), item("none", "?!"))
     rows = index.items.to_pylist()
