@@ -40,8 +40,11 @@ class BenchmarkFiles(StrictModel):
         None, description="What the benchmark is called in reports; null is each file's stem."
     )
     paths: Annotated[Names, Field(min_length=1)] = Field(description="Globs, as for an input of a run.")
+    passage: Names = Field(
+        ("passage", "context", "ctx", "article"), description="Columns of what a question is about, as for `question`."
+    )
     question: Names = Field(
-        ("passage", "context", "ctx", "article", "question", "query", "prompt", "problem", "input"),
+        ("question", "query", "prompt", "problem", "input"),
         description="Columns that make the question, joined in this order; a dotted path reaches into an object.",
     )
     text: str | None = Field("text", description="Column of the whole item as text, or of what the question is about.")
@@ -69,6 +72,8 @@ class Form(IntEnum):
     """The question with its choices, or the item as its own column renders it."""
     ANSWER = 2
     """The answer by itself."""
+    PASSAGE = 3
+    """The question behind the passage that it is about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +149,7 @@ def read_items(benchmarks: Sequence[BenchmarkFiles], files: Sequence[InputFile])
                 if forms:
                     yield Item(benchmark, name, file.name, number, forms)
                 else:
-                    names = ", ".join([*config.question, *([config.text] if config.text else [])])
+                    names = ", ".join([*config.question, *config.passage, *([config.text] if config.text else [])])
                     yield BadLine(benchmark, file.name, number, "no_text", f"no text under any of {names}")
 
 
@@ -176,33 +181,43 @@ def _read(line: Line | Bad, config: BenchmarkFiles) -> Mapping[str, object] | tu
 def item_forms(row: Mapping[str, object], config: BenchmarkFiles) -> Iterator[tuple[Form, str]]:
     """The texts of an item under which it may stand in a document.
 
-    Choices stand there bare, behind letters or behind numbers, so that all are tried. A ``text`` column that repeats
-    the question is one more rendering of the item; any other is part of the question.
+    A question stands there with or without the passage that it is about. Choices stand there bare, behind letters or
+    behind numbers, so that all are tried. A ``text`` column that repeats the question is one more rendering of the
+    item; any other is a passage.
     """
-    parts: list[str] = []
-    for name in config.question:
-        value = dig(row, name)
-        if isinstance(value, str) and value.strip() and not any(value in part for part in parts):
-            parts = [part for part in parts if part not in value] + [value]
+    passage, question = _parts(row, config.passage), _parts(row, config.question)
     rendered = dig(row, config.text)
-    if isinstance(rendered, str) and rendered.strip() and not any(rendered in part for part in parts):
-        if parts and all(part in rendered for part in parts):
+    if isinstance(rendered, str) and rendered.strip() and not any(rendered in part for part in passage + question):
+        if question + passage and all(part in rendered for part in question + passage):
             yield Form.OFFERED, rendered
         else:
-            parts = [rendered, *parts]
-    question = "\n".join(parts)
-    if question:
-        yield Form.QUESTION, question
+            passage = [rendered, *passage]
+    about, asked = "\n".join(passage), "\n".join(question)
+    if about and asked:
+        yield Form.PASSAGE, f"{about}\n{asked}"
+    question_text = asked or about
+    if question_text:
+        yield Form.QUESTION, question_text
     choices = _choices(row, config)
     if choices:
-        yield Form.OFFERED, "\n".join([question, *choices])
+        yield Form.OFFERED, "\n".join([question_text, *choices])
         for signs in (_LETTERS, range(1, len(choices) + 1)):
             signed = (f"{sign}. {choice}" for sign, choice in zip(signs, choices, strict=False))
-            yield Form.OFFERED, "\n".join([question, *signed, *choices[len(signs) :]])
+            yield Form.OFFERED, "\n".join([question_text, *signed, *choices[len(signs) :]])
     for name in config.answer:
         answer = dig(row, name)
         if isinstance(answer, str) and answer.strip():
             yield Form.ANSWER, answer
+
+
+def _parts(row: Mapping[str, object], names: Names) -> list[str]:
+    """The texts of some columns, without those that another one of them holds."""
+    parts: list[str] = []
+    for name in names:
+        value = dig(row, name)
+        if isinstance(value, str) and value.strip() and not any(value in part for part in parts):
+            parts = [part for part in parts if part not in value] + [value]
+    return parts
 
 
 def _choices(row: Mapping[str, object], config: BenchmarkFiles) -> list[str]:

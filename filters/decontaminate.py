@@ -1,9 +1,9 @@
 """Decontamination: benchmark items in documents, by overlap of n-grams of tokens, and what to take out for it.
 
 An n-gram and not a similarity of documents: an item is a small part of the page that quotes it. The tokens are Tamis'
-own, so that case, width, punctuation and line breaks do not hide an item, and Chinese needs no segmenter. A document's
-share of an item is the share of the item's tokens that lie in n-grams found in it, so that one changed word costs one
-word and not all the n-grams around it.
+own, so that case, width, punctuation and line breaks do not hide an item, and Chinese needs no segmenter. A run of
+text's share of an item is the share of the item's tokens that lie in n-grams found in it, so that one changed word
+costs one word and not all the n-grams around it.
 
 Not seen: an item put into other words, into another language, or from simplified into traditional characters; and one
 of about an n-gram's length with a word changed in the middle.
@@ -39,8 +39,8 @@ class Hits:
     Attributes:
         document: int64[n], index into the column.
         item: int32[n], row of the index' items.
-        grams: int32[n], n-grams of the item found in the document; 1 for one that is searched for whole.
-        share: float32[n], of the item's tokens that lie in them, over the whole document.
+        grams: int32[n], n-grams of the item found in the run; 1 for one that is searched for whole.
+        share: float32[n], of the item's tokens that lie in them.
         start: int64[n], first byte of the run.
         end: int64[n], byte behind its last.
         first_sentence: int32[n], the sentence that it begins in.
@@ -70,7 +70,7 @@ def find_items(index: NgramIndex, column: TextColumn, min_share: float = 0.0) ->
     Args:
         index: the index.
         column: the documents.
-        min_share: a document's hits of an item below this share are left out.
+        min_share: runs below this share are left out.
     """
     folded = fold(column)
     found = find_hits(

@@ -272,7 +272,10 @@ def find_hits(  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def join_hits(hits, form_item, form_tokens):  # type: ignore[no-untyped-def]
-    """What the hits amount to: for each document and item its best form, and the runs of tokens that it lies in.
+    """What the hits amount to: for each document and item the runs of text in which its best form lies.
+
+    The hits of a form that lie no farther apart than the form is long make one run; a run's share is its own, so that
+    common phrases scattered over a long document do not add up. The best form is that of the run of largest share.
 
     Args:
         hits: int32[n, HIT], sorted by document, form, place in the form, place in the document; an item's forms have
@@ -281,54 +284,63 @@ def join_hits(hits, form_item, form_tokens):  # type: ignore[no-untyped-def]
         form_tokens: int32[n_forms], tokens of a form that can be found.
 
     Returns:
-        rows: int32[r, 5]: document, item, grams found of the item, first and last token of a run; share: float32[r],
-        of the item's tokens that lie in a gram found, anywhere in the document.
+        rows: int32[r, 5]: document, item, grams of the item found in the run, first and last token of the run;
+        share: float32[r], of the item's tokens that lie in these grams.
     """
     n = len(hits)
-    rows, share = np.empty((n, 5), np.int32), np.empty(n, np.float32)
+    rows, covered = np.empty((n, 5), np.int32), np.empty(n, np.int64)
+    own_rows, own_covered = np.empty((n, 5), np.int32), np.empty(n, np.int64)
+    share = np.empty(n, np.float32)
     at = i = 0
     while i < n:
         document, item = hits[i, 0], form_item[hits[i, 1]]
-        low, high, grams, covered, total = i, i, 0, 0, np.int64(1)
+        count, best, total = 0, np.int64(0), np.int64(1)
         while i < n and hits[i, 0] == document and form_item[hits[i, 1]] == item:
-            begin = i
-            i, form_grams, form_covered = _measure(hits, begin)
-            tokens = np.int64(form_tokens[hits[begin, 1]])
-            if form_covered * total > covered * tokens:
-                low, high, grams, covered, total = begin, i, form_grams, form_covered, tokens
-        behind = _runs(hits, low, high, rows, at)
-        for row in range(at, behind):
-            rows[row, 0], rows[row, 1], rows[row, 2] = document, item, grams
-            share[row] = np.float32(covered / total)
-        at = behind
+            begin, form = i, hits[i, 1]
+            while i < n and hits[i, 0] == document and hits[i, 1] == form:
+                i += 1
+            tokens = np.int64(form_tokens[form])
+            own = _runs(hits, begin, i, tokens, own_rows, own_covered)
+            most = own_covered[:own].max()
+            if most * total > best * tokens:
+                count, best, total = own, most, tokens
+                rows[at : at + own] = own_rows[:own]
+                covered[at : at + own] = own_covered[:own]
+        for row in range(at, at + count):
+            rows[row, 0], rows[row, 1] = document, item
+            share[row] = np.float32(covered[row] / total)
+        at += count
     return rows[:at].copy(), share[:at].copy()
 
 
 @nb.njit(cache=True)
-def _measure(hits, begin):  # type: ignore[no-untyped-def]
-    """Of the hits of one document and form: where they end, the different grams, the tokens that these cover."""
-    i, grams, covered, reach = begin, 0, np.int64(0), np.int64(0)
-    while i < len(hits) and hits[i, 0] == hits[begin, 0] and hits[i, 1] == hits[begin, 1]:
-        if i == begin or hits[i, 2] != hits[i - 1, 2]:
-            first, last = np.int64(hits[i, 2]), np.int64(hits[i, 3])
-            grams += 1
-            if last > reach:
-                covered += min(last - first, last - reach)
-                reach = last
-        i += 1
-    return i, grams, covered
+def _runs(hits, begin, end, tokens, rows, covered):  # type: ignore[no-untyped-def]
+    """Writes the runs of one document and form and the form's tokens that each covers; returns how many."""
+    order = np.argsort(hits[begin:end, 4], kind="mergesort") + begin
+    n, k = 0, 0
+    while k < len(order):
+        first, last = np.int64(hits[order[k], 4]), np.int64(hits[order[k], 5])
+        lead = k
+        while k < len(order) and hits[order[k], 4] <= last + tokens:
+            last = max(last, np.int64(hits[order[k], 5]))
+            k += 1
+        rows[n, 2], covered[n] = _measure(hits, np.sort(order[lead:k]))
+        rows[n, 3], rows[n, 4] = first, last
+        n += 1
+    return n
 
 
 @nb.njit(cache=True)
-def _runs(hits, low, high, rows, at):  # type: ignore[no-untyped-def]
-    """Writes the runs of one document and form; hits no farther apart than the first of them is long make one."""
-    order = np.argsort(hits[low:high, 4], kind="mergesort")
-    reach = np.int64(-1)
-    for k in range(len(order)):
-        first, last = np.int64(hits[low + order[k], 4]), np.int64(hits[low + order[k], 5])
-        if k == 0 or first > reach:
-            rows[at, 3], rows[at, 4] = first, last
-            at += 1
-        rows[at - 1, 4] = max(np.int64(rows[at - 1, 4]), last)
-        reach = max(reach, last + (last - first))
-    return at
+def _measure(hits, which):  # type: ignore[no-untyped-def]
+    """The different grams among some hits of a form, and its tokens that they cover; hits ascend by place in it."""
+    grams, covered, reach = 0, np.int64(0), np.int64(0)
+    previous = np.int64(-1)
+    for h in which:
+        first, last = np.int64(hits[h, 2]), np.int64(hits[h, 3])
+        if first != previous:
+            grams += 1
+            previous = first
+            if last > reach:
+                covered += min(last - first, last - reach)
+                reach = last
+    return grams, covered

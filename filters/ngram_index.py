@@ -266,7 +266,8 @@ def _searched(forms: _Forms, full: npt.NDArray[np.bool_], enough: npt.NDArray[np
     """The forms that are searched for.
 
     A question with an n-gram of its own needs no choices beside it; a shorter one is searched for with its choices, as
-    "which is correct?" tells nothing. An answer needs an n-gram of its own.
+    "which is correct?" tells nothing. An answer, or a passage with its question, needs an n-gram of its own; a short
+    passage is searched for where the item has nothing else.
     """
     n = int(forms.item[-1]) + 1
     question, offered = forms.role == Form.QUESTION, forms.role == Form.OFFERED
@@ -274,7 +275,10 @@ def _searched(forms: _Forms, full: npt.NDArray[np.bool_], enough: npt.NDArray[np
     has_offered = np.bincount(forms.item[offered], minlength=n) > 0
     by_itself = question & (full | (enough & ~has_offered[forms.item]))
     together = offered & enough & ~speaks[forms.item]
-    return by_itself | together | ((forms.role == Form.ANSWER) & full)
+    by_ngrams = np.isin(forms.role, (Form.ANSWER, Form.PASSAGE)) & full
+    used = by_itself | together | by_ngrams
+    alone = np.bincount(forms.item[used], minlength=n) == 0
+    return used | ((forms.role == Form.PASSAGE) & enough & alone[forms.item])
 
 
 def _repeated(forms: _Forms, n_items: int, weights: Int64) -> tuple[Int32, npt.NDArray[np.bool_]]:

@@ -201,7 +201,8 @@ def _named(hits: pa.Table) -> pa.Table:
     ids, shares = hits.column("doc_id").to_pylist(), hits.column("share").to_pylist()
     found: dict[tuple[int, int], dict[str, float]] = {}
     for row, doc_id, name, share in zip(hits.column("row").to_pylist(), ids, names, shares, strict=True):
-        found.setdefault((row, doc_id), {})[name] = share
+        known = found.setdefault((row, doc_id), {})
+        known[name] = max(share, known.get(name, 0.0))
     ordered = [sorted(items, key=lambda name: (-items[name], name)) for items in found.values()]
     return pa.table(
         [[row for row, _ in found], [i for _, i in found], [names[0] for names in ordered], ordered], schema=COLUMNS

@@ -64,8 +64,8 @@ def searched(items: list[str], sizes: Sizes) -> dict[int, tuple[list[str], set[G
 Run = tuple[int, int]
 
 
-def hits(items: list[str], document: str, sizes: Sizes) -> dict[int, tuple[int, Fraction, list[Run]]]:
-    """Item → grams found, share of its tokens, runs of the document's tokens that hold it."""
+def hits(items: list[str], document: str, sizes: Sizes) -> dict[int, list[tuple[int, Fraction, Run]]]:
+    """Item → the runs of the document's tokens that hold it, each with its grams and its share of the item's tokens."""
     words = tokens(document)
     mine = grams(words, sizes.words, sizes.characters)
     found = {}
@@ -74,24 +74,27 @@ def hits(items: list[str], document: str, sizes: Sizes) -> dict[int, tuple[int, 
             places = [p for p in grams(own, sizes.words, sizes.characters) if p[2] in telling]
         else:
             places = [(0, len(own), tuple(own))]
+        findable = {k for a, b, _ in places for k in range(a, b)}
         wanted = {p[2] for p in places}
         here = mine if telling else [(i, i + len(own), tuple(words[i : i + len(own)])) for i in range(len(words))]
-        met = sorted({(a, b) for a, b, g in here if g in wanted})
-        there = {tuple(words[a:b]) for a, b in met}
-        if not met:
-            continue
-        covered = {k for a, b, g in places if g in there for k in range(a, b)}
-        findable = {k for a, b, _ in places for k in range(a, b)}
-        runs: list[Run] = []
+        runs: list[list[Run]] = []
         reach = -1
-        for first, last in met:
+        for first, last in sorted({(a, b) for a, b, g in here if g in wanted}):
             if first > reach:
-                runs.append((first, last))
-            runs[-1] = (runs[-1][0], max(runs[-1][1], last))
-            reach = max(reach, 2 * last - first)
-        number_of_grams = sum(g in there for _, _, g in places)
-        found[number] = number_of_grams, Fraction(len(covered), len(findable)), runs
+                runs.append([])
+            runs[-1].append((first, last))
+            reach = max(reach, last + len(findable))
+        if runs:
+            found[number] = [_measured(run, words, places, len(findable)) for run in runs]
     return found
+
+
+def _measured(
+    run: list[Run], words: list[str], places: list[tuple[int, int, Gram]], findable: int
+) -> tuple[int, Fraction, Run]:
+    there = {tuple(words[a:b]) for a, b in run}
+    covered = {k for a, b, g in places if g in there for k in range(a, b)}
+    return sum(g in there for *_, g in places), Fraction(len(covered), findable), (run[0][0], max(b for _, b in run))
 
 
 def token_spans(text: str) -> list[tuple[int, int]]:

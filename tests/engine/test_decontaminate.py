@@ -125,7 +125,7 @@ def run(folder: Path, cluster: Cluster, out: str, stage: dict[str, Any] | None =
     settings = {"benchmarks": ["benchmarks/*.jsonl"], **(stage or {})}
     body = {
         "name": "decontaminate", "inputs": [{"domain": "web", "paths": ["web.jsonl"]}],
-        "ingest": {"target_shard_bytes": 60_000}, "stages": {"exact_dedup": {}, "decontaminate": settings},
+        "ingest": {"target_shard_bytes": 15_000}, "stages": {"exact_dedup": {}, "decontaminate": settings},
     }  # fmt: skip
     path = folder / f"{out}.yaml"
     path.write_text(yaml.safe_dump(body, sort_keys=False), "utf-8")

@@ -45,9 +45,9 @@ def test_hits_are_those_of_comparing_all_grams(items: list[str], documents: list
     expected_rows = []
     for d, text in enumerate(documents):
         spans = token_spans(text)
-        for item, (grams, share, runs) in sorted(hits(items, text, sizes).items()):
-            rows = [(spans[a][0], spans[b - 1][1]) for a, b in runs]
-            expected_rows += [(d, item, grams, np.float32(share), *row) for row in rows]
+        for item, runs in sorted(hits(items, text, sizes).items()):
+            for grams, share, (a, b) in runs:
+                expected_rows.append((d, item, grams, np.float32(share), spans[a][0], spans[b - 1][1]))
     columns = (found.document, found.item, found.grams, found.share, found.start, found.end)
     assert list(zip(*(c.tolist() for c in columns), strict=True)) == [
         (d, i, g, float(s), a, b) for d, i, g, s, a, b in expected_rows
@@ -96,11 +96,13 @@ def test_a_token_tells_whether_it_stands_alone(texts: list[str]) -> None:
     assert [bool(stands_alone(h, classes)) for h in hashes] == [alone(t) for t in tokens(text)]
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**64 - 1))
 def test_unmix_undoes_mix(number: int) -> None:
     assert int(unmix(np.uint64(mix(np.uint64(number))))) == number
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 8), st.integers(1, 4)), max_size=12))
 def test_merged_cuts_are_the_union(rows: list[tuple[int, int, int]]) -> None:
     document, first, size = (np.array(c, np.int32) for c in (zip(*rows, strict=True) if rows else ([], [], [])))

@@ -49,10 +49,12 @@ def index_of(*items: Item | BadLine, **settings: int) -> NgramIndex:
 
 
 def shares(index: NgramIndex, text: str) -> dict[str, float]:
-    """Item → share found in a text."""
+    """Item → share found in a text, the largest of its runs."""
     found = find_items(index, TextColumn.from_texts([text]))
     names = index.items.column("item").to_pylist()
-    return {names[i]: float(s) for i, s in zip(found.item, found.share, strict=True)}
+    best = np.zeros(len(names), np.float32)
+    np.maximum.at(best, found.item, found.share)
+    return {names[i]: float(best[i]) for i in sorted(set(found.item.tolist()))}
 
 
 def read(folder: Path, **entry: Any) -> list[Item | BadLine]:
@@ -105,9 +107,10 @@ OFFERED = [(0, "Q"), (1, "Q\nx\ny"), (1, "Q\nA. x\nB. y"), (1, "Q\n1. x\n2. y")]
     ("row", "expected"),
     [
         ({"question": "Q", "answer": "42"}, [(0, "Q"), (2, "42")]),
-        ({"passage": "P", "question": "Q"}, [(0, "P\nQ")]),
+        ({"passage": "P", "question": "Q"}, [(3, "P\nQ"), (0, "Q")]),
+        ({"context": "P", "choices": ["x"]}, [(0, "P"), (1, "P\nx"), (1, "P\nA. x"), (1, "P\n1. x")]),
         ({"text": "Q whole", "question": "Q"}, [(1, "Q whole"), (0, "Q")]),
-        ({"text": "what it is about", "question": "Q?"}, [(0, "what it is about\nQ?")]),
+        ({"text": "what it is about", "question": "Q?"}, [(3, "what it is about\nQ?"), (0, "Q?")]),
         ({"text": "only", "label": 3}, [(0, "only")]),
         ({"question": "Q", "choices": ["x", "y"]}, OFFERED),
         (
@@ -158,6 +161,15 @@ def test_a_changed_word_costs_about_a_word() -> None:
     assert shares(index_of(item("x", characters)), changed) == {"x": pytest.approx(59 / 60)}
 
 
+def test_scattered_phrases_of_a_long_document_do_not_add_up() -> None:
+    long = [f"word{i}" for i in range(60)]
+    index, between = index_of(item("x", " ".join(long))), " ".join(["else"] * 200)
+    apart = f"{' '.join(long[:20])} {between} {' '.join(long[40:])}"
+    found = find_items(index, TextColumn.from_texts([apart, " ".join(long[:20] + ["else"] * 20 + long[40:])]))
+    assert found.document.tolist() == [0, 0, 1]
+    assert found.share.tolist() == [pytest.approx(20 / 60), pytest.approx(20 / 60), pytest.approx(40 / 60)]
+
+
 def test_too_short_items_are_listed_and_not_searched_for() -> None:
     index = index_of(item("en", "Who was Plato?"), item("zh", "谁是柏拉图？"), item("x", SHORT), item("none", "?!"))
     rows = index.items.to_pylist()
@@ -178,6 +190,23 @@ def test_a_short_question_is_searched_for_with_its_choices() -> None:
     for signs in ("ABC", "123", "①②③", ("", "", "")):
         listed = "\n".join(f"（{sign}）{choice}" for sign, choice in zip(signs, choices, strict=True))
         assert shares(index, f"题目：下列说法正确的是（ ）\n{listed}\n") == {"x": 1.0}, signs
+
+
+def test_a_question_is_found_with_its_passage_and_without() -> None:
+    passage = " ".join(f"word{i}" for i in range(100))
+    row = {
+        "passage": passage,
+        "question": "正确的一项是",
+        "options": ["铜比软木轻很多", "鲸是恒温动物", "铁在沸水中熔化"],
+    }
+    index = index_of(Item("b", "x", "f", 1, tuple(item_forms(row, BenchmarkFiles(paths=("x",))))))
+    asked = "正确的一项是\nA、铜比软木轻很多\nB、鲸是恒温动物\nC、铁在沸水中熔化"
+    assert shares(index, asked) == {"x": 1.0}
+    assert shares(index, f"{passage}\n{asked}") == {"x": 1.0}
+    assert shares(index, passage) == {"x": pytest.approx(100 / 105)}  # no gram ends with the last character
+    short = {"passage": "Three men met in the town of Ely.", "question": "Who met?"}
+    index = index_of(Item("b", "x", "f", 1, tuple(item_forms(short, BenchmarkFiles(paths=("x",))))))
+    assert shares(index, "three men met in the town of Ely; who met") == {"x": 1.0}
 
 
 def test_templates_tell_of_no_item_and_their_items_are_met_whole() -> None:
