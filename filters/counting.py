@@ -13,10 +13,35 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-from filters.marks import CLOSER, END, IS_CJK, IS_LATIN, IS_LETTER, IS_NUMBER, IS_PUNCT, IS_SINGLE, IS_SPACE, IS_WORD
-from filters.marks import SIGN, START, STOP
-from text.chars import HIGH_BITS, LOW_BITS, PUNCT, SINGLE, SPACE, SYMBOL, U64, WORD, bytes_before, class_of, decode
-from text.chars import load8
+from filters.marks import (
+    CLOSER,
+    END,
+    IS_CJK,
+    IS_LATIN,
+    IS_LETTER,
+    IS_NUMBER,
+    IS_PUNCT,
+    IS_SINGLE,
+    IS_SPACE,
+    IS_WORD,
+    SIGN,
+    START,
+    STOP,
+)
+from text.chars import (
+    HIGH_BITS,
+    LOW_BITS,
+    PUNCT,
+    SINGLE,
+    SPACE,
+    SYMBOL,
+    U64,
+    WORD,
+    bytes_before,
+    class_of,
+    decode,
+    load8,
+)
 from text.hash import mix
 
 SHORT_LINE_CHARS, SHORT_CJK_LINE_CHARS = 30, 10
@@ -172,10 +197,8 @@ def read_text(text, tables, hashes, ends, lines, blocks, found):  # type: ignore
                     if bits & SPACE:
                         is_end = True
                         break
-                    if point < len(tables.kinds):
-                        kind = tables.kinds[point]
-                    else:
-                        kind = np.uint8(IS_WORD if bits & WORD else 0)
+                    in_table = point < len(tables.kinds)
+                    kind = tables.kinds[point] if in_table else np.uint8(IS_WORD if bits & WORD else 0)
                     histogram[kind] += 1
                     if kind & IS_CJK:
                         if chars - last_han > longest_run:
@@ -281,7 +304,7 @@ def _stop_bit(code, size, tables):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def _ends_sentence(text, start, end, marks):  # type: ignore[no-untyped-def]
-    """Whether ``. ! ? …``, but for an initial's full stop, ends the word ``text[start:end]``, closing quotes cut off."""
+    """Whether ``. ! ? …`` ends the word ``text[start:end]``, closing quotes cut off; not an initial's full stop."""
     mark, at = _last_mark(text, start, end, marks)
     if not mark & END or mark & STOP:
         return False
@@ -332,8 +355,8 @@ def _close_line(text, first, last, size, has_stop, marks, lines, blocks, found):
     point, _ = decode(text, at)
     is_dots = point == 46 and at - 2 >= first and text[at - 1] == 46 and text[at - 2] == 46
     found[DOTTED_LINES] += point == 0x2026 or is_dots
+    found[TERMINALS] += point != 0x2026 and point < 0x10000 and marks[point] & END != 0
     mark, _ = _last_mark(text, first, last, marks)
-    found[TERMINALS] += mark & END != 0
     found[TERMINAL_CHARS] += size if mark & END or has_stop else 0
     found[LINE_CHARS] += size
     found[SHORT_LINES] += size <= SHORT_LINE_CHARS

@@ -121,7 +121,9 @@ class CjkThresholds(WebThresholds):
         None, "10 in WuDao, characters in a row that are not Chinese; off, as a foreign name is enough", _WUDAO
     )
     min_sentences: int | None = _limit(
-        None, "5 in CLUECorpus2020; off, as it drops abstracts and short news", f"CLUECorpus2020 (Xu et al. 2020); {_C4}"
+        None,
+        "5 in CLUECorpus2020; off, as it drops abstracts and short news",
+        f"CLUECorpus2020 (Xu et al. 2020); {_C4}",
     )
     max_short_line_ratio: float | None = _limit(
         0.67, "lines of at most 10 characters, which hold what 30 Latin letters do (the ten is ours)", _FINEWEB

@@ -8,6 +8,8 @@ phrases, and how much upper case is "mainly", are ours, and so is everything for
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict, Field
 
 STORE_WORDS = 10
@@ -16,46 +18,64 @@ STORE_UPPER_RATIO = 0.25
 """So are lines with a larger share of upper case among their letters."""
 
 
+_C4 = "C4"
+_C4_CODE = "C4's code"
+_REFINED = "RefinedWeb"
+_CLUE = "CLUECorpus2020"
+
+
+def _rule(default: float | None, what: str, source: str, low: float = 0, high: float = 1) -> Any:
+    return Field(default, ge=low, le=high, description=f"{what}. Source: {source}.")
+
+
+def _switch(default: bool, what: str, source: str) -> Any:
+    return Field(default, description=f"Cut {what}. Source: {source}.")
+
+
 class LineThresholds(BaseModel):
     """Which lines are cut, and when so many are that the document goes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    c4_terminal_punctuation: bool = Field(
-        False, description="Cut lines that do not end in . ! ? or a quotation mark, or that end in an ellipsis; off,"
-        " as FineWeb found: it takes 30 % of the text, headings and lists first. Source: C4.",
-    )  # fmt: skip
-    c4_min_words: int | None = Field(
-        3, ge=0, le=STORE_WORDS, description="Words in a line; 3 and 5, by version of the paper. Source: C4.",
-    )  # fmt: skip
-    c4_long_words: bool = Field(True, description="Cut lines with a word of over 1,000 characters. Source: C4's code.")
-    c4_javascript: bool = Field(True, description="Cut lines that name JavaScript. Source: C4.")
-    c4_policy: bool = Field(True, description="Cut lines about cookies, terms of use, privacy. Source: C4's code.")
-    max_upper_ratio: float | None = Field(
-        0.5, ge=STORE_UPPER_RATIO, le=1, description="Upper case among a line's letters. Source: RefinedWeb; figure ours.",
-    )  # fmt: skip
-    refinedweb_numeric: bool = Field(True, description="Cut lines of numbers and signs alone. Source: RefinedWeb.")
-    refinedweb_counters: bool = Field(True, description='Cut counters such as "3 likes". Source: RefinedWeb.')
-    refinedweb_one_word: bool = Field(True, description="Cut lines of one word. Source: RefinedWeb.")
-    max_boilerplate_words: int | None = Field(
-        10, ge=0, le=STORE_WORDS, description="Cut lines of at most so many words that begin like sign-in, end like read"
-        " more or hold items in cart. Source: RefinedWeb, which takes only the phrase out of the line.",
-    )  # fmt: skip
-    zh_terminal_punctuation: bool = Field(
-        False, description="Cut Chinese lines that do not end a sentence; off, as C4's. Source: CLUECorpus2020.",
-    )  # fmt: skip
-    zh_min_chars: int | None = Field(
-        None, ge=0, le=STORE_WORDS, description="Han and Kana in a Chinese line; off, as it cuts headings. Source: ours.",
-    )  # fmt: skip
-    zh_counters: bool = Field(True, description='Cut counters such as "阅读 1.2万". Source: ours.')
-    max_zh_boilerplate_chars: int | None = Field(
-        10, ge=0, le=STORE_WORDS, description="Cut lines of at most so many Han that begin like 登录, end like 阅读全文 or"
-        " hold 版权所有. Source: ours.",
-    )  # fmt: skip
-    max_flagged_word_ratio: float | None = Field(
-        0.05, ge=0, le=1, description="A document loses its place when RefinedWeb's rules and their Chinese counterparts"
-        " cut more of its words. Made for extracted main text: null for pages with their menus. Source: RefinedWeb.",
-    )  # fmt: skip
-    max_cut_ratio: float = Field(
-        0.8, ge=0, le=1, description="A document is dropped when all rules cut more of its bytes. Source: ours.",
-    )  # fmt: skip
+    c4_terminal_punctuation: bool = _switch(
+        False,
+        "lines that do not end in . ! ? or a quotation mark, or that end in an ellipsis; off, as FineWeb found: it"
+        " takes 30 % of the text, headings and lists first",
+        _C4,
+    )
+    c4_min_words: int | None = _rule(3, "words in a line; 3 and 5, by version of the paper", _C4, high=STORE_WORDS)
+    c4_long_words: bool = _switch(True, "lines with a word of over 1,000 characters", _C4_CODE)
+    c4_javascript: bool = _switch(True, "lines that name JavaScript", _C4)
+    c4_policy: bool = _switch(True, "lines about cookies, terms of use or privacy", _C4_CODE)
+    max_upper_ratio: float | None = _rule(
+        0.5, "capitals among a line's letters", f"{_REFINED}; the figure is ours", low=STORE_UPPER_RATIO
+    )
+    refinedweb_numeric: bool = _switch(True, "lines of numbers and signs alone", _REFINED)
+    refinedweb_counters: bool = _switch(True, 'counters such as "3 likes"', _REFINED)
+    refinedweb_one_word: bool = _switch(True, "lines of one word", _REFINED)
+    max_boilerplate_words: int | None = _rule(
+        10,
+        "lines of at most so many words are cut that begin like sign-in, end like read more or hold items in cart",
+        f"{_REFINED}, which takes only the phrase out of the line",
+        high=STORE_WORDS,
+    )
+    zh_terminal_punctuation: bool = _switch(
+        False, "Chinese lines that do not end a sentence; off, as C4's", f"{_CLUE}, after C4"
+    )
+    zh_min_chars: int | None = _rule(
+        None, "Han and Kana in a Chinese line; off, as it cuts headings", "ours", high=STORE_WORDS
+    )
+    zh_counters: bool = _switch(True, 'counters such as "阅读 1.2万"', "ours")
+    max_zh_boilerplate_chars: int | None = _rule(
+        10,
+        "lines of at most so many Han are cut that begin like 登录, end like 阅读全文 or hold 版权所有",
+        "ours",
+        high=STORE_WORDS,
+    )
+    max_flagged_word_ratio: float | None = _rule(
+        0.05,
+        "a document is dropped when RefinedWeb's rules and their Chinese counterparts cut more of its words; made for"
+        " extracted main text: null for pages with their menus",
+        _REFINED,
+    )
+    max_cut_ratio: float = _rule(0.8, "a document is dropped when all rules cut more of its bytes", "ours")

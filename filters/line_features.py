@@ -26,7 +26,7 @@ from filters.line_phrases import BOILERPLATE, C4_WORDS, COUNTER, JAVASCRIPT, POL
 from filters.marks import CLOSER, END, IS_CJK, IS_LETTER, IS_NUMBER, IS_SPACE, IS_WORD, load_tables
 from text.arrow import TextColumn
 from text.chars import HIGH_BITS, LOW_BITS, U64, UPPER, bytes_before, class_of, decode, load8
-from text.segment import sentences
+from text.segment import DOTS, STRONG, sentences
 
 CHINESE, NO_TERMINAL, LONG_WORD, NUMERIC = 1, 2, 4, 8
 HAS_JAVASCRIPT, HAS_POLICY, IS_COUNTER, IS_BOILERPLATE = 16, 32, 64, 128
@@ -34,7 +34,11 @@ HAS_JAVASCRIPT, HAS_POLICY, IS_COUNTER, IS_BOILERPLATE = 16, 32, 64, 128
 MAX_WORD_CHARS = 1000
 """Source: C4's code."""
 _SHORT_BYTES = 160
-"""Longer lines are neither counters nor boilerplate: ten words of sixteen bytes."""
+"""Longer lines are neither counters nor boilerplate, nor are those of more than ``STORE_WORDS`` words."""
+
+
+_INNER_END = f"[.!?{STRONG}{DOTS}].*[^\\s]"
+"""What may end a sentence, and something behind it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +70,8 @@ def scan_lines(column: TextColumn) -> LineFacts:
     """The facts of every line that some rule could cut."""
     n = len(column)
     hits = pc.match_substring_regex(column.to_arrow(), C4_WORDS).to_numpy(zero_copy_only=False)
-    capacity = column.nbytes // 64 + n + 64
-    while True:
+    capacity = int(np.count_nonzero(column.data[column.offsets[0] : column.offsets[-1]] == 10)) + n + 64
+    while True:  # once, unless lines end otherwise
         bounds = np.empty((4, capacity), np.int64)
         words, upper, flags = np.empty(capacity, np.int32), np.empty(capacity, np.float32), np.empty(capacity, np.uint8)
         totals = np.zeros(n, np.int32)
@@ -79,12 +83,10 @@ def scan_lines(column: TextColumn) -> LineFacts:
     words, upper, flags = words[:k], upper[:k], flags[:k]
     at = column.offsets[doc]
     lines = _take(column, at + start, at + last)
-    _add_phrases(lines, hits[doc] if k else np.zeros(0, np.bool_), flags)
+    _add_phrases(lines, words, hits[doc], flags)
     keep = (flags & ~np.uint8(CHINESE) != 0) | (words <= STORE_WORDS) | (upper > STORE_UPPER_RATIO)
-    kept = np.flatnonzero(keep)
-    at = at[kept]
-    count = np.diff(sentences(_take(column, at + start[kept], at + end[kept])).ptr).astype(np.int32)
-    return LineFacts(doc[kept], start[kept], end[kept], words[kept], upper[kept], flags[kept], count, totals)
+    count = _count_sentences(lines, keep)
+    return LineFacts(doc[keep], start[keep], end[keep], words[keep], upper[keep], flags[keep], count[keep], totals)
 
 
 def _take(column: TextColumn, start: npt.NDArray[np.int64], end: npt.NDArray[np.int64]) -> TextColumn:
@@ -95,14 +97,29 @@ def _take(column: TextColumn, start: npt.NDArray[np.int64], end: npt.NDArray[np.
     return TextColumn(offsets, data)
 
 
-def _add_phrases(lines: TextColumn, hits: npt.NDArray[np.bool_], flags: npt.NDArray[np.uint8]) -> None:
+def _count_sentences(lines: TextColumn, which: npt.NDArray[np.bool_]) -> npt.NDArray[np.int32]:
+    """The sentences of some lines, int32[k]; 1 where nothing could end one before the line's end."""
+    count = np.ones(len(lines), np.int32)
+    rows = np.flatnonzero(which)
+    texts = lines.to_arrow().take(pa.array(rows))
+    several = pc.match_substring_regex(texts, _INNER_END).to_numpy(zero_copy_only=False)
+    column = TextColumn.from_arrow(texts.filter(pa.array(several)))
+    count[rows[several]] = np.maximum(np.diff(sentences(column).ptr), 1)
+    return count
+
+
+def _add_phrases(
+    lines: TextColumn, words: npt.NDArray[np.int32], hits: npt.NDArray[np.bool_], flags: npt.NDArray[np.uint8]
+) -> None:
     """Raises the flags that need a phrase."""
     texts = lines.to_arrow()
     chinese = flags & CHINESE != 0
-    short = lines.lengths <= _SHORT_BYTES
+    short = (lines.lengths <= _SHORT_BYTES) & (words <= STORE_WORDS)
+    named = np.zeros(len(lines), np.bool_)
+    named[hits] = pc.match_substring_regex(texts.filter(pa.array(hits)), C4_WORDS).to_numpy(zero_copy_only=False)
     for flag, pattern, where in (
-        (HAS_JAVASCRIPT, JAVASCRIPT, hits),
-        (HAS_POLICY, POLICY, hits),
+        (HAS_JAVASCRIPT, JAVASCRIPT, named),
+        (HAS_POLICY, POLICY, named),
         (IS_COUNTER, COUNTER, short & ~chinese),
         (IS_COUNTER, ZH_COUNTER, short & chinese),
         (IS_BOILERPLATE, BOILERPLATE, short & ~chinese),
@@ -133,7 +150,7 @@ def _scan(offsets, data, tables, hits, bounds, words, upper, flags, totals):  # 
         in_fence = False
         while i < end:
             start = i
-            i, first, last, chars, facts = _read_line(text, i, tables)
+            i, first, last, facts = _read_line(text, i, tables)
             n_words, letters, capitals, digits, cjk, solid, longest = facts
             if first < 0:
                 continue
@@ -189,12 +206,12 @@ def _read_line(text, i, tables):  # type: ignore[no-untyped-def]
     """Reads the line at ``i``.
 
     Returns:
-        (byte of the next line, first byte that is no white space or -1, byte behind the last, characters; words,
-        letters, capitals, numbers, Han and Kana, characters that may stand in words, characters of the longest word).
+        (byte of the next line, first byte that is no white space or -1, byte behind the last, (words, letters,
+        capitals, numbers, Han and Kana, characters that may stand in words, characters of the longest word)).
     """
     end = len(text)
     first, last = -1, i
-    chars = words = letters = capitals = digits = cjk = solid = longest = size_of_word = 0
+    words = letters = capitals = digits = cjk = solid = longest = size_of_word = 0
     while i < end:
         if i + 8 <= end:
             eight = load8(text, i)
@@ -214,7 +231,6 @@ def _read_line(text, i, tables):  # type: ignore[no-untyped-def]
                 if size_of_word == 0:
                     words += 1
                 size_of_word += n
-                chars += n
                 if first < 0:
                     first = i
                 i += n
@@ -224,7 +240,6 @@ def _read_line(text, i, tables):  # type: ignore[no-untyped-def]
                 if text[i] == 32:
                     longest = max(longest, size_of_word)
                     size_of_word = 0
-                    chars += 1
                     i += 1
                     continue
         point, size = decode(text, i)
@@ -237,13 +252,11 @@ def _read_line(text, i, tables):  # type: ignore[no-untyped-def]
                 if point == 13 and i < end and text[i] == 10:
                     i += 1
                 break
-            chars += 1
             continue
         if first < 0:
             first = i
         words += size_of_word == 0
         size_of_word += 1
-        chars += 1
         i += size
         last = i
         letters += kind & IS_LETTER != 0
@@ -251,7 +264,7 @@ def _read_line(text, i, tables):  # type: ignore[no-untyped-def]
         digits += kind & IS_NUMBER != 0
         cjk += kind & IS_CJK != 0
         solid += kind & IS_WORD != 0
-    return i, first, last, chars, (words, letters, capitals, digits, cjk, solid, max(longest, size_of_word))
+    return i, first, last, (words, letters, capitals, digits, cjk, solid, max(longest, size_of_word))
 
 
 @nb.njit(inline="always", cache=True)

@@ -1,8 +1,8 @@
 """The phrases that the line filter looks for, as regular expressions of RE2.
 
 RefinedWeb (Penedo et al. 2023, appendix G.2) looks for phrases at a line's begin ("sign-in"), at its end ("Read
-more...") and anywhere in it ("items in cart"), and for counters ("3 likes"). These examples are published, its lists are
-not: all the other phrases here are ours. C4's words are those of its authors' code (``POLICY_SUBSTRINGS``).
+more...") and anywhere in it ("items in cart"), and for counters ("3 likes"). These examples are published, its lists
+are not: all the other phrases here are ours. C4's words are those of its authors' code (``POLICY_SUBSTRINGS``).
 """
 
 from __future__ import annotations
@@ -15,13 +15,12 @@ _COUNTED = (
     "likes?|comments?|shares?|views?|reply|replies|votes?|points?|followers?|following|retweets?|reviews?|ratings?|"
     "answers?|posts?|downloads?|reads?|plays?|subscribers?|members?|items?|results?|claps?|stars?|people like this"
 )
-COUNTER = (
-    rf"(?i)^\W*(?:\d[\d.,]*\s?[km]?\+?\s+(?:{_COUNTED})|(?:{_COUNTED})\s*[:(]?\s*\d[\d.,]*\s?[km]?\+?\s*\)?)\W*$"
-)
+COUNTER = rf"(?i)^\W*(?:\d[\d.,]*\s?[km]?\+?\s+(?:{_COUNTED})|(?:{_COUNTED})\s*[:(]?\s*\d[\d.,]*\s?[km]?\+?\s*\)?)\W*$"
 
 _BEGINS = (
     "sign[ -]?in|log[ -]?in|sign[ -]?up|log[ -]?out|sign[ -]?out|register (?:now|here|for free)|skip to|back to top|"
-    "share (?:this|on|via)|follow us|like us on|subscribe (?:to|now)|click here|tap to|add to (?:cart|wish ?list|basket)|"
+    "share (?:this|on|via)|follow us|like us on|subscribe (?:to|now)|click here|tap to|"
+    "add to (?:cart|wish ?list|basket)|"
     "leave a (?:comment|reply)|post a comment|all rights reserved|copyright ©|© ?(?:copyright )?\\d{4}|"
     "filed under|posted (?:by|on|in)|tagged (?:with|in)?:?|advertisement|sponsored|previous (?:post|article)|"
     "next (?:post|article)|related (?:posts|articles|stories)|print this|email this|jump to"
@@ -31,8 +30,8 @@ _ENDS = (
     "show all|more info|read full (?:story|article)|click here|sign up|log in|sign in"
 )
 _ANYWHERE = (
-    "items? in (?:your )?(?:shopping )?(?:cart|basket|bag)|all rights reserved|enable cookies|forgot (?:your )?password|"
-    "powered by wordpress|your shopping cart|accept (?:all )?cookies"
+    "items? in (?:your )?(?:shopping )?(?:cart|basket|bag)|all rights reserved|enable cookies|"
+    "forgot (?:your )?password|powered by wordpress|your shopping cart|accept (?:all )?cookies"
 )
 BOILERPLATE = rf"(?i)^\W*(?:{_BEGINS})(?:\W|$)|(?:^|\W)(?:{_ENDS})\W*$|(?:^|\W)(?:{_ANYWHERE})(?:\W|$)"
 
@@ -48,8 +47,11 @@ _ZH_BEGINS = (
     "我要评论|网友评论|打印本页|关闭窗口|联系我们|关于我们|网站地图|友情链接|客户端下载|下载APP|立即(?:下载|购买|注册)|"
     "加入购物车"
 )
-_ZH_ENDS = "阅读全文|查看全文|查看更多|点击查看|更多|更多详情|展开全文|显示全部|查看原文|了解更多|登录|注册"
+_ZH_ENDS = "阅读全文|查看全文|查看更多|点击查看|更多详情|展开全文|显示全部|查看原文|了解更多"
+_ZH_END_WORDS = "更多|登录|注册"
+"""At a line's end and with no letter before."""
 _ZH_ANYWHERE = "版权所有|保留所有权利|未经授权|京ICP|ICP备|公网安备|购物车"
 ZH_BOILERPLATE = (
-    rf"(?i)^[^\pL\pN]*(?:{_ZH_BEGINS})(?:[^\pL\pN]|$)|(?:^|[^\pL\pN])(?:{_ZH_ENDS})[^\pL\pN]*$|{_ZH_ANYWHERE}"
+    rf"(?i)^[^\pL\pN]*(?:{_ZH_BEGINS})(?:[^\pL\pN]|$)|(?:{_ZH_ENDS}|(?:^|[^\pL\pN])(?:{_ZH_END_WORDS}))[^\pL\pN]*$|"
+    rf"{_ZH_ANYWHERE}"
 )

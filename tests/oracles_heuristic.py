@@ -120,11 +120,13 @@ def features(text: str) -> dict[str, int | np.float32]:
         "cjk_ratio": cjk / solid,
         "punctuation_ratio": sum(_category(c) == "P" for c in text) / solid,
         "digit_ratio": sum(_category(c) == "N" for c in text) / solid,
-        "terminal_line_ratio": sum(map(_is_terminal, filled)) / n_lines,
+        "terminal_line_ratio": sum(line[-1] in LINE_TERMINALS.replace("…", "") for line in filled) / n_lines,
         "terminal_line_char_ratio": sum(map(len, terminal)) / max(sum(map(len, filled)), 1),
         "mean_line_chars": sum(map(len, filled)) / n_lines,
-        "short_line_ratio": sum(len(line) <= (SHORT_CJK_LINE_CHARS if is_cjk_text else SHORT_LINE_CHARS)
-                                for line in filled) / n_lines,
+        "short_line_ratio": sum(
+            len(line) <= (SHORT_CJK_LINE_CHARS if is_cjk_text else SHORT_LINE_CHARS) for line in filled
+        )
+        / n_lines,
         "line_break_word_ratio": (len(lines) - 1) / n_words,
     }
     for name, items, sizes in (
