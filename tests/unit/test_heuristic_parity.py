@@ -1,8 +1,8 @@
 """Our English decisions against datatrove's own filters, rule by rule, on the shared English text: 99 % or more equal.
 
 Each rule is asked alone, with the same threshold on both sides, of up to 200 documents a file. Texts are compared with
-the white space at the ends of their lines taken off, documents that are not in Latin letters are left out. Where the two
-differ, and why (shares are of all 2,000 or so documents; a failing test shows the first):
+the white space at the ends of their lines taken off; documents that are not in Latin letters are left out. Where the
+two differ, and why (a failing test shows the first differences):
 
 *White space at line ends.* datatrove does not strip: in tokenised text the line "the end . " ends with a space and so
 without punctuation, and lines of one space are equal lines. On the texts as they are, terminal lines agree on 90 % and
