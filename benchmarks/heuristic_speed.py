@@ -159,9 +159,8 @@ def as_markdown(body: dict[str, Any]) -> str:
         "|---|---|---|---|---|",
     ]
     for row in body["rows"]:
-        lines.append(
-            f"| {row['lang']} | {row['what']} | {row['bytes'] / 1e6:,.1f} | {row['cpu_seconds']:.2f} | {row['rate']:.1f} |"
-        )
+        figures = f"{row['bytes'] / 1e6:,.1f} | {row['cpu_seconds']:.2f} | {row['rate']:.1f}"
+        lines.append(f"| {row['lang']} | {row['what']} | {figures} |")
     return "\n".join([*lines, ""])
 
 

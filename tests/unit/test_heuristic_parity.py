@@ -1,6 +1,6 @@
 """Our English decisions against datatrove's own filters, rule by rule, on the shared English text: 99 % or more equal.
 
-Each rule is asked alone, with the same threshold on both sides, of up to 200 documents a file. Texts are compared with
+Each rule is asked alone, with the same threshold on both sides, of up to 150 documents a file. Texts are compared with
 the white space at the ends of their lines taken off; documents that are not in Latin letters are left out. Where the
 two differ, and why (a failing test shows the first differences):
 
@@ -22,8 +22,10 @@ signs for datatrove and few words for us; only theirs, under 1 % of documents fo
 
 *Line ends.* A carriage return ends a line for us; datatrove's FineWeb filter counts ``\\n`` alone.
 
-*Sentences.* spaCy ends one at each . ! ? that it splits off, we at those before white space; "J. Smith" is none for both,
-"No. 5" is one for us and not for spaCy.
+*Lines.* A line that ends with ” or ’ has its full stop for us, as with " and '; datatrove knows the ASCII ones alone. A
+Chinese line in an English page falls under the Chinese rules. Together 0.2 % of lines.
+
+*Sentences.* spaCy ends one at each . ! ? that it splits off, we at those before white space.
 """
 
 from __future__ import annotations
@@ -58,7 +60,7 @@ FILES = (
     "web_pages_en", "web_warc_pages", "en_web_fake_satire", "en_web_dolma_cc_head", "en_news_bbc", "en_news_nyt",
     "en_news_reuters", "en_brown", "en_wiki_wikitext2", "en_books_gutenberg", "en_mixed_nltk",
 )  # fmt: skip
-A_FILE = 200
+A_FILE = 150
 EQUAL = 0.99
 
 QUALITY = (
@@ -150,20 +152,30 @@ def ours(texts: list[str]) -> npt.NDArray[np.bool_]:
     return failures(scan(TextColumn.from_texts(texts)), OURS)
 
 
+@pytest.fixture(scope="module")
+def theirs(texts: list[str]) -> dict[str, npt.NDArray[np.bool_]]:
+    """What datatrove drops by each rule; text by text, as it keeps the words of the last five."""
+    found = {reason: np.zeros(len(texts), np.bool_) for reason in PEERS}
+    for k, text in enumerate(texts):
+        for reason, peer in PEERS.items():
+            with pytest.MonkeyPatch.context() as patch:
+                if reason == "gopher_alpha_words":
+                    module = "datatrove.pipeline.filters.gopher_quality_filter.split_into_words"
+                    patch.setattr(module, lambda text, language: text.split())
+                found[reason][k] = drops(peer, text)
+    return found
+
+
 @pytest.mark.data
 @pytest.mark.slow
 @pytest.mark.parametrize("reason", PEERS)
 def test_a_document_rule_decides_as_datatroves(
-    reason: str, texts: list[str], ours: npt.NDArray[np.bool_], monkeypatch: pytest.MonkeyPatch
+    reason: str, texts: list[str], ours: npt.NDArray[np.bool_], theirs: dict[str, npt.NDArray[np.bool_]]
 ) -> None:
-    if reason == "gopher_alpha_words":
-        module = "datatrove.pipeline.filters.gopher_quality_filter.split_into_words"
-        monkeypatch.setattr(module, lambda text, language: text.split())
-    theirs = np.array([drops(PEERS[reason], text) for text in texts])
-    different = np.flatnonzero(ours[:, REASONS.index(reason)] != theirs)
+    different = np.flatnonzero(ours[:, REASONS.index(reason)] != theirs[reason])
     equal = 1 - len(different) / len(texts)
-    print(f"{reason}: {equal:.4f} equal; they drop {theirs.sum()}, different {len(different)}")
-    assert equal >= EQUAL, [(bool(theirs[k]), texts[k][:200]) for k in different[:5]]
+    print(f"{reason}: {equal:.4f} of {len(texts)} equal; they drop {theirs[reason].sum()}")
+    assert equal >= EQUAL, [(bool(theirs[reason][k]), texts[k][:200]) for k in different[:5]]
 
 
 @pytest.mark.data
