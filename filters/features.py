@@ -2,7 +2,7 @@
 
 Evidence, no thresholds: a changed threshold never repeats the scan. All features of all the rules come from
 one pass over the bytes (characters, words, lines, paragraphs) and one over the units for n-grams, instead of
-one pass a rule as filter classes do: the text is decoded once, and no word ever becomes a Python object.
+one pass a rule as filter classes do, and no word ever becomes a Python object.
 
 A **word** is a run without white space (a tokenizer that splits punctuation off counts 10 to 15 % more of
 them). A **line** ends as in ``text.segment`` and counts if it holds more than white space; it is compared
@@ -11,11 +11,12 @@ stripped. A **paragraph** is a run of such lines without a blank one between. Th
 an "n-gram" is 2 n tokens, each a single character or a run of other letters and digits, since a Chinese word
 is some two characters. A character is a code point.
 
-Cost: linear; 50 to 110 MB/s a core.
+Cost: linear; 115 to 160 MB/s a core on English, 115 to 200 on Chinese (``benchmarks.heuristic_speed``).
 
-Source: Rae et al. 2021 (Gopher), appendix A1.1; counting as in datatrove's Gopher filters, which divide by
-all characters of the text. Deviations: lines without text do not count, equality is of stripped lines, stop
-words are matched in any case and inside punctuation, and a top n-gram must occur twice.
+Source: Rae et al. 2021 (Gopher), appendix A1.1; Raffel et al. 2020 (C4), § 2.2; Penedo et al. 2024 (FineWeb), § 3.6;
+counting as in datatrove's filters, which divide by all characters of the text. Deviations: lines without text do not
+count, lines are compared and measured stripped, stop words are matched in any case and inside punctuation, and a top
+n-gram must occur twice. A test holds the decisions to datatrove's (``tests/unit/test_heuristic_parity.py``).
 """
 
 from __future__ import annotations
@@ -24,17 +25,10 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from filters.counting import (
-    character_kinds,
-    count_characters,
-    line_marks,
-    read_lines,
-    read_tokens,
-    read_words,
-)
+from filters import counting as c
+from filters.marks import load_tables
 from filters.repetition import duplicates, gram_repetition, scratch_of
 from text.arrow import TextColumn
-from text.chars import char_tables
 
 SPACED, CJK, OTHER = 0, 1, 2
 """Values of the feature ``profile``: which rules apply."""
@@ -47,6 +41,12 @@ COUNTS = {
     "words": "words that hold more than punctuation and symbols",
     "lines": "lines that hold more than white space",
     "stop_words": "how many of Gopher's 8 stop words occur, of any case, ASCII signs around them cut off",
+    "sentences": "sentence ends, and ends of lines with text behind the last of those",
+    "cjk_chars": "Han and Kana",
+    "foreign_run": "the longest run of characters that are neither",
+    "long_lines": f"lines of {c.LONG_LINE_CHARS} characters or more",
+    "lorem_ipsum": "occurrences of it, in any case",
+    "curly_brackets": "opening ones",
 }
 """int32 features."""
 
@@ -56,16 +56,20 @@ RATIOS = {
     "bullet_line_ratio": "lines that start with a bullet, - or *",
     "ellipsis_line_ratio": "lines that end with an ellipsis",
     "alpha_word_ratio": "words of any kind that hold a letter",
-    "dup_line_ratio": "lines that are equal to an earlier one",
-    "dup_line_char_ratio": "characters in them, of all characters",
-    "dup_paragraph_ratio": "paragraphs that are equal to an earlier one",
-    "dup_paragraph_char_ratio": "characters in them, of all characters",
     "cjk_ratio": "Han and Kana, of characters that are not white space",
     "punctuation_ratio": "punctuation, of characters that are not white space",
     "digit_ratio": "numbers, of characters that are not white space",
-    "terminal_line_ratio": "lines that end with 。！？… or . ! ? and closing quotes",
-    "terminal_line_char_ratio": "characters of lines that do or that hold 。！？, of all lines' characters",
+    "terminal_line_ratio": "lines whose last character is one of . ! ? 。！？, so that a closing quote is none",
+    "terminal_line_char_ratio": "characters of lines that end with 。！？… or . ! ? and closing quotes, or that hold"
+    " 。！？, of all lines' characters",
     "mean_line_chars": "mean length of a line, stripped, in characters",
+    "short_line_ratio": f"lines of at most {c.SHORT_LINE_CHARS} characters; in profile cjk {c.SHORT_CJK_LINE_CHARS}",
+    "line_break_word_ratio": "line breaks, of lines without text too, per word of any kind",
+    "dup_line_ratio": "lines that are equal to an earlier one",
+    "dup_line_char_ratio": "characters in them, of all characters",
+    "dup_line_own_char_ratio": "characters in them, of all lines' characters",
+    "dup_paragraph_ratio": "paragraphs that are equal to an earlier one",
+    "dup_paragraph_char_ratio": "characters in them, of all characters",
     **{
         f"top_{n}gram_char_ratio": f"characters in the top {n}-gram, if it occurs twice, of all characters"
         for n in (2, 3, 4)
@@ -77,6 +81,8 @@ RATIOS = {
 FEATURES = {**COUNTS, **RATIOS}
 """Each feature's name and what it is."""
 
+_GRAMS = len(RATIOS) - 9
+
 
 def scan(column: TextColumn) -> dict[str, npt.NDArray[np.int32] | npt.NDArray[np.float32]]:
     """Computes every feature of every document.
@@ -86,8 +92,7 @@ def scan(column: TextColumn) -> dict[str, npt.NDArray[np.int32] | npt.NDArray[np
     """
     counts = np.zeros((len(COUNTS), len(column)), np.int32)
     ratios = np.zeros((len(RATIOS), len(column)), np.float32)
-    tables = (char_tables().classes, character_kinds(), line_marks())
-    _scan(column.offsets, column.data, tables, int(column.lengths.max(initial=0)), counts, ratios)
+    _scan(column.offsets, column.data, load_tables(), int(column.lengths.max(initial=0)), counts, ratios)
     return {
         **{name: counts[k] for k, name in enumerate(COUNTS)},
         **{name: ratios[k] for k, name in enumerate(RATIOS)},
@@ -101,43 +106,57 @@ def _scan(offsets, data, tables, longest, counts, ratios):  # type: ignore[no-un
     hashes, ends, scratch = scratch_of(capacity)
     lines = (np.empty(capacity, np.uint64), np.empty(capacity, np.int32))
     blocks = (np.empty(capacity, np.uint64), np.empty(capacity, np.int32))
+    found = np.empty(32, np.int64)
     for d in range(len(offsets) - 1):
         if offsets[d] == offsets[d + 1]:
             continue
         text = data[offsets[d] : offsets[d + 1]]
-        n_units, by_token = _characters_and_words(text, tables, hashes, ends, counts[:, d], ratios[:, d])
+        found[:] = 0
+        c.read_text(text, tables, hashes, ends, lines, blocks, found)
+        _of_counts(found, counts[:, d], ratios[:, d])
+        chars, ratio = found[c.CHARS], ratios[_GRAMS - 5 :, d]
+        repeated, its_chars = duplicates(lines[0], lines[1], found[c.LINES], scratch)
+        ratio[0] = repeated / max(found[c.LINES], 1)
+        ratio[1] = its_chars / max(chars, 1)
+        ratio[2] = its_chars / max(found[c.LINE_CHARS], 1)
+        repeated, its_chars = duplicates(blocks[0], blocks[1], found[c.BLOCKS], scratch)
+        ratio[3] = repeated / max(found[c.BLOCKS], 1)
+        ratio[4] = its_chars / max(chars, 1)
+        by_token = found[c.WORD_CHARS] > 0 and 10 * found[c.SINGLES] >= 3 * found[c.WORD_CHARS]
+        n_units = found[c.WORDS]
         if by_token:
-            n_units = read_tokens(text, tables[0], hashes, ends)
-        chars = counts[1, d]
-        n_lines, n_blocks, of_lines = read_lines(text, tables[0], tables[2], lines, blocks)
-        counts[4, d] = n_lines
-        bullets, ellipses, terminals, terminal_chars, line_chars = of_lines
-        ratios[2, d] = bullets / max(n_lines, 1)
-        ratios[3, d] = ellipses / max(n_lines, 1)
-        ratios[5, d], ratios[6, d] = duplicates(lines[0], lines[1], n_lines, chars, scratch)
-        ratios[7, d], ratios[8, d] = duplicates(blocks[0], blocks[1], n_blocks, chars, scratch)
-        ratios[12, d] = terminals / max(n_lines, 1)
-        ratios[13, d] = terminal_chars / max(line_chars, 1)
-        ratios[14, d] = line_chars / max(n_lines, 1)
-        gram_repetition(hashes, ends, n_units, 2 if by_token else 1, chars, scratch, ratios[15:, d])
+            n_units = c.read_tokens(text, tables.classes, hashes, ends)
+        gram_repetition(hashes, ends, n_units, 2 if by_token else 1, chars, scratch, ratios[_GRAMS:, d])
 
 
 @nb.njit(cache=True)
-def _characters_and_words(text, tables, hashes, ends, count, ratio):  # type: ignore[no-untyped-def]
-    """Fills what characters and words tell; returns (words, whether n-grams are of tokens instead)."""
-    chars, spaces, word_chars, letters, latin, single, cjk, punctuation, numbers = count_characters(text, tables[1])
-    words, real_words, real_chars, alpha_words, symbols, stop_words = read_words(text, tables[0], hashes, ends)
-    solid = max(chars - spaces, 1)
-    is_cjk = word_chars > 0 and 10 * cjk >= 3 * word_chars
-    count[0] = CJK if is_cjk else (SPACED if 2 * latin >= letters else OTHER)
-    count[1] = chars
-    count[2] = chars - spaces
-    count[3] = real_words
-    count[5] = stop_words
-    ratio[0] = real_chars / max(real_words, 1)
-    ratio[1] = symbols / max(words, 1)
-    ratio[4] = alpha_words / max(words, 1)
-    ratio[9] = cjk / solid
-    ratio[10] = punctuation / solid
-    ratio[11] = numbers / solid
-    return words, word_chars > 0 and 10 * single >= 3 * word_chars
+def _of_counts(found, count, ratio):  # type: ignore[no-untyped-def]
+    """Fills what the counts tell, in the order of the names."""
+    word_chars, words, lines = found[c.WORD_CHARS], max(found[c.WORDS], 1), max(found[c.LINES], 1)
+    solid = max(found[c.CHARS] - found[c.SPACES], 1)
+    is_cjk = word_chars > 0 and 10 * found[c.CJK_CHARS] >= 3 * word_chars
+    count[0] = CJK if is_cjk else (SPACED if 2 * found[c.LATIN] >= found[c.LETTERS] else OTHER)
+    count[1] = found[c.CHARS]
+    count[2] = found[c.CHARS] - found[c.SPACES]
+    count[3] = found[c.REAL_WORDS]
+    count[4] = found[c.LINES]
+    count[5] = found[c.STOP_WORDS_FOUND]
+    count[6] = found[c.SENTENCES]
+    count[7] = found[c.CJK_CHARS]
+    count[8] = found[c.FOREIGN_RUN]
+    count[9] = found[c.LONG_LINES]
+    count[10] = found[c.LOREM]
+    count[11] = found[c.CURLY]
+    ratio[0] = found[c.REAL_CHARS] / max(found[c.REAL_WORDS], 1)
+    ratio[1] = max(found[c.NUMBER_SIGNS], found[c.ELLIPSES]) / words
+    ratio[2] = found[c.BULLETS] / lines
+    ratio[3] = found[c.DOTTED_LINES] / lines
+    ratio[4] = found[c.ALPHA_WORDS] / words
+    ratio[5] = found[c.CJK_CHARS] / solid
+    ratio[6] = found[c.PUNCTUATION] / solid
+    ratio[7] = found[c.NUMBERS] / solid
+    ratio[8] = found[c.TERMINALS] / lines
+    ratio[9] = found[c.TERMINAL_CHARS] / max(found[c.LINE_CHARS], 1)
+    ratio[10] = found[c.LINE_CHARS] / lines
+    ratio[11] = (found[c.SHORT_CJK_LINES] if is_cjk else found[c.SHORT_LINES]) / lines
+    ratio[12] = found[c.BREAKS] / words

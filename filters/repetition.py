@@ -21,6 +21,7 @@ from text.hash import mix
 
 _PRIME = np.uint64(0x9DDFEA08EB382D69)
 _ONE = np.uint64(1)
+_SHIFT = np.uint64(32)
 
 
 @nb.njit(cache=True)
@@ -36,7 +37,8 @@ def scratch_of(capacity):  # type: ignore[no-untyped-def]
     at, slot_of = np.empty(capacity, np.int32), np.empty(capacity, np.int32)
     keys = np.empty(slots, np.uint64)
     counts, firsts = np.empty(slots, np.int32), np.empty(slots, np.int32)
-    scratch = (grams, at, slot_of, keys, counts, firsts)
+    met = np.zeros(4 * slots, np.uint8)
+    scratch = (grams, at, slot_of, keys, counts, firsts, met)
     return np.empty(capacity, np.uint64), np.empty(capacity, np.int32), scratch
 
 
@@ -60,21 +62,20 @@ def _slot(keys, mask, key):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(cache=True)
-def duplicates(hashes, sizes, n, chars, scratch):  # type: ignore[no-untyped-def]
-    """The share of items that are equal to an earlier one, and that of their characters.
+def duplicates(hashes, sizes, n, scratch):  # type: ignore[no-untyped-def]
+    """How many items are equal to an earlier one, and how many characters they have.
 
     Args:
         hashes: uint64[>= n], one an item.
         sizes: int32[>= n], characters.
         n: how many items.
-        chars: characters of the document.
         scratch: see ``scratch_of``.
     """
+    repeated = repeated_chars = 0
     if n < 2:
-        return 0.0, 0.0
+        return repeated, repeated_chars
     keys = scratch[3]
     mask = _clear(keys, n)
-    repeated = repeated_chars = 0
     for k in range(n):
         key = hashes[k] | _ONE
         slot = _slot(keys, mask, key)
@@ -82,7 +83,7 @@ def duplicates(hashes, sizes, n, chars, scratch):  # type: ignore[no-untyped-def
             repeated += 1
             repeated_chars += sizes[k]
         keys[slot] = key
-    return repeated / n, repeated_chars / max(chars, 1)
+    return repeated, repeated_chars
 
 
 @nb.njit(cache=True)
@@ -99,22 +100,18 @@ def gram_repetition(units, ends, n_units, step, chars, scratch, out):  # type: i
         out: float32[9].
     """
     grams, at = scratch[0], scratch[1]
-    n_at = max(0, n_units - step + 1)
-    for i in range(n_at):
-        at[i] = i
-        grams[i] = units[i]
-        for k in range(1, step):
-            grams[i] = (grams[i] * _PRIME) ^ units[i + k]
+    n_at = _begin(units, n_units, step, scratch)
     for n in range(2, 11):
         size = n * step
         while n_at and at[n_at - 1] + size > n_units:
             n_at -= 1
-        for j in range(n_at):
-            i = at[j]
-            g = grams[i]
-            for k in range(i + size - step, i + size):
-                g = mix((g * _PRIME) ^ units[k])  # not symmetric: "a b" is not "b a"
-            grams[i] = g
+        if n > 2:
+            for j in range(n_at):
+                i = at[j]
+                g = grams[i]
+                for k in range(i + size - step, i + size):
+                    g = mix((g * _PRIME) ^ units[k])  # not symmetric: "a b" is not "b a"
+                grams[i] = g
         top_count, top_first = _count(n_at, scratch)
         if n <= 4:
             if top_count > 1:
@@ -125,6 +122,40 @@ def gram_repetition(units, ends, n_units, step, chars, scratch, out):  # type: i
         n_at = _keep_repeated(n_at, scratch)
 
 
+@nb.njit(cache=True)
+def _begin(units, n_units, step, scratch):  # type: ignore[no-untyped-def]
+    """Writes the hash of each 2-gram, and into ``at`` those positions that share 32 bits or so of it with another.
+
+    A byte a slot says whether a hash has met it once, or more often: two sequential passes over a small table instead
+    of look-ups of every gram in a large one. Most 2-grams occur once; a few of those slip through and are counted.
+    """
+    grams, at, met = scratch[0], scratch[1], scratch[6]
+    n = n_units - 2 * step + 1
+    if n < 1:
+        return 0
+    slots = 64
+    while slots < 4 * n:
+        slots *= 2
+    met[:slots] = 0
+    mask = np.uint64(slots - 1)
+    for i in range(n):
+        if step == 1:
+            g = (units[i] * _PRIME) ^ units[i + 1]
+        else:
+            g = (units[i] * _PRIME) ^ units[i + 1]
+            g = (((g ^ (g >> _SHIFT)) * _PRIME) ^ units[i + 2]) * _PRIME ^ units[i + 3]
+        g = (g ^ (g >> _SHIFT)) * _PRIME
+        g ^= g >> _SHIFT
+        grams[i] = g
+        slot = g & mask
+        met[slot] = min(met[slot] + 1, 2)
+    n_at = 0
+    for i in range(n):
+        at[n_at] = i
+        n_at += met[grams[i] & mask] > 1
+    return n_at
+
+
 @nb.njit(inline="always", cache=True)
 def _chars_of(ends, i, size):  # type: ignore[no-untyped-def]
     return ends[i + size - 1] - (ends[i - 1] if i else 0)
@@ -133,7 +164,7 @@ def _chars_of(ends, i, size):  # type: ignore[no-untyped-def]
 @nb.njit(cache=True)
 def _count(n_at, scratch):  # type: ignore[no-untyped-def]
     """Counts the grams at ``at[:n_at]``; returns count and position of the commonest, of equals the first."""
-    grams, at, slot_of, keys, counts, firsts = scratch
+    grams, at, slot_of, keys, counts, firsts = scratch[:6]
     mask = _clear(keys, n_at)
     best = 1
     best_first = 0

@@ -55,6 +55,18 @@ def _repetition(prefix: str, profile: int, grams: dict[int, str]) -> tuple[Rule,
     return (*of_lines, *of_grams)
 
 
+def _web(prefix: str, profile: int) -> tuple[Rule, ...]:
+    """C4's, mC4's and FineWeb's rules that hold in every script."""
+    return (
+        Rule(f"{prefix}c4_lorem_ipsum", profile, "lorem_ipsum", None, "max_lorem_ipsum"),
+        Rule(f"{prefix}c4_curly_bracket", profile, "curly_brackets", None, "max_curly_brackets"),
+        Rule(f"{prefix}mc4_long_lines", profile, "long_lines", "min_long_lines"),
+        Rule(
+            f"{prefix}fineweb_dup_line_chars", profile, "dup_line_own_char_ratio", None, "max_dup_line_own_char_ratio"
+        ),
+    )
+
+
 _WORD_GRAMS = {n: f"{n}gram" for n in range(2, 11)}
 _CHAR_GRAMS = {n: f"{2 * n}char" for n in range(2, 11)}
 
@@ -67,6 +79,11 @@ RULES: tuple[Rule, ...] = (
     Rule("gopher_alpha_words", SPACED, "alpha_word_ratio", "min_alpha_word_ratio"),
     Rule("gopher_stop_words", SPACED, "stop_words", "min_stop_words"),
     *_repetition("gopher", SPACED, _WORD_GRAMS),
+    Rule("c4_sentences", SPACED, "sentences", "min_sentences"),
+    *_web("", SPACED),
+    Rule("fineweb_terminal_lines", SPACED, "terminal_line_ratio", "min_terminal_line_ratio"),
+    Rule("fineweb_short_lines", SPACED, "short_line_ratio", None, "max_short_line_ratio"),
+    Rule("fineweb_line_breaks", SPACED, "line_break_word_ratio", None, "max_line_break_word_ratio"),
     Rule("zh_length", CJK, "text_chars", "min_text_chars", "max_text_chars"),
     Rule("zh_cjk_ratio", CJK, "cjk_ratio", "min_cjk_ratio"),
     Rule("zh_punctuation_ratio", CJK, "punctuation_ratio", "min_punctuation_ratio", "max_punctuation_ratio"),
@@ -76,8 +93,14 @@ RULES: tuple[Rule, ...] = (
     Rule("zh_mean_line_length", CJK, "mean_line_chars", "min_mean_line_chars"),
     Rule("zh_terminal_lines", CJK, "terminal_line_char_ratio", "min_terminal_line_char_ratio"),
     *_repetition("zh", CJK, _CHAR_GRAMS),
+    Rule("zh_chars", CJK, "cjk_chars", "min_cjk_chars"),
+    Rule("zh_foreign_run", CJK, "foreign_run", None, "max_foreign_run"),
+    Rule("zh_sentences", CJK, "sentences", "min_sentences"),
+    Rule("zh_short_lines", CJK, "short_line_ratio", None, "max_short_line_ratio"),
+    *_web("zh_", CJK),
     Rule("other_length", OTHER, "text_chars", "min_text_chars", "max_text_chars"),
     *_repetition("other", OTHER, _WORD_GRAMS),
+    *_web("other_", OTHER),
 )
 """In the order of precedence; a reason's code is its index here."""
 

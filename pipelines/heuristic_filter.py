@@ -1,6 +1,7 @@
 """Stage ``heuristic_filter``.
 
-Gopher's rules for spaced scripts, their counterpart for Chinese, as named features of one scan.
+Gopher's, C4's and FineWeb's rules for spaced scripts, their counterparts for Chinese, as named features of one scan.
+What is wrong with single lines, ``line_filter`` cuts.
 """
 
 from __future__ import annotations
@@ -28,7 +29,11 @@ class HeuristicFilter(LocalStage):
     """One scan, then rules."""
 
     name: ClassVar[str] = "heuristic_filter"
-    paper: ClassVar[str] = "Rae et al. 2021 (arXiv 2112.11446), A1.1"
+    version: ClassVar[int] = 2
+    paper: ClassVar[str] = (
+        "Rae et al. 2021 (arXiv 2112.11446), A1.1; Raffel et al. 2020 (1910.10683), § 2.2; Penedo et al. 2024"
+        " (2406.17557), § 3.6"
+    )
     Decision = HeuristicDecision
 
     def scan(self, batch: Batch) -> pa.Table:

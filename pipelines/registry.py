@@ -15,6 +15,7 @@ STAGES = {
     "eligibility": "pipelines.eligibility:Eligibility",
     "exact_dedup": "pipelines.exact_dedup:ExactDedup",
     "language": "pipelines.language:Language",
+    "line_filter": "pipelines.line_filter:LineFilter",
     "heuristic_filter": "pipelines.heuristic_filter:HeuristicFilter",
     "sentence_quality": "pipelines.sentence_quality:SentenceQuality",
     "safety": "pipelines.safety:Safety",

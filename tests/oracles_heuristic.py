@@ -8,8 +8,9 @@ from collections import Counter
 
 import numpy as np
 
-from filters.counting import CLOSERS, LINE_BULLETS, LINE_TERMINALS, STOP_WORDS, STOPS
+from filters.counting import LONG_LINE_CHARS, SHORT_CJK_LINE_CHARS, SHORT_LINE_CHARS
 from filters.features import CJK, COUNTS, FEATURES, OTHER, SPACED
+from filters.marks import CLOSERS, LINE_BULLETS, LINE_TERMINALS, STOP_WORDS, STOPS
 from tests.oracles_segment import is_cjk, is_single, is_word
 
 _BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
@@ -60,6 +61,26 @@ def _is_terminal(line: str) -> bool:
     return line.rstrip("".join(CLOSERS))[-1:] in tuple(LINE_TERMINALS)
 
 
+def sentences_in(line: str) -> int:
+    """Sentence ends in a line, and one more if text is left behind the last."""
+    found, is_open = 0, False
+    for word in line.split():
+        for char in word:
+            if char in STOPS:
+                found, is_open = found + is_open, False
+            elif char not in CLOSERS:
+                is_open = True
+        core = word.rstrip("".join(CLOSERS))
+        is_initial = re.search(r"(?:^|[\x00-\x2f\x3a-\x40\x5b-\x60\x7b-\x7f])[A-Za-z][.]$", core)
+        if is_open and core[-1:] in tuple(".!?…") and not is_initial:
+            found, is_open = found + 1, False
+    return found + is_open
+
+
+def _foreign_run(text: str) -> int:
+    return max(map(len, "".join("中" if is_cjk(c) else "x" for c in text).split("中")))
+
+
 def features(text: str) -> dict[str, int | np.float32]:
     """Every feature of one document."""
     chars = len(text)
@@ -85,6 +106,12 @@ def features(text: str) -> dict[str, int | np.float32]:
         "words": len(real),
         "lines": len(filled),
         "stop_words": len({w.lower() for w in trimmed if w.isascii()} & set(STOP_WORDS)),
+        "sentences": sum(map(sentences_in, filled)),
+        "cjk_chars": cjk,
+        "foreign_run": _foreign_run(text),
+        "long_lines": sum(len(line) >= LONG_LINE_CHARS for line in filled),
+        "lorem_ipsum": len(re.findall("lorem ipsum", text, re.IGNORECASE | re.ASCII)),
+        "curly_brackets": text.count("{"),
         "mean_word_chars": sum(map(len, real)) / max(len(real), 1),
         "symbol_word_ratio": max(text.count("#"), text.count("...") + text.count("…")) / n_words,
         "bullet_line_ratio": sum(line[0] in LINE_BULLETS for line in filled) / n_lines,
@@ -93,15 +120,21 @@ def features(text: str) -> dict[str, int | np.float32]:
         "cjk_ratio": cjk / solid,
         "punctuation_ratio": sum(_category(c) == "P" for c in text) / solid,
         "digit_ratio": sum(_category(c) == "N" for c in text) / solid,
-        "terminal_line_ratio": sum(map(_is_terminal, filled)) / n_lines,
+        "terminal_line_ratio": sum(line[-1] in LINE_TERMINALS.replace("…", "") for line in filled) / n_lines,
         "terminal_line_char_ratio": sum(map(len, terminal)) / max(sum(map(len, filled)), 1),
         "mean_line_chars": sum(map(len, filled)) / n_lines,
+        "short_line_ratio": sum(
+            len(line) <= (SHORT_CJK_LINE_CHARS if is_cjk_text else SHORT_LINE_CHARS) for line in filled
+        )
+        / n_lines,
+        "line_break_word_ratio": (len(lines) - 1) / n_words,
     }
     for name, items, sizes in (
         ("line", filled, list(map(len, filled))),
         ("paragraph", ["\n".join(b) for b in blocks], [sum(map(len, b)) for b in blocks]),
     ):
         found[f"dup_{name}_ratio"], found[f"dup_{name}_char_ratio"] = _duplicates(items, sizes, chars)
+    found["dup_line_own_char_ratio"] = _duplicates(filled, list(map(len, filled)), sum(map(len, filled)))[1]
     for n in range(2, 5):
         found[f"top_{n}gram_char_ratio"] = _top(units, n * step, " " if step == 1 else "", n) / max(chars, 1)
     for n in range(5, 11):

@@ -107,6 +107,22 @@ def test_a_document_larger_than_a_batch(cluster: Cluster, tmp_path: Path) -> Non
     assert other.file_digests() == found.file_digests()
 
 
+def test_lines_are_cut_before_the_rules_see_the_text(cluster: Cluster, tmp_path: Path) -> None:
+    prose = "The river rose in the night, and by morning it stood in the fields. " * 4
+    lorem = "Lorem ipsum is what the printers of old set where there was no text of the authors to be had.\n"
+    files = {"web/a.jsonl": lines([f"{prose}\n3 likes\n{prose}", "Home\nNews\nSport\n" + prose[:67], lorem + prose])}
+    rules = {"spaced": {**NO_RULES["spaced"], "max_short_line_ratio": 0, "max_lorem_ipsum": 0}}
+    stages = {"line_filter": {"max_upper_ratio": None}, "heuristic_filter": {**NO_RULES, **rules}}
+    found = run(tmp_path, cluster, files, stages=stages)
+    (published,) = found.published()
+    assert published["text"] == f"{prose}\n{prose}"
+    assert published["sentences"] == 8
+    reasons = {row["source_id"]: (row["stage"], row["reason"]) for row in found.dropped()}
+    assert reasons == {"1": ("line_filter", "refinedweb_flagged_lines"), "2": ("heuristic_filter", "c4_lorem_ipsum")}
+    stage = json.loads((found.root / "ledger.json").read_text("utf-8"))["stages"][0]
+    assert stage["bytes_dropped"]["cut:refinedweb_counter"] == len(b"3 likes\n")
+
+
 def test_half_of_the_records(cluster: Cluster, tmp_path: Path) -> None:
     english = texts("en")[:200]
     files = {"web/a.jsonl": lines(english[:100]), "web/b.jsonl": lines(english[100:]) + b"broken\n" * 40}

@@ -14,7 +14,8 @@ from text.arrow import TextColumn
 WORDS = [
     "the", "The", "(that)", "be.", "word", "Word,", "of", "#", "...", "…", "....", "|", "3.14", "2024", "é",
     "ñandú", "日本", "中", "文字。", "の", "カ", "ไทย", "ภาษา", "привет", "мир", "مرحبا", "한국", "😀", "𠀀",
-    "１２", "€", "—", "-", "•", "*", "e\u0301", "\U000e0101",
+    "１２", "€", "—", "-", "•", "*", "e\u0301", "\U000e0101", "said.”", '("Yes!")', "J.", "U.S.", "lorem", "Ipsum",
+    "{x}", "a\x07b", "\x7f", "extraordinarily", "incomprehensible", "x" * 31, "Lorem ipsum", "”", "？！", "the,", "of—",
 ]  # fmt: skip
 SPACES = [
     " ",

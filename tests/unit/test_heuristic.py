@@ -137,15 +137,81 @@ def bad_documents() -> Iterator[tuple[str, str]]:
     )
 
 
-def codes(text: str) -> list[str]:
+def without_web_rules() -> HeuristicThresholds:
+    """The defaults without the rules of C4, FineWeb and WuDao."""
+    names = {rule.low or rule.high for rule in RULES if rule.reason in {reason for reason, _, _ in WEB_RULES}}
+    default = HeuristicThresholds()
+    return HeuristicThresholds(
+        **{
+            profile: part.model_copy(update=dict.fromkeys(names & set(type(part).model_fields)))
+            for profile, part in (("spaced", default.spaced), ("cjk", default.cjk), ("other", default.other))
+        }
+    )
+
+
+def codes(text: str, thresholds: HeuristicThresholds | None = None) -> list[str]:
     features = scan(TextColumn.from_texts([text]))
-    return [REASONS[k] for k in np.flatnonzero(failures(features)[0])]
+    return [REASONS[k] for k in np.flatnonzero(failures(features, thresholds)[0])]
+
+
+def lines_with(ends: int, of: int, words_a_line: int = 12) -> str:
+    """Lines of different words, the first ``ends`` of which end with a full stop."""
+    return "\n".join(" ".join(words(words_a_line, words_a_line * k)) + "." * (k < ends) for k in range(of))
+
+
+RUSSIAN = "Барабанное сито повара знают уже не первое столетие, и оно им служит. "
+WEB_RULES = [
+    ("c4_sentences", "One sentence. Another by J. Smith", "One sentence. Another! A third"),
+    ("c4_lorem_ipsum", "Here stands Lorem Ipsum.", "Here stands lorem, ipsum."),
+    ("c4_curly_bracket", "f(x) { return x; }", "f(x) ( return x; )"),
+    ("mc4_long_lines", "\n".join(["x" * 200] * 2 + ["x" * 199]), "\n".join(["x" * 200] * 3)),
+    ("fineweb_dup_line_chars", "\n".join(["a" * 21, "a" * 21, *"bcdef", "g" * 153]),
+     "\n".join(["a" * 20, "a" * 20, "b" * 160])),
+    ("fineweb_terminal_lines", lines_with(2, 17), lines_with(3, 25)),
+    ("fineweb_short_lines", "\n".join(["x" * 30] * 68 + ["x" * 31] * 32), "\n".join(["x" * 30] * 67 + ["x" * 31] * 33)),
+    ("fineweb_line_breaks", "\n".join(["a b c"] * 12), "\n".join(["a b c d"] * 12)),
+    ("zh_chars", "".join(han(9)), "".join(han(10))),
+    ("zh_foreign_run", "中" + "x" * 11 + "文字" * 9, "中" + "x" * 10 + "文字" * 9),
+    ("zh_sentences", "一。二！三？四", "一。二！三？四。五"),
+    ("zh_short_lines", "\n".join(["字" * 10] * 68 + ["字" * 11] * 32), "\n".join(["字" * 10] * 67 + ["字" * 11] * 33)),
+    ("zh_fineweb_dup_line_chars", "字" * 21 + "\n" + "字" * 21 + "\n" + "文" * 158,
+     "字" * 20 + "\n" + "字" * 20 + "\n" + "文" * 160),
+    ("zh_c4_lorem_ipsum", "这里是 lorem ipsum 文字。", "这里是 lorem 文字。"),
+    ("zh_c4_curly_bracket", "这里是{文字", "这里是（文字"),
+    ("zh_mc4_long_lines", "字" * 200, "\n".join(["字" * 200] * 3)),
+    ("other_fineweb_dup_line_chars", "я" * 21 + "\n" + "я" * 21 + "\n" + "ю" * 158,
+     "я" * 20 + "\n" + "я" * 20 + "\n" + "ю" * 160),
+    ("other_c4_lorem_ipsum", RUSSIAN + "lorem ipsum", RUSSIAN + "lorem"),
+    ("other_c4_curly_bracket", RUSSIAN + "{", RUSSIAN + "("),
+    ("other_mc4_long_lines", RUSSIAN, "\n".join([RUSSIAN * 3] * 3)),
+]  # fmt: skip
+"""Reason; a text that fails the rule; one that just passes it."""
+EVERY_WEB_RULE = HeuristicThresholds.model_validate(
+    {
+        "spaced": {"max_curly_brackets": 0, "min_long_lines": 3},
+        "cjk": {"max_curly_brackets": 0, "min_long_lines": 3, "max_foreign_run": 10, "min_sentences": 5},
+        "other": {"max_curly_brackets": 0, "min_long_lines": 3},
+    }
+)
+
+
+@pytest.mark.parametrize(("reason", "fails", "passes"), WEB_RULES, ids=[reason for reason, _, _ in WEB_RULES])
+def test_a_web_rule_on_a_text_that_fails_and_one_that_just_passes(reason: str, fails: str, passes: str) -> None:
+    assert reason in codes(fails, EVERY_WEB_RULE)
+    assert reason not in codes(passes, EVERY_WEB_RULE)
+
+
+def test_rules_that_take_good_text_are_off() -> None:
+    off = {"c4_curly_bracket", "mc4_long_lines", "zh_foreign_run", "zh_sentences"}
+    found = {reason for reason, fails, _ in WEB_RULES if reason not in codes(fails)}
+    assert found == off | {f"{p}_{r}" for p in ("zh", "other") for r in ("c4_curly_bracket", "mc4_long_lines")}
 
 
 @pytest.mark.parametrize(("reason", "text"), list(bad_documents()), ids=lambda x: x if len(x) < 30 else "")
 def test_a_document_that_fails_one_rule_alone(reason: str, text: str) -> None:
-    assert codes(text) == [reason]
-    assert REASONS[decide(scan(TextColumn.from_texts([text])))[0]] == reason
+    thresholds = without_web_rules()
+    assert codes(text, thresholds) == [reason]
+    assert REASONS[decide(scan(TextColumn.from_texts([text])), thresholds)[0]] == reason
 
 
 def test_good_prose_passes() -> None:
@@ -175,7 +241,7 @@ def test_profiles_and_documents_without_text() -> None:
 
 def test_a_threshold_is_decision_null_switches_it_off_and_at_it_passes() -> None:
     features = scan(TextColumn.from_texts([" ".join(["the", "of", *words(28)])]))
-    default = HeuristicThresholds()
+    default = without_web_rules()
     assert REASONS[decide(features, default)[0]] == "gopher_word_count"
     for limit, kept in ((None, True), (30, True), (31, False)):
         spaced = default.spaced.model_copy(update={"min_words": limit})
