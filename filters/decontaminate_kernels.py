@@ -9,7 +9,7 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-from filters.ngrams import bits_of, grams_into, powers, prepare_tokens, run_hash
+from filters.ngrams import LONG, bits_of, grams_into, powers, prepare_tokens, run_hash
 from text.tokens import tokenize
 
 U64 = np.uint64
@@ -41,8 +41,8 @@ def _write_hit(out, post, first, last, length, whole, prefix, count, power):  # 
 
 @nb.njit(cache=True)
 def find_hits(  # type: ignore[no-untyped-def]
-    offsets, data, done, classes, fold_start, fold_data, weights, keys, starts, bits, post_ptr, posts, form_length,
-    form_hash, longest,
+    offsets, data, done, classes, fold_start, fold_data, weights, keys, starts, bits, anchor_bits, post_ptr, posts,
+    form_length, form_hash, longest,
 ):  # fmt: skip
     """The grams of the index in some documents.
 
@@ -56,7 +56,8 @@ def find_hits(  # type: ignore[no-untyped-def]
         weights: see ``grams_into``; a kind of which the index has no gram is filled by 0.
         keys: uint64[m], ascending.
         starts: int32[2^b + 1], where the keys with these b leading bits begin.
-        bits: uint64[2^c], see ``fill_bits``.
+        bits: uint64[2^c], of the n-grams; see ``fill_bits``.
+        anchor_bits: uint64[2^d], of the anchors.
         post_ptr: int64[m + 1].
         posts: int32[post_ptr[-1], 3], a key's places: form, first and last token there.
         form_length: int32[n_forms], tokens of a form that must be met whole, else 0.
@@ -89,7 +90,7 @@ def find_hits(  # type: ignore[no-untyped-def]
             if weights[kind, 2] == 0:
                 continue
             grams = grams_into(prefix, alone, count, weights, kind, power, hashes, stops)
-            for probe in range(_likely(hashes, grams, bits, likely)):
+            for probe in range(_likely(hashes, grams, bits if kind == LONG else anchor_bits, likely)):
                 i = likely[probe]
                 bucket = np.int64(hashes[i] >> starts_shift)
                 k, end = starts[bucket], starts[bucket + 1]

@@ -96,7 +96,8 @@ def build_index(found: Iterable[Item | BadLine], config: NgramConfig) -> NgramIn
     how[forms.item[~whole]] = NGRAMS
     how = np.where(same_as >= 0, how[same_as], how)
     arrays = {
-        "keys": keys, **_look_up(keys), "post_ptr": post_ptr, "posts": posts, "form_item": forms.item,
+        "keys": keys, "starts": _starts(keys), "bits": _bits(hashes), "anchor_bits": _bits(anchors),
+        "post_ptr": post_ptr, "posts": posts, "form_item": forms.item,
         "form_tokens": np.where(whole, lengths, covered), "form_length": np.where(whole, lengths, 0),
         "form_hash": whole_hash, "weights": weights,
     }  # fmt: skip
@@ -185,14 +186,18 @@ def _postings(hashes: Uint64, place: Int32) -> tuple[Uint64, Int64, Int32]:
     return ordered[starts], np.append(starts, len(ordered)).astype(np.int64), place[order].astype(np.int32)
 
 
-def _look_up(keys: Uint64) -> dict[str, npt.NDArray[Any]]:
-    """The bucket table and the bit table over the keys."""
+def _starts(keys: Uint64) -> Int32:
+    """Where the keys with the same leading bits begin, and the end."""
     b = max(1, len(keys).bit_length() - 1)
     bounds = np.arange(1, 1 << b, dtype=np.uint64) << np.uint64(64 - b)
-    starts = np.concatenate(([0], np.searchsorted(keys, bounds), [len(keys)])).astype(np.int32)
-    bits = np.zeros(1 << max(1, (_BITS_A_KEY * len(keys) // 64).bit_length()), np.uint64)
-    fill_bits(keys, bits)
-    return {"starts": starts, "bits": bits}
+    return np.concatenate(([0], np.searchsorted(keys, bounds), [len(keys)])).astype(np.int32)
+
+
+def _bits(hashes: Uint64) -> Uint64:
+    """The bit table of some grams."""
+    bits = np.zeros(1 << max(1, (_BITS_A_KEY * len(hashes) // 64).bit_length()), np.uint64)
+    fill_bits(hashes, bits)
+    return bits
 
 
 def _items_table(items: list[Item], how: npt.NDArray[np.object_], same_as: Int32, tokens: Int32) -> pa.Table:

@@ -81,7 +81,8 @@ class NgramIndex:
     Attributes:
         keys: uint64[m], hashes of grams, ascending.
         starts: int32[2^b + 1].
-        bits: uint64[2^c].
+        bits: uint64[2^c], of the n-grams.
+        anchor_bits: uint64[2^d], of the anchors: mostly few, so that this table stays in a cache.
         post_ptr: int64[m + 1].
         posts: int32[p, 3].
         form_item: int32[n_forms], the item of each form, ascending.
@@ -97,6 +98,7 @@ class NgramIndex:
     keys: Uint64
     starts: Int32
     bits: Uint64
+    anchor_bits: Uint64
     post_ptr: Int64
     posts: Int32
     form_item: Int32
