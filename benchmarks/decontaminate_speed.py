@@ -28,7 +28,8 @@ from benchmarks import machine
 from benchmarks.base_text import DATA, base_documents
 from filters.benchmark_items import Form, Item
 from filters.decontaminate import find_items
-from filters.ngram_index import NgramConfig, NgramIndex, build_index
+from filters.ngram_build import build_index
+from filters.ngram_index import NgramConfig, NgramIndex
 from text.arrow import TextColumn
 
 LANGUAGES = ("en", "zh")

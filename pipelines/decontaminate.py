@@ -26,7 +26,8 @@ from corpus.inputs import InputFile, open_input
 from corpus.schemas import EDITS
 from filters.benchmark_items import BenchmarkFiles, benchmark_files, read_items
 from filters.decontaminate import find_items, merge_cuts
-from filters.ngram_index import NgramConfig, NgramIndex, build_index
+from filters.ngram_build import build_index
+from filters.ngram_index import NgramConfig, NgramIndex
 from pipelines.context import PrepareContext
 from pipelines.stage import Batch, Earlier, Int32, LocalStage, Verdict, drops_table
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from filters.benchmark_items import Form, Item
 from filters.decontaminate import find_items, merge_cuts
-from filters.ngram_index import NGRAMS, TOO_SHORT, WHOLE, NgramConfig, NgramIndex, build_index
+from filters.ngram_build import build_index
+from filters.ngram_index import NGRAMS, TOO_SHORT, WHOLE, NgramConfig, NgramIndex
 from tests.oracles import tokens
 from tests.oracles_decontaminate import Sizes, alone, hits, searched, token_spans
 from text.arrow import TextColumn

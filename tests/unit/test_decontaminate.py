@@ -22,7 +22,8 @@ from corpus.schemas import DROPS, EDITS
 from corpus.view import Edits, build_view
 from filters.benchmark_items import BadLine, BenchmarkFiles, Form, Item, benchmark_files, item_forms, read_items
 from filters.decontaminate import find_items
-from filters.ngram_index import NgramConfig, NgramIndex, build_index
+from filters.ngram_build import build_index
+from filters.ngram_index import NgramConfig, NgramIndex
 from pipelines.decontaminate import (
     COLUMNS,
     Decontaminate,
