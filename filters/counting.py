@@ -5,7 +5,9 @@ digits, and its hash; only signs (every sixth word or so has one) are looked at 
 needs no look-up. What lines tell is taken at their ends, from the offsets of their first and last character, so that a
 line costs no pass of its own but its hash.
 
-Counts that a caller wants go into ``found``, an int64 array with the places named below.
+``read_text`` is one long function: what it carries from word to word stays in registers, which it would not across
+helpers that numba does not inline. Counts that a caller wants go into ``found``, an int64 array with the places named
+below.
 """
 
 from __future__ import annotations
@@ -20,9 +22,7 @@ from filters.marks import (
     IS_LATIN,
     IS_LETTER,
     IS_NUMBER,
-    IS_PUNCT,
     IS_SINGLE,
-    IS_SPACE,
     IS_WORD,
     SIGN,
     START,
@@ -63,7 +63,6 @@ _SEED = U64(0x51ED270B27B4F3CF)
 _ONE = U64(1)
 _HAN_KIND = IS_WORD | IS_LETTER | IS_SINGLE | IS_CJK
 _LETTER_KIND, _DIGIT_KIND = IS_WORD | IS_LETTER | IS_LATIN, IS_WORD | IS_NUMBER
-_KINDS = (IS_SPACE, IS_WORD, IS_LETTER, IS_LATIN, IS_SINGLE, IS_CJK, IS_PUNCT, IS_NUMBER)
 
 
 @nb.njit(inline="always", cache=True)

@@ -25,7 +25,7 @@ from filters.line_config import STORE_UPPER_RATIO, STORE_WORDS
 from filters.line_phrases import BOILERPLATE, C4_WORDS, COUNTER, JAVASCRIPT, POLICY, ZH_BOILERPLATE, ZH_COUNTER
 from filters.marks import CLOSER, END, IS_CJK, IS_LETTER, IS_NUMBER, IS_SPACE, IS_WORD, load_tables
 from text.arrow import TextColumn
-from text.chars import HIGH_BITS, LOW_BITS, U64, UPPER, bytes_before, class_of, decode, load8
+from text.chars import HIGH_BITS, LOW_BITS, U64, UPPER, WORD, bytes_before, class_of, decode, load8
 from text.segment import DOTS, STRONG, sentences
 
 CHINESE, NO_TERMINAL, LONG_WORD, NUMERIC = 1, 2, 4, 8
@@ -247,7 +247,9 @@ def _read_line(text, i, tables):  # type: ignore[no-untyped-def]
                     i += 1
                     continue
         point, size = decode(text, i)
-        kind = tables.kinds[point] if point < len(tables.kinds) else np.uint8(0)
+        bits = class_of(tables.classes, point)
+        in_table = point < len(tables.kinds)
+        kind = tables.kinds[point] if in_table else np.uint8(IS_WORD if bits & WORD else 0)
         if kind & IS_SPACE:
             longest = max(longest, size_of_word)
             size_of_word = 0
@@ -264,7 +266,7 @@ def _read_line(text, i, tables):  # type: ignore[no-untyped-def]
         i += size
         last = i
         letters += kind & IS_LETTER != 0
-        capitals += class_of(tables.classes, point) & UPPER != 0
+        capitals += bits & UPPER != 0
         digits += kind & IS_NUMBER != 0
         cjk += kind & IS_CJK != 0
         solid += kind & IS_WORD != 0

@@ -1,8 +1,9 @@
 """What repeats inside one document: lines, paragraphs and n-grams, by hash, without a string for any of them.
 
-A repeated n-gram begins with a repeated (n-1)-gram. So only the 2-grams are all counted; each longer n is
-counted at the positions whose shorter gram occurred twice or more, and on clean text few are left by n = 5,
-where a plain pass for each of the nine lengths would count them all nine times.
+A repeated n-gram begins with a repeated (n-1)-gram. So only the 2-grams are all hashed, and only
+those that share a slot of a small table with another are counted (``_begin``); each longer n is counted at the
+positions whose shorter gram occurred twice or more, and on clean text few are left by n = 5, where a plain pass for
+each of the nine lengths would count them all nine times.
 
 Grams are compared by 64-bit hash alone: a false match in a document of a million units has a chance below
 10^-7, and it would move a ratio by a few parts in a million.

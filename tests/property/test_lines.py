@@ -26,6 +26,7 @@ documents = st.one_of(
 
 @settings(max_examples=500, deadline=None)
 @given(st.lists(documents, min_size=1, max_size=4))
+@example(['the 阅读全文 said "no" \U000e0101 '])
 @example(["", "\r\n", "a\rb\r\nc", "one two three four five six seven eight nine ten eleven."])
 def test_scan_equals_twin(texts: list[str]) -> None:
     found = scan_lines(TextColumn.from_texts(texts))
