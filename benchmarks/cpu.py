@@ -130,6 +130,7 @@ def wrap(command: Sequence[str]) -> Usage:
         except ChildProcessError:
             break
         now = time.monotonic()
+        _forget(pid, unwaited)
         if pid == main:
             status, ended = os.waitstatus_to_exitcode(code), now
         elif pid == 0:
@@ -150,6 +151,16 @@ def wrap(command: Sequence[str]) -> Usage:
         time.monotonic() - started,
         *peaks,
     )
+
+
+def _forget(pid: int, unwaited: dict[tuple[int, int], tuple[float, float]]) -> None:
+    """Takes a process that was waited for out of those that nobody waits for.
+
+    It became our child when its parent, which ignored it, ended before it did; the kernel's sum has it now.
+    """
+    known = [key for key in unwaited if key[0] == pid]
+    if known:
+        del unwaited[max(known)]  # by start: an earlier process may have had the number
 
 
 def _sample(peaks: list[int], unwaited: dict[tuple[int, int], tuple[float, float]]) -> None:
