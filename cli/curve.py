@@ -37,9 +37,11 @@ class Wanted:
     Attributes:
         bands: bands.
         rows: minima in a band.
-        threshold: similarity from which two documents are the same.
+        threshold: Jaccard similarity from which two documents may be the same.
         recall: least detection probability there.
         num_perm: minima of a signature.
+        containment: the containment and the ratio of sizes that this similarity stands for; None where it is itself
+            what is asked.
     """
 
     bands: int
@@ -47,6 +49,7 @@ class Wanted:
     threshold: float
     recall: float
     num_perm: int
+    containment: tuple[float, float] | None = None
 
 
 @app.callback()
@@ -87,8 +90,10 @@ def curve(
 
 def describe(wanted: Wanted, pairs: list[tuple[int, int]]) -> dict[str, Any]:
     """The result as JSON: what was asked, and for each pair its curve, its recall and its cost."""
+    meant = wanted.containment
     return {
         "threshold": wanted.threshold, "recall": wanted.recall, "num_perm": wanted.num_perm,
+        "containment": None if meant is None else {"threshold": meant[0], "min_size_ratio": meant[1]},
         "pairs": [_described(wanted, bands, rows) for bands, rows in pairs],
     }  # fmt: skip
 
@@ -168,14 +173,22 @@ def _wanted(pipeline: Path | None, threshold: float | None, recall: float | None
         if "near_dedup" not in config.stages:
             raise ConfigError(f"{pipeline}: has no stage near_dedup; it has {', '.join(config.stages) or 'none'}")
         decision, evidence = config.decisions("near_dedup")["default"], config.evidence("near_dedup").model_dump()
-    wanted = {key: decision[key] for key in ("bands", "rows", "threshold", "recall")}
+    near = NearDedupDecision.model_validate(decision)
+    wanted: dict[str, Any] = {
+        "bands": near.bands,
+        "rows": near.rows,
+        "threshold": near.least_jaccard(),
+        "recall": near.recall,
+    }
     for name, value, highest in (("threshold", threshold, 1.0), ("recall", recall, 0.999999)):
         if value is None:
             continue
         if not 0 < value <= highest:
             raise ConfigError(f"--{name}: found {value:g}; expected a number above 0 and at most {highest:g}")
         wanted[name] = value
-    return Wanted(**wanted, num_perm=evidence["num_perm"])
+    own = near.similarity == "containment" and threshold is None
+    meant = (near.threshold, near.min_size_ratio) if own else None
+    return Wanted(**wanted, num_perm=evidence["num_perm"], containment=meant)
 
 
 def _print(screen: Console, result: dict[str, Any]) -> None:
@@ -190,7 +203,7 @@ def _print(screen: Console, result: dict[str, Any]) -> None:
     for line in line_chart(curves, width=min(CHART_WIDTH, max(20, screen.width - 10)), height=CHART_HEIGHT,
                            vertical=result["threshold"], horizontal=result["recall"]):  # fmt: skip
         screen.print(line, no_wrap=True, crop=False, overflow="ignore")
-    screen.print(f"       ┆ threshold {result['threshold']:g}   ┄ recall wanted {result['recall']:g}\n", style="dim")
+    screen.print(f"       ┆ threshold {_threshold(result)}   ┄ recall wanted {result['recall']:g}\n", style="dim")
     screen.print(_pairs_table(result))
     screen.print()
     screen.print(_curve_table(result))
@@ -200,6 +213,17 @@ def _print(screen: Console, result: dict[str, Any]) -> None:
             screen.print(Text("\n" + said, "bold red"))
     if "html" in result:
         screen.print(Text(f"\n{result['html']}"), soft_wrap=True)
+
+
+def _threshold(result: dict[str, Any]) -> str:
+    """The Jaccard similarity asked for, and what it stands for."""
+    meant = result["containment"]
+    if meant is None:
+        return f"{result['threshold']:g}"
+    return (
+        f"{result['threshold']:.3f} (of a containment of {meant['threshold']:g} in sets whose sizes are "
+        f"{meant['min_size_ratio']:g} alike)"
+    )
 
 
 def _curve(function: Any, bands: int, rows: int) -> Any:

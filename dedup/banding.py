@@ -44,6 +44,17 @@ def detection_probability(similarity: float, bands: int, rows: int) -> float:
     return float(1.0 - (1.0 - similarity**rows) ** bands)
 
 
+def jaccard_of_containment(containment: float, size_ratio: float) -> float:
+    """The least Jaccard similarity of two sets of which one holds that share of the other.
+
+    Args:
+        containment: |A ∩ B| / min(|A|, |B|), at least.
+        size_ratio: min(|A|, |B|) / max(|A|, |B|), at least.
+    """
+    shared = containment * size_ratio
+    return shared / (1 + size_ratio - shared)
+
+
 def sketch_bounds(threshold: float, false_reject: float, false_accept: float) -> tuple[int, int]:
     """How many of 128 bits decide about a pair.
 

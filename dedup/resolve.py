@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from dedup.banding import agreement
 from dedup.components import _union
-from dedup.verify import jaccard_sorted
+from dedup.verify import containment_sorted, jaccard_sorted
 
 Int64 = npt.NDArray[np.int64]
 BY_SKETCH, BY_SHINGLES = 0, 1
@@ -85,34 +85,40 @@ class Resolved:
     edge_holds: npt.NDArray[np.bool_]
 
 
-def resolve(members: Members, sets: Sets, left: Int64, right: Int64, threshold: float, reject: int) -> Resolved:
+def resolve(
+    members: Members, sets: Sets, left: Int64, right: Int64, threshold: float, reject: int, min_size_ratio: float = 0.0
+) -> Resolved:
     """Verifies edges, unites what holds, elects survivors.
 
     The best of a component (earlier snapshots first, then quality, length, the earlier id) takes out those that are
-    themselves like it; the rest elects again until none is left.
+    themselves like it; the rest elects again until none is left. By containment length comes before quality: what is
+    contained goes, not what contains it.
 
     Args:
         members: see ``Members``.
         sets: see ``Sets``.
         left: int64[m], member indices, one end of each candidate edge.
         right: int64[m], the other.
-        threshold: Jaccard similarity from which two documents are the same.
+        threshold: similarity from which two documents are the same.
         reject: members with fewer equal bits are not compared in the election (``banding.sketch_bounds``).
+        min_size_ratio: 0: similarity is Jaccard's. Above: it is containment, of sets whose sizes differ no more than
+            that; every component then needs its sets.
 
     Cost: a merge of two sets an edge, and one for each pair of member and survivor that the sketch cannot rule out.
     """
-    low = np.float32(threshold)
-    similarity, method = _similarities(members.rep, members.sketch, *_of(sets), left, right)
+    low, ratio = np.float32(threshold), np.float32(min_size_ratio)
+    similarity, method = _similarities(members.rep, members.sketch, *_of(sets), ratio, left, right)
     holds = similarity >= low
     parent = _union(
         len(members.doc_id), np.concatenate([left[holds], np.arange(len(members.rep))]),
         np.concatenate([right[holds], members.rep]),
     )  # fmt: skip
     rounded = np.round(np.nan_to_num(members.quality, nan=0.5) * 100).astype(np.int64)
-    order = np.lexsort((members.doc_id, -members.length, -rounded, ~members.final, parent))
+    merits = (-rounded, -members.length) if min_size_ratio else (-members.length, -rounded)
+    order = np.lexsort((members.doc_id, *merits, ~members.final, parent))
     starts = np.flatnonzero(np.diff(parent[order], prepend=-1)) if len(order) else np.zeros(0, np.int64)
     survivor, found = _elect_groups(
-        members.rep, members.sketch, *_of(sets), members.final, order, np.append(starts, len(order)), low, reject
+        members.rep, members.sketch, *_of(sets), ratio, members.final, order, np.append(starts, len(order)), low, reject
     )
     sizes = np.bincount(parent, minlength=len(parent))[parent] if len(parent) else parent
     component = np.where(sizes > 1, members.doc_id[parent], -1) if len(parent) else parent
@@ -124,29 +130,31 @@ def _of(sets: Sets) -> tuple[Int64, Int64, npt.NDArray[Any], Int64]:
 
 
 @nb.njit(cache=True)
-def _similarity(rep, sketch, of, ptr, hashes, modulus, x, y):  # type: ignore[no-untyped-def]
+def _similarity(rep, sketch, of, ptr, hashes, modulus, ratio, x, y):  # type: ignore[no-untyped-def]
     """Similarity of two members, and whether shingles told it."""
     if rep[x] == rep[y]:
         return np.float32(1.0), True
     a, b = of[rep[x]], of[rep[y]]
     if a < 0 or b < 0:
         return np.float32(agreement(sketch, x, sketch, y) / 64.0 - 1.0), False
-    found = jaccard_sorted(hashes[ptr[a] : ptr[a + 1]], hashes[ptr[b] : ptr[b + 1]], max(modulus[a], modulus[b]))
-    return found, True
+    left, right, common = hashes[ptr[a] : ptr[a + 1]], hashes[ptr[b] : ptr[b + 1]], max(modulus[a], modulus[b])
+    if ratio > 0:
+        return containment_sorted(left, right, common, ratio), True
+    return jaccard_sorted(left, right, common), True
 
 
 @nb.njit(cache=True)
-def _similarities(rep, sketch, of, ptr, hashes, modulus, left, right):  # type: ignore[no-untyped-def]
+def _similarities(rep, sketch, of, ptr, hashes, modulus, ratio, left, right):  # type: ignore[no-untyped-def]
     out = np.empty(len(left), np.float32)
     method = np.zeros(len(left), np.int8)
     for e in range(len(left)):
-        out[e], by_shingles = _similarity(rep, sketch, of, ptr, hashes, modulus, left[e], right[e])
+        out[e], by_shingles = _similarity(rep, sketch, of, ptr, hashes, modulus, ratio, left[e], right[e])
         method[e] = 1 if by_shingles else 0
     return out, method
 
 
 @nb.njit(cache=True)
-def _elect_groups(rep, sketch, of, ptr, hashes, modulus, final, order, starts, threshold, reject):  # type: ignore[no-untyped-def]
+def _elect_groups(rep, sketch, of, ptr, hashes, modulus, ratio, final, order, starts, threshold, reject):  # type: ignore[no-untyped-def]
     survivor = np.full(len(rep), -1, np.int64)
     similarity = np.ones(len(rep), np.float32)
     for g in range(len(starts) - 1):
@@ -161,7 +169,7 @@ def _elect_groups(rep, sketch, of, ptr, hashes, modulus, final, order, starts, t
                     continue
                 if agreement(sketch, best, sketch, other) < reject:
                     continue
-                found, _ = _similarity(rep, sketch, of, ptr, hashes, modulus, best, other)
+                found, _ = _similarity(rep, sketch, of, ptr, hashes, modulus, ratio, best, other)
                 if found >= threshold:
                     survivor[other] = best
                     similarity[other] = found

@@ -12,22 +12,38 @@ import numpy.typing as npt
 @nb.njit(cache=True)
 def jaccard_sorted(a, b, modulus):  # type: ignore[no-untyped-def]
     """Jaccard similarity of two ascending uint64 sets, over the hashes that ``modulus`` divides."""
+    both, only_a, only_b = _counts(a, b, modulus)
+    either = both + only_a + only_b
+    return np.float32(both / either) if either else np.float32(0.0)
+
+
+@nb.njit(cache=True)
+def containment_sorted(a, b, modulus, min_size_ratio):  # type: ignore[no-untyped-def]
+    """Share of the smaller set that the larger one has; 0 for sets further apart in size than the ratio."""
+    both, only_a, only_b = _counts(a, b, modulus)
+    smaller, larger = both + min(only_a, only_b), both + max(only_a, only_b)
+    if smaller == 0 or np.float32(smaller / larger) < np.float32(min_size_ratio):
+        return np.float32(0.0)
+    return np.float32(both / smaller)
+
+
+@nb.njit(cache=True)
+def _counts(a, b, modulus):  # type: ignore[no-untyped-def]
+    """Hashes in both sets, in the first alone, in the second alone."""
     m = np.uint64(modulus)
-    i, j, both, either = 0, 0, 0, 0
+    i, j, both, only_a, only_b = 0, 0, 0, 0, 0
     while i < len(a) or j < len(b):
         if j == len(b) or (i < len(a) and a[i] < b[j]):
-            either += 1 if m == 1 or a[i] % m == 0 else 0
+            only_a += 1 if m == 1 or a[i] % m == 0 else 0
             i += 1
         elif i == len(a) or b[j] < a[i]:
-            either += 1 if m == 1 or b[j] % m == 0 else 0
+            only_b += 1 if m == 1 or b[j] % m == 0 else 0
             j += 1
         else:
-            if m == 1 or a[i] % m == 0:
-                both += 1
-                either += 1
+            both += 1 if m == 1 or a[i] % m == 0 else 0
             i += 1
             j += 1
-    return np.float32(both / either) if either else np.float32(0.0)
+    return both, only_a, only_b
 
 
 def sampled(

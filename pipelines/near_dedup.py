@@ -24,7 +24,7 @@ from corpus.config import StrictModel
 from corpus.errors import ConfigError
 from corpus.files import FileEntry, Manifest, commit, load_manifest, stable_hash
 from corpus.schemas import DROPS
-from dedup.banding import MAX_ANCHORS, detection_probability, sketch_bounds
+from dedup.banding import MAX_ANCHORS, detection_probability, jaccard_of_containment, sketch_bounds
 from dedup.minhash import SKETCH_BITS, signatures
 from pipelines.context import DecisionContext
 from pipelines.exchange import Hop, partitions_for
@@ -51,11 +51,18 @@ class NearDedupDecision(StrictModel):
     """Bands, verification, election.
 
     With 21 × 6 a pair of similarity 0.8 is found with probability 0.998, of 0.75 with 0.984.
+    By containment a pair may have a lower Jaccard similarity than the threshold, which the bands must still find.
     """
 
     bands: int = Field(21, ge=1, description="Bands of a signature.")
     rows: int = Field(6, ge=1, description="Minima in a band.")
-    threshold: float = Field(0.75, gt=0, le=1, description="Jaccard similarity from which two documents are the same.")
+    threshold: float = Field(0.75, gt=0, le=1, description="Similarity from which two documents are the same.")
+    similarity: Literal["jaccard", "containment"] = Field(
+        "jaccard", description="Of shingle sets: what both hold over what either holds, or over the smaller set."
+    )
+    min_size_ratio: float = Field(
+        0.8, gt=0, le=1, description="With similarity containment: sets further apart in size are not the same."
+    )
     recall: float = Field(0.95, gt=0, lt=1, description="Least detection probability wanted at the threshold.")
     false_reject: float = Field(
         1e-4, ge=0, lt=0.5, description="Share of pairs at the threshold that the sketch may rule out unseen."
@@ -70,13 +77,42 @@ class NearDedupDecision(StrictModel):
 
     @model_validator(mode="after")
     def _reaches_recall(self) -> NearDedupDecision:
-        reached = detection_probability(self.threshold, self.bands, self.rows)
+        reached = detection_probability(self.least_jaccard(), self.bands, self.rows)
         if reached < self.recall:
+            pair = f"a pair of similarity {self.threshold}"
+            if self.similarity == "containment":
+                pair = (
+                    f"a pair of containment {self.threshold} and min_size_ratio {self.min_size_ratio} (Jaccard "
+                    f"{self.least_jaccard():.3f})"
+                )
             raise ValueError(
-                f"{self.bands} bands of {self.rows} rows find a pair of similarity {self.threshold} with probability "
+                f"{self.bands} bands of {self.rows} rows find {pair} with probability "
                 f"{reached:.3f}, below the recall of {self.recall} asked for; use more bands or fewer rows"
             )
         return self
+
+    @model_validator(mode="after")
+    def _shingles_tell_containment(self) -> NearDedupDecision:
+        if self.similarity == "containment" and self.false_accept > 0:
+            raise ValueError(
+                f"false_accept is {self.false_accept}, but a sketch tells Jaccard similarity only; "
+                "with similarity containment it must be 0"
+            )
+        return self
+
+    def least_jaccard(self) -> float:
+        """The Jaccard similarity from which a pair may be the same: what the bands and the sketch must let through."""
+        if self.similarity == "jaccard":
+            return self.threshold
+        return jaccard_of_containment(self.threshold, self.min_size_ratio)
+
+    def clearly_the_same(self) -> float:
+        """The sketch similarity from which a pair is the same beyond two standard errors, by either measure.
+
+        A pair of Jaccard similarity J has a containment and a ratio of sizes of at least J.
+        """
+        certain = self.threshold if self.similarity == "jaccard" else max(self.threshold, self.min_size_ratio)
+        return min(0.97, certain + 2 * 0.06)
 
 
 class NearDedup(GlobalStage):
@@ -131,10 +167,10 @@ class NearDedup(GlobalStage):
         """Elects survivors. See the module for the steps."""
         config: NearDedupDecision = context.config()
         scratch = context.folder / "scratch"
-        reject, accept = sketch_bounds(config.threshold, config.false_reject, config.false_accept)
+        reject, accept = sketch_bounds(config.least_jaccard(), config.false_reject, config.false_accept)
         settings = {
             "bands": config.bands, "rows": config.rows, "num_perm": self.evidence.num_perm,
-            "accept": 2 * reject / SKETCH_BITS - 1, "clear": min(0.97, config.threshold + 2 * 0.06),
+            "accept": 2 * reject / SKETCH_BITS - 1, "clear": config.clearly_the_same(),
             "max_anchors": config.max_anchors, "first_new": context.first_new,
         }  # fmt: skip
         payloads = context.payloads(with_ancestors=True)
@@ -170,7 +206,10 @@ class NearDedup(GlobalStage):
         ]
         hop = Hop(
             "pipelines.near_verify:resolve_components", partitions,
-            {"threshold": config.threshold, "reject": reject, "writers": context.writers},
+            {
+                "threshold": config.threshold, "reject": reject, "writers": context.writers,
+                "min_size_ratio": config.min_size_ratio if config.similarity == "containment" else 0.0,
+            },
         )  # fmt: skip
         context.files += context.exchange(
             "near_dedup: verify and elect", "pipelines.near_verify:emit_members", tasks, [hop],

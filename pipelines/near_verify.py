@@ -165,7 +165,7 @@ def resolve_components(inbox: Inbox, settings: dict[str, Any]) -> Iterator[Block
     left, right = _ends(inbox.table("pairs"), index_of)
     collapsed = np.flatnonzero(members.rep != np.arange(len(doc_id)))
     left, right = np.concatenate([left, members.rep[collapsed]]), np.concatenate([right, collapsed])
-    found = resolve(members, sets, left, right, settings["threshold"], settings["reject"])
+    found = resolve(members, sets, left, right, settings["threshold"], settings["reject"], settings["min_size_ratio"])
     yield from _decisions(table, members, found, settings["writers"])
     yield from _edges(members, found, left, right, settings["writers"])
 

@@ -16,6 +16,14 @@ def overlap(a: set[int], b: set[int], modulus: int = 1) -> float:
     return len(a & b) / len(a | b) if a | b else 0.0
 
 
+def contained(a: set[int], b: set[int], modulus: int = 1, ratio: float = 0.0) -> float:
+    """Share of the smaller set in the larger, over the hashes that ``modulus`` divides; 0 if too far apart in size."""
+    small, large = sorted(({h for h in s if h % modulus == 0} for s in (a, b)), key=len)
+    if not small or np.float32(len(small) / len(large)) < np.float32(ratio):
+        return 0.0
+    return len(small & large) / len(small)
+
+
 def packed(sets: list[set[int]]) -> tuple[np.ndarray, np.ndarray]:
     """ptr and hashes, as ``text.shingle.shingle_sets`` gives them."""
     ptr = np.cumsum([0, *map(len, sets)]).astype(np.int64)
@@ -48,17 +56,21 @@ class Document:
     length: int = 1
     final: bool = False
 
-    def rank(self) -> tuple[bool, int, int, int]:
+    def rank(self, by_length: bool) -> tuple[bool, int, int, int]:
         """The best first."""
         quality = np.float32(0.5 if self.quality != self.quality else self.quality)
-        return not self.final, -int(np.round(quality * np.float32(100))), -self.length, self.doc_id
+        merits = [-int(np.round(quality * np.float32(100))), -self.length]
+        first, second = reversed(merits) if by_length else merits
+        return not self.final, first, second, self.doc_id
 
 
 Found = tuple[dict[int, int], dict[int, tuple[int, float]], dict[tuple[int, int], tuple[float, bool, bool]]]
 """Document → component (-1: none); document → (survivor, similarity); edge → (similarity, by shingles, holds)."""
 
 
-def all_pairs(documents: list[Document], edges: list[tuple[int, int]], threshold: float, reject: int) -> Found:
+def all_pairs(
+    documents: list[Document], edges: list[tuple[int, int]], threshold: float, reject: int, ratio: float = 0.0
+) -> Found:
     """What ``dedup.resolve.resolve`` finds, from every pair of every component."""
     of = {d.doc_id: d for d in documents}
     least = np.float32(threshold)
@@ -72,7 +84,8 @@ def all_pairs(documents: list[Document], edges: list[tuple[int, int]], threshold
             return np.float32(1), True
         if a.shingles is None or b.shingles is None:
             return np.float32(agree(x, y) / 64 - 1), False
-        return np.float32(overlap(set(a.shingles), set(b.shingles), max(a.modulus, b.modulus))), True
+        sets, modulus = (set(a.shingles), set(b.shingles)), max(a.modulus, b.modulus)
+        return np.float32(contained(*sets, modulus, ratio) if ratio else overlap(*sets, modulus)), True
 
     verdicts = {}
     for a, b in edges:
@@ -84,7 +97,7 @@ def all_pairs(documents: list[Document], edges: list[tuple[int, int]], threshold
     component, survivors = {}, {}
     for group in nx.connected_components(graph):
         component |= dict.fromkeys(group, min(group) if len(group) > 1 else -1)
-        left = sorted((of[i] for i in group), key=Document.rank)
+        left = sorted((of[i] for i in group), key=lambda d: d.rank(by_length=ratio > 0))
         while left:
             best, *left = left
             survivors[best.doc_id] = (best.doc_id, 1.0)
@@ -95,13 +108,15 @@ def all_pairs(documents: list[Document], edges: list[tuple[int, int]], threshold
     return component, survivors, verdicts
 
 
-def resolved(documents: list[Document], edges: list[tuple[int, int]], threshold: float, reject: int) -> Found:
+def resolved(
+    documents: list[Document], edges: list[tuple[int, int]], threshold: float, reject: int, ratio: float = 0.0
+) -> Found:
     """What ``dedup.resolve.resolve`` itself finds, in the same words."""
     documents = sorted(documents, key=lambda d: (d.component, d.doc_id))
     ids = [d.doc_id for d in documents]
     at = {doc_id: i for i, doc_id in enumerate(ids)}
     left, right = (np.array([at[edge[end]] for edge in edges], np.int64) for end in (0, 1))
-    found = resolve(*as_arrays(documents), left, right, threshold, reject)
+    found = resolve(*as_arrays(documents), left, right, threshold, reject, ratio)
     survivors = zip((ids[s] for s in found.survivor.tolist()), found.similarity.tolist(), strict=True)
     by_shingles = (found.edge_method == 1).tolist()
     verdicts = zip(found.edge_similarity.tolist(), by_shingles, found.edge_holds.tolist(), strict=True)

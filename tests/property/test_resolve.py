@@ -11,8 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dedup.verify import jaccard_sorted, sampled
-from tests.oracles_dedup import Document, all_pairs, overlap, packed, resolved
+from dedup.banding import jaccard_of_containment
+from dedup.verify import containment_sorted, jaccard_sorted, sampled
+from pipelines.near_dedup import NearDedupDecision
+from tests.oracles_dedup import Document, all_pairs, contained, overlap, packed, resolved
 
 HASHES = st.integers(0, 2**64 - 1) | st.integers(0, 40)
 SETS = st.lists(st.sets(HASHES, max_size=30), min_size=1, max_size=6)
@@ -35,6 +37,50 @@ def test_similarities_equal_those_of_python_sets(sets: list[set[int]], data: st.
         arrays = (np.array(sorted(kept[k]), np.uint64) for k in (i, j))
         direct = float(jaccard_sorted(*arrays, max(moduli[i], moduli[j])))
         assert direct == pytest.approx(overlap(sets[i], sets[j], max(moduli[i], moduli[j])), abs=1e-6)
+
+
+@settings(max_examples=200, deadline=None)
+@given(SETS, st.sampled_from([0.1, 0.5, 0.8, 1.0]), st.data())
+def test_containments_equal_those_of_python_sets(sets: list[set[int]], ratio: float, data: st.DataObject) -> None:
+    moduli = data.draw(st.lists(st.sampled_from([1, 2, 4]), min_size=len(sets), max_size=len(sets)))
+    kept = [frozenset(h for h in s if h % m == 0) for s, m in zip(sets, moduli, strict=True)]
+    documents = [Document(i, 0, i, i, s, m) for i, (s, m) in enumerate(zip(kept, moduli, strict=True))]
+    pairs = list(itertools.permutations(range(len(sets)), 2))
+    _, _, found = resolved(documents, pairs, 0.5, 0, ratio)
+    for i, j in pairs:
+        expected = contained(sets[i], sets[j], max(moduli[i], moduli[j]), ratio)
+        assert found[i, j][0] == pytest.approx(expected, abs=1e-6)
+        assert found[i, j] == found[j, i]
+
+
+def test_a_part_is_contained_whole_and_only_where_the_sizes_allow_it() -> None:
+    whole, part = (np.arange(n, dtype=np.uint64) for n in (10, 8))
+    nothing = np.zeros(0, np.uint64)
+    assert containment_sorted(whole, part, 1, 0.8) == containment_sorted(part, whole, 1, 0.8) == 1
+    assert containment_sorted(whole, part, 1, 0.81) == 0
+    assert containment_sorted(whole, part + np.uint64(4), 1, 0.5) == 0.75
+    assert containment_sorted(nothing, nothing, 1, 0.5) == containment_sorted(nothing, part, 1, 0.5) == 0
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sets(st.integers(0, 30), min_size=1), st.sets(st.integers(0, 30), min_size=1))
+def test_bands_and_sketch_are_set_by_what_jaccard_and_containment_say_of_each_other(a: set[int], b: set[int]) -> None:
+    jaccard, ratio = overlap(a, b), min(len(a), len(b)) / max(len(a), len(b))
+    containment = contained(a, b)
+    assert jaccard == pytest.approx(jaccard_of_containment(containment, ratio), abs=1e-12)
+    for wider in (ratio, ratio / 2):
+        for less in (containment, containment / 2):
+            assert jaccard_of_containment(less, wider) <= jaccard + 1e-12, "no pair that counts lies below the floor"
+    assert containment >= jaccard and ratio >= jaccard - 1e-12, "above both bounds a pair is clearly the same"
+
+
+def test_what_the_bands_must_find_when_containment_is_asked() -> None:
+    strict = NearDedupDecision(threshold=0.9, min_size_ratio=0.8, similarity="containment", bands=25, rows=5)
+    assert strict.least_jaccard() == pytest.approx(0.72 / 1.08)
+    assert strict.clearly_the_same() == 0.97
+    assert NearDedupDecision(threshold=0.75).least_jaccard() == 0.75
+    loose = NearDedupDecision(threshold=0.7, min_size_ratio=0.8, similarity="containment", bands=40, rows=3)
+    assert loose.clearly_the_same() == pytest.approx(0.92), "half the size, and all of it: not the same"
 
 
 @settings(max_examples=60, deadline=None)
@@ -118,11 +164,14 @@ def candidates(draw: st.DrawFn) -> tuple[list[Document], list[tuple[int, int]]]:
 
 
 @settings(max_examples=600, deadline=None)
-@given(candidates(), st.sampled_from([0.3, 0.6, 0.75, 0.8]), st.sampled_from([0, 97, 112, 120]))
+@given(
+    candidates(), st.sampled_from([0.3, 0.6, 0.75, 0.8]), st.sampled_from([0, 97, 112, 120]),
+    st.sampled_from([0.0, 0.0, 0.4, 0.8]),
+)  # fmt: skip
 def test_resolve_equals_comparing_all_pairs(
-    case: tuple[list[Document], list[tuple[int, int]]], least: float, reject: int
+    case: tuple[list[Document], list[tuple[int, int]]], least: float, reject: int, ratio: float
 ) -> None:
-    found, expected = (f(*case, least, reject) for f in (resolved, all_pairs))
+    found, expected = (f(*case, least, reject, ratio) for f in (resolved, all_pairs))
     assert found[0] == expected[0]
     assert found[1] == expected[1]
     assert found[2] == expected[2]
@@ -233,6 +282,13 @@ def test_ties_go_by_quality_in_hundredths_then_length_then_id() -> None:
     assert winner([0.5, 0.52, 0.5], [9, 1, 9], [9, 4, 7]) == 4
     assert winner([NAN, 0.49, 0.48], [1, 9, 9], [9, 4, 7]) == 9, "unknown counts as 0.5"
     assert winner([NAN, 0.52, 0.5], [9, 1, 9], [1, 4, 7]) == 4
+
+
+def test_by_containment_the_longer_text_stays_whatever_its_quality() -> None:
+    whole, part = Document(2, 0, 2, 0, frozenset(range(10)), quality=0.1, length=10), frozenset(range(9))
+    documents = [Document(1, 0, 1, 0, part, quality=0.9, length=9), whole]
+    assert resolved(documents, [(1, 2)], 0.95, 0, 0.5)[1] == {1: (2, 1.0), 2: (2, 1.0)}
+    assert resolved(documents, [(1, 2)], 0.85, 0)[1] == {1: (1, 1.0), 2: (1, pytest.approx(0.9))}
 
 
 def test_a_published_document_stands_for_a_better_new_one() -> None:

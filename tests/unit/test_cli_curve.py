@@ -82,6 +82,17 @@ def test_settings_come_from_a_pipeline(tmp_path: Path) -> None:
     result = found("--pipeline", path)
     assert (result["threshold"], result["num_perm"], result["pairs"][0]["bands"]) == (0.9, 256, 16)
     assert found("--pipeline", path, "--rows", 4)["pairs"][0]["rows"] == 4
+    path.write_text(
+        "stages: {near_dedup: {similarity: containment, threshold: 0.9, min_size_ratio: 0.8, bands: 25, rows: 5}}"
+    )
+    result = found("--pipeline", path)
+    assert result["threshold"] == pytest.approx(0.72 / 1.08)
+    assert result["containment"] == {"threshold": 0.9, "min_size_ratio": 0.8}
+    assert result["pairs"][0]["at_threshold"] == pytest.approx(detection_probability(0.72 / 1.08, 25, 5), abs=1e-6)
+    assert "0.667 (of a containment of 0.9 in sets whose sizes are 0.8 alike)" in " ".join(
+        text("--pipeline", path).split()
+    )
+    assert found("--pipeline", path, "--threshold", 0.8)["containment"] is None
     path.write_text("stages: {exact_dedup: {}}")
     assert "has no stage near_dedup" in fails("dedup", "curve", "--pipeline", path)
 

@@ -61,6 +61,18 @@ BROKEN = [
     ("stages: {near_dedup: {threshold: 1.5}}", ["stages.near_dedup.threshold", "found 1.5", "less than or equal to 1"]),
     ("stages: {near_dedup: {num_perm: 130}}", ["stages.near_dedup.num_perm", "found 130", "multiple of 4"]),
     ("stages: {near_dedup: {bands: 2}}", ["stages.near_dedup", "2 bands of 6 rows", "below the recall of 0.95"]),
+    (
+        "stages: {near_dedup: {similarity: containment}}",
+        ["stages.near_dedup", "21 bands of 6 rows", "containment 0.75 and min_size_ratio 0.8 (Jaccard 0.500)", "below"],
+    ),
+    (
+        "stages: {near_dedup: {similarity: containment, bands: 32, rows: 3, false_accept: 0.001}}",
+        ["stages.near_dedup", "false_accept is 0.001", "with similarity containment it must be 0"],
+    ),
+    (
+        "stages: {near_dedup: {similarity: cosine}}",
+        ["stages.near_dedup.similarity", "found 'cosine'", "'jaccard' or 'containment'"],
+    ),
     ("stages: {near_dedup: false}", ["stages.near_dedup", "found False", "valid dictionary"]),
     ("stages: {near_dedup: []}", ["stages.near_dedup", "found []", "valid dictionary"]),
     ("stages: [near_dedup]", ["stages", "found ['near_dedup']", "valid dictionary"]),

@@ -110,7 +110,11 @@ def test_from_texts_to_survivors(tmp_path: Path, partitions: int) -> None:
 
     schemas = {"drops": DROPS, "columns": COLUMNS, "edges": EDGES}
     hops = [
-        Hop("pipelines.near_verify:resolve_components", partitions, {"threshold": 0.75, "reject": 97, "writers": 2}),
+        Hop(
+            "pipelines.near_verify:resolve_components",
+            partitions,
+            {"threshold": 0.75, "reject": 97, "writers": 2, "min_size_ratio": 0.0},
+        ),
         Hop("pipelines.exchange:write_by_shard", 2, {"folder": str(tmp_path), "schemas": schemas_as_text(schemas)}),
     ]
     answers = exchange_here("pipelines.near_verify:emit_members", [task], hops, random)

@@ -26,7 +26,7 @@ from text.arrow import TextColumn
 from text.shingle import shingle_sets
 
 WRITERS = 3
-HOP = {"threshold": 0.75, "reject": 97, "writers": WRITERS}
+HOP = {"threshold": 0.75, "reject": 97, "writers": WRITERS, "min_size_ratio": 0.0}
 WORDS = [f"word{i}" for i in range(120)]
 TEXTS = [" ".join(WORDS), "a short one", "", " ".join(WORDS[:90]), " ".join(["Another", *WORDS[1:]])]
 
