@@ -24,7 +24,7 @@ from benchmarks.base_text import DATA, ROOT, read_records
 from corpus.config import load_yaml, parse
 from filters.linear import LinearModel, score, score_spans
 from filters.quality_evaluation import auc
-from filters.quality_training import QualityTraining, train
+from filters.quality_training import WordsTraining, train
 from filters.word_lists import WordList, count_listed
 from text.arrow import TextColumn
 from text.segment import sentences
@@ -43,7 +43,7 @@ def main() -> None:
     if not options.data.is_dir():
         print(f"skipped: there is no {options.data}")
         return
-    config = parse(QualityTraining, load_yaml(options.references), "safety")
+    config = parse(WordsTraining, load_yaml(options.references), "safety")
     with tempfile.TemporaryDirectory() as scratch:
         start = time.process_time()
         trained = train(config, ROOT, options.keep or Path(scratch) / "model")

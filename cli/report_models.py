@@ -21,7 +21,7 @@ def add_models(page: Page, numbers: Numbers) -> None:
                 notes.append(f'<p class="note">{escape(language)}: {escape(found["note"])}</p>')
                 continue
             cut = found["suggested_cut"]
-            rows.append((language, f"{found['auc_examples']:.4f}", f"{found['auc_documents']:.4f}",
+            rows.append((language, f"{found['auc_examples']:.4f}", _figure(found["auc_documents"]),
                          f"{found['examples']['good']:,} / {found['examples']['bad']:,}", f"{cut['threshold']:.4f}",
                          f"{100 * cut['bad_examples_below']:.1f} %"))  # fmt: skip
         header = ("language", "AUC, sentences", "AUC, documents", "good / bad", "threshold", "bad below it")
@@ -33,6 +33,10 @@ def add_models(page: Page, numbers: Numbers) -> None:
             *notes, "<h3>Reference sets</h3>",
             _reference_table(evaluation["sources"]),
         )  # fmt: skip
+
+
+def _figure(value: float | None) -> str:
+    return "not measured" if value is None else f"{value:.4f}"
 
 
 def _reference_table(sources: list[dict[str, Any]]) -> str:

@@ -2,8 +2,9 @@
 
 The area under the ROC curve needs no threshold and no class shares: it is the chance that a good text scores
 above a bad one. It is given per language, for single examples and for whole documents, over all bad sources
-and for each apart, because a pooled figure hides the source that the model does not see through. What cannot
-be measured is said in words.
+and for each apart, because a pooled figure hides the source that the model does not see through; and beside it
+for sentences without their neighbours. Sets that are parts of pages have sentences only. What cannot be measured is
+said in words.
 
 Cost: a sort of the held-out scores.
 Source: Mann and Whitney 1947; Hanley and McNeil 1982 (the area as a rank statistic).
@@ -18,8 +19,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from filters.linear import LinearModel, score_spans
 from filters.quality_references import Examples, ReferenceSet
+from filters.sentence_model import SentenceModel
 from filters.sentence_quality import document_quality
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -33,20 +34,25 @@ class Scored:
     Attributes:
         reference: the set.
         examples: float32[n_kept], the score of each example with enough tokens.
-        documents: float32[n_docs], of each document that is not empty.
+        alone: float32[n_kept], the same without its neighbours.
+        documents: float32[n_docs], of each document that is not empty; none of a set that is a part of its pages.
     """
 
     reference: ReferenceSet
     examples: npt.NDArray[np.float32]
+    alone: npt.NDArray[np.float32]
     documents: npt.NDArray[np.float32]
 
 
-def score_examples(model: LinearModel, examples: Examples) -> Scored:
+def score_examples(model: SentenceModel, examples: Examples) -> Scored:
     """Scores a set as the pipeline would score its documents."""
-    scores = score_spans(model, examples.column, examples.spans)
+    scores = model.score(examples.column, examples.spans)
+    alone = model.score_alone(examples.column, examples.spans)
     lengths = examples.spans.ends(examples.column).astype(np.int64) - examples.spans.starts
-    documents = document_quality(scores, lengths, examples.spans.ptr)
-    return Scored(examples.reference, scores[examples.kept], documents[np.diff(examples.spans.ptr) > 0])
+    documents = document_quality(scores, lengths, examples.spans.ptr)[np.diff(examples.spans.ptr) > 0]
+    if examples.reference.part:
+        documents = documents[:0]
+    return Scored(examples.reference, scores[examples.kept], alone[examples.kept], documents)
 
 
 def auc(good: Floats, bad: Floats) -> float:
@@ -93,7 +99,7 @@ def _source(scored: Scored) -> dict[str, Any]:
         "corrupt": reference.corrupt, "held_out": reference.held_out,
         "examples": len(scored.examples), "documents": len(scored.documents),
         "mean_example_score": _rounded(scored.examples.mean(dtype=np.float64)),
-        "mean_document_score": _rounded(scored.documents.mean(dtype=np.float64)),
+        "mean_document_score": _mean(scored.documents),
     }  # fmt: skip
 
 
@@ -106,20 +112,24 @@ def _language(lang: str, scored: Sequence[Scored], max_good_lost: float) -> dict
         wanted = " and ".join(missing)
         return {"note": f"not measured: no held-out set of language {lang!r} is labelled {wanted}"}
     examples = [np.concatenate([s.examples for s in side]) for side in (good, bad)]
+    alone = [np.concatenate([s.alone for s in side]) for side in (good, bad)]
     documents = [np.concatenate([s.documents for s in side]) for side in (good, bad)]
     threshold = float(np.quantile(examples[0], max_good_lost, method="lower"))
     return {
         "auc_examples": _rounded(auc(*examples)),
-        "auc_documents": _rounded(auc(*documents)),
+        "auc_alone": _rounded(auc(*alone)),
+        "auc_documents": _auc(*documents),
         "examples": {"good": len(examples[0]), "bad": len(examples[1])},
         "documents": {"good": len(documents[0]), "bad": len(documents[1])},
         "by_bad_source": {
             s.reference.name: {
                 "auc_examples": _rounded(auc(examples[0], s.examples)),
-                "auc_documents": _rounded(auc(documents[0], s.documents)),
+                "auc_alone": _rounded(auc(alone[0], s.alone)),
+                "auc_documents": _auc(documents[0], s.documents),
             }
             for s in bad
         },
+        "pages": _pages(good, bad, threshold),
         "suggested_cut": {
             "threshold": _rounded(threshold),
             "good_examples_below": _rounded((examples[0] < threshold).mean()),
@@ -127,6 +137,28 @@ def _language(lang: str, scored: Sequence[Scored], max_good_lost: float) -> dict
         },
         "reliability": _reliability(*examples),
     }
+
+
+def _pages(good: Sequence[Scored], bad: Sequence[Scored], threshold: float) -> dict[str, dict[str, float]]:
+    """Main content against the rest of the same pages: how well it is told apart, and what the suggested cut takes."""
+    main = {s.reference.source: s for s in good if s.reference.inside}
+    return {
+        rest.reference.source: {
+            "auc_examples": _rounded(auc(main[rest.reference.source].examples, rest.examples)),
+            "main_below": _rounded((main[rest.reference.source].examples < threshold).mean()),
+            "rest_below": _rounded((rest.examples < threshold).mean()),
+        }
+        for rest in bad
+        if rest.reference.outside and rest.reference.source in main
+    }
+
+
+def _auc(good: Floats, bad: Floats) -> float | None:
+    return _rounded(auc(good, bad)) if len(good) and len(bad) else None
+
+
+def _mean(scores: Floats) -> float | None:
+    return _rounded(scores.mean(dtype=np.float64)) if len(scores) else None
 
 
 def _reliability(good: Floats, bad: Floats) -> list[dict[str, float]]:

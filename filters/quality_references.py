@@ -16,7 +16,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -53,7 +53,10 @@ class ReferenceSet(StrictModel):
         fields: which column of a record is what.
         text_unit: what a document is in a plain text file.
         encoding: of plain text; UTF-8 if null.
-        where: keeps only records whose columns have these values, compared as text.
+        where: keeps only records whose columns have these values, compared as text; a value that ends in ``*`` is the
+            beginning of one.
+        inside: a column that holds the main content of a page: examples are the sentences that stand in it too.
+        outside: such a column: examples are the sentences that do not, menus and notices.
         share: keeps only records whose text has a hash in this part of 0 to 1: so a source without parts of its own is
             taken apart, in sets under two names of source.
         held_out: evaluated on, never trained on.
@@ -73,6 +76,8 @@ class ReferenceSet(StrictModel):
     text_unit: Literal["file", "line", "paragraph"] = "file"
     encoding: str | None = None
     where: Mapping[str, str] = Field(default_factory=dict)
+    inside: str | None = None
+    outside: str | None = None
     share: tuple[float, float] = (0.0, 1.0)
     held_out: bool = False
     max_bytes: Annotated[int, Field(gt=0)] = 20_000_000
@@ -92,6 +97,19 @@ class ReferenceSet(StrictModel):
             raise ValueError("corrupt: true makes bad sentences, so the label must be 'bad'")
         return self
 
+    @model_validator(mode="after")
+    def _a_part_is_of_whole_pages(self) -> Self:
+        if self.inside and self.outside:
+            raise ValueError("inside and outside exclude each other: make two sets of them")
+        if self.part and (self.corrupt or any(path.startswith(PACKAGED) for path in self.paths)):
+            raise ValueError("inside and outside take files whose texts stay as they are: no corruption, no package")
+        return self
+
+    @property
+    def part(self) -> str | None:
+        """The column that tells which sentences are examples; None where all are."""
+        return self.inside or self.outside
+
     def as_input(self) -> InputConfig:
         """The set as an input of a run."""
         return InputConfig(
@@ -101,7 +119,7 @@ class ReferenceSet(StrictModel):
             fields=self.fields,
             text_unit=self.text_unit,
             encoding=self.encoding,
-            keep=tuple(self.where),
+            keep=tuple(dict.fromkeys([*self.where, *([self.part] if self.part else [])])),
         )
 
 
@@ -140,18 +158,24 @@ def read_examples(
     Raises:
         ConfigError: a path matches nothing, or no example is left.
     """
-    column = TextColumn.from_texts(_texts(reference, where, base_dir, max_record_bytes))
+    texts, mains = _texts(reference, where, base_dir, max_record_bytes)
+    column = TextColumn.from_texts(texts)
     if reference.corrupt:
         column = TextColumn.from_texts(corrupt(column, seed, reference.name))
     spans = split(column, reference.split)
     pieces = spans.as_column(column)
     lines: list[str] = []
     kept: list[int] = []
+    document = np.repeat(np.arange(len(column)), np.diff(spans.ptr)).tolist()
     for i in range(len(pieces)):
-        line = tokens_text(pieces.text_at(i))
-        if line.count(" ") + 1 >= min_tokens and line:
-            kept.append(i)
-            lines.append(line)
+        text = pieces.text_at(i)
+        line = tokens_text(text)
+        if not line or line.count(" ") + 1 < min_tokens:
+            continue
+        if reference.part and (_bare(text) in mains[document[i]]) == (reference.outside is not None):
+            continue
+        kept.append(i)
+        lines.append(line)
     if not lines:
         raise ConfigError(f"{where} ({reference.name}): no text of {min_tokens} tokens or more was found")
     return Examples(reference, column, spans, np.array(kept, np.int64), lines)
@@ -176,15 +200,22 @@ def reference_identity(reference: ReferenceSet, base_dir: Path) -> str:
     return digest.hexdigest()
 
 
-def _texts(reference: ReferenceSet, where: str, base_dir: Path, max_record_bytes: int) -> list[str]:
+def _bare(text: str) -> str:
+    """A text without white space, which an extraction changes."""
+    return "".join(text.split())
+
+
+def _texts(reference: ReferenceSet, where: str, base_dir: Path, max_record_bytes: int) -> tuple[list[str], list[str]]:
+    """The texts of a set, and the bare main content of each where the set is a part of its pages."""
     if all(path.startswith(PACKAGED) for path in reference.paths):
-        return _packaged(reference, where)
+        return _packaged(reference, where), []
     config = reference.as_input()
     try:
         files = resolve_inputs([config], base_dir=base_dir)
     except ConfigError as error:
         raise ConfigError(str(error).replace("inputs[0]", f"{where} ({reference.name})")) from error
     texts: list[str] = []
+    mains: list[str] = []
     room = reference.max_bytes
     for file in files:
         for record in read(file, config, max_record_bytes=max_record_bytes, extraction_timeout_seconds=10.0):
@@ -192,9 +223,14 @@ def _texts(reference: ReferenceSet, where: str, base_dir: Path, max_record_bytes
                 continue
             room -= len(record.text.encode("utf-8"))
             if room < 0:
-                return texts
+                return texts, mains
+            if reference.part:
+                main = _columns(record).get(reference.part)
+                if not main:
+                    continue
+                mains.append(_bare(str(main)))
             texts.append(record.text)
-    return texts
+    return texts, mains
 
 
 def _packaged(reference: ReferenceSet, where: str) -> list[str]:
@@ -224,8 +260,15 @@ def _taken(record: Record, reference: ReferenceSet) -> bool:
 def _matches(record: Record, where: Mapping[str, str]) -> bool:
     if not where:
         return True
-    values = orjson.loads(record.extra) if record.extra else {}
-    return all(str(values.get(key)) == value for key, value in where.items())
+    values = _columns(record)
+    return all(
+        str(values.get(key)).startswith(value[:-1]) if value.endswith("*") else str(values.get(key)) == value
+        for key, value in where.items()
+    )
+
+
+def _columns(record: Record) -> dict[str, Any]:
+    return orjson.loads(record.extra) if record.extra else {}
 
 
 def split(column: TextColumn, how: Split) -> Spans:

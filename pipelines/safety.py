@@ -25,7 +25,7 @@ from pydantic import Field, model_validator
 from corpus.config import StrictModel
 from corpus.errors import ConfigError
 from filters.linear import LinearModel, score_spans
-from filters.quality_training import QualityTraining
+from filters.quality_training import WordsTraining
 from filters.sentence_quality import document_quality
 from filters.word_lists import WordList, count_listed
 from pipelines.context import PrepareContext
@@ -38,7 +38,7 @@ class SafetyEvidence(StrictModel):
     """The model and the lists."""
 
     model: str | None = Field(None, description="Folder of a trained model; null trains one, or uses none.")
-    training: QualityTraining | None = Field(
+    training: WordsTraining | None = Field(
         None, description="References: good is safe, bad is not. Null with model null: word lists alone."
     )
     word_lists: tuple[str, ...] = Field((), description="Files with one term a line; # starts a comment.")

@@ -19,9 +19,9 @@ from corpus.config import StrictModel
 from corpus.errors import ConfigError
 from corpus.files import stable_hash
 from corpus.schemas import EDITS
-from filters.linear import LinearModel, score_spans
 from filters.quality_references import reference_identity
-from filters.quality_training import QualityTraining, train
+from filters.quality_training import QualityTraining, WordsTraining, train
+from filters.sentence_model import SentenceModel
 from filters.sentence_quality import SentenceQualityDecision, choose_cuts, document_quality, sentence_facts
 from pipelines.context import PrepareContext
 from pipelines.stage import Batch, Earlier, Int32, LocalStage, Verdict, drops_table
@@ -71,14 +71,14 @@ class SentenceQuality(LocalStage):
         return {"model": trained_model(cls.name, evidence.model, evidence.training, context)}
 
     @cached_property
-    def _model(self) -> LinearModel:
-        return LinearModel.load(Path(self.artefacts["model"]))
+    def _model(self) -> SentenceModel:
+        return SentenceModel.load(Path(self.artefacts["model"]))
 
     def scan(self, batch: Batch) -> pa.Table:
         """One row a document (``start`` = -1: its quality and bytes), then its low-scoring sentences."""
         column = batch.texts.column
         spans = sentences(column)
-        scores = score_spans(self._model, column, spans)
+        scores = self._model.score(column, spans)
         lengths = (spans.ends(column) - spans.starts).astype(np.int64)
         n = len(batch.rows)
         documents = pa.table({
@@ -133,7 +133,7 @@ class SentenceQuality(LocalStage):
         return Verdict(drops, edits, columns)
 
 
-def trained_model(stage: str, model: str | None, training: QualityTraining | None, context: PrepareContext) -> Path:
+def trained_model(stage: str, model: str | None, training: WordsTraining | None, context: PrepareContext) -> Path:
     """The folder of the model that a stage names, or that is trained, once for each training and state of its text."""
     if model is not None:
         return (context.base / model).absolute()

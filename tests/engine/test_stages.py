@@ -13,7 +13,7 @@ import pytest
 from filters.heuristic import KEEP, REASONS, decide, scan
 from filters.heuristic_config import CjkThresholds, HeuristicThresholds, OtherThresholds, SpacedThresholds
 from filters.language import identify
-from filters.linear import LinearModel, score_spans
+from filters.sentence_model import SentenceModel
 from filters.sentence_quality import SentenceQualityDecision, choose_cuts, document_quality, sentence_facts
 from pipelines.span_dedup import SpanDedupDecision, SpanDedupEvidence
 from tests.engine.run_reader import RunReader
@@ -125,12 +125,12 @@ def test_a_skipped_stage_leaves_a_domain_alone(finished: RunReader) -> None:
 
 def test_sentence_quality_equals_the_kernels_under_each_domains_threshold(finished: RunReader) -> None:
     folder = next(p for p in (finished.root / "models" / "sentence_quality").iterdir())
-    model = LinearModel.load(folder)
+    model = SentenceModel.load(folder)
     skipped = ("pages", "code")
     alive = {i: t for i, t in finished.before("sentence_quality").items() if finished.domain(i) not in skipped}
     column = column_of(alive)
     spans = sentences(column)
-    scores = score_spans(model, column, spans)
+    scores = model.score(column, spans)
     sizes = (spans.ends(column) - spans.starts).astype(np.int64)
     quality = document_quality(scores, sizes, spans.ptr)
     chars, fenced = sentence_facts(column, spans)

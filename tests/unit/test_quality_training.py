@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 from pathlib import Path
@@ -16,10 +17,13 @@ from corpus.errors import ConfigError
 from filters.corruption import corrupt
 from filters.linear import LinearModel, score
 from filters.quality_evaluation import auc
-from filters.quality_references import split
-from filters.quality_training import QualityTraining, tokens_text, train
+from filters.quality_heads import out_of_fold
+from filters.quality_references import read_examples, split
+from filters.quality_training import QualityTraining, balance, tokens_text, train
+from filters.sentence_model import SentenceModel
 from tests.oracles import tokens
 from text.arrow import TextColumn
+from text.segment import sentences
 
 SUBJECTS = {"en": ["the river", "a committee", "the old library", "her report", "the museum"],
             "zh": ["委员会", "长江流域", "这座图书馆", "研究人员", "博物馆"]}  # fmt: skip
@@ -109,13 +113,13 @@ def test_the_balance_is_written_down(trained) -> None:  # type: ignore[no-untype
 def test_twice_the_same_bytes_and_nothing_left_behind(trained) -> None:  # type: ignore[no-untyped-def]
     folder, model, _ = trained
     again = _train(_config(folder), folder, "again")
-    assert again.digest == model.digest == LinearModel.load(again.folder).digest
+    assert again.digest == model.digest == SentenceModel.load(again.folder).digest
     names = sorted(file.name for file in model.folder.iterdir())
     assert names == ["evaluation.json", "logits.npy", "model.json", "word_hashes.npy"]
     for name in names:
         assert (model.folder / name).read_bytes() == (again.folder / name).read_bytes()
     replaced = _train({**_config(folder), "seed": 2}, folder, "again")
-    assert replaced.digest != model.digest == LinearModel.load(model.folder).digest
+    assert replaced.digest != model.digest == SentenceModel.load(model.folder).digest
     assert not [entry.name for entry in folder.iterdir() if entry.name.startswith(".")]
 
 
@@ -131,7 +135,7 @@ def test_a_failed_training_leaves_the_old_model(trained, monkeypatch) -> None:  
     monkeypatch.setattr(LinearModel, "save", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
         _train({**_config(folder), "seed": 5}, folder)
-    assert LinearModel.load(model.folder).digest == model.digest
+    assert SentenceModel.load(model.folder).digest == model.digest
     assert not [entry.name for entry in folder.iterdir() if entry.name.startswith(".")]
 
 
@@ -153,9 +157,97 @@ def test_where_and_fields_and_plain_text(tmp_path) -> None:  # type: ignore[no-u
     assert sources["mixed"]["mean_example_score"] < 0.5 < sources["plain"]["mean_example_score"]
 
 
+NAMES = ["Ada", "Ben", "Cleo", "Dora", "Emil", "Finn", "Greta", "Hugo"]
+NOUNS = ["river", "market", "school", "bridge", "garden", "station", "harbour", "library"]
+
+
+def _pages(seed: int, n: int = 40) -> list[tuple[str, str]]:
+    """Pages of a menu, an article and a footer of the same words; with the article alone."""
+    rng = random.Random(seed)
+
+    def words() -> list[str]:
+        return [rng.choice(NOUNS) for _ in range(rng.randint(5, 9))]
+
+    def item() -> str:
+        return " ".join(words()).title()
+
+    def prose() -> str:
+        return f"{rng.choice(NAMES)} saw the {', the '.join(words())}."
+
+    made = []
+    for _ in range(n):
+        main = " ".join(prose() for _ in range(6))
+        made.append(("\n".join([*(item() for _ in range(5)), main, *(item() for _ in range(4))]), main))
+    return made
+
+
+def _page_references(folder: Path, sources: int) -> dict[str, object]:
+    references = []
+    for number in range(sources + 1):
+        name = f"site_{number}"
+        rows = [json.dumps({"text": text, "main": main, "site": f"{name}.example"}) for text, main in _pages(number)]
+        (folder / f"{name}.jsonl").write_text("\n".join(rows) + "\n", "utf-8")
+        common = {
+            "source": name, "lang": "en", "paths": [f"{name}.jsonl"], "where": {"site": "site_*"},
+            "held_out": number == sources,
+        }  # fmt: skip
+        references.append({"name": f"{name}_main", "label": "good", "inside": "main", **common})
+        references.append({"name": f"{name}_rest", "label": "bad", "outside": "main", **common})
+    return {"references": references, "bucket": 1 << 12, "epoch": 5, "lr": 0.2, "min_count": 1, "heads": True}
+
+
+def test_heads_hear_form_and_neighbours_on_pages_with_a_main_content(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    config = _page_references(tmp_path, 3)
+    trained = _train(config, tmp_path)
+    found = trained.evaluation["languages"]["en"]
+    assert found["auc_documents"] is None, "a part of a page is no document"
+    assert found["examples"] == {"good": 240, "bad": 360}
+    pages = found["pages"]["site_3"]
+    assert found["auc_examples"] > 0.99 and pages["auc_examples"] == found["auc_examples"]
+    assert pages["rest_below"] > 0.9 and pages["main_below"] <= 0.02
+    again = _train(config, tmp_path, "again")
+    assert again.digest == trained.digest == SentenceModel.load(again.folder).digest
+    names = sorted(file.name for file in trained.folder.iterdir())
+    assert {"heads.json", "heads_edges.npy", "heads_points.npy", "model.json", "evaluation.json"} < set(names)
+    for name in names:
+        assert (trained.folder / name).read_bytes() == (again.folder / name).read_bytes()
+    page = TextColumn.from_texts(["Garden School\nAda saw the river, the market, the school, the river, the bridge."])
+    model, spans = SentenceModel.load(trained.folder), sentences(page)
+    menu, prose = model.score_alone(page, spans).tolist()
+    assert menu < 0.5 < prose
+
+
+def test_the_sources_that_words_have_not_seen(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    """Each fold's words are trained without the sets that they score."""
+    config = parse(QualityTraining, _page_references(tmp_path, 3), "quality")
+    examples = [
+        read_examples(r, f"references[{i}]", tmp_path, 1, 5, 10_000) for i, r in enumerate(config.references)
+    ]  # fmt: skip
+    chosen = balance(examples, 10_000, 1)
+    asked: list[set[str]] = []
+
+    def fit(part):  # type: ignore[no-untyped-def]
+        asked.append({e.reference.source for e, picks in zip(examples, part, strict=True) if picks})
+        return LinearModel(("good", "bad"), np.arange(1, 4, dtype=np.uint64), -1, 0, np.full((3, 2), 1.0, np.float32))
+
+    found = out_of_fold(examples, chosen, fit)
+    assert asked == [{"site_1", "site_2"}, {"site_0", "site_2"}, {"site_0", "site_1"}]
+    assert [scores is None for scores in found] == [e.reference.held_out for e in examples]
+    for e, scores in zip(examples, found, strict=True):
+        assert scores is None or len(scores) == len(e.spans.starts)
+
+
+def test_heads_want_several_sources(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(ConfigError, match=r"heads: true needs at least 3 good sources .*, found 2 in 'en'"):
+        _train(_page_references(tmp_path, 2), tmp_path)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"inside": "main", "outside": "main"}, "inside and outside exclude each other"),
+        ({"label": "bad", "inside": "main", "corrupt": True}, "no corruption, no package"),
+        ({"inside": "none"}, r"references\[0\] \(en_good_1\): no text of 5 tokens"),
         ({"paths": ["nothing*.jsonl"]}, r"references\[0\] \(en_good_1\)\.paths\[0\]: .*matches no file"),
         ({"corrupt": True}, "must be 'bad'"),
         ({"held_out": True}, "both held out and trained on"),
@@ -232,5 +324,8 @@ def test_auc_needs_both_sides() -> None:
 def test_a_stored_model_scores_alike(trained) -> None:  # type: ignore[no-untyped-def]
     _, model, _ = trained
     column = TextColumn.from_texts([*_good("zh", 9, 5), *_bad("zh", 9, 5)])
-    scores = score(LinearModel.load(model.folder), column)
-    assert scores[:5].min() > scores[5:].max()
+    scores = SentenceModel.load(model.folder).score(column, sentences(column))
+    documents = [scores[a:b].mean() for a, b in itertools.pairwise(sentences(column).ptr.tolist())]
+    assert min(documents[:5]) > max(documents[5:])
+    words = score(LinearModel.load(model.folder), column)
+    assert words[:5].min() > words[5:].max()
