@@ -3,7 +3,7 @@
 ``detect`` answers for documents. lid.176's answer stands where no script rules; else the rules of ``filters.scripts``
 choose. The lines of the same sample are judged one by one, which says how far the document is of one language:
 a page of one, a text beside its translation, an article under a foreign menu. Lines are told apart in the sample
-because reading every line costs three times as much; ``benchmarks/language_accuracy.py`` measures the difference.
+because reading every line costs twice as much and more; ``benchmarks/language_accuracy.py`` measures the difference.
 
 ``detect_lines`` answers for every line of every document, each read whole.
 
@@ -12,8 +12,13 @@ A score is the model's probability of the language that is named, but where a sc
 - the only language of a script: the share of the letters' bytes that are of the script;
 - Chinese: that share, times one minus the model's probability of the likeliest other language that could be meant.
 
+The document's language is not put to the vote of its lines: where the two differ, the document is right more often.
+
 A line counts when it has ``LINE_LETTERS`` bytes of letters and a score of ``LINE_SCORE``; shorter and doubtful ones are
 "und" and take nothing from their neighbours: lid.176 hears a language in any scrap.
+
+Cost, beside lid.176 alone: 3 ms a MB of English, 2 of Chinese, 3 to 4 of texts under 300 bytes; 83 against 106 MB/s a
+core over the labelled files.
 """
 
 from __future__ import annotations

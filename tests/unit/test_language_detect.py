@@ -16,6 +16,7 @@ from corpus.view import Edits, build_view
 from filters.label_tree import best_leaf, leaf_score
 from filters.language import find_model, identify, load_model
 from filters.language_detect import detect, detect_lines
+from pipelines import publish
 from pipelines.language import Language, LanguageDecision, LanguageEvidence
 from pipelines.stage import Batch, Verdict
 from tests import oracles_language as oracle
@@ -212,3 +213,13 @@ def test_mixed_documents_go_where_a_domain_says_so() -> None:
     assert dict(zip(drops["row"], drops["reason"], strict=True)) == {
         4: "mixed_language", 5: "other_language", 6: "other_language", 7: "other_language",
     }  # fmt: skip
+
+
+def test_a_share_that_is_not_known_is_published_as_null(monkeypatch: pytest.MonkeyPatch) -> None:
+    def earlier(task: object, rows: object, stage: str, name: str, default: object) -> np.ndarray:
+        return np.array([0.5, np.nan, None] if name == "language_share" else [None] * 3, object)
+
+    monkeypatch.setattr(publish, "earlier_column", earlier)
+    found = publish._scores(None, np.arange(3, dtype=np.int32))  # type: ignore[arg-type]
+    assert found["language_share"].to_pylist() == [0.5, None, None]
+    assert found["second_language"].to_pylist() == [None] * 3 and found["exact_copies"].to_pylist() == [1] * 3
