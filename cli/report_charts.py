@@ -6,6 +6,7 @@ report of Baichuan 2. Fonts and lines get their colour in the page, which knows 
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -194,6 +195,21 @@ def loss(rows: Sequence[dict[str, Any]], unigram: float | None) -> Figure:
                       "y": [unigram, unigram], "hovertemplate": hover,
                       "line": {"color": REMOVED, "width": 2, "dash": "dash"}})  # fmt: skip
     return figure(lines, 380, x={"title": "step", "tickformat": ",d"}, y={"title": "loss, nats a token"})
+
+
+def reliability(languages: Mapping[str, Sequence[Mapping[str, float]]]) -> Figure:
+    """What a model promises against what is so: language → its bins of ``mean_score`` and ``good``."""
+    hover = "score %{x:.2f}: %{y:.1%} good<extra>%{fullData.name}</extra>"
+    lines: list[Figure] = [
+        {"type": "scatter", "mode": "lines", "name": "as promised", "x": [0, 1], "y": [0, 1], "hoverinfo": "skip",
+         "line": {"color": OTHER, "width": 1.5, "dash": "dash"}},
+    ]  # fmt: skip
+    for (name, bins), color in zip(languages.items(), itertools.cycle(PALETTE)):
+        lines.append({"type": "scatter", "mode": "lines+markers", "name": escape(name), "hovertemplate": hover,
+                      "x": [b["mean_score"] for b in bins], "y": [b["good"] for b in bins],
+                      "line": {"color": color, "width": 2.5}})  # fmt: skip
+    return figure(lines, 380, x={"title": "mean score of the sentences", "range": [0, 1]},
+                  y={"title": "share that is good, if both labels weighed the same", "range": [0, 1]})  # fmt: skip
 
 
 def _counts(counts: Counter[int], x_title: str, y_title: str) -> Figure:

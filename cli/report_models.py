@@ -12,27 +12,37 @@ if TYPE_CHECKING:
 
 def add_models(page: Page, numbers: Numbers) -> None:
     """A section for each trained sentence-quality model."""
+    from cli.report_charts import reliability
     from cli.report_page import table
 
     for name, evaluation in numbers.evaluations.items():
-        rows, notes = [], []
-        for language, found in sorted(evaluation["languages"].items()):
-            if "note" in found:
-                notes.append(f'<p class="note">{escape(language)}: {escape(found["note"])}</p>')
-                continue
-            cut = found["suggested_cut"]
-            rows.append((language, f"{found['auc_examples']:.4f}", _figure(found["auc_documents"]),
-                         f"{found['examples']['good']:,} / {found['examples']['bad']:,}", f"{cut['threshold']:.4f}",
-                         f"{100 * cut['bad_examples_below']:.1f} %"))  # fmt: skip
-        header = ("language", "AUC, sentences", "AUC, documents", "good / bad", "threshold", "bad below it")
+        measured = {k: found for k, found in sorted(evaluation["languages"].items()) if "note" not in found}
+        notes = [
+            f'<p class="note">{escape(language)}: {escape(found["note"])}</p>'
+            for language, found in sorted(evaluation["languages"].items())
+            if "note" in found
+        ]
+        header = ("language", "AUC, sentences", "alone", "AUC, documents", "good / bad", "threshold", "bad below it")
+        bins = {language: found["reliability"] for language, found in measured.items() if found.get("reliability")}
         page.section(
             "The sentence-quality model",
-            "Measured on sources that it was not trained on. AUC: the chance that a good text scores above a bad one. "
-            f"The threshold is the one that cuts few good sentences. Model {name}.",
-            table(header, rows) if rows else "",
+            "Measured on sources that it was not trained on. AUC: the chance that a good text scores above a bad one; "
+            "alone, without the sentences around it. The threshold is the one that cuts few good sentences. "
+            f"Model {name}.",
+            table(header, [_measured(*item) for item in measured.items()]) if measured else "",
+            page.chart(reliability(bins)) if bins else "",
             *notes, "<h3>Reference sets</h3>",
             _reference_table(evaluation["sources"]),
         )  # fmt: skip
+
+
+def _measured(language: str, found: dict[str, Any]) -> tuple[str, ...]:
+    cut = found["suggested_cut"]
+    return (
+        language, _figure(found["auc_examples"]), _figure(found.get("auc_alone")), _figure(found["auc_documents"]),
+        f"{found['examples']['good']:,} / {found['examples']['bad']:,}", f"{cut['threshold']:.4f}",
+        f"{100 * cut['bad_examples_below']:.1f} %",
+    )  # fmt: skip
 
 
 def _figure(value: float | None) -> str:

@@ -87,6 +87,8 @@ WEIGHTS = pa.schema([pa.field("doc_id", pa.int64(), nullable=False), pa.field("w
 SCORES: tuple[tuple[str, pa.DataType, str, object], ...] = (
     ("language", pa.string(), "language", None),
     ("language_score", pa.float32(), "language", None),
+    ("language_share", pa.float32(), "language", None),
+    ("second_language", pa.string(), "language", None),
     ("quality", pa.float32(), "sentence_quality", None),
     ("safety", pa.float32(), "safety", None),
     ("unsafe_share", pa.float32(), "safety", 0.0),

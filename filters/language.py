@@ -35,6 +35,7 @@ import pyarrow as pa
 
 from corpus.errors import ConfigError
 from filters.fasttext_file import HIERARCHICAL_SOFTMAX, FastTextFile, read_fasttext
+from filters.label_tree import build_tree, find_paths
 from filters.language_kernels import Tables, build_word_slots, identify_texts
 from text.arrow import TextColumn
 from text.chars import char_tables
@@ -82,6 +83,7 @@ class LanguageModel:
         offsets = np.zeros(n_words + 1, np.int64)
         np.cumsum([len(word) for word in model.words], out=offsets[1:])
         word_bytes = np.frombuffer(b"".join(model.words), np.uint8)
+        children = build_tree(model.label_counts)
         tables = Tables(
             minn=arguments.minn,
             maxn=arguments.maxn,
@@ -89,7 +91,8 @@ class LanguageModel:
             end_row=model.words.index(b"</s>") if b"</s>" in model.words else -1,
             vectors=np.concatenate([model.inputs[:n_words], model.inputs[n_words + rows[order]]]),
             nodes=model.outputs[: len(model.labels) - 1].copy(),
-            children=_huffman(model.label_counts),
+            children=children,
+            paths=find_paths(children),
             word_slots=build_word_slots(offsets, word_bytes, 1 << (2 * n_words).bit_length()),
             word_offsets=offsets,
             word_bytes=word_bytes,
@@ -147,7 +150,7 @@ def identify(
     sample_bytes: int = SAMPLE_BYTES,
     pieces: int = PIECES,
 ) -> tuple[pa.DictionaryArray, npt.NDArray[np.float32]]:
-    """The most likely language of each text and its probability.
+    """The most likely language of each text and its probability, by lid.176 alone.
 
     Args:
         column: the documents.
@@ -163,33 +166,22 @@ def identify(
         ConfigError: there is no model.
         ValueError: ``sample_bytes`` is negative or ``pieces`` is not positive.
     """
-    if sample_bytes < 0 or pieces < 1:
-        raise ValueError("sample_bytes must be 0 (all) or more, pieces 1 or more")
+    sample, pieces = sample_and_pieces(column, sample_bytes, pieces)
     model = load_model(model_path)
-    longest = int(column.lengths.max(initial=0))
-    sample = min(sample_bytes, longest) if sample_bytes else longest
-    sample = max(sample, 1)
-    pieces = min(pieces, max(1, sample // _MIN_PIECE_BYTES))
     classes = char_tables().classes
     codes, scores = identify_texts(column.offsets, column.data, classes, sample, pieces, model.tables)
     names = pa.array([*model.labels, UNDETERMINED], pa.string())
     return pa.DictionaryArray.from_arrays(pa.array(codes, pa.int16()), names), scores
 
 
-def _huffman(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
-    """The tree that fastText builds from label counts (which never rise), int32[n_labels - 1, 2]."""
-    n = len(counts)
-    total = np.full(2 * n - 1, 10**15, np.int64)
-    total[:n] = counts
-    children = np.zeros((n - 1, 2), np.int32)
-    leaf, node = n - 1, n
-    for parent in range(n, 2 * n - 1):
-        for side in range(2):
-            if leaf >= 0 and total[leaf] < total[node]:
-                children[parent - n, side] = leaf
-                leaf -= 1
-            else:
-                children[parent - n, side] = node
-                node += 1
-        total[parent] = total[children[parent - n]].sum()
-    return children
+def sample_and_pieces(column: TextColumn, sample_bytes: int, pieces: int) -> tuple[int, int]:
+    """The bytes that the kernels read of a text at most, and the stretches of a longer one's sample.
+
+    Raises:
+        ValueError: ``sample_bytes`` is negative or ``pieces`` is not positive.
+    """
+    if sample_bytes < 0 or pieces < 1:
+        raise ValueError("sample_bytes must be 0 (all) or more, pieces 1 or more")
+    longest = int(column.lengths.max(initial=0))
+    sample = max(min(sample_bytes, longest) if sample_bytes else longest, 1)
+    return sample, min(pieces, max(1, sample // _MIN_PIECE_BYTES))

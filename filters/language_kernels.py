@@ -1,4 +1,4 @@
-"""The loops behind ``filters.language``: words and n-grams to rows, and their mean down a Huffman tree."""
+"""The loops behind ``filters.language``: words and n-grams to rows, and their mean down the tree of labels."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
+from filters.label_tree import best_leaf
 from text.chars import LETTER, class_of, decode
 from text.tokens import FNV_OFFSET, FNV_PRIME
 
@@ -26,6 +27,7 @@ class Tables(NamedTuple):
         vectors: float32[n_words + n_kept_buckets, dim]; bucket rows in the order of their bucket.
         nodes: float32[n_labels - 1, dim], the inner nodes of the Huffman tree.
         children: int32[n_labels - 1, 2], left and right of each inner node; below n_labels a leaf.
+        paths: int32[n_labels, depth], from the root to each leaf: 2 · inner node + side, then -1.
         word_slots: int32[capacity], rows by FNV hash, -1 where free.
         word_offsets: int64[n_words + 1] into ``word_bytes``.
         word_bytes: uint8[...].
@@ -40,6 +42,7 @@ class Tables(NamedTuple):
     vectors: npt.NDArray[np.float32]
     nodes: npt.NDArray[np.float32]
     children: npt.NDArray[np.int32]
+    paths: npt.NDArray[np.int32]
     word_slots: npt.NDArray[np.int32]
     word_offsets: npt.NDArray[np.int64]
     word_bytes: npt.NDArray[np.uint8]
@@ -70,17 +73,16 @@ def build_word_slots(offsets, data, capacity):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(cache=True)
-def _find_word(word, h, tables):  # type: ignore[no-untyped-def]
+def _find_word(word, h, slots, word_offsets, word_bytes):  # type: ignore[no-untyped-def]
     """The row of a word with FNV hash ``h``, -1 if the model does not know it."""
-    slots = tables.word_slots
     slot = np.int64(h) & (len(slots) - 1)
     while slots[slot] >= 0:
         row = slots[slot]
-        start = tables.word_offsets[row]
-        if tables.word_offsets[row + 1] - start == len(word):
+        start = word_offsets[row]
+        if word_offsets[row + 1] - start == len(word):
             same = True
             for i in range(len(word)):
-                if tables.word_bytes[start + i] != word[i]:
+                if word_bytes[start + i] != word[i]:
                     same = False
                     break
             if same:
@@ -90,7 +92,8 @@ def _find_word(word, h, tables):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(inline="always", cache=True)
-def _count_bits(x):  # type: ignore[no-untyped-def]
+def count_bits(x):  # type: ignore[no-untyped-def]
+    """How many of 64 bits are set."""
     x = x - ((x >> U64(1)) & U64(0x5555555555555555))
     x = (x & U64(0x3333333333333333)) + ((x >> U64(2)) & U64(0x3333333333333333))
     x = (x + (x >> U64(4))) & U64(0x0F0F0F0F0F0F0F0F)
@@ -98,11 +101,9 @@ def _count_bits(x):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(cache=True)
-def _add_subwords(word, tables, hidden):  # type: ignore[no-untyped-def]
+def _add_subwords(word, minn, maxn, bucket, n_words, bits, before, vectors, hidden):  # type: ignore[no-untyped-def]
     """Adds the rows of the character n-grams of ``<word>`` to ``hidden``; returns how many there were."""
-    bits, before, vectors = tables.kept_bits, tables.kept_before, tables.vectors
-    n_words = len(tables.word_offsets) - 1
-    bucket = U32(tables.bucket)
+    bucket = U32(bucket)
     used = 0
     end = len(word)
     for i in range(end):
@@ -111,18 +112,18 @@ def _add_subwords(word, tables, hidden):  # type: ignore[no-untyped-def]
         h = FNV_OFFSET
         j = i
         n = 1
-        while j < end and n <= tables.maxn:
+        while j < end and n <= maxn:
             h = _fnv(h, word[j])
             j += 1
             while j < end and (word[j] & 0xC0) == 0x80:
                 h = _fnv(h, word[j])
                 j += 1
-            if n >= tables.minn and not (n == 1 and (i == 0 or j == end)):
+            if n >= minn and not (n == 1 and (i == 0 or j == end)):
                 place = np.int64(h % bucket)
                 chunk = bits[place >> 6]
                 bit = U64(1) << U64(place & 63)
                 if chunk & bit:
-                    row = n_words + before[place >> 6] + _count_bits(chunk & (bit - U64(1)))
+                    row = n_words + before[place >> 6] + count_bits(chunk & (bit - U64(1)))
                     for k in range(len(hidden)):
                         hidden[k] += vectors[row, k]
                     used += 1
@@ -131,11 +132,12 @@ def _add_subwords(word, tables, hidden):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(cache=True)
-def _add_words(text, tables, word, hidden):  # type: ignore[no-untyped-def]
+def add_words(text, tables, word, hidden):  # type: ignore[no-untyped-def]
     """Adds the rows of the words of ``text``, and of their n-grams; returns how many there were.
 
     ``word`` is scratch of ``len(text) + 2`` bytes.
     """
+    n_words = len(tables.word_offsets) - 1
     used = 0
     word[0] = 60
     filled = 1
@@ -147,53 +149,19 @@ def _add_words(text, tables, word, hidden):  # type: ignore[no-untyped-def]
             filled += 1
             h = _fnv(h, byte)
         elif filled > 1:
-            row = _find_word(word[1:filled], h, tables)
+            row = _find_word(word[1:filled], h, tables.word_slots, tables.word_offsets, tables.word_bytes)
             if row >= 0:
                 for k in range(len(hidden)):
                     hidden[k] += tables.vectors[row, k]
                 used += 1
             word[filled] = 62
-            used += _add_subwords(word[: filled + 1], tables, hidden)
+            used += _add_subwords(
+                word[: filled + 1], tables.minn, tables.maxn, tables.bucket, n_words, tables.kept_bits,
+                tables.kept_before, tables.vectors, hidden,
+            )  # fmt: skip
             filled = 1
             h = FNV_OFFSET
     return used
-
-
-@nb.njit(cache=True)
-def _best_leaf(hidden, tables, stack, scores):  # type: ignore[no-untyped-def]
-    """The most likely leaf and its log probability.
-
-    The likelier child goes first, and a branch that cannot win is not entered. 1e-5 is added before
-    each logarithm, as fastText does.
-    """
-    nodes, children = tables.nodes, tables.children
-    n = len(nodes) + 1
-    best = 0
-    best_score = -np.inf
-    stack[0] = 2 * n - 2
-    scores[0] = 0.0
-    height = 1
-    while height > 0:
-        height -= 1
-        node = stack[height]
-        score = scores[height]
-        if score <= best_score:
-            continue
-        if node < n:
-            best = node
-            best_score = score
-            continue
-        f = np.float32(0.0)
-        for k in range(len(hidden)):
-            f += nodes[node - n, k] * hidden[k]
-        f = 1.0 / (1.0 + np.exp(-f))
-        likely = 1 if f > 0.5 else 0
-        stack[height] = children[node - n, 1 - likely]
-        scores[height] = score + np.log(min(f, 1.0 - f) + 1e-5)
-        stack[height + 1] = children[node - n, likely]
-        scores[height + 1] = score + np.log(max(f, 1.0 - f) + 1e-5)
-        height += 2
-    return best, best_score
 
 
 @nb.njit(cache=True)
@@ -208,7 +176,7 @@ def _has_letter(text, classes):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(inline="always", cache=True)
-def _is_inside(data, i):  # type: ignore[no-untyped-def]
+def is_inside(data, i):  # type: ignore[no-untyped-def]
     """Whether byte ``i`` goes on with a character."""
     return (data[i] & 0xC0) == 0x80
 
@@ -235,6 +203,7 @@ def identify_texts(offsets, data, classes, sample, pieces, tables):  # type: ign
     hidden = np.zeros(tables.vectors.shape[1], np.float32)
     stack = np.empty(len(tables.nodes) + 2, np.int32)
     stack_scores = np.empty(len(tables.nodes) + 2, np.float64)
+    allowed = np.ones(len(tables.nodes) + 1, np.bool_)
     word = np.empty(sample + 2, np.uint8)
     for d in range(n):
         text = data[offsets[d] : offsets[d + 1]]
@@ -246,12 +215,12 @@ def identify_texts(offsets, data, classes, sample, pieces, tables):  # type: ign
         for part in range(parts):
             start = 0 if parts == 1 else (len(text) - size) * part // (parts - 1)
             end = start + size
-            while start < end and _is_inside(text, start):
+            while start < end and is_inside(text, start):
                 start += 1
-            while start < end < len(text) and _is_inside(text, end):
+            while start < end < len(text) and is_inside(text, end):
                 end -= 1
             letters = letters or _has_letter(text[start:end], classes)
-            used += _add_words(text[start:end], tables, word, hidden)
+            used += add_words(text[start:end], tables, word, hidden)
         if not letters:
             continue
         if tables.end_row >= 0:
@@ -260,6 +229,6 @@ def identify_texts(offsets, data, classes, sample, pieces, tables):  # type: ign
             used += 1
         for k in range(len(hidden)):
             hidden[k] /= max(used, 1)
-        codes[d], log_probability = _best_leaf(hidden, tables, stack, stack_scores)
+        codes[d], log_probability = best_leaf(hidden, tables.nodes, tables.children, allowed, stack, stack_scores)
         scores[d] = min(1.0, np.exp(log_probability))
     return codes, scores

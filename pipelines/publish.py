@@ -162,7 +162,7 @@ def _scores(task: ShardTask, rows: npt.NDArray[np.int32]) -> dict[str, pa.Array]
     found = {}
     for name, kind, stage, default in SCORES:
         values = earlier_column(task, rows, stage, name, None)
-        array = pa.array(values.tolist(), kind)
+        array = pa.array(values.tolist(), kind, from_pandas=True)  # a null of a float column comes as NaN
         found[name] = array if default is None else array.fill_null(pa.scalar(default, kind))
     return found
 

@@ -12,7 +12,7 @@ import pytest
 
 from filters.heuristic import KEEP, REASONS, decide, scan
 from filters.heuristic_config import CjkThresholds, HeuristicThresholds, OtherThresholds, SpacedThresholds
-from filters.language import identify
+from filters.language_detect import detect
 from filters.sentence_model import SentenceModel
 from filters.sentence_quality import SentenceQualityDecision, choose_cuts, document_quality, sentence_facts
 from pipelines.span_dedup import SpanDedupDecision, SpanDedupEvidence
@@ -77,10 +77,14 @@ def test_exact_dedup_equals_grouping_by_the_exact_form_with_the_copy_of_another_
 def test_language_equals_the_kernel(finished: RunReader) -> None:
     before = finished.before("language")
     alive = {i: text for i, text in before.items() if finished.domain(i) != "code"}  # whose profile skips it
-    codes, scores = identify(column_of(alive))
+    kernel = detect(column_of(alive))
+    codes, scores = kernel.codes, kernel.scores
     found = finished.columns("language")
     assert [found[i]["language"] for i in alive] == codes.to_pylist()
     assert [found[i]["language_score"] for i in alive] == pytest.approx(scores.tolist(), abs=0)
+    shares = [None if np.isnan(share) else share for share in kernel.shares.tolist()]
+    assert [found[i]["language_share"] for i in alive] == shares
+    assert [found[i]["second_language"] for i in alive] == kernel.seconds.to_pylist()
     assert {"en", "zh"} <= set(codes.to_pylist())
 
 

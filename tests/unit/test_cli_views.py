@@ -235,7 +235,12 @@ def test_samples_depend_on_the_seed_and_on_nothing_else(run: Path) -> None:
 
 
 def test_report_is_one_safe_file_and_the_same_each_time(run: Path, tmp_path: Path) -> None:
-    evaluation = {"languages": {"zh": {"note": "not measured: <none>"}}, "sources": []}
+    measured = {
+        "auc_examples": 0.967, "auc_alone": 0.883, "auc_documents": None, "examples": {"good": 3, "bad": 4},
+        "suggested_cut": {"threshold": 0.37, "good_examples_below": 0.02, "bad_examples_below": 0.8},
+        "reliability": [{"mean_score": 0.1, "good": 0.05}, {"mean_score": 0.9, "good": 0.97}],
+    }  # fmt: skip
+    evaluation = {"languages": {"zh": {"note": "not measured: <none>"}, "en": measured}, "sources": []}
     model = run / "models" / "sentence_quality" / "abc" / "evaluation.json"
     model.parent.mkdir(parents=True, exist_ok=True)
     model.write_text(json.dumps(evaluation))
@@ -259,6 +264,11 @@ def test_report_is_one_safe_file_and_the_same_each_time(run: Path, tmp_path: Pat
     assert "<" not in script  # or a label could end the script
     figures = json.loads(script)
     assert any((t["x"], t["y"]) == (["2"], [1]) for f in figures.values() for t in f["data"])  # one component of two
+    assert any((t["x"], t["y"]) == ([0.1, 0.9], [0.05, 0.97]) for f in figures.values() for t in f["data"])
+    assert (
+        re.search(r"en.*0\.9670.*0\.8830.*not measured.*80\.0 %", page, re.DOTALL)
+        and "not measured: &lt;none&gt;" in page
+    )
     assert any(t.get("name") == "unigram model, 6.300" for f in figures.values() for t in f["data"])
     assert set(figures) == set(re.findall(r'class="chart" id="([^"]+)"', page))
 
