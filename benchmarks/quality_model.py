@@ -5,23 +5,7 @@ from the repository's root. It trains from the reference list, prints the AUCs o
 scores documents and sentences on one core. The sources that are held out are named in the reference list and
 in the table.
 
-Measured on 2026-11-22, one core of a busy 2-core AMD EPYC virtual machine (AUC of sentences, of documents; the list of
-references and two training settings were picked among some fifteen variants by these same figures, which
-are therefore a little optimistic)::
-
-    en 0.820 0.991   against forum 0.718 0.968, filler 0.658 0.877, corrupted news 0.884 1.000
-    zh 0.891 0.962   against takeaway reviews 0.948 0.969, spam 0.821 0.892, corrupted news 0.853 0.901
-
-    MB per CPU-s         documents  sentences  decision  cut, % of bytes
-    en_news_nyt                157        140      9059             0.09
-    zh_books_novels            146        108      1379             4.83
-    zh_tech_lctt               141        101      1108             2.69
-    zh_reviews                 113         89       654             9.26
-    web_pages_en               137        113      1017             5.11
-
-Corrupted news is made as the corrupted training texts are made, so it is the easier kind of unseen; forum posts and
-filler are written in whole sentences, which is why single ones are hard to tell. Novels in the old vernacular lose most
-among good texts: a pipeline should skip the step for them.
+The figures seen are in ``benchmarks/RESULTS.md``, "Sentence quality".
 """
 
 from __future__ import annotations
