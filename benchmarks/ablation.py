@@ -59,7 +59,7 @@ class Size:
     seeds: int = 3
 
 
-SMALL = Size(megabytes=0.5, reference_bytes=20_000, steps=4, seeds=1)
+SMALL = Size(megabytes=0.5, reference_bytes=6000, steps=2, seeds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +84,11 @@ class Spread:
         deviation = statistics.stdev(values) if len(values) > 1 else 0.0
         return cls(statistics.fmean(values), deviation, min(values), max(values))
 
+    @property
+    def text(self) -> str:
+        """Mean and deviation."""
+        return f"{self.mean:.3f} ± {self.deviation:.3f}"
+
     def against(self, before: Spread) -> str:
         """Whether losses are lower or higher than others, or the ranges touch; single losses have none.
 
@@ -94,6 +99,12 @@ class Spread:
         if self.low <= before.high and before.low <= self.high:
             return "within the spread"
         return "lower" if self.mean < before.mean else "higher"
+
+
+def compared(before: Sequence[float], after: Sequence[float]) -> str:
+    """The difference of two arms, seed by seed (same initial weights), and whether their ranges touch."""
+    found = Spread.of([b - a for a, b in zip(before, after, strict=True)])
+    return f"{found.mean:+.3f} ± {found.deviation:.3f}, {Spread.of(after).against(Spread.of(before))}"
 
 
 def measure(work: Path, data: Path, size: Size, seed: int) -> dict[str, Any]:
@@ -151,19 +162,19 @@ def as_markdown(body: dict[str, Any]) -> str:
         cells += [*(f"{t['epochs']:.2f}" for t in texts), *(f"{100 * t['junk']:.1f} %" for t in texts)]
         cells += [f"{arm['pipeline_cpu_seconds']:.0f}", f"{arm['training_cpu_seconds']:.0f}"]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    lines += ["", "| arm | language | nats a token | range | bits a byte | beside the arm before | BaichuanSEED |"]
+    lines += ["", "| arm | language | nats a token | range | bits a byte | less the arm before | BaichuanSEED |"]
     lines.append("|" + 7 * "---|")
     for lang in LANGUAGES:
-        before: Spread | None = None
+        before: list[float] = []
         for name, arm in body["arms"].items():
-            nats, bits = (Spread.of([loss[lang][unit] for loss in arm["losses"]]) for unit in ("nats", "bits"))
-            known = f"{SEED_TABLE[name][lang == 'en']:.3f}" if name in SEED_TABLE else ""
-            beside = "" if before is None else f"{nats.mean - before.mean:+.3f}, {nats.against(before)}"
+            values, bits = ([loss[lang][unit] for loss in arm["losses"]] for unit in ("nats", "bits"))
+            nats, known = Spread.of(values), SEED_TABLE.get(name)
+            beside = compared(before, values) if before else ""
             lines.append(
-                f"| {name} | {lang} | {nats.mean:.3f} ± {nats.deviation:.3f} | {nats.low:.3f} to {nats.high:.3f} | "
-                f"{bits.mean:.3f} ± {bits.deviation:.3f} | {beside} | {known} |"
+                f"| {name} | {lang} | {nats.text} | {nats.low:.3f} to {nats.high:.3f} | {Spread.of(bits).text} | "
+                f"{beside} | {known[lang == 'en'] if known else ''} |"
             )
-            before = nats
+            before = values
     return "\n".join(lines)
 
 
@@ -191,8 +202,8 @@ def main() -> None:
     for name in ("corpus", *(arm.name for arm in ARMS)):
         shutil.rmtree(options.work / name, ignore_errors=True)
     body = measure(options.work, options.data, size, options.seed)
-    (options.work / "ablation.json").write_text(json.dumps(body, indent=1, sort_keys=True), "utf-8")
-    print(json.dumps(body, indent=1, sort_keys=True) if options.format == "json" else as_markdown(body))
+    (options.work / "ablation.json").write_text(json.dumps(body, indent=1), "utf-8")
+    print(json.dumps(body, indent=1) if options.format == "json" else as_markdown(body))
 
 
 if __name__ == "__main__":

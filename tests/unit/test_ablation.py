@@ -172,5 +172,5 @@ def test_table() -> None:
             "tokens_trained": 1, "seconds": 1.0, "arms": arms}  # fmt: skip
     rows = [line for line in as_markdown(body).splitlines() if line.startswith(("| none", "| doc", "| sc", "| filt"))]
     assert len(rows) == 4 * 3
-    assert any("4.850 ± 0.071" in row and "-0.250, lower" in row and "3.083" in row for row in rows)
-    assert any(row.startswith("| filtered") and "+0.150, higher" in row for row in rows)
+    assert any("4.850 ± 0.071" in row and "-0.250 ± 0.071, lower" in row and "3.083" in row for row in rows)
+    assert any(row.startswith("| filtered") and "+0.150 ± 0.071, higher" in row for row in rows)
