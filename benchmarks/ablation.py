@@ -5,13 +5,14 @@
 A crawl in miniature (``benchmarks.ablation_corpus``) goes through five pipelines (``benchmarks.ablation_arms``): as it
 is; documents deduplicated; spans too; filters and sentence quality too; the same shards sampled by score. On each the
 same model trains for the same tokens, of which each language has half, several times from different seeds (initial
-weights and order of the data). Printed is the loss on reference text that shares nothing with the crawl: nats a token,
-and bits a byte, which do not depend on the tokenizer; mean and spread over the seeds, and whether an arm differs from
-the one before by more than that: *within the spread* where their ranges touch. By default the training is about one
-epoch of the multi-level arm, which is how pretraining uses clean text; the arms without dedup see part of theirs.
+weights and order of the data). Printed is the loss on reference text that no page of the crawl is a relative of: nats a
+token, and bits a byte, which do not depend on the tokenizer; mean and spread over the seeds, and whether an arm differs
+from the one before by more than that: *within the spread* where their ranges touch. By default the training is about
+one epoch of the multi-level arm, which is how pretraining uses clean text; the arms without dedup see part of theirs.
 
 The shape is that of BaichuanSEED's ablation (arXiv 2408.15079), of a 2 B model on a real crawl, which is shown beside
-it. A model of a few million weights and as few tokens ranks data; its differences say nothing about a large one's.
+it. What a model of two million weights makes of as few tokens need not be what a large one makes of many, and three
+seeds show large differences only: read the spread before the means.
 
 FOLDER gets the corpus, the five run folders, and ``ablation.json``. ``--small`` shows that everything works, in a
 minute; its figures mean nothing. Cost of the whole: minutes, nearly all of it training. Where other work shares the

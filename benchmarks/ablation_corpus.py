@@ -1,4 +1,4 @@
-"""A crawl in miniature, in both languages, and reference text that it shares nothing with.
+"""A crawl in miniature, in both languages, and reference text that none of its pages is a relative of.
 
 The raw text of a language is put together as the Baichuan 2 report's funnel finds a crawl, in shares of its bytes:
 
