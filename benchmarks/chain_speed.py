@@ -73,6 +73,12 @@ class CpuByStage:
         self.wall[self._stage] += now - self._clock
         self._last, self._clock = total, now
 
+    def total(self) -> float:
+        """CPU-seconds of the tree so far."""
+        with self._lock:
+            self._read()
+            return self._last
+
     def start(self, label: str, total: int, weights: Sequence[int]) -> None:
         """A step begins."""
         with self._lock:

@@ -23,10 +23,9 @@ from sampler.prepare import HOLDOUT, Prepared, prepare, split_streams
 from sampler.progress import Progress, silent
 from sampler.state import position_of, state_at
 from sampler.stream import MixtureStream
-from sampler.torch_data import tensors
 from trainer.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from trainer.config import TrainConfig
-from trainer.loss import summed_loss
+from trainer.evaluate import mean_loss, stream_loss, whole_epoch
 from trainer.metrics import Metrics, text_chart, write_chart
 from trainer.model import Transformer, parameter_count
 from trainer.optim import build_optimizer, learning_rate, set_learning_rate
@@ -98,14 +97,27 @@ def build(config: TrainConfig, mixture: Mixture, run: Path, steps: int | None, r
     """Open data, model and optimizer, at step 0 or at the checkpoint."""
     prepared = prepare(run, mixture, progress)
     train_stream, heldout, chosen_here = split_streams(prepared)
+    note = f"the run has no held-out split: {HOLDOUT:.0%} of its documents, chosen by hash, serve as one"
+    return assemble(config, prepared, train_stream, heldout, steps, resume, note if chosen_here else "")
+
+
+def assemble(
+    config: TrainConfig,
+    prepared: Prepared,
+    train_stream: MixtureStream,
+    heldout: MixtureStream,
+    steps: int | None = None,
+    resume: bool = False,
+    note: str = "",
+) -> Run:
+    """A run of given streams: `heldout` may be of other text than the run's, under the same tokenizer."""
     steps = config.steps if steps is None else steps
     train_stream.require(steps * config.global_batch)
     device = choose_device(config.device)
     model = Transformer(config.model, prepared.tokenizer.vocab_size, config.seed).to(device)
     optimizer = build_optimizer(model, config.optimizer)
-    folder = run / "train" / config.name
+    folder = prepared.run / "train" / config.name
     first = restore(folder, config, train_stream, model, optimizer, device) if resume else 0
-    note = f"the run has no held-out split: {HOLDOUT:.0%} of its documents, chosen by hash, serve as one"
     return Run(
         config=config,
         steps=steps,
@@ -113,8 +125,8 @@ def build(config: TrainConfig, mixture: Mixture, run: Path, steps: int | None, r
         prepared=prepared,
         train=train_stream,
         heldout=heldout,
-        heldout_samples=_whole_epoch(heldout, config.heldout_sequences),
-        note=note if chosen_here else "",
+        heldout_samples=whole_epoch(heldout, config.heldout_sequences),
+        note=note,
         model=model,
         optimizer=optimizer,
         device=device,
@@ -146,7 +158,8 @@ def take_steps(state: Run, stop: int, report: Report) -> int:
 def _step(state: Run, step: int, rate: float) -> tuple[float, float]:
     """One update; returns loss and gradient norm before clipping."""
     config = state.config
-    loss, count = _summed(state, state.train, step * config.global_batch, (step + 1) * config.global_batch)
+    begin, end = step * config.global_batch, (step + 1) * config.global_batch
+    loss, count = stream_loss(state.model, state.train, begin, end, state.prepared.tokenizer.eos_id)
     mean = loss / count.clamp(min=1)
     value = float(mean.detach())
     if not math.isfinite(value):
@@ -162,16 +175,10 @@ def _step(state: Run, step: int, rate: float) -> tuple[float, float]:
     return value, float(norm)
 
 
-@torch.no_grad()
 def heldout_loss(state: Run) -> float:
     """Mean loss over the held-out sequences, nats a token."""
-    total, count, rows = 0.0, 0, state.config.global_batch
-    state.model.eval()
-    for start in range(0, state.heldout_samples, rows):
-        loss, number = _summed(state, state.heldout, start, min(start + rows, state.heldout_samples))
-        total, count = total + float(loss), count + int(number)
-    state.model.train()
-    return total / max(count, 1)
+    rows, eos = state.config.global_batch, state.prepared.tokenizer.eos_id
+    return mean_loss(state.model, state.heldout, state.heldout_samples, rows, eos)
 
 
 def close(state: Run, steps: int, seconds: float) -> dict[str, Any]:
@@ -231,12 +238,6 @@ def choose_device(name: str) -> torch.device:
     return torch.device("cuda" if available and name != "cpu" else "cpu")
 
 
-def _summed(state: Run, stream: MixtureStream, start: int, stop: int) -> tuple[torch.Tensor, torch.Tensor]:
-    batch = {name: value.to(state.device) for name, value in tensors(stream.batch(start, stop)).items()}
-    with torch.autocast(state.device.type, torch.bfloat16, enabled=state.device.type == "cuda"):
-        return summed_loss(state.model, batch, state.prepared.tokenizer.eos_id)
-
-
 def _save(state: Run, step: int) -> None:
     checkpoint = Checkpoint(
         step=step,
@@ -266,12 +267,3 @@ def _unigram(state: Run, steps: int) -> float:
     seen = (predicted(state.train.batch(step * rows, (step + 1) * rows), eos, masked) for step in range(steps))
     held = predicted(state.heldout.batch(0, state.heldout_samples), eos, masked)
     return unigram_loss(count_tokens(seen, size), count_tokens([held], size))
-
-
-def _whole_epoch(stream: MixtureStream, wanted: int) -> int:
-    """As many held-out sequences as wanted, but no document twice; at least one."""
-    low, high = 1, wanted
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if max(stream.epochs_needed(middle).values()) <= 1 else (low, middle - 1)
-    return low

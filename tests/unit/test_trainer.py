@@ -14,6 +14,9 @@ import pytest
 from corpus.config import load_config, parse
 from corpus.errors import ConfigError, TamisError
 from sampler.mixture import Mixture
+from sampler.shards import list_shards
+from sampler.stream import open_stream
+from sampler.tokens import bins_for
 from tests.sampler_run import SMALL, write_run
 
 torch = pytest.importorskip("torch")
@@ -21,6 +24,7 @@ torch.set_num_threads(1)  # steps of a millisecond: a second thread waits more t
 
 from trainer import loop  # noqa: E402
 from trainer.config import ModelConfig, OptimizerConfig, TrainConfig  # noqa: E402
+from trainer.evaluate import mean_loss, whole_epoch  # noqa: E402
 from trainer.loss import IGNORED, summed_loss, targets  # noqa: E402
 from trainer.metrics import read_metrics, text_chart  # noqa: E402
 from trainer.model import Transformer, rotary, rotate  # noqa: E402
@@ -157,6 +161,36 @@ def test_the_loop_judges_on_the_tokens_of_the_streams(run: Path) -> None:
     slow = -sum(math.log((counts[t] + 1) / (len(seen) + 620)) for t in held) / len(held)
     assert summary["unigram_loss"] == pytest.approx(slow, rel=1e-9)
     assert max(state.heldout.epochs_needed(state.heldout_samples).values()) <= 1
+
+
+def test_mean_loss_is_that_of_each_sequence_alone_and_leaves_the_model_as_it_was(run: Path) -> None:
+    state = loop.build(config(name="judged"), MIXTURE, run, 2, False, lambda *_: None)
+    state.metrics.close()
+    samples, eos = min(5, state.heldout_samples), state.prepared.tokenizer.eos_id
+    alone = [mean_loss(state.model, state.heldout.fork(), 1, 1, eos)]
+    parts = [state.heldout.batch(i, i + 1) for i in range(samples)]
+    counts = [int((part.tokens != eos).sum()) for part in parts]
+    whole = mean_loss(state.model, state.heldout, samples, 2, eos)
+    one = [float(loop.stream_loss(state.model, state.heldout, i, i + 1, eos)[0].detach()) for i in range(samples)]
+    assert alone[0] == pytest.approx(one[0] / counts[0], rel=1e-5)
+    assert whole == pytest.approx(sum(one) / sum(counts), rel=1e-5) and state.model.training
+    assert whole_epoch(state.heldout, 10_000) >= samples and whole_epoch(state.heldout, 2) == 2
+
+
+def test_one_model_is_judged_on_the_text_of_another_run(run: Path, tmp_path: Path) -> None:
+    """`assemble` takes streams as given: the held-out text need not be the run's own."""
+    own = loop.build(config(name="own"), MIXTURE, run, 2, False, lambda *_: None)
+    own.metrics.close()
+    shards = list_shards(write_run(tmp_path, count=60))
+    bins = bins_for(tmp_path, shards, own.prepared.tokenizer)
+    other = open_stream(tmp_path, bins, MIXTURE)
+    state = loop.assemble(config(name="other"), own.prepared, own.train, other, 2)
+    assert loop.take_steps(state, 2, lambda row: None) == 2
+    state.metrics.close()
+    assert state.folder == run / "train" / "other" and state.heldout is other
+    eos = own.prepared.tokenizer.eos_id
+    judged = mean_loss(state.model, other, state.heldout_samples, 4, eos)
+    assert state.metrics.rows[-1]["heldout_loss"] == pytest.approx(judged, rel=1e-6)
 
 
 def test_thirty_steps_on_one_batch_overfit(run: Path) -> None:
