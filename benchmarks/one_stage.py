@@ -1,6 +1,8 @@
 """Brings a run folder to the end of one stage in a fresh process: what ``dedup_speed`` measures.
 
 python -m benchmarks.one_stage PIPELINE.yaml RUN STAGE [--cores 2]
+
+Stage ``floor`` is no stage: the shards' text, through Spark and an identity in Python, to nowhere.
 """
 
 from __future__ import annotations
@@ -12,6 +14,12 @@ from benchmarks.base_text import ROOT
 from benchmarks.dedup_run import open_cluster
 from pipelines.config import load_pipeline
 from pipelines.runner import Runner
+from pipelines.session import Cluster
+
+
+def _copy_to_nowhere(cluster: Cluster, run: Path) -> None:
+    texts = cluster.spark.read.parquet(str(run / "ingest" / "documents" / "*")).select("text")
+    texts.mapInArrow(lambda batches: batches, "text string").write.format("noop").mode("overwrite").save()
 
 
 def main() -> None:
@@ -27,6 +35,9 @@ def main() -> None:
         return
     cluster = open_cluster(options.cores)
     try:
+        if options.stage == "floor":
+            _copy_to_nowhere(cluster, options.run)
+            return
         Runner(load_pipeline(options.pipeline), options.run, cluster, ROOT).run(until=options.stage)
     finally:
         cluster.stop()
