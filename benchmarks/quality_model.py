@@ -104,7 +104,7 @@ def print_pages(model: SentenceModel, data: Path) -> None:
         column = TextColumn.from_texts([page["text"] for page in pages])
         spans = sentences(column)
         scores, lengths = model.score(column, spans), (spans.ends(column) - spans.starts).astype(np.int64)
-        main = _in_main(column, spans, [page["main"] for page in pages])
+        main = in_main(column, spans, [page["main"] for page in pages])
         shares = []
         for threshold in THRESHOLDS:
             decision = SentenceQualityDecision(threshold=threshold, max_cut_fraction=1.0)
@@ -114,7 +114,7 @@ def print_pages(model: SentenceModel, data: Path) -> None:
         print(f"{f'{name}, {lang} ({len(pages)} pages)':<30} " + " ".join(shares))
 
 
-def _in_main(column: TextColumn, spans: Spans, mains: list[str]) -> Any:
+def in_main(column: TextColumn, spans: Spans, mains: list[str]) -> Any:
     """Which sentences stand in the main content of their page, white space aside; bool[n_spans]."""
     bare = ["".join(text.split()) for text in mains]
     pieces = spans.as_column(column)

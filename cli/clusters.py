@@ -16,6 +16,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from cli.masking import PersonalOption
 from cli.output import FormatOption, OutputFormat
 from cli.present import clean, console, echo_json, one_line
 from cli.stats import RunArgument
@@ -50,15 +51,16 @@ def clusters(
         typer.Option("--show", metavar="ID", help="One component: its id, or a doc_id, source_id or URL in it."),
     ] = None,
     n: Annotated[int, typer.Option("-n", min=1, help="With --show: members compared with their survivor.")] = 10,
+    personal_data: PersonalOption = False,
     format: FormatOption = OutputFormat.text,
 ) -> None:
     """Show the largest families of duplicates, or one of them with the spans in which its members differ."""
     from cli.lookup import RunReader
 
     if show is not None:
-        _show(RunReader(run), show, kind, n, format)
+        _show(RunReader(run, personal_data), show, kind, n, format)
         return
-    result = describe(RunReader(run), kind, top)
+    result = describe(RunReader(run, personal_data), kind, top)
     if format is OutputFormat.json:
         echo_json(result)
         return

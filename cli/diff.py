@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.masking import PersonalOption
 from cli.output import FormatOption, OutputFormat
 from cli.present import console, echo_json, first_chars
 from cli.rows import view_text
@@ -32,13 +33,14 @@ def diff(
     run_a: Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN_A")],
     run_b: Annotated[Path, typer.Argument(help="Another one.", metavar="RUN_B")],
     n: Annotated[int, typer.Option("-n", min=0, help="Examples of what only one of them kept.")] = 5,
+    personal_data: PersonalOption = False,
     format: FormatOption = OutputFormat.text,
 ) -> None:
     """Compare two runs: what both kept, what only one of them kept, and which decisions and settings made it so."""
     from cli.diff_view import print_diff
     from cli.lookup import RunReader
 
-    result = compare(RunReader(run_a), RunReader(run_b), n)
+    result = compare(RunReader(run_a, personal_data), RunReader(run_b, personal_data), n)
     if format is OutputFormat.json:
         echo_json(result)
     else:

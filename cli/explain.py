@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from cli.masking import PersonalOption
 from cli.output import FormatOption, OutputFormat
 from cli.present import clean, console, echo_json, first_chars, one_line, plain, plain_row, size
 from cli.stats import RunArgument
@@ -28,12 +29,13 @@ ROWS_SHOWN, VALUE_CHARS, TEXT_CHARS, SPAN_CHARS = 6, 60, 400, 200
 def explain(
     run: RunArgument,
     key: Annotated[str, typer.Argument(help="A doc_id, a source_id, a URL, or file#offset.", metavar="ID_OR_URL")],
+    personal_data: PersonalOption = False,
     format: FormatOption = OutputFormat.text,
 ) -> None:
     """Tell one document's whole story, kept or dropped, stage by stage."""
     from cli.lookup import RunReader
 
-    reader = RunReader(run)
+    reader = RunReader(run, personal_data)
     found = reader.find(key)
     quarantined = [plain_row(row) for row in reader.quarantined(key)]
     documents = [{"found_by": by, **describe(reader, doc_id)} for doc_id, by in found.items()]

@@ -44,11 +44,10 @@ class Lineage:
             self._open[snapshot] = self._opened(known)
         return self._open.get(snapshot, self._open[self.snapshot])
 
-    @staticmethod
-    def _opened(known: EarlierRun) -> RunReader:
+    def _opened(self, known: EarlierRun) -> RunReader:
         from cli.lookup import RunReader
 
-        return RunReader(known.open().root)
+        return RunReader(known.open().root, self._open[self.snapshot].personal_data)
 
     def missing(self, doc_id: int) -> str | None:
         """Why an ancestor's document cannot be shown, in a sentence; None where it can."""

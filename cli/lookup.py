@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from cli.fates import Fate, Published
 from cli.lineage import Lineage
+from cli.masking import masked
 from cli.rows import may_hold, take_rows
 from corpus.errors import TamisError
 from corpus.files import Manifest, load_manifest
@@ -31,12 +32,14 @@ class RunReader:
 
     Args:
         root: the run folder.
+        personal_data: whether texts are given with the personal data in them; stars stand for it otherwise.
 
     Raises:
         TamisError: it is none, or its ingest has not finished.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, personal_data: bool = False) -> None:
+        self.personal_data = personal_data
         self.run = RunFolder(root.absolute())
         self.info = self.run.run_info()
         self.shards = self.run.shards
@@ -144,6 +147,9 @@ class RunReader:
         found: dict[int, dict[str, Any]] = {}
         for shard, wanted in self.by_shard(ids):
             rows = take_rows(shard.path, [i - shard.first_id for i in wanted], columns)
+            if "text" in columns and not self.personal_data:
+                for row, text in zip(rows, masked([row["text"] for row in rows]), strict=True):
+                    row["text"] = text
             found.update(zip(wanted, rows, strict=True))
         return found
 

@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from cli.masking import PersonalOption
 from cli.output import FormatOption, OutputFormat
 from cli.present import clean, console, echo_json, first_chars
 from cli.stats import RunArgument
@@ -34,12 +35,13 @@ def sample(
     n: Annotated[int, typer.Option("-n", min=1, help="How many.")] = 20,
     seed: Annotated[int, typer.Option("--seed", help="Another seed, another sample.")] = 0,
     full: Annotated[bool, typer.Option("--full", help="Whole texts instead of their beginnings.")] = False,
+    personal_data: PersonalOption = False,
     format: FormatOption = OutputFormat.text,
 ) -> None:
     """Show texts that a decision removed or cut, beside what was kept instead."""
     from cli.lookup import RunReader
 
-    result = draw(RunReader(run), stage, reason, n, seed, full)
+    result = draw(RunReader(run, personal_data), stage, reason, n, seed, full)
     if format is OutputFormat.json:
         echo_json(result)
         return

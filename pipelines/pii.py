@@ -10,8 +10,8 @@ compared as they will be published: two notices that differ in an address only a
 are compared by the stored text (``near_dedup.view: stored``), which no rewrite changes. A match over a place where
 something was cut takes the cut with it.
 
-The stored text keeps what was replaced: document shards are as private as the crawl, and so are the commands that show
-stored text (``explain``, ``sample``, ``clusters``). Only ``text`` is searched, not the URL or the other columns.
+The stored text keeps what was replaced: document shards are as private as the crawl. The commands that show stored text
+put stars there unless asked (``cli.masking``). Only ``text`` is searched, not the URL or the other columns.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from filters.heuristic_config import CjkThresholds, OtherThresholds, SpacedThresholds
+from filters.line_config import LineThresholds
 from pipelines.config import PipelineConfig, load_pipeline
 from pipelines.runner import Runner
 from pipelines.session import Cluster
@@ -30,6 +31,11 @@ NO_RULES = {
     "other": dict.fromkeys(OtherThresholds.model_fields),
 }
 """The heuristic filter with every rule switched off."""
+NO_LINE_RULES = {
+    name: False if field.annotation is bool else (1.0 if name == "max_cut_ratio" else None)
+    for name, field in LineThresholds.model_fields.items()
+}
+"""The line filter with every rule switched off."""
 
 SHARED_SPANS = 4
 
@@ -48,7 +54,8 @@ def write_references(folder: Path) -> list[dict[str, Any]]:
 
 
 def write_pipeline(path: Path, inputs: Mapping[str, str | list[str]], **changes: Any) -> Path:
-    """Writes a pipeline YAML that extends the default one: a small quality model, small shards, no heuristic rule.
+    """Writes a pipeline YAML that extends the default one: a small quality model, small shards, no rule about lines or
+    documents.
 
     Args:
         path: the YAML.
@@ -70,7 +77,11 @@ def write_pipeline(path: Path, inputs: Mapping[str, str | list[str]], **changes:
             for domain, glob in inputs.items()
         ],
         "ingest": {"target_shard_bytes": 40_000},
-        "stages": {"heuristic_filter": NO_RULES, "sentence_quality": {"training": training}},
+        "stages": {
+            "line_filter": NO_LINE_RULES,
+            "heuristic_filter": NO_RULES,
+            "sentence_quality": {"training": training},
+        },
         "write_shards": {"target_shard_bytes": 100_000, "heldout_fraction": 0.1},
     }
     path.write_text(yaml.safe_dump(_merged(body, changes), allow_unicode=True, sort_keys=False), "utf-8")

@@ -15,6 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
+from cli.masking import masked
 from cli.present import clean, one_line, plain, removed, size
 from cli.rows import take_rows, view_text
 from corpus.errors import TamisError
@@ -153,6 +154,9 @@ def test_explain_a_kept_document(run: Path) -> None:
     assert stages["sentence_quality"]["columns"] == {"quality": 0.25}
     cut, rewrite = stages["sentence_quality"]["edits"]
     assert (cut["text"], cut["replacement"]) == ("点击关注我们！", None)
+    assert (rewrite["text"], rewrite["replacement"]) == ("*" * len("bob@example.org"), "<EMAIL>")
+    (whole,) = found("explain", run, "a", "--personal-data")["documents"]
+    (rewrite,) = [e for s in whole["stages"] for e in s["edits"] if e["replacement"]]
     assert (rewrite["text"], rewrite["replacement"]) == ("bob@example.org", "<EMAIL>")
     assert stages["span_dedup"]["edits"][0]["text"].strip() == "版权所有，翻印必究。"
     published = document["published"]
@@ -211,9 +215,11 @@ def test_sample_documents_beside_their_survivors(run: Path) -> None:
 
 def test_sample_cuts_in_their_context(run: Path) -> None:
     for reason in ("low_quality_sentence", "cut:low_quality_sentence"):
-        (sample,) = found("sample", run, "--stage", "sentence_quality", "--reason", reason)["samples"]
-        assert sample["before"] + sample["span"] + sample["after"] == KEPT_TEXT
-        assert sample["span"] == "点击关注我们！"
+        options = ("sample", run, "--stage", "sentence_quality", "--reason", reason)
+        for more, shown in (((), KEPT_TEXT.replace("bob@example.org", "*" * 15)), (("--personal-data",), KEPT_TEXT)):
+            (sample,) = found(*options, *more)["samples"]
+            assert sample["before"] + sample["span"] + sample["after"] == shown
+            assert sample["span"] == "点击关注我们！"
     assert "⟦点击关注我们！⟧" in text("sample", run, "--stage", "sentence_quality", "--reason", "low_quality_sentence")
 
 
@@ -277,6 +283,14 @@ def test_the_views_load_neither_spark_nor_torch() -> None:
     code = "import sys, cli.main; print(sorted({'pyspark', 'torch', 'plotly', 'numba'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_personal_data_is_starred_byte_for_byte() -> None:
+    texts = ["写信给 bob@example.org，电话１３８００１３８０００。", "", "nothing here", "bob@example.org"]
+    stars = masked(texts)
+    assert stars[1:] == ["", "nothing here", "*" * 15]
+    assert stars[0] == f"写信给 {'*' * 15}，电话{'*' * 33}。" and len(stars[0].encode()) == len(texts[0].encode())
+    assert masked([]) == []
 
 
 def test_take_rows_over_row_groups_and_batches(tmp_path: Path) -> None:
