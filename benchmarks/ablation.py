@@ -200,10 +200,11 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     given = {k: v for k in ("megabytes", "steps", "seeds") if (v := getattr(options, k)) is not None}
     size = Size(**{**asdict(SMALL if options.small else Size()), **given})
-    for name in ("corpus", *(arm.name for arm in ARMS)):
-        shutil.rmtree(options.work / name, ignore_errors=True)
-    body = measure(options.work, options.data, size, options.seed)
-    (options.work / "ablation.json").write_text(json.dumps(body, indent=1), "utf-8")
+    work = options.work / "tamis-ablation"
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    body = measure(work, options.data, size, options.seed)
+    (work / "ablation.json").write_text(json.dumps(body, indent=1), "utf-8")
     print(json.dumps(body, indent=1) if options.format == "json" else as_markdown(body))
 
 

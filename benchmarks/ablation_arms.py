@@ -63,7 +63,7 @@ ARMS = (
     Arm("none"),
     Arm("document", ("exact_dedup", "near_dedup")),
     Arm("multi-level", ("span_dedup",)),
-    Arm("filtered", ("language", "heuristic_filter", "sentence_quality", "score")),
+    Arm("filtered", ("language", "line_filter", "heuristic_filter", "sentence_quality", "score")),
     Arm("scored", (), scored=True),
 )
 """In order: each has the stages of all before it."""
@@ -180,7 +180,10 @@ def train(trials: Trials, run: Path, seed: int, progress: Progress) -> dict[str,
 
 
 def text_of(trials: Trials, run: Path) -> dict[str, dict[str, float]]:
-    """What an arm has to train on, by language: tokens, epochs that a training makes of them, share of junk drawn."""
+    """What an arm has to train on, by language: tokens, epochs that a training makes of them, share of junk drawn.
+
+    An epoch is what the weights ask for once.
+    """
     trained = trials.config.steps * trials.config.global_batch * trials.mixture.sequence_length / len(LANGUAGES)
     found = {}
     for lang, bins in trials.bins(run).domains.items():
@@ -189,7 +192,7 @@ def text_of(trials: Trials, run: Path) -> dict[str, dict[str, float]]:
         junk = np.array(pa.concat_tables(shards)["source"].to_pylist()) == "junk"
         drawn = lengths * read_weights(run, lang, bins.doc_ids)
         found[lang] = {
-            "documents": len(lengths), "tokens": int(lengths.sum()), "epochs": trained / float(lengths.sum()),
+            "documents": len(lengths), "tokens": int(lengths.sum()), "epochs": trained / float(drawn.sum()),
             "junk": float(drawn[junk].sum() / drawn.sum()),
         }  # fmt: skip
     return found

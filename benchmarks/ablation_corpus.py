@@ -156,6 +156,8 @@ def most_shared(held: TextColumn, others: TextColumn) -> npt.NDArray[np.float64]
 
 def popular(texts: Sequence[bytes], size: int, rng: Rng) -> npt.NDArray[np.int64]:
     """Which texts to repeat, by Zipf's law over a random order of popularity, until ``size`` bytes are met."""
+    if not texts:
+        raise SystemExit("too little text: nothing to repeat; ask for more megabytes")
     weights = 1.0 / (1 + rng.permutation(len(texts)))
     drawn = rng.choice(len(texts), 8 + 4 * size // (1 + min(map(len, texts))), p=weights / weights.sum())
     until = np.cumsum([len(texts[i]) for i in drawn])

@@ -42,6 +42,8 @@ from benchmarks.dedup_run import write_documents
 FLOOR = "floor"
 STAGES = (FLOOR, "exact_dedup", "near_dedup", "span_dedup")
 WARM_UP_GIGABYTES = 0.012
+NOISE = 1e5
+"""MB/CPU-s that nothing reaches: a corpus cost no more than a single document."""
 SHARD_BYTES = 128 << 20
 ONE_DOCUMENT = "A single document of a single sentence, which has nothing in common with any other document."
 
@@ -166,6 +168,8 @@ def _row(stage: str, facts: dict[str, int], usages: list[Usage]) -> dict[str, An
 def rates(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """For each stage: the intercept, the rate at each size with it subtracted, the marginal rates and their ratio.
 
+    With the floor among them also how many times its cost each is, by size; None where noise swallowed either.
+
     Args:
         rows: of ``main``; the first of each stage is the corpus of one document.
     """
@@ -184,7 +188,8 @@ def rates(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     if FLOOR in found:
         floor = found[FLOOR]["mb_per_cpu_second"]
         for rate in found.values():
-            rate["cost_over_floor"] = [f / r for f, r in zip(floor, rate["mb_per_cpu_second"], strict=True)]
+            pairs = zip(floor, rate["mb_per_cpu_second"], strict=True)
+            rate["cost_over_floor"] = [f / r if max(f, r) < NOISE else None for f, r in pairs]
     return found
 
 
@@ -206,7 +211,7 @@ def as_markdown(body: dict[str, Any]) -> str:
     for stage, rate in body["rates"].items():
         margins = ", ".join("-" if m is None else f"{m:.1f}" for m in rate["marginal_mb_per_cpu_second"]) or "-"
         ratios = ", ".join("-" if r is None else f"{r:.3f}" for r in rate["marginal_cost_ratios"]) or "-"
-        over = ", ".join(f"{o:.1f}" for o in rate.get("cost_over_floor", [])) or "-"
+        over = ", ".join("-" if o is None else f"{o:.1f}" for o in rate.get("cost_over_floor", [])) or "-"
         lines.append(f"| {stage} | {rate['intercept_cpu_seconds']:.1f} | {margins} | {ratios} | {over} |")
     return "\n".join([*lines, ""])
 

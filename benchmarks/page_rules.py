@@ -3,7 +3,8 @@
     python -m benchmarks.page_rules [--model FOLDER] [--format json]
 
 Pages with gold main content go through ``heuristic_filter``'s rules as they are; behind ``line_filter``; behind the
-sentence model (``benchmarks/shared_references.yaml``, trained here unless ``--model`` names one); and as their main
+sentence model without a cap (``benchmarks/shared_references.yaml``, trained here unless ``--model`` names one, on none
+of these pages); and as their main
 content alone, which is what an ideal extraction would give. Each with FineWeb's three rules about lines and without.
 Counted are pages kept, the share of all main content in them, and the share of their bytes that is none.
 """
@@ -21,21 +22,23 @@ from typing import Any
 import numpy as np
 
 from benchmarks.base_text import DATA, ROOT
-from benchmarks.quality_model import in_main, records
+from benchmarks.quality_model import gold_pages, in_main
 from corpus.config import load_yaml, parse
 from filters.heuristic import KEEP, REASONS, decide, scan
 from filters.heuristic_config import CjkThresholds, HeuristicThresholds, SpacedThresholds
-from filters.line_config import LineThresholds
 from filters.line_features import scan_lines
 from filters.lines import KEEP as LINE_KEPT
 from filters.lines import Lines, choose_lines
 from filters.quality_training import QualityTraining, train
 from filters.sentence_model import SentenceModel
 from filters.sentence_quality import SentenceQualityDecision, choose_cuts, sentence_facts
+from pipelines.config import load_pipeline
+from pipelines.line_filter import LineDecision
 from text.arrow import TextColumn
 from text.segment import sentences
 
 FILES = (("web_pages_en", "en"), ("web_pages_zh", "zh"))
+DEFAULT = ROOT / "conf" / "pipelines" / "default.yaml"
 THRESHOLD = 0.1
 RULES = {
     "all rules": HeuristicThresholds(),
@@ -87,7 +90,7 @@ def measure(model: SentenceModel, data: Path) -> list[dict[str, Any]]:
     }
     rows = []
     for name, lang in FILES:
-        pages = [page for page in records(data, name) if page["lang"] == lang and page.get("main")]
+        pages = gold_pages(data, name, lang)
         for before, cut in ways.items():
             texts = cut(pages)
             for rules, thresholds in RULES.items():
@@ -118,10 +121,12 @@ def without_lines(pages: Pages) -> list[str]:
     """The pages without the lines that ``line_filter`` cuts in ``default.yaml``; empty where it drops the page."""
     texts = [page["text"].encode() for page in pages]
     facts = scan_lines(TextColumn.from_texts([page["text"] for page in pages]))
-    chosen = choose_lines(Lines(facts.words, facts.upper_ratio, facts.flags), LineThresholds())
+    thresholds = LineDecision.model_validate(load_pipeline(DEFAULT).decisions("line_filter")["default"])
+    assert thresholds.max_flagged_word_ratio is None, "pages dropped for flagged words are not counted here"
+    chosen = choose_lines(Lines(facts.words, facts.upper_ratio, facts.flags), thresholds)
     cut = chosen != LINE_KEPT
     size = np.bincount(facts.doc[cut], (facts.end - facts.start)[cut], minlength=len(texts))
-    hollow = size > LineThresholds().max_cut_ratio * np.array([len(text) for text in texts])
+    hollow = size > thresholds.max_cut_ratio * np.array([len(text) for text in texts])
     left = _without(texts, facts.doc, facts.start, facts.end, cut)
     return ["" if drop else text for text, drop in zip(left, hollow.tolist(), strict=True)]
 

@@ -24,6 +24,7 @@ import zstandard
 
 from corpus.config import load_yaml, parse
 from filters.linear import score_spans
+from filters.quality_references import bare
 from filters.quality_training import QualityTraining, train
 from filters.sentence_form import sentence_form
 from filters.sentence_model import SentenceModel
@@ -94,13 +95,16 @@ def records(data: Path, name: str) -> Iterator[dict[str, Any]]:
             yield json.loads(line)
 
 
+def gold_pages(data: Path, name: str, lang: str) -> list[dict[str, Any]]:
+    """The pages of a file with main content that the model was not trained on."""
+    return [r for r in records(data, name) if r["lang"] == lang and r.get("main") and r["source"] != "netease-news"]
+
+
 def print_pages(model: SentenceModel, data: Path) -> None:
     """What the stage takes of main content and of the rest of whole pages, in % of their bytes, by threshold."""
     print(f"\n{'pages: main lost / rest cut':<30} " + " ".join(f"{'below ' + str(t):>14}" for t in THRESHOLDS))
     for name, lang in PAGES:
-        pages = [
-            r for r in records(data, name) if r["lang"] == lang and r.get("main") and r["source"] != "netease-news"
-        ]
+        pages = gold_pages(data, name, lang)
         column = TextColumn.from_texts([page["text"] for page in pages])
         spans = sentences(column)
         scores, lengths = model.score(column, spans), (spans.ends(column) - spans.starts).astype(np.int64)
@@ -116,10 +120,10 @@ def print_pages(model: SentenceModel, data: Path) -> None:
 
 def in_main(column: TextColumn, spans: Spans, mains: list[str]) -> Any:
     """Which sentences stand in the main content of their page, white space aside; bool[n_spans]."""
-    bare = ["".join(text.split()) for text in mains]
+    whole = [bare(text) for text in mains]
     pieces = spans.as_column(column)
     document = np.repeat(np.arange(len(column)), np.diff(spans.ptr)).tolist()
-    return np.array(["".join(pieces.text_at(i).split()) in bare[document[i]] for i in range(len(pieces))])
+    return np.array([bare(pieces.text_at(i)) in whole[document[i]] for i in range(len(pieces))])
 
 
 def print_speed(model: SentenceModel, data: Path) -> None:

@@ -1,12 +1,14 @@
 """One component of near copies: its members beside their survivors, the verified edges, and where the texts differ.
 
-The texts compared are the stored ones, as ``near_dedup`` saw them: before any span was cut. Cost: the narrow tables of
+The texts compared are the stored ones, as ``near_dedup`` saw them: before any span was cut, and with the personal data
+that the view may not show. Cost: the narrow tables of
 ``near_dedup`` for the shards of the component, its list of components once, and the texts of the members shown.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from cli.present import first_chars
@@ -143,7 +145,7 @@ def _compared(reader: RunReader, rows: Rows, edges: Rows) -> Rows:
     for row in rows:
         doc_id, survivor = row["doc_id"], row["survivor"]
         if survivor not in survivors:
-            texts = reader.documents(reader.lineage.reachable([survivor]), ["text"])
+            texts = reader.documents(reader.lineage.reachable([survivor]), ["text"], as_stored=True)
             survivors = {survivor: Tokens.of(texts[survivor]["text"]) if survivor in texts else None}
         member = {
             "doc_id": str(doc_id), "source_id": names[doc_id]["source_id"], "domain": domains[doc_id],
@@ -152,14 +154,19 @@ def _compared(reader: RunReader, rows: Rows, edges: Rows) -> Rows:
         }  # fmt: skip
         against = survivors[survivor]
         if against is not None:
-            text = reader.documents([doc_id], ["text"])[doc_id]["text"]
-            member |= compare(Tokens.of(text), against)
+            text = reader.documents([doc_id], ["text"], as_stored=True)[doc_id]["text"]
+            member |= compare(Tokens.of(text), against, reader.shown)
         found.append(member)
     return found
 
 
-def compare(member: Tokens, survivor: Tokens) -> dict[str, Any]:
+def compare(member: Tokens, survivor: Tokens, shown: Callable[[str], str] = str) -> dict[str, Any]:
     """Where a member differs from its survivor, as JSON.
+
+    Args:
+        member: its tokens.
+        survivor: those of the survivor.
+        shown: what may be shown of a text, byte for byte as long as the text.
 
     Returns:
         ``differences``: the first of them, each with both sides: byte offsets into the stored text, the text there,
@@ -170,26 +177,28 @@ def compare(member: Tokens, survivor: Tokens) -> dict[str, Any]:
 
     blocks = differences(member.names, survivor.names)
     first = blocks[:SPANS_SHOWN]
-    ours = _sides(member, [(a, b) for a, b, _, _ in first])
-    theirs = _sides(survivor, [(c, d) for _, _, c, d in first])
+    ours = _sides(member, [(a, b) for a, b, _, _ in first], shown)
+    theirs = _sides(survivor, [(c, d) for _, _, c, d in first], shown)
     return {
         "differences": [{"member": a, "survivor": b} for a, b in zip(ours, theirs, strict=True)],
         "differences_count": len(blocks), "whole": member.complete and survivor.complete,
     }  # fmt: skip
 
 
-def _sides(tokens: Tokens, spans: list[tuple[int, int]]) -> Rows:
+def _sides(tokens: Tokens, spans: list[tuple[int, int]], shown: Callable[[str], str]) -> Rows:
     from cli.token_diff import byte_offsets
 
-    characters = [tokens.characters(first, last) for first, last in spans]
-    offsets = byte_offsets(tokens.text, [c for pair in characters for c in pair])
+    size = len(tokens.text)
+    pairs = [tokens.characters(first, last) for first, last in spans]
+    around = [(max(0, a - CONTEXT_CHARS), a, b, min(size, b + CONTEXT_CHARS)) for a, b in pairs]
+    offsets = byte_offsets(tokens.text, [place for places in around for place in places])
+    data = shown(tokens.text).encode("utf-8")
     sides = []
-    for n, (start, end) in enumerate(characters):
-        low, high = max(0, start - CONTEXT_CHARS), end + CONTEXT_CHARS
+    for n, (first, _, _, last) in enumerate(around):
+        low, start, end, high = offsets[4 * n : 4 * n + 4]
         sides.append({
-            "start": offsets[2 * n], "end": offsets[2 * n + 1],
-            "text": first_chars(tokens.text[start:end], SPAN_CHARS),
-            "before": ("…" if low else "") + tokens.text[low:start],
-            "after": tokens.text[end:high] + ("…" if high < len(tokens.text) else ""),
+            "start": start, "end": end, "text": first_chars(data[start:end].decode(), SPAN_CHARS),
+            "before": ("…" if first else "") + data[low:start].decode(),
+            "after": data[end:high].decode() + ("…" if last < size else ""),
         })  # fmt: skip
     return sides

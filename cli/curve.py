@@ -138,7 +138,7 @@ def verdict(result: dict[str, Any], pair: dict[str, Any]) -> str | None:
         needed = pair["bands_needed"]
         way = "no number of bands would do" if needed is None else f"with {pair['rows']} rows it takes {needed:,} bands"
         return (
-            f"{name} cannot reach the recall of {result['recall']:g}: a pair of similarity {result['threshold']:g} is "
+            f"{name} cannot reach the recall of {result['recall']:g}: a pair of similarity {threshold_text(result)} is "
             f"found with probability {pair['at_threshold']:.3f}; {way}. A pipeline that asks for it is refused."
         )
     if not pair["fits_signature"]:
@@ -203,7 +203,7 @@ def _print(screen: Console, result: dict[str, Any]) -> None:
     for line in line_chart(curves, width=min(CHART_WIDTH, max(20, screen.width - 10)), height=CHART_HEIGHT,
                            vertical=result["threshold"], horizontal=result["recall"]):  # fmt: skip
         screen.print(line, no_wrap=True, crop=False, overflow="ignore")
-    screen.print(f"       ┆ threshold {_threshold(result)}   ┄ recall wanted {result['recall']:g}\n", style="dim")
+    screen.print(f"       ┆ threshold {threshold_text(result)}   ┄ recall wanted {result['recall']:g}\n", style="dim")
     screen.print(_pairs_table(result))
     screen.print()
     screen.print(_curve_table(result))
@@ -215,7 +215,7 @@ def _print(screen: Console, result: dict[str, Any]) -> None:
         screen.print(Text(f"\n{result['html']}"), soft_wrap=True)
 
 
-def _threshold(result: dict[str, Any]) -> str:
+def threshold_text(result: dict[str, Any]) -> str:
     """The Jaccard similarity asked for, and what it stands for."""
     meant = result["containment"]
     if meant is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from cli.curve import SHOWN, verdict
+from cli.curve import SHOWN, threshold_text, verdict
 from cli.report_charts import OTHER, PALETTE, REMOVED, Figure, figure
 from cli.report_page import Page, table
 
@@ -21,7 +21,8 @@ def write_page(result: dict[str, Any], out: Path) -> Path:
     refused = [said for pair in result["pairs"] if (said := verdict(result, pair)) is not None]
     page.section(
         "The curve",
-        " ".join(refused) or "Right of the threshold: recall. Left of it: candidates that come to nothing.",
+        " ".join(refused) or f"The threshold is {threshold_text(result)}. Right of it: recall. Left of it: candidates "
+        "that come to nothing.",
         page.chart(_chart(result)), table(*_curve_rows(result)),
     )  # fmt: skip
     page.section(

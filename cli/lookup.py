@@ -139,15 +139,27 @@ class RunReader:
             fates.append(self.fates([following])[following])
         return fates
 
-    def documents(self, ids: Iterable[int], columns: Sequence[str]) -> dict[int, dict[str, Any]]:
-        """Columns of stored documents of this run or an ancestor, in id order; only their shards are opened."""
-        return self.lineage.gather(ids, lambda reader, mine: reader._own_documents(mine, columns))
+    def documents(
+        self, ids: Iterable[int], columns: Sequence[str], as_stored: bool = False
+    ) -> dict[int, dict[str, Any]]:
+        """Columns of stored documents of this run or an ancestor, in id order; only their shards are opened.
 
-    def _own_documents(self, ids: Iterable[int], columns: Sequence[str]) -> dict[int, dict[str, Any]]:
+        Args:
+            ids: of the documents.
+            columns: of ``corpus.schemas.DOCUMENT``.
+            as_stored: gives texts without stars, for comparing them; what is shown goes through ``shown``.
+        """
+        return self.lineage.gather(ids, lambda reader, mine: reader._own_documents(mine, columns, as_stored))
+
+    def shown(self, text: str) -> str:
+        """A stored text as it may be shown, of the same length in bytes."""
+        return text if self.personal_data else masked([text])[0]
+
+    def _own_documents(self, ids: Iterable[int], columns: Sequence[str], as_stored: bool) -> dict[int, dict[str, Any]]:
         found: dict[int, dict[str, Any]] = {}
         for shard, wanted in self.by_shard(ids):
             rows = take_rows(shard.path, [i - shard.first_id for i in wanted], columns)
-            if "text" in columns and not self.personal_data:
+            if "text" in columns and not self.personal_data and not as_stored:
                 for row, text in zip(rows, masked([row["text"] for row in rows]), strict=True):
                     row["text"] = text
             found.update(zip(wanted, rows, strict=True))

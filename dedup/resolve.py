@@ -91,8 +91,8 @@ def resolve(
     """Verifies edges, unites what holds, elects survivors.
 
     The best of a component (earlier snapshots first, then quality, length, the earlier id) takes out those that are
-    themselves like it; the rest elects again until none is left. By containment length comes before quality: what is
-    contained goes, not what contains it.
+    themselves like it; the rest elects again until none is left. By containment the larger set comes first, then the
+    longer text, then quality: what is contained goes, not what contains it.
 
     Args:
         members: see ``Members``.
@@ -114,7 +114,9 @@ def resolve(
         np.concatenate([right[holds], members.rep]),
     )  # fmt: skip
     rounded = np.round(np.nan_to_num(members.quality, nan=0.5) * 100).astype(np.int64)
-    merits = (-rounded, -members.length) if min_size_ratio else (-members.length, -rounded)
+    merits: tuple[Int64, ...] = (-members.length, -rounded)
+    if min_size_ratio:
+        merits = (-rounded, -members.length, -_set_sizes(members, sets))
     order = np.lexsort((members.doc_id, *merits, ~members.final, parent))
     starts = np.flatnonzero(np.diff(parent[order], prepend=-1)) if len(order) else np.zeros(0, np.int64)
     survivor, found = _elect_groups(
@@ -123,6 +125,13 @@ def resolve(
     sizes = np.bincount(parent, minlength=len(parent))[parent] if len(parent) else parent
     component = np.where(sizes > 1, members.doc_id[parent], -1) if len(parent) else parent
     return Resolved(component, survivor, found, similarity, method, holds)
+
+
+def _set_sizes(members: Members, sets: Sets) -> Int64:
+    """About how many shingles each member has, int64[n]; 0 without a set."""
+    of = sets.of[members.rep]
+    known = np.append(np.diff(sets.ptr) * sets.modulus, 0)
+    return known[of]
 
 
 def _of(sets: Sets) -> tuple[Int64, Int64, npt.NDArray[Any], Int64]:

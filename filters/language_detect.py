@@ -9,7 +9,8 @@ because reading every line costs twice as much and more; ``benchmarks/language_a
 
 A score is the model's probability of the language that is named, but where a script decides:
 
-- the only language of a script: the share of the letters' bytes that are of the script;
+- the only language of a script that lid.176 knows: the share of the letters' bytes that are of the script. So
+  Tigrinya is "am" and Dzongkha "bo", and no score tells;
 - Chinese: that share, times one minus the model's probability of the likeliest other language that could be meant.
 
 The document's language is not put to the vote of its lines: where the two differ, the document is right more often.

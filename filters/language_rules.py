@@ -1,9 +1,10 @@
 """The loop behind ``filters.language_detect``: a document's lines and its whole, by the model and by their script.
 
 One pass over the sample serves both. fastText's mean is a sum over words, so the sum of a document is the sum of its
-lines: each line is summed by itself, judged, and added. A line is judged from the part of it that lies in the sample.
-Judging costs little, for neighbouring lines agree: the language of the line before is tried first, and one with more
-than half of the probability needs no search.
+lines (but for words that only U+0085, U+2028 or U+2029 parts, which are two here): each line is summed by itself,
+judged, and added. A line is judged from the part of it that lies in the sample. Judging costs little, for neighbouring
+lines agree: the language of the line before is tried first, and one with more than half of the probability needs no
+search.
 """
 
 from __future__ import annotations

@@ -172,7 +172,7 @@ def read_examples(
         line = tokens_text(text)
         if not line or line.count(" ") + 1 < min_tokens:
             continue
-        if reference.part and (_bare(text) in mains[document[i]]) == (reference.outside is not None):
+        if reference.part and (bare(text) in mains[document[i]]) == (reference.outside is not None):
             continue
         kept.append(i)
         lines.append(line)
@@ -200,7 +200,7 @@ def reference_identity(reference: ReferenceSet, base_dir: Path) -> str:
     return digest.hexdigest()
 
 
-def _bare(text: str) -> str:
+def bare(text: str) -> str:
     """A text without white space, which an extraction changes."""
     return "".join(text.split())
 
@@ -221,14 +221,14 @@ def _texts(reference: ReferenceSet, where: str, base_dir: Path, max_record_bytes
         for record in read(file, config, max_record_bytes=max_record_bytes, extraction_timeout_seconds=10.0):
             if not isinstance(record, Record) or not _taken(record, reference):
                 continue
+            main = _columns(record).get(reference.part) if reference.part else None
+            if reference.part and not main:
+                continue
             room -= len(record.text.encode("utf-8"))
             if room < 0:
                 return texts, mains
-            if reference.part:
-                main = _columns(record).get(reference.part)
-                if not main:
-                    continue
-                mains.append(_bare(str(main)))
+            if main:
+                mains.append(bare(str(main)))
             texts.append(record.text)
     return texts, mains
 
@@ -261,10 +261,13 @@ def _matches(record: Record, where: Mapping[str, str]) -> bool:
     if not where:
         return True
     values = _columns(record)
-    return all(
-        str(values.get(key)).startswith(value[:-1]) if value.endswith("*") else str(values.get(key)) == value
-        for key, value in where.items()
-    )
+    return all(_is(values.get(key), wanted) for key, wanted in where.items())
+
+
+def _is(value: Any, wanted: str) -> bool:
+    if value is None:
+        return False
+    return str(value).startswith(wanted[:-1]) if wanted.endswith("*") else str(value) == wanted
 
 
 def _columns(record: Record) -> dict[str, Any]:

@@ -104,7 +104,7 @@ class QualityTraining(WordsTraining):
     def _sources_for_heads(self) -> Self:
         if not self.heads:
             return self
-        for lang in sorted({r.lang for r in self.references}):
+        for lang in sorted({r.lang for r in self.references if not r.held_out}):
             for label in ("good", "bad"):
                 own = {r.source for r in self.references if (r.lang, r.label) == (lang, label) and not r.held_out}
                 if len(own) < LEAST_SOURCES:

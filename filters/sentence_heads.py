@@ -57,8 +57,9 @@ def head_of(form: Floats) -> npt.NDArray[np.int64]:
 
 
 def log_odds(probability: Floats) -> Floats:
-    """The log-odds of the words' probability, float32[n], finite."""
-    held = np.clip(probability.astype(np.float64), LIMIT, 1 - LIMIT)
+    """The log-odds of the words' probability, float32[n], finite; 0 where it is 0: the words know nothing."""
+    known = np.where(probability == 0, 0.5, probability.astype(np.float64))
+    held = np.clip(known, LIMIT, 1 - LIMIT)
     return np.log(held / (1 - held)).astype(np.float32)
 
 

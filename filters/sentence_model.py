@@ -16,12 +16,23 @@ import numpy as np
 from corpus.errors import ConfigError
 from filters.linear import LinearModel, score_spans
 from filters.sentence_form import FEATURES, sentence_form
-from filters.sentence_heads import PRIOR, WINDOW, Floats, Heads, joint_scores, log_odds, own_scores
+from filters.sentence_heads import (
+    LIMIT,
+    PRIOR,
+    UNSPACED_FROM,
+    WINDOW,
+    Floats,
+    Heads,
+    joint_scores,
+    log_odds,
+    own_scores,
+)  # fmt: skip
 from text.arrow import TextColumn
 from text.segment import Spans
 
 _ARRAYS = ("edges", "points", "own", "joint")
 _FORMAT = 1
+"""Rises with every change of what a feature means, a mark's kind included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,4 +117,5 @@ class SentenceModel:
 
 
 def _about() -> dict[str, object]:
-    return {"format": _FORMAT, "features": list(FEATURES), "window": WINDOW, "prior": PRIOR}
+    settings = {"window": WINDOW, "prior": PRIOR, "unspaced_from": UNSPACED_FROM, "limit": LIMIT}
+    return {"format": _FORMAT, "features": list(FEATURES), **settings}

@@ -107,7 +107,7 @@ class NearDedupDecision(StrictModel):
         return jaccard_of_containment(self.threshold, self.min_size_ratio)
 
     def clearly_the_same(self) -> float:
-        """The sketch similarity from which a pair is the same beyond two standard errors, by either measure.
+        """The sketch similarity from which a pair is the same, two standard errors above the bound and at most 0.97.
 
         A pair of Jaccard similarity J has a containment and a ratio of sizes of at least J.
         """

@@ -56,12 +56,16 @@ class Document:
     length: int = 1
     final: bool = False
 
-    def rank(self, by_length: bool) -> tuple[bool, int, int, int]:
+    def rank(self) -> tuple[bool, int, int, int]:
         """The best first."""
         quality = np.float32(0.5 if self.quality != self.quality else self.quality)
-        merits = [-int(np.round(quality * np.float32(100))), -self.length]
-        first, second = reversed(merits) if by_length else merits
-        return not self.final, first, second, self.doc_id
+        return not self.final, -int(np.round(quality * np.float32(100))), -self.length, self.doc_id
+
+    def rank_by_size(self, stands_for: Document) -> tuple[bool, int, int, int, int]:
+        """The best first where what contains others comes first; the other document lends its set."""
+        final, quality, length, doc_id = self.rank()
+        kept = [h for h in stands_for.shingles or () if h % stands_for.modulus == 0]
+        return final, -len(kept) * stands_for.modulus, length, quality, doc_id
 
 
 Found = tuple[dict[int, int], dict[int, tuple[int, float]], dict[tuple[int, int], tuple[float, bool, bool]]]
@@ -97,7 +101,7 @@ def all_pairs(
     component, survivors = {}, {}
     for group in nx.connected_components(graph):
         component |= dict.fromkeys(group, min(group) if len(group) > 1 else -1)
-        left = sorted((of[i] for i in group), key=lambda d: d.rank(by_length=ratio > 0))
+        left = sorted((of[i] for i in group), key=lambda d: d.rank_by_size(of[d.rep]) if ratio else d.rank())
         while left:
             best, *left = left
             survivors[best.doc_id] = (best.doc_id, 1.0)

@@ -291,6 +291,12 @@ def test_by_containment_the_longer_text_stays_whatever_its_quality() -> None:
     assert resolved(documents, [(1, 2)], 0.85, 0)[1] == {1: (1, 1.0), 2: (1, pytest.approx(0.9))}
 
 
+def test_by_containment_a_text_that_says_its_part_twice_does_not_take_out_the_whole() -> None:
+    whole = Document(1, 0, 1, 0, frozenset(range(100)), length=100)
+    twice = Document(2, 0, 2, 0, frozenset(range(90)), quality=0.9, length=180)
+    assert resolved([whole, twice], [(1, 2)], 0.95, 0, 0.8)[1] == {1: (1, 1.0), 2: (1, 1.0)}
+
+
 def test_a_published_document_stands_for_a_better_new_one() -> None:
     same = frozenset(range(10))
     old = Document(1, 0, 1, 0, same, quality=0.1, final=True)

@@ -124,7 +124,7 @@ def test_a_folder_gives_the_model_back_and_a_changed_one_is_refused(tmp_path: Pa
         SentenceModel.load(tmp_path)
     (tmp_path / "heads.json").write_text(json.dumps(about))
     np.save(tmp_path / "heads_own.npy", model.heads.own + 1)  # type: ignore[union-attr]
-    with pytest.raises(ConfigError, match="do not match|does not match"):
+    with pytest.raises(ConfigError, match="does not match"):
         SentenceModel.load(tmp_path)
     (tmp_path / "heads_own.npy").unlink()
     with pytest.raises(ConfigError, match="no readable heads"):
@@ -134,15 +134,16 @@ def test_a_folder_gives_the_model_back_and_a_changed_one_is_refused(tmp_path: Pa
 
 
 def test_log_odds_are_finite() -> None:
-    found = log_odds(np.array([0, 0.5, 1], np.float32))
-    assert np.isfinite(found).all() and found[1] == 0 and found[0] == -found[2]
+    found = log_odds(np.array([0, 0.5, 1, 1e-30], np.float32))
+    assert np.isfinite(found).all() and found[0] == found[1] == 0 and found[3] == pytest.approx(-found[2], abs=0.1)
 
 
 def test_the_regression_finds_the_weights_that_made_its_labels() -> None:
     rng = np.random.default_rng(3)
     true = np.array([-0.5, 2.0, -1.0])
     design = np.concatenate([np.ones((40_000, 1)), rng.normal(size=(40_000, 2))], axis=1)
+    design[:, 2] = design[:, 2] > 0
     good = rng.random(len(design)) < 1 / (1 + np.exp(-design @ true))
-    design = design.astype(np.float32)
-    found = _logistic([(design[good], 1.0, 1.0), (design[~good], 0.0, 1.0)], 3)
+    numbers, flags = design[:, :2].astype(np.float32), design[:, 2:] > 0
+    found = _logistic([(numbers[g], flags[g], label, 1.0) for g, label in ((good, 1.0), (~good, 0.0))], 3)
     assert found == pytest.approx(true, abs=0.08)

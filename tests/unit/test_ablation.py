@@ -46,6 +46,7 @@ def test_arms_differ_in_what_they_name_and_in_nothing_else() -> None:
         assert changed == ({"stages"} if arm.adds else set()) | ({"weights"} if arm.scored else set())
     assert pipeline_of(ARMS[0])["stages"] == {}
     named = {stage for arm in ARMS for stage in arm.adds}
+    assert set(load_yaml(CONF / "pipelines" / "default.yaml")["stages"]) - named == {"eligibility", "pii"}
     assert named <= set(load_yaml(CONF / "pipelines" / "default.yaml")["stages"])
 
 

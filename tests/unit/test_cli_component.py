@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from cli.component import compare
 from cli.main import app
+from cli.masking import masked
 from cli.token_diff import MAX_GAP, Tokens, byte_offsets, differences
 from corpus.errors import TamisError
 from tests import oracles
@@ -137,3 +138,13 @@ def test_a_long_text_is_compared_in_its_anchors_and_to_a_bound() -> None:
         Tokens.of(" ".join(words[:100])), Tokens.of(" ".join(w if i % 5 else "x" for i, w in enumerate(words[:100])))
     )
     assert many["differences_count"] == 20 and len(many["differences"]) == 8
+
+
+def test_texts_are_compared_as_stored_and_shown_with_stars() -> None:
+    one, other = (Tokens.of(f"公告：write to {name}@example.org today") for name in ("bob", "eve"))
+    found = compare(one, other, lambda text: masked([text])[0])
+    ((ours, theirs),) = [(d["member"], d["survivor"]) for d in found["differences"]]
+    assert found["differences_count"] == 1 and ours["text"] == theirs["text"] == "***"
+    assert ours["before"] == "公告：write to " and ours["after"] == "*" * len("@example.org") + " today"
+    plain = compare(one, other)["differences"][0]["member"]
+    assert (plain["text"], plain["start"], plain["end"]) == ("bob", ours["start"], ours["end"])
