@@ -27,9 +27,9 @@ class SentenceQualityDecision(StrictModel):
 
     Attributes:
         threshold: a sentence scoring below it may be cut. The model's ``evaluation.json`` suggests one at
-            which 2 % of held-out good sentences are lost: 0.37 for English and 0.04 for Chinese with
+            which 2 % of held-out good sentences are lost: 0.39 for English and 0.04 for Chinese with
             ``benchmarks/shared_references.yaml``, which has heads; with them and without a cap this one takes of web
-            pages 1 % (English) and 10 % (Chinese) of the main content, and 33 and 41 % of the rest.
+            pages 1 % (English) and 9 % (Chinese) of the main content, and 33 and 42 % of the rest.
         max_cut_fraction: cap on the share of a document's bytes that is cut. Our choice: beyond a third, what
             is left no longer reads as the document. The report's sentence step removes 3.06 % of raw text in
             all (Baichuan 2, arXiv:2309.10305, figure 2).
