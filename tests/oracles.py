@@ -12,13 +12,19 @@ _SINGLE = (
 )  # fmt: skip
 
 
+def stands_alone(char: str) -> bool:
+    """Whether a character is a token by itself, before any folding."""
+    is_word = unicodedata.category(char)[0] in "LMN"
+    return is_word and any(low <= ord(char) <= high for low, high in _SINGLE)
+
+
 def tokens(text: str) -> list[str]:
     """Tokens of a text by DESIGN's definition, one Python character at a time."""
     found: list[str] = []
     word = ""
     for char in unicodedata.normalize("NFKC", text).lower():
         is_word = unicodedata.category(char)[0] in "LMN"
-        single = is_word and any(low <= ord(char) <= high for low, high in _SINGLE)
+        single = stands_alone(char)
         if word and (single or not is_word):
             found.append(word)
             word = ""

@@ -7,7 +7,7 @@ import math
 import re
 import unicodedata
 
-from tests.oracles import tokens
+from tests.oracles import stands_alone
 from text.segment import CLOSERS
 
 MARKS = {
@@ -16,11 +16,6 @@ MARKS = {
     "brackets": "()[]{}（）【】〔〕［］", "slashes": "/\\|｜／", "signs": "@#*_+=^<>$%&•·★☆◆●■►→", "apostrophes": "'’",
 }  # fmt: skip
 STOPS, COLONS = ".。｡!！?？…", ":：;；"
-
-
-def single(char: str) -> bool:
-    """A token by itself."""
-    return is_kind(char, "LMN") and len(tokens("a" + unicodedata.normalize("NFC", char) + "a")) == 3
 
 
 def is_kind(char: str, kinds: str) -> bool:
@@ -33,9 +28,9 @@ def form(text: str) -> dict[str, float]:
     chars = [c for c in text if not c.isspace()]
     if not chars:
         return {}
-    spaced = "".join(c if is_kind(c, "LMN") and not single(c) else " " for c in text)
+    spaced = "".join(c if is_kind(c, "LMN") and not stands_alone(c) else " " for c in text)
     words = spaced.split()
-    singles = sum(map(single, chars))
+    singles = sum(map(stands_alone, chars))
     count, said = max(1, len(words)), max(1, len(words) + singles)
     runs = [len(list(group)) for c, group in itertools.groupby(text) if not c.isspace()]
     plain = [c for c in chars if c not in CLOSERS + "'" or c in STOPS]
@@ -57,8 +52,11 @@ def form(text: str) -> dict[str, float]:
         **{name: sum(c in marks for c in chars) / said for name, marks in MARKS.items()},
         "longest_run": math.log1p(max(runs)), "inner_breaks": math.log1p(re.sub(r"^\s+|\s+$", "", text).count("\n")),
         "starts_upper": float(unicodedata.category(first) in upper),
-        "starts_lower": float(is_kind(first, "L") and unicodedata.category(first) not in upper and not single(first)),
-        "starts_digit": float(is_kind(first, "N") and not single(first)), "starts_single": float(single(first)),
+        "starts_lower": float(
+            is_kind(first, "L") and unicodedata.category(first) not in upper and not stands_alone(first)
+        ),
+        "starts_digit": float(is_kind(first, "N") and not stands_alone(first)),
+        "starts_single": float(stands_alone(first)),
         "starts_mark": float(is_kind(first, "PS")),
         "ends_stop": float(last in STOPS), "ends_colon": float(last in COLONS),
         "ends_mark": float(is_kind(last, "PS") and last not in STOPS + COLONS),
