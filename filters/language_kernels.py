@@ -181,6 +181,18 @@ def is_inside(data, i):  # type: ignore[no-untyped-def]
     return (data[i] & 0xC0) == 0x80
 
 
+@nb.njit(inline="always", cache=True)
+def stretch(text, part, parts, size):  # type: ignore[no-untyped-def]
+    """Where a part of a text's sample begins and ends: spread evenly, no character cut."""
+    start = 0 if parts == 1 else (len(text) - size) * part // (parts - 1)
+    end = start + size
+    while start < end and is_inside(text, start):
+        start += 1
+    while start < end < len(text) and is_inside(text, end):
+        end -= 1
+    return start, end
+
+
 @nb.njit(cache=True)
 def identify_texts(offsets, data, classes, sample, pieces, tables):  # type: ignore[no-untyped-def]
     """The best label of each text's sample.
@@ -213,12 +225,7 @@ def identify_texts(offsets, data, classes, sample, pieces, tables):  # type: ign
         used = 0
         letters = False
         for part in range(parts):
-            start = 0 if parts == 1 else (len(text) - size) * part // (parts - 1)
-            end = start + size
-            while start < end and is_inside(text, start):
-                start += 1
-            while start < end < len(text) and is_inside(text, end):
-                end -= 1
+            start, end = stretch(text, part, parts, size)
             letters = letters or _has_letter(text[start:end], classes)
             used += add_words(text[start:end], tables, word, hidden)
         if not letters:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from filters.label_tree import best_leaf, leaf_score
-from filters.language_kernels import add_words, is_inside
+from filters.language_kernels import add_words, stretch
 from filters.scripts import HAN, HANZI, N_COUNTS, OTHER, main_script, read_line
 
 MOST = 0.75
@@ -133,12 +133,7 @@ def detect_texts(offsets, data, sample, pieces, line_letters, line_score, rules,
         label, score = np.int16(-1), 0.0
         used, same = 0, False
         for part in range(parts):
-            start = 0 if parts == 1 else (len(text) - size) * part // (parts - 1)
-            end = start + size
-            while start < end and is_inside(text, start):
-                start += 1
-            while start < end < len(text) and is_inside(text, end):
-                end -= 1
+            start, end = stretch(text, part, parts, size)
             while start < end:
                 line_by_script[:] = 0
                 stop, behind, weight = read_line(text, start, end, rules.scripts, line_by_script)
