@@ -52,7 +52,7 @@ class ShardState:
             rows = edits.column("row").to_numpy()
             merged = merged.merged(
                 rows, edits.column("start").to_numpy(), edits.column("end").to_numpy(),
-                edits.column("replacement").to_pylist(),
+                edits.column("replacement"),
             )  # fmt: skip
             cut = np.where(edits.column("replacement").is_null().to_numpy(), edits.column("sentences").to_numpy(), 0)
             counts = np.bincount(rows, cut, minlength=len(alive)).astype(np.int64)

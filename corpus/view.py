@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numba as nb
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from text.arrow import Int64, TextColumn
 
@@ -72,37 +73,44 @@ class Edits:
         found: Int64 = _cut_inside(self.ptr, self.start, self.end, self.cut, rows, start, end)
         return found
 
-    def merged(self, rows: Int32, start: Int32, end: Int32, replacement: list[str | None]) -> Edits:
+    def merged(self, rows: Int32, start: Int32, end: Int32, replacement: pa.ChunkedArray | list[str | None]) -> Edits:
         """These edits with a later stage's added; an edit inside a later one disappears in it.
 
         Args:
             rows: int32[k], the row of each new edit.
             start: int32[k].
             end: int32[k].
-            replacement: k texts; None is a cut.
+            replacement: k texts; null is a cut.
 
         Raises:
             ValueError: two edits overlap, and neither lies in the other.
         """
         if not len(rows):
             return self
+        new = replacement if isinstance(replacement, pa.ChunkedArray) else pa.chunked_array([replacement], pa.string())
+        is_cut = new.is_null().to_numpy()
         swallowed = self.cut_inside(rows, start.astype(np.int64), end.astype(np.int64))
-        is_cut = np.array([r is None for r in replacement], np.bool_)
         cut = np.concatenate([np.where(is_cut, end.astype(np.int64) - start, swallowed).astype(np.int32), self.cut])
-        old_texts = [self.replacement.text_at(i) for i in range(len(self))]
         all_rows = np.concatenate([rows, self.rows()])  # the new first: of equal spans the later stage's stays
         all_start = np.concatenate([start, self.start])
         all_end = np.concatenate([end, self.end])
-        texts = [r or "" for r in replacement] + old_texts
-        order = np.lexsort((-all_end, all_start, all_rows))
+        order = _by_place(all_rows, all_start, all_end)
         keep = order[_outermost(all_rows[order], all_start[order], all_end[order])]
         clash = (all_rows[keep][1:] == all_rows[keep][:-1]) & (all_start[keep][1:] < all_end[keep][:-1])
         if clash.any():
             raise ValueError(f"edits of row {all_rows[keep][1:][clash][0]} overlap, and neither lies in the other")
         counts = np.bincount(all_rows[keep], minlength=len(self.ptr) - 1)
         ptr = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
-        column = TextColumn.from_texts([texts[i] for i in keep])
-        return Edits(ptr, all_start[keep].astype(np.int32), all_end[keep].astype(np.int32), cut[keep], column)
+        texts = self._texts_with(new if not is_cut.all() else None, len(rows), keep)
+        return Edits(ptr, all_start[keep].astype(np.int32), all_end[keep].astype(np.int32), cut[keep], texts)
+
+    def _texts_with(self, new: pa.ChunkedArray | None, n: int, keep: Int64) -> TextColumn:
+        """What stands in the place of each kept edit, of ``n`` new ones (None: all are cuts) and then these."""
+        if new is None and not self.replacement.nbytes:
+            return TextColumn(np.zeros(len(keep) + 1, np.int64), np.zeros(0, np.uint8))
+        texts = pa.nulls(n, pa.large_string()) if new is None else new.cast(pa.large_string()).combine_chunks()
+        chunks = [*(texts.chunks if isinstance(texts, pa.ChunkedArray) else [texts]), self.replacement.to_arrow()]
+        return TextColumn.from_arrow(pa.chunked_array(chunks).combine_chunks().take(pa.array(keep)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +198,19 @@ def _copy_view(offsets, data, ptr, start, end, new_offsets, new_data, rows, base
             at += 1
 
 
+def _by_place(rows: Int32, start: Int32, end: Int32) -> Int64:
+    """The order by (row, start, the longest first); of equal spans the first given stays first.
+
+    What is given is one or two sorted runs, which a stable sort of one key merges in a pass.
+    """
+    key = rows.astype(np.int64) << 32 | start
+    order = np.argsort(key, kind="stable")
+    placed = key[order]
+    if (placed[1:] == placed[:-1]).any():
+        order = np.lexsort((-end, key))
+    return order
+
+
 @nb.njit(cache=True)
 def _outermost(rows, start, end):  # type: ignore[no-untyped-def]
     """Which of the edits, sorted by (row, start, -end), lie in no other; the first of equal ones stays."""
@@ -209,9 +230,12 @@ def _outermost(rows, start, end):  # type: ignore[no-untyped-def]
 def _cut_inside(ptr, start, end, cut, rows, low, high):  # type: ignore[no-untyped-def]
     out = np.zeros(len(rows), np.int64)
     for i in range(len(rows)):
-        for e in range(ptr[rows[i]], ptr[rows[i] + 1]):
-            if low[i] <= start[e] and end[e] <= high[i]:
+        first, last = ptr[rows[i]], ptr[rows[i] + 1]
+        e = first + np.searchsorted(start[first:last], low[i])
+        while e < last and start[e] < high[i]:
+            if end[e] <= high[i]:
                 out[i] += cut[e]
+            e += 1
     return out
 
 
