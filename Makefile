@@ -12,7 +12,7 @@ SHELL := /bin/bash
 VENV  := .venv
 BIN   := $(VENV)/bin
 STAMP := $(VENV)/.tamis-installed
-EXTRAS := demo,train,dev
+EXTRAS := demo,train,faiss,embed,dev
 
 # pip itself says only what went wrong; we say one line a step. Where the home cannot be written, pip goes without
 # its cache, in which it would otherwise fail to build wheels.
@@ -25,7 +25,7 @@ help: ## Explain the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: install
-install: $(STAMP) ## Create .venv and install Tamis with its demo, train and dev extras
+install: $(STAMP) ## Create .venv and install Tamis with all its extras
 
 # Any Python from 3.11 on that can make an environment will do; `PYTHON=/path/to/python3 make install` picks one.
 $(BIN)/python:

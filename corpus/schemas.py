@@ -84,6 +84,45 @@ DROPPED = pa.schema(
 WEIGHTS = pa.schema([pa.field("doc_id", pa.int64(), nullable=False), pa.field("weight", pa.float32(), nullable=False)])
 """``RUN/weights/<curve-hash>``: row by row beside a published shard."""
 
+SEMANTIC_COLUMNS = pa.schema(
+    [
+        pa.field("row", pa.int32(), nullable=False),
+        pa.field("doc_id", pa.int64(), nullable=False),
+        pa.field("cluster_id", pa.int32()),
+        pa.field("cluster_size", pa.int32()),
+        pa.field("centroid_distance", pa.float32()),
+        pa.field("density", pa.float32()),
+        pa.field("nearest_similarity", pa.float32()),
+        pa.field("semantic_component", pa.int64()),
+        pa.field("semantic_size", pa.int32()),
+    ]
+)
+"""What ``semantic_clusters`` found about each document that has a vector."""
+
+SEMANTIC_EDGES = pa.schema(
+    [
+        pa.field("row", pa.int32(), nullable=False),
+        pa.field("doc_id", pa.int64(), nullable=False),
+        pa.field("other", pa.int64(), nullable=False),
+        pa.field("similarity", pa.float32(), nullable=False),
+    ]
+)
+"""Pairs of one cell whose cosine reaches the threshold."""
+
+SEMANTIC_CELLS = pa.schema(
+    [
+        pa.field("row", pa.int32(), nullable=False),
+        pa.field("doc_id", pa.int64(), nullable=False),
+        pa.field("cluster_id", pa.int32(), nullable=False),
+        pa.field("cluster_size", pa.int32(), nullable=False),
+        pa.field("new_documents", pa.int32(), nullable=False),
+        pa.field("mean_distance", pa.float32(), nullable=False),
+        pa.field("divided", pa.int32(), nullable=False),
+        pa.field("capped", pa.int32(), nullable=False),
+    ]
+)
+"""A cell a row, named beside the new document that is nearest to its centroid."""
+
 SCORES: tuple[tuple[str, pa.DataType, str, object], ...] = (
     ("language", pa.string(), "language", None),
     ("language_score", pa.float32(), "language", None),
@@ -95,6 +134,13 @@ SCORES: tuple[tuple[str, pa.DataType, str, object], ...] = (
     ("listed_terms", pa.int32(), "safety", 0),
     ("contaminated_by", pa.string(), "decontaminate", None),
     ("exact_copies", pa.int32(), "exact_dedup", 1),
+    ("cluster_id", pa.int32(), "semantic_clusters", None),
+    ("cluster_size", pa.int32(), "semantic_clusters", None),
+    ("centroid_distance", pa.float32(), "semantic_clusters", None),
+    ("density", pa.float32(), "semantic_clusters", None),
+    ("nearest_similarity", pa.float32(), "semantic_clusters", None),
+    ("semantic_component", pa.int64(), "semantic_clusters", None),
+    ("semantic_size", pa.int32(), "semantic_clusters", 1),
     ("component_id", pa.int64(), "near_dedup", None),
     ("component_size", pa.int32(), "near_dedup", 1),
     ("near_copies", pa.int32(), "near_dedup", 0),

@@ -100,10 +100,9 @@ def _evidence(run: RunFolder, config: PipelineConfig) -> Mapping[str, Manifest]:
     """The evidence of the stages that compare documents, as it must be: taken with the settings of now."""
     found = {}
     chain = {name for name, _ in run.chain()}
-    for name in config.stages:
-        kind = stage_class(name)
-        if not issubclass(kind, GlobalStage):
-            continue
+    compared = [stage_class(name) for name in config.stages if issubclass(stage_class(name), GlobalStage)]
+    for kind in compared:
+        name = kind.evidence_of or kind.name
         evidence = run.evidence(name) if name in chain else None
         if evidence is None:
             raise ConfigError(

@@ -170,6 +170,7 @@ def _put_in_order(raw: dict[str, Any]) -> None:
 
 def _check_stages(config: PipelineConfig) -> None:
     _check_order(list(config.stages))
+    _check_sources(list(config.stages))
     for name, block in config.stages.items():
         kind = stage_class(name)
         allowed = sorted({*kind.Evidence.model_fields, *kind.Decision.model_fields})
@@ -200,6 +201,13 @@ def _check_order(stages: list[str]) -> None:
             f"stages: found eligibility behind {stages[0]}; it must come first, so that what may not be used is no "
             "document's survivor"
         )
+
+
+def _check_sources(stages: list[str]) -> None:
+    for i, name in enumerate(stages):
+        wanted = stage_class(name).evidence_of
+        if wanted is not None and wanted not in stages[:i]:
+            raise ConfigError(f"stages: found {name} without {wanted} before it; it decides by what {wanted} has seen")
 
 
 def _check_override(where: str, value: Any, kind: type[Stage]) -> None:

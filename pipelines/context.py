@@ -71,6 +71,7 @@ class DecisionContext:
         chain: the decisions before it.
         decisions: JSON of its decision config: ``default``, ``domains``, ``skip``.
         folder: where its decision is written.
+        base: folder that relative paths of the pipeline YAML start from.
         ancestors: earlier snapshots, the latest last.
         files: what has been written so far.
         facts: small figures for the manifest and the report.
@@ -83,10 +84,20 @@ class DecisionContext:
     chain: Sequence[tuple[str, Manifest]]
     decisions: Mapping[str, Any]
     folder: Path
+    base: Path
     artefacts: Mapping[str, str] = field(default_factory=dict)
     ancestors: Sequence[Ancestor] = ()
     files: list[FileEntry] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def upstream(self) -> str:
+        """The key of the decision before this one, or of the ingest."""
+        return str(self.chain[-1][1].body["key"] if self.chain else self.run.ingest.body["identity"])
+
+    @property
+    def _evidence_stage(self) -> str:
+        return self.stage.evidence_of or self.stage.name
 
     def config(self) -> Any:
         """The decision config outside overriding domains."""
@@ -137,7 +148,7 @@ class DecisionContext:
         """
         found = [{**self._payload(self.run, self.evidence, self.chain, shard), **extra} for shard in self.run.shards]
         for ancestor in self.ancestors if with_ancestors else ():
-            evidence = ancestor.evidence[self.stage.name]
+            evidence = ancestor.evidence[self._evidence_stage]
             for shard in ancestor.run.shards:
                 found.append({**self._payload(ancestor.run, evidence, ancestor.chain, shard), **extra, "earlier": True})
         return found
@@ -153,14 +164,14 @@ class DecisionContext:
     def evidence_rows(self, with_ancestors: bool = False) -> int:
         """Rows of evidence, of this run and, if asked, of its ancestors."""
         manifests = [self.evidence]
-        manifests += [a.evidence[self.stage.name] for a in self.ancestors] if with_ancestors else []
+        manifests += [a.evidence[self._evidence_stage] for a in self.ancestors] if with_ancestors else []
         return sum(f.rows for m in manifests for f in m.files if f.table == "evidence")
 
     def source(self, snapshot: int) -> tuple[RunFolder, Manifest]:
         """The run that holds a snapshot's documents, this one or an ancestor, and its evidence of the stage."""
         for ancestor in self.ancestors:
             if ancestor.snapshot == snapshot:
-                return ancestor.run, ancestor.evidence[self.stage.name]
+                return ancestor.run, ancestor.evidence[self._evidence_stage]
         return self.run, self.evidence
 
     @property

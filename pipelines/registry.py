@@ -20,6 +20,8 @@ STAGES = {
     "sentence_quality": "pipelines.sentence_quality:SentenceQuality",
     "safety": "pipelines.safety:Safety",
     "decontaminate": "pipelines.decontaminate:Decontaminate",
+    "embed": "pipelines.embed:Embed",
+    "semantic_clusters": "pipelines.semantic_clusters:SemanticClusters",
     "near_dedup": "pipelines.near_dedup:NearDedup",
     "pii": "pipelines.pii:Pii",
     "span_dedup": "pipelines.span_dedup:SpanDedup",

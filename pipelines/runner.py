@@ -145,7 +145,8 @@ class Runner:
         started = time.monotonic()
         artefacts = self._prepare(name)
         evidence = self._scan(name, artefacts, started) if kind.reads else None
-        decision = self._decide(name, artefacts, evidence)
+        seen = next((d.evidence for d in self._done if d.stage == kind.evidence_of), evidence)
+        decision = self._decide(name, artefacts, seen)
         seconds = sum(float(m.body["seconds"]) for m in (evidence, decision) if m is not None)
         self._done.append(Done(name, evidence, decision, seconds))
 
@@ -189,7 +190,8 @@ class Runner:
         kind, started = stage_class(name), time.monotonic()
         decisions = self.config.decisions(name)
         content = evidence.body["content"] if evidence else ""
-        key = stable_hash([name, kind.version, decisions, content, self._upstream()])
+        settings = [self.config.evidence(name).model_dump(mode="json")] if kind.evidence_of else []
+        key = stable_hash([name, kind.version, decisions, content, self._upstream(), *settings])
         folder = self.run_folder.stage_folder(name, "decision", key)
         done = load_manifest(folder)
         if done is not None:
@@ -197,7 +199,7 @@ class Runner:
         if issubclass(kind, GlobalStage):
             assert evidence is not None
             context = DecisionContext(
-                self.run_folder, self.cluster, kind, evidence, self._chain(), decisions, folder, artefacts,
+                self.run_folder, self.cluster, kind, evidence, self._chain(), decisions, folder, self.base, artefacts,
                 ancestors=self._ancestors,
             )  # fmt: skip
             kind(self.config.evidence(name), artefacts).decide_globally(context)

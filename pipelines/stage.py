@@ -89,6 +89,8 @@ class Stage(ABC):
     Decision: ClassVar[type[StrictModel]] = NoConfig
     reads: ClassVar[tuple[str, ...]] = ("text",)
     """Columns of the document shard that the scan reads."""
+    evidence_of: ClassVar[str | None] = None
+    """The earlier stage whose evidence a decision reads, for a stage that scans nothing itself."""
     settles_copies: ClassVar[bool] = False
     """True: one copy of each text must have been elected, over domains, before this stage."""
     by_domain: ClassVar[tuple[str, ...] | None] = None

@@ -1,0 +1,27 @@
+"""Data inside installed packages, found without importing them: no code of theirs runs."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+
+def package_folders(package: str) -> list[Path]:
+    """Where an installed package lies; nowhere, if it is not installed.
+
+    Args:
+        package: its import name, without dots.
+    """
+    found = importlib.util.find_spec(package)
+    return [Path(folder) for folder in (found.submodule_search_locations or ())] if found else []
+
+
+def package_file(package: str, path: str) -> Path | None:
+    """A file inside an installed package, or None.
+
+    Args:
+        package: its import name.
+        path: relative to the package's folder.
+    """
+    places = [folder / path for folder in package_folders(package)]
+    return next((place for place in places if place.exists()), None)

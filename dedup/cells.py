@@ -1,0 +1,238 @@
+"""Inside a cell: who is near whom, how dense it is, and which documents say the same.
+
+All pairs of a cell are compared, by blocks: that is what the cells are for. Equal vectors (copies that exact dedup does
+not see, such as another spacing) are first collapsed to one, so that a template seen a million times costs one row.
+Whether a pair reaches the threshold is decided by a sum in a fixed order; the block's own cosines, whose last bits hang on
+how a library cuts a matrix, only propose it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numba as nb
+import numpy as np
+import numpy.typing as npt
+
+from dedup.clusters import Backend, assign
+from dedup.components import _union
+
+Float32 = npt.NDArray[np.float32]
+Int64 = npt.NDArray[np.int64]
+NEIGHBOURS = 8
+"""Over whose cosines a document's density is the mean."""
+BLOCK_ROWS = 512
+SLACK = np.float32(1e-4)
+"""What a block's cosine may be off by."""
+MAX_LINKS = 64
+"""Edges of a document to earlier ones; what is beyond is counted. Each keeps its nearest."""
+
+
+@dataclass(frozen=True, slots=True)
+class CellFacts:
+    """What was found about the members of cells, in their order.
+
+    Attributes:
+        nearest: float32[n], cosine to the nearest other member; NaN where a member is alone.
+        density: float32[n], mean cosine to the ``NEIGHBOURS`` nearest; NaN where a member is alone.
+        component: int64[n], index of the first member of the semantic component.
+        left: int64[m], edges as indices of members, ``left < right``.
+        right: int64[m].
+        cosine: float32[m].
+        capped: members with more than ``MAX_LINKS`` edges to earlier ones.
+    """
+
+    nearest: Float32
+    density: Float32
+    component: Int64
+    left: Int64
+    right: Int64
+    cosine: Float32
+    capped: int
+
+
+def compare(vectors: Float32, ptr: Int64, threshold: float) -> CellFacts:
+    """Compares the members of each cell with one another.
+
+    Args:
+        vectors: float32[n, dim], unit rows, those of a cell side by side, in an order that does not depend on chance.
+        ptr: int64[n_cells + 1].
+        threshold: cosine from which two documents mean the same.
+
+    Returns:
+        See ``CellFacts``.
+
+    Cost: for a cell of m distinct vectors m² · dim multiplications, in BLAS.
+    """
+    nearest = np.full(len(vectors), np.nan, np.float32)
+    density = np.full(len(vectors), np.nan, np.float32)
+    left: list[Int64] = []
+    right: list[Int64] = []
+    cosine: list[Float32] = []
+    capped = 0
+    for low, high in zip(ptr[:-1].tolist(), ptr[1:].tolist(), strict=True):
+        if high - low < 2:
+            continue
+        own, first, of = _distinct(vectors[low:high])
+        copies = np.flatnonzero(first[of] != np.arange(high - low))
+        near, dense, a, b, c, full = _compared(own, np.bincount(of), threshold)
+        nearest[low:high], density[low:high] = near[of], dense[of]
+        left += [low + first[of][copies], low + first[a]]
+        right += [low + copies, low + first[b]]
+        cosine += [np.ones(len(copies), np.float32), c]
+        capped += full
+    ends = [np.concatenate(parts) if parts else np.zeros(0, np.int64) for parts in (left, right)]
+    found = np.concatenate(cosine) if cosine else np.zeros(0, np.float32)
+    low_end, high_end = np.minimum(*ends), np.maximum(*ends)
+    order = np.lexsort((high_end, low_end))
+    component = _union(len(vectors), low_end, high_end)
+    return CellFacts(nearest, density, component, low_end[order], high_end[order], found[order], capped)
+
+
+def _distinct(vectors: Float32) -> tuple[Float32, Int64, Int64]:
+    """The distinct rows in the order of their first place, that place, and which of them each row is."""
+    vectors = np.ascontiguousarray(vectors)
+    keys = vectors.view(np.dtype((np.void, vectors.dtype.itemsize * vectors.shape[1])))[:, 0]
+    _, first, of = np.unique(keys, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order))
+    return vectors[first[order]], first[order].astype(np.int64), rank[of.reshape(-1)]
+
+
+def _compared(
+    vectors: Float32, copies: Int64, threshold: float
+) -> tuple[Float32, Float32, Int64, Int64, Float32, int]:
+    n = len(vectors)
+    best = np.full((n, NEIGHBOURS), -2, np.float32)
+    lefts, rights, cosines = [], [], []
+    capped = 0
+    for start in range(0, n, BLOCK_ROWS):
+        block = vectors[start : start + BLOCK_ROWS] @ vectors.T
+        a, b, c, full = _block_edges(block, vectors, start, copies, np.float32(threshold), SLACK, best, MAX_LINKS)
+        lefts.append(a)
+        rights.append(b)
+        cosines.append(c)
+        capped += full
+    found = best > -2
+    counts = found.sum(axis=1)
+    total = np.where(found, best, 0).sum(axis=1, dtype=np.float64)
+    dense = np.where(counts > 0, total / np.maximum(counts, 1), np.nan).astype(np.float32)
+    near = np.where(counts > 0, best[:, 0], np.nan).astype(np.float32)
+    return (
+        np.round(near, 4), np.round(dense, 4), np.concatenate(lefts), np.concatenate(rights), np.concatenate(cosines),
+        capped,
+    )  # fmt: skip
+
+
+@nb.njit(cache=True)
+def _block_edges(block, vectors, start, copies, threshold, slack, best, most):  # type: ignore[no-untyped-def]
+    """Fills the nearest cosines of the block's rows; edges from each row to earlier ones, the nearest ``most`` of them."""
+    total = 64
+    left, right, cosine = np.empty(total, np.int64), np.empty(total, np.int64), np.empty(total, np.float32)
+    at, capped = 0, 0
+    n, k = block.shape[1], best.shape[1]
+    for r in range(block.shape[0]):
+        i = start + r
+        for _ in range(min(copies[i] - 1, k)):  # copies of the same vector are its nearest neighbours
+            _insert(best[i], np.float32(1.0))
+        begun = at
+        row = block[r]
+        least = best[i, k - 1]
+        for j in range(n):
+            c = row[j]
+            if c > least and j != i:
+                for _ in range(min(copies[j], k)):
+                    _insert(best[i], min(c, np.float32(1.0)))
+                least = best[i, k - 1]
+            if j < i and c >= threshold - slack:
+                exact = 0.0
+                for d in range(vectors.shape[1]):
+                    exact += np.float64(vectors[i, d]) * np.float64(vectors[j, d])
+                found = min(np.float32(exact), np.float32(1.0))
+                if found >= threshold:
+                    if at == total:
+                        total *= 2
+                        left, right, cosine = _grown(left, total), _grown(right, total), _grown32(cosine, total)
+                    left[at], right[at], cosine[at] = j, i, found
+                    at += 1
+        if at - begun > most:
+            capped += 1
+            order = np.argsort(-cosine[begun:at], kind="mergesort")[:most]
+            a, b, c2 = left[begun:at][order], right[begun:at][order], cosine[begun:at][order]
+            at = begun + most
+            left[begun:at], right[begun:at], cosine[begun:at] = a, b, c2
+    return left[:at], right[:at], cosine[:at], capped
+
+
+@nb.njit(inline="always", cache=True)
+def _insert(best, value):  # type: ignore[no-untyped-def]
+    """Puts a value into a descending list of fixed length."""
+    at = len(best) - 1
+    if value <= best[at]:
+        return
+    while at > 0 and best[at - 1] < value:
+        best[at] = best[at - 1]
+        at -= 1
+    best[at] = value
+
+
+@nb.njit(cache=True)
+def _grown(values, size):  # type: ignore[no-untyped-def]
+    out = np.empty(size, np.int64)
+    out[: len(values)] = values
+    return out
+
+
+@nb.njit(cache=True)
+def _grown32(values, size):  # type: ignore[no-untyped-def]
+    out = np.empty(size, np.float32)
+    out[: len(values)] = values
+    return out
+
+
+def divide_giants(vectors: Float32, ptr: Int64, most: int, seed: int, backend: Backend) -> tuple[Int64, Int64, int]:
+    """Divides cells of more than ``most`` distinct vectors, so that no comparison is quadratic in the corpus.
+
+    Args:
+        vectors: as for ``compare``.
+        ptr: int64[n_cells + 1].
+        most: distinct vectors that are compared with one another.
+        seed: of the k-means.
+        backend: does it.
+
+    Returns:
+        The order in which the members of a part lie side by side, int64[n]; the parts' bounds, int64[n_parts + 1]; how many
+        cells were divided.
+    """
+    part = np.zeros(len(vectors), np.int64)
+    divided = 0
+    for low, high in zip(ptr[:-1].tolist(), ptr[1:].tolist(), strict=True):
+        if high - low > most:
+            own, _, of = _distinct(vectors[low:high])
+            if len(own) > most:
+                divided += 1
+                part[low:high] = _parts(own, most, seed, backend)[of]
+    cell = np.repeat(np.arange(len(ptr) - 1), np.diff(ptr))
+    order = np.lexsort((part, cell))
+    moved = (np.diff(cell[order]) != 0) | (np.diff(part[order]) != 0)
+    bounds = np.concatenate(([0], np.flatnonzero(moved) + 1, [len(vectors)])) if len(vectors) else np.zeros(1, np.int64)
+    return order, bounds.astype(np.int64), divided
+
+
+def _parts(vectors: Float32, most: int, seed: int, backend: Backend, depth: int = 0) -> Int64:
+    """A part's number for each of the distinct vectors; what three rounds of k-means leave too large is cut in order."""
+    n = len(vectors)
+    if n <= most:
+        return np.zeros(n, np.int64)
+    if depth == 3:
+        return np.arange(n, dtype=np.int64) // most
+    centroids = backend.kmeans(vectors, min(n, -(-2 * n // most)), seed + depth, 10)
+    cell = assign(vectors, centroids, backend).cell.astype(np.int64)
+    out, offset = np.zeros(n, np.int64), 0
+    for c in np.unique(cell).tolist():
+        members = np.flatnonzero(cell == c)
+        inner = _parts(vectors[members], most, seed, backend, depth + 1)
+        out[members] = offset + inner
+        offset += int(inner.max()) + 1
+    return out

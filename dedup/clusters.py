@@ -1,0 +1,343 @@
+"""Cells of embeddings: spherical k-means on a sample, and which cell each vector belongs to.
+
+FAISS does both on a CPU, and on a GPU where its GPU build is installed; torch does them on a GPU where it is not. All three
+are asked for the same: centroids of length one, and for each vector the centroid of largest cosine. Above
+``FLAT_CENTROIDS`` there are two levels: coarse cells are trained first, each is divided by its own k-means, and a vector is
+compared with the centroids of the ``PROBES`` nearest coarse cells only.
+
+Which of two centroids is nearer may hang on the last bit of a sum, and that on how a library cuts a matrix; so the best
+two are compared again by one fixed sum (``_nearer``), and batches change nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numba as nb
+import numpy as np
+import numpy.typing as npt
+
+from corpus.errors import ConfigError
+
+Float32 = npt.NDArray[np.float32]
+Int32 = npt.NDArray[np.int32]
+Int64 = npt.NDArray[np.int64]
+FLAT_CENTROIDS = 8192
+"""Up to here a vector is compared with every centroid."""
+PROBES = 16
+"""Coarse cells that are looked into above."""
+LEAST_MEMBERS = 8
+"""Vectors of the sample that a centroid needs."""
+ROWS_AT_ONCE = 65_536
+
+
+class Backend(Protocol):
+    """What does the arithmetic."""
+
+    name: str
+
+    def kmeans(self, vectors: Float32, cells: int, seed: int, iterations: int) -> Float32:
+        """Centroids of length one, float32[cells, dim], some of them perhaps without a vector."""
+
+    def searcher(self, centroids: Float32) -> Callable[[Float32], Int64]:
+        """A function from vectors to their two nearest centroids, int64[n, 2]; -1 where there is but one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assigned:
+    """Where vectors belong.
+
+    Attributes:
+        cell: int32[n], the nearest centroid; -1 for a vector of zeros or of numbers that are not finite.
+        cosine: float32[n], to it; 0 where there is none.
+    """
+
+    cell: Int32
+    cosine: Float32
+
+
+def usable(vectors: Float32) -> npt.NDArray[np.bool_]:
+    """Rows that are finite and not all zero, bool[n]."""
+    return np.isfinite(vectors).all(axis=1) & vectors.any(axis=1)
+
+
+def open_backend(device: str = "auto", threads: int = 0) -> Backend:
+    """The arithmetic for a device.
+
+    Args:
+        device: "cpu"; "cuda", refused where there is no GPU; "auto", the GPU where there is one that can be used.
+        threads: of FAISS on a CPU; 0 leaves them as they are.
+
+    Raises:
+        ConfigError: FAISS is not installed, or there is no GPU where one is wanted; one sentence.
+    """
+    faiss: Any
+    try:
+        import faiss
+    except ImportError:
+        faiss = None
+    if device != "cpu":
+        if faiss is not None and getattr(faiss, "get_num_gpus", lambda: 0)() > 0:
+            return _Faiss(faiss, gpu=True)
+        torch = _torch_with_gpu()
+        if torch is not None:
+            return _Torch(torch, "cuda")
+        if device == "cuda":
+            raise ConfigError(
+                "stages.semantic_clusters.device: found 'cuda', but neither FAISS nor torch sees a GPU here; allowed are "
+                "'auto' and 'cpu'"
+            )
+    if faiss is None:
+        raise ConfigError("stages.semantic_clusters needs FAISS: install the `faiss` extra of tamis")
+    if threads:
+        faiss.omp_set_num_threads(threads)
+    return _Faiss(faiss, gpu=False)
+
+
+# ------------------------------------------------------------------------------------------------------------ training
+
+
+def train_centroids(
+    sample: Float32, cells: int, seed: int, backend: Backend, *, iterations: int = 20, giant: float = 4.0
+) -> Float32:
+    """Centroids of about equal following.
+
+    Cells without a vector of the sample are dropped; one with more than ``giant`` times its share is divided, and its parts
+    again, three times at most (equal vectors cannot be divided).
+
+    Args:
+        sample: float32[n, dim], unit rows, in an order that does not depend on chance.
+        cells: how many are wanted; fewer come out of a small sample.
+        seed: of the k-means.
+        backend: see ``open_backend``.
+        iterations: of Lloyd's algorithm.
+        giant: see above.
+
+    Returns:
+        float32[k, dim], unit rows, ordered so that equal input gives equal centroids; k ≥ 1 unless the sample is empty.
+    """
+    sample = np.ascontiguousarray(sample[usable(sample)], np.float32)
+    n, dim = sample.shape
+    if not n:
+        return np.zeros((0, dim), np.float32)
+    wanted = max(1, min(cells, n // LEAST_MEMBERS))
+    centroids = _trained(sample, wanted, seed, backend, iterations)
+    for round_ in range(3):
+        cell = assign(sample, centroids, backend).cell
+        counts = np.bincount(cell, minlength=len(centroids))
+        share = n / wanted
+        large = np.flatnonzero(counts > giant * share)
+        kept = [centroids[(counts > 0) & (counts <= giant * share)]]
+        for c in large.tolist():
+            members = sample[cell == c]
+            parts = min(-(-len(members) // max(1, int(share))), len(np.unique(members, axis=0)), len(members))
+            parted = backend.kmeans(members, parts, seed + round_ + 1, iterations) if parts > 1 else centroids[c : c + 1]
+            kept.append(parted)
+        centroids = np.concatenate(kept)
+        if not len(large):
+            break
+    counts = np.bincount(assign(sample, centroids, backend).cell, minlength=len(centroids))
+    return np.ascontiguousarray(centroids[counts > 0])
+
+
+def _trained(sample: Float32, cells: int, seed: int, backend: Backend, iterations: int) -> Float32:
+    """Flat up to ``FLAT_CENTROIDS``; above, the square root of them first, then each by its share."""
+    if cells <= FLAT_CENTROIDS:
+        return backend.kmeans(sample, cells, seed, iterations)
+    coarse = backend.kmeans(sample, int(np.sqrt(cells)), seed, iterations)
+    cell = assign(sample, coarse, backend).cell
+    order = np.argsort(cell, kind="stable")
+    bounds = np.concatenate(([0], np.cumsum(np.bincount(cell, minlength=len(coarse)))))
+    parts = []
+    for c in range(len(coarse)):
+        members = sample[order[bounds[c] : bounds[c + 1]]]
+        if len(members):
+            own = max(1, min(round(cells * len(members) / len(sample)), len(members) // LEAST_MEMBERS))
+            parts.append(backend.kmeans(members, own, seed + c, iterations) if own > 1 else unit_mean(members))
+    return np.concatenate(parts)
+
+
+def unit_mean(vectors: Float32) -> Float32:
+    """The mean direction, float32[1, dim]; the first vector where they cancel out."""
+    total = vectors.sum(axis=0, dtype=np.float64)
+    norm = np.linalg.norm(total)
+    return (total / norm if norm > 0 else vectors[0])[None].astype(np.float32)
+
+
+# ---------------------------------------------------------------------------------------------------------- assignment
+
+
+def assign(vectors: Float32, centroids: Float32, backend: Backend) -> Assigned:
+    """The nearest centroid of each vector.
+
+    Args:
+        vectors: float32[n, dim].
+        centroids: float32[k, dim], unit rows.
+        backend: see ``open_backend``.
+
+    Raises:
+        ConfigError: vectors and centroids have different dimensions.
+    """
+    return Assigner(centroids, backend)(vectors)
+
+
+class Assigner:
+    """Assigns batch after batch to the same centroids."""
+
+    def __init__(self, centroids: Float32, backend: Backend) -> None:
+        self._centroids = np.ascontiguousarray(centroids, np.float32)
+        self._search = backend.searcher(self._centroids) if len(centroids) else None
+
+    def __call__(self, vectors: Float32) -> Assigned:
+        """See ``assign``."""
+        if vectors.shape[1] != self._centroids.shape[1]:
+            raise ConfigError(
+                f"the embeddings have {vectors.shape[1]} dimensions and the centroids {self._centroids.shape[1]}: they come "
+                "from different models"
+            )
+        cell = np.full(len(vectors), -1, np.int32)
+        cosine = np.zeros(len(vectors), np.float32)
+        rows = np.flatnonzero(usable(vectors)) if self._search is not None else np.zeros(0, np.int64)
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            part = rows[start : start + ROWS_AT_ONCE]
+            batch = np.ascontiguousarray(vectors[part], np.float32)
+            assert self._search is not None
+            cell[part], cosine[part] = _nearer(batch, self._centroids, self._search(batch))
+        return Assigned(cell, cosine)
+
+
+@nb.njit(cache=True)
+def _nearer(vectors, centroids, best):  # type: ignore[no-untyped-def]
+    """Of two centroids the nearer by a sum in a fixed order, of equal ones the first; and the cosine."""
+    cell = np.empty(len(vectors), np.int32)
+    cosine = np.empty(len(vectors), np.float32)
+    for i in range(len(vectors)):
+        cell[i], cosine[i] = best[i, 0], np.float32(-2)
+        for candidate in best[i]:
+            if candidate < 0:
+                continue
+            total = 0.0
+            for j in range(vectors.shape[1]):
+                total += np.float64(vectors[i, j]) * np.float64(centroids[candidate, j])
+            found = np.float32(total)
+            if found > cosine[i] or (found == cosine[i] and candidate < cell[i]):
+                cell[i], cosine[i] = candidate, found
+    return cell, cosine
+
+
+# ------------------------------------------------------------------------------------------------------------ backends
+
+
+def _coarse_lists(count: int) -> int:
+    return int(4 * np.sqrt(count))
+
+
+class _Faiss:
+    """FAISS, on a CPU or on all GPUs that it sees."""
+
+    def __init__(self, faiss: Any, gpu: bool) -> None:
+        self._faiss, self._gpu = faiss, gpu
+        self.name = "faiss-gpu" if gpu else "faiss-cpu"
+
+    def kmeans(self, vectors: Float32, cells: int, seed: int, iterations: int) -> Float32:
+        trainer = self._faiss.Kmeans(
+            vectors.shape[1], cells, niter=iterations, seed=seed & 0x7FFFFFFF, spherical=True, gpu=self._gpu, verbose=False,
+            min_points_per_centroid=1, max_points_per_centroid=1 << 30,
+        )  # fmt: skip
+        trainer.train(np.ascontiguousarray(vectors))
+        return _unit(np.asarray(trainer.centroids, np.float32))
+
+    def searcher(self, centroids: Float32) -> Callable[[Float32], Int64]:
+        faiss, dim = self._faiss, centroids.shape[1]
+        index = faiss.IndexFlatIP(dim)
+        if len(centroids) > FLAT_CENTROIDS:
+            lists = _coarse_lists(len(centroids))
+            quantizer = faiss.IndexFlatIP(dim)
+            quantizer.add(self.kmeans(centroids, lists, 1, 10))
+            index = faiss.IndexIVFFlat(quantizer, dim, lists, faiss.METRIC_INNER_PRODUCT)
+            index.is_trained, index.nprobe, index.quantizer_ = True, PROBES, quantizer
+        if self._gpu:
+            index = faiss.index_cpu_to_all_gpus(index)
+        index.add(centroids)
+        return lambda vectors: _two(index.search(vectors, min(2, len(centroids)))[1])
+
+
+class _Torch:
+    """The same by torch, for a GPU without a FAISS build; on a CPU it serves the tests."""
+
+    def __init__(self, torch: Any, device: str) -> None:
+        self._torch, self._device = torch, device
+        self.name = f"torch-{device}"
+
+    def kmeans(self, vectors: Float32, cells: int, seed: int, iterations: int) -> Float32:
+        torch = self._torch
+        data = torch.from_numpy(np.ascontiguousarray(vectors)).to(self._device)
+        rng = np.random.default_rng(seed)
+        first = np.sort(rng.choice(len(vectors), cells, replace=False))
+        centroids = data[torch.from_numpy(first).to(self._device)].clone()
+        for _ in range(iterations):
+            cell = self._nearest(data, centroids, 1)[:, 0]
+            order = torch.argsort(cell, stable=True)  # sums in a fixed order: scatter-adds on a GPU have none
+            counts = torch.bincount(cell, minlength=cells)
+            totals = torch.zeros(len(data) + 1, data.shape[1], dtype=torch.float64, device=self._device)
+            torch.cumsum(data[order].double(), dim=0, out=totals[1:])
+            bounds = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+            sums = totals[bounds[1:]] - totals[bounds[:-1]]
+            empty = (counts == 0).nonzero()[:, 0]
+            centroids = torch.nn.functional.normalize(sums, dim=1).float()
+            if len(empty):  # an empty cell takes half of a large one, as in FAISS
+                largest = torch.argsort(counts, descending=True, stable=True)[: len(empty)]
+                nudge = torch.from_numpy(rng.standard_normal((len(empty), data.shape[1])).astype(np.float32)) * 1e-3
+                moved = centroids[largest] + nudge[: len(largest)].to(self._device)
+                centroids[empty[: len(largest)]] = torch.nn.functional.normalize(moved, dim=1)
+        return _unit(centroids.cpu().numpy())
+
+    def searcher(self, centroids: Float32) -> Callable[[Float32], Int64]:
+        torch = self._torch
+        on_device = torch.from_numpy(np.ascontiguousarray(centroids)).to(self._device)
+        if len(centroids) <= FLAT_CENTROIDS or self._device == "cuda":  # a GPU compares with all of them in no time
+            return lambda vectors: _two(self._found(vectors, on_device, min(2, len(centroids))))
+        raise ConfigError(f"more than {FLAT_CENTROIDS} cells need FAISS on a CPU")
+
+    def _found(self, vectors: Float32, centroids: Any, k: int) -> Int64:
+        data = self._torch.from_numpy(np.ascontiguousarray(vectors)).to(self._device)
+        return self._nearest(data, centroids, k).cpu().numpy().astype(np.int64)
+
+    def _nearest(self, data: Any, centroids: Any, k: int) -> Any:
+        """The k nearest centroids of each row, by blocks of about 2^28 cosines; half of that where memory runs out."""
+        torch = self._torch
+        rows = max(1, (1 << 28) // max(1, len(centroids)))
+        parts, at = [], 0
+        while at < len(data):
+            try:
+                parts.append((data[at : at + rows] @ centroids.T).topk(k, dim=1).indices)
+            except torch.OutOfMemoryError:
+                if rows == 1:
+                    raise
+                rows = max(1, rows // 2)
+                torch.cuda.empty_cache()
+                continue
+            at += rows
+        return torch.cat(parts)
+
+
+def _two(found: Int64) -> Int64:
+    """Two columns, the second -1 where only one was found."""
+    if found.shape[1] == 2:
+        return np.ascontiguousarray(found, np.int64)
+    return np.concatenate([found, np.full((len(found), 1), -1)], axis=1).astype(np.int64)
+
+
+def _unit(vectors: Float32) -> Float32:
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return (vectors / np.where(norms > 0, norms, 1)).astype(np.float32)
+
+
+def _torch_with_gpu() -> Any:
+    try:
+        import torch
+    except ImportError:
+        return None
+    return torch if torch.cuda.is_available() else None

