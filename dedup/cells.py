@@ -2,8 +2,8 @@
 
 All pairs of a cell are compared, by blocks: that is what the cells are for. Equal vectors (copies that exact dedup does
 not see, such as another spacing) are first collapsed to one, so that a template seen a million times costs one row.
-Whether a pair reaches the threshold is decided by a sum in a fixed order; the block's own cosines, whose last bits hang on
-how a library cuts a matrix, only propose it.
+Whether a pair reaches the threshold is decided by a sum in a fixed order; the block's own cosines, whose last bits
+hang on how a library cuts a matrix, only propose it.
 """
 
 from __future__ import annotations
@@ -100,9 +100,7 @@ def _distinct(vectors: Float32) -> tuple[Float32, Int64, Int64]:
     return vectors[first[order]], first[order].astype(np.int64), rank[of.reshape(-1)]
 
 
-def _compared(
-    vectors: Float32, copies: Int64, threshold: float
-) -> tuple[Float32, Float32, Int64, Int64, Float32, int]:
+def _compared(vectors: Float32, copies: Int64, threshold: float) -> tuple[Float32, Float32, Int64, Int64, Float32, int]:
     n = len(vectors)
     best = np.full((n, NEIGHBOURS), -2, np.float32)
     lefts, rights, cosines = [], [], []
@@ -127,7 +125,7 @@ def _compared(
 
 @nb.njit(cache=True)
 def _block_edges(block, vectors, start, copies, threshold, slack, best, most):  # type: ignore[no-untyped-def]
-    """Fills the nearest cosines of the block's rows; edges from each row to earlier ones, the nearest ``most`` of them."""
+    """Fills the nearest cosines of the block's rows; edges from each row to the nearest ``most`` of earlier ones."""
     total = 64
     left, right, cosine = np.empty(total, np.int64), np.empty(total, np.int64), np.empty(total, np.float32)
     at, capped = 0, 0
@@ -202,8 +200,8 @@ def divide_giants(vectors: Float32, ptr: Int64, most: int, seed: int, backend: B
         backend: does it.
 
     Returns:
-        The order in which the members of a part lie side by side, int64[n]; the parts' bounds, int64[n_parts + 1]; how many
-        cells were divided.
+        The order in which the members of a part lie side by side, int64[n]; the parts' bounds, int64[n_parts + 1]; how
+        many cells were divided.
     """
     part = np.zeros(len(vectors), np.int64)
     divided = 0
@@ -221,7 +219,7 @@ def divide_giants(vectors: Float32, ptr: Int64, most: int, seed: int, backend: B
 
 
 def _parts(vectors: Float32, most: int, seed: int, backend: Backend, depth: int = 0) -> Int64:
-    """A part's number for each of the distinct vectors; what three rounds of k-means leave too large is cut in order."""
+    """The part of each of the distinct vectors; what three rounds of k-means leave too large is cut in order."""
     n = len(vectors)
     if n <= most:
         return np.zeros(n, np.int64)

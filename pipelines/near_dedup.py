@@ -28,7 +28,7 @@ from dedup.banding import MAX_ANCHORS, detection_probability, jaccard_of_contain
 from dedup.minhash import SKETCH_BITS, signatures
 from pipelines.context import DecisionContext
 from pipelines.exchange import Hop, partitions_for
-from pipelines.near_candidates import find_candidates, find_twins, plan
+from pipelines.near_candidates import Meant, find_candidates, find_meant, find_twins, plan
 from pipelines.near_verify import COLUMNS, EDGES
 from pipelines.stage import Batch, GlobalStage
 
@@ -72,6 +72,10 @@ class NearDedupDecision(StrictModel):
         description="Share of pairs below the threshold that the sketch may accept unseen; 0 has the shingles tell.",
     )  # fmt: skip
     max_anchors: int = Field(MAX_ANCHORS, ge=1, description="Stars that one bucket may grow; what is beyond is told.")
+    semantic: bool = Field(True, description="Join the edges by meaning of semantic_clusters, where it stands before.")
+    keep: Literal["best_quality", "furthest_from_centroid"] = Field(
+        "best_quality", description="Which of a component stays; the second is SemDeDup's and needs semantic_clusters."
+    )
     max_set_size: int = Field(4096, ge=256, description="Larger shingle sets are compared by a sample of this size.")
     max_edges_in_memory: int = Field(50_000_000, ge=0, description="More edges than this are contracted in Spark.")
 
@@ -177,14 +181,29 @@ class NearDedup(GlobalStage):
         documents = context.evidence_rows(with_ancestors=True)
         payloads, twins = find_twins(context.cluster, payloads, documents, scratch / "twins")
         found = find_candidates(context.cluster, payloads, documents, settings, scratch / "candidates")
+        meant = self._meant(context, config, payloads, scratch)
         context.facts.update(
-            found.facts, twins=sum(f.rows for f in twins), reject_below_bits=reject, accept_from_bits=accept
+            found.facts,
+            edges_by_meaning=meant.edges,
+            twins=sum(f.rows for f in twins),
+            reject_below_bits=reject,
+            accept_from_bits=accept,
         )
         with context.cluster.step("near_dedup: whom to verify"):
-            planned, rounds = plan(context.cluster, found, payloads, accept, config.max_edges_in_memory, scratch)
+            planned, rounds = plan(context.cluster, found, payloads, accept, config.max_edges_in_memory, scratch, meant)
         context.facts["contraction_rounds"] = rounds
         self._resolve(context, config, payloads, planned, scratch / "plan", reject)
         shutil.rmtree(scratch, ignore_errors=True)
+
+    def _meant(
+        self, context: DecisionContext, config: NearDedupDecision, payloads: list[dict[str, Any]], scratch: Path
+    ) -> Meant:
+        """The edges by meaning of this run; an ancestor's are between documents that are published."""
+        clusters = dict(context.chain).get("semantic_clusters") if config.semantic else None
+        if clusters is None:
+            return Meant()
+        count = sum(f.rows for f in clusters.files if f.table == "edges")
+        return find_meant(context.cluster, payloads, clusters.paths("edges"), count, scratch / "meant")
 
     def _resolve(
         self, context: DecisionContext, config: NearDedupDecision, payloads: list[dict[str, Any]],
@@ -209,6 +228,7 @@ class NearDedup(GlobalStage):
             {
                 "threshold": config.threshold, "reject": reject, "writers": context.writers,
                 "min_size_ratio": config.min_size_ratio if config.similarity == "containment" else 0.0,
+                "keep": config.keep,
             },
         )  # fmt: skip
         context.files += context.exchange(

@@ -28,13 +28,18 @@ EDGES = pa.schema([
     pa.field("row", pa.int32()), pa.field("doc_id", pa.int64()), pa.field("other", pa.int64()),
     pa.field("similarity", pa.float32()), pa.field("method", pa.int8()),
 ])  # fmt: skip
-"""Accepted edges; ``method`` 1: the shingles told the similarity, 0: the sketch (standard error 0.09·√(1 − J²))."""
+"""Accepted edges.
+
+``method`` 1: the shingles told the similarity; 0: the sketch did (standard error 0.09·√(1 − J²)); 2: it is a cosine.
+"""
 COLUMNS = pa.schema([
     pa.field("row", pa.int32()), pa.field("doc_id", pa.int64()), pa.field("component_id", pa.int64()),
     pa.field("component_size", pa.int32()), pa.field("near_copies", pa.int32()),
 ])  # fmt: skip
 SET_BUDGET = 1 << 26
 """Hashes that the sets of one component may hold in a task (256 MiB); a larger one is sampled down."""
+OUTLYING = "furthest_from_centroid"
+"""The election's first criterion, where it is not quality."""
 LEAST_SET = 256
 """Hashes below which no set is sampled: a standard error of 0.03 at J = 0.75."""
 
@@ -102,7 +107,7 @@ def emit_members(payload: dict[str, Any]) -> Iterator[Block]:
             of = own.column("component").to_numpy()[place]
             columns = {"doc_id": sets.column("doc_id"), "modulus": sets.column("modulus"), "component": of}
             yield from split("sets", {**columns, "hashes": _narrowed(sets.column("hashes"))}, by_id(of, partitions))
-    pairs = read_files(payload["pairs"], ["doc_id", "other", "component"])
+    pairs = read_files(payload["pairs"], ["doc_id", "other", "component", "meaning"])
     if pairs is not None:
         target = by_id(pairs.column("component").to_numpy(), partitions)
         yield from split("pairs", {n: pairs.column(n) for n in pairs.column_names}, target)
@@ -129,13 +134,14 @@ def _described(task: ShardTask, members: pa.Table, payload: dict[str, Any]) -> d
     seen = evidence.take(pa.array(place[rows]))
     quality = earlier_column(task, rows, "sentence_quality", "quality", np.nan).astype(np.float32)
     copies = earlier_column(task, rows, "exact_dedup", "exact_copies", 1).astype(np.int32)
+    distance = earlier_column(task, rows, "semantic_clusters", "centroid_distance", np.nan).astype(np.float32)
     names = members.column("doc_id").to_numpy()
     if payload.get("earlier"):  # its split was drawn by that name
         known = earlier_column(task, rows, task.stage, "component_id", -1)
         names = np.where(known < 0, names, known)
     return {
         **{name: members.column(name) for name in ("component", "doc_id", "rep")},
-        "names": names, "quality": quality, "copies": copies, "bytes": seen.column("bytes"),
+        "names": names, "quality": quality, "distance": distance, "copies": copies, "bytes": seen.column("bytes"),
         "sketch_low": seen.column("sketch_low"), "sketch_high": seen.column("sketch_high"),
         "final": np.full(len(rows), bool(payload.get("earlier"))),
     }  # fmt: skip
@@ -160,21 +166,28 @@ def resolve_components(inbox: Inbox, settings: dict[str, Any]) -> Iterator[Block
     members = Members(
         component, doc_id, index_of(table.column("rep").to_numpy()), sketch, table.column("quality").to_numpy(),
         table.column("bytes").to_numpy().astype(np.int64), table.column("final").to_numpy(),
+        table.column("distance").to_numpy() if settings["keep"] == OUTLYING else None,
     )  # fmt: skip
     sets = _opened(inbox.table("sets"), index_of, component)
-    left, right = _ends(inbox.table("pairs"), index_of)
+    left, right, meaning = _ends(inbox.table("pairs"), index_of)
     collapsed = np.flatnonzero(members.rep != np.arange(len(doc_id)))
     left, right = np.concatenate([left, members.rep[collapsed]]), np.concatenate([right, collapsed])
-    found = resolve(members, sets, left, right, settings["threshold"], settings["reject"], settings["min_size_ratio"])
+    meaning = np.concatenate([meaning, np.full(len(collapsed), np.nan, np.float32)])
+    found = resolve(
+        members, sets, left, right, settings["threshold"], settings["reject"], settings["min_size_ratio"], meaning
+    )
     yield from _decisions(table, members, found, settings["writers"])
     yield from _edges(members, found, left, right, settings["writers"])
 
 
-def _ends(pairs: pa.Table | None, index_of: Any) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def _ends(
+    pairs: pa.Table | None, index_of: Any
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
     if pairs is None:
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+        return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32)
     pairs = pairs.sort_by([("doc_id", "ascending"), ("other", "ascending")])
-    return index_of(pairs.column("doc_id").to_numpy()), index_of(pairs.column("other").to_numpy())
+    left, right = (index_of(pairs.column(name).to_numpy()) for name in ("doc_id", "other"))
+    return left, right, pairs.column("meaning").to_numpy()
 
 
 def _opened(table: pa.Table | None, index_of: Any, component: npt.NDArray[np.int64]) -> Any:
@@ -213,7 +226,7 @@ def _decisions(table: pa.Table, members: Any, found: Any, writers: int) -> Itera
     own = np.arange(len(doc_id))
     lost = found.survivor != own
     drops = {
-        "doc_id": doc_id[lost], "reason": np.full(int(lost.sum()), "near_duplicate"),
+        "doc_id": doc_id[lost], "reason": np.where(found.by_meaning[lost], "semantic_duplicate", "near_duplicate"),
         "survivor": doc_id[found.survivor[lost]], "similarity": found.similarity[lost],
     }  # fmt: skip
     yield from split("drops", drops, by_shard(doc_id[lost], writers))

@@ -3,8 +3,8 @@
     embeddings ──sample──▶ centroids ──each shard──▶ cell ──exchange──▶ pairs within a cell ──▶ columns, edges, cells
 
 Centroids are an artefact beside the run's models: trained once for a set of embeddings, or taken over from the snapshot
-before, so that cells keep their numbers and drift can be told. Nothing is dropped here: ``near_dedup`` joins the semantic
-edges to its own and elects survivors once.
+before, so that cells keep their numbers and drift can be told. Nothing is dropped here: ``near_dedup`` joins the
+semantic edges to its own and elects survivors once.
 
 Shuffled: a vector and 24 bytes a document.
 """
@@ -32,7 +32,7 @@ from pipelines.exchange import Hop, partitions_for
 from pipelines.stage import Batch, GlobalStage
 
 CALIBRATED = {STATIC: 0.985, NANO_E5: 0.97, USE: 0.92, MINILM: 0.93}
-"""Cosine from which two documents mean the same, by the labels of ``benchmarks.semantic_quality``: precision 0.95 or more."""
+"""Cosine from which two documents mean the same: precision 0.95 by the labels of ``benchmarks.semantic_quality``."""
 DISTANCE_BINS = 2000
 CENTROIDS, FACTS = "centroids.npy", "facts.json"
 
@@ -45,8 +45,12 @@ class SemanticClustersEvidence(StrictModel):
     iterations: int = Field(20, ge=1, le=1000, description="Of k-means.")
     giant: float = Field(4.0, gt=1, description="Cells of more than this many times their share are divided.")
     seed: int = Field(1, ge=0, description="Of the sample and of k-means.")
-    centroids: str | None = Field(None, description="Folder of centroids to use; null trains them, or takes the ancestor's.")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where cells are trained, assigned and compared.")
+    centroids: str | None = Field(
+        None, description="Folder of centroids to use; null trains them, or takes the ancestor's."
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="Where cells are trained, assigned and compared."
+    )
 
 
 class SemanticClustersDecision(StrictModel):
@@ -56,7 +60,9 @@ class SemanticClustersDecision(StrictModel):
         None, gt=0, le=1, description="Cosine from which two documents mean the same; null is the packaged model's own."
     )
     max_cell_documents: int = Field(
-        20_000, ge=16, description="Different vectors of a cell that are compared with one another; a larger cell is divided."
+        20_000,
+        ge=16,
+        description="Different vectors of a cell that are compared with one another; a larger cell is divided.",
     )
 
 
@@ -107,7 +113,7 @@ class SemanticClusters(GlobalStage):
     # ----------------------------------------------------------------------------------------------------- centroids
 
     def _centroids(self, context: DecisionContext) -> Path:
-        """The folder of the centroids: named, or the ancestor's, or trained here; copied into the run, by its digest."""
+        """The folder of the centroids in the run: those named, or the ancestor's, or trained here."""
         if self.evidence.centroids is not None:
             named = Path(self.evidence.centroids)
             return _taken(context, named if named.is_absolute() else context.base / named)
@@ -152,7 +158,8 @@ def _check_one_model(context: DecisionContext) -> None:
         theirs = ancestor.evidence["embed"].body["artefacts"]["model"]
         if theirs != mine:
             raise TamisError(
-                f"--against: {ancestor.run.root} was embedded by another model of that name (digest {theirs}, here {mine}); "
+                f"--against: {ancestor.run.root} was embedded by another model of that name (digest {theirs}, "
+                f"here {mine}); "
                 "use the same, or embed the earlier snapshot again"
             )
 
@@ -162,8 +169,9 @@ def _threshold(config: SemanticClustersDecision, embedded: Manifest) -> float:
         return config.threshold
     model = str(embedded.body["config"]["model"])
     if model not in CALIBRATED:
+        known = ", ".join(CALIBRATED)
         raise ConfigError(
-            f"stages.semantic_clusters.threshold: for the model {model!r} it must be set; only {', '.join(CALIBRATED)} have one "
+            f"stages.semantic_clusters.threshold: for the model {model!r} it must be set; only {known} have one "
             "of their own (benchmarks/semantic_quality.py measures another)"
         )
     return CALIBRATED[model]
@@ -181,7 +189,8 @@ def _taken(context: DecisionContext, source: Path) -> Path:
     width = embedding_width(context.evidence)
     if found.ndim != 2 or (width and found.shape[1] != width):
         raise ConfigError(
-            f"stages.semantic_clusters.centroids: those of {source} have {found.shape[-1]} dimensions and the embeddings "
+            f"stages.semantic_clusters.centroids: those of {source} have {found.shape[-1]} dimensions and the "
+            f"embeddings "
             f"{width}: they come from different models"
         )
     folder = context.run.root / "models" / SemanticClusters.name / stable_hash([found.shape, found.tobytes().hex()])

@@ -27,7 +27,7 @@ MEMBERS_AT_ONCE = 65_536
 
 
 def _alive(payload: dict[str, Any]) -> tuple[Int64, Float32] | None:
-    """Ids and unit vectors of a shard's documents that are alive and have one; of an earlier snapshot's, the kept ones."""
+    """Ids and unit vectors of a shard's documents that are alive and have one."""
     task = ShardTask.of(payload)
     evidence = read_files(task.evidence_files, ["row", "doc_id", "embedding"])
     if evidence is None:
@@ -137,7 +137,7 @@ def _edges(found: Any, doc_id: Int64, final: npt.NDArray[np.bool_], writers: int
     told = ~(final[left] & final[right])
     a, b = np.where(swap, right, left)[told], np.where(swap, left, right)[told]
     columns = {"doc_id": doc_id[a], "other": doc_id[b], "similarity": np.round(found.cosine[told], 6)}
-    yield from split("edges", columns, by_shard(columns["doc_id"], writers))
+    yield from split("edges", columns, by_shard(doc_id[a], writers))
 
 
 def _cells(
@@ -164,4 +164,4 @@ def _cells(
         "new_documents": counts[cells].astype(np.int32), "mean_distance": np.round(mean[cells], 4).astype(np.float32),
         "divided": first * np.int32(divided), "capped": first * np.int32(capped),
     }  # fmt: skip
-    yield from split("cells", columns, by_shard(columns["doc_id"], writers))
+    yield from split("cells", columns, by_shard(ids[lead], writers))

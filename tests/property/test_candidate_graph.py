@@ -89,7 +89,7 @@ def test_whose_sets_are_read() -> None:
 
 def test_no_edges_no_plan() -> None:
     found = planned([])
-    assert [len(getattr(found, name)) for name in Plan.__slots__] == [0] * 7
+    assert [len(getattr(found, name)) for name in Plan.__slots__] == [0] * 8
 
 
 @settings(max_examples=200, deadline=None)
