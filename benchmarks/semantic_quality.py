@@ -120,7 +120,7 @@ def sentence_pairs(encoder: Encoder, data: Path, wanted: int | None) -> None:
     vectors = vectors_of(encoder, texts)
     spent = (time.process_time() - begun) / len(texts)
     scores = np.einsum("ij,ij->i", vectors[0::2], vectors[1::2])
-    label = np.array([int(r["label"]) == 1 for r in rows])
+    label = np.array([str(r["label"]) == "1" for r in rows])
     source = np.array([str(r["source"]).split("-")[0] for r in rows])
     by_source = ", ".join(
         f"{s} {auc(scores[source == s].tolist(), label[source == s].tolist()):.3f}" for s in np.unique(source)

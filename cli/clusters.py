@@ -3,7 +3,7 @@
 Near copies come by component, from the columns, drops and edges of ``near_dedup``; a member that is not similar enough
 to the first survivor has another, so a component may keep several. Exact copies come by survivor, from the drops of
 ``exact_dedup``. Cost: these narrow tables once, then the text rows of the survivors shown. ``--show`` is about one
-component: see ``cli.component``.
+component: see ``cli.component``. ``--semantic`` is about cells: see ``cli.semantic``.
 """
 
 from __future__ import annotations
@@ -51,12 +51,18 @@ def clusters(
         typer.Option("--show", metavar="ID", help="One component: its id, or a doc_id, source_id or URL in it."),
     ] = None,
     n: Annotated[int, typer.Option("-n", min=1, help="With --show: members compared with their survivor.")] = 10,
+    semantic: Annotated[
+        bool, typer.Option("--semantic", help="The largest cells of embeddings: terms, domains, examples, drift.")
+    ] = False,
     personal_data: PersonalOption = False,
     format: FormatOption = OutputFormat.text,
 ) -> None:
     """Show the largest families of duplicates, or one of them with the spans in which its members differ."""
     from cli.lookup import RunReader
 
+    if semantic:
+        _show_cells(RunReader(run, personal_data), top, show, format)
+        return
     if show is not None:
         _show(RunReader(run, personal_data), show, kind, n, format)
         return
@@ -76,6 +82,18 @@ def clusters(
     for found in result["clusters"]:
         screen.print()
         screen.print(_drawn(found))
+
+
+def _show_cells(reader: RunReader, top: int, show: str | None, format: OutputFormat) -> None:
+    from cli.semantic import describe_cells, print_cells
+
+    if show is not None:
+        raise TamisError("--show is about components of near copies; --semantic lists cells, --top says how many")
+    result = describe_cells(reader, top)
+    if format is OutputFormat.json:
+        echo_json(result)
+    else:
+        print_cells(result)
 
 
 def _show(reader: RunReader, key: str, kind: Kind, n: int, format: OutputFormat) -> None:

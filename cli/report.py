@@ -62,6 +62,7 @@ def write_report(run: RunFolder, out: Path) -> Path:
     Raises:
         TamisError: the run has no ledger yet.
     """
+    from cli.report_cells import add_cells
     from cli.report_data import collect
     from cli.report_models import add_models, add_training
     from cli.report_page import Page
@@ -77,6 +78,7 @@ def write_report(run: RunFolder, out: Path) -> Path:
         _domains,
         add_removal,
         _components,
+        add_cells,
         _scores,
         _languages,
         _benchmarks,
@@ -198,7 +200,13 @@ def _scores(page: Page, numbers: Numbers) -> None:
         page.section("Weights", note, page.chart(weights(numbers)))
     if numbers.curves:
         limits = [
-            (domain, f"{c['floor']:g}", f"{c['cap']:g}", f"{len(c['raised']['hosts'])} × {c['raised']['factor']:g}")
+            (
+                domain,
+                f"{c['floor']:g}",
+                f"{c['cap']:g}",
+                f"{len(c['raised']['hosts'])} × {c['raised']['factor']:g}",
+                f"{c['cluster']['temperature']:g}",
+            )
             for domain, c in sorted(numbers.curves.items())
         ]
         page.section(
@@ -207,7 +215,8 @@ def _scores(page: Page, numbers: Numbers) -> None:
             page.chart(curve(numbers, "quality", "quality")),
             page.chart(curve(numbers, "language", "certainty of the language")),
             page.chart(curve(numbers, "safety", "safety")),
-            table(("domain", "floor", "cap", "raised hosts"), limits),
+            page.chart(curve(numbers, "density", "density: mean cosine to the eight nearest of the cell")),
+            table(("domain", "floor", "cap", "raised hosts", "temperature of cells"), limits),
         )  # fmt: skip
 
 

@@ -107,12 +107,12 @@ def taken(names: Sequence[str], shares: Sequence[float], limits: Sequence[float 
 
 def components(numbers: Numbers) -> Figure:
     """How many components have which size."""
-    return _counts(numbers.components, "documents in the component", "components")
+    return counts(numbers.components, "documents in the component", "components")
 
 
 def frequency(numbers: Numbers) -> Figure:
     """How many kept documents stand for how many raw ones."""
-    return _counts(numbers.frequency, "raw documents that a kept one stands for", "kept documents")
+    return counts(numbers.frequency, "raw documents that a kept one stands for", "kept documents")
 
 
 def quality(numbers: Numbers) -> Figure:
@@ -212,10 +212,10 @@ def reliability(languages: Mapping[str, Sequence[Mapping[str, float]]]) -> Figur
                   y={"title": "share that is good, if both labels weighed the same", "range": [0, 1]})  # fmt: skip
 
 
-def _counts(counts: Counter[int], x_title: str, y_title: str) -> Figure:
+def counts(found: Counter[int], x_title: str, y_title: str) -> Figure:
     """Counts of small integers; both axes logarithmic where the range asks for it, doubling bins past sixteen."""
     binned: Counter[tuple[int, int]] = Counter()
-    for value, count in counts.items():
+    for value, count in found.items():
         low = value if value <= 16 else (1 << ((value - 1).bit_length() - 1)) + 1
         binned[low, value if value <= 16 else 1 << (value - 1).bit_length()] += count
     order = sorted(binned)

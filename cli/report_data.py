@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from cli.benchmarks import benchmark_lines
 from cli.lookup import read_ledger, weights_folder
 from cli.removal import read_removal
+from cli.report_cells import collect_cells
 from corpus.files import load_manifest
 from corpus.run_folder import RunFolder
 
@@ -45,6 +46,11 @@ class Numbers:
         weights: domain → (weights seen → documents), weights rounded to two digits.
         curves: domain → the settings of the curves that made its weights.
         components: component size → components of near copies.
+        cells: cell size → cells of ``semantic_clusters``.
+        semantic: its facts, None where the run has none.
+        map: float32[n, 2], a sample of the embeddings on their two principal directions.
+        map_domains: the domain of each.
+        map_cells: the cell of each, -1 where it has none.
         benchmarks: a line for each benchmark that was looked for, see ``cli.benchmarks``.
         evaluations: model folder → ``evaluation.json``.
         training: run name → (metrics rows, summary).
@@ -63,6 +69,11 @@ class Numbers:
     weights: dict[str, Counter[float]] = field(default_factory=dict)
     curves: dict[str, dict[str, Any]] = field(default_factory=dict)
     components: Counter[int] = field(default_factory=Counter)
+    cells: Counter[int] = field(default_factory=Counter)
+    semantic: dict[str, Any] | None = None
+    map: npt.NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 2), np.float32))
+    map_domains: list[str] = field(default_factory=list)
+    map_cells: list[int] = field(default_factory=list)
     benchmarks: list[dict[str, Any]] = field(default_factory=list)
     evaluations: dict[str, dict[str, Any]] = field(default_factory=dict)
     training: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = field(default_factory=dict)
@@ -80,6 +91,7 @@ def collect(run: RunFolder) -> Numbers:
         _count_sources(numbers, shard.read(["source", "bytes"]), 0)
     _published(run, numbers)
     _components(run, numbers)
+    collect_cells(run, numbers)
     numbers.benchmarks = benchmark_lines(run)
     _models(run.root, numbers)
     _training(run.root, numbers)

@@ -1,11 +1,14 @@
 """Weights: a domain's curves turn frequency and quality into the expected number of times a document is sampled.
 
-    weight = clamp(frequency · quality · language · safety · raised, floor, cap)
+    weight = clamp(frequency · quality · language · safety · density · cluster · raised, floor, cap)
 
 A curve is a list of points, interpolated linearly (over log2 of the count for frequency) and flat outside; it need not
-be monotone: repetition speaks for a law and against a web page. ``raised`` is a factor for documents of some hosts, the
-report's curated set of positive values. Weights lie beside the shards, one narrow file each, under the hash of the
-curves: another curve rewrites neither text nor token bins.
+be monotone: repetition speaks for a law and against a web page. ``cluster`` balances the cells of
+``semantic_clusters``: with a temperature T a cell of n documents is sampled in proportion to n^T, so that what a corpus
+has too much of comes less often, and what is rare more often; over all documents the factors have the mean 1, but for
+``max_factor``. ``raised`` is a factor for documents of some hosts, the report's curated set of positive values. Weights
+lie beside the shards, one narrow file each, under the hash of the curves: another curve rewrites neither text nor token
+bins.
 
 ``conf/scores/`` holds curves by name; ``weights: {default: web, domains: {law: law}}`` takes them.
 """
@@ -62,6 +65,29 @@ class Raised(StrictModel):
         return np.where(np.array([*named, False])[at], self.factor, 1.0)
 
 
+class ClusterBalance(StrictModel):
+    """How cells of different size share a domain's samples."""
+
+    temperature: float = Field(1.0, ge=0, le=1, description="1: by their documents; 0: all cells alike.")
+    max_factor: float = Field(4.0, ge=1, le=64, description="What a small cell's documents are raised by, at most.")
+
+    def factors(self, sizes: Numbers, scale: float) -> npt.NDArray[np.float64]:
+        """The factor of each document, float64[n], from the size of its cell (NaN or 0 where it has none: 1).
+
+        Args:
+            sizes: number[n].
+            scale: see ``scale``.
+        """
+        known = np.nan_to_num(sizes.astype(np.float64), nan=0.0)
+        found = np.maximum(known, 1.0) ** (self.temperature - 1) * scale
+        return np.where(known > 0, np.minimum(found, self.max_factor), 1.0)
+
+    def scale(self, sizes: Numbers) -> float:
+        """Documents over the sum of n^T of all cells, for cells of these sizes: 1 for no cells."""
+        n = sizes.astype(np.float64)
+        return float(n.sum() / (n**self.temperature).sum()) if len(n) else 1.0
+
+
 class Curve(StrictModel):
     """A domain's curves."""
 
@@ -76,11 +102,15 @@ class Curve(StrictModel):
     safety: Points = Field(
         ((0.0, 1.0), (1.0, 1.0)), description="(safety, factor) points, ascending in 0..1; 1 where unknown."
     )
+    density: Points = Field(
+        ((0.0, 1.0), (1.0, 1.0)), description="(density, factor) points, ascending in 0..1; 1 where unknown."
+    )
+    cluster: ClusterBalance = ClusterBalance()  # type: ignore[call-arg]
     raised: Raised = Raised()  # type: ignore[call-arg]
     floor: float = Field(0.0, ge=0, description="Least weight.")
     cap: float = Field(8.0, gt=0, le=64, description="Greatest weight; the sampler takes up to 64.")
 
-    @field_validator("frequency", "quality", "language", "safety")
+    @field_validator("frequency", "quality", "language", "safety", "density")
     @classmethod
     def _ascending(cls, points: Points) -> Points:
         at = [p[0] for p in points]
@@ -97,7 +127,7 @@ class Curve(StrictModel):
             raise ValueError("copies start at 1: a document is its own first copy")
         return points
 
-    @field_validator("quality", "language", "safety")
+    @field_validator("quality", "language", "safety", "density")
     @classmethod
     def _shares(cls, points: Points, info: ValidationInfo) -> Points:
         if points[0][0] < 0 or points[-1][0] > 1:
@@ -116,7 +146,8 @@ class Curve(StrictModel):
         Args:
             frequency: number[n], copies, at least 1.
             quality: float[n]; NaN where unknown.
-            others: ``language``, ``safety``: float[n], NaN where unknown; ``raised``: what ``raised.factors`` says.
+            others: ``language``, ``safety``, ``density``: float[n], NaN where unknown; ``raised`` and ``cluster``: what
+                their ``factors`` say.
 
         Returns:
             float32[n].
@@ -124,7 +155,7 @@ class Curve(StrictModel):
         found = _at(self.frequency, frequency, np.log2, 1.0)
         found *= _at(self.quality, np.nan_to_num(quality, nan=self.unknown_quality))
         for name, values in others.items():
-            if name == "raised":
+            if name in ("raised", "cluster"):
                 found *= values
             else:
                 found *= np.where(np.isnan(values), 1.0, _at(getattr(self, name), np.nan_to_num(values)))
@@ -154,6 +185,7 @@ def write_weights(run: RunFolder, config: WeightsConfig, published: Manifest, cl
     Returns:
         The manifest; its folder's name is the hash of the curves and the shards.
     """
+    sizes = cell_sizes(run)
     key = stable_hash([config.model_dump(mode="json"), published.body["key"]])
     folder = run.root / "weights" / key
     manifest = load_manifest(folder)
@@ -163,6 +195,7 @@ def write_weights(run: RunFolder, config: WeightsConfig, published: Manifest, cl
             {
                 "shard": str(published.folder / f.path), "name": f.path, "folder": str(folder),
                 "curve": config.curve(f.info["domain"]).model_dump(mode="json"), "number": i,
+                "cluster_scale": config.curve(f.info["domain"]).cluster.scale(sizes),
             }
             for i, f in enumerate(shards)
         ]  # fmt: skip
@@ -178,15 +211,25 @@ def write_weights(run: RunFolder, config: WeightsConfig, published: Manifest, cl
     return manifest
 
 
+def cell_sizes(run: RunFolder) -> npt.NDArray[np.int64]:
+    """Documents of each cell of ``semantic_clusters``, int64[n]; empty where the run has none."""
+    clusters = dict(run.chain()).get("semantic_clusters")
+    paths = clusters.paths("cells") if clusters is not None else []
+    sizes = [pq.read_table(p, columns=["cluster_size"], partitioning=None).column(0).to_numpy() for p in paths]
+    return np.concatenate(sizes).astype(np.int64) if sizes else np.zeros(0, np.int64)
+
+
 def weigh_shard(payload: dict[str, Any]) -> dict[str, Any]:
     """Task: the weights of one published shard, row by row."""
-    scores = {"quality": "quality", "language": "language_score", "safety": "safety"}
-    names = ["doc_id", "frequency", "url", *scores.values()]
+    scores = {"quality": "quality", "language": "language_score", "safety": "safety", "density": "density"}
+    names = ["doc_id", "frequency", "url", "cluster_size", *scores.values()]
     table = pq.read_table(payload["shard"], columns=names, partitioning=None)
     curve = Curve.model_validate(payload["curve"])
     known = {name: table.column(of).to_numpy(zero_copy_only=False) for name, of in scores.items()}
     frequency = table.column("frequency").fill_null(1).to_numpy()
-    weights = curve.weigh(frequency, **known, raised=curve.raised.factors(table.column("url")))
+    sizes = table.column("cluster_size").to_numpy(zero_copy_only=False)
+    cluster = curve.cluster.factors(sizes, payload["cluster_scale"])
+    weights = curve.weigh(frequency, **known, cluster=cluster, raised=curve.raised.factors(table.column("url")))
     rows = pa.table([table.column("doc_id"), pa.array(weights)], schema=WEIGHTS)
     entry = write_table(Path(payload["folder"]), "weights", rows, kind="weights", shard=payload["number"])
     return {"file": asdict(entry), "name": payload["name"]}
