@@ -77,9 +77,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--models", nargs="*", default=[STATIC, NANO_E5, USE, MINILM])
     parser.add_argument("--pairs", type=int, default=6000)
-    parser.add_argument(
-        "--news", type=int, default=2500, help="documents of news_articles_planted_pairs, the gold first"
-    )
+    parser.add_argument("--news", type=int, default=2500, help="planted news paragraphs, the gold first")
     options = parser.parse_args()
     print(machine.as_line(machine.describe()))
     sets = labelled_sets(options.data, options.news)

@@ -101,7 +101,8 @@ class Embed(LocalStage):
 
 def pack_vectors(vectors: npt.NDArray[np.float32]) -> pa.Array:
     """Vectors as a column of fixed_size_list<float16>."""
-    return pa.FixedSizeListArray.from_arrays(pa.array(vectors.astype(np.float16).reshape(-1)), vectors.shape[1])
+    kind = pa.list_(pa.field("element", pa.float16()), vectors.shape[1])  # the name that Parquet gives back
+    return pa.FixedSizeListArray.from_arrays(pa.array(vectors.astype(np.float16).reshape(-1)), type=kind)
 
 
 def unpack_vectors(column: pa.ChunkedArray | pa.Array) -> npt.NDArray[np.float16]:

@@ -81,6 +81,8 @@ def write_pipeline(path: Path, inputs: Mapping[str, str | list[str]], **changes:
             "line_filter": NO_LINE_RULES,
             "heuristic_filter": NO_RULES,
             "sentence_quality": {"training": training},
+            "semantic_clusters": {"target_cell_documents": 40},
+            "near_dedup": {"semantic": False},  # so that shingles alone say who is a near copy; test_meaning joins both
         },
         "write_shards": {"target_shard_bytes": 100_000, "heldout_fraction": 0.1},
     }
