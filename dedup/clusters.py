@@ -260,7 +260,7 @@ class _Faiss:
             quantizer = faiss.IndexFlatIP(dim)
             quantizer.add(self.kmeans(centroids, lists, 1, 10))
             index = faiss.IndexIVFFlat(quantizer, dim, lists, faiss.METRIC_INNER_PRODUCT)
-            index.is_trained, index.nprobe, index.quantizer_ = True, PROBES, quantizer
+            index.is_trained, index.nprobe = True, PROBES
         if self._gpu:
             index = faiss.index_cpu_to_all_gpus(index)
         index.add(centroids)
