@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import unicodedata
 from dataclasses import dataclass
 
@@ -130,3 +131,12 @@ def every_pair(vectors: np.ndarray, ptr: list[int], threshold: float, neighbours
     graph.add_nodes_from(range(len(vectors)))
     least = {i: min(group) for group in nx.connected_components(graph) for i in group}
     return CellTwin(nearest, density, [least[i] for i in range(len(vectors))], edges)
+
+
+def told_once(vectors: np.ndarray, ptr: list[int], twin: CellTwin) -> dict[tuple[int, int], float]:
+    """The edges of the twin that are told: those of first copies, and from a first copy to its others."""
+    first = {}
+    for low, high in itertools.pairwise(ptr):
+        seen: dict[bytes, int] = {}
+        first |= {i: seen.setdefault(vectors[i].tobytes(), i) for i in range(low, high)}
+    return {(a, b): c for (a, b), c in twin.edges.items() if first[a] == a and first[b] in (a, b)}
