@@ -93,6 +93,18 @@ def test_a_giant_cell_is_divided(backend: Backend) -> None:
     assert sizes.max() >= 1800, "equal vectors cannot be divided, and that is all right"
 
 
+def test_cells_that_a_division_leaves_empty_are_dropped() -> None:
+    faiss = named("faiss")
+    sample = rows(np.random.default_rng(5), 400, 16)
+
+    class Repeating(Unlucky):
+        def kmeans(self, vectors: np.ndarray, cells: int, seed: int, iterations: int) -> np.ndarray:
+            return np.repeat(vectors[:1], cells, axis=0)
+
+    centroids = train_centroids(sample, 40, 1, Repeating(faiss, sample[:40]), giant=3.0)
+    assert check(centroids, sample, faiss).tolist() == [400]
+
+
 def test_a_small_sample_has_fewer_cells(backend: Backend) -> None:
     random = np.random.default_rng(1)
     for n in (1, 2, LEAST_MEMBERS - 1, LEAST_MEMBERS, 3 * LEAST_MEMBERS):
