@@ -250,7 +250,7 @@ class _Faiss:
             verbose=False, min_points_per_centroid=1, max_points_per_centroid=1 << 30,
         )  # fmt: skip
         trainer.train(np.ascontiguousarray(vectors))
-        return _unit(np.asarray(trainer.centroids, np.float32))
+        return _unit(np.asarray(trainer.centroids, np.float32), vectors)
 
     def searcher(self, centroids: Float32) -> Callable[[Float32], Int64]:
         faiss, dim = self._faiss, centroids.shape[1]
@@ -260,7 +260,7 @@ class _Faiss:
             quantizer = faiss.IndexFlatIP(dim)
             quantizer.add(self.kmeans(centroids, lists, 1, 10))
             index = faiss.IndexIVFFlat(quantizer, dim, lists, faiss.METRIC_INNER_PRODUCT)
-            index.is_trained, index.nprobe, index.quantizer_ = True, PROBES, quantizer
+            index.is_trained, index.nprobe = True, PROBES
         if self._gpu:
             index = faiss.index_cpu_to_all_gpus(index)
         index.add(centroids)
@@ -295,7 +295,7 @@ class _Torch:
                 nudge = torch.from_numpy(rng.standard_normal((len(empty), data.shape[1])).astype(np.float32)) * 1e-3
                 moved = centroids[largest] + nudge[: len(largest)].to(self._device)
                 centroids[empty[: len(largest)]] = torch.nn.functional.normalize(moved, dim=1)
-        return _unit(centroids.cpu().numpy())
+        return _unit(centroids.cpu().numpy(), vectors)
 
     def searcher(self, centroids: Float32) -> Callable[[Float32], Int64]:
         torch = self._torch
@@ -333,9 +333,10 @@ def _two(found: Int64) -> Int64:
     return np.concatenate([found, np.full((len(found), 1), -1)], axis=1).astype(np.int64)
 
 
-def _unit(vectors: Float32) -> Float32:
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return (vectors / np.where(norms > 0, norms, 1)).astype(np.float32)
+def _unit(centroids: Float32, vectors: Float32) -> Float32:
+    """Centroids of length one; where a cell's vectors cancel out, the first vector."""
+    norms = np.linalg.norm(centroids, axis=1, keepdims=True)
+    return np.where(norms > 0, centroids / np.where(norms > 0, norms, 1), vectors[:1]).astype(np.float32)
 
 
 def _torch_with_gpu() -> Any:

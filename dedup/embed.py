@@ -53,7 +53,7 @@ class Windows:
     """How a document is cut for an encoder that sees a few hundred tokens.
 
     Attributes:
-        window_bytes: UTF-8 bytes of a window, at most.
+        window_bytes: UTF-8 bytes of a window, at most; up to three more end a character.
         max_windows: of a longer document so many are taken, spread evenly from its beginning to its end.
     """
 
@@ -212,7 +212,9 @@ class _SentenceTransformer:
         self._memory_error = torch.OutOfMemoryError
         self._free = torch.cuda.empty_cache if chosen == "cuda" else lambda: None
         self._prefix, self._batch = prefix, batch_size
-        self.dim = int(self._model.get_sentence_embedding_dimension() or 0)
+        model: Any = self._model
+        width = getattr(model, "get_embedding_dimension", None) or model.get_sentence_embedding_dimension  # as it was
+        self.dim = int(width() or 0)
 
     def encode(self, texts: TextColumn) -> Float32:
         strings = [self._prefix + texts.text_at(i) for i in range(len(texts))]

@@ -5,7 +5,8 @@ once an edge, and every comparison that verification or election asks for is mad
 
 Of twins, documents of one token sequence, one lends its set to the others. A pair without sets has been decided by its
 sketch, and its similarity is the sketch's estimate (method ``BY_SKETCH``). An edge by meaning has been decided by its
-embeddings: it holds whatever the shingles say, and a survivor takes those that it has such an edge with, too.
+embeddings: it holds whatever the shingles say, and a survivor takes those that it has such an edge with, too. Without
+sets it takes no others then: the sketches of a component by meaning have decided nothing.
 """
 
 from __future__ import annotations
@@ -210,6 +211,7 @@ def _elect_groups(  # type: ignore[no-untyped-def]
                 continue
             survivor[best] = best
             own = rep[best]
+            sketched = near_ptr[own] == near_ptr[own + 1]  # no edge by meaning: a pair without sets is the sketch's
             for e in range(near_ptr[own], near_ptr[own + 1]):
                 meant[near[e]] = cosine[e]
             for j in range(i + 1, starts[g + 1]):
@@ -220,7 +222,7 @@ def _elect_groups(  # type: ignore[no-untyped-def]
                 found, by_shingles = np.float32(-1), False
                 if agreement(sketch, best, sketch, other) >= reject:
                     found, by_shingles = _similarity(rep, sketch, of, ptr, hashes, modulus, ratio, best, other)
-                if found >= threshold and (by_shingles or says < -1):
+                if found >= threshold and (by_shingles or sketched):
                     survivor[other] = best
                     similarity[other] = found
                 elif says >= -1:

@@ -235,6 +235,9 @@ def _encode(  # type: ignore[no-untyped-def]
     out = np.zeros((len(offsets) - 1, dim), np.float32)
     for d in range(len(offsets) - 1):
         n = tokenize(data, offsets[d], offsets[d + 1], done[d], classes, fold_start, fold_data, tokens, no_fnv)
+        while n < 0:  # three bytes such as "㌖" fold to six tokens
+            tokens = np.empty(2 * len(tokens), np.uint64)
+            n = tokenize(data, offsets[d], offsets[d + 1], done[d], classes, fold_start, fold_data, tokens, no_fnv)
         total, off = out[d], np.float32(0)
         i = 0
         while i < n:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import networkx as nx
 import numpy as np
@@ -44,6 +45,7 @@ class Document:
         quality: NaN where unknown.
         length: bytes.
         final: published.
+        outlying: its distance to its centroid; NaN where unknown.
     """
 
     doc_id: int
@@ -55,6 +57,11 @@ class Document:
     quality: float = float("nan")
     length: int = 1
     final: bool = False
+    outlying: float = float("nan")
+
+    def far(self) -> float:
+        """Minus its distance to the centroid: the furthest first."""
+        return 0.0 if self.outlying != self.outlying else -self.outlying
 
     def rank(self) -> tuple[bool, int, int, int]:
         """The best first."""
@@ -68,67 +75,109 @@ class Document:
         return final, -len(kept) * stands_for.modulus, length, quality, doc_id
 
 
-Found = tuple[dict[int, int], dict[int, tuple[int, float]], dict[tuple[int, int], tuple[float, bool, bool]]]
-"""Document → component (-1: none); document → (survivor, similarity); edge → (similarity, by shingles, holds)."""
+Edge = tuple[int, int]
+Found = tuple[dict[int, int], dict[int, tuple[int, float]], dict[Edge, tuple[float, int, bool]]]
+"""Document → component (-1: none); document → (survivor, similarity); edge → (similarity, method, holds)."""
+BY_SKETCH, BY_SHINGLES, BY_MEANING = 0, 1, 2
 
 
-def all_pairs(
-    documents: list[Document], edges: list[tuple[int, int]], threshold: float, reject: int, ratio: float = 0.0
-) -> Found:
+def all_pairs(documents: list[Document], edges: list[Edge], threshold: float, reject: int, ratio: float = 0.0) -> Found:
     """What ``dedup.resolve.resolve`` finds, from every pair of every component."""
+    return all_pairs_and_meanings(documents, edges, threshold, reject, ratio)[0]
+
+
+def all_pairs_and_meanings(
+    documents: list[Document], edges: list[Edge], threshold: float, reject: int, ratio: float = 0.0,
+    meaning: Mapping[Edge, float] | None = None, furthest: bool = False,
+) -> tuple[Found, set[int]]:  # fmt: skip
+    """The same where some edges have a cosine, and whom such an edge alone has taken.
+
+    Sets are asked first; then the cosine; the sketch where a survivor has no edge by meaning.
+    """
     of = {d.doc_id: d for d in documents}
     least = np.float32(threshold)
+    cosine = {frozenset(edge): np.float32(c) for edge, c in (meaning or {}).items()}
 
     def agree(x: Document, y: Document) -> int:
         return 128 - (x.bits ^ y.bits).bit_count()
 
-    def similarity(x: Document, y: Document) -> tuple[np.float32, bool]:
+    def similarity(x: Document, y: Document) -> tuple[np.float32, int]:
         a, b = of[x.rep], of[y.rep]
         if a is b:
-            return np.float32(1), True
+            return np.float32(1), BY_SHINGLES
         if a.shingles is None or b.shingles is None:
-            return np.float32(agree(x, y) / 64 - 1), False
+            return np.float32(agree(x, y) / 64 - 1), BY_SKETCH
         sets, modulus = (set(a.shingles), set(b.shingles)), max(a.modulus, b.modulus)
-        return np.float32(contained(*sets, modulus, ratio) if ratio else overlap(*sets, modulus)), True
+        return np.float32(contained(*sets, modulus, ratio) if ratio else overlap(*sets, modulus)), BY_SHINGLES
+
+    def taken(best: Document, other: Document) -> tuple[float, int] | None:
+        """Whether the survivor takes the other: their similarity and who told it."""
+        found, method = similarity(best, other)
+        meant = cosine.get(frozenset((best.rep, other.rep)))
+        trusted = method == BY_SHINGLES or not any(best.rep in edge for edge in cosine)
+        if trusted and agree(best, other) >= reject and found >= least:
+            return float(found), method
+        return None if meant is None else (float(meant), BY_MEANING)
 
     verdicts = {}
     for a, b in edges:
-        found, by_shingles = similarity(of[a], of[b])
-        verdicts[a, b] = float(found), by_shingles, bool(found >= least)
+        found, method = similarity(of[a], of[b])
+        meant = cosine.get(frozenset((a, b)))
+        if meant is not None and (found < least or method == BY_SKETCH):
+            verdicts[a, b] = float(meant), BY_MEANING, True
+        else:
+            verdicts[a, b] = float(found), method, bool(found >= least)
     graph = nx.Graph([edge for edge, (_, _, holds) in verdicts.items() if holds])
     graph.add_nodes_from(of)
     graph.add_edges_from((d.doc_id, d.rep) for d in documents if d.doc_id != d.rep)
-    component, survivors = {}, {}
+
+    def rank(d: Document) -> tuple[float, ...]:
+        final, *merits = d.rank_by_size(of[d.rep]) if ratio else d.rank()
+        return final, d.far() if furthest else 0.0, *merits
+
+    component, survivors, by_meaning = {}, {}, set()
     for group in nx.connected_components(graph):
         component |= dict.fromkeys(group, min(group) if len(group) > 1 else -1)
-        left = sorted((of[i] for i in group), key=lambda d: d.rank_by_size(of[d.rep]) if ratio else d.rank())
+        left = sorted((of[i] for i in group), key=rank)
         while left:
             best, *left = left
             survivors[best.doc_id] = (best.doc_id, 1.0)
             for other in list(left):
-                if not other.final and agree(best, other) >= reject and similarity(best, other)[0] >= least:
-                    survivors[other.doc_id] = (best.doc_id, float(similarity(best, other)[0]))
+                told = None if other.final else taken(best, other)
+                if told is not None:
+                    survivors[other.doc_id] = (best.doc_id, told[0])
+                    by_meaning |= {other.doc_id} if told[1] == BY_MEANING else set()
                     left.remove(other)
-    return component, survivors, verdicts
+    return (component, survivors, verdicts), by_meaning
 
 
-def resolved(
-    documents: list[Document], edges: list[tuple[int, int]], threshold: float, reject: int, ratio: float = 0.0
-) -> Found:
+def resolved(documents: list[Document], edges: list[Edge], threshold: float, reject: int, ratio: float = 0.0) -> Found:
     """What ``dedup.resolve.resolve`` itself finds, in the same words."""
+    return resolved_with_meanings(documents, edges, threshold, reject, ratio)[0]
+
+
+def resolved_with_meanings(
+    documents: list[Document], edges: list[Edge], threshold: float, reject: int, ratio: float = 0.0,
+    meaning: Mapping[Edge, float] | None = None, furthest: bool = False,
+) -> tuple[Found, set[int]]:  # fmt: skip
+    """The twin of ``all_pairs_and_meanings``."""
     documents = sorted(documents, key=lambda d: (d.component, d.doc_id))
     ids = [d.doc_id for d in documents]
     at = {doc_id: i for i, doc_id in enumerate(ids)}
     left, right = (np.array([at[edge[end]] for edge in edges], np.int64) for end in (0, 1))
-    found = resolve(*as_arrays(documents), left, right, threshold, reject, ratio)
+    members, sets = as_arrays(documents)
+    if furthest:
+        members = replace(members, outlying=np.array([d.outlying for d in documents], np.float32))
+    cosine = None if meaning is None else np.array([meaning.get(edge, np.nan) for edge in edges], np.float32)
+    found = resolve(members, sets, left, right, threshold, reject, ratio, cosine)
     survivors = zip((ids[s] for s in found.survivor.tolist()), found.similarity.tolist(), strict=True)
-    by_shingles = (found.edge_method == 1).tolist()
-    verdicts = zip(found.edge_similarity.tolist(), by_shingles, found.edge_holds.tolist(), strict=True)
-    return (
+    verdicts = zip(found.edge_similarity.tolist(), found.edge_method.tolist(), found.edge_holds.tolist(), strict=True)
+    told = (
         dict(zip(ids, found.component.tolist(), strict=True)),
         dict(zip(ids, survivors, strict=True)),
         dict(zip(edges, verdicts, strict=True)),
     )
+    return told, {ids[i] for i in np.flatnonzero(found.by_meaning).tolist()}
 
 
 def as_arrays(documents: list[Document]) -> tuple[Members, Sets]:

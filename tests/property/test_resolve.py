@@ -14,7 +14,17 @@ from hypothesis import strategies as st
 from dedup.banding import jaccard_of_containment
 from dedup.verify import containment_sorted, jaccard_sorted, sampled
 from pipelines.near_dedup import NearDedupDecision
-from tests.oracles_dedup import Document, all_pairs, contained, overlap, packed, resolved
+from tests.oracles_dedup import (
+    Document,
+    Edge,
+    all_pairs,
+    all_pairs_and_meanings,
+    contained,
+    overlap,
+    packed,
+    resolved,
+    resolved_with_meanings,
+)
 
 HASHES = st.integers(0, 2**64 - 1) | st.integers(0, 40)
 SETS = st.lists(st.sets(HASHES, max_size=30), min_size=1, max_size=6)
@@ -148,6 +158,7 @@ def candidates(draw: st.DrawFn) -> tuple[list[Document], list[tuple[int, int]]]:
             common = {
                 "quality": draw(st.sampled_from([NAN, 0.5, 0.501, 0.2, 0.9])), "length": draw(st.integers(1, 3)),
                 "final": draw(st.sampled_from([False, False, True])),
+                "outlying": draw(st.sampled_from([NAN, 0.0, 0.25, 0.5, 1.5])),
             }  # fmt: skip
             first = draw(st.sampled_from(alone)) if alone and draw(st.integers(0, 2)) == 0 else None
             if first is not None:
@@ -177,6 +188,108 @@ def test_resolve_equals_comparing_all_pairs(
     assert found[2] == expected[2]
     for document in case[0]:
         assert not document.final or found[1][document.doc_id] == (document.doc_id, 1.0), "published, and dropped"
+
+
+@st.composite
+def meanings(draw: st.DrawFn) -> tuple[list[Document], list[Edge], dict[Edge, float]]:
+    """The same where some edges of representatives, found by the bands or not, have a cosine."""
+    documents, edges = draw(candidates())
+    alone = [d for d in documents if d.rep == d.doc_id]
+    pairs = [
+        (a.doc_id, b.doc_id) for a, b in itertools.combinations(alone, 2) if a.component == b.component
+    ]  # fmt: skip
+    chosen = draw(st.lists(st.sampled_from(pairs), max_size=8, unique=True)) if pairs else []
+    cosine = {edge: draw(st.sampled_from([0.0, 0.5, 0.9375, 0.984375, 1.0])) for edge in chosen}
+    return documents, sorted({*edges, *cosine}), cosine
+
+
+@settings(max_examples=600, deadline=None)
+@given(
+    meanings(), st.sampled_from([0.3, 0.6, 0.8]), st.sampled_from([0, 97, 120]), st.sampled_from([0.0, 0.0, 0.4]),
+    st.booleans(),
+)  # fmt: skip
+def test_edges_by_meaning_equal_comparing_all_pairs(
+    case: tuple[list[Document], list[Edge], dict[Edge, float]], least: float, reject: int, ratio: float, furthest: bool
+) -> None:
+    documents, edges, cosine = case
+    both = (resolved_with_meanings, all_pairs_and_meanings)
+    (found, by_meaning), (expected, meant) = (f(documents, edges, least, reject, ratio, cosine, furthest) for f in both)
+    assert found[0] == expected[0]
+    assert found[1] == expected[1]
+    assert found[2] == expected[2]
+    assert by_meaning == meant
+    turned = [edge[::-1] for edge in reversed(edges)]
+    again, by_meaning = resolved_with_meanings(
+        documents, turned, least, reject, ratio, {e[::-1]: c for e, c in cosine.items()}, furthest
+    )
+    assert again[:2] == expected[:2] and by_meaning == meant
+
+
+@settings(max_examples=100, deadline=None)
+@given(candidates(), st.sampled_from([0.3, 0.8]), st.sampled_from([0.0, 0.4]))
+def test_no_edge_by_meaning_changes_nothing(
+    case: tuple[list[Document], list[Edge]], least: float, ratio: float
+) -> None:
+    found, by_meaning = resolved_with_meanings(*case, least, 97, ratio, {})
+    assert found == resolved(*case, least, 97, ratio) and not by_meaning
+
+
+def test_an_edge_by_meaning_holds_whatever_the_shingles_say() -> None:
+    documents = [Document(1, 0, 1, 0, frozenset({1, 2})), Document(2, 0, 2, 2**64 - 1, frozenset({3}), length=2)]
+    found, by_meaning = resolved_with_meanings(documents, [(1, 2)], 0.75, 97, meaning={(1, 2): 0.9375})
+    assert found == ({1: 1, 2: 1}, {1: (2, 0.9375), 2: (2, 1.0)}, {(1, 2): (0.9375, 2, True)})
+    assert by_meaning == {1}
+
+
+def test_shingles_that_agree_are_told_before_the_cosine() -> None:
+    same = frozenset(range(9))
+    documents = [Document(1, 0, 1, 0, same), Document(2, 0, 2, 0, same)]
+    found, by_meaning = resolved_with_meanings(documents, [(1, 2)], 0.75, 97, meaning={(1, 2): 0.9375})
+    assert found == ({1: 1, 2: 1}, {1: (1, 1.0), 2: (1, 1.0)}, {(1, 2): (1.0, 1, True)}) and not by_meaning
+
+
+def test_a_chain_by_meaning_keeps_the_end_that_means_something_else() -> None:
+    documents = [Document(i, 0, i, i * 2**40) for i in (1, 2, 3)]
+    edges = {(1, 2): 0.9375, (2, 3): 0.9375}
+    found, by_meaning = resolved_with_meanings(documents, list(edges), 0.99, 129, meaning=edges)
+    assert found[0] == {1: 1, 2: 1, 3: 1} and found[1] == {1: (1, 1.0), 2: (1, 0.9375), 3: (3, 1.0)}
+    assert by_meaning == {2}
+
+
+def test_where_cosines_decide_a_sketch_alone_takes_nobody() -> None:
+    """In a component by meaning no sets are read, and a pair without an edge has been accepted by nobody."""
+    near_by_chance = [Document(1, 0, 1, 0), Document(2, 0, 2, 2**100 - 1), Document(3, 0, 3, 0b1111)]
+    edges = {(1, 2): 0.9375, (2, 3): 0.9375}
+    found, by_meaning = resolved_with_meanings(near_by_chance, list(edges), 0.75, 97, meaning=edges)
+    assert found[1] == {1: (1, 1.0), 2: (1, 0.9375), 3: (3, 1.0)} and by_meaning == {2}
+
+
+def test_a_twin_goes_with_the_edge_by_meaning_of_its_representative() -> None:
+    documents = [Document(1, 0, 1, 0, length=9), Document(2, 0, 2, 2**128 - 1), Document(3, 0, 2, 2**128 - 1)]
+    found, by_meaning = resolved_with_meanings(documents, [(1, 2), (2, 3)], 0.75, 97, meaning={(1, 2): 0.9375})
+    assert found[1] == {1: (1, 1.0), 2: (1, 0.9375), 3: (1, 0.9375)} and by_meaning == {2, 3}
+    published = [documents[0], replace(documents[1], final=True), documents[2]]
+    found, by_meaning = resolved_with_meanings(published, [(1, 2), (2, 3)], 0.75, 97, meaning={(1, 2): 0.9375})
+    assert found[1] == {1: (2, 0.9375), 2: (2, 1.0), 3: (2, 1.0)} and by_meaning == {1}
+
+
+def test_the_furthest_from_its_centroid_stays_before_quality() -> None:
+    common = {"shingles": frozenset(range(9)), "length": 1}
+    documents = [
+        Document(1, 0, 1, 0, quality=0.9, outlying=0.1, **common),
+        Document(2, 0, 2, 0, quality=0.1, outlying=0.2, **common),
+        Document(3, 0, 3, 0, quality=0.9, outlying=NAN, **common),
+    ]  # fmt: skip
+    edges = [(1, 2), (2, 3)]
+
+    def survivor(documents: list[Document], furthest: bool) -> set[int]:
+        found, _ = resolved_with_meanings(documents, edges, 0.5, 0, furthest=furthest)
+        return {s for s, _ in found[1].values()}
+
+    assert survivor(documents, True) == {2}
+    assert survivor(documents, False) == {1}
+    assert survivor([replace(documents[0], final=True), *documents[1:]], True) == {1}, "what is published stays"
+    assert survivor([replace(d, outlying=NAN) for d in documents], True) == {1}, "unknown distances: by quality"
 
 
 @settings(max_examples=150, deadline=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -21,12 +22,12 @@ from pipelines.exchange import by_id, by_shard, unpack
 from pipelines.near_candidates import MEMBERS
 from pipelines.near_verify import emit_members, resolve_components, sets_of_shard
 from tests.exchanges import by_kind, inbox_of, shard_payload
-from tests.oracles_dedup import Document, all_pairs
+from tests.oracles_dedup import Document, Edge, all_pairs_and_meanings
 from text.arrow import TextColumn
 from text.shingle import shingle_sets
 
 WRITERS = 3
-HOP = {"threshold": 0.75, "reject": 97, "writers": WRITERS, "min_size_ratio": 0.0}
+HOP = {"threshold": 0.75, "reject": 97, "writers": WRITERS, "min_size_ratio": 0.0, "keep": "best_quality"}
 WORDS = [f"word{i}" for i in range(120)]
 TEXTS = [" ".join(WORDS), "a short one", "", " ".join(WORDS[:90]), " ".join(["Another", *WORDS[1:]])]
 
@@ -124,14 +125,19 @@ def test_members_sets_and_pairs_of_a_component_meet(tmp_path: Path) -> None:
         "rep": [first, first + 1, first, first + 4], "component": [first, 7, first, 9],
         "wanted": [True, False, False, True],
     }).cast(MEMBERS)  # fmt: skip
-    pairs = pa.table({"doc_id": [first, first], "other": [first + 4, first + 9], "component": [9, 9]})
+    pairs = pa.table({
+        "doc_id": [first, first], "other": [first + 4, first + 9], "component": [9, 9],
+        "meaning": pa.array([float("nan"), 0.5], pa.float32()),
+    })  # fmt: skip
     sets = pa.table({
         "doc_id": [first, first + 1, first + 2, first + 4], "modulus": [1, 1, 1, 2],
         "hashes": pa.array([bytes(8), bytes(8), bytes(16), bytes(24)], pa.binary()),
     })  # fmt: skip
     quality = pa.table({"row": pa.array([1], pa.int32()), "quality": pa.array([0.25], pa.float32())})
     copies = pa.table({"row": pa.array([3], pa.int32()), "exact_copies": pa.array([6], pa.int32())})
+    distance = pa.table({"row": pa.array([0, 4], pa.int32()), "centroid_distance": pa.array([0.5, 0.25], pa.float32())})
     tables = {
+        "distance": distance,
         "evidence": evidence,
         "members": members,
         "pairs": pairs,
@@ -145,6 +151,7 @@ def test_members_sets_and_pairs_of_a_component_meet(tmp_path: Path) -> None:
     chain = (
         DecisionFiles("exact_dedup", columns=(paths["copies"][0],)),
         DecisionFiles("sentence_quality", columns=(paths["quality"][0],)),
+        DecisionFiles("semantic_clusters", columns=(paths["distance"][0],)),
     )
     shard = DocumentShard(4, "web", tmp_path / "none.parquet", n, 0, first)
     common = {"chain": chain, "partitions": 5, "members": paths["members"], "pairs": paths["pairs"]}
@@ -158,11 +165,12 @@ def test_members_sets_and_pairs_of_a_component_meet(tmp_path: Path) -> None:
     assert [(row["sketch_low"], row["sketch_high"]) for row in told] == [(1, 5), (2, 6), (3, 7), (-4, -8)]
     assert [row["copies"] for row in told] == [1, 1, 6, 1]
     assert [None if np.isnan(row["quality"]) else row["quality"] for row in told] == [None, 0.25, None, None]
+    assert [None if np.isnan(row["distance"]) else row["distance"] for row in told] == [0.5, None, None, 0.25]
     assert [row["final"] for row in told] == [False] * 4
     sent = sorted((row["doc_id"] - first, row["component"], row["modulus"]) for row in found["sets"])
     assert sent == [(0, first, 1), (4, 9, 2)], "only wanted ones travel"
     assert {row["doc_id"] - first: row["hashes"] for row in found["sets"]} == {0: bytes(4), 4: bytes(12)}, "halved"
-    assert sorted(row["other"] for row in found["pairs"]) == [first + 4, first + 9]
+    assert sorted((row["other"] - first, str(row["meaning"])) for row in found["pairs"]) == [(4, "nan"), (9, "0.5")]
     bare = shard_payload(shard, paths["evidence"], sets=[], earlier=True, **{**common, "pairs": []})
     found = by_kind(list(emit_members(bare)))
     assert set(found) == {"members"} and all(row["final"] for row in found["members"])
@@ -180,7 +188,9 @@ def test_members_sets_and_pairs_of_a_component_meet(tmp_path: Path) -> None:
 # --------------------------------------------------------------------------------------------------------- the hop
 
 
-def arrivals(documents: list[Document], edges: list[tuple[int, int]], copies: dict[int, int]) -> dict[str, pa.Table]:
+def arrivals(
+    documents: list[Document], edges: list[Edge], copies: dict[int, int], meaning: Mapping[Edge, float] | None = None
+) -> dict[str, pa.Table]:
     """The rows that stand for documents and their candidate edges at a partition."""
     mask = (1 << 64) - 1
 
@@ -191,13 +201,14 @@ def arrivals(documents: list[Document], edges: list[tuple[int, int]], copies: di
     read = [d for d in documents if d.shingles is not None and d.rep == d.doc_id]
     words = ("component", "doc_id", "rep", "names", "sketch_low", "sketch_high")
     kinds = pa.schema({
-        **dict.fromkeys(words, pa.int64()), "quality": pa.float32(), "copies": pa.int32(), "bytes": pa.int32(),
-        "final": pa.bool_(),
+        **dict.fromkeys(words, pa.int64()), "quality": pa.float32(), "distance": pa.float32(),
+        "copies": pa.int32(), "bytes": pa.int32(), "final": pa.bool_(),
     })  # fmt: skip
     rows = [
         {
             "component": d.component, "doc_id": d.doc_id, "rep": d.rep, "names": d.doc_id, "quality": d.quality,
-            "copies": copies.get(d.doc_id, 1), "bytes": d.length, "sketch_low": signed(d.bits & mask),
+            "distance": d.outlying, "copies": copies.get(d.doc_id, 1), "bytes": d.length,
+            "sketch_low": signed(d.bits & mask),
             "sketch_high": signed(d.bits >> 64), "final": d.final,
         }
         for d in documents
@@ -213,13 +224,14 @@ def arrivals(documents: list[Document], edges: list[tuple[int, int]], copies: di
         "pairs": pa.table({
             "doc_id": pa.array([a for a, _ in edges], pa.int64()), "other": pa.array([b for _, b in edges], pa.int64()),
             "component": pa.array([of[a].component for a, _ in edges], pa.int64()),
+            "meaning": pa.array([(meaning or {}).get(edge, float("nan")) for edge in edges], pa.float32()),
         }),
     }  # fmt: skip
 
 
-def told(tables: dict[str, pa.Table], random: Random) -> dict[str, list[dict[str, Any]]]:
+def told(tables: dict[str, pa.Table], random: Random, **settings: Any) -> dict[str, list[dict[str, Any]]]:
     """What the hop says, each row at the partition that writes it."""
-    found = by_kind(list(resolve_components(inbox_of(tables, random), HOP)))
+    found = by_kind(list(resolve_components(inbox_of(tables, random), {**HOP, **settings})))
     for rows in found.values():
         doc_ids = np.array([row["doc_id"] for row in rows], np.int64)
         assert [row.pop("partition") for row in rows] == by_shard(doc_ids, WRITERS).tolist()
@@ -265,10 +277,11 @@ def test_the_election_does_not_depend_on_how_members_arrive(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(60))
 def test_the_hop_says_what_comparing_all_pairs_finds(seed: int) -> None:
-    """Over several shards, with twins, published documents and pairs that the sketch decided."""
+    """Over several shards, with twins, published documents, pairs that the sketch decided and edges by meaning."""
     random = Random(seed)
     documents: list[Document] = []
-    edges: list[tuple[int, int]] = []
+    edges: list[Edge] = []
+    meaning: dict[Edge, float] = {}
     for component in range(4):
         decided = random.random() < 0.3
         alone: list[Document] = []
@@ -277,31 +290,75 @@ def test_the_hop_says_what_comparing_all_pairs_finds(seed: int) -> None:
             doc_id = ids.first_id(0 if final else 1, random.randrange(3)) + 10 * component + place
             shingles = set(random.sample(range(12), random.randint(8, 12)))
             bits = sum(1 << b for b in random.sample(range(128), random.randint(0, 20)))
-            alone.append(member(0, component, None if decided else shingles, doc_id=doc_id, bits=bits, final=final))
+            common: dict[str, Any] = {"final": final, "outlying": random.choice([float("nan"), 0.125, 0.5, 0.75])}
+            alone.append(member(0, component, None if decided else shingles, doc_id=doc_id, bits=bits, **common))
         alone.sort(key=lambda d: d.doc_id)
         twins = [replace(alone[-1], doc_id=d.doc_id + 6, rep=alone[-1].doc_id) for d in alone if random.random() < 0.2]
         twins = [replace(t, final=False, shingles=None, doc_id=t.doc_id | 1 << 52) for t in twins]
         documents += alone + twins
         pairs = [(a.doc_id, b.doc_id) for a in alone for b in alone if a.doc_id < b.doc_id and not b.final]
-        edges += random.sample(pairs, min(len(pairs), 5))
+        chosen = random.sample(pairs, min(len(pairs), 5))
+        meaning |= {edge: random.choice([0.875, 0.96875, 1.0]) for edge in chosen if seed % 2 and random.random() < 0.4}
+        edges += chosen
     copies = {d.doc_id: random.randint(1, 4) for d in documents}
-    found = told(arrivals(documents, edges, copies), random)
+    keep = "furthest_from_centroid" if seed % 3 == 0 else "best_quality"
+    found = told(arrivals(documents, edges, copies, meaning), random, keep=keep)
     of = {d.doc_id: d for d in documents}
     edges += [(d.rep, d.doc_id) for d in documents if d.rep != d.doc_id]
-    component_of, survivors, verdicts = all_pairs(documents, edges, HOP["threshold"], HOP["reject"])
+    (component_of, survivors, verdicts), by_meaning = all_pairs_and_meanings(
+        documents, edges, HOP["threshold"], HOP["reject"], 0.0, meaning, seed % 3 == 0
+    )
     assert {row["doc_id"]: (row["survivor"], row["similarity"]) for row in found.get("drops", [])} == {
         d: s for d, s in survivors.items() if s[0] != d
     }
+    for row in found.get("drops", []):
+        assert row["reason"] == ("semantic_duplicate" if row["doc_id"] in by_meaning else "near_duplicate")
     sizes = {c: sum(x == c for x in component_of.values()) for c in component_of.values()}
     near = {d: sum(copies[x] for x, (s, _) in survivors.items() if s == d and x != d) for d in of}
     assert {row["doc_id"]: tuple(row.values())[1:] for row in found.get("columns", [])} == {
         d: (c, sizes[c], near[d]) for d, c in component_of.items() if c >= 0 and not of[d].final
     }
     expected = {}
-    for (a, b), (similarity, by_shingles, holds) in verdicts.items():
+    for (a, b), (similarity, method, holds) in verdicts.items():
         if holds:
-            expected[(b, a) if of[a].final else (a, b)] = (similarity, int(by_shingles))
+            expected[(b, a) if of[a].final else (a, b)] = (similarity, method)
     assert {(r["doc_id"], r["other"]): (r["similarity"], r["method"]) for r in found.get("edges", [])} == expected
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_documents_that_mean_the_same(seed: int) -> None:
+    """One edge by meaning alone, one that shingles confirm, one to a published document."""
+    a, b = member(1, 0, None), member(2, 0, None, bits=2**100 - 1, length=9)
+    c, d = member(3, 1, range(8)), member(4, 1, range(9), length=9)
+    e = member(5, 2, None, doc_id=ids.first_id(0, 5), final=True)
+    f = member(6, 2, None, bits=2**100 - 1, quality=1.0)
+    edges = [(a.doc_id, b.doc_id), (c.doc_id, d.doc_id), (e.doc_id, f.doc_id)]
+    tables = arrivals([a, b, c, d, e, f], edges, {a.doc_id: 3}, dict.fromkeys(edges, 0.9375))
+    found = told(tables, Random(seed))
+    assert [(row["doc_id"], row["survivor"], row["reason"], row["similarity"]) for row in found["drops"]] == [
+        (a.doc_id, b.doc_id, "semantic_duplicate", 0.9375),
+        (c.doc_id, d.doc_id, "near_duplicate", pytest.approx(8 / 9)),
+        (f.doc_id, e.doc_id, "semantic_duplicate", 0.9375),
+    ]
+    assert [(row["doc_id"], row["component_size"], row["near_copies"]) for row in found["columns"]] == [
+        (a.doc_id, 2, 0), (b.doc_id, 2, 3), (c.doc_id, 2, 0), (d.doc_id, 2, 1), (f.doc_id, 2, 0),
+    ]  # fmt: skip
+    assert [(row["doc_id"], row["other"], row["method"]) for row in found["edges"]] == [
+        (a.doc_id, b.doc_id, 2), (c.doc_id, d.doc_id, 1), (f.doc_id, e.doc_id, 2),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("keep", "stays"), [("best_quality", 0), ("furthest_from_centroid", 1)])
+def test_which_of_two_stays_by_the_keep_rule(keep: str, stays: int) -> None:
+    two = [
+        member(1, 0, None, quality=0.9, outlying=0.125),
+        member(2, 0, None, quality=0.2, outlying=0.25),
+        member(3, 0, None, quality=0.1, outlying=float("nan")),
+    ]
+    first, second, third = (document.doc_id for document in two)
+    pairs = {(first, second): 0.9375, (first, third): 0.9375, (second, third): 0.9375}
+    found = told(arrivals(two, list(pairs), {}, pairs), Random(3), keep=keep)
+    assert {row["survivor"] for row in found["drops"]} == {two[stays].doc_id} and len(found["drops"]) == 2
 
 
 def test_a_published_document_gets_no_row() -> None:
