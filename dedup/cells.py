@@ -22,6 +22,8 @@ Int64 = npt.NDArray[np.int64]
 NEIGHBOURS = 8
 """Over whose cosines a document's density is the mean."""
 BLOCK_ROWS = 512
+STRIDE = 16
+"""Cosines that are looked at together."""
 SLACK = np.float32(1e-4)
 """What a block's cosine may be off by."""
 MAX_LINKS = 64
@@ -137,7 +139,16 @@ def _block_edges(block, vectors, start, copies, threshold, slack, best, most):  
         begun = at
         row = block[r]
         least = best[i, k - 1]
-        for j in range(n):
+        j = -1
+        while True:
+            j += 1
+            while j & (STRIDE - 1) == 0 and j + STRIDE <= n:  # most stretches hold nothing of interest
+                greatest = _greatest(row, j)
+                if greatest > least or greatest >= threshold - slack:
+                    break
+                j += STRIDE
+            if j >= n:
+                break
             c = row[j]
             if c > least and j != i:
                 for _ in range(min(copies[j], k)):
@@ -161,6 +172,15 @@ def _block_edges(block, vectors, start, copies, threshold, slack, best, most):  
             at = begun + most
             left[begun:at], right[begun:at], cosine[begun:at] = a, b, c2
     return left[:at], right[:at], cosine[:at], capped
+
+
+@nb.njit(fastmath=True, cache=True)
+def _greatest(row, at):  # type: ignore[no-untyped-def]
+    """The greatest of ``STRIDE`` numbers, which are finite; a maximum does not hang on the order."""
+    found = row[at]
+    for k in range(1, STRIDE):
+        found = max(found, row[at + k])
+    return found
 
 
 @nb.njit(inline="always", cache=True)
