@@ -78,6 +78,7 @@ def main() -> None:
     parser.add_argument("--models", nargs="*", default=[STATIC, NANO_E5, USE, MINILM])
     parser.add_argument("--pairs", type=int, default=6000)
     parser.add_argument("--news", type=int, default=2500, help="planted news paragraphs, the gold first")
+    parser.add_argument("--topics", type=int, default=10_000, help="documents a file for purity, drawn by a seed")
     options = parser.parse_args()
     print(machine.as_line(machine.describe()))
     sets = labelled_sets(options.data, options.news)
@@ -85,19 +86,21 @@ def main() -> None:
     for name in options.models:
         with tempfile.TemporaryDirectory() as folder:
             encoder = open_encoder(name, find_model(name, Path.cwd(), Path(folder) / "model"))
-            measure(name, encoder, options.data, sets, translated, options.pairs)
+            measure(name, encoder, options, sets, translated)
 
 
-def measure(name: str, encoder: Encoder, data: Path, sets: dict[str, Pairs], translated: Pairs, wanted: int) -> None:
+def measure(
+    name: str, encoder: Encoder, options: argparse.Namespace, sets: dict[str, Pairs], translated: Pairs
+) -> None:
     """All tables of one model."""
     print(f"\n### {name}, {encoder.dim} dimensions\n", flush=True)
-    sentence_pairs(encoder, data, None if name == STATIC else wanted)
+    sentence_pairs(encoder, options.data, None if name == STATIC else options.pairs)
     cosines = {key: cosine(encoder, pairs) for key, pairs in sets.items()}
     print_thresholds(sets, cosines)
     print_hidden(sets, cosines)
     far = cosine(encoder, translated)
     print(f"\nTranslations, {len(far):,} pairs: AUC {auc(far.tolist(), translated.same):.3f}.", flush=True)
-    print_purity(encoder, data)
+    print_purity(encoder, options.data, options.topics)
 
 
 def vectors_of(encoder: Encoder, texts: Sequence[str]) -> Float32:
@@ -225,7 +228,7 @@ def print_hidden(sets: dict[str, Pairs], cosines: dict[str, Float32]) -> None:
 # -------------------------------------------------------------------------------------------------------------- purity
 
 
-def print_purity(encoder: Encoder, data: Path) -> None:
+def print_purity(encoder: Encoder, data: Path, wanted: int) -> None:
     """Purity and mutual information of cells, ours and scikit-learn's."""
     from sklearn.cluster import KMeans
     from sklearn.metrics import normalized_mutual_info_score
@@ -234,6 +237,8 @@ def print_purity(encoder: Encoder, data: Path) -> None:
     backend = open_backend("cpu")
     for name in ("en_news_bbc", "zh_news_articles"):
         rows = list(read_records(data / f"{name}.jsonl.zst"))
+        drawn = np.random.default_rng(SEED).permutation(len(rows))[:wanted]
+        rows = [rows[i] for i in np.sort(drawn)]
         vectors = vectors_of(encoder, [str(r["text"]) for r in rows])
         label = np.unique([str(r["label"]) for r in rows], return_inverse=True)[1]
         for cells in (int(label.max()) + 1, 4 * (int(label.max()) + 1)):

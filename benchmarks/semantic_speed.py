@@ -2,13 +2,13 @@
 
     python -m benchmarks.semantic_speed [--vectors 10000 100000 1000000] [--dim 64] [--cell 1000] [--work FOLDER]
 
-Vectors are random mixtures: a centre for each cell's worth of them, noise around it, and for one in fifty a near copy. They
-lie on disk as ``embed`` leaves them, in shards of 50,000. *Spark* is the exchange of the stage ``semantic_clusters`` from
-those files to its columns, edges and cells on disk, on two tasks at a time, Spark started and warm. *One process* calls the
-same task functions without Spark. *FAISS* does the arithmetic alone, on vectors in memory: an ``IndexFlatIP`` over the
-centroids, then one for each cell, searched for nine neighbours; on as many threads as Spark has tasks. *Brute force* is one
-index over everything, nine neighbours of 2,000 vectors, times n / 2,000. Times are wall time. *Found* are the pairs of
-brute force from the threshold on that lie in one cell.
+Vectors are random mixtures: a centre for each cell's worth of them, noise around it, and for one in fifty a near
+copy. They lie on disk as ``embed`` leaves them, in shards of 50,000. *Spark* is the exchange of the stage
+``semantic_clusters`` from those files to its columns, edges and cells on disk, on two tasks at a time, Spark started
+and warm. *One process* calls the same task functions without Spark. *FAISS* does the arithmetic alone, on vectors in
+memory: an ``IndexFlatIP`` over the centroids, then one for each cell, searched for nine neighbours; on as many
+threads as Spark has tasks. *Brute force* is one index over everything, nine neighbours of 2,000 vectors, times n /
+2,000. Times are wall time. *Found* are the pairs of brute force from the threshold on that lie in one cell.
 """
 
 from __future__ import annotations
