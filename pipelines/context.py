@@ -181,7 +181,7 @@ class DecisionContext:
 
     def exchange(
         self, label: str, source: str, payloads: Sequence[dict[str, Any]], hops: Sequence[Hop],
-        schemas: Mapping[str, pa.Schema],
+        schemas: Mapping[str, pa.Schema], gpu: bool = False,
     ) -> list[FileEntry]:  # fmt: skip
         """Runs an exchange whose rows end in one file a kind and document shard.
 
@@ -191,10 +191,11 @@ class DecisionContext:
             payloads: one task each.
             hops: those before the writing one, which sends its blocks by ``exchange.by_shard`` to ``writers``.
             schemas: kind → schema of the files; the first field is ``row``.
+            gpu: see ``pipelines.exchange.build``.
         """
         settings = {"folder": str(self.folder), "schemas": schemas_as_text(schemas)}
         last = Hop("pipelines.exchange:write_by_shard", self.writers, settings)
-        answers = self.cluster.exchange(source, payloads, [*hops, last], label=label)
+        answers = self.cluster.exchange(source, payloads, [*hops, last], label=label, gpu=gpu)
         return sorted((FileEntry(**a) for a in answers), key=lambda f: (f.table, f.shard))
 
     @property

@@ -19,7 +19,17 @@ from pydantic import Field, field_validator
 
 from corpus.config import StrictModel
 from corpus.files import stable_hash
-from dedup.embed import STATIC, Encoder, Windows, encode_documents, find_model, model_revision, open_encoder
+from dedup.embed import (
+    NANO_E5,
+    STATIC,
+    USE,
+    Encoder,
+    Windows,
+    encode_documents,
+    find_model,
+    model_revision,
+    open_encoder,
+)  # fmt: skip
 from pipelines.context import PrepareContext
 from pipelines.stage import Batch, Earlier, Int32, LocalStage, Verdict
 
@@ -68,6 +78,10 @@ class Embed(LocalStage):
         made = context.models / stable_hash([evidence.model])
         with context.cluster.step("embed: model"):
             return {"model": find_model(evidence.model, context.base, made)}
+
+    def wants_gpu(self) -> bool:
+        """A model of sentence-transformers would."""
+        return self.evidence.device != "cpu" and self.evidence.model not in (STATIC, NANO_E5, USE)
 
     def sees_cuts(self) -> bool:
         """By its config."""

@@ -27,6 +27,7 @@ import pyarrow as pa
 
 from corpus import ids
 from corpus.files import FileEntry, write_table
+from pipelines.gpu import with_gpu
 from pipelines.worker import emit_blocks, receive_blocks
 
 TARGET_BYTES = 64 << 20
@@ -119,7 +120,7 @@ def by_shard(doc_ids: npt.NDArray[np.int64], partitions: int) -> npt.NDArray[np.
 
 
 def build(
-    context: Any, source: str, payloads: Sequence[Mapping[str, Any]], hops: Sequence[Hop], label: str
+    context: Any, source: str, payloads: Sequence[Mapping[str, Any]], hops: Sequence[Hop], label: str, gpu: bool = False
 ) -> Any:  # an RDD[str]: the answers as JSON
     """The exchange as a lazy RDD of the last hop's answers.
 
@@ -129,14 +130,15 @@ def build(
         payloads: one task each.
         hops: at least one.
         label: for error messages.
+        gpu: whether the tasks want a GPU each, but for those of the last hop, which writes.
     """
     texts = [json.dumps({**p, "label": label}, ensure_ascii=False) for p in payloads]
-    rdd = context.parallelize(texts, max(1, len(texts))).mapPartitions(partial(emit_blocks, source))
+    rdd = with_gpu(context.parallelize(texts, max(1, len(texts))).mapPartitions(partial(emit_blocks, source)), gpu)
     for number, hop in enumerate(hops):
         settings = json.dumps({**hop.settings, "label": label}, ensure_ascii=False)
         last = number == len(hops) - 1
         step = partial(receive_blocks, hop.function, settings, last)
-        rdd = rdd.partitionBy(hop.partitions, _identity).mapPartitionsWithIndex(step)
+        rdd = with_gpu(rdd.partitionBy(hop.partitions, _identity).mapPartitionsWithIndex(step), gpu and not last)
     return rdd
 
 

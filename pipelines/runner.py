@@ -171,7 +171,7 @@ class Runner:
         payloads = [self._task(name, i, artefacts, earlier, folder).payload() for i in range(len(shards))]
         answers = self.cluster.map(
             "pipelines.scan:scan_shard", payloads, label=f"{name}: scan", receipts=folder / "receipts",
-            weights=[s.rows for s in shards],
+            weights=[s.rows for s in shards], gpu=stage_class(name)(self.config.evidence(name), artefacts).wants_gpu(),
         )  # fmt: skip
         files = [FileEntry(**f) for answer in answers for f in answer["files"]]
         body = {

@@ -11,6 +11,7 @@ Shuffled: a vector and 24 bytes a document.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -85,6 +86,10 @@ class SemanticClusters(GlobalStage):
         """Nothing is scanned: ``embed`` has seen it all."""
         raise NotImplementedError
 
+    def wants_gpu(self) -> bool:
+        """Assignment and comparison would."""
+        return self.evidence.device != "cpu"
+
     def decide_globally(self, context: DecisionContext) -> None:
         """See the module for the steps."""
         config: SemanticClustersDecision = context.config()
@@ -105,10 +110,16 @@ class SemanticClusters(GlobalStage):
         tasks = [{**p, **shared, "partitions": partitions, "writers": context.writers} for p in payloads]
         schemas = {"columns": SEMANTIC_COLUMNS, "edges": SEMANTIC_EDGES, "cells": SEMANTIC_CELLS}
         context.files += context.exchange(
-            "semantic_clusters: assign and compare", "pipelines.semantic_tasks:emit_cells", tasks, [hop], schemas
+            "semantic_clusters: assign and compare",
+            "pipelines.semantic_tasks:emit_cells",
+            tasks,
+            [hop],
+            schemas,
+            gpu=self.wants_gpu(),
         )
         context.facts.update(threshold=threshold, centroids=str(centroids.relative_to(context.run.root)))
         context.facts.update(_told(context, read_json(centroids / FACTS)))
+        shutil.rmtree(context.folder / "scratch", ignore_errors=True)
 
     # ----------------------------------------------------------------------------------------------------- centroids
 

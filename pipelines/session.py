@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from corpus.errors import TamisError
 from pipelines.exchange import Hop, build
+from pipelines.gpu import with_gpu
 from pipelines.java import java_home
 from pipelines.worker import USER_ERROR, call
 
@@ -150,7 +151,7 @@ class Cluster:
 
     def map(
         self, function: str, payloads: Sequence[dict[str, Any]], *, label: str, receipts: Path,
-        weights: Sequence[int] | None = None,
+        weights: Sequence[int] | None = None, gpu: bool = False,
     ) -> list[dict[str, Any]]:  # fmt: skip
         """Runs a function of ours once a payload, in Spark tasks; results come in the payloads' order.
 
@@ -163,6 +164,7 @@ class Cluster:
             label: what the progress line says.
             receipts: folder for receipts.
             weights: documents of each payload, for the rate.
+            gpu: whether the tasks want a GPU each, where the cluster has some.
 
         Raises:
             TamisError: a task refused its input, or failed four times.
@@ -179,7 +181,7 @@ class Cluster:
         if todo:
             sizes = [weights[i] if weights else 1 for i, _ in todo]
             with self._watched(label, sizes):
-                texts = self._run(function, [text for _, text in todo], label)
+                texts = self._run(function, [text for _, text in todo], label, gpu)
             for (i, _), text in zip(todo, texts, strict=True):
                 answers[i] = json.loads(text)
                 if USER_ERROR in answers[i]:
@@ -187,7 +189,7 @@ class Cluster:
         return [answers[i] for i in range(len(payloads))]
 
     def exchange(
-        self, source: str, payloads: Sequence[dict[str, Any]], hops: Sequence[Hop], *, label: str
+        self, source: str, payloads: Sequence[dict[str, Any]], hops: Sequence[Hop], *, label: str, gpu: bool = False
     ) -> list[dict[str, Any]]:
         """Runs an exchange (see ``pipelines.exchange``) and returns the last hop's answers, in partition order.
 
@@ -198,7 +200,7 @@ class Cluster:
             return []
         with self._watched(label, [1] * (len(payloads) + sum(hop.partitions for hop in hops))):
             try:
-                answers = build(self.spark.sparkContext, source, payloads, hops, label).collect()
+                answers = build(self.spark.sparkContext, source, payloads, hops, label, gpu).collect()
             except Exception as error:
                 raise stage_failed(label, error) from error
         return [json.loads(text) for text in answers]
@@ -208,13 +210,14 @@ class Cluster:
         """Partitions of a shuffle whose rows would fit in fewer: ``spark.sql.shuffle.partitions``."""
         return int(self.spark.conf.get("spark.sql.shuffle.partitions") or "8")
 
-    def _run(self, function: str, payloads: list[str], label: str) -> list[str]:
+    def _run(self, function: str, payloads: list[str], label: str, gpu: bool) -> list[str]:
         def task(rows: Iterable[str]) -> Iterable[str]:
             return (call(function, row) for row in rows)
 
         context = self.spark.sparkContext
         try:
-            found: list[str] = context.parallelize(payloads, len(payloads)).mapPartitions(task).collect()
+            tasks = with_gpu(context.parallelize(payloads, len(payloads)).mapPartitions(task), gpu)
+            found: list[str] = tasks.collect()
         except Exception as error:
             raise stage_failed(label, error) from error
         return found

@@ -115,6 +115,10 @@ class Stage(ABC):
         """Trains or finds the models that the scan needs: name → file or folder, pinned by digest in the hash."""
         return {}
 
+    def wants_gpu(self) -> bool:
+        """Whether its tasks would use a GPU, where the cluster has some."""
+        return False
+
     def sees_cuts(self) -> bool:
         """Whether the scan sees the text without the spans cut so far; else it sees the stored text."""
         return True

@@ -89,6 +89,9 @@ def _begin() -> None:
     """What every task starts with."""
     unpack_code()
     gc.freeze()
+    from pipelines.gpu import take_gpu
+
+    take_gpu()
 
 
 def unpack_code() -> None:

@@ -53,6 +53,7 @@ def write_tiny(folder: Path, reverse: bool = False) -> Path:
         folder / "tiny.yaml", inputs,
         ingest={"target_shard_bytes": 20_000}, write_shards={"target_shard_bytes": 30_000},
         domains={"forum": {"heuristic_filter": {"spaced": {"min_words": 100_000}}}},
+        stages={"semantic_clusters": {"target_cell_documents": 20, "threshold": 0.9}, "near_dedup": {"semantic": True}},
     )  # fmt: skip
 
 
@@ -67,7 +68,13 @@ def reference(pipeline: Path, cluster: Cluster) -> RunReader:
     """The run that all others must equal; it uses every kind of table."""
     run = execute(pipeline, pipeline.parent / "reference", cluster)
     tables = run.narrow_tables()
-    assert {"exact_dedup/columns", "near_dedup/edges", "span_dedup/edits", "sentence_quality/edits"} <= set(tables)
+    assert {
+        "semantic_clusters/edges",
+        "exact_dedup/columns",
+        "near_dedup/edges",
+        "span_dedup/edits",
+        "sentence_quality/edits",
+    } <= set(tables)
     assert run.chain["exact_dedup"].body["facts"]["contenders"] >= 6
     assert len(run.run.shards) >= 6 and len(run.file_digests()) >= 12
     return run
