@@ -111,7 +111,12 @@ def write_table(
     table = table.combine_chunks()
     how: dict[str, Any] = {"compression": "zstd", "compression_level": 1}
     if "text" not in table.column_names:
-        how = {"compression": "lz4", "use_dictionary": [f.name for f in table.schema if f.type == pa.string()]}
+        packed = {f.name: "lz4" for f in table.schema if not pa.types.is_fixed_size_list(f.type)}
+        vectors = {f"{f.name}.list.element": "none" for f in table.schema if f.name not in packed}  # nothing to gain
+        how = {
+            "compression": packed | vectors,
+            "use_dictionary": [f.name for f in table.schema if f.type == pa.string()],
+        }
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{stem}.{uuid.uuid4().hex[:12]}.parquet"
     pq.write_table(

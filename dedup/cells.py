@@ -22,8 +22,8 @@ Int64 = npt.NDArray[np.int64]
 NEIGHBOURS = 8
 """Over whose cosines a document's density is the mean."""
 BLOCK_ROWS = 512
-STRIDE = 16
-"""Cosines that are looked at together."""
+GROUP = 16
+"""Cosines of a row whose maximum decides whether they are looked at."""
 SLACK = np.float32(1e-4)
 """What a block's cosine may be off by."""
 MAX_LINKS = 64
@@ -109,7 +109,8 @@ def _compared(vectors: Float32, copies: Int64, threshold: float) -> tuple[Float3
     capped = 0
     for start in range(0, n, BLOCK_ROWS):
         block = vectors[start : start + BLOCK_ROWS] @ vectors.T
-        a, b, c, full = _block_edges(block, vectors, start, copies, np.float32(threshold), SLACK, best, MAX_LINKS)
+        _nearest(block, start, copies, best)
+        a, b, c, full = _edges(block, vectors, start, np.float32(threshold), SLACK, best, MAX_LINKS)
         lefts.append(a)
         rights.append(b)
         cosines.append(c)
@@ -126,61 +127,80 @@ def _compared(vectors: Float32, copies: Int64, threshold: float) -> tuple[Float3
 
 
 @nb.njit(cache=True)
-def _block_edges(block, vectors, start, copies, threshold, slack, best, most):  # type: ignore[no-untyped-def]
-    """Fills the nearest cosines of the block's rows; edges from each row to the nearest ``most`` of earlier ones."""
+def _nearest(block, start, copies, best):  # type: ignore[no-untyped-def]
+    """Fills the nearest cosines of the block's rows, the greatest first.
+
+    The columns are taken in interleaved groups, whose maxima vector instructions find side by side. The (k + 1)-th
+    greatest of the maxima is a floor under the k nearest, whichever group the row itself is in; what lies below is not
+    looked at.
+    """
+    n, k = block.shape[1], best.shape[1]
+    groups = max(1, n // GROUP)
+    greatest, top, bound = np.empty(groups, np.float32), np.empty(k, np.float32), np.empty(k + 1, np.float32)
+    for r in range(block.shape[0]):
+        i, row = start + r, block[r]
+        _maxima(row, greatest)
+        bound[:] = -2
+        for g in range(groups):
+            if greatest[g] > bound[k]:
+                _insert(bound, greatest[g])
+        floor = bound[k]
+        top[:] = -2
+        for _ in range(min(copies[i] - 1, k)):  # copies of the same vector are its nearest neighbours
+            _insert(top, np.float32(1.0))
+        for g in range(groups):
+            if greatest[g] >= floor:
+                for j in range(g, n, groups):
+                    c = row[j]
+                    if c >= floor and c > top[k - 1] and j != i:
+                        for _ in range(min(copies[j], k)):
+                            _insert(top, min(c, np.float32(1.0)))
+        best[i] = top
+
+
+@nb.njit(cache=True)
+def _edges(block, vectors, start, threshold, slack, best, most):  # type: ignore[no-untyped-def]
+    """Edges from each row to earlier ones whose cosine reaches the threshold, the nearest ``most`` of them."""
     total = 64
     left, right, cosine = np.empty(total, np.int64), np.empty(total, np.int64), np.empty(total, np.float32)
     at, capped = 0, 0
-    n, k = block.shape[1], best.shape[1]
+    floor = threshold - slack
     for r in range(block.shape[0]):
         i = start + r
-        for _ in range(min(copies[i] - 1, k)):  # copies of the same vector are its nearest neighbours
-            _insert(best[i], np.float32(1.0))
+        if best[i, 0] < floor:
+            continue
         begun = at
-        row = block[r]
-        least = best[i, k - 1]
-        j = -1
-        while True:
-            j += 1
-            while j & (STRIDE - 1) == 0 and j + STRIDE <= n:  # most stretches hold nothing of interest
-                greatest = _greatest(row, j)
-                if greatest > least or greatest >= threshold - slack:
-                    break
-                j += STRIDE
-            if j >= n:
-                break
-            c = row[j]
-            if c > least and j != i:
-                for _ in range(min(copies[j], k)):
-                    _insert(best[i], min(c, np.float32(1.0)))
-                least = best[i, k - 1]
-            if j < i and c >= threshold - slack:
-                exact = 0.0
-                for d in range(vectors.shape[1]):
-                    exact += np.float64(vectors[i, d]) * np.float64(vectors[j, d])
-                found = min(np.float32(exact), np.float32(1.0))
-                if found >= threshold:
-                    if at == total:
-                        total *= 2
-                        left, right, cosine = _grown(left, total), _grown(right, total), _grown32(cosine, total)
-                    left[at], right[at], cosine[at] = j, i, found
-                    at += 1
+        for j in range(i):
+            if block[r, j] < floor:
+                continue
+            exact = 0.0
+            for d in range(vectors.shape[1]):
+                exact += np.float64(vectors[i, d]) * np.float64(vectors[j, d])
+            found = min(np.float32(exact), np.float32(1.0))
+            if found >= threshold:
+                if at == total:
+                    total *= 2
+                    left, right, cosine = _grown(left, total), _grown(right, total), _grown32(cosine, total)
+                left[at], right[at], cosine[at] = j, i, found
+                at += 1
         if at - begun > most:
             capped += 1
-            order = np.argsort(-cosine[begun:at], kind="mergesort")[:most]
-            a, b, c2 = left[begun:at][order], right[begun:at][order], cosine[begun:at][order]
+            nearest = np.argsort(-cosine[begun:at], kind="mergesort")[:most]
+            a, b, c = left[begun:at][nearest], right[begun:at][nearest], cosine[begun:at][nearest]
             at = begun + most
-            left[begun:at], right[begun:at], cosine[begun:at] = a, b, c2
+            left[begun:at], right[begun:at], cosine[begun:at] = a, b, c
     return left[:at], right[:at], cosine[:at], capped
 
 
-@nb.njit(fastmath=True, cache=True)
-def _greatest(row, at):  # type: ignore[no-untyped-def]
-    """The greatest of ``STRIDE`` numbers, which are finite; a maximum does not hang on the order."""
-    found = row[at]
-    for k in range(1, STRIDE):
-        found = max(found, row[at + k])
-    return found
+@nb.njit(cache=True)
+def _maxima(row, greatest):  # type: ignore[no-untyped-def]
+    """The greatest of the numbers g, g + groups, g + 2·groups … for each group g."""
+    groups = len(greatest)
+    greatest[:] = row[:groups]
+    for first in range(groups, len(row), groups):
+        part = row[first : first + groups]
+        for g in range(len(part)):
+            greatest[g] = part[g] if part[g] > greatest[g] else greatest[g]
 
 
 @nb.njit(inline="always", cache=True)

@@ -267,8 +267,7 @@ def encode_documents(column: TextColumn, encoder: Encoder, windows: Windows) -> 
 
 def unit(vectors: Float32) -> Float32:
     """Rows of length one; rows of zeros stay."""
-    norms = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)).astype(np.float32)
-    return (vectors / np.where(norms > 0, norms, 1)[:, None]).astype(np.float32)
+    return _unit(np.ascontiguousarray(vectors, np.float32))
 
 
 def cut_windows(column: TextColumn, windows: Windows) -> tuple[TextColumn, Int64]:
@@ -283,6 +282,19 @@ def cut_windows(column: TextColumn, windows: Windows) -> tuple[TextColumn, Int64
     if len(starts) and (starts[1:] == ends[:-1]).all():  # side by side: no copy
         return TextColumn(np.append(starts, ends[-1]), column.data), owner
     return TextColumn(offsets, _copied(column.data, starts, offsets)), owner
+
+
+@nb.njit(cache=True)
+def _unit(vectors):  # type: ignore[no-untyped-def]
+    out = np.empty_like(vectors)
+    for i in range(vectors.shape[0]):
+        total = 0.0
+        for j in range(vectors.shape[1]):
+            total += np.float64(vectors[i, j]) * np.float64(vectors[i, j])
+        norm = np.float32(np.sqrt(total)) if total > 0 else np.float32(1)
+        for j in range(vectors.shape[1]):
+            out[i, j] = vectors[i, j] / norm
+    return out
 
 
 @nb.njit(cache=True)

@@ -16,7 +16,7 @@ from corpus.state import load_state, read_files
 from dedup.cells import compare, divide_giants
 from dedup.clusters import Assigner, Backend, open_backend, usable
 from dedup.embed import unit
-from pipelines.embed import pack_vectors, unpack_vectors
+from pipelines.embed import unpack_vectors
 from pipelines.exchange import Block, Inbox, by_id, by_shard, split
 from pipelines.shard_task import ShardTask
 from text.hash import uniform
@@ -74,15 +74,31 @@ def emit_cells(payload: dict[str, Any]) -> Iterator[Block]:
     if found is None or not len(found[0]):
         return
     ids, vectors = found
+    halves = vectors.astype(np.float16)
     assigned = _assigner(payload["centroids"], payload["device"])(vectors)
     for start in range(0, len(ids), MEMBERS_AT_ONCE):
         part = slice(start, start + MEMBERS_AT_ONCE)
         cell = assigned.cell[part]
         columns = {
-            "cell": cell, "doc_id": ids[part], "cosine": assigned.cosine[part], "vector": pack_vectors(vectors[part]),
+            "cell": cell, "doc_id": ids[part], "cosine": assigned.cosine[part], "vector": vectors_as_bytes(halves[part]),
             "final": np.full(len(cell), bool(payload.get("earlier"))),
         }  # fmt: skip
         yield from split("members", columns, by_id(cell.astype(np.int64), payload["partitions"]))
+
+
+def vectors_as_bytes(vectors: npt.NDArray[np.float16]) -> pa.Array:
+    """Vectors as fixed-size binary, which Arrow moves in one piece each."""
+    kind = pa.binary(2 * vectors.shape[1])
+    return pa.Array.from_buffers(kind, len(vectors), [None, pa.py_buffer(np.ascontiguousarray(vectors))])
+
+
+def vectors_from_bytes(column: pa.ChunkedArray) -> npt.NDArray[np.float16]:
+    """The vectors of such a column, float16[n, dim]."""
+    width = column.type.byte_width // 2
+    chunks = [
+        np.frombuffer(c.buffers()[1], np.float16, len(c) * width, c.offset * width * 2) for c in column.chunks if len(c)
+    ]
+    return (np.concatenate(chunks) if chunks else np.zeros(0, np.float16)).reshape(-1, width)
 
 
 def compare_cells(inbox: Inbox, settings: dict[str, Any]) -> Iterator[Block]:
@@ -90,7 +106,7 @@ def compare_cells(inbox: Inbox, settings: dict[str, Any]) -> Iterator[Block]:
     table = inbox.table("members")
     if table is None:
         return
-    vectors = unpack_vectors(table.column("vector")).astype(np.float32)
+    vectors = vectors_from_bytes(table.column("vector")).astype(np.float32)
     cell, doc_id = table.column("cell").to_numpy(), table.column("doc_id").to_numpy()
     cosine, final = table.column("cosine").to_numpy(), table.column("final").to_numpy()
     order = np.lexsort((doc_id, cell))

@@ -18,9 +18,16 @@ from corpus.run_folder import DocumentShard
 from corpus.schemas import SEMANTIC_CELLS, SEMANTIC_COLUMNS, SEMANTIC_EDGES
 from corpus.state import DecisionFiles
 from dedup.embed import unit
-from pipelines.embed import pack_vectors, unpack_vectors
+from pipelines.embed import pack_vectors
 from pipelines.exchange import Block, Hop, by_id, by_shard, schemas_as_text, unpack
-from pipelines.semantic_tasks import _assigner, compare_cells, emit_cells, sample_vectors
+from pipelines.semantic_tasks import (
+    _assigner,
+    compare_cells,
+    emit_cells,
+    sample_vectors,
+    vectors_as_bytes,
+    vectors_from_bytes,
+)
 from tests.exchanges import by_kind, exchange_here, inbox_of, shard_payload
 from tests.oracles_embed import every_pair, told_once
 
@@ -128,7 +135,7 @@ def test_each_document_that_is_alive_and_has_a_vector_goes_to_its_cell(tmp_path:
     assert table.column("final").to_pylist() == known.final.tolist()
     assert table.column("cell").to_pylist() == exact.argmax(axis=1).tolist()
     np.testing.assert_allclose(table.column("cosine").to_numpy(), exact.max(axis=1), atol=1e-6)
-    np.testing.assert_allclose(unpack_vectors(table.column("vector")), known.vectors, atol=1e-3)
+    np.testing.assert_allclose(vectors_from_bytes(table.column("vector")), known.vectors, atol=1e-3)
 
 
 @pytest.mark.parametrize("seed", range(25))
@@ -261,7 +268,7 @@ def test_one_document(final: bool, tmp_path: Path) -> None:
     vector = unit(np.ones((1, DIM), np.float32))
     members = pa.table({
         "cell": pa.array([4], pa.int32()), "doc_id": [ids.first_id(1, 2)], "cosine": pa.array([1.0], pa.float32()),
-        "vector": pack_vectors(vector), "final": [final],
+        "vector": vectors_as_bytes(vector.astype(np.float16)), "final": [final],
     })  # fmt: skip
     found = by_kind(list(compare_cells(inbox_of({"members": members}, Random(1)), HOP)))
     if final:
