@@ -64,8 +64,8 @@ def main() -> None:
     options = parser.parse_args()
     cluster = Cluster({**local_settings(), "spark.master": f"local[{CORES},4]"})
     print(machine.as_line(machine.describe()), "\n")
-    print("| vectors | cells | training, s | FAISS: assign + compare, s | one process, s | Spark: first, again, s | FAISS / Spark | "
-          "brute force, s | pairs found |\n" + "|" + 9 * "---|")  # fmt: skip
+    print("| vectors | cells | training, s | FAISS: assign + compare, s | one process, s | Spark: first, again, s | "
+          "FAISS / Spark | brute force, s | pairs found |\n" + "|" + 9 * "---|")  # fmt: skip
     try:
         warm = mixture(2000, options.dim, options.cell)
         through_spark(cluster, warm, centroids_of(warm, options.cell)[0], options.work)
@@ -135,8 +135,8 @@ def through_spark(
     """Seconds of the stage's exchange, and its edges as pairs of rows."""
     shutil.rmtree(work, ignore_errors=True)
     (work / "out").mkdir(parents=True)
-    np.save(work / "centroids.npy", centroids)
-    payloads, hops = exchange_of(vectors, work)
+    np.save(centroids_file(work, len(centroids)), centroids)  # workers keep what they have opened
+    payloads, hops = exchange_of(vectors, work, len(centroids))
     _, seconds = timed(
         lambda: cluster.exchange("pipelines.semantic_tasks:emit_cells", payloads, hops, label="semantic_speed")
     )
@@ -150,7 +150,12 @@ def _place(doc_id: int) -> int:
     return ((doc_id >> ids.ROW_BITS) & ids.MAX_SHARD) * SHARD + (doc_id & ids.MAX_ROW)
 
 
-def exchange_of(vectors: Float32, work: Path) -> tuple[list[dict[str, Any]], list[Hop]]:
+def centroids_file(work: Path, cells: int) -> Path:
+    """Where centroids lie, a file a number of them."""
+    return work / f"centroids-{cells}.npy"
+
+
+def exchange_of(vectors: Float32, work: Path, cells: int) -> tuple[list[dict[str, Any]], list[Hop]]:
     """The vectors on disk, a payload a shard, and the hops of the stage."""
     payloads = []
     partitions = partitions_for(len(vectors), 4 * vectors.shape[1] + 24, CORES)
@@ -162,7 +167,7 @@ def exchange_of(vectors: Float32, work: Path) -> tuple[list[dict[str, Any]], lis
         pq.write_table(pa.table({**columns, "embedding": pack_vectors(part)}), path, compression="lz4")
         shard = DocumentShard(number, "web", work / "none.parquet", len(part), 0, first)
         task = ShardTask(shard, (), "semantic_clusters", {}, {}, {}, (str(path),), work / "out", 0).payload()
-        more = {"centroids": str(work / "centroids.npy"), "device": "cpu", "partitions": partitions, "snapshot": 0}
+        more = {"centroids": str(centroids_file(work, cells)), "device": "cpu", "partitions": partitions, "snapshot": 0}
         payloads.append({**task, **more})
     schemas = {"columns": SEMANTIC_COLUMNS, "edges": SEMANTIC_EDGES, "cells": SEMANTIC_CELLS}
     settings = {"threshold": THRESHOLD, "max_cell_documents": 20_000, "seed": 1, "device": "cpu", "writers": CORES}
@@ -176,7 +181,7 @@ def in_one_process(work: Path, cells: int) -> float:
     from dedup.embed import unit
     from pipelines.embed import unpack_vectors
 
-    assigner = Assigner(np.load(work / "centroids.npy"), open_backend("cpu", CORES))
+    assigner = Assigner(np.load(centroids_file(work, cells)), open_backend("cpu", CORES))
 
     def all_of_it() -> None:
         tables = [pq.read_table(p, columns=["embedding"], partitioning=None) for p in sorted(work.glob("vectors-*"))]

@@ -80,8 +80,8 @@ def emit_cells(payload: dict[str, Any]) -> Iterator[Block]:
         part = slice(start, start + MEMBERS_AT_ONCE)
         cell = assigned.cell[part]
         columns = {
-            "cell": cell, "doc_id": ids[part], "cosine": assigned.cosine[part], "vector": vectors_as_bytes(halves[part]),
-            "final": np.full(len(cell), bool(payload.get("earlier"))),
+            "cell": cell, "doc_id": ids[part], "cosine": assigned.cosine[part],
+            "vector": vectors_as_bytes(halves[part]), "final": np.full(len(cell), bool(payload.get("earlier"))),
         }  # fmt: skip
         yield from split("members", columns, by_id(cell.astype(np.int64), payload["partitions"]))
 
