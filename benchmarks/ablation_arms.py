@@ -61,7 +61,7 @@ class Arm:
 
 ARMS = (
     Arm("none"),
-    Arm("document", ("exact_dedup", "near_dedup")),
+    Arm("document", ("exact_dedup", "embed", "semantic_clusters", "near_dedup")),
     Arm("multi-level", ("span_dedup",)),
     Arm("filtered", ("language", "line_filter", "heuristic_filter", "sentence_quality", "score")),
     Arm("scored", (), scored=True),

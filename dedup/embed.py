@@ -196,12 +196,14 @@ class _SentenceTransformer:
         try:
             import torch
             from sentence_transformers import SentenceTransformer
+            from transformers.utils import logging as transformers_logging
         except ImportError:
             raise ConfigError("stages.embed.model: this model needs the `embed` extra of tamis") from None
         if device == "cuda" and not torch.cuda.is_available():
             raise ConfigError(
                 "stages.embed.device: found 'cuda', but torch sees no GPU here; allowed are 'auto' and 'cpu'"
             )
+        transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # a task's output is nobody's terminal
         chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
         self._model = SentenceTransformer(
             str(folder), device=chosen, trust_remote_code=False, local_files_only=True,
