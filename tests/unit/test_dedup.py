@@ -16,7 +16,7 @@ from corpus.run_folder import DocumentShard
 from corpus.schemas import DROPS
 from dedup.minhash import signatures
 from pipelines.exchange import Hop, schemas_as_text
-from pipelines.near_candidates import Found, plan
+from pipelines.near_candidates import Found, Meant, plan
 from pipelines.near_verify import COLUMNS, EDGES, sets_of_shard
 from tests import oracles
 from tests.exchanges import exchange_here, shard_payload
@@ -99,7 +99,7 @@ def test_from_texts_to_survivors(tmp_path: Path, partitions: int) -> None:
     assert (first, first + 1) in edges and all({a - first, b - first} <= {0, 1, 3} for a, b in edges)
 
     cluster: Any = None  # all in memory
-    planned, rounds = plan(cluster, Found(paths, len(edges), {}), [task], 129, 1000, tmp_path)
+    planned, rounds = plan(cluster, Found(paths, len(edges), {}), [task], 129, 1000, tmp_path, Meant())
     assert rounds == 0
     files = {entry.table: [str(tmp_path / "plan" / "3" / entry.path)] for entry in planned[3]}
     task |= {"members": files["members"], "pairs": files["pairs"]}
@@ -113,7 +113,7 @@ def test_from_texts_to_survivors(tmp_path: Path, partitions: int) -> None:
         Hop(
             "pipelines.near_verify:resolve_components",
             partitions,
-            {"threshold": 0.75, "reject": 97, "writers": 2, "min_size_ratio": 0.0},
+            {"threshold": 0.75, "reject": 97, "writers": 2, "min_size_ratio": 0.0, "keep": "best_quality"},
         ),
         Hop("pipelines.exchange:write_by_shard", 2, {"folder": str(tmp_path), "schemas": schemas_as_text(schemas)}),
     ]

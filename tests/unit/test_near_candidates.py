@@ -20,7 +20,16 @@ from corpus.state import DecisionFiles
 from dedup.banding import MAX_ANCHORS, band_keys
 from pipelines import near_candidates
 from pipelines.exchange import Block, Hop, by_hash, by_shard, pack, unpack
-from pipelines.near_candidates import TWINS, emit_bands, emit_keys, find_edges, in_buckets, pair_twins
+from pipelines.near_candidates import (
+    TWINS,
+    Meant,
+    emit_bands,
+    emit_keys,
+    find_edges,
+    in_buckets,
+    known_of_shard,
+    pair_twins,
+)
 from tests.exchanges import by_kind, exchange_here, inbox_of, shard_payload
 from tests.property.test_banding import ACCEPT, CLEAR, random_sketches
 
@@ -250,3 +259,58 @@ def test_published_documents_have_edges_with_new_ones_only(tmp_path: Path) -> No
 
 def test_no_rows_no_answer(tmp_path: Path) -> None:
     assert list(find_edges(unpack(0, []), {**EDGE_SETTINGS, "folder": str(tmp_path)})) == []
+
+
+# --------------------------------------------------------------------------------------------------- edges by meaning
+
+
+def dropped(folder: Path, rows: list[int], stage: str = "exact_dedup") -> DecisionFiles:
+    pq.write_table(pa.table({"row": pa.array(rows, pa.int32()), "reason": ["x"] * len(rows)}), folder / f"{stage}.pq")
+    return DecisionFiles(stage, (str(folder / f"{stage}.pq"),))
+
+
+def test_edges_by_meaning_are_those_of_documents_that_take_part(tmp_path: Path) -> None:
+    """Not those of documents that are dropped meanwhile, have no token, or are of a published snapshot and dropped."""
+    old, new = ids.first_id(0, 1), ids.first_id(1, 1)
+    sizes = pa.table(
+        {"row": pa.array([0, 1, 2, 3, 4], pa.int32()), "semantic_size": pa.array([2, 2, 2, 1, 2], pa.int32())}
+    )
+    pq.write_table(sizes, tmp_path / "sizes.pq")
+    clusters = DecisionFiles("semantic_clusters", columns=(str(tmp_path / "sizes.pq"),))
+    (tmp_path / "old").mkdir()
+    tasks = [
+        shard_task(tmp_path, 1, 1, [evidence(new, [5, 5, 0, 5, 5, 5])], chain=(clusters, dropped(tmp_path, [1]))),
+        shard_task(tmp_path, 1, 0, [evidence(old, [5, 5])], chain=(dropped(tmp_path / "old", [1]),), earlier=True),
+    ]
+    answers = [known_of_shard({**task, "into": str(tmp_path / "known")}) for task in tasks]
+    known = [pq.read_table(a["file"], partitioning=None).column("doc_id").to_pylist() for a in answers]
+    assert known == [[new, new + 4], [old]], "of new documents only those with an edge, of old ones all that are left"
+    pairs = [
+        (new, new + 4),
+        (new, new + 1),
+        (new + 2, new + 4),
+        (new + 4, old),
+        (new, old + 1),
+        (new, ids.first_id(9, 9)),
+    ]
+    edges = pa.table({
+        "row": pa.array([0] * len(pairs), pa.int32()), "doc_id": [a for a, _ in pairs], "other": [b for _, b in pairs],
+        "similarity": pa.array(np.arange(len(pairs)) / 8, pa.float32()),
+    })  # fmt: skip
+    pq.write_table(edges.slice(0, 2), tmp_path / "first.pq")
+    pq.write_table(edges.slice(2), tmp_path / "second.pq")
+    paths = (str(tmp_path / "first.pq"), str(tmp_path / "second.pq"))
+    left, right, cosine = Meant(paths, len(pairs), tuple(a["file"] for a in answers)).read()
+    assert list(zip(left.tolist(), right.tolist(), cosine.tolist(), strict=True)) == [
+        (new, new + 4, 0.0), (new + 4, old, 0.375),
+    ]  # fmt: skip
+    assert [len(part) for part in Meant(paths, len(pairs), ()).read()] == [0, 0, 0]
+    assert [len(part) for part in Meant().read()] == [0, 0, 0]
+
+
+def test_a_shard_without_edges_by_meaning_is_not_known(tmp_path: Path) -> None:
+    first = ids.first_id(1, 1)
+    task = shard_task(tmp_path, 1, 1, [evidence(first, [5, 5])])
+    assert known_of_shard({**task, "into": str(tmp_path / "known")}) == {"file": None}
+    empty = shard_payload(DocumentShard(2, "web", tmp_path / "none.parquet", 0, 0, ids.first_id(1, 2)), snapshot=1)
+    assert known_of_shard({**empty, "into": str(tmp_path / "known")}) == {"file": None}
