@@ -2,8 +2,8 @@
 
     python -m benchmarks.semantic_gpu [--device cuda] [--vectors 1000000] [--cells 1000] [--dim 384] [--model FOLDER]
 
-The *floor* is measured in the same run: a float32 GEMM of 8,192 (4,096 on a CPU) and a copy of 256 MiB there.
-k-means does 2·n·k·d operations an iteration, assignment the same once; both are told as a share of the GEMM's rate. With
+The *floor* is measured in the same run: a float32 GEMM of 8,192 (4,096 on a CPU), and a copy of 256 MiB.
+k-means does 2·n·k·d operations an iteration, assignment the same once; both are told as shares of the GEMM. With
 ``--model`` a folder of sentence-transformers is run over windows of 2,048 bytes, told in windows a second. It runs on
 ``cpu`` as well, with fewer vectors; figures of a GPU belong into RESULTS.md with the machine and the build of FAISS.
 """

@@ -2,9 +2,10 @@
 
     python -m benchmarks.shuffle [--gigabytes 0.25] [--work FOLDER] [--nodes 100] [--format json]
 
-Runs exact, near and span dedup over a corpus of ``benchmarks.corpus`` (both languages, planted copies) with Spark's
-event log on, and sums ``Shuffle Bytes Written`` of all tasks by the label of their job. Records are the blocks of
-``pipelines.exchange``. Beside the bytes written to the shuffle stand those of the files that a stage leaves on disk.
+Runs exact, semantic, near and span dedup over a corpus of ``benchmarks.corpus`` (both languages, planted copies) with
+Spark's event log on, and sums ``Shuffle Bytes Written`` of all tasks by the label of their job. Records are the
+blocks of ``pipelines.exchange``. Beside the bytes written to the shuffle stand those of the files that a stage leaves
+on disk.
 
 The extrapolation assumes the corpus's own mean document and 4 UTF-8 bytes a token; a real crawl has other documents, so
 it is an order of magnitude, not a promise. Cost: one run.
@@ -34,7 +35,7 @@ from pipelines.runner import Runner
 from pipelines.session import Cluster, local_settings
 
 BYTES_A_TOKEN = 4.0
-STAGES = ("exact_dedup", "near_dedup", "span_dedup")
+STAGES = ("exact_dedup", "embed", "semantic_clusters", "near_dedup", "span_dedup")
 
 
 def main() -> None:
@@ -59,7 +60,7 @@ def main() -> None:
 
 
 def measure(inputs: str, work: Path) -> dict[str, Any]:
-    """Runs the three stages over some Parquet files and sums the event log.
+    """Runs the stages over some Parquet files and sums the event log.
 
     Returns:
         ``documents``, ``text_bytes``, and ``steps``: label → tasks, shuffled bytes and records.
@@ -73,8 +74,8 @@ def measure(inputs: str, work: Path) -> dict[str, Any]:
             {
                 "extends": str(PIPELINE),
                 "name": "shuffle",
-                "stages": {"span_dedup": {}},
-                "order": ["eligibility", "exact_dedup", "near_dedup", "span_dedup", "score"],
+                "stages": {"embed": {}, "semantic_clusters": {}, "span_dedup": {}},
+                "order": ["eligibility", *STAGES, "score"],
             }
         ),
         "utf-8",

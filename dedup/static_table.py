@@ -51,7 +51,7 @@ class StaticTable:
     """The look-up.
 
     Attributes:
-        keys: uint64[capacity], hash of a word or of a run of characters; open addressing.
+        keys: uint64[capacity], hash of a word or of a run of characters, 0 where free; open addressing.
         rows: int32[capacity], its row of ``vectors``; ``PREFIX`` where longer runs begin so; ``FREE``.
         own: float32[capacity], what the row counts.
         shared: float32[capacity], what ``mean`` is taken off.
@@ -208,21 +208,21 @@ def _fill(keys, prefixes, row, own, shared, capacity):  # type: ignore[no-untype
     rows = np.full(capacity, FREE, np.int32)
     mine, theirs = np.zeros(capacity, np.float32), np.zeros(capacity, np.float32)
     for i in range(len(keys)):
-        at = _slot(keys[i], slots, rows)
+        at = _slot(keys[i], slots)
         slots[at], rows[at], mine[at], theirs[at] = keys[i], row[i], own[i], shared[i]
     for i in range(len(prefixes)):
-        at = _slot(prefixes[i], slots, rows)
+        at = _slot(prefixes[i], slots)
         if rows[at] == FREE:
             slots[at], rows[at] = prefixes[i], PREFIX
     return slots, rows, mine, theirs
 
 
 @nb.njit(inline="always", cache=True)
-def _slot(key, slots, rows):  # type: ignore[no-untyped-def]
-    """Where a key lies, or would."""
-    mask = len(slots) - 1
+def _slot(key, keys):  # type: ignore[no-untyped-def]
+    """Where a key lies, or would; no key is 0."""
+    mask = len(keys) - 1
     at = np.int64(key & U64(mask))
-    while rows[at] != FREE and slots[at] != key:
+    while keys[at] != key and keys[at] != U64(0):
         at = (at + 1) & mask
     return at
 
@@ -242,15 +242,15 @@ def _encode(  # type: ignore[no-untyped-def]
         i = 0
         while i < n:
             key = tokens[i]
-            found = _slot(key, keys, rows)
+            found = _slot(key, keys)
             step = 1
             if stands_alone(tokens[i], classes):
                 at, longer = found, key
                 for k in range(i + 1, min(n, i + LONGEST_RUN)):
-                    if rows[at] == FREE or not stands_alone(tokens[k], classes):
+                    if keys[at] == U64(0) or not stands_alone(tokens[k], classes):
                         break
                     longer = _longer(longer, tokens[k])
-                    at = _slot(longer, keys, rows)
+                    at = _slot(longer, keys)
                     if rows[at] >= 0:
                         found, step = at, k - i + 1
             if rows[found] >= 0:
