@@ -11,6 +11,7 @@ two are compared again by one fixed sum (``_nearer``), and batches change nothin
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -339,7 +340,14 @@ def _unit(centroids: Float32, vectors: Float32) -> Float32:
     return np.where(norms > 0, centroids / np.where(norms > 0, norms, 1), vectors[:1]).astype(np.float32)
 
 
+GPU_DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
+"""One of them is there where a driver of NVIDIA's, of AMD's, or of Windows for its Linux is."""
+
+
 def _torch_with_gpu() -> Any:
+    """torch where it sees a GPU; it is not imported, at seconds and hundreds of megabytes, where there can be none."""
+    if not any(os.path.exists(path) for path in GPU_DEVICES):
+        return None
     try:
         import torch
     except ImportError:

@@ -170,7 +170,6 @@ def _put_in_order(raw: dict[str, Any]) -> None:
 
 def _check_stages(config: PipelineConfig) -> None:
     _check_order(list(config.stages))
-    _check_sources(list(config.stages))
     for name, block in config.stages.items():
         kind = stage_class(name)
         allowed = sorted({*kind.Evidence.model_fields, *kind.Decision.model_fields})
@@ -193,6 +192,7 @@ def _check_stages(config: PipelineConfig) -> None:
         kind, decisions = stage_class(name), config.decisions(name)
         for block in (decisions["default"], *decisions["domains"].values()):
             kind.check(config.evidence(name), parse(kind.Decision, block, f"stages.{name}"))
+    _check_sources(config)
 
 
 def _check_order(stages: list[str]) -> None:
@@ -203,11 +203,16 @@ def _check_order(stages: list[str]) -> None:
         )
 
 
-def _check_sources(stages: list[str]) -> None:
+def _check_sources(config: PipelineConfig) -> None:
+    stages = list(config.stages)
     for i, name in enumerate(stages):
-        wanted = stage_class(name).evidence_of
-        if wanted is not None and wanted not in stages[:i]:
-            raise ConfigError(f"stages: found {name} without {wanted} before it; it decides by what {wanted} has seen")
+        kind = stage_class(name)
+        decision = parse(kind.Decision, config.decisions(name)["default"], f"stages.{name}")
+        for wanted in kind.needs(decision):
+            if wanted not in stages[:i]:
+                raise ConfigError(
+                    f"stages: found {name} without {wanted} before it; it decides by what {wanted} has seen"
+                )
 
 
 def _check_override(where: str, value: Any, kind: type[Stage]) -> None:

@@ -29,7 +29,7 @@ from dedup.minhash import SKETCH_BITS, signatures
 from pipelines.context import DecisionContext
 from pipelines.exchange import Hop, partitions_for
 from pipelines.near_candidates import Meant, find_candidates, find_meant, find_twins, plan
-from pipelines.near_verify import COLUMNS, EDGES
+from pipelines.near_verify import COLUMNS, EDGES, OUTLYING
 from pipelines.stage import Batch, GlobalStage
 
 MEMBER_BYTES = 128
@@ -146,6 +146,12 @@ class NearDedup(GlobalStage):
                 f"stages.near_dedup: {decision.bands} bands of {decision.rows} rows need {needed} permutations, "
                 f"found num_perm {evidence.num_perm}"
             )
+
+    @classmethod
+    def needs(cls, decision: StrictModel) -> tuple[str, ...]:
+        """Distances to centroids, where they elect."""
+        assert isinstance(decision, NearDedupDecision)
+        return ("semantic_clusters",) if decision.keep == OUTLYING else ()
 
     def sees_cuts(self) -> bool:
         """By its config."""

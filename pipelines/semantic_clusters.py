@@ -11,6 +11,7 @@ Shuffled: a vector and 24 bytes a document.
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -129,8 +130,9 @@ class SemanticClusters(GlobalStage):
             named = Path(self.evidence.centroids)
             return _taken(context, named if named.is_absolute() else context.base / named)
         for ancestor in reversed(context.ancestors):
-            known = dict(ancestor.chain)[self.name]
-            return _taken(context, ancestor.run.root / known.body["facts"]["centroids"])
+            known = dict(ancestor.chain)[self.name].body["facts"]
+            if known["trained"]["cells"]:  # else it had no vector
+                return _taken(context, ancestor.run.root / known["centroids"])
         settings = self.evidence.model_dump(mode="json", exclude={"device", "centroids"})
         key = stable_hash([settings, context.evidence.body["content"], context.upstream])
         folder = context.run.root / "models" / self.name / key
@@ -204,7 +206,7 @@ def _taken(context: DecisionContext, source: Path) -> Path:
             f"embeddings "
             f"{width}: they come from different models"
         )
-    folder = context.run.root / "models" / SemanticClusters.name / stable_hash([found.shape, found.tobytes().hex()])
+    folder = context.run.root / "models" / SemanticClusters.name / hashlib.sha256(found.tobytes()).hexdigest()[:16]
     if not (folder / CENTROIDS).exists():
         _keep(folder, found.astype(np.float32), {**facts, "taken": True})
     return folder

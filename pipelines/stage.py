@@ -111,6 +111,11 @@ class Stage(ABC):
         """
 
     @classmethod
+    def needs(cls, decision: StrictModel) -> tuple[str, ...]:
+        """The stages that must stand before this one."""
+        return (cls.evidence_of,) if cls.evidence_of else ()
+
+    @classmethod
     def prepare(cls, evidence: StrictModel, context: PrepareContext) -> dict[str, Path]:
         """Trains or finds the models that the scan needs: name → file or folder, pinned by digest in the hash."""
         return {}

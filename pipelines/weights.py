@@ -223,11 +223,16 @@ def weigh_shard(payload: dict[str, Any]) -> dict[str, Any]:
     """Task: the weights of one published shard, row by row."""
     scores = {"quality": "quality", "language": "language_score", "safety": "safety", "density": "density"}
     names = ["doc_id", "frequency", "url", "cluster_size", *scores.values()]
-    table = pq.read_table(payload["shard"], columns=names, partitioning=None)
+    there = set(pq.read_schema(payload["shard"]).names)  # shards of an earlier version have fewer columns
+    table = pq.read_table(payload["shard"], columns=[n for n in names if n in there], partitioning=None)
     curve = Curve.model_validate(payload["curve"])
-    known = {name: table.column(of).to_numpy(zero_copy_only=False) for name, of in scores.items()}
+
+    def numbers(name: str) -> Numbers:
+        return table.column(name).to_numpy(zero_copy_only=False) if name in there else np.full(len(table), np.nan)
+
+    known = {name: numbers(of) for name, of in scores.items()}
     frequency = table.column("frequency").fill_null(1).to_numpy()
-    sizes = table.column("cluster_size").to_numpy(zero_copy_only=False)
+    sizes = numbers("cluster_size")
     cluster = curve.cluster.factors(sizes, payload["cluster_scale"])
     weights = curve.weigh(frequency, **known, cluster=cluster, raised=curve.raised.factors(table.column("url")))
     rows = pa.table([table.column("doc_id"), pa.array(weights)], schema=WEIGHTS)

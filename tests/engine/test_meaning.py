@@ -277,6 +277,7 @@ def test_the_command_line_and_the_report_show_cells(found: RunReader, later: Run
 
 WRONG = {
     "no embed": ({"order": ["semantic_clusters"]}, "semantic_clusters without embed before it"),
+    "no cells": ({"order": ["furthest"]}, "near_dedup without semantic_clusters before it"),
     "no threshold": ({"embed": {"model": "some/model"}}, "install the `embed` extra|hub did not give it"),
     "no model": ({"embed": {"model": " "}}, "a model must be named"),
     "no such device": ({"semantic_clusters": {"device": "tpu"}}, "device"),
@@ -287,7 +288,8 @@ WRONG = {
 def test_what_is_wrong_is_one_sentence(case: str, cluster: Cluster, tmp_path: Path) -> None:
     changes, says = WRONG[case]
     if "order" in changes:
-        (tmp_path / "p.yaml").write_text("stages: {semantic_clusters: {}, embed: {}}", "utf-8")
+        wrong = {"semantic_clusters": "semantic_clusters: {}", "furthest": "near_dedup: {keep: furthest_from_centroid}"}
+        (tmp_path / "p.yaml").write_text(f"stages: {{{wrong[changes['order'][0]]}, embed: {{}}}}", "utf-8")
         with pytest.raises(ConfigError, match=says):
             load_pipeline(tmp_path / "p.yaml")
         return
