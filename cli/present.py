@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 
 PIPE_WIDTH = 110
-_ID_COLUMNS = frozenset({"doc_id", "survivor", "component_id", "other", "first"})
+_ID_COLUMNS = frozenset({"doc_id", "survivor", "component_id", "semantic_component", "other", "first"})
 _EXACT_INTEGER = 1 << 53
 _SHOWN_BYTES = 12
 _DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")

@@ -50,7 +50,7 @@ class Numbers:
         semantic: its facts, None where the run has none.
         map: float32[n, 2], a sample of the embeddings on their two principal directions.
         map_domains: the domain of each.
-        map_cells: the cell of each, -1 where it has none.
+        map_cells: the cell of each.
         benchmarks: a line for each benchmark that was looked for, see ``cli.benchmarks``.
         evaluations: model folder → ``evaluation.json``.
         training: run name → (metrics rows, summary).

@@ -111,10 +111,10 @@ def write_table(
     table = table.combine_chunks()
     how: dict[str, Any] = {"compression": "zstd", "compression_level": 1}
     if "text" not in table.column_names:
-        packed = {f.name: "lz4" for f in table.schema if not pa.types.is_fixed_size_list(f.type)}
-        vectors = {f"{f.name}.list.element": "none" for f in table.schema if f.name not in packed}  # nothing to gain
+        vectors = {f"{f.name}.list.element": "none" for f in table.schema if pa.types.is_fixed_size_list(f.type)}
+        named = {f.name: "lz4" for f in table.schema if not pa.types.is_fixed_size_list(f.type)}
         how = {
-            "compression": packed | vectors,
+            "compression": named | vectors if vectors else "lz4",  # vectors do not shrink
             "use_dictionary": [f.name for f in table.schema if f.type == pa.string()],
         }
     folder.mkdir(parents=True, exist_ok=True)

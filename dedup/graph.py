@@ -83,6 +83,9 @@ def plan_verification(
         sure[np.searchsorted(names, edge_component[by_bands & (bits < accept)])] = False
         alike[np.searchsorted(names, edge_component[by_bands])] = True
     decided = (reps == 1) | ((reps == 2) & sure) | ~alike
+    if len(left):  # a pair that its sketch has accepted is a near copy, whatever it means
+        by_sketch = decided[np.searchsorted(names, edge_component)] & (bits >= accept)
+        cosine = np.where(by_sketch, np.float32(np.nan), cosine)
     return Plan(nodes, rep, component, own & ~decided[inverse], left, right, edge_component, cosine)
 
 

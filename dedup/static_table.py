@@ -3,15 +3,12 @@
 The vectors come out of the package ``tokenlearn-static-model`` (a multilingual static table of 276,326 SentencePiece
 pieces that share 10,000 rows of 64 numbers), read as data: its code is never imported. What Tamis does with them:
 
-    tokens, not pieces  the text is tokenised as everywhere in Tamis; a word is the piece that spells it, a run of Han
-    (Kana,
-                        Thai, …) is cut into the longest pieces that are known
+    tokens, not pieces  the text is tokenised as everywhere in Tamis; a word is the piece that spells it, a run of
+                        Han (Kana, Thai, …) is cut into the longest pieces that are known
     weights             a / (a + p), p the piece's probability by the tokenizer's own scores (Arora, Liang and Ma
-    2017): words that
-                        everybody uses say little
+                        2017): words that everybody uses say little
     common direction    the mean and the first principal direction of what a text is expected to be are taken out
-    (ibid.;
-                        Mu and Viswanath 2018), or all texts would be alike: cosine 0.84 between two news articles
+                        (ibid.; Mu and Viswanath 2018), or all texts would be alike: cosine 0.84 between two articles
     unknown words       a direction of their own, from their hash: names are rare, and tell two texts apart
 
 ``docs/design/dense-embeddings.md`` has what each of these is worth.
@@ -22,6 +19,7 @@ from __future__ import annotations
 import json
 import unicodedata
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numba as nb
@@ -39,6 +37,8 @@ from text.tokens import NO_FNV, stands_alone, token_hashes, tokenize
 U64 = np.uint64
 Float32 = npt.NDArray[np.float32]
 PACKAGE, VERSION = "tokenlearn-static-model", "0.1.1"
+BUILD = 2
+"""Raised when the same package gives another table."""
 COMMON = 1e-4
 """a: the probability at which a word counts half."""
 LONGEST_RUN = 6
@@ -111,6 +111,14 @@ def packaged_table() -> StaticTable:
     return build(folder.parent)
 
 
+def table_version() -> str:
+    """What the table is made from and by."""
+    try:
+        return f"{PACKAGE} {version(PACKAGE)}, build {BUILD}"
+    except PackageNotFoundError:
+        return f"no {PACKAGE}, build {BUILD}"
+
+
 def build(folder: Path) -> StaticTable:
     """Makes the table from a folder with ``model.safetensors`` and ``tokenizer.json`` (SentencePiece unigram)."""
     from safetensors.numpy import load_file
@@ -133,9 +141,8 @@ def build(folder: Path) -> StaticTable:
     capacity = 1 << (2 * (len(keys) + len(prefixes))).bit_length()
     slots = _fill(keys, prefixes, row.astype(np.int32), own.astype(np.float32), shared.astype(np.float32), capacity)
     keys, rows, mine, theirs = slots
-    return StaticTable(
-        keys, rows, mine, theirs, (vectors / scale).astype(np.float32), (mean / scale).astype(np.float32)
-    )
+    rounded = [np.round(found / scale, 5).astype(np.float32) for found in (vectors, mean)]  # the same on any machine
+    return StaticTable(keys, rows, mine, theirs, *rounded)
 
 
 def _keys(

@@ -102,13 +102,13 @@ def _evidence(run: RunFolder, config: PipelineConfig) -> Mapping[str, Manifest]:
     chain = {name for name, _ in run.chain()}
     compared = [stage_class(name) for name in config.stages if issubclass(stage_class(name), GlobalStage)]
     for kind in compared:
+        if kind.name not in chain:
+            raise ConfigError(_missing(run, kind.name))
         name = kind.evidence_of or kind.name
-        evidence = run.evidence(name) if name in chain else None
+        kind = stage_class(name)
+        evidence = run.evidence(name)
         if evidence is None:
-            raise ConfigError(
-                f"--against: {run.root} has no stage {name}, so that this run's {name} has nothing to compare with; "
-                "use a pipeline that has the same deduplicating stages"
-            )
+            raise ConfigError(_missing(run, name))
         mine = config.evidence(name).model_dump(mode="json")
         if evidence.body["config"] != mine or evidence.body.get("version") != kind.version:
             raise ConfigError(
@@ -117,6 +117,13 @@ def _evidence(run: RunFolder, config: PipelineConfig) -> Mapping[str, Manifest]:
             )
         found[name] = evidence
     return found
+
+
+def _missing(run: RunFolder, name: str) -> str:
+    return (
+        f"--against: {run.root} has no stage {name}, so that this run's {name} has nothing to compare with; "
+        "use a pipeline that has the same deduplicating stages"
+    )
 
 
 def _differing(body: Mapping[str, Any], mine: Mapping[str, Any]) -> str:

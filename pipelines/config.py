@@ -213,6 +213,8 @@ def _check_sources(config: PipelineConfig) -> None:
                 raise ConfigError(
                     f"stages: found {name} without {wanted} before it; it decides by what {wanted} has seen"
                 )
+        if kind.evidence_of is not None:
+            kind.check_source(config.evidence(kind.evidence_of), decision)
 
 
 def _check_override(where: str, value: Any, kind: type[Stage]) -> None:

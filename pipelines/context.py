@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -212,6 +213,13 @@ class DecisionContext:
             schema: the file's schema; the first field is ``row``.
         """
         self.files += scatter(frame, kind, schema, self.folder, len(self.run.shards))
+
+
+def forget(scratch: Path) -> None:
+    """Removes a decision's intermediate files, receipts first: one that is left must not name a file that is gone."""
+    for receipts in scratch.rglob("receipts"):
+        shutil.rmtree(receipts, ignore_errors=True)
+    shutil.rmtree(scratch, ignore_errors=True)
 
 
 def scatter(frame: DataFrame, kind: str, schema: pa.Schema, folder: Path, shards: int) -> list[FileEntry]:

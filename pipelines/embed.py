@@ -30,6 +30,7 @@ from dedup.embed import (
     model_revision,
     open_encoder,
 )  # fmt: skip
+from dedup.static_table import table_version
 from pipelines.context import PrepareContext
 from pipelines.stage import Batch, Earlier, Int32, LocalStage, Verdict
 
@@ -47,7 +48,7 @@ class EmbedEvidence(StrictModel):
     window_bytes: int = Field(2048, ge=64, le=1 << 20, description="UTF-8 bytes of a window of a document.")
     max_windows: int = Field(4, ge=1, le=1024, description="Windows of a longer document, spread evenly over it.")
     prefix: str = Field("", description="Put before each window, for models of sentence-transformers that want one.")
-    batch_size: int = Field(64, ge=1, description="Windows at once, of models of sentence-transformers.")
+    batch_size: int = Field(64, ge=1, description="Windows at once, of sentence-transformers; a change embeds anew.")
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="Where such a model runs; half precision on cuda."
     )
@@ -75,7 +76,7 @@ class Embed(LocalStage):
     def prepare(cls, evidence: StrictModel, context: PrepareContext) -> dict[str, Path]:
         """Finds or makes the model."""
         assert isinstance(evidence, EmbedEvidence)
-        made = context.models / stable_hash([evidence.model])
+        made = context.models / stable_hash([evidence.model, table_version()])
         with context.cluster.step("embed: model"):
             return {"model": find_model(evidence.model, context.base, made)}
 
@@ -103,7 +104,8 @@ class Embed(LocalStage):
         column = pack_vectors(vectors)
         fields = [pa.field("row", pa.int32()), pa.field("doc_id", pa.int64()), pa.field("embedding", column.type)]
         revision = model_revision(config.model, Path(self.artefacts["model"]))
-        schema = pa.schema(fields, {NAME: config.model.encode(), REVISION: revision.encode()})
+        name = Path(config.model).name if Path(config.model).is_absolute() else config.model  # no path in a hashed file
+        schema = pa.schema(fields, {NAME: name.encode(), REVISION: revision.encode()})
         return pa.table([pa.array(batch.rows), pa.array(batch.doc_ids), column], schema=schema)
 
     def decide(self, evidence: pa.Table, rows: Int32, first_id: int, decision: Any, earlier: Earlier) -> Verdict:

@@ -130,7 +130,7 @@ def build(
         payloads: one task each.
         hops: at least one.
         label: for error messages.
-        gpu: whether the tasks want a GPU each, but for those of the last hop, which writes.
+        gpu: whether the source's tasks want a GPU each.
     """
     texts = [json.dumps({**p, "label": label}, ensure_ascii=False) for p in payloads]
     rdd = with_gpu(context.parallelize(texts, max(1, len(texts))).mapPartitions(partial(emit_blocks, source)), gpu)
@@ -138,7 +138,7 @@ def build(
         settings = json.dumps({**hop.settings, "label": label}, ensure_ascii=False)
         last = number == len(hops) - 1
         step = partial(receive_blocks, hop.function, settings, last)
-        rdd = with_gpu(rdd.partitionBy(hop.partitions, _identity).mapPartitionsWithIndex(step), gpu and not last)
+        rdd = rdd.partitionBy(hop.partitions, _identity).mapPartitionsWithIndex(step)
     return rdd
 
 

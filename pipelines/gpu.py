@@ -9,6 +9,7 @@ task uses what its device setting finds.
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
 
 AMOUNT, SHARE = "spark.executor.resource.gpu.amount", "spark.tamis.task.gpu"
@@ -26,10 +27,12 @@ def with_gpu(rdd: Any, wanted: bool) -> Any:
 
 
 def take_gpu() -> None:
-    """In a task: shows CUDA the GPU that Spark gave it and no other, unless CUDA has been started here before."""
+    """In a task: shows CUDA the GPU that Spark gave it and no other, unless torch has started CUDA here before."""
     from pyspark import TaskContext
 
     context = TaskContext.get()
     found = context.resources().get("gpu") if context is not None else None
-    if found is not None and found.addresses:
-        os.environ.setdefault("CUDA_VISIBLE_DEVICES", ",".join(found.addresses))
+    torch = sys.modules.get("torch")
+    started = torch is not None and torch.cuda.is_initialized()
+    if found is not None and found.addresses and not started:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(found.addresses)

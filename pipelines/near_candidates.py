@@ -425,8 +425,12 @@ def _planned_in_spark(
     members = members.join(undecided, on="component", how="left")
     wanted = (F.col("rep") == F.col("doc_id")) & F.coalesce("undecided", F.lit(False))
     members = materialise(members.withColumn("wanted", wanted).drop("undecided"), scratch / "members")
-    meaning = F.coalesce("meaning", F.lit(float("nan")).cast("float")).alias("meaning")
-    ends = pairs.select(F.col("a").alias("doc_id"), F.col("b").alias("other"), "component", meaning)
+    nan = F.lit(float("nan")).cast("float")
+    by_sketch = F.col("undecided").isNull() & F.coalesce(F.col("agree") >= accept, F.lit(False))
+    meaning = F.when(by_sketch, nan).otherwise(F.coalesce("meaning", nan)).alias("meaning")
+    ends = pairs.join(undecided, on="component", how="left").select(
+        F.col("a").alias("doc_id"), F.col("b").alias("other"), "component", meaning
+    )
     return members, ends, contracted.rounds
 
 

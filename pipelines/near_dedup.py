@@ -10,7 +10,6 @@ Source: Broder 1997; Lee et al. 2022 (arXiv 2107.06499), section 4.2, with verif
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -26,7 +25,7 @@ from corpus.files import FileEntry, Manifest, commit, load_manifest, stable_hash
 from corpus.schemas import DROPS
 from dedup.banding import MAX_ANCHORS, detection_probability, jaccard_of_containment, sketch_bounds
 from dedup.minhash import SKETCH_BITS, signatures
-from pipelines.context import DecisionContext
+from pipelines.context import DecisionContext, forget
 from pipelines.exchange import Hop, partitions_for
 from pipelines.near_candidates import Meant, find_candidates, find_meant, find_twins, plan
 from pipelines.near_verify import COLUMNS, EDGES, OUTLYING
@@ -199,7 +198,7 @@ class NearDedup(GlobalStage):
             planned, rounds = plan(context.cluster, found, payloads, accept, config.max_edges_in_memory, scratch, meant)
         context.facts["contraction_rounds"] = rounds
         self._resolve(context, config, payloads, planned, scratch / "plan", reject)
-        shutil.rmtree(scratch, ignore_errors=True)
+        forget(scratch)
 
     def _meant(
         self, context: DecisionContext, config: NearDedupDecision, payloads: list[dict[str, Any]], scratch: Path

@@ -156,7 +156,7 @@ class Runner:
         return {key: str(path) for key, path in sorted(found.items())}
 
     def _scan(self, name: str, artefacts: dict[str, str], started: float) -> Manifest:
-        pinned = {key: _digest(Path(path)) for key, path in artefacts.items()}
+        pinned = _digests(artefacts)
         config = self.config.evidence(name).model_dump(mode="json")
         identity = self.run_folder.ingest.body["identity"]
         folder = self.run_folder.stage_folder(
@@ -190,7 +190,9 @@ class Runner:
         kind, started = stage_class(name), time.monotonic()
         decisions = self.config.decisions(name)
         content = evidence.body["content"] if evidence else ""
-        settings = [self.config.evidence(name).model_dump(mode="json")] if kind.evidence_of else []
+        settings: list[Any] = []
+        if kind.evidence_of:  # what a scan's key would hold
+            settings = [self.config.evidence(name).model_dump(mode="json"), _digests(artefacts)]
         key = stable_hash([name, kind.version, decisions, content, self._upstream(), *settings])
         folder = self.run_folder.stage_folder(name, "decision", key)
         done = load_manifest(folder)
@@ -265,6 +267,10 @@ class Runner:
             for d in self._done
         ]
         self.run_folder.write_state(state)
+
+
+def _digests(artefacts: dict[str, str]) -> dict[str, str]:
+    return {key: _digest(Path(path)) for key, path in artefacts.items()}
 
 
 def _digest(path: Path) -> str:

@@ -12,7 +12,6 @@ Shuffled: a vector and 24 bytes a document.
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -25,11 +24,12 @@ from pydantic import Field
 
 from corpus.config import StrictModel
 from corpus.errors import ConfigError, TamisError
-from corpus.files import Manifest, atomic_file, read_json, stable_hash, write_json
+from corpus.files import Manifest, atomic_file, file_digest, read_json, stable_hash, write_json
 from corpus.schemas import SEMANTIC_CELLS, SEMANTIC_COLUMNS, SEMANTIC_EDGES
 from dedup.clusters import LEAST_MEMBERS, open_backend, train_centroids
 from dedup.embed import MINILM, NANO_E5, STATIC, USE
-from pipelines.context import DecisionContext
+from pipelines.context import DecisionContext, PrepareContext, forget
+from pipelines.embed import EmbedEvidence
 from pipelines.exchange import Hop, partitions_for
 from pipelines.stage import Batch, GlobalStage
 
@@ -44,6 +44,10 @@ class SemanticClustersEvidence(StrictModel):
 
     target_cell_documents: int = Field(1000, ge=8, description="Documents of a cell, on average.")
     sample_per_cell: int = Field(256, ge=LEAST_MEMBERS, description="Vectors a cell that the centroids are trained on.")
+    max_sample: int = Field(
+        16_000_000, ge=LEAST_MEMBERS,
+        description="Vectors that all centroids are trained on, at most; the driver holds them, as float32.",
+    )  # fmt: skip
     iterations: int = Field(20, ge=1, le=1000, description="Of k-means.")
     giant: float = Field(4.0, gt=1, description="Cells of more than this many times their share are divided.")
     seed: int = Field(1, ge=0, description="Of the sample and of k-means.")
@@ -78,17 +82,39 @@ class SemanticClusters(GlobalStage):
     reads: ClassVar[tuple[str, ...]] = ()
     evidence_of: ClassVar[str | None] = "embed"
     by_domain: ClassVar[tuple[str, ...]] = ()
+    settles_copies: ClassVar[bool] = True
     provides: ClassVar[Mapping[str, pa.DataType]] = {
         f.name: f.type for f in SEMANTIC_COLUMNS if f.name not in ("row", "doc_id")
     }
     evidence: SemanticClustersEvidence
+
+    @classmethod
+    def check_source(cls, source: StrictModel, decision: StrictModel) -> None:
+        """A model without a threshold of its own must be given one."""
+        assert isinstance(source, EmbedEvidence) and isinstance(decision, SemanticClustersDecision)
+        if decision.threshold is None and source.model not in CALIBRATED:
+            raise ConfigError(
+                f"stages.semantic_clusters.threshold: for the model {source.model!r} it must be set; only "
+                f"{', '.join(CALIBRATED)} have one of their own (benchmarks/semantic_quality.py measures another)"
+            )
+
+    @classmethod
+    def prepare(cls, evidence: StrictModel, context: PrepareContext) -> dict[str, Path]:
+        """Finds named centroids, and FAISS."""
+        assert isinstance(evidence, SemanticClustersEvidence)
+        open_backend(evidence.device)
+        if evidence.centroids is None:
+            return {}
+        folder = (context.base / evidence.centroids).absolute()
+        _opened(folder, "stages.semantic_clusters.centroids")
+        return {"centroids": folder}
 
     def scan(self, batch: Batch) -> pa.Table:
         """Nothing is scanned: ``embed`` has seen it all."""
         raise NotImplementedError
 
     def wants_gpu(self) -> bool:
-        """Assignment and comparison would."""
+        """Assignment would."""
         return self.evidence.device != "cpu"
 
     def decide_globally(self, context: DecisionContext) -> None:
@@ -97,7 +123,8 @@ class SemanticClusters(GlobalStage):
         _check_one_model(context)
         payloads = context.payloads(with_ancestors=True)
         centroids = self._centroids(context)
-        threshold = _threshold(config, context.evidence)
+        model = str(context.evidence.body["config"]["model"])
+        threshold = CALIBRATED[model] if config.threshold is None else config.threshold
         shared = {"centroids": str(centroids / CENTROIDS), "device": self.evidence.device}
         width = np.load(centroids / CENTROIDS, mmap_mode="r").shape[1]
         partitions = partitions_for(context.evidence_rows(True), 4 * width + 24, context.cluster.least_partitions)
@@ -118,23 +145,25 @@ class SemanticClusters(GlobalStage):
             schemas,
             gpu=self.wants_gpu(),
         )
-        context.facts.update(threshold=threshold, centroids=str(centroids.relative_to(context.run.root)))
+        context.facts.update(
+            threshold=threshold, centroids=str(centroids.relative_to(context.run.root)),
+            centroids_digest=file_digest(centroids / CENTROIDS),
+        )  # fmt: skip
         context.facts.update(_told(context, read_json(centroids / FACTS)))
-        shutil.rmtree(context.folder / "scratch", ignore_errors=True)
+        forget(context.folder / "scratch")
 
     # ----------------------------------------------------------------------------------------------------- centroids
 
     def _centroids(self, context: DecisionContext) -> Path:
         """The folder of the centroids in the run: those named, or the ancestor's, or trained here."""
-        if self.evidence.centroids is not None:
-            named = Path(self.evidence.centroids)
-            return _taken(context, named if named.is_absolute() else context.base / named)
+        if "centroids" in context.artefacts:
+            return _taken(context, Path(context.artefacts["centroids"]), "stages.semantic_clusters.centroids")
         for ancestor in reversed(context.ancestors):
             known = dict(ancestor.chain)[self.name].body["facts"]
             if known["trained"]["cells"]:  # else it had no vector
-                return _taken(context, ancestor.run.root / known["centroids"])
+                return _taken(context, ancestor.run.root / known["centroids"], "--against")
         settings = self.evidence.model_dump(mode="json", exclude={"device", "centroids"})
-        key = stable_hash([settings, context.evidence.body["content"], context.upstream])
+        key = stable_hash([settings, context.evidence.body["content"], context.upstream, context.decisions["skip"]])
         folder = context.run.root / "models" / self.name / key
         if not (folder / CENTROIDS).exists():
             sample, documents = self._sample(context)
@@ -153,16 +182,29 @@ class SemanticClusters(GlobalStage):
     def _sample(self, context: DecisionContext) -> tuple[npt.NDArray[np.float32], int]:
         """Vectors by a hash of seed and id, in the order of ids; and how many documents have one."""
         documents = context.evidence_rows()
-        cells = max(1, -(-documents // self.evidence.target_cell_documents))
-        share = min(1.0, cells * self.evidence.sample_per_cell / max(1, documents))
+        while True:
+            cells = max(1, -(-documents // self.evidence.target_cell_documents))
+            wanted = min(documents, cells * self.evidence.sample_per_cell, self.evidence.max_sample)
+            answers = self._sampled(context, wanted / max(1, documents))
+            there, picked = (sum(a[key] for a in answers) for key in ("documents", "picked"))
+            if picked >= min(there, wanted) / 2:
+                break
+            documents = there  # many have no vector, or are of domains that skip this stage: a larger share of the rest
+        sample = np.zeros((picked, embedding_width(context.evidence) or 1), np.float32)
+        at = 0
+        for answer in answers:
+            if answer["picked"]:
+                sample[at : at + answer["picked"]] = np.load(answer["file"])
+                at += answer["picked"]
+        return sample, there
+
+    def _sampled(self, context: DecisionContext, share: float) -> list[dict[str, Any]]:
         folder = context.folder / "scratch" / "sample"
         tasks = context.payloads(share=share, seed=self.evidence.seed, into=str(folder))
-        answers = context.cluster.map(
+        return context.cluster.map(
             "pipelines.semantic_tasks:sample_vectors", tasks, label="semantic_clusters: sample",
-            receipts=folder / "receipts", weights=[s.rows for s in context.run.shards],
+            receipts=folder / "receipts", weights=[s.rows for s in context.run.shards], gpu=False,
         )  # fmt: skip
-        found = [np.load(a["file"]) for a in answers if a["file"]]
-        return (np.concatenate(found) if found else np.zeros((0, 1), np.float32)), sum(a["documents"] for a in answers)
 
 
 def _check_one_model(context: DecisionContext) -> None:
@@ -177,34 +219,27 @@ def _check_one_model(context: DecisionContext) -> None:
             )
 
 
-def _threshold(config: SemanticClustersDecision, embedded: Manifest) -> float:
-    if config.threshold is not None:
-        return config.threshold
-    model = str(embedded.body["config"]["model"])
-    if model not in CALIBRATED:
-        known = ", ".join(CALIBRATED)
-        raise ConfigError(
-            f"stages.semantic_clusters.threshold: for the model {model!r} it must be set; only {known} have one "
-            "of their own (benchmarks/semantic_quality.py measures another)"
-        )
-    return CALIBRATED[model]
+def _opened(source: Path, key: str) -> tuple[npt.NDArray[np.float32], dict[str, Any]]:
+    """The centroids of a folder and what is known about them.
 
-
-def _taken(context: DecisionContext, source: Path) -> Path:
-    """Centroids of another place, copied into this run."""
+    Raises:
+        ConfigError: there are none.
+    """
     try:
-        found = np.load(source / CENTROIDS)
-        facts = read_json(source / FACTS)
+        found, facts = np.load(source / CENTROIDS), read_json(source / FACTS)
     except (OSError, ValueError, TamisError) as error:
-        raise ConfigError(
-            f"stages.semantic_clusters.centroids: {source} holds no centroids of Tamis ({CENTROIDS} and {FACTS})"
-        ) from error
+        raise ConfigError(f"{key}: {source} holds no centroids of Tamis ({CENTROIDS} and {FACTS})") from error
+    return found, facts
+
+
+def _taken(context: DecisionContext, source: Path, key: str) -> Path:
+    """Centroids of another place, copied into this run."""
+    found, facts = _opened(source, key)
     width = embedding_width(context.evidence)
     if found.ndim != 2 or (width and found.shape[1] != width):
         raise ConfigError(
-            f"stages.semantic_clusters.centroids: those of {source} have {found.shape[-1]} dimensions and the "
-            f"embeddings "
-            f"{width}: they come from different models"
+            f"{key}: the centroids of {source} have {found.shape[-1]} dimensions and the embeddings {width}: "
+            "they come from different models"
         )
     folder = context.run.root / "models" / SemanticClusters.name / hashlib.sha256(found.tobytes()).hexdigest()[:16]
     if not (folder / CENTROIDS).exists():
@@ -247,9 +282,10 @@ def _told(context: DecisionContext, trained: dict[str, Any]) -> dict[str, Any]:
         "capped_documents": int(table.column("capped").to_numpy().sum()), "trained": trained,
         "distance": {"mean": round(total / max(1, counts), 6), "p99": round((reach + 1) * 2 / DISTANCE_BINS, 6)},
     }  # fmt: skip
-    if context.ancestors:
-        before = dict(context.ancestors[-1].chain)[SemanticClusters.name].body["facts"]["distance"]
-        beyond = int(bins[_bin(np.array([before["p99"]]))[0] :].sum())
+    before = dict(context.ancestors[-1].chain)[SemanticClusters.name].body["facts"] if context.ancestors else {}
+    if before.get("documents"):
+        before = before["distance"]
+        beyond = int(bins[_bin(np.array([before["p99"]]) + 0.5 / DISTANCE_BINS)[0] :].sum())
         facts["drift"] = {
             "mean_before": before["mean"], "mean": facts["distance"]["mean"], "p99_before": before["p99"],
             "share_beyond_p99": round(beyond / max(1, counts), 6),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -11,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from corpus.files import stable_hash
 from corpus.state import load_state, read_files
 from dedup.cells import compare, divide_giants
 from dedup.clusters import Assigner, Backend, open_backend, usable
@@ -43,19 +43,18 @@ def sample_vectors(payload: dict[str, Any]) -> dict[str, Any]:
     """Task: the vectors of a shard that the hash of seed and id picks.
 
     Returns:
-        ``{"file": path of a float32[n, dim] .npy or None, "documents": how many have a vector}``.
+        ``{"file": path of a float32[n, dim] .npy or None, "documents": how many have a vector, "picked": n}``.
     """
     found = _alive(payload)
     if found is None or not len(found[0]):
-        return {"file": None, "documents": 0}
+        return {"file": None, "documents": 0, "picked": 0}
     ids, vectors = found
     picked = uniform(payload["seed"], ids) < payload["share"]
     folder = Path(payload["into"])
     folder.mkdir(parents=True, exist_ok=True)
-    name = stable_hash([payload["shard"]["number"], payload["share"], payload["seed"]])
-    path = folder / f"{name}.npy"
+    path = folder / f"{payload['shard']['number']:06d}.{uuid.uuid4().hex[:12]}.npy"  # a name that no other attempt has
     np.save(path, vectors[picked])
-    return {"file": str(path), "documents": len(ids)}
+    return {"file": str(path), "documents": len(ids), "picked": int(picked.sum())}
 
 
 @lru_cache(maxsize=1)
@@ -76,8 +75,9 @@ def emit_cells(payload: dict[str, Any]) -> Iterator[Block]:
     ids, vectors = found
     halves = vectors.astype(np.float16)
     assigned = _assigner(payload["centroids"], payload["device"])(vectors)
-    for start in range(0, len(ids), MEMBERS_AT_ONCE):
-        part = slice(start, start + MEMBERS_AT_ONCE)
+    placed = np.flatnonzero(assigned.cell >= 0)
+    for start in range(0, len(placed), MEMBERS_AT_ONCE):
+        part = placed[start : start + MEMBERS_AT_ONCE]
         cell = assigned.cell[part]
         columns = {
             "cell": cell, "doc_id": ids[part], "cosine": assigned.cosine[part],
@@ -131,7 +131,8 @@ def compare_cells(inbox: Inbox, settings: dict[str, Any]) -> Iterator[Block]:
     }  # fmt: skip
     yield from split("columns", columns, by_shard(doc_id[new], settings["writers"]))
     yield from _edges(found, doc_id, final, settings["writers"])
-    yield from _cells(ptr, cell, doc_id, distance, new, found.capped, divided, settings["writers"])
+    capped = np.add.reduceat(found.capped, ptr[:-1], dtype=np.int32)
+    yield from _cells(ptr, cell, doc_id, distance, new, capped, divided.astype(np.int32), settings["writers"])
 
 
 def _bounds(cell: npt.NDArray[np.int32]) -> Int64:
@@ -157,13 +158,10 @@ def _edges(found: Any, doc_id: Int64, final: npt.NDArray[np.bool_], writers: int
 
 
 def _cells(
-    ptr: Int64, cell: npt.NDArray[np.int32], doc_id: Int64, distance: Float32, new: npt.NDArray[np.bool_], capped: int,
-    divided: int, writers: int,
+    ptr: Int64, cell: npt.NDArray[np.int32], doc_id: Int64, distance: Float32, new: npt.NDArray[np.bool_],
+    capped: npt.NDArray[np.int32], divided: npt.NDArray[np.int32], writers: int,
 ) -> Iterator[Block]:  # fmt: skip
-    """A row a cell that has new documents, kept with the one nearest to its centroid.
-
-    How much was divided and capped is told with the partition's first cell: these are for sums.
-    """
+    """A row a cell that has new documents, kept with the one nearest to its centroid."""
     which = np.repeat(np.arange(len(ptr) - 1), np.diff(ptr))[new]
     if not len(which):
         return
@@ -173,11 +171,9 @@ def _cells(
     cells = which[lead]
     counts = np.bincount(which, minlength=len(ptr) - 1)
     mean = np.bincount(which, far.astype(np.float64), minlength=len(ptr) - 1) / np.maximum(counts, 1)
-    first = np.zeros(len(cells), np.int32)
-    first[:1] = 1
     columns = {
         "doc_id": ids[lead], "cluster_id": cell[ptr[:-1]][cells], "cluster_size": np.diff(ptr)[cells].astype(np.int32),
         "new_documents": counts[cells].astype(np.int32), "mean_distance": np.round(mean[cells], 4).astype(np.float32),
-        "divided": first * np.int32(divided), "capped": first * np.int32(capped),
+        "divided": divided[cells], "capped": capped[cells],
     }  # fmt: skip
     yield from split("cells", columns, by_shard(ids[lead], writers))

@@ -110,6 +110,14 @@ class Stage(ABC):
             ConfigError: one sentence.
         """
 
+    @classmethod  # noqa: B027
+    def check_source(cls, source: StrictModel, decision: StrictModel) -> None:
+        """Refuses a decision that the evidence config of ``evidence_of`` cannot serve.
+
+        Raises:
+            ConfigError: one sentence.
+        """
+
     @classmethod
     def needs(cls, decision: StrictModel) -> tuple[str, ...]:
         """The stages that must stand before this one."""

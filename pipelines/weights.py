@@ -4,11 +4,11 @@
 
 A curve is a list of points, interpolated linearly (over log2 of the count for frequency) and flat outside; it need not
 be monotone: repetition speaks for a law and against a web page. ``cluster`` balances the cells of
-``semantic_clusters``: with a temperature T a cell of n documents is sampled in proportion to n^T, so that what a corpus
-has too much of comes less often, and what is rare more often; over all documents the factors have the mean 1, but for
-``max_factor``. ``raised`` is a factor for documents of some hosts, the report's curated set of positive values. Weights
-lie beside the shards, one narrow file each, under the hash of the curves: another curve rewrites neither text nor token
-bins.
+``semantic_clusters``: with a temperature T a cell of n documents is sampled in proportion to n^T, so that what a
+corpus has too much of comes less often, and what is rare more often; over all documents the factors have the mean 1,
+but for ``max_factor``. ``raised`` is a factor for documents of some hosts, the report's curated set of positive
+values. Weights lie beside the shards, one narrow file each, under the hash of the curves: another curve rewrites
+neither text nor token bins.
 
 ``conf/scores/`` holds curves by name; ``weights: {default: web, domains: {law: law}}`` takes them.
 """
@@ -82,10 +82,15 @@ class ClusterBalance(StrictModel):
         found = np.maximum(known, 1.0) ** (self.temperature - 1) * scale
         return np.where(known > 0, np.minimum(found, self.max_factor), 1.0)
 
-    def scale(self, sizes: Numbers) -> float:
-        """Documents over the sum of n^T of all cells, for cells of these sizes: 1 for no cells."""
-        n = sizes.astype(np.float64)
-        return float(n.sum() / (n**self.temperature).sum()) if len(n) else 1.0
+    def scale(self, sizes: Numbers, documents: Numbers) -> float:
+        """What gives the factors of all documents that have a cell the mean 1; 1 for no cells.
+
+        Args:
+            sizes: number[n_cells], documents of each cell, earlier snapshots' among them.
+            documents: number[n_cells], those of this run.
+        """
+        weighed = (documents * sizes.astype(np.float64) ** (self.temperature - 1)).sum()
+        return float(documents.sum() / weighed) if len(sizes) else 1.0
 
 
 class Curve(StrictModel):
@@ -185,17 +190,17 @@ def write_weights(run: RunFolder, config: WeightsConfig, published: Manifest, cl
     Returns:
         The manifest; its folder's name is the hash of the curves and the shards.
     """
-    sizes = cell_sizes(run)
     key = stable_hash([config.model_dump(mode="json"), published.body["key"]])
     folder = run.root / "weights" / key
     manifest = load_manifest(folder)
     if manifest is None:
         shards = [f for f in published.files if f.table == "published"]
+        sizes = cell_sizes(run)
         payloads = [
             {
                 "shard": str(published.folder / f.path), "name": f.path, "folder": str(folder),
                 "curve": config.curve(f.info["domain"]).model_dump(mode="json"), "number": i,
-                "cluster_scale": config.curve(f.info["domain"]).cluster.scale(sizes),
+                "cluster_scale": config.curve(f.info["domain"]).cluster.scale(*sizes),
             }
             for i, f in enumerate(shards)
         ]  # fmt: skip
@@ -211,12 +216,15 @@ def write_weights(run: RunFolder, config: WeightsConfig, published: Manifest, cl
     return manifest
 
 
-def cell_sizes(run: RunFolder) -> npt.NDArray[np.int64]:
-    """Documents of each cell of ``semantic_clusters``, int64[n]; empty where the run has none."""
+def cell_sizes(run: RunFolder) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Documents of each cell of ``semantic_clusters``, and those of this run, int64[n]; empty where there are none."""
     clusters = dict(run.chain()).get("semantic_clusters")
-    paths = clusters.paths("cells") if clusters is not None else []
-    sizes = [pq.read_table(p, columns=["cluster_size"], partitioning=None).column(0).to_numpy() for p in paths]
-    return np.concatenate(sizes).astype(np.int64) if sizes else np.zeros(0, np.int64)
+    names = ["cluster_size", "new_documents"]
+    tables = [pq.read_table(p, columns=names, partitioning=None) for p in (clusters.paths("cells") if clusters else [])]
+    first, second = (
+        np.concatenate([np.zeros(0, np.int64), *(t.column(name).to_numpy() for t in tables)]) for name in names
+    )
+    return first, second
 
 
 def weigh_shard(payload: dict[str, Any]) -> dict[str, Any]:

@@ -78,6 +78,9 @@ def by_networkx(
     documents = {n: (n, component[n], wanted[n]) for n in graph.nodes}
     documents |= {n: (rep, component[rep], False) for n, rep in twins.items()}
     pairs = {(a, b) for a, b, _ in edges} | set(cosine)
+    for a, b, agree in edges:  # the sketch has accepted it, and no set of its component is read
+        if agree >= accept and not wanted[a]:
+            cosine.pop((a, b), None)
     return documents, {(a, b): (component[a], cosine.get((a, b))) for a, b in pairs}
 
 
@@ -144,7 +147,7 @@ def test_whose_sets_are_read_where_there_are_edges_by_meaning() -> None:
 
 
 def test_an_edge_by_meaning_of_twins_is_one_of_their_representatives() -> None:
-    found = planned([(1, 5, ACCEPT)], {2: 1, 6: 5}, meant=[(6, 2, 0.5), (1, 6, 0.75), (1, 2, 1.0)])
+    found = planned([(1, 5, ACCEPT - 1)], {2: 1, 6: 5}, meant=[(6, 2, 0.5), (1, 6, 0.75), (1, 2, 1.0)])
     assert (found.left.tolist(), found.right.tolist(), found.meaning.tolist()) == ([1], [5], [0.75])
 
 
