@@ -27,13 +27,13 @@ from corpus.errors import ConfigError, TamisError
 from corpus.files import Manifest, atomic_file, file_digest, read_json, stable_hash, write_json
 from corpus.schemas import SEMANTIC_CELLS, SEMANTIC_COLUMNS, SEMANTIC_EDGES
 from dedup.clusters import LEAST_MEMBERS, open_backend, train_centroids
-from dedup.embed import MINILM, NANO_E5, STATIC, USE
+from dedup.embed import STATIC, USE
 from pipelines.context import DecisionContext, PrepareContext, forget
 from pipelines.embed import EmbedEvidence
 from pipelines.exchange import Hop, partitions_for
 from pipelines.stage import Batch, GlobalStage
 
-CALIBRATED = {STATIC: 0.998, NANO_E5: 0.995, USE: 0.998, MINILM: 0.995}
+CALIBRATED = {STATIC: 0.998, USE: 0.998}
 """Cosine from which two documents mean the same: precision 0.95 by the labels of ``benchmarks.semantic_quality``."""
 DISTANCE_BINS = 2000
 CENTROIDS, FACTS = "centroids.npy", "facts.json"
@@ -63,7 +63,10 @@ class SemanticClustersDecision(StrictModel):
     """Which documents mean the same."""
 
     threshold: float | None = Field(
-        None, gt=0, le=1, description="Cosine from which two documents mean the same; null is the packaged model's own."
+        None,
+        gt=0,
+        le=1,
+        description="Cosine from which two documents mean the same; null is the model's own, which static and use have.",
     )
     max_cell_documents: int = Field(
         20_000,
