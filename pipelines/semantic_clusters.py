@@ -66,7 +66,7 @@ class SemanticClustersDecision(StrictModel):
         None,
         gt=0,
         le=1,
-        description="Cosine from which two documents mean the same; null is the model's own, which static and use have.",
+        description="Cosine from which two documents mean the same; null is the model's own (static, use).",
     )
     max_cell_documents: int = Field(
         20_000,
