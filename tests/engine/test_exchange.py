@@ -142,9 +142,11 @@ def test_pairs_written_by_spark_are_in_the_order_of_those_written_by_an_exchange
 ) -> None:
     """The plan's files are named by their bytes, by which a driver that comes back finds its tasks' receipts."""
     first = ids.first_id(2, 4)
-    rows = [(first + row, other, 1) for row in (1, 0) for other in np.random.default_rng(1).permutation(300).tolist()]
-    frame = cluster.spark.createDataFrame(rows, "doc_id BIGINT, other BIGINT, component BIGINT")
+    drawn = np.random.default_rng(1).permutation(300).tolist()
+    rows = [(first + row, other, 1, other / 512) for row in (1, 0) for other in drawn]
+    frame = cluster.spark.createDataFrame(rows, "doc_id BIGINT, other BIGINT, component BIGINT, meaning FLOAT")
     (by_spark,) = scatter(frame, "pairs", PAIRS, tmp_path / "spark", 8)
-    table = pa.table(dict(zip(("doc_id", "other", "component"), zip(*rows, strict=True), strict=True)))
+    names = ("doc_id", "other", "component", "meaning")
+    table = pa.table(dict(zip(names, zip(*rows, strict=True), strict=True)))
     (by_exchange,) = write_rows_by_shard(table, "pairs", PAIRS, tmp_path / "exchange")
     assert replace(by_spark, path="") == replace(by_exchange, path="")

@@ -115,27 +115,31 @@ def test_weights_lie_row_by_row_beside_the_shards_and_follow_the_curve(finished:
     assert [p.relative_to(folder) for p in sorted(folder.rglob("*.parquet"))] == [
         p.relative_to(finished.root / "shards") for p in shards
     ]
+    cells = Counter(row["cluster_id"] for row in finished.columns("semantic_clusters").values())
+    scale = sum(cells.values()) / sum(n**0.8 for n in cells.values())
     for path in shards:
         rows = pq.read_table(path, partitioning=None).to_pylist()
         weights = pq.read_table(folder / path.relative_to(finished.root / "shards"), partitioning=None)
         assert weights.schema.equals(WEIGHTS)
         assert weights.column("doc_id").to_pylist() == [row["doc_id"] for row in rows]
         for row, weight in zip(rows, weights.column("weight").to_pylist(), strict=True):
-            assert weight == pytest.approx(_weight(row), rel=1e-6)
+            size = row["cluster_size"]
+            balance = 1.0 if size is None else min(4.0, size**-0.2 * scale)
+            assert weight == pytest.approx(_weight(row, balance), rel=1e-6)
 
 
-def _weight(row: dict[str, Any]) -> float:
-    """What conf/scores makes of a document: news.yaml, code.yaml, else web.yaml."""
+def _weight(row: dict[str, Any], balance: float) -> float:
+    """What conf/scores makes of a document: news.yaml, code.yaml, else web.yaml; ``balance`` for its cell's size."""
     copies = np.log2(row["frequency"])
     quality = 0.5 if row["quality"] is None else row["quality"]
     if row["domain"] == "news":
         by_count = np.interp(copies, [0, 3, 6, 9], [1.0, 2.0, 2.0, 1.0])
-        return float(np.clip(by_count * np.interp(quality, [0, 0.5, 1], [0.7, 1.0, 1.3]), 0.2, 3.0))
+        return float(np.clip(by_count * np.interp(quality, [0, 0.5, 1], [0.7, 1.0, 1.3]) * balance, 0.2, 3.0))
     if row["domain"] == "code":
         return float(np.clip(np.interp(copies, [0, 4, 8, 12], [1.0, 1.5, 1.0, 0.5]), 0.5, 2.0))
     by_count = np.interp(copies, [0, 2, 6, 10], [1.0, 1.5, 1.0, 0.5])
     language = np.interp(row["language_score"], [0, 0.65], [0.5, 1.0])
-    return float(np.clip(by_count * (0.5 + quality) * language, 0.1, 3.0))
+    return float(np.clip(by_count * (0.5 + quality) * language * balance, 0.1, 3.0))
 
 
 def test_the_held_out_split_takes_whole_components(finished: RunReader) -> None:

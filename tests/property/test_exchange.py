@@ -208,7 +208,7 @@ def test_rows_of_one_document_are_sorted_too(tmp_path: Path, schema: pa.Schema, 
     values = {
         "doc_id": [first + 1, first, first + 1, first + 1], second: [9, 5, 2**30, 3], "component": [1] * 4,
         "end": [2**30] * 4, "reason": ["repeated_sentence"] * 4, "sentences": [1] * 4,
-        "replacement": pa.nulls(4, pa.string()),
+        "replacement": pa.nulls(4, pa.string()), "meaning": [0.5] * 4,
     }  # fmt: skip
     rows = pa.table({n: values[n] for n in {"doc_id", *schema.names} - {"row"}})
     digests = set()
