@@ -33,7 +33,7 @@ from corpus.run_folder import DocumentShard
 from corpus.schemas import SEMANTIC_CELLS, SEMANTIC_COLUMNS, SEMANTIC_EDGES
 from dedup.cells import NEIGHBOURS, compare
 from dedup.clusters import Assigner, open_backend, train_centroids
-from pipelines.embed import pack_vectors
+from dedup.vectors import pack_vectors, unit, unpack_vectors
 from pipelines.exchange import Hop, partitions_for, schemas_as_text
 from pipelines.session import Cluster, local_settings
 from pipelines.shard_task import ShardTask
@@ -178,9 +178,6 @@ def exchange_of(vectors: Float32, work: Path, cells: int) -> tuple[list[dict[str
 
 def in_one_process(work: Path, cells: int) -> float:
     """Seconds of the same kernels, one thread after another, from the same files: read, assign, compare."""
-    from dedup.embed import unit
-    from pipelines.embed import unpack_vectors
-
     assigner = Assigner(np.load(centroids_file(work, cells)), open_backend("cpu", CORES))
 
     def all_of_it() -> None:

@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from dedup.clusters import Backend, assign
 from dedup.components import _union
+from dedup.vectors import Float32
 
-Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
 NEIGHBOURS = 8
 """Over whose cosines a document's density is the mean."""

@@ -20,9 +20,9 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from corpus.errors import ConfigError
+from corpus.errors import ConfigError, TamisError
+from dedup.vectors import Float32, unit, usable
 
-Float32 = npt.NDArray[np.float32]
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
 FLAT_CENTROIDS = 8192
@@ -57,11 +57,6 @@ class Assigned:
 
     cell: Int32
     cosine: Float32
-
-
-def usable(vectors: Float32) -> npt.NDArray[np.bool_]:
-    """Rows that are finite and not all zero, bool[n]."""
-    return np.asarray(np.isfinite(vectors).all(axis=1) & vectors.any(axis=1))
 
 
 def open_backend(device: str = "auto", threads: int = 0) -> Backend:
@@ -164,9 +159,14 @@ def _trained(sample: Float32, cells: int, seed: int, backend: Backend, iteration
 
 def unit_mean(vectors: Float32) -> Float32:
     """The mean direction, float32[1, dim]; the first vector where they cancel out."""
-    total = vectors.sum(axis=0, dtype=np.float64)
-    norm = np.linalg.norm(total)
-    return (total / norm if norm > 0 else vectors[0])[None].astype(np.float32)
+    return of_length_one(vectors.sum(axis=0, dtype=np.float64)[None], vectors)
+
+
+def of_length_one(centroids: npt.NDArray[Any], vectors: Float32) -> Float32:
+    """Centroids of length one; where a cell's vectors cancel out, the first vector."""
+    found = unit(centroids)
+    found[~found.any(axis=1)] = vectors[0]
+    return found
 
 
 # ---------------------------------------------------------------------------------------------------------- assignment
@@ -251,7 +251,7 @@ class _Faiss:
             verbose=False, min_points_per_centroid=1, max_points_per_centroid=1 << 30,
         )  # fmt: skip
         trainer.train(np.ascontiguousarray(vectors))
-        return _unit(np.asarray(trainer.centroids, np.float32), vectors)
+        return of_length_one(np.asarray(trainer.centroids, np.float32), vectors)
 
     def searcher(self, centroids: Float32) -> Callable[[Float32], Int64]:
         faiss, dim = self._faiss, centroids.shape[1]
@@ -276,6 +276,15 @@ class _Torch:
         self.name = f"torch-{device}"
 
     def kmeans(self, vectors: Float32, cells: int, seed: int, iterations: int) -> Float32:
+        try:
+            return self._kmeans(vectors, cells, seed, iterations)
+        except self._torch.OutOfMemoryError as error:
+            raise TamisError(
+                f"stages.semantic_clusters: the GPU has no memory to train on {len(vectors):,} vectors; lower "
+                "max_sample, or set device: cpu"
+            ) from error
+
+    def _kmeans(self, vectors: Float32, cells: int, seed: int, iterations: int) -> Float32:
         torch = self._torch
         data = torch.from_numpy(np.ascontiguousarray(vectors)).to(self._device)
         rng = np.random.default_rng(seed)
@@ -296,7 +305,7 @@ class _Torch:
                 nudge = torch.from_numpy(rng.standard_normal((len(empty), data.shape[1])).astype(np.float32)) * 1e-3
                 moved = centroids[largest] + nudge[: len(largest)].to(self._device)
                 centroids[empty[: len(largest)]] = torch.nn.functional.normalize(moved, dim=1)
-        return _unit(centroids.cpu().numpy(), vectors)
+        return of_length_one(centroids.cpu().numpy(), vectors)
 
     def searcher(self, centroids: Float32) -> Callable[[Float32], Int64]:
         torch = self._torch
@@ -317,9 +326,12 @@ class _Torch:
         while at < len(data):
             try:
                 parts.append((data[at : at + rows] @ centroids.T).topk(k, dim=1).indices)
-            except torch.OutOfMemoryError:
+            except torch.OutOfMemoryError as error:
                 if rows == 1:
-                    raise
+                    raise TamisError(
+                        "stages.semantic_clusters: the GPU has no memory for one vector and its cosines; "
+                        "set device: cpu"
+                    ) from error
                 rows = max(1, rows // 2)
                 torch.cuda.empty_cache()
                 continue
@@ -332,12 +344,6 @@ def _two(found: Int64) -> Int64:
     if found.shape[1] == 2:
         return np.ascontiguousarray(found, np.int64)
     return np.concatenate([found, np.full((len(found), 1), -1)], axis=1).astype(np.int64)
-
-
-def _unit(centroids: Float32, vectors: Float32) -> Float32:
-    """Centroids of length one; where a cell's vectors cancel out, the first vector."""
-    norms = np.linalg.norm(centroids, axis=1, keepdims=True)
-    return np.where(norms > 0, centroids / np.where(norms > 0, norms, 1), vectors[:1]).astype(np.float32)
 
 
 GPU_DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")

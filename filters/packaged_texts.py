@@ -26,7 +26,6 @@ import ast
 import bz2
 import functools
 import hashlib
-import importlib.util
 import re
 import sysconfig
 import warnings
@@ -36,6 +35,7 @@ from typing import NamedTuple
 from xml.etree import ElementTree
 
 from corpus.errors import TamisError
+from corpus.packages import package_folders
 
 
 class Text(NamedTuple):
@@ -52,13 +52,13 @@ def package_folder(package: str) -> Path:
     Raises:
         TamisError: it is not installed.
     """
-    found = importlib.util.find_spec(package)
-    if found is None or not found.submodule_search_locations:
+    folders = package_folders(package)
+    if not folders:
         raise TamisError(
             f"the packaged text is in the package {package!r}, which is not installed: "
             "install the `demo` extra of tamis, or name text of your own"
         )
-    return Path(next(iter(found.submodule_search_locations)))
+    return folders[0]
 
 
 # --------------------------------------------------------------------------------------------------- Chinese

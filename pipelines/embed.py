@@ -12,8 +12,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from pydantic import Field, field_validator
 
@@ -31,6 +29,7 @@ from dedup.embed import (
     open_encoder,
 )  # fmt: skip
 from dedup.static_table import table_version
+from dedup.vectors import pack_vectors
 from pipelines.context import PrepareContext
 from pipelines.stage import Batch, Earlier, Int32, LocalStage, Verdict
 
@@ -113,17 +112,3 @@ class Embed(LocalStage):
         return Verdict()
 
     provides: ClassVar[Mapping[str, pa.DataType]] = {}
-
-
-def pack_vectors(vectors: npt.NDArray[np.float32]) -> pa.Array:
-    """Vectors as a column of fixed_size_list<float16>."""
-    kind = pa.list_(pa.field("element", pa.float16()), vectors.shape[1])  # the name that Parquet gives back
-    return pa.FixedSizeListArray.from_arrays(pa.array(vectors.astype(np.float16).reshape(-1)), type=kind)
-
-
-def unpack_vectors(column: pa.ChunkedArray | pa.Array) -> npt.NDArray[np.float16]:
-    """The vectors of such a column, float16[n, dim]."""
-    width = column.type.list_size
-    chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
-    values = [c.flatten().to_numpy(zero_copy_only=False) for c in chunks]
-    return (np.concatenate(values) if values else np.zeros(0, np.float16)).reshape(-1, width)

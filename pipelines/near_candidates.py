@@ -17,20 +17,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from corpus import ids
 from corpus.files import FileEntry, write_table
 from corpus.state import load_state, read_files
-from dedup.graph import NO_MEANING, Plan, distinct_edges, plan_verification
+from dedup.graph import Plan, distinct_edges, plan_verification
 from pipelines.components import star_contraction
 from pipelines.exchange import Block, Hop, Inbox, by_hash, by_shard, partitions_for, split, write_rows_by_shard
 from pipelines.session import Cluster
-from pipelines.shard_task import ShardTask, earlier_column
+from pipelines.shard_task import ShardTask
 from pipelines.weights import place
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
+
+    from pipelines.near_meaning import Meant
 
 BAND_BYTES, TWIN_BYTES = 32, 16
 DOCUMENTS_AT_ONCE = 32_768
@@ -46,10 +47,6 @@ PAIRS = pa.schema([
     pa.field("component", pa.int64()), pa.field("meaning", pa.float32()),
 ])  # fmt: skip
 """Distinct candidate edges between representatives, ``doc_id < other``; NaN where no embedding speaks for them."""
-MEANING = pa.schema(
-    [pa.field("doc_id", pa.int64()), pa.field("other", pa.int64()), pa.field("similarity", pa.float32())]
-)
-"""Edges by meaning, between documents that take part here."""
 
 
 TWINS = pa.schema([pa.field("row", pa.int32()), pa.field("doc_id", pa.int64()), pa.field("rep", pa.int64())])
@@ -100,7 +97,7 @@ def find_twins(
 
 def emit_keys(payload: dict[str, Any]) -> Iterator[Block]:
     """Source: the token key of each document."""
-    evidence = _evidence(payload, ["row", "doc_id", "shingles", "token_key"])
+    evidence = evidence_of_shard(payload, ["row", "doc_id", "shingles", "token_key"])
     if evidence is not None:
         keys = evidence.column("token_key").to_numpy()
         columns = {"key": keys, "doc_id": evidence.column("doc_id")}
@@ -135,7 +132,7 @@ def write_twins(inbox: Inbox, settings: dict[str, Any]) -> Iterator[dict[str, An
             yield {"file": entry_json(entry), "snapshot": snapshot}
 
 
-def _evidence(payload: dict[str, Any], names: list[str]) -> pa.Table | None:
+def evidence_of_shard(payload: dict[str, Any], names: list[str]) -> pa.Table | None:
     """The evidence about a shard's documents that have tokens; of an earlier snapshot's, those that were kept."""
     task = ShardTask.of(payload)
     evidence = read_files(task.evidence_files, names)
@@ -181,7 +178,7 @@ def emit_bands(payload: dict[str, Any]) -> Iterator[Block]:
     from dedup.banding import band_keys
 
     banding = payload["banding"]
-    evidence = _evidence(payload, ["row", "doc_id", "shingles", "sketch_low", "sketch_high", "signature"])
+    evidence = evidence_of_shard(payload, ["row", "doc_id", "shingles", "sketch_low", "sketch_high", "signature"])
     if evidence is None:
         return
     twins = read_files(payload["twins"], ["doc_id"])
@@ -264,88 +261,6 @@ def value_offsets(array: pa.Array) -> npt.NDArray[np.int64]:
         return np.zeros(1, np.int64)
     width = np.int64 if pa.types.is_large_binary(array.type) else np.int32
     return np.frombuffer(array.buffers()[1], width)[array.offset : array.offset + len(array) + 1].astype(np.int64)
-
-
-# ---------------------------------------------------------------------------------------------------- edges by meaning
-
-
-@dataclass(frozen=True)
-class Meant:
-    """Edges by meaning that ``semantic_clusters`` found, between documents that take part in this stage.
-
-    Attributes:
-        paths: files of ``schemas.SEMANTIC_EDGES``.
-        edges: how many.
-        known: files of the ids of documents that have such an edge and take part.
-    """
-
-    paths: tuple[str, ...] = ()
-    edges: int = 0
-    known: tuple[str, ...] = ()
-
-    def read(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-        """Both ends and the cosine of those whose ends take part."""
-        table = read_files(self.paths, MEANING.names)
-        if table is None or not table.num_rows:
-            return NO_MEANING
-        a, b = table.column("doc_id").to_numpy(), table.column("other").to_numpy()
-        ends = np.unique(np.concatenate([a, b]))
-        known = np.zeros(len(ends), np.bool_)
-        for path in self.known:  # one by one: of earlier snapshots these are all documents
-            ids = pq.read_table(path, partitioning=None).column("doc_id").to_numpy()
-            at = np.minimum(np.searchsorted(ends, ids), len(ends) - 1)
-            known[at[ends[at] == ids]] = True
-        here = known[np.searchsorted(ends, a)] & known[np.searchsorted(ends, b)]
-        return a[here], b[here], table.column("similarity").to_numpy()[here]
-
-    def frame(self, spark: Any, same: DataFrame) -> DataFrame:
-        """The same for Spark, between representatives: ``a``, ``b``, ``agree`` (null), ``meaning``."""
-        from pyspark.sql import functions as F
-
-        if not self.paths or not self.known:
-            return spark.createDataFrame([], f"{EDGE}, meaning FLOAT")
-        edges = spark.read.schema("doc_id BIGINT, other BIGINT, similarity FLOAT").parquet(*self.paths)
-        known = spark.read.schema("doc_id BIGINT").parquet(*self.known).distinct()
-        named = known.join(same, on="doc_id", how="left").withColumn("rep", F.coalesce("rep", "doc_id"))
-        first = named.select("doc_id", F.col("rep").alias("x"))
-        second = named.select(F.col("doc_id").alias("other"), F.col("rep").alias("y"))
-        ends = edges.join(first, on="doc_id", how="inner").join(second, on="other", how="inner").filter("x <> y")
-        agree = F.lit(None).cast("smallint").alias("agree")
-        a, b = F.least("x", "y").alias("a"), F.greatest("x", "y").alias("b")
-        return ends.select(a, b, agree, F.col("similarity").alias("meaning"))
-
-
-def find_meant(
-    cluster: Cluster, payloads: Sequence[Mapping[str, Any]], edges: Sequence[str], count: int, folder: Path
-) -> Meant:
-    """The edges by meaning, and which of their documents take part here: alive, not skipped, with a token."""
-    if not edges:
-        return Meant()
-    tasks = [{**p, "into": str(folder)} for p in payloads]
-    answers = cluster.map(
-        "pipelines.near_candidates:known_of_shard", tasks, label="near_dedup: edges by meaning",
-        receipts=folder / "receipts",
-    )  # fmt: skip
-    return Meant(tuple(edges), count, tuple(a["file"] for a in answers if a["file"]))
-
-
-def known_of_shard(payload: dict[str, Any]) -> dict[str, Any]:
-    """Task: the ids of a shard's documents that take part here; of new ones, those with an edge by meaning."""
-    evidence = _evidence(payload, ["row", "doc_id", "shingles"])
-    if evidence is None:
-        return {"file": None}
-    task = ShardTask.of(payload)
-    taken = np.zeros(task.shard.rows, np.bool_)
-    taken[task.taken(load_state(task.chain, task.shard.rows))] = True
-    taken = taken[evidence.column("row").to_numpy()]
-    if not payload.get("earlier"):
-        rows = evidence.column("row").to_numpy()
-        taken &= earlier_column(task, rows, "semantic_clusters", "semantic_size", 1) > 1
-    known = pa.table({"doc_id": evidence.column("doc_id")}).filter(pa.array(taken))
-    if not known.num_rows:
-        return {"file": None}
-    folder = Path(payload["into"]) / str(payload["snapshot"])
-    return {"file": str(folder / write_table(folder, f"known-{task.shard.number:06d}", known, kind="known").path)}
 
 
 # ------------------------------------------------------------------------------------------------ what must be verified

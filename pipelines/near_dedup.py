@@ -27,7 +27,8 @@ from dedup.banding import MAX_ANCHORS, detection_probability, jaccard_of_contain
 from dedup.minhash import SKETCH_BITS, signatures
 from pipelines.context import DecisionContext, forget
 from pipelines.exchange import Hop, partitions_for
-from pipelines.near_candidates import Meant, find_candidates, find_meant, find_twins, plan
+from pipelines.near_candidates import find_candidates, find_twins, plan
+from pipelines.near_meaning import Meant, find_meant
 from pipelines.near_verify import COLUMNS, EDGES, OUTLYING
 from pipelines.stage import Batch, GlobalStage
 

@@ -14,14 +14,12 @@ import pyarrow as pa
 
 from corpus.state import load_state, read_files
 from dedup.cells import compare, divide_giants
-from dedup.clusters import Assigner, Backend, open_backend, usable
-from dedup.embed import unit
-from pipelines.embed import unpack_vectors
+from dedup.clusters import Assigner, Backend, open_backend
+from dedup.vectors import Float32, unit, unpack_vectors, usable, vectors_as_bytes, vectors_from_bytes
 from pipelines.exchange import Block, Inbox, by_id, by_shard, split
 from pipelines.shard_task import ShardTask
 from text.hash import uniform
 
-Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
 MEMBERS_AT_ONCE = 65_536
 
@@ -84,21 +82,6 @@ def emit_cells(payload: dict[str, Any]) -> Iterator[Block]:
             "vector": vectors_as_bytes(halves[part]), "final": np.full(len(cell), bool(payload.get("earlier"))),
         }  # fmt: skip
         yield from split("members", columns, by_id(cell.astype(np.int64), payload["partitions"]))
-
-
-def vectors_as_bytes(vectors: npt.NDArray[np.float16]) -> pa.Array:
-    """Vectors as fixed-size binary, which Arrow moves in one piece each."""
-    kind = pa.binary(2 * vectors.shape[1])
-    return pa.Array.from_buffers(kind, len(vectors), [None, pa.py_buffer(np.ascontiguousarray(vectors))])
-
-
-def vectors_from_bytes(column: pa.ChunkedArray) -> npt.NDArray[np.float16]:
-    """The vectors of such a column, float16[n, dim]."""
-    width = column.type.byte_width // 2
-    chunks = [
-        np.frombuffer(c.buffers()[1], np.float16, len(c) * width, c.offset * width * 2) for c in column.chunks if len(c)
-    ]
-    return (np.concatenate(chunks) if chunks else np.zeros(0, np.float16)).reshape(-1, width)
 
 
 def compare_cells(inbox: Inbox, settings: dict[str, Any]) -> Iterator[Block]:

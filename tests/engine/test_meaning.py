@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -82,9 +83,11 @@ def second_snapshot() -> Corpus:
 
 
 def execute(
-    folder: Path, corpus: Corpus, cluster: Cluster, against: Path | None = None, snapshot: int = 0, **changes: Any
-) -> RunReader:
-    """Runs into ``folder/run``; ``changes`` are settings of the stages."""
+    folder: Path, corpus: Corpus, cluster: Cluster, against: Path | None = None, snapshot: int = 0,
+    without: tuple[str, ...] = (), **changes: Any,
+) -> RunReader:  # fmt: skip
+    """Runs into ``folder/run``; ``changes`` are settings of the stages, ``without`` names some to leave out."""
+    folder.mkdir(parents=True, exist_ok=True)
     stages: dict[str, dict[str, Any]] = {
         "eligibility": {}, "exact_dedup": {}, "embed": WHOLE,
         "semantic_clusters": {"target_cell_documents": 16, "threshold": LEAST, "device": "cpu"}, "near_dedup": {},
@@ -92,6 +95,7 @@ def execute(
     }  # fmt: skip
     for name, settings in changes.items():
         stages[name] = {**stages.get(name, {}), **settings}
+    stages = {name: block for name, block in stages.items() if name not in without}
     body = {
         "name": "meaning", "snapshot": snapshot, "ingest": {"target_shard_bytes": 60_000}, "stages": stages,
         "inputs": [{"domain": d, "paths": [g]} for d, g in corpus.write(folder / "raw").items()],
@@ -310,3 +314,21 @@ def test_centroids_of_another_model_are_refused(found: RunReader, cluster: Clust
     made = execute(tmp_path, first_snapshot(), cluster, semantic_clusters={"centroids": str(taken)})
     same = {i: row["cluster_id"] for i, row in found.columns("semantic_clusters").items()}
     assert {i: row["cluster_id"] for i, row in made.columns("semantic_clusters").items()} == same
+
+
+def test_an_earlier_snapshot_of_another_kind_is_refused(found: RunReader, cluster: Cluster, tmp_path: Path) -> None:
+    """Other windows, another model of that name, no cells: each is one sentence before anything is compared."""
+    with pytest.raises(ConfigError, match=r"--against: stages.embed .* window_bytes 1048576 \(here 2048\)"):
+        execute(tmp_path / "a", second_snapshot(), cluster, found.root, 1, embed={"window_bytes": 2048})
+    plain = execute(tmp_path / "b", second_snapshot(), cluster, without=("semantic_clusters",))
+    with pytest.raises(ConfigError, match="has no stage semantic_clusters"):
+        execute(tmp_path / "c", first_snapshot(), cluster, plain.root, 1)
+    other = tmp_path / "d" / "first"
+    shutil.copytree(found.root, other)
+    evidence = RunReader(other).run.evidence("embed")
+    assert evidence is not None
+    manifest = evidence.folder / "manifest.json"
+    body = json.loads(manifest.read_text("utf-8"))
+    manifest.write_text(json.dumps({**body, "artefacts": {"model": "0123456789abcdef"}}), "utf-8")
+    with pytest.raises(TamisError, match="was embedded by another model of that name .digest 0123456789abcdef"):
+        execute(tmp_path / "e", second_snapshot(), cluster, other, 1)

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpus.errors import ConfigError
+from corpus.errors import ConfigError, TamisError
 from dedup import clusters
-from dedup.clusters import LEAST_MEMBERS, Assigner, Backend, assign, open_backend, train_centroids, unit_mean, usable
+from dedup.clusters import LEAST_MEMBERS, Assigner, Backend, _Torch, assign, open_backend, train_centroids, unit_mean
+from dedup.vectors import usable
 from tests.oracles_embed import cosines
 
 BACKENDS = ["faiss", "torch"]
@@ -273,3 +274,40 @@ def test_what_is_asked_for_and_not_there_is_one_sentence(monkeypatch: pytest.Mon
         with pytest.raises(ConfigError, match="`faiss` extra") as error:
             open_backend(device)
         assert "\n" not in str(error.value)
+
+
+class _Full:
+    """A stand-in for torch on a GPU without memory: everything is torch's, but for one function that has none left."""
+
+    def __init__(self, torch: Any, name: str) -> None:
+        self._torch, self._name = torch, name
+
+    def __getattr__(self, name: str) -> Any:
+        if name == self._name:
+            return self._none_left
+        return getattr(self._torch, name)
+
+    def _none_left(self, *_: Any, **__: Any) -> Any:
+        raise self._torch.OutOfMemoryError("CUDA out of memory")
+
+
+def test_a_gpu_without_memory_is_one_sentence() -> None:
+    torch = pytest.importorskip("torch")
+    vectors = np.eye(8, dtype=np.float32)
+    with pytest.raises(TamisError, match="no memory to train on 8 vectors; lower max_sample, or set device: cpu"):
+        _Torch(_Full(torch, "cumsum"), "cpu").kmeans(vectors, 2, 1, 3)
+    with pytest.raises(TamisError, match="no memory for one vector and its cosines"):
+        _Torch(_Full(torch, "cat"), "cpu")._nearest(_Hungry(torch), torch.eye(8), 1)
+
+
+class _Hungry:
+    """Rows of which not even one fits."""
+
+    def __init__(self, torch: Any) -> None:
+        self._error = torch.OutOfMemoryError
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, rows: Any) -> Any:
+        raise self._error("CUDA out of memory")

@@ -16,7 +16,8 @@ from corpus.run_folder import DocumentShard
 from corpus.schemas import DROPS
 from dedup.minhash import signatures
 from pipelines.exchange import Hop, schemas_as_text
-from pipelines.near_candidates import Found, Meant, plan
+from pipelines.near_candidates import Found, plan
+from pipelines.near_meaning import Meant
 from pipelines.near_verify import COLUMNS, EDGES, sets_of_shard
 from tests import oracles
 from tests.exchanges import exchange_here, shard_payload

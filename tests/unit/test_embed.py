@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from corpus.errors import ConfigError, TamisError
 from corpus.packages import package_file
 from dedup import embed
-from dedup.embed import Windows, cut_windows, encode_documents, find_model, model_revision, open_encoder, unit
+from dedup.embed import Windows, cut_windows, encode_documents, find_model, model_revision, open_encoder
 from dedup.static_table import StaticTable
+from dedup.vectors import unit
 from tests.oracles_embed import cosines
 from text.arrow import TextColumn
 

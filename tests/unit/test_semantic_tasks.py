@@ -17,16 +17,13 @@ from corpus import ids
 from corpus.run_folder import DocumentShard
 from corpus.schemas import SEMANTIC_CELLS, SEMANTIC_COLUMNS, SEMANTIC_EDGES
 from corpus.state import DecisionFiles
-from dedup.embed import unit
-from pipelines.embed import pack_vectors
+from dedup.vectors import pack_vectors, unit, vectors_as_bytes, vectors_from_bytes
 from pipelines.exchange import Block, Hop, by_id, by_shard, schemas_as_text, unpack
 from pipelines.semantic_tasks import (
     _assigner,
     compare_cells,
     emit_cells,
     sample_vectors,
-    vectors_as_bytes,
-    vectors_from_bytes,
 )
 from tests.exchanges import by_kind, exchange_here, inbox_of, shard_payload
 from tests.oracles_embed import every_pair, told_once
