@@ -124,7 +124,7 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     digest = hashlib.sha256(model).hexdigest()
     if digest != settings.get("digest"):
         raise TamisError(f"{path}: is corrupt (its sha256 is {digest[:12]}, not {str(settings.get('digest'))[:12]}).")
-    return _tokenizer(model, digest)
+    return tokenizer_from(model)
 
 
 def tokenizer_for(
@@ -161,7 +161,7 @@ def tokenizer_for(
         file.write(model)
     write_json(folder / "tokenizer.json", {**settings, "digest": digest})
     write_json(pointer, {"digest": digest})
-    return _tokenizer(model, digest)
+    return tokenizer_from(model)
 
 
 def train_tokenizer(
@@ -240,7 +240,9 @@ def _explained(error: RuntimeError, config: TokenizerConfig, share: float) -> Ta
     return TamisError(f"SentencePiece could not train a vocabulary of {size}: {message}.")
 
 
-def _tokenizer(model: bytes, digest: str) -> Tokenizer:
+def tokenizer_from(model: bytes) -> Tokenizer:
+    """The tokenizer of a model's bytes."""
     import sentencepiece
 
+    digest = hashlib.sha256(model).hexdigest()
     return Tokenizer(digest=digest, processor=sentencepiece.SentencePieceProcessor(model_proto=model))
