@@ -111,7 +111,7 @@ def compared(before: Sequence[float], after: Sequence[float]) -> str:
 def measure(work: Path, data: Path, size: Size, seed: int) -> dict[str, Any]:
     """Makes the corpus, runs the pipelines, trains; what ``ablation.json`` says."""
     from cli.progress import RichProgress
-    from cli.tokens import progress_bar
+    from cli.progress_bar import progress_bar
     from pipelines.session import Cluster, local_settings
 
     meter, started = CpuByStage(), time.monotonic()

@@ -13,6 +13,7 @@ from cli.demo import demo
 from cli.diff import diff
 from cli.estimate import estimate
 from cli.explain import explain
+from cli.mixture import app as mixture
 from cli.report import report
 from cli.run import plan, run
 from cli.sample import sample
@@ -25,6 +26,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
                   help="Tamis: raw crawl in, scored shards and token batches out.")  # fmt: skip
 for _command in (run, plan, estimate, stats, clusters, explain, sample, diff, report, train, demo):
     app.command()(_command)
+app.add_typer(mixture, name="mixture")
 app.add_typer(tokens, name="tokens")
 app.add_typer(dedup, name="dedup")
 

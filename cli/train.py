@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.console import Console
 
-from cli.tokens import progress_bar
+from cli.progress_bar import progress_bar
 
 
 def train(

@@ -176,6 +176,7 @@ def _at(points: Points, values: Numbers, scale: Any = np.asarray, least: float =
 class WeightsConfig(StrictModel):
     """Curves by domain."""
 
+    name: str = ""  # a mixture may ask for these weights by it, while others lie beside them
     default: Curve = Curve()  # type: ignore[call-arg]
     domains: dict[str, Curve] = {}
 

@@ -60,6 +60,10 @@ class Blend:
         self._run(start, counts, step - start)
         return counts
 
+    def expected(self, step: int) -> npt.NDArray[np.int64]:
+        """`counts`, within one, without a replay: int64[n_domains]."""
+        return np.array([int(quota) * step // ONE for quota in self.quotas], np.int64)
+
     def choices(self, start: int, stop: int) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.int64]]:
         """The domain of samples start…stop-1, and which of its domain's samples each one is.
 

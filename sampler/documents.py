@@ -16,16 +16,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from corpus.files import atomic_file
+from corpus.files import atomic_file, read_json, write_json
 from sampler import order
 from sampler.bins import AnyBin
 
 BLOCK_DOCUMENTS = 1 << 16
 _OPEN_TABLES = 4
+_SUMS, _WORTH_KEEPING = "passes.json", 1 << 20
 _MAX_TABLES = 1 << 12  # of passes, on disk: tiny domains pass by the million
 
 
@@ -70,6 +72,10 @@ class DomainDocuments:
 
     def tokens_after(self, passes_done: int) -> int:
         """Tokens of the first so many passes."""
+        if passes_done == 0:
+            return 0
+        if passes_done not in self._after:
+            self._after.update(self._kept())
         if passes_done not in self._after:
             self._after[passes_done] = sum(
                 int(
@@ -80,7 +86,14 @@ class DomainDocuments:
                 for shard, low, high in zip(self.shards, self.bases[:-1], self.bases[1:], strict=True)
                 if high > low
             )
+            if self.folder and len(self.weights) >= _WORTH_KEEPING:
+                write_json(self.folder / _SUMS, {str(number): total for number, total in self._after.items()})
         return self._after[passes_done]
+
+    def _kept(self) -> dict[int, int]:
+        """Sums that an earlier process has made: a sweep over a billion documents takes seconds."""
+        path = self.folder / _SUMS if self.folder else None
+        return {int(number): total for number, total in read_json(path).items()} if path and path.exists() else {}
 
     def tokens_by_block(self, number: int) -> npt.NDArray[np.int64]:
         """Tokens of each block in a pass: int64[n_blocks]."""
@@ -153,7 +166,7 @@ def lay_blocks(
     )
 
 
-def frozen(array: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
+def frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """The array, made read-only: kernels are compiled for one kind only."""
     array.setflags(write=False)
     return array

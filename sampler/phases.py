@@ -13,12 +13,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
-from corpus.files import canonical_json
+import numpy as np
+import numpy.typing as npt
+
+from corpus.files import canonical_json, read_json, stable_hash, write_json
 from sampler.blend import Blend
 from sampler.documents import DomainDocuments
 from sampler.mixture import DomainShare, PhaseConfig
 from sampler.reader import Cursor, DomainReader
+
+_WORTH_KEEPING = 1 << 22
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +69,7 @@ def lay_phases(
     shares_of: Callable[[PhaseConfig], dict[str, DomainShare]],
     documents: dict[str, DomainDocuments],
     identity: str,
+    cache: Path | None = None,
 ) -> list[Phase]:
     """Lay phases end to end.
 
@@ -71,6 +78,7 @@ def lay_phases(
         shares_of: resolves one's domains.
         documents: every domain that any of them names.
         identity: hash of what all of them share: tokenizer, seed, split.
+        cache: folder where the counts of whole phases are kept: a replay of 10^8 steps takes seconds.
     """
     phases: list[Phase] = []
     cursors: dict[str, Cursor] = {}
@@ -87,11 +95,25 @@ def lay_phases(
         )  # fmt: skip
         phases.append(phase)
         if stop is not None and number + 1 < len(stretches):
-            counts = phase.blend.counts(stop - start)
+            counts = _counts_at_end(phase, cache)
             for name, reader, count in zip(shares, readers, counts.tolist(), strict=True):
                 cursors[name] = reader.cursor_after(count)
             start, before = stop, stop - start
     return phases
+
+
+def _counts_at_end(phase: Phase, cache: Path | None) -> npt.NDArray[np.int64]:
+    """Sequences of each domain in a whole phase."""
+    assert phase.stop is not None
+    steps = phase.stop - phase.start
+    if cache is None or steps < _WORTH_KEEPING:
+        return phase.blend.counts(steps)
+    path = cache / f"blend-{stable_hash([phase.blend.quotas.tolist(), steps])}.json"
+    if not path.exists():
+        write_json(path, {"counts": phase.blend.counts(steps).tolist()})
+    counts = np.array(read_json(path)["counts"], np.int64)
+    phase.blend.seek(steps, counts)
+    return counts
 
 
 def _linked(

@@ -19,7 +19,7 @@ from sampler.shards import list_shards
 from sampler.stream import MixtureStream
 from sampler.tokenizer import Tokenizer, tokenizer_for
 from sampler.weighting import Boost, heldout_rows, open_documents, read_doc_ids
-from sampler.weights import find_weights
+from sampler.weights import Weights, find_weights
 
 FORMAT = 2
 HOLDOUT = 0.02  # share of documents held out by hash where the pipeline held out none
@@ -54,10 +54,15 @@ def prepare(run: Path, mixture: Mixture, progress: Progress = silent) -> Prepare
 
 def open_tokens(run: Path, mixture: Mixture, progress: Progress = silent) -> tuple[Tokenizer, TokenBins]:
     """The bins that a mixture names, or the run's own, made where they are missing."""
+    tokenizer = tokenizer_for_mixture(run, mixture, progress)
+    return tokenizer, open_bins(mixture.bins) if mixture.bins else bins_for(run, tokenizer, progress)
+
+
+def tokenizer_for_mixture(run: Path, mixture: Mixture, progress: Progress = silent) -> Tokenizer:
+    """The tokenizer of the bins that a mixture names, or the run's own of its settings, trained where it is missing."""
     if mixture.bins is not None:
-        return tokenizer_of(mixture.bins), open_bins(mixture.bins)
-    tokenizer = tokenizer_for(run, list_shards(run), mixture.tokenizer, mixture.seed, progress)
-    return tokenizer, bins_for(run, tokenizer, progress)
+        return tokenizer_of(mixture.bins)
+    return tokenizer_for(run, list_shards(run), mixture.tokenizer, mixture.seed, progress)
 
 
 def bins_for(run: Path, tokenizer: Tokenizer, progress: Progress = silent) -> TokenBins:
@@ -65,7 +70,9 @@ def bins_for(run: Path, tokenizer: Tokenizer, progress: Progress = silent) -> To
     return build_bins(run, tokenizer, str(run / "tokens" / tokenizer.digest[:16]), progress)
 
 
-def open_stream(run: Path, bins: TokenBins, mixture: Mixture, holdout: float = 0.0) -> MixtureStream:
+def open_stream(
+    run: Path, bins: TokenBins, mixture: Mixture, holdout: float = 0.0, weights: Weights | None = None
+) -> MixtureStream:
     """Open a mixture over token bins.
 
     Args:
@@ -73,6 +80,7 @@ def open_stream(run: Path, bins: TokenBins, mixture: Mixture, holdout: float = 0
         bins: the token bins.
         mixture: the config; a held-out split takes no weights, every document once an epoch.
         holdout: where the run has no held-out split, the share of documents, chosen by hash, to treat as one.
+        weights: instead of those that the mixture's curve names.
 
     Raises:
         ConfigError: unknown or empty domains, shards that two domains name, an unknown curve.
@@ -80,12 +88,13 @@ def open_stream(run: Path, bins: TokenBins, mixture: Mixture, holdout: float = 0
     """
     stretches = mixture.stretches()
     chosen = choose_shards(bins, stretches)
-    weights = find_weights(run, mixture.curve)
+    weights = find_weights(run, mixture.curve) if weights is None else weights
+    cache = Path(bins.cache) if bins.cache else None
     documents = {
         name: open_documents(
             name, shards, weights=weights, seed=mixture.seed, block_tokens=mixture.shuffle_block_tokens,
             split=mixture.split, holdout=holdout, boosts=_boosts(mixture.boosts, shards),
-            cache=Path(bins.cache) if bins.cache else None,
+            cache=cache,
         )
         for name, shards in chosen.items()
     }  # fmt: skip
@@ -101,7 +110,7 @@ def open_stream(run: Path, bins: TokenBins, mixture: Mixture, holdout: float = 0
         **mixture.model_dump(include={"seed", "split", "shuffle_block_tokens"}),
     }
     base = hashlib.sha256(canonical_json(identity)).hexdigest()
-    return MixtureStream(mixture, lay_phases(stretches, shares_of, documents, base), bins.eos_id)
+    return MixtureStream(mixture, lay_phases(stretches, shares_of, documents, base, cache), bins.eos_id)
 
 
 def choose_shards(bins: TokenBins, stretches: Sequence[PhaseConfig]) -> dict[str, list[AnyBin]]:

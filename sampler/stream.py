@@ -25,6 +25,8 @@ from sampler.mixture import Mixture
 from sampler.phases import Phase
 from sampler.window import Window
 
+EXACT_STEPS = 1 << 22
+
 
 class MixtureStream:
     """Random access to the samples of a mixture. Cheap to `fork`; not to be shared between threads.
@@ -104,11 +106,13 @@ class MixtureStream:
         return {name: int(count) for name, count in zip(phase.shares, counts, strict=True)}
 
     def epochs_needed(self, samples: int) -> dict[str, float]:
-        """Epochs of each domain that the first `samples` samples take."""
+        """Epochs of each domain that the first `samples` samples take; past 4 M steps within a sequence of it."""
         found: dict[str, float] = {}
         for phase in self.phases:
             if phase.start <= samples:
-                counts = phase.blend.counts(min(samples, phase.stop or samples) - phase.start)
+                steps = min(samples, phase.stop or samples) - phase.start
+                blend = phase.blend
+                counts = blend.counts(steps) if steps < EXACT_STEPS else blend.expected(steps)
                 for name, reader, count in zip(phase.shares, phase.readers, counts.tolist(), strict=True):
                     found[name] = reader.epochs_after(count)
         return found

@@ -240,6 +240,16 @@ def _explained(error: RuntimeError, config: TokenizerConfig, share: float) -> Ta
     return TamisError(f"SentencePiece could not train a vocabulary of {size}: {message}.")
 
 
+def open_tokenizer(path: Path) -> Tokenizer:
+    """A tokenizer from a bare model file, or from the folder of a stored one."""
+    if path.is_dir():
+        return load_tokenizer(path)
+    try:
+        return tokenizer_from(path.read_bytes())
+    except OSError as error:
+        raise TamisError(f"{path}: cannot be read ({error.strerror}).") from error
+
+
 def tokenizer_from(model: bytes) -> Tokenizer:
     """The tokenizer of a model's bytes."""
     import sentencepiece

@@ -28,10 +28,12 @@ class Weights:
     Attributes:
         folder: `RUN/weights/<hash>`, or None for 1.0 everywhere.
         digests: file → sha256, as far as the folder's manifest names them.
+        partial: whether a shard may be read no further than its first documents, as a first look does.
     """
 
     folder: Path | None = None
     digests: dict[str, str] = field(default_factory=dict)
+    partial: bool = False
 
     @classmethod
     def none(cls) -> Weights:
@@ -77,6 +79,7 @@ class Weights:
             table = pq.read_table(path, columns=["doc_id", "weight"], partitioning=None)
         except (pa.ArrowException, OSError) as error:
             raise TamisError(f"{path}: cannot be read as weights ({error}).") from error
+        table = table.slice(0, len(doc_ids)) if self.partial else table
         if not np.array_equal(table["doc_id"].to_numpy(), doc_ids):
             raise TamisError(f"{path}: its documents are not those of the shard {shard}; score the run again.")
         found: npt.NDArray[np.float32] = table["weight"].to_numpy().astype(np.float32)

@@ -18,7 +18,7 @@ from pipelines.registry import JOBS
 
 def test_every_job_has_its_file_and_no_other_is_there(repository: Path) -> None:
     found = {path.stem for path in (repository / "jobs").glob("*.py")} - {"__init__"}
-    assert found == {f"run_{name}" for name in (*JOBS, "pipeline")}
+    assert found == {f"run_{name}" for name in (*JOBS, "pipeline", "tokens")}
 
 
 @pytest.mark.parametrize("name", [*JOBS, "pipeline"])
@@ -56,6 +56,7 @@ def submit(
         ("pipeline", ["dedup", "--input", "web"], "--input: found 'web'; expected DOMAIN=GLOB\n"),
         ("ingest", ["nope"], "nope: there is no pipeline of that name; there are "),
         ("language", ["dedup"], "stage 'language' is not in pipeline dedup: it has ingest, eligibility, "),
+        ("tokens", ["nothing", "--tokenizer", "m.model"], "m.model: cannot be read (No such file or directory)"),
     ],
 )
 def test_a_users_error_is_one_sentence_and_starts_no_jvm(

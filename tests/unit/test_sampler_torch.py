@@ -1,4 +1,4 @@
-"""The stream under torch's loaders: any number of workers, stopped and taken up again, gives each step once, in order."""
+"""The stream under torch's loaders: any number of workers, stopped and resumed, gives each step once, in order."""
 
 from __future__ import annotations
 

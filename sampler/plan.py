@@ -1,0 +1,148 @@
+"""What a mixture will do before it is done: per phase and domain tokens, epochs, repeats, padding, and when it runs
+dry.
+
+All from the expected tokens of an epoch and the shares, so that a plan over trillions takes no longer than one over
+millions: figures are within one sequence a phase of what the stream then does. Padding of best_fit and document is
+measured, on the first blocks of each domain.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from sampler.documents import DomainDocuments
+from sampler.packing import CONCAT, Pieces
+from sampler.packing import plan as pack_block
+from sampler.phases import Phase
+from sampler.stream import MixtureStream
+
+_MEASURED_BLOCKS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One domain in one phase.
+
+    Attributes:
+        phase: number.
+        domain: name.
+        share: of the phase's sequences.
+        sequences: how many the phase takes of it.
+        tokens: of them, padding left out.
+        padding: share of their room that is padding.
+        epoch_tokens: expected tokens of an epoch of the domain.
+        begins: epochs of the domain at the phase's begin.
+        ends: and at its end.
+        max_epochs: allowed.
+        repeats_at: tokens of the whole mixture after which documents come again (one epoch), or None.
+        dry_at: tokens of the whole mixture after which max_epochs is reached, or None.
+    """
+
+    phase: int
+    domain: str
+    share: float
+    sequences: int
+    tokens: float
+    padding: float
+    epoch_tokens: float
+    begins: float
+    ends: float
+    max_epochs: float
+    repeats_at: float | None
+    dry_at: float | None
+
+
+def plan_mixture(stream: MixtureStream, tokens: float | None = None) -> list[Row]:
+    """Plan a stretch of a mixture.
+
+    Args:
+        stream: the mixture.
+        tokens: plan so many tokens of the mixture, padding included; by default to the end of the last phase, or,
+            where it has none, until its first domain runs dry.
+
+    Returns:
+        A row for each domain of each phase that is reached.
+    """
+    gone: dict[str, float] = {}
+    rows: list[Row] = []
+    before = 0.0  # tokens of the mixture before the phase
+    for phase in stream.phases:
+        if tokens is not None and before >= tokens:
+            break
+        padding = {name: _padding(r.documents, phase) for name, r in zip(phase.shares, phase.readers, strict=True)}
+        length = _sequences(phase, gone, padding, None if tokens is None else tokens - before)
+        for name, reader in zip(phase.shares, phase.readers, strict=True):
+            rows.append(_row(phase, name, reader.documents, length, gone.get(name, 0.0), padding[name], before))
+        gone |= {row.domain: row.ends for row in rows if row.phase == phase.number}
+        before += length * phase.length
+    return rows
+
+
+def refusal(rows: list[Row]) -> str | None:
+    """Why a plan cannot be, in one sentence with the figures; None where it can."""
+    for row in rows:
+        if row.ends > row.max_epochs * (1 + 1e-9):
+            return (
+                f"key `domains.{row.domain}.max_epochs` is {row.max_epochs:g}, but phase {row.phase} takes the domain "
+                f"to {row.ends:.2f} epochs (allowed: at most {row.max_epochs:g}; it runs dry after "
+                f"{row.dry_at or 0:,.0f} tokens of the mixture)."
+            )
+    return None
+
+
+def _row(
+    phase: Phase, name: str, documents: DomainDocuments, sequences: int, begins: float, padding: float, before: float
+) -> Row:
+    share = phase.shares[name].weight
+    room = share * sequences * phase.length
+    rate = share * (1 - padding) / documents.tokens_per_epoch  # epochs a token of the mixture
+    limit = phase.shares[name].max_epochs
+
+    def reached(epochs: float) -> float | None:
+        at = before + max(0.0, epochs - begins) / rate
+        return at if begins <= epochs and (phase.stop is None or at <= before + sequences * phase.length) else None
+
+    return Row(
+        phase=phase.number, domain=name, share=share, sequences=round(share * sequences), tokens=room * (1 - padding),
+        padding=padding, epoch_tokens=documents.tokens_per_epoch, begins=begins,
+        ends=begins + sequences * phase.length * rate, max_epochs=limit, repeats_at=reached(1.0), dry_at=reached(limit),
+    )  # fmt: skip
+
+
+def _sequences(phase: Phase, gone: dict[str, float], padding: dict[str, float], left: float | None) -> int:
+    """How many sequences a phase gives: its own number, or as many as are left, or until its first domain runs dry."""
+    wanted = None if left is None else math.ceil(left / phase.length)
+    if phase.stop is not None:
+        found = phase.stop - phase.start
+        return found if wanted is None else min(found, wanted)
+    if wanted is not None:
+        return wanted
+    dry = [
+        (share.max_epochs - gone.get(name, 0.0))
+        * reader.documents.tokens_per_epoch
+        / (share.weight * (1 - padding[name]) * phase.length)
+        for (name, share), reader in zip(phase.shares.items(), phase.readers, strict=True)
+    ]
+    return max(0, int(min(dry)))
+
+
+def _padding(documents: DomainDocuments, phase: Phase) -> float:
+    """Share of room that is padding, measured on a domain's first blocks."""
+    if phase.packing == CONCAT:
+        return 0.0
+    tokens, room = 0, 0
+    for pieces in _first_blocks(documents):
+        tokens += pieces.tokens
+        room += pack_block(pieces, phase.length, phase.packing).sequences * phase.length
+    return 1 - tokens / room if room else 0.0
+
+
+def _first_blocks(documents: DomainDocuments) -> Iterator[Pieces]:
+    for block in documents.block_order(0)[:_MEASURED_BLOCKS].tolist():
+        shard, rows = documents.documents_of(0, int(block))
+        offsets = np.asarray(shard.index.offsets)
+        yield Pieces(rows=rows, begins=offsets[rows], ends=offsets[rows + 1])
