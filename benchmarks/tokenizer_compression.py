@@ -61,7 +61,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--python", type=Path, default=Path(sys.executable), help="interpreter that has the peers")
     parser.add_argument("--sizes", nargs="*", type=int, default=[32_000, 64_000, 125_696])
-    parser.add_argument("--sample-bytes", type=int, default=200_000_000)
+    parser.add_argument("--sample-bytes", type=int, default=90_000_000)
     parser.add_argument("--measure-bytes", type=int, default=1_000_000, help="text of each group")
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "tamis-tokenizers")
     parser.add_argument("--data", type=Path, default=DATA)
