@@ -37,7 +37,7 @@ def train(
     out: Annotated[Path, typer.Option("--out", metavar="MODEL", help="The .model file to write.")],
     vocab_size: Annotated[int, typer.Option("--vocab-size", help="Pieces, with the 259 fixed ones.")] = _VOCABULARY,
     sample_bytes: Annotated[
-        int, typer.Option("--sample-bytes", help="Text to train on, UTF-8 bytes; 20 times that in memory.")
+        int, typer.Option("--sample-bytes", help="Text to train on, UTF-8 bytes; 25 times that in memory.")
     ] = 200_000_000,
     factor: Annotated[
         list[str] | None,
@@ -108,17 +108,12 @@ def report(
             found, left_out = find_peers()
             encoders |= found
             progress("loading peers", 1, 1)
-        measured = [
-            {
-                "name": name,
-                "vocabulary": encoder.vocab_size,
-                "groups": {
-                    group.name: measure(group.texts, encoder, f"{name} on {group.name}", progress).to_json()
-                    for group in groups
-                },
-            }
-            for name, encoder in encoders.items()
-        ]
+        measured: list[dict[str, Any]] = []
+        for name, encoder in encoders.items():
+            progress("measuring tokenizers", len(measured), len(encoders))
+            figures = {group.name: measure(group.texts, encoder).to_json() for group in groups}
+            measured.append({"name": name, "vocabulary": encoder.vocab_size, "groups": figures})
+        progress("measuring tokenizers", len(encoders), len(encoders))
     result = {
         "groups": [{"name": group.name, "origin": group.origin} for group in groups],
         "seed": seed,
@@ -163,7 +158,8 @@ def extend(
         }  # fmt: skip
         settings_path = _write(out, merged.model, facts)
         after = open_tokenizer(out, needs_eos=False)
-        compression = {group.name: _compared(group, before, after, progress) for group in groups}
+        progress("measuring before and after", 0, 0)
+        compression = {group.name: _compared(group, before, after) for group in groups}
     result = {"model": str(out), "settings": str(settings_path), "digest": after.digest, **facts,
               "compression": compression}  # fmt: skip
     if format is OutputFormat.json:
@@ -188,12 +184,12 @@ def _groups(
     return groups
 
 
-def _compared(group: Group, before: Encoder, after: Encoder, progress: Progress) -> dict[str, Any]:
+def _compared(group: Group, before: Encoder, after: Encoder) -> dict[str, Any]:
     from sampler.compression import encoded_alike, measure
 
     return {
-        "before": measure(group.texts, before, f"before on {group.name}", progress).to_json(),
-        "after": measure(group.texts, after, f"after on {group.name}", progress).to_json(),
+        "before": measure(group.texts, before).to_json(),
+        "after": measure(group.texts, after).to_json(),
         "encoded_as_before": encoded_alike(group.texts, before, after),
     }
 

@@ -9,6 +9,12 @@ from rich.table import Table
 
 from cli.present import clean, console, share, size
 
+_ORIGINS = {
+    "held-out": "held-out documents",
+    "training": "training documents, for none is held out",
+    "input": "documents",
+}
+
 
 def print_training(result: dict[str, Any]) -> None:
     """What each domain gave to the sample, and where the model is."""
@@ -33,14 +39,18 @@ def print_report(result: dict[str, Any]) -> None:
     for group in result["groups"]:
         for number, tokenizer in enumerate(result["tokenizers"]):
             found = tokenizer["groups"][group["name"]]
-            named = f"{group['name']}, {group['origin']}, {size(found['bytes'])}" if number == 0 else ""
             table.add_row(
-                escape(named), escape(clean(tokenizer["name"])), f"{tokenizer['vocabulary']:,}",
-                f"{found['tokens_per_character']:.4f}", f"{found['bytes_per_token']:.3f}", _changed(found),
+                escape(group["name"]) if number == 0 else "", escape(clean(tokenizer["name"])),
+                f"{tokenizer['vocabulary']:,}", f"{found['tokens_per_character']:.4f}",
+                f"{found['bytes_per_token']:.3f}", _changed(found),
             )  # fmt: skip
-        table.add_section()
     screen = console()
     screen.print(table)
+    for group in result["groups"]:
+        found = result["tokenizers"][0]["groups"][group["name"]]
+        screen.print(
+            f"{escape(group['name'])}: {found['documents']:,} {_ORIGINS[group['origin']]}, {size(found['bytes'])}"
+        )
     screen.print("changed: documents that do not come back as they were when their tokens are decoded")
     for line in result["left_out"]:
         screen.print(escape(clean(line)))
@@ -75,5 +85,5 @@ def _changed(found: dict[str, Any]) -> str:
 def _table(*heads: str, left: int = 1) -> Table:
     table = Table(box=None, padding=(0, 2), pad_edge=False)
     for number, head in enumerate(heads):
-        table.add_column(head, justify="left" if number < left else "right")
+        table.add_column(head, justify="left" if number < left else "right", overflow="fold")
     return table

@@ -40,6 +40,7 @@ FORMATS: dict[str, Format] = {
     ".text": "text",
     ".md": "text",
 }
+"""The format that a file's suffix says, compression aside."""
 
 
 class _Model(BaseModel):

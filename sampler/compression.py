@@ -14,8 +14,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sampler.progress import Progress, silent
-
 _BATCH = 64
 
 
@@ -74,14 +72,12 @@ class Compression:
         }
 
 
-def measure(texts: Sequence[str], encoder: Encoder, name: str = "", progress: Progress = silent) -> Compression:
+def measure(texts: Sequence[str], encoder: Encoder) -> Compression:
     """Encode and decode some texts, and count.
 
     Args:
         texts: whole documents.
         encoder: the tokenizer.
-        name: what progress calls it.
-        progress: called with the documents done.
     """
     tokens = changed = 0
     for start in range(0, len(texts), _BATCH):
@@ -89,7 +85,6 @@ def measure(texts: Sequence[str], encoder: Encoder, name: str = "", progress: Pr
         for text, ids in zip(batch, encoder.encode_batch(batch), strict=True):
             tokens += len(ids)
             changed += encoder.decode(ids) != text
-        progress(f"measuring {name}", start + len(batch), len(texts))
     return Compression(
         documents=len(texts),
         characters=sum(map(len, texts)),

@@ -14,7 +14,7 @@ space.
 for it is stored in the model; and training reads an iterator and writes to memory, since a training *file* would put
 its temporary path into the model's bytes, and so into the digest.
 
-Cost: about 0.3 s a MB of sample and 20 times its bytes of memory, which SentencePiece holds all the while.
+Cost: with 125,696 pieces 0.35 CPU-seconds a MB of sample and 25 times its bytes of memory (`benchmarks/RESULTS.md`).
 
 Source: Baichuan 2 technical report, section 2.2 "Tokenizer".
 """
