@@ -26,13 +26,14 @@ from corpus.config import load_config, load_yaml
 from pipelines.config import load_pipeline
 from pipelines.runner import Runner
 from pipelines.session import Cluster
+from sampler.bins import TokenBins
 from sampler.mixture import DomainShare, Mixture
-from sampler.prepare import Prepared
+from sampler.prepare import Prepared, bins_for, open_stream
 from sampler.progress import Progress
-from sampler.shards import list_shards, read_weights
-from sampler.stream import MixtureStream, open_stream
+from sampler.shards import list_shards
+from sampler.stream import MixtureStream
 from sampler.tokenizer import Tokenizer, TokenizerConfig, tokenizer_for
-from sampler.tokens import TokenBins, bins_for
+from sampler.weights import find_weights
 from trainer.config import TrainConfig
 from trainer.evaluate import mean_loss, whole_epoch
 from trainer.loop import assemble, take_steps
@@ -126,7 +127,7 @@ class Trials:
 
     def bins(self, run: Path) -> TokenBins:
         """A run's text under the tokenizer that all share."""
-        return bins_for(run, list_shards(run), self.tokenizer)
+        return bins_for(run, self.tokenizer)
 
     def references(self) -> dict[str, MixtureStream]:
         """The reference text, a stream a language."""
@@ -147,7 +148,7 @@ def prepare_trials(work: Path, steps: int, progress: Progress) -> Trials:
     return Trials(
         tokenizer,
         reference,
-        bins_for(reference, list_shards(reference), tokenizer, progress),
+        bins_for(reference, tokenizer, progress),
         {lang: sum(len(t.as_py().encode()) for column in columns for t in column) for lang, columns in texts.items()},
         config.model_copy(update={"steps": steps, "heldout_steps": steps}),
         mixture,
@@ -172,7 +173,7 @@ def train(trials: Trials, run: Path, seed: int, progress: Progress) -> dict[str,
         state.metrics.close()
     found = {}
     for lang, reference in references.items():
-        tokens = int(trials.reference_bins.domains[lang].offsets[-1])
+        tokens = trials.reference_bins.tokens[lang]
         samples = whole_epoch(reference, tokens // mixture.sequence_length)
         nats = mean_loss(state.model, reference, samples, config.global_batch, trials.tokenizer.eos_id)
         found[lang] = {"nats": nats, "bits": nats * tokens / trials.reference_bytes[lang] / math.log(2)}
@@ -186,11 +187,12 @@ def text_of(trials: Trials, run: Path) -> dict[str, dict[str, float]]:
     """
     trained = trials.config.steps * trials.config.global_batch * trials.mixture.sequence_length / len(LANGUAGES)
     found = {}
+    weights = find_weights(run)
     for lang, bins in trials.bins(run).domains.items():
-        lengths = np.diff(bins.offsets)
+        lengths = np.concatenate([np.diff(shard.index.offsets) for shard in bins])
         shards = [pq.read_table(s.path, columns=["source"], partitioning=None) for s in list_shards(run)[lang]]
         junk = np.array(pa.concat_tables(shards)["source"].to_pylist()) == "junk"
-        drawn = lengths * read_weights(run, lang, bins.doc_ids)
+        drawn = lengths * np.concatenate([weights.read(shard.name, shard.index.doc_ids) for shard in bins])
         found[lang] = {
             "documents": len(lengths), "tokens": int(lengths.sum()), "epochs": trained / float(drawn.sum()),
             "junk": float(drawn[junk].sum() / drawn.sum()),

@@ -18,7 +18,7 @@ from rich.console import Console
 from corpus.errors import ConfigError
 
 if TYPE_CHECKING:
-    from sampler.packing import Packed
+    from sampler.batch import Packed
     from sampler.prepare import Prepared
     from sampler.progress import Progress
 

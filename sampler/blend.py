@@ -4,10 +4,10 @@ Tijdeman's schedule keeps every domain, after every single step, within 1 - 1/(2
 target λ·t. Its siblings do not: drawing at random drifts by √t; the plain largest deficit falls up to 1.3
 behind with uneven weights, for it serves a big domain that can wait before a small one that cannot.
 
-The choice at step t depends on the counts before it, so it is replayed, the choice alone and never the text:
-about 5 ns a step and domain, with the counts kept every 65,536 steps; a second visit costs one such interval
-at most. Weights are whole numbers of 2^-40, whose sum is exactly one: arithmetic is exact, and no target
-moves by a sequence before 10^12 steps.
+The choice at step t depends on the counts before it, so it is replayed, the choice alone and never the text: about 5
+ns a step and domain, with the counts kept every 65,536 steps; a second visit costs one such interval at most, and a
+state that carries its counts is taken up at once. Weights are whole numbers of 2^-40, whose sum is exactly one:
+arithmetic is exact, and no target moves by a sequence before 10^12 steps.
 
 Source: R. Tijdeman, "The chairman assignment problem", Discrete Mathematics 32 (1980), 323-330. Deviation:
 the comparison of deadlines is one float64 division; equal ones go to the domain of the lower index.
@@ -40,11 +40,22 @@ class Blend:
         self._marks: list[npt.NDArray[np.int64]] = [np.zeros(len(weights), np.int64)]
         self._near = (0, self._marks[0])  # where the last reading ended: the next one is mostly just behind
 
+    def seek(self, step: int, counts: npt.NDArray[np.int64]) -> None:
+        """Go on from a step whose counts are known, without a replay.
+
+        Raises:
+            ValueError: no schedule of these weights has such counts there.
+        """
+        lag = [int(quota) * step - ONE * int(count) for quota, count in zip(self.quotas, counts, strict=True)]
+        if int(counts.sum()) != step or any(abs(value) >= ONE for value in lag):
+            raise ValueError(f"the counts {counts.tolist()} are not those of step {step}")
+        self._near = (step, counts.copy())
+
     def counts(self, step: int) -> npt.NDArray[np.int64]:
         """How many of the samples before `step` each domain gave: int64[n_domains]."""
-        start, counts = step // _INTERVAL * _INTERVAL, self._mark(step // _INTERVAL)
-        if start <= self._near[0] <= step:
-            start, counts = self._near
+        start, counts = self._near
+        if not step - _INTERVAL < start <= step:
+            start, counts = step // _INTERVAL * _INTERVAL, self._mark(step // _INTERVAL)
         counts = counts.copy()
         self._run(start, counts, step - start)
         return counts
@@ -94,7 +105,7 @@ def exact_quotas(weights: Sequence[float | int | Fraction]) -> npt.NDArray[np.in
     return np.array(quotas, np.int64)
 
 
-@nb.njit(cache=True)
+@nb.njit(cache=True, nogil=True)
 def _tijdeman(quotas, lag, counts, one, domains, ordinals):  # type: ignore[no-untyped-def]
     n = len(quotas)
     scale = max(2 * n - 2, 1)

@@ -15,7 +15,7 @@ from sampler.stream import MixtureStream, RankStream
 
 
 def step_digests(
-    stream: MixtureStream, start: int, stop: int, global_batch: int, world_size: int = 1
+    stream: MixtureStream, start: int, stop: int, global_batch: int, world_size: int = 1, position: int = 0
 ) -> Iterator[tuple[int, str]]:
     """Yield (step, hex sha256) for steps start…stop-1.
 
@@ -24,12 +24,13 @@ def step_digests(
         start: first step, from zero.
         stop: the step to end before.
         global_batch: sequences a step.
+        position: the sample at which step 0 begins.
         world_size: number of ranks; the digests are the same for every one that divides the batch.
 
     Raises:
         ConfigError: it does not divide it.
     """
-    ranks = [RankStream(stream.fork(), rank, world_size, global_batch) for rank in range(world_size)]
+    ranks = [RankStream(stream.fork(), rank, world_size, global_batch, position) for rank in range(world_size)]
     for step in range(start, stop):
         hasher = hashlib.sha256()
         for rank in ranks:

@@ -1,8 +1,12 @@
-"""A mixture: which domains, in which proportions of tokens, at which sequence length.
+"""A mixture: which domains, in which proportions of tokens, in which phases, at which sequence length.
 
-Strict YAML: an unknown key is an error, and so is a mixture that would repeat a domain more often than it
-allows. `domains: "*"` stands for every domain of the run, weighted by its tokens, which is the corpus as it
-is.
+Strict YAML: an unknown key is an error, and so is a mixture that would repeat a domain more often than it allows.
+`domains: "*"` stands for every domain of the run, weighted by its tokens, which is the corpus as it is.
+
+Phases are stretches of training with one mixture each. A phase says what it changes (domains and their weights,
+sequence length, packing, temperature) and how many tokens it lasts; the last one may go on without end. What a domain
+is (its shards, its curve of document weights, its boosts), the seed and the shuffle blocks are the same in all of
+them, for they are what the cursors count in.
 """
 
 from __future__ import annotations
@@ -10,13 +14,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from corpus.config import StrictModel, load_config
 from corpus.errors import ConfigError
 from sampler.tokenizer import TokenizerConfig
+from sampler.weights import CURRENT
 
 EVERY = "*"
+Packing = Literal["concat", "best_fit", "document"]
 
 
 class DomainShare(StrictModel):
@@ -24,18 +30,52 @@ class DomainShare(StrictModel):
 
     weight: float = Field(1.0, ge=0)  # share of tokens; only proportions count
     max_epochs: float = Field(4.0, gt=0)  # up to four cost little (Muennighoff et al. 2023, arXiv 2305.16264)
+    shards: tuple[str, ...] = ()  # globs over <domain>/<shard>; none: those of the domain of that name
+
+
+class BoostConfig(StrictModel):
+    """Documents that come more often, or less: a curated set, say."""
+
+    factor: float = Field(gt=0, le=64)  # times the expected copies an epoch; 64 copies at most
+    shards: tuple[str, ...] = ("*",)  # globs over <domain>/<shard>
+    documents: str | None = None  # a file of doc_ids, a line each; none: all documents of the shards
+
+
+class PhaseConfig(StrictModel):
+    """A stretch of training; what it does not say is as the mixture has it."""
+
+    tokens: int | None = Field(None, ge=1)  # how long; the last one may go on without end
+    domains: dict[str, DomainShare] | None = None
+    sequence_length: int | None = Field(None, ge=2, le=1 << 24)
+    packing: Packing | None = None
+    temperature: float | None = Field(None, gt=0)
+
+    @field_validator("domains", mode="before")
+    @classmethod
+    def _every(cls, value: Any) -> Any:
+        return {EVERY: {}} if value == EVERY else value
+
+    @field_validator("domains")
+    @classmethod
+    def _weighted(cls, value: dict[str, DomainShare] | None) -> dict[str, DomainShare] | None:
+        return None if value is None else _checked(value)
 
 
 class Mixture(StrictModel):
     """A mixture file."""
 
     run: str | None = None  # the run folder, relative to this file
+    bins: str | None = None  # token bins, a folder relative to this file or a URI; none: the run's own, made on demand
     domains: dict[str, DomainShare]
+    temperature: float = Field(1.0, gt=0)  # shares go with weight^(1/temperature): above 1 small domains gain
+    curve: str = CURRENT  # document weights: current, none, the name of a set of curves, or the beginning of its hash
+    boosts: tuple[BoostConfig, ...] = ()
     sequence_length: int = Field(ge=2, le=1 << 24)
     seed: int = Field(ge=0, lt=1 << 63)
-    packing: Literal["concat"] = "concat"
+    packing: Packing = "concat"
     split: Literal["train", "heldout"] = "train"
     shuffle_block_tokens: int = Field(1 << 22, ge=1)  # documents are shuffled within blocks of this size
+    phases: tuple[PhaseConfig, ...] = ()
     tokenizer: TokenizerConfig = TokenizerConfig()
 
     @field_validator("domains", mode="before")
@@ -46,22 +86,54 @@ class Mixture(StrictModel):
     @field_validator("domains")
     @classmethod
     def _weighted(cls, value: dict[str, DomainShare]) -> dict[str, DomainShare]:
-        if EVERY in value and (len(value) > 1 or "weight" in value[EVERY].model_fields_set):
-            raise ValueError('"*" alone and without a weight, as it weighs every domain by its tokens')
-        if not any(share.weight > 0 for share in value.values()):
-            raise ValueError("at least one domain with a weight above 0")
+        return _checked(value)
+
+    @field_validator("phases")
+    @classmethod
+    def _lengths(cls, value: tuple[PhaseConfig, ...]) -> tuple[PhaseConfig, ...]:
+        for number, phase in enumerate(value[:-1]):
+            if phase.tokens is None:
+                raise ValueError(f"`tokens` in phase {number}, as only the last phase may go on without end")
         return value
 
+    @model_validator(mode="after")
+    def _own_bins(self) -> Mixture:
+        if self.bins is not None and "tokenizer" in self.model_fields_set:
+            raise ValueError("`bins` or `tokenizer`, not both: the bins have a tokenizer already")
+        return self
 
-def load_mixture(path: Path, run: Path | None = None) -> tuple[Mixture, Path]:
+    def stretches(self) -> list[PhaseConfig]:
+        """The phases, whole: one that goes on without end where the file names none."""
+        base = {name: getattr(self, name) for name in ("domains", "sequence_length", "packing", "temperature")}
+        return [
+            PhaseConfig.model_validate(
+                {
+                    **base,
+                    **{name: value for name in PhaseConfig.model_fields if (value := getattr(phase, name)) is not None},
+                }
+            )
+            for phase in self.phases or (PhaseConfig(),)
+        ]
+
+
+def _checked(value: dict[str, DomainShare]) -> dict[str, DomainShare]:
+    if EVERY in value and (len(value) > 1 or {"weight", "shards"} & value[EVERY].model_fields_set):
+        raise ValueError('"*" alone and without a weight, as it weighs every domain by its tokens')
+    if not any(share.weight > 0 for share in value.values()):
+        raise ValueError("at least one domain with a weight above 0")
+    return value
+
+
+def load_mixture(path: Path, run: Path | None = None, bins: str | None = None) -> tuple[Mixture, Path]:
     """Read a mixture file and find its run.
 
     Args:
         path: the YAML file.
         run: a run folder that takes precedence over the file's.
+        bins: token bins that take precedence over the file's.
 
     Returns:
-        The mixture and the run folder.
+        The mixture, its places absolute, and the run folder.
 
     Raises:
         ConfigError: as `load_config`, or no run is named, or it is no folder.
@@ -73,28 +145,36 @@ def load_mixture(path: Path, run: Path | None = None) -> tuple[Mixture, Path]:
         run = (path.parent / mixture.run).resolve()
     if not run.is_dir():
         raise ConfigError(f"{path}: key `run` is {str(run)!r}, which is no folder (allowed: a run of the pipeline).")
-    return mixture, run
+    if bins is None and mixture.bins is not None:
+        bins = mixture.bins if "://" in mixture.bins else str((path.parent / mixture.bins).resolve())
+    boosts = tuple(
+        boost if boost.documents is None else boost.model_copy(update={"documents": str(path.parent / boost.documents)})
+        for boost in mixture.boosts
+    )
+    return mixture.model_copy(update={"bins": bins, "boosts": boosts}), run
 
 
-def resolve_shares(mixture: Mixture, tokens: dict[str, float]) -> dict[str, DomainShare]:
-    """The domains that a stream draws on, with their weights.
+def resolve_shares(
+    domains: dict[str, DomainShare], tokens: dict[str, float], temperature: float = 1.0, split: str = "train"
+) -> dict[str, DomainShare]:
+    """The domains that a stretch draws on, with their shares.
 
     Args:
-        mixture: the config.
-        tokens: expected tokens of an epoch for every domain of the run; zero where the split has none.
+        domains: the config's.
+        tokens: expected tokens of an epoch for every domain; zero where the split has none.
+        temperature: shares go with weight^(1/temperature).
+        split: for the message.
 
     Returns:
-        Domains with a weight above zero, in name order.
+        Domains with a weight above zero, in name order; their weights are the shares, and sum to about 1.
 
     Raises:
         ConfigError: an unknown domain, or one with a weight and no tokens.
     """
-    if EVERY in mixture.domains:
-        limit = mixture.domains[EVERY].max_epochs
-        shares = {name: DomainShare(weight=float(size), max_epochs=limit) for name, size in tokens.items()}
-    else:
-        shares = mixture.domains
-    for name, share in shares.items():
+    if EVERY in domains:
+        limit = domains[EVERY].max_epochs
+        domains = {name: DomainShare(weight=float(size), max_epochs=limit) for name, size in tokens.items()}
+    for name, share in domains.items():
         if name not in tokens:
             raise ConfigError(
                 f"key `domains.{name}` names a domain that the run does not have "
@@ -103,9 +183,12 @@ def resolve_shares(mixture: Mixture, tokens: dict[str, float]) -> dict[str, Doma
         if share.weight > 0 and not tokens[name]:
             raise ConfigError(
                 f"key `domains.{name}.weight` is {share.weight:g}, but the domain has no tokens in split "
-                f"{mixture.split} (allowed: 0)."
+                f"{split} (allowed: 0)."
             )
-    found = {name: shares[name] for name in sorted(shares) if shares[name].weight > 0}
+    found = {name: domains[name] for name in sorted(domains) if domains[name].weight > 0}
     if not found:
-        raise ConfigError(f"key `split` is {mixture.split}, in which no domain of the run has tokens.")
-    return found
+        raise ConfigError(f"key `split` is {split}, in which no domain of the run has tokens.")
+    top = max(share.weight for share in found.values())
+    raised = {name: (share.weight / top) ** (1 / temperature) for name, share in found.items()}
+    total = sum(raised.values())
+    return {name: share.model_copy(update={"weight": raised[name] / total}) for name, share in found.items()}

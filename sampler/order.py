@@ -28,6 +28,7 @@ from text.hash import mix, uniform
 UNIT = 1 << 24
 MAX_WEIGHT = 64.0
 MAX_PASSES = 1 << 32  # keeps weight x passes below 2^63
+MAX_SEARCH = 1 << 20  # passes without a single token before a domain counts as empty
 U64 = np.uint64
 _MASK = (1 << 64) - 1
 _GOLDEN = U64(0x9E3779B97F4A7C15)
@@ -40,27 +41,27 @@ def key_of(seed: int, *parts: int | str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
 
 
-def fixed_weights(weights: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
-    """Weights in units of 2^-24, rounded to nearest: int64[n].
+def fixed_weights(weights: npt.NDArray[np.float32]) -> npt.NDArray[np.uint32]:
+    """Weights in units of 2^-24, rounded to nearest: uint32[n].
 
     Raises:
         ValueError: a weight is negative or above 64.
     """
     if len(weights) and not (float(weights.min()) >= 0 and float(weights.max()) <= MAX_WEIGHT):
         raise ValueError(f"weights lie in {weights.min()}…{weights.max()} (allowed: 0…{MAX_WEIGHT:g})")
-    return np.rint(weights.astype(np.float64) * UNIT).astype(np.int64)
+    return np.rint(weights.astype(np.float64) * UNIT).astype(np.uint32)
 
 
-def phases(seed: int, doc_ids: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """u(seed, d) in units of 2^-24: int64[n] in [0, 2^24)."""
-    return (uniform(seed ^ _PHASE_SALT, doc_ids) * UNIT).astype(np.int64)
+def phases(seed: int, doc_ids: npt.NDArray[np.int64]) -> npt.NDArray[np.uint32]:
+    """u(seed, d) in units of 2^-24: uint32[n] in [0, 2^24)."""
+    return (uniform(seed ^ _PHASE_SALT, doc_ids) * UNIT).astype(np.uint32)
 
 
-def passes_per_epoch(weights: npt.NDArray[np.int64]) -> int:
+def passes_per_epoch(weights: npt.NDArray[np.uint32]) -> int:
     """ceil(w_max), at least one.
 
     Args:
-        weights: int64[n], fixed-point.
+        weights: uint32[n], fixed-point.
     """
     return max(1, -(-int(weights.max(initial=0)) // UNIT))
 
@@ -68,18 +69,19 @@ def passes_per_epoch(weights: npt.NDArray[np.int64]) -> int:
 @nb.njit(inline="always")
 def _copies(weight, phase, done, passes):  # type: ignore[no-untyped-def]
     # floor(w·g/P + u), in steps that stay below 2^63: w·g is split at P.
+    weight, phase = np.int64(weight), np.int64(phase)
     whole = weight * (done // passes) + phase
     part = weight * (done % passes) + (whole % UNIT) * passes
     return whole // UNIT + part // (passes * UNIT)
 
 
-@nb.njit(cache=True)
+@nb.njit(cache=True, nogil=True)
 def copies_after(weights, phases, done, passes):  # type: ignore[no-untyped-def]
     """Copies of each document in the first `done` passes.
 
     Args:
-        weights: int64[n], fixed-point.
-        phases: int64[n], fixed-point.
+        weights: uint32[n], fixed-point.
+        phases: uint32[n], fixed-point.
         done: passes.
         passes: passes an epoch.
 
@@ -92,17 +94,34 @@ def copies_after(weights, phases, done, passes):  # type: ignore[no-untyped-def]
     return out
 
 
-@nb.njit(cache=True)
-def tokens_after(weights, phases, lengths, done, passes):  # type: ignore[no-untyped-def]
-    """Tokens of a domain in its first `done` passes. Arguments as `copies_after`; lengths: int64[n]."""
+@nb.njit(cache=True, nogil=True)
+def expected_tokens(weights, offsets):  # type: ignore[no-untyped-def]
+    """Σ weight · length, an epoch's expected tokens: float64. Arguments as `tokens_after`."""
+    total = 0.0
+    for i in range(len(weights)):
+        total += np.float64(weights[i]) * np.float64(offsets[i + 1] - offsets[i])
+    return total / UNIT
+
+
+@nb.njit(cache=True, nogil=True)
+def tokens_after(weights, phases, offsets, done, passes):  # type: ignore[no-untyped-def]
+    """Tokens that some documents give in the first `done` passes.
+
+    Args:
+        weights: uint32[n], fixed-point.
+        phases: uint32[n], fixed-point.
+        offsets: int64[n + 1], where each document starts.
+        done: passes.
+        passes: passes an epoch.
+    """
     total = np.int64(0)
     for i in range(len(weights)):
-        total += lengths[i] * _copies(weights[i], phases[i], done, passes)
+        total += (offsets[i + 1] - offsets[i]) * _copies(weights[i], phases[i], done, passes)
     return total
 
 
-@nb.njit(cache=True)
-def tokens_by_block(weights, phases, lengths, starts, number, passes):  # type: ignore[no-untyped-def]
+@nb.njit(cache=True, nogil=True)
+def tokens_by_block(weights, phases, offsets, starts, number, passes):  # type: ignore[no-untyped-def]
     """Tokens of each block in pass `number`.
 
     Args:
@@ -116,31 +135,37 @@ def tokens_by_block(weights, phases, lengths, starts, number, passes):  # type: 
     for b in range(len(starts) - 1):
         for i in range(starts[b], starts[b + 1]):
             before = _copies(weights[i], phases[i], number, passes)
-            out[b] += lengths[i] * (_copies(weights[i], phases[i], number + 1, passes) - before)
+            out[b] += (offsets[i + 1] - offsets[i]) * (_copies(weights[i], phases[i], number + 1, passes) - before)
     return out
 
 
-def documents_in_pass(
-    weights: npt.NDArray[np.int64], phases: npt.NDArray[np.int64], number: int, passes: int
-) -> npt.NDArray[np.int64]:
+@nb.njit(cache=True, nogil=True)
+def documents_in_pass(weights, phases, number, passes):  # type: ignore[no-untyped-def]
     """Which documents (positions in the arrays) pass `number` holds, each once: int64[m], ascending."""
-    taken = copies_after(weights, phases, number + 1, passes) > copies_after(weights, phases, number, passes)
-    return np.flatnonzero(taken).astype(np.int64)
+    out = np.empty(len(weights), np.int64)
+    found = 0
+    for i in range(len(weights)):
+        before = _copies(weights[i], phases[i], number, passes)
+        if _copies(weights[i], phases[i], number + 1, passes) > before:
+            out[found] = i
+            found += 1
+    return out[:found]
 
 
-def block_starts(lengths: npt.NDArray[np.int64], block_tokens: int) -> npt.NDArray[np.int64]:
+def block_starts(offsets: npt.NDArray[np.int64], block_tokens: int, block_documents: int) -> npt.NDArray[np.int64]:
     """Fixed blocks of consecutive documents, of about `block_tokens`; a longer document is a block's last.
 
     Args:
-        lengths: int64[n], tokens of each document.
+        offsets: int64[n + 1], where documents start, in tokens.
         block_tokens: target size.
+        block_documents: at most so many documents, which bounds the memory of a block's permutation.
 
     Returns:
         int64[n_blocks + 1], first document of each block, ending with n.
     """
-    begins = np.cumsum(lengths) - lengths
-    edges = np.arange(0, int(lengths.sum()), block_tokens)
-    return np.unique(np.append(np.searchsorted(begins, edges), len(lengths))).astype(np.int64)
+    count = len(offsets) - 1
+    by_tokens = np.searchsorted(offsets[:-1], np.arange(offsets[0], offsets[-1], block_tokens))
+    return np.unique(np.concatenate([by_tokens, np.arange(0, count, block_documents), [count]])).astype(np.int64)
 
 
 def permutation(count: int, key: int) -> npt.NDArray[np.int64]:
@@ -148,7 +173,7 @@ def permutation(count: int, key: int) -> npt.NDArray[np.int64]:
     return np.asarray(_fisher_yates(count, U64(key & _MASK)), np.int64)
 
 
-@nb.njit(cache=True)
+@nb.njit(cache=True, nogil=True)
 def _fisher_yates(count, key):  # type: ignore[no-untyped-def]
     order = np.arange(count)
     for i in range(count - 1, 0, -1):

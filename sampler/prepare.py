@@ -1,17 +1,27 @@
-"""From a mixture to an open stream: tokenizer and bins are made where missing, reused where not."""
+"""From a mixture to an open stream: tokenizer, bins and indexes are made where missing, reused where not."""
 
 from __future__ import annotations
 
+import fnmatch
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sampler.mixture import Mixture
+from corpus.errors import ConfigError
+from corpus.files import canonical_json
+from sampler.bins import AnyBin, TokenBins
+from sampler.build import build_bins, open_bins, tokenizer_of
+from sampler.mixture import EVERY, BoostConfig, DomainShare, Mixture, PhaseConfig, resolve_shares
+from sampler.phases import lay_phases
 from sampler.progress import Progress, silent
 from sampler.shards import list_shards
-from sampler.stream import MixtureStream, has_heldout, open_stream
+from sampler.stream import MixtureStream
 from sampler.tokenizer import Tokenizer, tokenizer_for
-from sampler.tokens import TokenBins, bins_for
+from sampler.weighting import Boost, heldout_rows, open_documents, read_doc_ids
+from sampler.weights import find_weights
 
+FORMAT = 2
 HOLDOUT = 0.02  # share of documents held out by hash where the pipeline held out none
 
 
@@ -38,10 +48,124 @@ def prepare(run: Path, mixture: Mixture, progress: Progress = silent) -> Prepare
         ConfigError: the mixture and the run do not fit.
         TamisError: the run has no shards, or a file is corrupt.
     """
-    shards = list_shards(run)
-    tokenizer = tokenizer_for(run, shards, mixture.tokenizer, mixture.seed, progress)
-    bins = bins_for(run, shards, tokenizer, progress)
+    tokenizer, bins = open_tokens(run, mixture, progress)
     return Prepared(run=run, mixture=mixture, tokenizer=tokenizer, bins=bins, stream=open_stream(run, bins, mixture))
+
+
+def open_tokens(run: Path, mixture: Mixture, progress: Progress = silent) -> tuple[Tokenizer, TokenBins]:
+    """The bins that a mixture names, or the run's own, made where they are missing."""
+    if mixture.bins is not None:
+        return tokenizer_of(mixture.bins), open_bins(mixture.bins)
+    tokenizer = tokenizer_for(run, list_shards(run), mixture.tokenizer, mixture.seed, progress)
+    return tokenizer, bins_for(run, tokenizer, progress)
+
+
+def bins_for(run: Path, tokenizer: Tokenizer, progress: Progress = silent) -> TokenBins:
+    """The run's own bins under a tokenizer, `RUN/tokens/<digest>`: what is missing of them is built."""
+    return build_bins(run, tokenizer, str(run / "tokens" / tokenizer.digest[:16]), progress)
+
+
+def open_stream(run: Path, bins: TokenBins, mixture: Mixture, holdout: float = 0.0) -> MixtureStream:
+    """Open a mixture over token bins.
+
+    Args:
+        run: the run folder, for its weights.
+        bins: the token bins.
+        mixture: the config; a held-out split takes no weights, every document once an epoch.
+        holdout: where the run has no held-out split, the share of documents, chosen by hash, to treat as one.
+
+    Raises:
+        ConfigError: unknown or empty domains, shards that two domains name, an unknown curve.
+        TamisError: weights that do not fit the bins.
+    """
+    stretches = mixture.stretches()
+    chosen = choose_shards(bins, stretches)
+    weights = find_weights(run, mixture.curve)
+    documents = {
+        name: open_documents(
+            name, shards, weights=weights, seed=mixture.seed, block_tokens=mixture.shuffle_block_tokens,
+            split=mixture.split, holdout=holdout, boosts=_boosts(mixture.boosts, shards),
+            cache=Path(bins.cache) if bins.cache else None,
+        )
+        for name, shards in chosen.items()
+    }  # fmt: skip
+    tokens = {name: has.tokens_per_epoch for name, has in documents.items()}
+
+    def shares_of(stretch: PhaseConfig) -> dict[str, DomainShare]:
+        return resolve_shares(stretch.domains or {}, tokens, stretch.temperature or 1.0, mixture.split)
+
+    identity = {
+        "format": FORMAT,
+        "tokenizer": bins.tokenizer_digest,
+        "holdout": holdout,
+        **mixture.model_dump(include={"seed", "split", "shuffle_block_tokens"}),
+    }
+    base = hashlib.sha256(canonical_json(identity)).hexdigest()
+    return MixtureStream(mixture, lay_phases(stretches, shares_of, documents, base), bins.eos_id)
+
+
+def choose_shards(bins: TokenBins, stretches: Sequence[PhaseConfig]) -> dict[str, list[AnyBin]]:
+    """The shards of every domain that any phase names.
+
+    Raises:
+        ConfigError: a glob that matches nothing, a shard of two domains, or a domain whose shards change.
+    """
+    known = {shard.name: shard for shards in bins.domains.values() for shard in shards}
+    found: dict[str, list[AnyBin]] = {}
+    globs: dict[str, tuple[str, ...]] = {}
+    for stretch in stretches:
+        for name, share in (stretch.domains or {}).items():
+            if name == EVERY:
+                for domain in bins.domains:
+                    found.setdefault(domain, list(bins.domains[domain]))
+                continue
+            if not share.shards and name not in bins.domains:
+                raise ConfigError(
+                    f"key `domains.{name}` names a domain that the run does not have "
+                    f"(allowed: {', '.join(sorted(bins.domains))}; or give it `shards`)."
+                )
+            patterns = share.shards or (f"{name}/*",)
+            if globs.setdefault(name, patterns) != patterns:
+                raise ConfigError(
+                    f"key `phases.domains.{name}.shards` is {list(patterns)} (allowed: the same in every phase, "
+                    f"{list(globs[name])}; a domain of other shards needs another name)."
+                )
+            if name not in found or share.shards:
+                found[name] = _matching(known, name, patterns)
+    owners: dict[str, str] = {}
+    for name, shards in found.items():
+        for shard in shards:
+            if owners.setdefault(shard.name, name) != name:
+                raise ConfigError(
+                    f"key `domains.{name}.shards` takes {shard.name}, which domain {owners[shard.name]} has too "
+                    f"(allowed: a shard in one domain)."
+                )
+    return {name: found[name] for name in sorted(found)}
+
+
+def _matching(known: dict[str, AnyBin], name: str, patterns: Sequence[str]) -> list[AnyBin]:
+    chosen = []
+    for pattern in patterns:
+        matched = [shard for shard in known if fnmatch.fnmatchcase(shard, pattern)]
+        if not matched:
+            raise ConfigError(
+                f"key `domains.{name}.shards` has {pattern!r}, which matches no shard (allowed: globs over "
+                f"<domain>/<shard>, such as {next(iter(known), 'web/0000')!r})."
+            )
+        chosen += matched
+    return [known[shard] for shard in sorted(set(chosen))]
+
+
+def _boosts(configs: Sequence[BoostConfig], shards: Sequence[AnyBin]) -> list[Boost]:
+    """The boosts that touch a domain's shards; one of some of them names its documents."""
+    found = []
+    for number, config in enumerate(configs):
+        touched = [s for s in shards if any(fnmatch.fnmatchcase(s.name, pattern) for pattern in config.shards)]
+        if not touched:
+            continue
+        names = None if config.documents is None else read_doc_ids(Path(config.documents), f"boosts.{number}.documents")
+        found.append(Boost(config.factor, frozenset(shard.name for shard in touched), names))
+    return found
 
 
 def split_streams(prepared: Prepared) -> tuple[MixtureStream, MixtureStream, bool]:
@@ -58,10 +182,26 @@ def split_streams(prepared: Prepared) -> tuple[MixtureStream, MixtureStream, boo
     chosen_here = not has_heldout(bins)
     holdout = HOLDOUT if chosen_here else 0.0
     train = open_stream(run, bins, mixture.model_copy(update={"split": "train"}), holdout)
-    every = mixture.model_copy(update={"split": "heldout", "domains": {"*": next(iter(train.shares.values()))}})
-    sized = open_stream(run, bins, every, holdout)
-    shares = {name: share for name, share in train.shares.items() if name in sized.shares}
+    first = train.phases[0].shares
+    every = mixture.model_copy(update={"split": "heldout", "phases": (), "domains": mixture.stretches()[0].domains})
+    held = _heldout_documents(bins, every, holdout)
+    shares = {name: share for name, share in first.items() if held.get(name)}
     if not shares:
-        return train, sized, chosen_here
-    heldout = open_stream(run, bins, every.model_copy(update={"domains": shares}), holdout)
+        raise ConfigError(
+            "key `split`: no document of the mixture's domains is held out (allowed: a run that holds some out)."
+        )
+    heldout = open_stream(run, bins, every.model_copy(update={"domains": shares, "temperature": 1.0}), holdout)
     return train, heldout, chosen_here
+
+
+def _heldout_documents(bins: TokenBins, mixture: Mixture, holdout: float) -> dict[str, int]:
+    """How many documents each domain of a mixture has in the held-out split."""
+    return {
+        name: sum(int(heldout_rows(shard, holdout).sum()) for shard in shards)
+        for name, shards in choose_shards(bins, mixture.stretches()).items()
+    }
+
+
+def has_heldout(bins: TokenBins) -> bool:
+    """Whether the run assigned any document to a held-out split."""
+    return any(shard.index.heldout.any() for shards in bins.domains.values() for shard in shards)

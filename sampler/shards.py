@@ -1,9 +1,8 @@
-"""What the sampler reads of a run: published shards, their weights, and nothing else.
+"""What the tokenizer and the bins read of a run: its published shards.
 
-Shards are the sorted `RUN/shards/<domain>/*.parquet`; the name order is doc_id order. Weights lie beside
-them, in `RUN/weights/<curve-hash>/<domain>/`, one file a shard, row by row; a run without them means 1.0 for
-every document. Identity is the content's sha256: a shard renamed or touched is the same shard, an edited one
-never is. Cost: one sequential read of the shards for their digests (0.5-2 GB/s).
+They are the sorted `RUN/shards/<domain>/*.parquet`; the name order is doc_id order. Identity is the content's sha256:
+a shard renamed or touched is the same shard, an edited one never is. Cost: one sequential read of the shards for
+their digests (0.5-2 GB/s).
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from corpus.errors import TamisError
-from corpus.files import file_digest, load_manifest, read_json
+from corpus.files import file_digest, load_manifest
 
 COLUMNS = ("doc_id", "text", "split")
 
@@ -93,51 +92,3 @@ def _rows(batch: pa.RecordBatch) -> Rows:
         texts=[text or "" for text in batch.column("text").to_pylist()],
         heldout=np.array([name == "heldout" for name in split], np.bool_),
     )
-
-
-def weights_hash(run: Path) -> str | None:
-    """The curve hash that `RUN/state.json` names, or None where the run has no weights.
-
-    Raises:
-        TamisError: state.json is broken, or its `weights` is not a string.
-    """
-    if not (run / "state.json").exists():
-        return None
-    found = read_json(run / "state.json").get("weights")
-    if found is not None and not isinstance(found, str):
-        raise TamisError(f"{run / 'state.json'}: `weights` is {found!r} (allowed: a curve hash).")
-    return found
-
-
-def read_weights(run: Path, domain: str, doc_ids: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-    """The weight of every document of a domain, in doc_id order.
-
-    Args:
-        run: the run folder.
-        domain: its domain.
-        doc_ids: int64[n], the documents that the weights must be for.
-
-    Returns:
-        float32[n], expected copies an epoch.
-
-    Raises:
-        TamisError: the weights are of other documents, negative, or not finite.
-    """
-    curve = weights_hash(run)
-    if curve is None:
-        return np.ones(len(doc_ids), np.float32)
-    folder = run / "weights" / curve / domain
-    ids, weights = [np.zeros(0, np.int64)], [np.zeros(0, np.float32)]
-    for path in sorted(path for path in folder.glob("*.parquet") if path.name[0] not in "._"):
-        try:
-            table = pq.read_table(path, columns=["doc_id", "weight"])
-        except (pa.ArrowException, OSError) as error:
-            raise TamisError(f"{path}: cannot be read as weights ({error}).") from error
-        ids.append(table["doc_id"].to_numpy())
-        weights.append(table["weight"].to_numpy().astype(np.float32))
-    if not np.array_equal(np.concatenate(ids), doc_ids):
-        raise TamisError(f"{folder}: its documents are not those of shards/{domain}; score the run again.")
-    found = np.concatenate(weights)
-    if not np.isfinite(found).all() or (found < 0).any():
-        raise TamisError(f"{folder}: holds a weight that is negative or not finite.")
-    return found

@@ -1,53 +1,78 @@
 """Where a run of the sampler stands: one small JSON, the same on every rank.
 
-The position alone decides what comes next; cursors and epochs of the domains are there for people, and are
-checked when the state is taken up again.
+The position alone decides what comes next. The sequences that each domain has given in the phase are there so that a
+run goes on at once, however far it is; passes, blocks and epochs are there for people. A digest guards the whole: a
+state that was edited or damaged is refused.
 """
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
+import numpy as np
+
 from corpus.errors import TamisError
+from corpus.files import canonical_json
 from sampler.stream import MixtureStream
 
-FORMAT = 1
+FORMAT = 2
 
 
 def state_at(stream: MixtureStream, position: int) -> dict[str, Any]:
     """The state after `position` samples.
 
     Returns:
-        A JSON object: manifest, seed, phase, position, and sequences and epoch for each domain.
+        A JSON object: manifest (of the phases up to this one), seed, phase, position; for each domain the sequences of
+        this phase, pass, block, unit, and epoch; digest.
     """
-    counts, epochs = stream.blend.counts(position), stream.epochs_needed(position)
-    return {
+    phase = stream.phase_at(position)
+    body = {
         "format": FORMAT,
-        "manifest": stream.manifest,
+        "manifest": phase.hash,
         "seed": stream.mixture.seed,
-        "phase": 0,
+        "phase": phase.number,
         "position": position,
         "domains": {
-            name: {"sequences": int(count), "epoch": int(epochs[name])}
-            for name, count in zip(stream.domains, counts, strict=True)
+            name: {"sequences": count, **reader.place(count), "epoch": round(reader.epochs_after(count), 6)}
+            for (name, count), reader in zip(stream.counts(position).items(), phase.readers, strict=True)
         },
     }
+    return {**body, "digest": _digest(body)}
 
 
 def position_of(stream: MixtureStream, state: dict[str, Any]) -> int:
-    """The position to go on from.
+    """The position to go on from; the stream is set there.
 
     Raises:
-        TamisError: the state belongs to other bins, weights or another mixture.
+        TamisError: the state belongs to other bins, weights or another mixture, a phase that it has consumed was
+        edited, or it is damaged.
     """
-    if state.get("manifest") != stream.manifest:
+    if state.get("format") != FORMAT:
+        raise TamisError(f"the sampler state has format {state.get('format')!r} (allowed: {FORMAT}).")
+    if state.get("digest") != _digest({name: value for name, value in state.items() if name != "digest"}):
+        raise TamisError("the sampler state is damaged: its digest is not that of its contents.")
+    position, number = int(state["position"]), int(state["phase"])
+    phases = stream.phases
+    if number >= len(phases) or phases[number].hash != state["manifest"]:
+        found = phases[number].hash[:12] if number < len(phases) else f"of {len(phases)} phases"
         raise TamisError(
-            f"the sampler state is of manifest {str(state.get('manifest'))[:12]}, not {stream.manifest[:12]} "
-            f"(allowed: the same): the bins, weights or mixture have changed since."
+            f"the sampler state is of manifest {str(state['manifest'])[:12]}, this mixture's phase {number} is {found} "
+            f"(allowed: the same): bins, weights, seed, or a phase that was consumed have changed since."
         )
-    position = state.get("position")
-    if not isinstance(position, int) or position < 0:
-        raise TamisError(f"the sampler state has position {position!r} (allowed: a whole number from 0).")
-    if state != state_at(stream, position):
-        raise TamisError(f"the sampler state is damaged: its cursors are not those of position {position}.")
+    phase = phases[number]
+    if phase.stop is not None and position > phase.stop:
+        raise TamisError(
+            f"the sampler state is at sample {position:,} of phase {number}, which now ends at {phase.stop:,}: a phase "
+            f"that is under way may get longer, not shorter than what was consumed."
+        )
+    counts = np.array([state["domains"][name]["sequences"] for name in phase.shares], np.int64)
+    try:
+        phase.blend.seek(position - phase.start, counts)
+    except ValueError as error:
+        raise TamisError(f"the sampler state is damaged: {error}.") from error
     return position
+
+
+def _digest(body: dict[str, Any]) -> str:
+    return hashlib.sha256(canonical_json(body)).hexdigest()

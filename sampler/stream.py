@@ -1,112 +1,117 @@
 """The stream: sample i of a mixture, a pure function of (manifest hash, seed, i).
 
-The blend says which domain sample i comes from and which of its sequences it is; the domain's reader finds
-that sequence. Nothing else enters: neither ranks nor batch size nor the length of the run, so that any number
-of ranks, any restart and any longer run see one and the same order. The other way, an index built for a known
-number of samples, changes its beginning when the run gets longer.
+The phase and its blend say which domain sample i comes from and which of its sequences it is; the domain's reader
+finds that sequence. Nothing else enters: neither ranks nor batch size nor the length of the run, so that any number
+of ranks, any restart and any longer run see one and the same order. The other way, an index built for a known number
+of samples, changes its beginning when the run gets longer.
 
-The manifest hash names everything that decides the samples: bins, weights, mixture, held-out rule. It is the
-same wherever the run folder lies.
+The manifest hash names everything that decides the samples: bins, weights, mixture, held-out rule. It is the same
+wherever the run folder lies.
 
-Cost: opening O(documents); a sample its copy and, now and then, a block's permutation.
+Cost: opening O(shards); a sample its copy and, now and then, a block's permutation.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter
-from dataclasses import dataclass
-from pathlib import Path
+import bisect
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from corpus.errors import ConfigError, TamisError
-from corpus.files import canonical_json
-from sampler.blend import Blend
-from sampler.domain import DomainDocuments, DomainReader, choose_documents
-from sampler.mixture import DomainShare, Mixture, resolve_shares
-from sampler.packing import Packed
-from sampler.shards import read_weights
-from sampler.tokens import DomainBin, TokenBins
-from text.hash import uniform
-
-FORMAT = 1
-_HOLDOUT_SALT = 0x686F6C646F757400
-
-
-@dataclass(frozen=True, kw_only=True)
-class Batch:
-    """Rows of a global batch.
-
-    Attributes:
-        tokens: uint32[rows, sequence_length].
-        labels: uint32[rows, sequence_length], the following tokens.
-        positions: int32[rows, sequence_length], within a document's piece.
-        segments: int32[rows, sequence_length], index of the piece within its row.
-        sequences: the rows with their cu_seqlens, doc_ids and domains.
-    """
-
-    tokens: npt.NDArray[np.uint32]
-    labels: npt.NDArray[np.uint32]
-    positions: npt.NDArray[np.int32]
-    segments: npt.NDArray[np.int32]
-    sequences: list[Packed]
+from corpus.errors import ConfigError
+from sampler.batch import Batch
+from sampler.mixture import Mixture
+from sampler.phases import Phase
+from sampler.window import Window
 
 
 class MixtureStream:
-    """Random access to the samples of a mixture. Cheap to `fork`; not to be shared between threads."""
+    """Random access to the samples of a mixture. Cheap to `fork`; not to be shared between threads.
 
-    def __init__(
-        self,
-        mixture: Mixture,
-        shares: dict[str, DomainShare],
-        documents: dict[str, DomainDocuments],
-        manifest: str,
-    ) -> None:
-        self.mixture = mixture
-        self.shares = shares
-        self.manifest = manifest
-        self.domains = list(shares)
-        self.blend = Blend([share.weight for share in shares.values()])
-        self.readers = [DomainReader(documents[name]) for name in self.domains]
+    Args:
+        mixture: the config.
+        phases: laid end to end.
+        eos_id: the token that ends a document.
+    """
+
+    def __init__(self, mixture: Mixture, phases: list[Phase], eos_id: int) -> None:
+        self.mixture, self.phases, self.eos_id = mixture, phases, eos_id
+        self.domains = sorted({name for phase in phases for name in phase.shares})
+        self._starts = [phase.start for phase in phases]
+        # Each phase's domains, as positions in `domains`.
+        self._codes = [np.array([self.domains.index(name) for name in phase.shares], np.int16) for phase in phases]
+
+    @property
+    def manifest(self) -> str:
+        """The hash of everything that decides the samples, of all phases."""
+        return self.phases[-1].hash
 
     def fork(self) -> MixtureStream:
         """The same stream with caches of its own, for another rank or thread."""
-        documents = {name: reader.documents for name, reader in zip(self.domains, self.readers, strict=True)}
-        return MixtureStream(self.mixture, self.shares, documents, self.manifest)
+        return MixtureStream(self.mixture, [phase.fork() for phase in self.phases], self.eos_id)
 
-    def sample(self, index: int) -> Packed:
-        """Sample number `index`."""
-        return self.samples(index, index + 1)[0]
-
-    def samples(self, start: int, stop: int) -> list[Packed]:
-        """Samples start…stop-1."""
-        domains, ordinals = self.blend.choices(start, stop)
-        length = self.mixture.sequence_length
-        return [
-            self.readers[domain].sequence(int(ordinal), length)
-            for domain, ordinal in zip(domains, ordinals, strict=True)
-        ]
+    def phase_at(self, sample: int) -> Phase:
+        """The phase that a sample lies in."""
+        return self.phases[bisect.bisect_right(self._starts, sample) - 1]
 
     def batch(self, start: int, stop: int) -> Batch:
-        """Samples start…stop-1 as arrays."""
-        rows = self.samples(start, stop)
+        """Samples start…stop-1 as arrays. Across a change of sequence length the shorter rows are padded.
+
+        Raises:
+            ConfigError: the last phase ends before.
+        """
+        return self.gather(np.arange(start, stop, dtype=np.int64))
+
+    def gather(self, samples: npt.NDArray[np.int64], length: int = 0) -> Batch:
+        """Any samples as arrays.
+
+        Args:
+            samples: int64[n], ascending.
+            length: tokens of a row, at least; by default those of the longest.
+
+        Raises:
+            ConfigError: the last phase ends before one of them.
+        """
+        end = self.phases[-1].stop
+        if end is not None and len(samples) and samples[-1] >= end:
+            raise ConfigError(
+                f"key `phases.{len(self.phases) - 1}.tokens` is {self._last_tokens()}, which ends the mixture after "
+                f"{end:,} sequences (allowed: to {int(samples[-1]) + 1:,} and beyond with a larger one, or without it)."
+            )
+        edges = np.searchsorted(samples, [*self._starts, np.iinfo(np.int64).max])
+        parts = [(phase, a, b) for phase, a, b in zip(self.phases, edges[:-1], edges[1:], strict=True) if b > a]
+        length = max([length, *(phase.length for phase, _, _ in parts)])
+        window = Window(len(samples), length, self.eos_id)
+        codes = np.zeros(len(samples), np.int16)
+        for phase, low, high in parts:
+            domains, ordinals = _chosen(phase, samples[low:high] - phase.start)
+            for domain, reader in enumerate(phase.readers):
+                rows = np.flatnonzero(domains == domain)
+                if len(rows):
+                    reader.fill(ordinals[rows], rows + int(low), window)
+            codes[low:high] = self._codes[phase.number][domains]
+        first, columns, doc_ids = window.pieces()
         return Batch(
-            tokens=np.stack([row.tokens for row in rows]),
-            labels=np.stack([row.labels for row in rows]),
-            positions=np.stack([row.positions for row in rows]),
-            segments=np.stack([row.segments for row in rows]),
-            sequences=rows,
-        )
+            window=window.tokens, used=window.used, domains=codes, names=self.domains, first=first, columns=columns,
+            doc_ids=doc_ids, samples=samples,
+        )  # fmt: skip
+
+    def counts(self, position: int) -> dict[str, int]:
+        """Sequences that each domain of the position's phase has given in it, before the position."""
+        phase = self.phase_at(position)
+        counts = phase.blend.counts(position - phase.start)
+        return {name: int(count) for name, count in zip(phase.shares, counts, strict=True)}
 
     def epochs_needed(self, samples: int) -> dict[str, float]:
         """Epochs of each domain that the first `samples` samples take."""
-        counts = self.blend.counts(samples) * self.mixture.sequence_length
-        return {
-            name: reader.epochs_at(int(count))
-            for name, reader, count in zip(self.domains, self.readers, counts, strict=True)
-        }
+        found: dict[str, float] = {}
+        for phase in self.phases:
+            if phase.start <= samples:
+                counts = phase.blend.counts(min(samples, phase.stop or samples) - phase.start)
+                for name, reader, count in zip(phase.shares, phase.readers, counts.tolist(), strict=True):
+                    found[name] = reader.epochs_after(count)
+        return found
 
     def require(self, samples: int) -> None:
         """Refuse a run that would repeat a domain more often than the mixture allows.
@@ -114,14 +119,22 @@ class MixtureStream:
         Raises:
             ConfigError: with the epochs needed and the limit.
         """
-        for name, needed in self.epochs_needed(samples).items():
-            limit = self.shares[name].max_epochs
-            if needed > limit:
-                raise ConfigError(
-                    f"key `domains.{name}.max_epochs` is {limit:g}, but {samples:,} sequences of "
-                    f"{self.mixture.sequence_length} tokens need {needed:.2f} epochs of it "
-                    f"(allowed: at most {limit:g}; take fewer steps, lower its weight, or allow more epochs)."
-                )
+        for phase in self.phases:
+            if phase.start >= samples:
+                break
+            stop = min(samples, phase.stop or samples)
+            needed = self.epochs_needed(stop)
+            for name, share in phase.shares.items():
+                if needed[name] > share.max_epochs:
+                    where = f"phases.{phase.number}." if len(self.phases) > 1 else ""
+                    raise ConfigError(
+                        f"key `{where}domains.{name}.max_epochs` is {share.max_epochs:g}, but {stop:,} sequences need "
+                        f"{needed[name]:.2f} epochs of it (allowed: at most {share.max_epochs:g}; take fewer steps, "
+                        f"lower its weight, or allow more epochs)."
+                    )
+
+    def _last_tokens(self) -> int:
+        return self.mixture.stretches()[-1].tokens or 0
 
 
 class RankStream:
@@ -132,12 +145,13 @@ class RankStream:
         rank: this rank.
         world_size: number of ranks.
         global_batch: sequences a step, over all ranks.
+        position: the sample at which step 0 begins.
 
     Raises:
         ConfigError: the world size does not divide the batch, or the rank is outside the world.
     """
 
-    def __init__(self, stream: MixtureStream, rank: int, world_size: int, global_batch: int) -> None:
+    def __init__(self, stream: MixtureStream, rank: int, world_size: int, global_batch: int, position: int = 0) -> None:
         if global_batch < 1 or world_size < 1 or global_batch % world_size:
             raise ConfigError(
                 f"key `world_size` is {world_size} and `global_batch` {global_batch} "
@@ -145,67 +159,44 @@ class RankStream:
             )
         if not 0 <= rank < world_size:
             raise ConfigError(f"key `rank` is {rank} (allowed: 0 to {world_size - 1}).")
-        self.stream = stream
-        self.rank = rank
+        self.stream, self.rank, self.world_size, self.position = stream, rank, world_size, position
         self.rows = global_batch // world_size
         self.global_batch = global_batch
 
     def batch(self, step: int) -> Batch:
         """This rank's rows of a step."""
-        start = step * self.global_batch + self.rank * self.rows
-        return self.stream.batch(start, start + self.rows)
+        return self.gather([step])[0]
+
+    def gather(self, steps: Sequence[int]) -> list[Batch]:
+        """This rank's rows of some ascending steps, made at once: many cost little more than their tokens."""
+        first = self.position + np.array(steps, np.int64) * self.global_batch + self.rank * self.rows
+        samples = first[:, None] + np.arange(self.rows)
+        groups = [samples]
+        if len({phase.length for phase in self.stream.phases}) > 1:  # one step of padded rows, not all of them
+            groups = [samples[row : row + 1] for row in range(len(samples))]
+        found = []
+        for group in groups:
+            batch = self.stream.gather(group.reshape(-1), self._length(group))
+            found += [batch.rows(low, low + self.rows) for low in range(0, group.size, self.rows)]
+        return found
+
+    def _length(self, samples: npt.NDArray[np.int64]) -> int:
+        """Tokens of a row: of the longest in the whole global batch, so that all ranks have rows of one length."""
+        first = int(samples[0, 0]) - self.rank * self.rows
+        last = int(samples[-1, 0]) - self.rank * self.rows + self.global_batch - 1
+        numbers = range(self.stream.phase_at(first).number, self.stream.phase_at(last).number + 1)
+        return max(self.stream.phases[number].length for number in numbers)
+
+    def steps_left(self) -> int | None:
+        """Whole steps until the mixture ends; None where it goes on without end."""
+        end = self.stream.phases[-1].stop
+        return None if end is None else max(0, (end - self.position) // self.global_batch)
 
 
-def open_stream(run: Path, bins: TokenBins, mixture: Mixture, holdout: float = 0.0) -> MixtureStream:
-    """Open a mixture over a run's bins.
-
-    Args:
-        run: the run folder, for its weights.
-        bins: its token bins.
-        mixture: the config; a held-out split takes no weights, every document once an epoch.
-        holdout: where the run has no held-out split, the share of documents, chosen by hash, to treat as one.
-
-    Raises:
-        ConfigError: unknown or empty domains.
-        TamisError: weights that do not fit the bins.
-    """
-    documents: dict[str, DomainDocuments] = {}
-    weight_digests: dict[str, str] = {}
-    for name, source in bins.domains.items():
-        weights = np.ones(len(source.doc_ids), np.float32)
-        if mixture.split == "train":
-            weights = read_weights(run, name, source.doc_ids)
-        heldout = _heldout(source, holdout)
-        chosen = heldout if mixture.split == "heldout" else ~heldout
-        try:
-            documents[name] = choose_documents(source, chosen, weights, mixture.seed, mixture.shuffle_block_tokens)
-        except ValueError as error:
-            raise TamisError(f"{run / 'weights'}: domain {name}: {error}.") from error
-        weight_digests[name] = hashlib.sha256(weights.tobytes()).hexdigest()
-    shares = resolve_shares(mixture, {name: has.tokens_per_epoch for name, has in documents.items()})
-    identity = {
-        "format": FORMAT,
-        "tokenizer": bins.tokenizer_digest,
-        "bins": {name: bins.domains[name].digest for name in shares},
-        "weights": {name: weight_digests[name] for name in shares},
-        "shares": {name: share.weight for name, share in shares.items()},
-        "mixture": mixture.model_dump(include={"sequence_length", "seed", "packing", "split", "shuffle_block_tokens"}),
-        "holdout": holdout,
-    }
-    return MixtureStream(mixture, shares, documents, hashlib.sha256(canonical_json(identity)).hexdigest())
-
-
-def has_heldout(bins: TokenBins) -> bool:
-    """Whether the run assigned any document to a held-out split."""
-    return any(source.heldout.any() for source in bins.domains.values())
-
-
-def domains_of(rows: list[Packed]) -> Counter[str]:
-    """How many of some sequences each domain gave."""
-    return Counter(row.domain for row in rows)
-
-
-def _heldout(source: DomainBin, holdout: float) -> npt.NDArray[np.bool_]:
-    if not holdout:
-        return source.heldout
-    return source.heldout | (uniform(_HOLDOUT_SALT, source.doc_ids) < holdout)
+def _chosen(phase: Phase, samples: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.int64]]:
+    """Domain and ordinal of some samples of a phase."""
+    first, last = int(samples[0]), int(samples[-1]) + 1
+    domains, ordinals = phase.blend.choices(first, last)
+    if last - first == len(samples):
+        return domains, ordinals
+    return domains[samples - first], ordinals[samples - first]

@@ -18,7 +18,16 @@ from sampler.progress import Progress, silent
 from sampler.shards import Shard
 from sampler.tokenizer_training import THREADS, TokenizerConfig, train_model, train_tokenizer, training_settings
 
-__all__ = ["Tokenizer", "TokenizerConfig", "load_tokenizer", "open_tokenizer", "tokenizer_for", "train_tokenizer"]
+__all__ = [
+    "Tokenizer",
+    "TokenizerConfig",
+    "load_tokenizer",
+    "open_tokenizer",
+    "read_model",
+    "tokenizer_for",
+    "tokenizer_from",
+    "train_tokenizer",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +81,7 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     digest = hashlib.sha256(model).hexdigest()
     if digest != settings.get("digest"):
         raise TamisError(f"{path}: is corrupt (its sha256 is {digest[:12]}, not {str(settings.get('digest'))[:12]}).")
-    return _tokenizer(model, digest)
+    return tokenizer_from(model)
 
 
 def open_tokenizer(path: Path, *, needs_eos: bool = True) -> Tokenizer:
@@ -92,7 +101,7 @@ def open_tokenizer(path: Path, *, needs_eos: bool = True) -> Tokenizer:
     else:
         model = read_model(path)
         try:
-            found = _tokenizer(model, hashlib.sha256(model).hexdigest())
+            found = tokenizer_from(model)
         except RuntimeError:
             raise TamisError(f"{path}: is not a SentencePiece model ({len(model):,} bytes of another kind).") from None
     if needs_eos and found.eos_id < 0:
@@ -126,7 +135,7 @@ def tokenizer_for(
         file.write(trained.model)
     write_json(folder / "tokenizer.json", trained.to_json())
     write_json(pointer, {"digest": trained.digest})
-    return _tokenizer(trained.model, trained.digest)
+    return tokenizer_from(trained.model)
 
 
 def read_model(path: Path) -> bytes:
@@ -144,7 +153,9 @@ def read_model(path: Path) -> bytes:
     return model
 
 
-def _tokenizer(model: bytes, digest: str) -> Tokenizer:
+def tokenizer_from(model: bytes) -> Tokenizer:
+    """The tokenizer of a model's bytes."""
     import sentencepiece
 
+    digest = hashlib.sha256(model).hexdigest()
     return Tokenizer(digest=digest, processor=sentencepiece.SentencePieceProcessor(model_proto=model))

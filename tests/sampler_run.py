@@ -9,8 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sampler.domain import DomainDocuments, choose_documents
-from sampler.tokens import DomainBin
+from sampler.bins import MemoryBin, ShardIndex
+from sampler.documents import DomainDocuments
+from sampler.weighting import open_documents
+from sampler.weights import Weights
 
 ENGLISH = " ".join(
     [
@@ -90,17 +92,31 @@ def write_weights(run: Path, domain: str, weights: list[float], curve: str = "c0
     (run / "state.json").write_text(json.dumps({"weights": curve}))
 
 
-def bare_bin(lengths: list[int], domain: str = "web", dtype: str = "<u4") -> DomainBin:
-    """A bin in memory in which every token is its own position: what comes out can be told apart."""
+def bare_bin(lengths: list[int], name: str = "web/0", first: int = 0, dtype: str = "<u4") -> MemoryBin:
+    """A bin in memory in which every token is its own position, from `first` on: what comes out can be told apart."""
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    return DomainBin(
-        domain=domain,
-        tokens=np.arange(offsets[-1], dtype=dtype),
-        offsets=offsets,
-        doc_ids=np.arange(len(lengths), dtype=np.int64) * 7 + 100,
-        heldout=np.zeros(len(lengths), np.bool_),
-        digest=f"bare-{domain}",
+    index = ShardIndex(
+        offsets=_frozen(offsets),
+        doc_ids=_frozen(np.arange(len(lengths), dtype=np.int64) * 7 + 100 + (first << 20)),
+        heldout=_frozen(np.zeros(len(lengths), np.uint8)),
+        checks=np.zeros(0, np.uint64),
     )
+    return MemoryBin(
+        name, index, _frozen(np.arange(first, first + offsets[-1]).astype(dtype)), f"bare-{name}-{lengths}"
+    )
+
+
+class GivenWeights(Weights):
+    """Weights out of a list, in the order of the documents of all shards."""
+
+    def __init__(self, weights: list[float]) -> None:
+        super().__init__()
+        object.__setattr__(self, "left", list(weights))
+
+    def read(self, shard: str, doc_ids: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+        """The next ones of the list."""
+        found = [self.left.pop(0) for _ in doc_ids]  # type: ignore[attr-defined]
+        return np.array(found, np.float32)
 
 
 def bare_documents(
@@ -109,8 +125,17 @@ def bare_documents(
     seed: int = 1,
     block_tokens: int = 64,
     domain: str = "web",
+    shards: int = 1,
 ) -> DomainDocuments:
-    """All documents of a bare bin, weighted."""
-    source = bare_bin(lengths, domain)
-    given = np.array(weights or [1.0] * len(lengths), np.float32)
-    return choose_documents(source, ~source.heldout, given, seed, block_tokens)
+    """All documents of some bare bins, weighted; token values run on from shard to shard."""
+    bins, first = [], 0
+    for number, part in enumerate(np.array_split(np.array(lengths), shards)):
+        bins.append(bare_bin(part.tolist(), f"{domain}/{number}", first))
+        first += int(part.sum())
+    given = GivenWeights(weights or [1.0] * len(lengths))
+    return open_documents(domain, bins, weights=given, seed=seed, block_tokens=block_tokens)
+
+
+def _frozen(array: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+    array.setflags(write=False)
+    return array

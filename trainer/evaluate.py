@@ -15,11 +15,13 @@ from sampler.torch_data import tensors
 from trainer.loss import summed_loss
 from trainer.model import Transformer
 
+MODEL_FIELDS = ("tokens", "labels", "positions", "segments")
+
 
 def stream_loss(model: Transformer, stream: MixtureStream, start: int, stop: int, eos_id: int) -> tuple[Tensor, Tensor]:
     """Loss of the samples start…stop-1 in nats, and how many tokens were predicted; see `summed_loss`."""
     device = model.head.weight.device
-    batch = {name: value.to(device) for name, value in tensors(stream.batch(start, stop)).items()}
+    batch = {name: value.to(device) for name, value in tensors(stream.batch(start, stop), MODEL_FIELDS).items()}
     with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
         return summed_loss(model, batch, eos_id)
 

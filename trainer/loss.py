@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from sampler.batch import IGNORED
 from trainer.model import Transformer
-
-IGNORED = -100
 
 
 def targets(tokens: Tensor, labels: Tensor, eos_id: int, document_mask: bool) -> Tensor:

@@ -14,17 +14,18 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
-from sampler.stream import Batch
+from sampler.batch import IGNORED, Batch
 
 
-def predicted(batch: Batch, eos_id: int, document_mask: bool) -> npt.NDArray[np.uint32]:
-    """The labels of a batch that count, flat: uint32[n]; see `trainer.loss.targets`."""
-    if not document_mask:
-        return batch.labels.reshape(-1)
-    return batch.labels[batch.tokens != eos_id]
+def predicted(batch: Batch, eos_id: int, document_mask: bool) -> npt.NDArray[np.int64]:
+    """The labels of a batch that count, flat: int64[n]; see `trainer.loss.targets`."""
+    counted = batch.labels != IGNORED
+    if document_mask:
+        counted &= batch.tokens != eos_id
+    return batch.labels[counted]
 
 
-def count_tokens(labels: Iterable[npt.NDArray[np.uint32]], vocab_size: int) -> npt.NDArray[np.int64]:
+def count_tokens(labels: Iterable[npt.NDArray[np.int64]], vocab_size: int) -> npt.NDArray[np.int64]:
     """How often each token occurs: int64[vocab_size]."""
     counts = np.zeros(vocab_size, np.int64)
     for some in labels:

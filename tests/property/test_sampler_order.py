@@ -34,21 +34,22 @@ def test_at_most_once_a_pass_and_passes_sum_to_the_epoch(weights: list[float], s
     phases = order.phases(seed, np.arange(len(weights), dtype=np.int64))
     passes = order.passes_per_epoch(fixed)
     lengths = np.arange(1, len(weights) + 1, dtype=np.int64)
-    starts = order.block_starts(lengths, 7)
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    starts = order.block_starts(offsets, 7, 4)
     for number in range(3 * passes):
         before, after = (order.copies_after(fixed, phases, n, passes) for n in (number, number + 1))
         assert set((after - before).tolist()) <= {0, 1}
         inside = order.documents_in_pass(fixed, phases, number, passes)
         assert np.array_equal(inside, np.flatnonzero(after - before))
-        by_block = order.tokens_by_block(fixed, phases, lengths, starts, number, passes)
+        by_block = order.tokens_by_block(fixed, phases, offsets, starts, number, passes)
         assert by_block.sum() == lengths[inside].sum()
-        total = order.tokens_after(fixed, phases, lengths, number + 1, passes)
+        total = order.tokens_after(fixed, phases, offsets, number + 1, passes)
         assert total == (lengths * after).sum()
 
 
 def test_far_epochs_do_not_overflow() -> None:
     fixed = order.fixed_weights(np.array([64.0, 0.3, 1.0], np.float32))
-    phases = np.array([order.UNIT - 1, 0, 5], np.int64)
+    phases = np.array([order.UNIT - 1, 0, 5], np.uint32)
     done = (1 << 32) - 3
     got = order.copies_after(fixed, phases, done, 64).tolist()
     wanted = [
@@ -83,9 +84,10 @@ def test_permutations_are_uniform() -> None:
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(st.integers(1, 40), min_size=1, max_size=60), st.integers(1, 100))
-def test_blocks_tile_the_documents(lengths: list[int], block_tokens: int) -> None:
-    starts = order.block_starts(np.array(lengths, np.int64), block_tokens)
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=60), st.integers(1, 100), st.integers(1, 70))
+def test_blocks_tile_the_documents(lengths: list[int], block_tokens: int, most: int) -> None:
+    starts = order.block_starts(np.concatenate([[0], np.cumsum(lengths)]), block_tokens, most)
     assert starts[0] == 0 and starts[-1] == len(lengths) and (np.diff(starts) > 0).all()
     for begin, end in zip(starts[:-1], starts[1:], strict=True):
+        assert end - begin <= most
         assert sum(lengths[begin : end - 1]) < block_tokens  # full before its last document began, at the latest

@@ -6,16 +6,14 @@ import hashlib
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 import yaml
 from typer.testing import CliRunner
 
 from cli.tokens import app, parse_steps
-from corpus.errors import ConfigError, TamisError
+from corpus.errors import ConfigError
 from sampler.mixture import load_mixture
 from sampler.prepare import prepare
-from sampler.stream import RankStream
 from tests.sampler_run import SMALL, write_run
 
 
@@ -42,7 +40,7 @@ def test_digest_lines_are_the_same_for_any_world_size(mixture: Path) -> None:
     rows = [line.split(" ") for line in lines.pop().splitlines()]
     assert [row[0] for row in rows] == ["2", "3", "4", "5"]
     stream = prepare(mixture.parent / "run", load_mixture(mixture)[0]).stream
-    tokens = np.concatenate([stream.sample(i).tokens for i in range(16, 24)])
+    tokens = stream.batch(16, 24).tokens
     assert rows[0][1] == hashlib.sha256(tokens.astype("<u4").tobytes()).hexdigest()
     found = json.loads(invoke(mixture, "--steps", "2:6", "--digest", "--format", "json"))
     assert [[str(row["step"]), row["sha256"]] for row in found] == rows
@@ -66,23 +64,3 @@ def test_steps_that_are_none(steps: str) -> None:
 def test_too_many_steps(mixture: Path) -> None:
     with pytest.raises(ConfigError, match="max_epochs"):
         invoke(mixture, "--steps", "0:100000")
-
-
-def test_torch_dataset_resumes_and_keeps_order_with_workers(mixture: Path) -> None:
-    torch = pytest.importorskip("torch")
-    from sampler.torch_data import StreamDataset
-
-    stream = prepare(mixture.parent / "run", load_mixture(mixture)[0]).stream
-    plain = [item["tokens"] for item in StreamDataset(RankStream(stream, 1, 2, 8), 6)]
-    assert len(plain) == 6 and plain[0].shape == (4, 32) and plain[0].dtype == torch.int64
-    dataset = StreamDataset(RankStream(stream, 1, 2, 8), 6)
-    iterator = iter(dataset)
-    next(iterator), next(iterator)
-    state = json.loads(json.dumps(dataset.state_dict()))
-    resumed = StreamDataset(RankStream(stream.fork(), 1, 2, 8), 6)
-    resumed.load_state_dict(state)
-    assert all(torch.equal(a, b["tokens"]) for a, b in zip(plain[2:], resumed, strict=True))
-    with pytest.raises(TamisError, match="manifest"):
-        resumed.load_state_dict(state | {"manifest": "other"})
-    loader = torch.utils.data.DataLoader(StreamDataset(RankStream(stream, 1, 2, 8), 6), batch_size=None, num_workers=2)
-    assert all(torch.equal(a, b["tokens"]) for a, b in zip(plain, loader, strict=True))

@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import yaml
 
@@ -37,13 +36,13 @@ def run(template: Path, tmp_path: Path) -> Path:
     [
         ({"sequence_length": 1}, "sequence_length: found 1; .*greater than or equal to 2"),
         ({"sed": 1}, r"sed: unknown key 'sed' \(did you mean 'seed'\?\); allowed are .*seed"),
-        ({"domains": {"en": {"wieght": 1}}}, "domains.en.wieght: unknown key .*allowed are max_epochs, weight"),
+        ({"domains": {"en": {"wieght": 1}}}, "domains.en.wieght: unknown key .*allowed are max_epochs, shards, weight"),
         ({"domains": {"en": {"weight": 0}, "zh": {"weight": 0}}}, "domains: found .*weight above 0"),
         ({"domains": {"en": {"weight": -1}}}, "domains.en.weight: found -1"),
         ({"domains": {"en": {"weight": float("inf")}}}, "domains.en.weight: found inf"),
         ({"domains": {}}, "domains: found {}"),
         ({"domains": {"*": {}, "en": {}}}, "domains: found .*alone"),
-        ({"packing": "best_fit"}, "packing: found 'best_fit'; .*concat"),
+        ({"packing": "bestfit"}, "packing: found 'bestfit'; .*concat"),
         ({"tokenizer": {"vocab_size": 5}}, "tokenizer.vocab_size: found 5"),
         ({"seed": None}, "seed: found None"),
     ],
@@ -91,11 +90,12 @@ def test_the_default_mixture_parses() -> None:
 
 def test_every_domain_by_its_tokens(run: Path) -> None:
     stream = prepare(run, Mixture(**BASE)).stream
+    phase = stream.phases[0]
     tokens = {
-        name: reader.documents.tokens_per_epoch for name, reader in zip(stream.domains, stream.readers, strict=True)
+        name: reader.documents.tokens_per_epoch for name, reader in zip(stream.domains, phase.readers, strict=True)
     }
     assert stream.domains == ["en", "zh"]
-    for name, quota in zip(stream.domains, stream.blend.quotas, strict=True):
+    for name, quota in zip(stream.domains, phase.blend.quotas, strict=True):
         assert quota / (1 << 40) == pytest.approx(tokens[name] / sum(tokens.values()))
 
 
@@ -104,7 +104,7 @@ def test_unknown_domain_and_too_many_epochs(run: Path) -> None:
         prepare(run, Mixture(**BASE | {"domains": {"fr": {}}}))
     stream = prepare(run, Mixture(**BASE | {"domains": {"en": {"max_epochs": 2}, "zh": {"weight": 0}}})).stream
     assert stream.domains == ["en"]
-    epoch = stream.readers[0].documents.tokens_per_epoch / 32
+    epoch = stream.phases[0].readers[0].documents.tokens_per_epoch / 32
     stream.require(int(2 * epoch))
     with pytest.raises(ConfigError, match=r"`domains.en.max_epochs` is 2, but .* need 2\.50 epochs"):
         stream.require(int(2.5 * epoch))
@@ -114,15 +114,16 @@ def test_weights_repeat_and_drop_documents(run: Path) -> None:
     write_weights(run, "en", [0.0, 2.0] * 60)
     write_weights(run, "zh", [1.0] * 120)
     stream = prepare(run, Mixture(**BASE | {"domains": {"en": {"max_epochs": 9}}})).stream
-    documents = stream.readers[0].documents
-    assert documents.passes == 2 and (documents.weights == 2 << 24).all()
-    tokens, _, taken = stream.readers[0].read(0, int(documents.tokens_per_epoch))
-    assert (np.bincount(taken, minlength=len(documents.doc_ids)) == 2).all() and len(tokens)
+    documents = stream.phases[0].readers[0].documents
+    assert documents.passes == 2 and set(documents.weights.tolist()) == {0, 2 << 24}
+    batch = stream.batch(0, int(documents.tokens_per_epoch) // 32)
+    eos = int((batch.tokens == prepare(run, Mixture(**BASE)).bins.eos_id).sum())
+    assert eos in (117, 118, 119, 120) and documents.tokens_after(2) == documents.tokens_per_epoch
     write_weights(run, "en", [0.0] * 120)
     with pytest.raises(ConfigError, match="domains.en.weight.*no tokens"):
         prepare(run, Mixture(**BASE | {"domains": {"en": {}}}))
     write_weights(run, "en", [65.0] * 120)
-    with pytest.raises(TamisError, match="domain en.*allowed: 0…64"):
+    with pytest.raises(TamisError, match="en-00000.parquet: weights.*allowed: 0…64"):
         prepare(run, Mixture(**BASE))
 
 
@@ -145,10 +146,9 @@ def test_training_and_held_out_documents_are_disjoint(tmp_path: Path, heldout: b
     prepared = prepare(write_run(tmp_path, count=300, heldout=heldout), Mixture(**BASE))
     train, held, chosen_here = split_streams(prepared)
     assert chosen_here is not heldout
-    for name, reader in zip(held.domains, held.readers, strict=True):
-        source = prepared.bins.domains[name]
-        seen = set(train.readers[train.domains.index(name)].documents.doc_ids.tolist())
-        kept = set(reader.documents.doc_ids.tolist())
-        assert kept and not seen & kept and seen | kept == set(source.doc_ids.tolist())
+    assert sorted(held.domains) == sorted(train.domains)
+    for first, second in zip(train.phases[0].readers, held.phases[0].readers, strict=True):
+        seen, kept = first.documents.weights > 0, second.documents.weights > 0
+        assert kept.any() and seen.any() and not (seen & kept).any() and (seen | kept).all()
         if heldout:
-            assert kept == set(source.doc_ids[source.heldout].tolist())
+            assert kept.tolist() == [bool(flag) for shard in first.documents.shards for flag in shard.index.heldout]

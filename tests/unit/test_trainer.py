@@ -14,9 +14,7 @@ import pytest
 from corpus.config import load_config, parse
 from corpus.errors import ConfigError, TamisError
 from sampler.mixture import Mixture
-from sampler.shards import list_shards
-from sampler.stream import open_stream
-from sampler.tokens import bins_for
+from sampler.prepare import bins_for, open_stream
 from tests.sampler_run import SMALL, write_run
 
 torch = pytest.importorskip("torch")
@@ -155,8 +153,8 @@ def test_the_loop_judges_on_the_tokens_of_the_streams(run: Path) -> None:
     seen, held = [], []
     for stream, samples, into in ((state.train, 12, seen), (state.heldout, state.heldout_samples, held)):
         for i in range(samples):
-            row = stream.sample(i)
-            into += [int(y) for x, y in zip(row.tokens, row.labels, strict=True) if x != 2]
+            row = stream.batch(i, i + 1)
+            into += [int(y) for x, y in zip(row.tokens[0], row.labels[0], strict=True) if x != 2]
     counts = Counter(seen)
     slow = -sum(math.log((counts[t] + 1) / (len(seen) + 620)) for t in held) / len(held)
     assert summary["unigram_loss"] == pytest.approx(slow, rel=1e-9)
@@ -181,8 +179,7 @@ def test_one_model_is_judged_on_the_text_of_another_run(run: Path, tmp_path: Pat
     """`assemble` takes streams as given: the held-out text need not be the run's own."""
     own = loop.build(config(name="own"), MIXTURE, run, 2, False, lambda *_: None)
     own.metrics.close()
-    shards = list_shards(write_run(tmp_path, count=60))
-    bins = bins_for(tmp_path, shards, own.prepared.tokenizer)
+    bins = bins_for(write_run(tmp_path, count=60), own.prepared.tokenizer)
     other = open_stream(tmp_path, bins, MIXTURE)
     state = loop.assemble(config(name="other"), own.prepared, own.train, other, 2)
     assert loop.take_steps(state, 2, lambda row: None) == 2

@@ -1,0 +1,308 @@
+"""Compiling published shards into token bins, shard by shard; what is there already stays.
+
+A shard's pair of files is written under temporary names and renamed, then its receipt: a killed build goes on where
+it was. The domain's manifest names them all and is written last. The same shards and tokenizer give the same bytes,
+whoever built
+them: one process here, or tasks on a cluster (`pipelines.token_bins`).
+
+Cost: one encoding of the text, 2-6 MB/s on two threads; memory: a batch of documents and 16 bytes a document of the
+shard.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from corpus.cache import cache_folder
+from corpus.errors import ConfigError, TamisError
+from corpus.files import file_digest, stable_hash
+from sampler.bins import FORMAT, AnyBin, ShardBin, TokenBins, Tokens, corrupt, index_bytes
+from sampler.checks import check_of
+from sampler.progress import Progress, silent
+from sampler.shards import Shard, list_shards, read_rows
+from sampler.store import LOG, LocalStore, Store, open_store
+from sampler.tokenizer import Tokenizer, tokenizer_from
+
+HEAD, MODEL = "bins.json", "tokenizer.model"
+
+
+def build_bins(
+    run: Path,
+    tokenizer: Tokenizer,
+    out: str,
+    progress: Progress = silent,
+    each: Callable[[list[dict[str, Any]]], Iterable[dict[str, Any]]] | None = None,
+) -> TokenBins:
+    """Build what is missing of a run's bins, and open them.
+
+    Args:
+        run: the run folder.
+        tokenizer: the model.
+        out: a folder or the URI of an object store.
+        progress: called as shards are done.
+        each: runs `build_shard` for each payload, in order; here, one after the other, by default.
+
+    Raises:
+        ConfigError: the bins there are of another tokenizer.
+        TamisError: the run has no shards, or one cannot be read.
+    """
+    store, shards = open_store(out), list_shards(run)
+    _claim(store, tokenizer)
+    payloads = [
+        {"domain": domain, "path": str(shard.path), "digest": shard.digest, "out": out, "tokenizer": tokenizer.digest}
+        for domain, items in shards.items()
+        for shard in items
+    ]
+    todo = [payload for payload in payloads if read_receipt(store, payload) is None]
+    progress("encoding shards", len(payloads) - len(todo), len(payloads))
+    for number, _ in enumerate((each or _one_by_one(tokenizer))(todo), 1):
+        progress("encoding shards", len(payloads) - len(todo) + number, len(payloads))
+    for domain in shards:
+        entries = [read_receipt(store, payload) for payload in payloads if payload["domain"] == domain]
+        _refuse_disorder(domain, entries)
+        body = {"format": FORMAT, "domain": domain, "tokenizer": tokenizer.digest, "shards": entries}
+        store.write(f"{domain}/manifest.json", _json(body))
+    head = {**_identity(tokenizer), "domains": sorted(shards)}
+    store.write(HEAD, _json(head))
+    return open_bins(out)
+
+
+def build_shard(payload: dict[str, Any], tokenizer: Tokenizer | None = None) -> dict[str, Any]:
+    """Encode one shard and leave its receipt.
+
+    Args:
+        payload: domain, path and digest of the shard, out, tokenizer.
+        tokenizer: the model, if it is open already; else the one that lies beside the bins.
+
+    Returns:
+        The receipt: shard, source, documents, tokens, and of bin and idx bytes, sha256 and check.
+
+    Raises:
+        TamisError: the shard cannot be read, or its documents are out of order.
+    """
+    store = open_store(payload["out"])
+    shard = Shard(domain=payload["domain"], path=Path(payload["path"]), digest=payload["digest"])
+    model = tokenizer or _model_beside(store, payload["tokenizer"])
+    dtype, name = dtype_of(model.vocab_size), f"{shard.domain}/{shard.path.stem}"
+    scratch = Path(store.root) if isinstance(store, LocalStore) else None
+    with tempfile.TemporaryDirectory(dir=scratch, prefix=".building-") as folder:
+        paths = {kind: Path(folder) / f"{shard.path.stem}.{kind}" for kind in ("bin", "idx")}
+        offsets, ids, heldout = encode_shard(shard, model, dtype, paths["bin"])
+        size = paths["bin"].stat().st_size
+        tokens = np.memmap(paths["bin"], dtype, "r") if size else np.zeros(0, dtype)
+        paths["idx"].write_bytes(index_bytes(offsets, ids, heldout, np.asarray(tokens)))
+        receipt = {
+            "shard": shard.path.stem, "source": shard.digest, "documents": len(ids), "tokens": int(offsets[-1]),
+            "first": [int(ids[0]), int(ids[-1])] if len(ids) else [], **{k: _facts(p) for k, p in paths.items()},
+        }  # fmt: skip
+        for kind, path in paths.items():
+            store.put(path, f"{name}.{kind}")
+    store.write(f"{name}.json", _json({**receipt, "key": _key(payload)}))
+    return receipt
+
+
+def encode_shard(
+    shard: Shard, tokenizer: Tokenizer, dtype: str, path: Path
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Write a shard's tokens to a file.
+
+    Returns:
+        int64[n + 1] offsets; int64[n] doc_ids; bool[n] held out.
+    """
+    offsets, ids, heldout = [np.zeros(1, np.int64)], [np.zeros(0, np.int64)], [np.zeros(0, np.bool_)]
+    with path.open("wb") as file:
+        for rows in read_rows(shard):
+            if (np.diff(np.concatenate([ids[-1][-1:], rows.doc_ids])) <= 0).any():
+                raise TamisError(f"{shard.path}: its doc_id are not ascending.")
+            flat, ends = encode_texts(tokenizer, rows.texts, dtype)
+            file.write(flat.tobytes())
+            offsets.append(ends + offsets[-1][-1])
+            ids.append(rows.doc_ids)
+            heldout.append(rows.heldout)
+    return np.concatenate(offsets), np.concatenate(ids), np.concatenate(heldout)
+
+
+def encode_texts(tokenizer: Tokenizer, texts: list[str], dtype: str) -> tuple[Tokens, npt.NDArray[np.int64]]:
+    """Documents as flat tokens, each with its end token, and the end of each."""
+    encoded = tokenizer.encode_batch(texts)
+    ends = np.cumsum([len(tokens) + 1 for tokens in encoded], dtype=np.int64)
+    flat = np.full(int(ends[-1]) if len(ends) else 0, tokenizer.eos_id, dtype)
+    start = 0
+    for tokens, end in zip(encoded, ends, strict=True):
+        flat[start : end - 1] = tokens
+        start = end
+    return flat, ends
+
+
+def open_bins(place: str) -> TokenBins:
+    """Open committed bins.
+
+    Args:
+        place: the folder or URI that `build_bins` wrote to.
+
+    Raises:
+        TamisError: there are none, or a manifest is of another format or damaged.
+    """
+    store = open_store(place)
+    if store.size(HEAD) is None:
+        raise TamisError(f"{store.root}: holds no finished token bins; run `tamis tokens build` first.")
+    head = _read(store, HEAD)
+    if head.get("format") != FORMAT:
+        raise TamisError(
+            f"{store.where(HEAD)}: has format {head.get('format')} (allowed: {FORMAT}); build the bins again."
+        )
+    domains: dict[str, Sequence[AnyBin]] = {}
+    for domain in head["domains"]:
+        manifest = _read(store, f"{domain}/manifest.json")
+        if manifest.get("tokenizer") != head["tokenizer"]:
+            raise TamisError(f"{store.where(domain)}/manifest.json: is of another tokenizer than {HEAD}; build again.")
+        domains[domain] = [ShardBin(entry, domain, head["dtype"], store) for entry in manifest["shards"]]
+        if store.mapped:
+            _check_sizes(store, domain, manifest["shards"])
+    return TokenBins(
+        tokenizer_digest=head["tokenizer"], vocab_size=head["vocab_size"], eos_id=head["eos_id"], domains=domains,
+        cache=index_cache(store),
+    )  # fmt: skip
+
+
+def tokenizer_of(place: str) -> Tokenizer:
+    """The tokenizer that made some bins; its model lies beside them."""
+    store = open_store(place)
+    return _model_beside(store, _read(store, HEAD)["tokenizer"])
+
+
+def verify_bins(bins: TokenBins, progress: Progress = silent) -> int:
+    """Recompute the sha256 of every file; returns how many bytes were read.
+
+    Raises:
+        TamisError: naming the first file whose sha256 is not its manifest's.
+    """
+    shards = [shard for items in bins.domains.values() for shard in items if isinstance(shard, ShardBin)]
+    total = 0
+    for number, shard in enumerate(shards):
+        progress("verifying", number, len(shards))
+        for kind in ("bin", "idx"):
+            total += _verify(shard, kind)
+    progress("verifying", len(shards), len(shards))
+    return total
+
+
+def _verify(shard: ShardBin, kind: str) -> int:
+    path, entry, hasher = f"{shard.name}.{kind}", shard.entry[kind], hashlib.sha256()
+    for start in range(0, entry["bytes"], 64 << 20):
+        length = min(64 << 20, entry["bytes"] - start)
+        mapped = shard.store.map(path, entry["bytes"])[start : start + length] if shard.store.mapped else None
+        hasher.update(shard.store.read(path, start, length).data if mapped is None else mapped.data)
+    if hasher.hexdigest() != entry["sha256"]:
+        raise corrupt(shard.store.where(path), shard.store)
+    return int(entry["bytes"])
+
+
+def dtype_of(vocab_size: int) -> str:
+    """The type of a token in the bins."""
+    return "<u2" if vocab_size <= 1 << 16 else "<u4"
+
+
+def index_cache(store: Store) -> str | None:
+    """Where indexes over bins are kept: beside them, or in the user's cache for what is remote or read-only."""
+    if isinstance(store, LocalStore) and os.access(store.root, os.W_OK):
+        return str(Path(store.root) / "index")
+    return str(cache_folder() / "index" / stable_hash(store.root))
+
+
+def read_receipt(store: Store, payload: dict[str, Any]) -> dict[str, Any] | None:
+    """What an earlier build left of a shard, if it is of the same text and tokenizer and its files are there."""
+    name = f"{payload['domain']}/{Path(payload['path']).stem}"
+    if store.size(f"{name}.json") is None:
+        return None
+    receipt = _read(store, f"{name}.json")
+    if receipt.pop("key", None) != _key(payload):
+        return None
+    for kind in ("bin", "idx"):
+        found, wanted = store.size(f"{name}.{kind}"), receipt[kind]["bytes"]
+        if found != wanted:
+            LOG.warning("%s: has %s bytes, not %d; built again", store.where(f"{name}.{kind}"), found, wanted)
+            return None
+    return receipt
+
+
+def _check_sizes(store: Store, domain: str, entries: Sequence[dict[str, Any]]) -> None:
+    """Refuse what is missing or truncated at once; what is corrupt is found when it is read."""
+    for entry in entries:
+        for kind in ("bin", "idx"):
+            path, size = f"{domain}/{entry['shard']}.{kind}", entry[kind]["bytes"]
+            found = store.size(path)
+            if found != size:
+                what = "is missing" if found is None else f"has {found} bytes, its manifest says {size}"
+                raise TamisError(f"{store.where(path)}: {what}; run `tamis tokens build --out {store.root}` again.")
+
+
+def _one_by_one(model: Tokenizer) -> Callable[[list[dict[str, Any]]], Iterable[dict[str, Any]]]:
+    return lambda payloads: (build_shard(payload, model) for payload in payloads)
+
+
+def _claim(store: Store, model: Tokenizer) -> None:
+    """Put the tokenizer beside the bins, or refuse a place that has another one's."""
+    if store.size(HEAD) is not None:
+        found = _read(store, HEAD).get("tokenizer")
+        if found != model.digest:
+            raise ConfigError(
+                f"--out {store.root}: holds bins of tokenizer {str(found)[:12]}, not of {model.digest[:12]} "
+                f"(allowed: the same tokenizer, or another place)."
+            )
+    store.write(MODEL, model.processor.serialized_model_proto())
+
+
+def _model_beside(store: Store, digest: str) -> Tokenizer:
+    data = store.read_all(MODEL)
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise TamisError(f"{store.where(MODEL)}: is not the tokenizer {digest[:12]} of these bins.")
+    return tokenizer_from(data)
+
+
+def _identity(model: Tokenizer) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "tokenizer": model.digest,
+        "vocab_size": model.vocab_size,
+        "eos_id": model.eos_id,
+        "dtype": dtype_of(model.vocab_size),
+    }
+
+
+def _key(payload: dict[str, Any]) -> str:
+    return stable_hash([FORMAT, payload["domain"], payload["digest"], payload["tokenizer"]])
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    data = np.memmap(path, np.uint8, "r") if path.stat().st_size else np.zeros(0, np.uint8)
+    return {"bytes": len(data), "sha256": file_digest(path), "check": f"{check_of(np.asarray(data)):016x}"}
+
+
+def _refuse_disorder(domain: str, entries: list[dict[str, Any] | None]) -> None:
+    ends = [end for entry in entries if entry for end in entry["first"]]
+    if any(second <= first for first, second in zip(ends[1::2], ends[2::2], strict=False)):
+        raise TamisError(f"shards/{domain}: a shard's doc_id do not follow those of the shard before it.")
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True).encode("utf-8")
+
+
+def _read(store: Store, path: str) -> dict[str, Any]:
+    try:
+        found = json.loads(store.read_all(path))
+    except ValueError as error:
+        raise TamisError(f"{store.where(path)}: is damaged ({error}); build the bins again.") from error
+    if not isinstance(found, dict):
+        raise TamisError(f"{store.where(path)}: is damaged (it holds no mapping); build the bins again.")
+    return found

@@ -1,0 +1,107 @@
+"""From a mixture's phases to what is read: shares, readers at their cursors, and the chain of hashes.
+
+Each phase starts where the one before it stopped: in samples, at the first sequence boundary past its token count; in
+each domain, at the cursor that its sequences so far have reached. Its hash covers the hash before it, the length of
+the phase before it, and all that decides its own samples. So a phase may be appended, or a coming one edited, while a
+run goes on; one that was consumed may not, for every later hash would change.
+
+Within a phase each domain is within one sequence of its target at every step; a phase starts its count anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from corpus.files import canonical_json
+from sampler.blend import Blend
+from sampler.documents import DomainDocuments
+from sampler.mixture import DomainShare, PhaseConfig
+from sampler.reader import Cursor, DomainReader
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phase:
+    """A stretch of the stream.
+
+    Attributes:
+        number: from zero.
+        start: its first sample.
+        stop: the sample to end before; None where it goes on without end.
+        length: tokens of a sequence.
+        packing: concat, best_fit or document.
+        shares: its domains, in name order.
+        blend: the order of its domains.
+        readers: one a domain.
+        hash: of everything that decides its samples and those before it.
+    """
+
+    number: int
+    start: int
+    stop: int | None
+    length: int
+    packing: str
+    shares: dict[str, DomainShare]
+    blend: Blend
+    readers: list[DomainReader]
+    hash: str
+
+    def fork(self) -> Phase:
+        """The same, with caches of its own."""
+        return Phase(
+            **{
+                **vars(self),
+                "blend": Blend([share.weight for share in self.shares.values()]),
+                "readers": [reader.fork() for reader in self.readers],
+            }
+        )
+
+
+def lay_phases(
+    stretches: list[PhaseConfig],
+    shares_of: Callable[[PhaseConfig], dict[str, DomainShare]],
+    documents: dict[str, DomainDocuments],
+    identity: str,
+) -> list[Phase]:
+    """Lay phases end to end.
+
+    Args:
+        stretches: their configs, whole.
+        shares_of: resolves one's domains.
+        documents: every domain that any of them names.
+        identity: hash of what all of them share: tokenizer, seed, split.
+    """
+    phases: list[Phase] = []
+    cursors: dict[str, Cursor] = {}
+    start, chain, before = 0, identity, 0
+    for number, stretch in enumerate(stretches):
+        assert stretch.sequence_length and stretch.packing
+        length, shares = stretch.sequence_length, shares_of(stretch)
+        chain = _linked(chain, before, stretch, shares, documents)
+        stop = None if stretch.tokens is None else start + -(-stretch.tokens // length)
+        readers = [DomainReader(documents[name], length, stretch.packing, cursors.get(name)) for name in shares]
+        phase = Phase(
+            number=number, start=start, stop=stop, length=length, packing=stretch.packing, shares=shares,
+            blend=Blend([share.weight for share in shares.values()]), readers=readers, hash=chain,
+        )  # fmt: skip
+        phases.append(phase)
+        if stop is not None and number + 1 < len(stretches):
+            counts = phase.blend.counts(stop - start)
+            for name, reader, count in zip(shares, readers, counts.tolist(), strict=True):
+                cursors[name] = reader.cursor_after(count)
+            start, before = stop, stop - start
+    return phases
+
+
+def _linked(
+    chain: str, before: int, stretch: PhaseConfig, shares: dict[str, DomainShare], documents: dict[str, DomainDocuments]
+) -> str:
+    link = {
+        "before": [chain, before],
+        "sequence_length": stretch.sequence_length,
+        "packing": stretch.packing,
+        "shares": {name: share.weight for name, share in shares.items()},
+        "documents": {name: documents[name].digest for name in shares},
+    }
+    return hashlib.sha256(canonical_json(link)).hexdigest()

@@ -1,0 +1,140 @@
+"""The weights of a run by the name of their curve: expected copies an epoch, one narrow file a published shard.
+
+`RUN/weights/<hash>/<domain>/<shard>.parquet` lies there for every set of curves that the run was scored with; the run's
+state names the current one. A mixture takes that, or another by its name (`weights.name` of the pipeline) or the
+beginning of its hash, or none, which is 1.0 for every document.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from corpus.errors import ConfigError, TamisError
+from corpus.files import MANIFEST, file_digest, load_manifest, read_json
+
+CURRENT, NONE = "current", "none"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """One set of weights.
+
+    Attributes:
+        folder: `RUN/weights/<hash>`, or None for 1.0 everywhere.
+        digests: file → sha256, as far as the folder's manifest names them.
+    """
+
+    folder: Path | None = None
+    digests: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def none(cls) -> Weights:
+        """1.0 for every document."""
+        return cls()
+
+    def where(self, shard: str) -> str:
+        """The file of a shard, for messages."""
+        return str(self.folder / f"{shard}.parquet") if self.folder else f"the weights of {shard}"
+
+    def digest_of(self, shard: str) -> str:
+        """What tells a shard's weights from others.
+
+        Raises:
+            TamisError: they are missing.
+        """
+        if self.folder is None:
+            return NONE
+        name = f"{shard}.parquet"
+        if name not in self.digests:
+            if not (self.folder / name).exists():
+                raise TamisError(f"{self.folder / name}: is missing; score the run again, these bins are of another.")
+            self.digests[name] = file_digest(self.folder / name)
+        return self.digests[name]
+
+    def read(self, shard: str, doc_ids: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """Weights of a shard's documents.
+
+        Args:
+            shard: `<domain>/<shard>`.
+            doc_ids: int64[n], the documents that they must be for.
+
+        Returns:
+            float32[n], expected copies an epoch.
+
+        Raises:
+            TamisError: they are of other documents, negative, or not finite.
+        """
+        if self.folder is None:
+            return np.ones(len(doc_ids), np.float32)
+        path = self.folder / f"{shard}.parquet"
+        try:
+            table = pq.read_table(path, columns=["doc_id", "weight"], partitioning=None)
+        except (pa.ArrowException, OSError) as error:
+            raise TamisError(f"{path}: cannot be read as weights ({error}).") from error
+        if not np.array_equal(table["doc_id"].to_numpy(), doc_ids):
+            raise TamisError(f"{path}: its documents are not those of the shard {shard}; score the run again.")
+        found: npt.NDArray[np.float32] = table["weight"].to_numpy().astype(np.float32)
+        if not np.isfinite(found).all() or (found < 0).any():
+            raise TamisError(f"{path}: holds a weight that is negative or not finite.")
+        return found
+
+
+def find_weights(run: Path, curve: str = CURRENT) -> Weights:
+    """The weights of a run.
+
+    Args:
+        run: the run folder.
+        curve: `current`, `none`, the name of a set of curves, or the beginning of its hash.
+
+    Raises:
+        ConfigError: no set, or more than one, answers to that.
+        TamisError: state.json is broken.
+    """
+    if curve == NONE:
+        return Weights.none()
+    if curve == CURRENT:
+        current = weights_hash(run)
+        return Weights.none() if current is None else _open(run / "weights" / current)
+    names = _names(run)
+    found = [folder for folder, name in names.items() if curve == name or folder.startswith(curve)]
+    if len(found) != 1:
+        known = ", ".join(f"{name} ({folder[:8]})" if name else folder[:8] for folder, name in sorted(names.items()))
+        what = "is no set of curves" if not found else f"names {len(found)} sets of curves"
+        raise ConfigError(
+            f"key `curve` is {curve!r}, which {what} of {run} (allowed: current, none, {known or 'no other'})."
+        )
+    return _open(run / "weights" / found[0])
+
+
+def weights_hash(run: Path) -> str | None:
+    """The curve hash that `RUN/state.json` names, or None where the run has no weights.
+
+    Raises:
+        TamisError: state.json is broken, or its `weights` is not a string.
+    """
+    if not (run / "state.json").exists():
+        return None
+    found = read_json(run / "state.json").get("weights")
+    if found is not None and not isinstance(found, str):
+        raise TamisError(f"{run / 'state.json'}: `weights` is {found!r} (allowed: a curve hash).")
+    return found
+
+
+def _open(folder: Path) -> Weights:
+    manifest = load_manifest(folder)
+    return Weights(folder=folder, digests={f.path: f.digest for f in manifest.files} if manifest else {})
+
+
+def _names(run: Path) -> dict[str, str]:
+    """Folder → the name of its curves, empty where they have none."""
+    found = {}
+    for folder in sorted((run / "weights").glob("*")):
+        if (folder / MANIFEST).exists():
+            found[folder.name] = str(read_json(folder / MANIFEST).get("config", {}).get("name") or "")
+    return found
