@@ -18,6 +18,7 @@ from cli.report import report
 from cli.run import plan, run
 from cli.sample import sample
 from cli.stats import stats
+from cli.tokenizer import app as tokenizer
 from cli.tokens import app as tokens
 from cli.train import train
 from corpus.errors import TamisError
@@ -27,6 +28,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 for _command in (run, plan, estimate, stats, clusters, explain, sample, diff, report, train, demo):
     app.command()(_command)
 app.add_typer(mixture, name="mixture")
+app.add_typer(tokenizer, name="tokenizer")
 app.add_typer(tokens, name="tokens")
 app.add_typer(dedup, name="dedup")
 

@@ -29,7 +29,7 @@ Format = Literal["jsonl", "parquet", "warc", "wet", "text"]
 
 _COMPRESSIONS: dict[str, Compression] = {".gz": "gzip", ".zst": "zstd", ".zstd": "zstd"}
 _UNSUPPORTED = (".bz2", ".xz", ".lz4", ".br", ".zip", ".7z", ".tar")
-_FORMATS: dict[str, Format] = {
+FORMATS: dict[str, Format] = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
     ".json": "jsonl",
@@ -40,6 +40,7 @@ _FORMATS: dict[str, Format] = {
     ".text": "text",
     ".md": "text",
 }
+"""The format that a file's suffix says, compression aside."""
 
 
 class _Model(BaseModel):
@@ -296,12 +297,12 @@ def _kind(config: InputConfig, name: str, key: str) -> tuple[Format, Compression
         suffix = os.path.splitext(stem)[1]
     if config.format != "auto":
         return config.format, compression
-    if suffix not in _FORMATS:
+    if suffix not in FORMATS:
         raise ConfigError(
             f"{key}: the format of {name!r} cannot be told from its name; set format to one of "
-            f"{', '.join(sorted(set(_FORMATS.values())))}"
+            f"{', '.join(sorted(set(FORMATS.values())))}"
         )
-    return _FORMATS[suffix], compression
+    return FORMATS[suffix], compression
 
 
 def _with_unique_names(files: list[InputFile]) -> list[InputFile]:

@@ -1,73 +1,33 @@
-"""The SentencePiece BPE of a run, with Baichuan 2's settings.
+"""The SentencePiece BPE of a run, and any other model that is at hand: encode, decode, load, find again.
 
-BPE and not the unigram model, as Baichuan 2 chose; no normalisation and no dummy prefix, so that decoding
-gives the text back; numbers in single digits; runs of spaces as pieces, for code; UTF-8 bytes for characters
-outside the coverage.
-
-**Newlines.** SentencePiece takes a newline as the end of a training sentence. A document is therefore handed
-over line by line, and no piece holds a newline; in encoding, "\n" (like every character the vocabulary lacks)
-becomes its byte piece `<0x0A>`, one token, and decodes back. So newlines, tabs, runs of spaces, emoji and NUL
-survive a round trip. One character does not: U+2581 (▁), SentencePiece's own mark for a space, decodes as a
-space.
-
-**Reproducible.** The sample is `hash(seed, doc_id) < share` over the training split, in doc_id order; the
-thread count is fixed, for it is stored in the model; and training reads an iterator and writes to memory,
-since a training *file* would put its temporary path into the model's bytes, and so into the digest.
-
-Cost: about 0.3 s a MB of sample, which SentencePiece holds in memory.
-
-Source: Baichuan 2 technical report, section 2.2 "Tokenizer".
+How models are trained, and what survives a round trip, is said in `sampler.tokenizer_training`. A model's identity
+is the sha256 of its bytes.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-from pydantic import Field
-
-from corpus.config import StrictModel
-from corpus.errors import ConfigError, TamisError
+from corpus.errors import TamisError
 from corpus.files import atomic_file, canonical_json, read_json, write_json
 from sampler.progress import Progress, silent
-from sampler.shards import Shard, read_rows
-from text.hash import uniform
+from sampler.shards import Shard
+from sampler.tokenizer_training import THREADS, TokenizerConfig, train_model, train_tokenizer, training_settings
 
-FORMAT = 1
-_SAMPLE_SALT = 0x746F6B656E697A65  # the sample must not correlate with other draws from the same seed
-_THREADS = 2  # stored inside the model file: another number is another digest
-_LINE_CHARS = 4096  # a longer line is cut: SentencePiece addresses 65,536 characters within one "word"
-_FIXED: dict[str, Any] = {
-    "model_type": "bpe",
-    "normalization_rule_name": "identity",
-    "add_dummy_prefix": False,
-    "remove_extra_whitespaces": False,
-    "split_digits": True,
-    "allow_whitespace_only_pieces": True,
-    "byte_fallback": True,
-    "unk_id": 0,
-    "bos_id": 1,
-    "eos_id": 2,
-    "pad_id": -1,
-    "num_threads": _THREADS,
-}
-
-
-class TokenizerConfig(StrictModel):
-    """What a mixture says about its tokenizer."""
-
-    vocab_size: int = Field(8192, ge=300, le=1 << 20)
-    sample_bytes: int = Field(8_000_000, ge=1000)  # UTF-8 bytes of whole documents
-    character_coverage: float = Field(0.9999, gt=0.9, le=1.0)
-    max_piece_chars: int = Field(32, ge=1, le=512)
+__all__ = [
+    "Tokenizer",
+    "TokenizerConfig",
+    "load_tokenizer",
+    "open_tokenizer",
+    "read_model",
+    "tokenizer_for",
+    "tokenizer_from",
+    "train_tokenizer",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +59,7 @@ class Tokenizer:
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of many texts, on two threads, without control pieces."""
-        found: list[list[int]] = self.processor.encode(list(texts), num_threads=_THREADS)
+        found: list[list[int]] = self.processor.encode(list(texts), num_threads=THREADS)
         return found
 
     def decode(self, tokens: Sequence[int]) -> str:
@@ -117,14 +77,36 @@ def load_tokenizer(folder: Path) -> Tokenizer:
         TamisError: the model is missing or its bytes are not those of its digest.
     """
     settings, path = read_json(folder / "tokenizer.json"), folder / "tokenizer.model"
-    try:
-        model = path.read_bytes()
-    except OSError as error:
-        raise TamisError(f"{path}: cannot be read ({error.strerror}).") from error
+    model = read_model(path)
     digest = hashlib.sha256(model).hexdigest()
     if digest != settings.get("digest"):
         raise TamisError(f"{path}: is corrupt (its sha256 is {digest[:12]}, not {str(settings.get('digest'))[:12]}).")
     return tokenizer_from(model)
+
+
+def open_tokenizer(path: Path, *, needs_eos: bool = True) -> Tokenizer:
+    """Open any SentencePiece model: a bare file, or a folder as `load_tokenizer` knows it.
+
+    Args:
+        path: a `.model` file, or a folder with `tokenizer.model` and `tokenizer.json`.
+        needs_eos: whether the model has to have a piece that ends documents, as token bins need it.
+
+    Raises:
+        TamisError: it is missing, no SentencePiece model, or lacks the piece.
+    """
+    if path.is_dir():
+        if not (path / "tokenizer.model").is_file():
+            raise TamisError(f"{path}: holds no tokenizer.model (allowed: a .model file, or a folder with one).")
+        found = load_tokenizer(path)
+    else:
+        model = read_model(path)
+        try:
+            found = tokenizer_from(model)
+        except RuntimeError:
+            raise TamisError(f"{path}: is not a SentencePiece model ({len(model):,} bytes of another kind).") from None
+    if needs_eos and found.eos_id < 0:
+        raise TamisError(f"{path}: has no end-of-document piece (its eos_id is {found.eos_id}; allowed: 0 or more).")
+    return found
 
 
 def tokenizer_for(
@@ -140,114 +122,35 @@ def tokenizer_for(
         progress: called while it works.
 
     Raises:
-        ConfigError: the corpus is too small for the vocabulary, or the vocabulary for the corpus's
-        characters. TamisError: the stored model is corrupt.
+        ConfigError: the corpus is too small for the vocabulary, or the vocabulary for the corpus's characters, or a
+        factor is for no domain. TamisError: the stored model is corrupt.
     """
-    settings = {
-        "format": FORMAT,
-        "seed": seed,
-        "fixed": _FIXED,
-        **config.model_dump(),
-        "shards": {domain: [shard.digest for shard in items] for domain, items in shards.items()},
-    }
-    key = hashlib.sha256(canonical_json(settings)).hexdigest()
+    key = hashlib.sha256(canonical_json(training_settings(shards, config, seed))).hexdigest()
     pointer = run / "tokenizer" / f"{key[:12]}.json"
     if pointer.exists():
         return load_tokenizer(run / "tokenizer" / str(read_json(pointer).get("digest"))[:12])
-    model = train_tokenizer(shards, config, seed, progress)
-    digest = hashlib.sha256(model).hexdigest()
-    folder = run / "tokenizer" / digest[:12]
+    trained = train_model(shards, config, seed, progress)
+    folder = run / "tokenizer" / trained.digest[:12]
     with atomic_file(folder / "tokenizer.model") as file:
-        file.write(model)
-    write_json(folder / "tokenizer.json", {**settings, "digest": digest})
-    write_json(pointer, {"digest": digest})
-    return tokenizer_from(model)
+        file.write(trained.model)
+    write_json(folder / "tokenizer.json", trained.to_json())
+    write_json(pointer, {"digest": trained.digest})
+    return tokenizer_from(trained.model)
 
 
-def train_tokenizer(
-    shards: dict[str, list[Shard]], config: TokenizerConfig, seed: int, progress: Progress = silent
-) -> bytes:
-    """Train a model; the same shards, settings and seed give the same bytes.
+def read_model(path: Path) -> bytes:
+    """The bytes of a model file.
 
     Raises:
-        ConfigError: as `tokenizer_for`.
+        TamisError: it cannot be read, or is empty.
     """
-    import sentencepiece
-
-    everything = [shard for items in shards.values() for shard in items]
-    share = min(1.0, config.sample_bytes / max(1, sum(_text_bytes(shard) for shard in everything)))
-    model = io.BytesIO()
-    progress("training the tokenizer", 0, 0)
     try:
-        sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=_lines(everything, share, seed),
-            model_writer=model,
-            vocab_size=config.vocab_size,
-            character_coverage=config.character_coverage,
-            max_sentencepiece_length=config.max_piece_chars,
-            max_sentence_length=8 * _LINE_CHARS,
-            minloglevel=2,
-            **_FIXED,
-        )
-    except RuntimeError as error:
-        raise _explained(error, config, share) from error
-    progress("training the tokenizer", 1, 1)
-    return model.getvalue()
-
-
-def _lines(shards: list[Shard], share: float, seed: int) -> Iterator[str]:
-    for shard in shards:
-        for rows in read_rows(shard):
-            chosen = (uniform(seed ^ _SAMPLE_SALT, rows.doc_ids) < share) & ~rows.heldout
-            for row in np.flatnonzero(chosen):
-                for line in rows.texts[row].split("\n"):
-                    if line.strip() and "\x00" not in line:
-                        for start in range(0, len(line), _LINE_CHARS):
-                            yield line[start : start + _LINE_CHARS]
-
-
-def _text_bytes(shard: Shard) -> int:
-    try:
-        file = pq.ParquetFile(shard.path)
-    except (pa.ArrowException, OSError) as error:
-        raise TamisError(f"{shard.path}: cannot be read as Parquet ({error}).") from error
-    with file:
-        if "text" not in file.schema_arrow.names:
-            raise TamisError(f"{shard.path}: lacks the column text.")
-        lengths = (pc.sum(pc.binary_length(b.column(0))).as_py() for b in file.iter_batches(1024, columns=["text"]))
-        return sum(length or 0 for length in lengths)
-
-
-def _explained(error: RuntimeError, config: TokenizerConfig, share: float) -> TamisError:
-    message, size = str(error), config.vocab_size
-    if "too high" in message:
-        limit = message.rsplit("<=", 1)[-1].strip(" .")
-        return ConfigError(
-            f"key `tokenizer.vocab_size` is {size} (allowed: at most {limit}): the corpus is too small "
-            f"for more, as {share:.0%} of its training documents yield no further pieces."
-        )
-    if "smaller than required_chars" in message:
-        needed = message.split(" vs ", 1)[-1].split(".", 1)[0]
-        return ConfigError(
-            f"key `tokenizer.vocab_size` is {size} (allowed: at least {needed}, better twice that): "
-            f"the corpus has that many characters at coverage {config.character_coverage}."
-        )
-    if "sentences_.empty()" in message or "Input corpus" in message:
-        return ConfigError(
-            f"key `tokenizer.vocab_size` is {size}, and the training split has no text to train it on "
-            f"({share:.0%} of its documents were sampled)."
-        )
-    return TamisError(f"SentencePiece could not train a vocabulary of {size}: {message}.")
-
-
-def open_tokenizer(path: Path) -> Tokenizer:
-    """A tokenizer from a bare model file, or from the folder of a stored one."""
-    if path.is_dir():
-        return load_tokenizer(path)
-    try:
-        return tokenizer_from(path.read_bytes())
+        model = path.read_bytes()
     except OSError as error:
         raise TamisError(f"{path}: cannot be read ({error.strerror}).") from error
+    if not model:
+        raise TamisError(f"{path}: is not a SentencePiece model (it is empty).")
+    return model
 
 
 def tokenizer_from(model: bytes) -> Tokenizer:

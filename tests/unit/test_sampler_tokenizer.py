@@ -1,14 +1,20 @@
-"""The tokenizer: exact round trips, the same bytes again, clear refusals."""
+"""The tokenizer: exact round trips, the same bytes again, whole documents by domain, clear refusals."""
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
+import sentencepiece
+from hypothesis import given
+from hypothesis import strategies as st
 
 from corpus.errors import ConfigError, TamisError
 from sampler.shards import list_shards
-from sampler.tokenizer import Tokenizer, TokenizerConfig, tokenizer_for, train_tokenizer
+from sampler.tokenizer import Tokenizer, TokenizerConfig, open_tokenizer, tokenizer_for, train_tokenizer
+from sampler.tokenizer_sample import draw, fill_shares, plan_sample, resolve_factors
+from sampler.tokenizer_training import train_model
 from tests.sampler_run import SMALL, texts, write_run, write_shard
 
 
@@ -104,3 +110,114 @@ def test_corrupt_model_is_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1] + b"?")
     with pytest.raises(TamisError, match="tokenizer.model.*corrupt"):
         tokenizer_for(run, list_shards(run), TokenizerConfig(**SMALL), 1)
+
+
+def test_documents_are_drawn_whole_and_by_domain(tmp_path: Path) -> None:
+    shards = list_shards(write_run(tmp_path, ("code", "web"), count=1000))
+    every = {domain: set(texts(domain, 1000)) for domain in shards}
+    plan = plan_sample(shards, 60_000, {"code": 2.0})
+    drawn = list(draw(shards, plan, 3))
+    code, web = plan["code"], plan["web"]
+    assert code.share == pytest.approx(2 * web.share) and web.share < 0.5
+    assert len(drawn) == code.documents + web.documents
+    assert set(drawn) <= every["code"] | every["web"]
+    assert sum(len(text.encode()) for text in drawn) == code.bytes + web.bytes
+    assert 50_000 < code.bytes + web.bytes < 70_000
+    assert code.documents / code.of_documents == pytest.approx(code.share, abs=0.06)
+    assert drawn == list(draw(shards, plan_sample(shards, 60_000, {"code": 2.0}), 3))
+    assert drawn != list(draw(shards, plan_sample(shards, 60_000, {"code": 2.0}), 4))
+    assert plan_sample(shards, 60_000, {"cod?": 2.0})["code"].share == code.share
+    larger = set(draw(shards, plan_sample(shards, 90_000, {"code": 2.0}), 3))
+    assert set(drawn) < larger
+
+
+def test_sizes_are_those_of_the_training_split(tmp_path: Path) -> None:
+    write_shard(tmp_path / "shards" / "en" / "a.parquet", ["ab", "水", "held out", ""], 1, heldout={2})
+    sample = plan_sample(list_shards(tmp_path), 10, {})["en"]
+    assert (sample.of_documents, sample.of_bytes, sample.share) == (3, 5, 1.0)
+
+
+def test_a_factor_changes_the_vocabulary_and_none_leaves_a_domain_out(run: Path) -> None:
+    shards = list_shards(run)
+    small = {"vocab_size": 500, "sample_bytes": 12_000}
+    plain = train_model(shards, TokenizerConfig(**small), 1)
+    without = train_model(shards, TokenizerConfig(**small, domain_factors={"zh": 0}), 1)
+    assert without.digest != plain.digest
+    assert without.domains["zh"].documents == 0 < plain.domains["zh"].documents
+    processor = sentencepiece.SentencePieceProcessor(model_proto=without.model)
+    assert processor.piece_to_id("水") == processor.unk_id()
+    stored = without.to_json()
+    assert stored["sampled"]["zh"]["factor"] == 0 and stored["digest"] == without.digest
+
+
+def test_the_exact_name_goes_before_a_glob() -> None:
+    assert resolve_factors({"code-*": 2, "code-c": 3}, ["code-c", "code-py", "web"]) == {
+        "code-c": 3,
+        "code-py": 2,
+        "web": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("factors", "said"),
+    [
+        ({"cdoe": 2.0}, "tokenizer.domain_factors.cdoe.*names no domain.*allowed: code, web"),
+        ({"co*": 2.0, "*de": 3.0}, r"domain_factors.*\*de and co\* for the domain code.*allowed: one glob"),
+    ],
+)
+def test_factors_that_are_refused(factors: dict[str, float], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        resolve_factors(factors, ["code", "web"])
+
+
+domain_lists = st.lists(st.tuples(st.integers(0, 10**9), st.floats(0, 100)), min_size=1, max_size=8)
+
+
+@given(domain_lists, st.integers(0, 10**10))
+def test_shares_fill_the_sample(domains: list[tuple[int, float]], wanted: int) -> None:
+    """All shares come from one c, and the sample has the bytes wanted or all that there are."""
+    sizes, factors = [size for size, _ in domains], [factor if factor > 1e-3 else 0.0 for _, factor in domains]
+    shares = fill_shares(sizes, factors, wanted)
+    there = sum(size for size, factor in zip(sizes, factors, strict=True) if factor > 0)
+    got = sum(size * share for size, share in zip(sizes, shares, strict=True))
+    assert got == pytest.approx(min(wanted, there), rel=1e-9, abs=1e-6)
+    assert all(0 <= share <= 1 for share in shares)
+    inside = [s / f for size, s, f in zip(sizes, shares, factors, strict=True) if size and f and s < 1]
+    assert not inside or max(inside) == pytest.approx(min(inside))
+    for size, share, factor in zip(sizes, shares, factors, strict=True):
+        if share == 1 and size and inside:
+            assert inside[0] * factor >= 1 - 1e-9
+
+
+def test_open_any_model(run: Path, tokenizer: Tokenizer, tmp_path: Path) -> None:
+    folder = run / "tokenizer" / tokenizer.digest[:12]
+    bare = tmp_path / "bare.model"
+    bare.write_bytes((folder / "tokenizer.model").read_bytes())
+    assert open_tokenizer(folder).digest == open_tokenizer(bare).digest == tokenizer.digest
+    assert open_tokenizer(bare).encode("The miller") == tokenizer.encode("The miller")
+
+
+def test_models_that_cannot_be_opened(tmp_path: Path) -> None:
+    (tmp_path / "text.model").write_text("no model at all")
+    (tmp_path / "empty.model").write_bytes(b"")
+    (tmp_path / "folder").mkdir()
+    for name, said in [
+        ("none.model", "none.model: cannot be read .No such file"),
+        ("text.model", "text.model: is not a SentencePiece model"),
+        ("empty.model", "empty.model: is not a SentencePiece model"),
+        ("folder", "folder: holds no tokenizer.model .allowed: a .model file"),
+    ]:
+        with pytest.raises(TamisError, match=said):
+            open_tokenizer(tmp_path / name)
+
+
+def test_a_model_without_an_end_of_documents(tmp_path: Path) -> None:
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(texts("en", 60)), model_writer=model, vocab_size=60, eos_id=-1, minloglevel=2
+    )
+    path = tmp_path / "endless.model"
+    path.write_bytes(model.getvalue())
+    with pytest.raises(TamisError, match="endless.model: has no end-of-document piece .its eos_id is -1"):
+        open_tokenizer(path)
+    assert open_tokenizer(path, needs_eos=False).vocab_size == 60

@@ -1,0 +1,52 @@
+"""Options that the commands of ``tamis tokenizer`` share, and what stands behind them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from corpus.errors import ConfigError
+
+RunOption = Annotated[Path | None, typer.Option("--run", metavar="RUN", help="Measure on the domains of this run.")]
+InputOption = Annotated[
+    list[str] | None, typer.Option("--input", metavar="NAME=GLOB", help="Measure on these files; may be repeated.")
+]
+BytesOption = Annotated[int, typer.Option("--sample-bytes", min=1, help="Text to measure on, UTF-8 bytes a group.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Another seed, another sample.")]
+
+
+def parse_factors(given: list[str]) -> dict[str, float]:
+    """`DOMAIN=F` each, as domain → factor.
+
+    Raises:
+        ConfigError: one is anything else, or a domain stands twice.
+    """
+    factors: dict[str, float] = {}
+    for text in given:
+        domain, _, number = text.rpartition("=")
+        try:
+            value = float(number)
+        except ValueError:
+            domain = ""
+        if not domain:
+            raise ConfigError(f"--factor: found {text!r}; expected DOMAIN=F with a number F, such as code=2")
+        if domain in factors:
+            raise ConfigError(f"--factor: found {domain!r} twice; expected one factor a domain")
+        factors[domain] = value
+    return factors
+
+
+@contextmanager
+def named_as_options() -> Iterator[None]:
+    """Lets a refusal name the option of the command line instead of the mixture's key."""
+    try:
+        yield
+    except ConfigError as error:
+        message = re.sub(r"(?:key )?`?tokenizer\.domain_factors(?:\.([^`:]+))?`?", r"--factor \1", str(error))
+        message = re.sub(r"(?:key )?`?tokenizer\.(\w+)`?", lambda m: "--" + m[1].replace("_", "-"), message)
+        raise ConfigError(message) from None

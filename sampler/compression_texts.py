@@ -1,0 +1,163 @@
+"""The texts that tokenizers are compared on: a fixed number of bytes of each group, drawn by hash.
+
+A draw is the shortest run of documents, in the order of `hash(seed, id)`, that has the bytes wanted. It is found in
+one pass over documents of unknown number and size with a heap that drops its largest hash while the rest is enough,
+so memory is the bytes wanted and one document. Documents stay whole, the same seed gives the same draw, and
+a larger draw contains the smaller one.
+
+Of a run, held-out documents are taken where the domain has any, since a tokenizer trained on the run has not
+seen them; training documents otherwise, and the answer says so. Cost: one read of everything that is offered.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from corpus.config import parse
+from corpus.errors import ConfigError, TamisError
+from corpus.inputs import FORMATS, InputConfig, InputFile, resolve_inputs
+from corpus.readers import read
+from corpus.records import Record
+from sampler.progress import Progress, silent
+from sampler.shards import Shard, list_shards, read_rows
+from text.hash import uniform
+
+_SALT = 0x636F6D7072657373  # other documents than the tokenizer's sample
+_MAX_RECORD_BYTES, _EXTRACTION_SECONDS = 32 << 20, 20.0  # the pipeline's own defaults
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Texts of one language or domain.
+
+    Attributes:
+        name: of the domain or input.
+        origin: "held-out" or "training" documents of a run, or "input" files.
+        texts: whole documents, none of them empty.
+    """
+
+    name: str
+    origin: Literal["held-out", "training", "input"]
+    texts: list[str]
+
+
+def smallest_hashes(documents: Iterable[tuple[float, str]], wanted_bytes: int) -> list[str]:
+    """The texts with the smallest keys that together have at least the bytes wanted, in the order of their keys.
+
+    Args:
+        documents: (key, text); equal keys are ordered by their texts.
+        wanted_bytes: of UTF-8; all texts, where they have fewer.
+    """
+    heap: list[tuple[float, int, str, int]] = []  # largest key first: negated; number, so that texts are not compared
+    total = 0
+    for number, (key, text) in enumerate(documents):
+        size = len(text.encode("utf-8"))
+        if not size or (total >= wanted_bytes and key >= -heap[0][0]):
+            continue
+        heapq.heappush(heap, (-key, -number, text, size))
+        total += size
+        while total - heap[0][3] >= wanted_bytes:
+            total -= heapq.heappop(heap)[3]
+    return [text for _, _, text, _ in sorted(heap, key=lambda item: (-item[0], -item[1]))]
+
+
+def run_groups(run: Path, wanted_bytes: int, seed: int, progress: Progress = silent) -> list[Group]:
+    """Texts of each domain of a run.
+
+    Args:
+        run: the run folder.
+        wanted_bytes: UTF-8 bytes a domain.
+        seed: of the draw.
+        progress: called with the shards read.
+
+    Raises:
+        TamisError: the run has no published shards, or one cannot be read.
+    """
+    shards = list_shards(run)
+    total, done, groups = sum(map(len, shards.values())), 0, []
+    for domain, items in shards.items():
+        origin: Literal["held-out", "training"] = "held-out"
+        texts = smallest_hashes(_rows(items, heldout=True, seed=seed), wanted_bytes)
+        if not texts:
+            origin = "training"
+            texts = smallest_hashes(_rows(items, heldout=False, seed=seed), wanted_bytes)
+        if texts:
+            groups.append(Group(name=domain, origin=origin, texts=texts))
+        done += len(items)
+        progress("reading shards", done, total)
+    if not groups:
+        raise TamisError(f"{run / 'shards'}: holds no text to measure a tokenizer on.")
+    return groups
+
+
+def input_groups(inputs: Sequence[str], wanted_bytes: int, seed: int, progress: Progress = silent) -> list[Group]:
+    """Texts of files, by the names that the command line gives them.
+
+    Args:
+        inputs: NAME=GLOB each; one name may have several globs. Formats are told as the pipeline does; files whose
+            suffix it does not know, such as source code, are plain text.
+        wanted_bytes: UTF-8 bytes a name.
+        seed: of the draw.
+        progress: called with the files read.
+
+    Raises:
+        ConfigError: an input is no NAME=GLOB, matches nothing, or holds no text.
+        ReadError: storage fails.
+    """
+    named: dict[str, list[str]] = {}
+    for text in inputs:
+        name, separator, glob = text.partition("=")
+        if not separator or not name or not glob:
+            raise ConfigError(f"--input: found {text!r}; expected NAME=GLOB")
+        named.setdefault(name, []).append(glob)
+    groups = []
+    for name, globs in named.items():
+        config = parse(InputConfig, {"domain": name, "paths": tuple(globs), "format": "text"}, "--input")
+        files = [replace(file, format=_format(file)) for file in resolve_inputs([config], base_dir=Path.cwd())]
+        texts = smallest_hashes(_records(files, config, seed, progress), wanted_bytes)
+        if not texts:
+            raise ConfigError(f"--input {name}: found no text in {len(files)} files; expected at least one document")
+        groups.append(Group(name=name, origin="input", texts=texts))
+    return groups
+
+
+def _rows(shards: Sequence[Shard], *, heldout: bool, seed: int) -> Iterator[tuple[float, str]]:
+    for shard in shards:
+        for rows in read_rows(shard):
+            keys = uniform(seed ^ _SALT, rows.doc_ids)
+            for row in np.flatnonzero(rows.heldout == heldout):
+                yield float(keys[row]), rows.texts[row]
+
+
+def _records(
+    files: Sequence[InputFile], config: InputConfig, seed: int, progress: Progress
+) -> Iterator[tuple[float, str]]:
+    """Records are known by file and offset, as in the pipeline; bad ones are left out."""
+    for done, file in enumerate(files, 1):
+        found = read(
+            file,
+            config,
+            max_record_bytes=_MAX_RECORD_BYTES,
+            extraction_timeout_seconds=_EXTRACTION_SECONDS,
+        )
+        for record in found:
+            if isinstance(record, Record):
+                identity = f"{seed}\0{file.name}\0{record.offset}".encode()
+                digest = hashlib.blake2b(identity, digest_size=8).digest()
+                yield int.from_bytes(digest) / 2**64, record.text
+        progress(f"reading {config.domain}", done, len(files))
+
+
+def _format(file: InputFile) -> Literal["jsonl", "parquet", "warc", "wet", "text"]:
+    stem, suffix = os.path.splitext(file.name.lower())
+    if file.compression != "none":
+        suffix = os.path.splitext(stem)[1]
+    return FORMATS.get(suffix, "text")

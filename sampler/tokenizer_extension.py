@@ -1,0 +1,122 @@
+"""Another language for a vocabulary that is in use: the pieces of a second model behind those of the first.
+
+A model that was trained with the first vocabulary keeps its embeddings, as each old piece keeps its id and its bytes
+(`sampler.sentencepiece_model`). What is added comes in the second model's order, with scores below the lowest of the
+base's merges: in SentencePiece's BPE the highest score is merged first, so a base merge always goes before an added
+one. (Some models give runs of spaces -1e9, where float32 knows only each 64th number: scores go down in steps that it
+keeps apart.) A text in which no added piece can arise is encoded as before. With `han`, that is each text without
+Han characters and the punctuation set among them.
+
+A BPE piece can only arise from two shorter ones. Those of a piece of allowed characters have allowed characters
+too, so a filter by characters never cuts the way to a piece; merges that the base does in another order may.
+Then a piece stays unused and costs an embedding, no correctness.
+
+Deviation: Chinese-LLaMA's script, which others copied, gives added pieces the score 0, which is above every
+base merge.
+
+Source: BiLLa, stage 1 (Chinese vocabulary added to LLaMA's); Cui et al. 2023, arXiv 2304.08177, section 2.1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+import numpy as np
+
+from corpus.errors import TamisError
+from sampler.sentencepiece_model import NORMAL, Piece, model_type, read_pieces, with_pieces
+from text.chars import HAN, TABLE_SIZE, char_tables
+
+Script = Literal["han"]
+_AMONG_HAN = (
+    (0x3000, 0x303F),  # CJK symbols and punctuation
+    (0xFE30, 0xFE4F),  # CJK compatibility forms
+    (0xFF00, 0xFF0F), (0xFF1A, 0xFF20), (0xFF3B, 0xFF40), (0xFF5B, 0xFF65), (0xFFE0, 0xFFE6),  # full-width marks
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extension:
+    """A merged model.
+
+    Attributes:
+        model: the bytes of its `.model` file; those of the base stand at their beginning.
+        base_size: pieces of the base.
+        added: the texts of the new pieces, in the order of their ids.
+        known: pieces of the second model that the base had.
+        filtered: pieces of the second model that the script left out.
+    """
+
+    model: bytes
+    base_size: int
+    added: list[str]
+    known: int
+    filtered: int
+
+
+def extend_model(base: bytes, other: bytes, script: Script | None = None) -> Extension:
+    """Merge what the base lacks of another model's pieces.
+
+    Control, byte, unknown and user-defined pieces of the other model are left alone.
+
+    Args:
+        base: the bytes of a BPE `.model` file.
+        other: the bytes of the one that gives.
+        script: only pieces all of whose characters belong to it.
+
+    Raises:
+        TamisError: one of the two is no SentencePiece model, or not a BPE.
+    """
+    ours, theirs = _bpe_pieces(base, "base"), _bpe_pieces(other, "second")
+    known = {piece.text for piece in ours}
+    allowed = {None: lambda text: True, "han": is_han}[script]
+    lowest = min((piece.score for piece in ours if len(piece.text) > 1 and piece.kind == NORMAL), default=0.0)
+    normal = sorted((p for p in theirs if p.kind == NORMAL), key=lambda piece: -piece.score)  # stable: ties by id
+    step = _step(lowest, len(normal))
+    new: list[Piece] = []
+    seen = filtered = 0
+    for piece in normal:
+        if piece.text in known:
+            seen += 1
+        elif not allowed(piece.text):
+            filtered += 1
+        else:
+            known.add(piece.text)
+            new.append(Piece(piece.text, lowest - step * (1 + len(new))))
+    return Extension(
+        model=with_pieces(base, new) if new else base,
+        base_size=len(ours),
+        added=[piece.text for piece in new],
+        known=seen,
+        filtered=filtered,
+    )
+
+
+def _step(lowest: float, count: int) -> float:
+    """What to go down from score to score, so that float32 keeps all of them apart: 1, or more where it is coarse."""
+    return max(1.0, float(np.spacing(np.float32(2 * (abs(lowest) + count)))))
+
+
+def is_han(text: str) -> bool:
+    """Whether every character is Han, or punctuation that is set among Han."""
+    return all(map(_is_han_character, text))
+
+
+@cache
+def _is_han_character(character: str) -> bool:
+    point = ord(character)
+    if any(low <= point <= high for low, high in _AMONG_HAN):
+        return True
+    return point < TABLE_SIZE and bool(char_tables().classes[point] & HAN)
+
+
+def _bpe_pieces(model: bytes, which: str) -> list[Piece]:
+    try:
+        pieces, kind = read_pieces(model), model_type(model)
+    except (ValueError, UnicodeDecodeError) as error:
+        raise TamisError(f"the {which} model is not a SentencePiece model ({error}).") from error
+    if kind != "bpe":
+        raise TamisError(f"the {which} model is a {kind} model (allowed: bpe, in which scores order the merges).")
+    return pieces

@@ -1,0 +1,173 @@
+"""Which documents a tokenizer is trained on: whole ones, drawn by domain, the same for the same seed.
+
+A domain has a *factor*; a document of a domain with factor 2 is twice as likely to be drawn as one of a domain with
+factor 1, until the whole domain is in. So that the sample keeps its size, all shares come from one number c:
+
+    share(domain) = min(1, c · factor),  with  Σ bytes · share = sample bytes
+
+which is found by filling: domains that c would fill over the brim are taken whole, and c is computed again of what is
+left. A document is drawn if `hash(seed, doc_id) < share`, whatever else is in the run, so a larger sample contains the
+smaller one. Documents and not lines, since a vocabulary is to see texts as they are.
+
+Cost: one read of the column `text` for the sizes, one of what is drawn.
+
+Source: Baichuan 2 technical report, section 2.2: the tokenizer's corpus has more code and papers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from corpus.errors import ConfigError, TamisError
+from sampler.shards import Shard, read_rows
+from text.hash import uniform
+
+_SALT = 0x746F6B656E697A65  # the sample must not correlate with other draws from the same seed
+
+
+@dataclass(kw_only=True)
+class DomainSample:
+    """What a domain gives to the sample.
+
+    Attributes:
+        factor: how likely its documents are, beside those of other domains.
+        share: probability of a document, 0 to 1.
+        of_documents: documents of its training split.
+        of_bytes: their UTF-8 bytes.
+        documents: drawn so far.
+        bytes: UTF-8 bytes of those.
+    """
+
+    factor: float
+    of_documents: int
+    of_bytes: int
+    share: float = 0.0
+    documents: int = 0
+    bytes: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures by name."""
+        return asdict(self)
+
+
+def plan_sample(
+    shards: Mapping[str, Sequence[Shard]], sample_bytes: int, factors: Mapping[str, float]
+) -> dict[str, DomainSample]:
+    """How likely each domain's documents are.
+
+    Args:
+        shards: a run's shards, by domain.
+        sample_bytes: UTF-8 bytes wanted; a smaller corpus is taken whole.
+        factors: domain, or a glob of domains → factor; 1 where none is given, 0 leaves a domain out.
+
+    Raises:
+        ConfigError: a factor is for no domain, or two globs meet in one.
+        TamisError: a shard cannot be read.
+    """
+    resolved = resolve_factors(factors, list(shards))
+    plan = {}
+    for domain, items in shards.items():
+        sizes = [_training_size(shard) for shard in items]
+        documents, size = sum(n for n, _ in sizes), sum(b for _, b in sizes)
+        plan[domain] = DomainSample(factor=resolved[domain], of_documents=documents, of_bytes=size)
+    shares = fill_shares([d.of_bytes for d in plan.values()], [d.factor for d in plan.values()], sample_bytes)
+    for sample, share in zip(plan.values(), shares, strict=True):
+        sample.share = share
+    return plan
+
+
+def draw(shards: Mapping[str, Sequence[Shard]], plan: dict[str, DomainSample], seed: int) -> Iterator[str]:
+    """The documents of a plan, in the order of domains and ids; what is drawn is counted in the plan.
+
+    Args:
+        shards: as `plan_sample` had them.
+        plan: its answer.
+        seed: of the draw.
+
+    Raises:
+        TamisError: a shard cannot be read.
+    """
+    for domain, items in shards.items():
+        sample = plan[domain]
+        for shard in items if sample.share > 0 else ():
+            for rows in read_rows(shard):
+                chosen = (uniform(seed ^ _SALT, rows.doc_ids) < sample.share) & ~rows.heldout
+                for row in np.flatnonzero(chosen):
+                    text = rows.texts[row]
+                    sample.documents += 1
+                    sample.bytes += len(text.encode("utf-8"))
+                    yield text
+
+
+def resolve_factors(factors: Mapping[str, float], domains: Sequence[str]) -> dict[str, float]:
+    """The factor of every domain: its own, else that of the glob that fits it, else 1.
+
+    Raises:
+        ConfigError: a name fits no domain, or a domain without a factor of its own fits two globs.
+    """
+    found: dict[str, float] = {}
+    for name in factors:
+        if not any(fnmatchcase(domain, name) for domain in domains):
+            raise ConfigError(
+                f"key `tokenizer.domain_factors.{name}` names no domain of the run "
+                f"(allowed: {', '.join(sorted(domains))}, or a glob of them)."
+            )
+    for domain in domains:
+        globs = [name for name in factors if fnmatchcase(domain, name)]
+        if domain not in factors and len(globs) > 1:
+            raise ConfigError(
+                f"key `tokenizer.domain_factors` has {' and '.join(sorted(globs))} for the domain {domain} "
+                f"(allowed: one glob, or the factor of {domain} itself)."
+            )
+        found[domain] = factors[domain] if domain in factors else factors[globs[0]] if globs else 1.0
+    return found
+
+
+def fill_shares(sizes: Sequence[int], factors: Sequence[float], wanted: int) -> list[float]:
+    """min(1, c · factor) for the c with which Σ size · share is what is wanted; O(n²) for n domains.
+
+    Args:
+        sizes: of the domains, ≥ 0.
+        factors: of the domains, ≥ 0.
+        wanted: ≥ 0; where all domains with a factor together are smaller, each of them is taken whole.
+    """
+    shares = [0.0] * len(sizes)
+    open_ones = {i for i in range(len(sizes)) if factors[i] > 0 and sizes[i] > 0}
+    left = float(wanted)
+    while open_ones:
+        c = max(0.0, left) / sum(sizes[i] * factors[i] for i in open_ones)
+        full = {i for i in open_ones if c * factors[i] >= 1.0}
+        if not full:
+            for i in open_ones:
+                shares[i] = c * factors[i]
+            break
+        for i in full:
+            shares[i] = 1.0
+            left -= sizes[i]
+        open_ones -= full
+    return shares
+
+
+def _training_size(shard: Shard) -> tuple[int, int]:
+    """Documents and UTF-8 bytes of a shard's training split."""
+    try:
+        with pq.ParquetFile(shard.path) as file:
+            missing = [name for name in ("text", "split") if name not in file.schema_arrow.names]
+            if missing:
+                raise TamisError(f"{shard.path}: lacks the column {', '.join(missing)}.")
+            documents = size = 0
+            for batch in file.iter_batches(1024, columns=["text", "split"]):
+                training = batch.filter(pc.not_equal(batch.column("split"), "heldout"))
+                documents += training.num_rows
+                size += pc.sum(pc.binary_length(training.column("text"))).as_py() or 0
+            return documents, size
+    except (pa.ArrowException, OSError) as error:
+        raise TamisError(f"{shard.path}: cannot be read as Parquet ({error}).") from error

@@ -1,0 +1,188 @@
+"""Training a SentencePiece BPE with Baichuan 2's settings.
+
+BPE and not the unigram model, as Baichuan 2 chose; no normalisation and no dummy prefix, so that decoding
+gives the text back; numbers in single digits; runs of spaces as pieces, for code; UTF-8 bytes for characters
+outside the coverage.
+
+**Newlines.** SentencePiece takes a newline as the end of a training sentence. A document is therefore handed
+over line by line, and no piece holds a newline; in encoding, "\n" (like every character the vocabulary lacks)
+becomes its byte piece `<0x0A>`, one token, and decodes back. So newlines, tabs, runs of spaces, emoji and NUL
+survive a round trip. One character does not: U+2581 (▁), SentencePiece's own mark for a space, decodes as a
+space.
+
+**Reproducible.** The sample is a function of run and seed (`sampler.tokenizer_sample`); the thread count is fixed,
+for it is stored in the model; and training reads an iterator and writes to memory, since a training *file* would put
+its temporary path into the model's bytes, and so into the digest.
+
+Cost: with 125,696 pieces 0.35 CPU-seconds a MB of sample and 25 times its bytes of memory (`benchmarks/RESULTS.md`).
+
+Source: Baichuan 2 technical report, section 2.2 "Tokenizer".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from corpus.config import StrictModel
+from corpus.errors import ConfigError, TamisError
+from sampler.progress import Progress, silent
+from sampler.shards import Shard
+from sampler.tokenizer_sample import DomainSample, draw, plan_sample
+
+FORMAT = 2
+BAICHUAN_VOCABULARY = 125_696
+THREADS = 2  # stored inside the model file: another number is another digest
+FIXED: dict[str, Any] = {
+    "model_type": "bpe",
+    "normalization_rule_name": "identity",
+    "add_dummy_prefix": False,
+    "remove_extra_whitespaces": False,
+    "split_digits": True,
+    "allow_whitespace_only_pieces": True,
+    "byte_fallback": True,
+    "unk_id": 0,
+    "bos_id": 1,
+    "eos_id": 2,
+    "pad_id": -1,
+    "num_threads": THREADS,
+}
+"""What no configuration changes."""
+_LINE_CHARS = 4096  # a longer line is cut: SentencePiece addresses 65,536 characters within one "word"
+
+
+class TokenizerConfig(StrictModel):
+    """What a mixture says about its tokenizer."""
+
+    vocab_size: int = Field(8192, ge=300, le=1 << 20)
+    sample_bytes: int = Field(8_000_000, ge=1000)  # UTF-8 bytes of whole documents
+    domain_factors: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)  # domain or glob → factor
+    character_coverage: float = Field(0.9999, gt=0.9, le=1.0)
+    max_piece_chars: int = Field(32, ge=1, le=512)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """A new model.
+
+    Attributes:
+        model: the bytes of the `.model` file.
+        settings: all that the bytes depend on; JSON.
+        domains: what each domain gave to the sample.
+    """
+
+    model: bytes
+    settings: dict[str, Any]
+    domains: dict[str, DomainSample]
+
+    @property
+    def digest(self) -> str:
+        """Hex sha256 of the model."""
+        return hashlib.sha256(self.model).hexdigest()
+
+    def to_json(self) -> dict[str, Any]:
+        """What is stored beside the model."""
+        drawn = {domain: sample.to_json() for domain, sample in self.domains.items()}
+        return {**self.settings, "digest": self.digest, "sampled": drawn}
+
+
+def training_settings(shards: dict[str, list[Shard]], config: TokenizerConfig, seed: int) -> dict[str, Any]:
+    """All that a model depends on, as JSON: equal settings, equal bytes."""
+    return {
+        "format": FORMAT,
+        "seed": seed,
+        "fixed": FIXED,
+        **config.model_dump(),
+        "shards": {domain: [shard.digest for shard in items] for domain, items in shards.items()},
+    }
+
+
+def train_model(
+    shards: dict[str, list[Shard]], config: TokenizerConfig, seed: int, progress: Progress = silent
+) -> Trained:
+    """Train a model on the training split; the same shards, settings and seed give the same bytes.
+
+    Args:
+        shards: a run's published shards, by domain.
+        config: vocabulary and sample.
+        seed: of the document sample.
+        progress: called while it works, with the sampled bytes.
+
+    Raises:
+        ConfigError: the corpus is too small for the vocabulary, or the vocabulary for the corpus's characters, or a
+        factor is for no domain. TamisError: a shard cannot be read.
+    """
+    import sentencepiece
+
+    progress("measuring the domains", 0, 0)
+    plan = plan_sample(shards, config.sample_bytes, config.domain_factors)
+    model = io.BytesIO()
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=_lines(_reported(draw(shards, plan, seed), plan, progress)),
+            model_writer=model,
+            vocab_size=config.vocab_size,
+            character_coverage=config.character_coverage,
+            max_sentencepiece_length=config.max_piece_chars,
+            max_sentence_length=8 * _LINE_CHARS,
+            minloglevel=2,
+            **FIXED,
+        )
+    except RuntimeError as error:
+        raise _explained(error, config, plan) from error
+    progress("training the tokenizer", 1, 1)
+    return Trained(model=model.getvalue(), settings=training_settings(shards, config, seed), domains=plan)
+
+
+def train_tokenizer(
+    shards: dict[str, list[Shard]], config: TokenizerConfig, seed: int, progress: Progress = silent
+) -> bytes:
+    """The bytes of `train_model`, which raises the same."""
+    return train_model(shards, config, seed, progress).model
+
+
+def _reported(texts: Iterable[str], plan: dict[str, DomainSample], progress: Progress) -> Iterator[str]:
+    """The same texts; says how many bytes are drawn, and when SentencePiece has all of them."""
+    wanted = round(sum(sample.share * sample.of_bytes for sample in plan.values()))
+    for number, text in enumerate(texts):
+        if number % 1000 == 0:
+            progress("sampling documents (bytes)", sum(sample.bytes for sample in plan.values()), wanted)
+        yield text
+    progress("sampling documents (bytes)", wanted, wanted)
+    progress("training the tokenizer", 0, 0)
+
+
+def _lines(texts: Iterable[str]) -> Iterator[str]:
+    for text in texts:
+        for line in text.split("\n"):
+            if line.strip() and "\x00" not in line:
+                for start in range(0, len(line), _LINE_CHARS):
+                    yield line[start : start + _LINE_CHARS]
+
+
+def _explained(error: RuntimeError, config: TokenizerConfig, plan: dict[str, DomainSample]) -> TamisError:
+    message, size = str(error), config.vocab_size
+    drawn = f"{sum(d.documents for d in plan.values()):,} of {sum(d.of_documents for d in plan.values()):,}"
+    if "too high" in message:
+        limit = message.rsplit("<=", 1)[-1].strip(" .")
+        return ConfigError(
+            f"key `tokenizer.vocab_size` is {size} (allowed: at most {limit}): the sample, {drawn} training "
+            f"documents, is too small for more."
+        )
+    if "smaller than required_chars" in message:
+        needed = message.split(" vs ", 1)[-1].split(".", 1)[0]
+        return ConfigError(
+            f"key `tokenizer.vocab_size` is {size} (allowed: at least {needed}, better twice that): "
+            f"the corpus has that many characters at coverage {config.character_coverage}."
+        )
+    if "sentences_.empty()" in message or "Input corpus" in message:
+        return ConfigError(
+            f"key `tokenizer.vocab_size` is {size}, and there is no text to train it on ({drawn} training "
+            f"documents were sampled)."
+        )
+    return TamisError(f"SentencePiece could not train a vocabulary of {size}: {message}.")
