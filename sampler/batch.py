@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from sampler.window import PADDING, positions_of, segments_of
+from sampler.window import PADDING, labels_of, positions_of, segments_of
 
 IGNORED = -100
 """The label of what must not be predicted, as torch's losses have it."""
@@ -78,7 +78,7 @@ class Batch:
         following = self.window[:, 1:]
         if (self.used == self.sequence_length).all():
             return following
-        return np.where(np.arange(self.sequence_length) < self.used[:, None], following, IGNORED)
+        return labels_of(self.window, self.used, IGNORED)
 
     @cached_property
     def cu_seqlens(self) -> npt.NDArray[np.int32]:

@@ -13,7 +13,7 @@ Cost: a sweep for one pass 2-3 ns a document, once; its table is kept too.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,10 @@ import numpy.typing as npt
 from corpus.files import atomic_file, read_json, write_json
 from sampler import order
 from sampler.bins import AnyBin
+from sampler.packing import Pieces, sequences_of
 
 BLOCK_DOCUMENTS = 1 << 16
-_OPEN_TABLES = 4
+_OPEN_TABLES = 8
 _SUMS, _WORTH_KEEPING = "passes.json", 1 << 20
 _MAX_TABLES = 1 << 12  # of passes, on disk: tiny domains pass by the million
 
@@ -63,7 +64,7 @@ class DomainDocuments:
     digest: str
     folder: Path | None = None
     _after: dict[int, int] = field(default_factory=dict, compare=False)
-    _by_block: dict[int, npt.NDArray[np.int64]] = field(default_factory=dict, compare=False)
+    _tables: dict[str, npt.NDArray[np.int64]] = field(default_factory=dict, compare=False)
 
     @property
     def blocks(self) -> int:
@@ -97,16 +98,30 @@ class DomainDocuments:
 
     def tokens_by_block(self, number: int) -> npt.NDArray[np.int64]:
         """Tokens of each block in a pass: int64[n_blocks]."""
-        if number not in self._by_block:
-            if len(self._by_block) >= _OPEN_TABLES:
-                self._by_block.pop(next(iter(self._by_block)), None)
-            self._by_block[number] = self._counted(number)
-        return self._by_block[number]
+        return self._table(f"pass-{number:06d}", number, lambda: self._count_tokens(number))
 
-    def _counted(self, number: int) -> npt.NDArray[np.int64]:
-        path = self.folder / f"pass-{number:06d}.npy" if self.folder and number < _MAX_TABLES else None
-        if path and path.exists():
-            return np.asarray(np.load(path))
+    def sequences_by_block(self, number: int, length: int, packing: str) -> npt.NDArray[np.int64]:
+        """Sequences that a planned packing makes of each block in a pass: int64[n_blocks]."""
+        return self._table(
+            f"{packing}-{length}-{number:06d}", number, lambda: self._count_sequences(number, length, packing)
+        )
+
+    def _table(self, name: str, number: int, make: Callable[[], npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:
+        """A table of a pass: in memory, on disk, or made."""
+        if name not in self._tables:
+            if len(self._tables) >= _OPEN_TABLES:
+                self._tables.pop(next(iter(self._tables)), None)
+            path = self.folder / f"{name}.npy" if self.folder and number < _MAX_TABLES else None
+            if path and path.exists():
+                self._tables[name] = np.load(path)
+            else:
+                self._tables[name] = make()
+                if path:
+                    with atomic_file(path) as file:
+                        np.save(file, self._tables[name])
+        return self._tables[name]
+
+    def _count_tokens(self, number: int) -> npt.NDArray[np.int64]:
         found = np.zeros(self.blocks, np.int64)
         edges = np.searchsorted(self.block_shards, np.arange(len(self.shards) + 1))
         for shard, low, high, first, last in zip(
@@ -117,10 +132,19 @@ class DomainDocuments:
                     self.weights[low:high], self.draws[low:high], shard.index.offsets,
                     self.starts[first : last + 1] - low, number, self.passes,
                 )  # fmt: skip
-        if path:
-            with atomic_file(path) as file:
-                np.save(file, found)
         return found
+
+    def _count_sequences(self, number: int, length: int, packing: str) -> npt.NDArray[np.int64]:
+        found = np.zeros(self.blocks, np.int64)
+        for block in range(self.blocks):
+            found[block] = sequences_of(self.pieces_of(number, block)[1], length, packing)
+        return found
+
+    def pieces_of(self, number: int, block: int) -> tuple[AnyBin, Pieces]:
+        """A block's shard, and the whole documents that a pass takes of it, in the pass's order."""
+        shard, rows = self.documents_of(number, block)
+        offsets = shard.index.offsets
+        return shard, Pieces(rows=rows, begins=offsets[rows], ends=offsets[rows + 1])
 
     def block_order(self, number: int) -> npt.NDArray[np.int64]:
         """The blocks in the order in which a pass visits them: int64[n_blocks]."""

@@ -108,8 +108,7 @@ def plan(pieces: Pieces, length: int, packing: str) -> Plan:
         length: tokens of a sequence.
         packing: best_fit or document.
     """
-    rows, begins, ends, alone = _cut(pieces.rows, pieces.begins, pieces.ends, length)
-    target = np.arange(len(rows), dtype=np.int64) if packing == DOCUMENT else _best_fit(ends - begins, alone, length)
+    rows, begins, ends, target = _targets(pieces, length, packing)
     by_target = np.argsort(target, kind="stable")
     cut = Pieces(rows=rows, begins=begins, ends=ends)
     count = int(target.max(initial=-1)) + 1
@@ -119,7 +118,15 @@ def plan(pieces: Pieces, length: int, packing: str) -> Plan:
 
 def sequences_of(pieces: Pieces, length: int, packing: str) -> int:
     """How many sequences `plan` gives."""
-    return plan(pieces, length, packing).sequences
+    return int(_targets(pieces, length, packing)[3].max(initial=-1)) + 1
+
+
+def _targets(pieces: Pieces, length: int, packing: str) -> tuple[Int64s, Int64s, Int64s, Int64s]:
+    """Pieces cut to fit, as rows, begins and ends, and the sequence of each."""
+    rows, begins, ends, alone = _cut(pieces.rows, pieces.begins, pieces.ends, length)
+    if packing == DOCUMENT:
+        return rows, begins, ends, np.arange(len(rows), dtype=np.int64)
+    return rows, begins, ends, _best_fit(ends - begins, alone, length)
 
 
 @nb.njit(cache=True, nogil=True)

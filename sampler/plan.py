@@ -12,11 +12,8 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
-
 from sampler.documents import DomainDocuments
-from sampler.packing import CONCAT, Pieces
-from sampler.packing import plan as pack_block
+from sampler.packing import CONCAT, Pieces, sequences_of
 from sampler.phases import Phase
 from sampler.stream import MixtureStream
 
@@ -137,12 +134,10 @@ def _padding(documents: DomainDocuments, phase: Phase) -> float:
     tokens, room = 0, 0
     for pieces in _first_blocks(documents):
         tokens += pieces.tokens
-        room += pack_block(pieces, phase.length, phase.packing).sequences * phase.length
+        room += sequences_of(pieces, phase.length, phase.packing) * phase.length
     return 1 - tokens / room if room else 0.0
 
 
 def _first_blocks(documents: DomainDocuments) -> Iterator[Pieces]:
     for block in documents.block_order(0)[:_MEASURED_BLOCKS].tolist():
-        shard, rows = documents.documents_of(0, int(block))
-        offsets = np.asarray(shard.index.offsets)
-        yield Pieces(rows=rows, begins=offsets[rows], ends=offsets[rows + 1])
+        yield documents.pieces_of(0, int(block))[1]

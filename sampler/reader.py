@@ -25,7 +25,7 @@ import numpy.typing as npt
 from sampler import order
 from sampler.bins import AnyBin
 from sampler.documents import DomainDocuments
-from sampler.packing import CONCAT, Pieces, Plan, plan
+from sampler.packing import CONCAT, Pieces, Plan, plan, sequences_of
 from sampler.window import Window
 
 Value = TypeVar("Value")
@@ -69,6 +69,7 @@ class Block:
         pieces: what the pass takes of it, in order.
         prefix: int64[n + 1], tokens before each piece, from the block's beginning.
         plan: how they fill sequences; None under concat.
+        document_ends: int64[n], where in the bin the document of each of the plan's pieces ends.
     """
 
     shard: AnyBin
@@ -77,6 +78,7 @@ class Block:
     pieces: Pieces
     prefix: Int64s
     plan: Plan | None
+    document_ends: Int64s
 
 
 class DomainReader:
@@ -228,22 +230,21 @@ class DomainReader:
 
     def _units(self, number: int) -> Int64s:
         """Units of each block in a pass: tokens, or sequences; before the cursor none."""
-        has = self.documents
+        has, cursor = self.documents, self.cursor
         if self.packing == CONCAT:
             return has.tokens_by_block(number)
-        found = np.zeros(has.blocks, np.int64)
-        for slot, block in enumerate(has.block_order(number).tolist()):
-            if number > self.cursor.number or slot >= self.cursor.slot:
-                _, pieces = self._pieces(number, slot, block)
-                found[block] = plan(pieces, self.length, self.packing).sequences
+        found = has.sequences_by_block(number, self.length, self.packing)
+        if number == cursor.number and (cursor.slot or cursor.left is not None):
+            found, blocks = found.copy(), has.block_order(number)
+            found[blocks[: cursor.slot]] = 0
+            if cursor.left is not None:
+                found[blocks[cursor.slot]] = sequences_of(cursor.left, self.length, self.packing)
         return found
 
     def _pieces(self, number: int, slot: int, block: int) -> tuple[AnyBin, Pieces]:
         if self.cursor.left is not None and (number, slot) == (self.cursor.number, self.cursor.slot):
             return self.documents.shards[int(self.documents.block_shards[block])], self.cursor.left
-        shard, rows = self.documents.documents_of(number, block)
-        offsets = shard.index.offsets
-        return shard, Pieces(rows=rows, begins=offsets[rows], ends=offsets[rows + 1])
+        return self.documents.pieces_of(number, block)
 
     def _block(self, number: int, slot: int) -> Block:
         return _cached(self._blocks, (number, slot), _OPEN_BLOCKS, lambda: self._open(number, slot))
@@ -259,7 +260,7 @@ class DomainReader:
         planned = None if self.packing == CONCAT else plan(pieces, self.length, self.packing)
         return Block(
             shard=shard, base=base, source=shard.read(base, end), pieces=pieces, prefix=prefix.astype(np.int64),
-            plan=planned,
+            plan=planned, document_ends=shard.index.offsets[planned.pieces.rows + 1] if planned else prefix[:0],
         )  # fmt: skip
 
 

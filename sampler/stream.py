@@ -99,6 +99,14 @@ class MixtureStream:
             doc_ids=doc_ids, samples=samples,
         )  # fmt: skip
 
+    def tokens_until(self, position: int) -> int:
+        """Room of the first `position` samples in tokens, padding included."""
+        ends = [*self._starts[1:], position]
+        return sum(
+            phase.length * max(0, min(position, end) - phase.start)
+            for phase, end in zip(self.phases, ends, strict=True)
+        )
+
     def counts(self, position: int) -> dict[str, int]:
         """Sequences that each domain of the position's phase has given in it, before the position."""
         phase = self.phase_at(position)

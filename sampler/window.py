@@ -71,7 +71,7 @@ class Window:
         assert plan is not None
         count = int((plan.first[sequences + 1] - plan.first[sequences]).sum())
         places = np.empty((3, count), np.int64)
-        ends = block.shard.index.offsets[plan.pieces.rows + 1]
+        ends = block.document_ends
         _copy_planned(
             block.source, block.base, plan.pieces.begins, plan.pieces.ends, ends, plan.first, sequences, rows,
             self.tokens.reshape(-1), self.length + 1, self.eos_id, self.used, places,
@@ -110,6 +110,27 @@ def segments_of(first: Int64s, columns: npt.NDArray[np.int32], length: int) -> n
     out = np.empty((len(first) - 1, length), np.int32)
     _segments(first, columns, out)
     return out
+
+
+def labels_of(window: Int64s, used: npt.NDArray[np.int32], ignored: int) -> Int64s:
+    """The token after each, and `ignored` in padding: int64[n_rows, length].
+
+    Args:
+        window: int64[n_rows, length + 1].
+        used: int32[n_rows], tokens of each row that are no padding.
+    """
+    out = np.empty((window.shape[0], window.shape[1] - 1), np.int64)
+    _labels(window, used, ignored, out)
+    return out
+
+
+@nb.njit(cache=True, nogil=True)
+def _labels(window, used, ignored, out):  # type: ignore[no-untyped-def]
+    for row in range(len(used)):
+        for i in range(used[row]):
+            out[row, i] = window[row, i + 1]
+        for i in range(used[row], out.shape[1]):
+            out[row, i] = ignored
 
 
 @nb.njit(cache=True, nogil=True)

@@ -143,9 +143,10 @@ def take_steps(state: Run, stop: int, report: Report) -> int:
         rate = learning_rate(step, state.steps, config.optimizer)
         loss, norm = _step(state, step, rate)
         seconds = time.perf_counter() - begun
-        tokens = config.global_batch * state.train.mixture.sequence_length
+        done, before = ((step + more) * config.global_batch for more in (1, 0))
+        tokens = state.train.tokens_until(done)
         row: dict[str, Any] = {"step": step, "loss": loss, "gradient_norm": norm, "learning_rate": rate}
-        row |= {"tokens": (step + 1) * tokens, "tokens_per_second": round(tokens / seconds)}
+        row |= {"tokens": tokens, "tokens_per_second": round((tokens - state.train.tokens_until(before)) / seconds)}
         if (step + 1) % config.heldout_steps == 0 or step + 1 == stop:
             row["heldout_loss"] = heldout_loss(state)
         state.metrics.add(row)
@@ -190,7 +191,7 @@ def close(state: Run, steps: int, seconds: float) -> dict[str, Any]:
     summary = {
         "name": state.config.name,
         "steps": steps,
-        "tokens": steps * state.config.global_batch * state.train.mixture.sequence_length,
+        "tokens": state.train.tokens_until(steps * state.config.global_batch),
         "parameters": parameter_count(state.model),
         "vocab_size": state.prepared.tokenizer.vocab_size,
         "device": str(state.device),
