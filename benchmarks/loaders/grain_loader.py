@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.loaders.common import SEED, Peer, Setup, library
+from benchmarks.loaders.common import SEED, Peer, Setup, library, widened
 from benchmarks.loaders.measuring import run
 
 READING = {"num_threads": 2, "prefetch_buffer_size": 16}
@@ -66,9 +66,8 @@ class Mixed:
 
     def __iter__(self) -> Iterator[Any]:
         """Batches, widened."""
-        from_numpy = library("torch").from_numpy
         for batch in self.iterator:
-            yield from_numpy(batch.astype(np.int64))
+            yield widened(batch)
 
     def state(self) -> Any:
         """The iterator's."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.loaders.common import SEED, Corpus, Peer, Setup, library
+from benchmarks.loaders.common import SEED, Corpus, Peer, Setup, library, widened
 from benchmarks.loaders.measuring import run
 
 CHUNK = "64MB"
@@ -78,7 +78,7 @@ class Combined:
     def __iter__(self) -> Iterator[Any]:
         """Batches, widened."""
         for batch in self.loader:
-            yield batch.to(library("torch").int64)
+            yield widened(batch)
 
     def state(self) -> Any:
         """The loader's."""

@@ -4,9 +4,12 @@ Two processes: the first converts and opens the loader cold, so that an index is
 opens and reads as a training process would. Speed counts `sequence_length` tokens a sample; three stretches follow a
 warm-up, and the best and the median are kept. Nothing is done with the batches.
 
-Private memory is what the process wrote and has to itself (``Private_Dirty`` of /proc/self/smaps_rollup) after the
-third stretch, less what there was after the imports: pages mapped from files are clean and do not count. USS
-(``Private_Clean`` too) stands beside it. Linux only.
+torch runs one thread an operation, as under torchrun: a batch is too small to share, and two threads that wait for
+each other on busy cores are many times slower. A loader's own threads are its own affair.
+
+Private memory is ``Anonymous`` of /proc/self/smaps_rollup after the third stretch, less what there was after the
+imports: pages mapped from files do not count. USS (``Private_Clean`` + ``Private_Dirty``), where they do unless another
+process maps them too, stands beside it. Linux only.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -24,7 +28,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks.loaders.common import Corpus, Peer, Setup
+from benchmarks.loaders.common import Corpus, Peer, Setup, library
 from benchmarks.loaders.identity import drift_of
 
 WARM_UP = 50
@@ -77,6 +81,7 @@ def prepare(peer: Peer, setup: Setup) -> None:
     _, convert = timed(lambda: peer.convert(setup))
     loader, opened = timed(lambda: peer.open(setup, None))
     loader.close()
+    os.sync()  # else the measured process shares the disk with what was just written
     prepared_file(setup).write_text(json.dumps({"convert_seconds": convert, "first_open_seconds": opened}), "utf-8")
 
 
@@ -87,6 +92,29 @@ def measure(peer: Peer, setup: Setup, batches: int) -> dict[str, Any]:
         SystemExit: what it delivers is no int64 tensor of a batch's shape.
     """
     _, import_seconds = timed(peer.load)
+    library("torch").set_num_threads(1)
+    figures, state, expected = _read(peer, setup, batches)
+    if peer.resumes:
+        (loader, _, batch), figures["resume_seconds"] = timed(lambda: _open(peer, setup, state))
+        figures["resumes_exactly"] = bool((batch == expected).all())
+        loader.close()
+        del loader, _
+    loader = peer.open(setup, None)
+    figures["drift_samples"] = drift_of(loader, DRIFT_SAMPLES, setup.sequence_length, setup.corpus, setup.weights)
+    loader.close()
+    return {
+        "name": peer.name,
+        "versions": {name: version(name) for name in peer.packages},
+        "note": peer.note,
+        "workers": setup.workers,
+        **json.loads(prepared_file(setup).read_text("utf-8")),
+        "import_seconds": import_seconds,
+        **figures,
+    }
+
+
+def _read(peer: Peer, setup: Setup, batches: int) -> tuple[dict[str, Any], Any, Any]:
+    """First batch, speed and memory; the state after them and the batch that follows it."""
     before = private_memory()
     (loader, stream, batch), first_seconds = timed(lambda: _open(peer, setup, None))
     shape, dtype = tuple(batch.shape), str(batch.dtype)
@@ -97,32 +125,17 @@ def measure(peer: Peer, setup: Setup, batches: int) -> dict[str, Any]:
     rates = [tokens / timed(lambda: _consume(stream, batches))[1] for _ in range(STRETCHES)]
     grown = {name: size - before[name] for name, size in private_memory().items()}
     figures = {
-        "name": peer.name,
-        "versions": {name: version(name) for name in peer.packages},
-        "note": peer.note,
-        "workers": setup.workers,
         "delivers": f"{dtype}{list(shape)}",
-        **json.loads(prepared_file(setup).read_text("utf-8")),
-        "import_seconds": import_seconds,
         "first_batch_seconds": first_seconds,
         "tokens_per_second_best": max(rates),
         "tokens_per_second_median": statistics.median(rates),
-        "private_dirty_bytes": grown["Private_Dirty"],
+        "private_bytes": grown["Anonymous"],
         "uss_bytes": grown["Private_Dirty"] + grown["Private_Clean"],
     }
-    if peer.resumes:
-        state = loader.state()
-        expected = next(stream)
-        loader.close()
-        del loader, stream
-        (loader, stream, batch), figures["resume_seconds"] = timed(lambda: _open(peer, setup, state))
-        figures["resumes_exactly"] = bool((batch == expected).all())
+    state = loader.state() if peer.resumes else None
+    expected = next(stream)
     loader.close()
-    del loader, stream
-    loader = peer.open(setup, None)
-    drift = drift_of(loader, DRIFT_SAMPLES, setup.sequence_length, setup.corpus, setup.weights)
-    loader.close()
-    return {**figures, "drift_samples": drift}
+    return figures, state, expected
 
 
 def _open(peer: Peer, setup: Setup, state: Any) -> tuple[Any, Iterator[Any], Any]:
@@ -144,7 +157,7 @@ def timed(work: Any) -> tuple[Any, float]:
 
 
 def private_memory() -> dict[str, int]:
-    """Bytes of this process's private pages, clean and dirty."""
+    """Bytes of this process's private pages, clean and dirty, and of those that no file backs."""
     lines = (line.split() for line in Path("/proc/self/smaps_rollup").read_text().splitlines()[1:])
     sizes = {line[0].rstrip(":"): int(line[1]) * 1024 for line in lines}
-    return {name: sizes[name] for name in ("Private_Clean", "Private_Dirty")}
+    return {name: sizes[name] for name in ("Private_Clean", "Private_Dirty", "Anonymous")}

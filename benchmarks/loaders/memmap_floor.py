@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.loaders.common import Peer, Setup, library
+from benchmarks.loaders.common import Peer, Setup, library, widened
 from benchmarks.loaders.measuring import run
 
 
@@ -25,13 +25,13 @@ class Floor:
 
     def __iter__(self) -> Iterator[Any]:
         """Batches."""
-        from_numpy, size = library("torch").from_numpy, self.shape[0] * self.shape[1]
+        size = self.shape[0] * self.shape[1]
         while True:
             if self.at + size > len(self.tokens):
                 self.at = 0
-            rows = self.tokens[self.at : self.at + size].astype(np.int64)
+            rows = self.tokens[self.at : self.at + size].reshape(self.shape)
             self.at += size
-            yield from_numpy(rows.reshape(self.shape))
+            yield widened(rows)
 
     def state(self) -> int:
         """The place in the file."""

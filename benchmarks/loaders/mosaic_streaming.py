@@ -15,7 +15,7 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
-from benchmarks.loaders.common import SEED, Peer, Setup, library
+from benchmarks.loaders.common import SEED, Peer, Setup, library, widened
 from benchmarks.loaders.measuring import run
 
 STOOD_IN = {
@@ -73,7 +73,7 @@ class Streamed:
     def __iter__(self) -> Iterator[Any]:
         """Batches, widened."""
         for batch in self.loader:
-            yield batch["tokens"].to(library("torch").int64)
+            yield widened(batch["tokens"])
 
     def state(self) -> Any:
         """The loader's."""
