@@ -7,22 +7,27 @@ global batch 8. Every line is a process of its own (``benchmarks.loaders.take``)
 is 16,000 samples, no epoch of any domain; its state is saved after 8,000. Asked is, of each tool:
 
     drift      the largest |count_d - w_d · t| over the 16,000 samples, in samples
+    twice      samples among the 16,000 that came before, though no epoch ends
     repeats    samples of the first 8,000 that come again in the next 2,000, when the weights change in between
     changed    how many of the first 2,000 samples are others, place by place, when the run is planned for 64,000,
                which is more than one epoch of every domain
     resume     the 2,000 samples after the state, place by place, against those that came without a break
     world 2    the same with two ranks: in every global batch the same samples, in any order
-    workers 2  the resume again with two worker processes, against a run without a break with two
+    workers 2  the resume again with two worker processes, against a run without a break with two;
+               and how many of that run's 10,000 samples came before
 
-"others" counts samples, 0 is exact; a refusal is quoted. litdata, torchdata and MosaicML Streaming are not told
-the length of a run, so that "changed" could only be 0.
+"others" counts samples, 0 is exact; a refusal is quoted. Of the peers Megatron alone is told the length of a run. An
+epoch of MosaicML Streaming is drawn anew, as long as the corpus and by the proportions: its smallest domain is then
+more than whole in it, and some of its samples come twice early.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -65,28 +70,37 @@ class Bench:
             Refused: a rank failed or hung.
         """
         outs = [self.scratch / f"taken-{rank}.npz" for rank in range(world)]
-        port = _free_port()
-        ranks = []
-        for rank, out in enumerate(outs):
-            out.unlink(missing_ok=True)
-            environment = os.environ | {"TOKENIZERS_PARALLELISM": "false"}
-            if world > 1:
-                environment |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world)}
-                environment |= {"LOCAL_WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-            command = [str(self.python), "-m", "benchmarks.loaders.take", PEERS[self.name].module, str(self.corpus)]
-            log = (self.scratch / f"log-{rank}").open("wb")
-            ranks.append(
-                subprocess.Popen(
-                    [*command, str(out), "--count", str(count), *arguments], env=environment, stdout=log, stderr=log
-                )
+        port, ranks = _free_port(), []
+        try:
+            for rank, out in enumerate(outs):
+                out.unlink(missing_ok=True)
+                places = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world, "LOCAL_WORLD_SIZE": world}
+                master = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+                launched = {**{name: str(value) for name, value in places.items()}, **master} if world > 1 else {}
+                ranks.append(self._start(rank, launched, [str(out), "--count", str(count), *arguments]))
+            return [
+                self._answer(process, out, rank) for rank, (process, out) in enumerate(zip(ranks, outs, strict=True))
+            ]
+        finally:
+            for process in ranks:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)  # and the workers that it left behind
+
+    def _start(self, rank: int, environment: dict[str, str], arguments: list[str]) -> subprocess.Popen[bytes]:
+        command = [str(self.python), "-m", "benchmarks.loaders.take", PEERS[self.name].module, str(self.corpus)]
+        with (self.scratch / f"log-{rank}").open("wb") as log:
+            return subprocess.Popen(
+                [*command, *arguments],
+                env={**os.environ, **environment},
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
-        return [self._answer(process, out, rank) for rank, (process, out) in enumerate(zip(ranks, outs, strict=True))]
 
     def _answer(self, process: subprocess.Popen[bytes], out: Path, rank: int) -> Taken:
         try:
             status = process.wait(SECONDS)
         except subprocess.TimeoutExpired as error:
-            process.kill()
             raise Refused(f"no end after {SECONDS} s") from error
         if status or not out.exists():
             lines = (self.scratch / f"log-{rank}").read_text("utf-8", "replace").strip().splitlines()
@@ -105,7 +119,7 @@ def check(bench: Bench, weights: dict[str, float]) -> dict[str, Any]:
         return {"name": bench.name, "drift": f"failed: {refused}"}
     after = whole.hashes[BREAK : BREAK + NEXT]
     found: dict[str, Any] = {"name": bench.name, "drift": whole.drift(weights)}
-    found["twice"] = int(len(whole.hashes) - len(np.unique(whole.hashes)))
+    found["twice"] = repeated(whole.hashes)
 
     def ask(key: str, question: Any) -> None:
         try:
@@ -122,11 +136,17 @@ def check(bench: Bench, weights: dict[str, float]) -> dict[str, Any]:
     def with_workers() -> int:
         two = ("--workers", "2")
         [unbroken] = bench.take(BREAK + NEXT, *two, "--state-out", str(state_workers), "--state-after", str(BREAK))
+        found["twice_workers"] = repeated(unbroken.hashes)
         [resumed] = bench.take(NEXT, *two, "--state-in", str(state_workers))
         return others(resumed.hashes, unbroken.hashes[BREAK : BREAK + NEXT])
 
     ask("workers_2", with_workers)
     return found
+
+
+def repeated(hashes: Any) -> int:
+    """How many samples came before."""
+    return int(len(hashes) - len(np.unique(hashes)))
 
 
 def others(got: Any, expected: Any) -> int:
@@ -158,9 +178,9 @@ def _free_port() -> int:
 def as_markdown(body: dict[str, Any]) -> str:
     """One line a tool."""
     heads = ["tool", "drift", "twice in 16,000", "repeats of 2,000", "changed of 2,000", "resume, others of 2,000",
-             "at world 2", "with 2 workers"]  # fmt: skip
+             "at world 2", "with 2 workers", "twice in 10,000 with them"]  # fmt: skip
     lines = [machine.as_line(body["machine"]), "", f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
-    keys = ("drift", "twice", "repeats", "changed", "resume", "world_2", "workers_2")
+    keys = ("drift", "twice", "repeats", "changed", "resume", "world_2", "workers_2", "twice_workers")
     for row in body["rows"]:
         cells = [row.get(key, "not tried") for key in keys]
         shown = [f"{cell:.1f}" if isinstance(cell, float) else str(cell).replace("|", "/")[:120] for cell in cells]

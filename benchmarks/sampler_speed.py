@@ -59,6 +59,7 @@ PEERS = {
     "mosaic": Listed("mosaic_streaming", "benchmarks.loaders.mosaic_streaming as m; m.load()"),
     "litdata": Listed("litdata_loader", "litdata"),
     "torchdata": Listed("torchdata_nodes", "torchdata.nodes"),
+    "stateful": Listed("torchdata_stateful", "torchdata.stateful_dataloader"),
 }
 
 
