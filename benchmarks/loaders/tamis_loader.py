@@ -21,7 +21,7 @@ VOCABULARY = 1 << 16
 
 def load() -> None:
     """Imports the sampler and torch."""
-    for name in ("sampler.stream", "sampler.state", "sampler.tokens", "torch"):
+    for name in ("sampler.stream", "sampler.state", "sampler.tokens", "sampler.torch_data"):
         library(name)
 
 
@@ -87,14 +87,21 @@ class Ours:
         self.stream = open_for_benchmark(setup.folder, setup.sequence_length, setup.weights)
         step = setup.batch * setup.world_size
         self.ranked = library("sampler.stream").RankStream(self.stream, setup.rank, setup.world_size, step)
+        self.workers = setup.workers
         self.position = library("sampler.state").position_of(self.stream, state) if state else 0
 
     def __iter__(self) -> Iterator[Any]:
         """Tokens of each batch."""
-        while True:
+        while self.workers == 0:
             batch = self.ranked.batch(self.position // self.ranked.global_batch)
             self.position += self.ranked.global_batch
             yield widened(batch.tokens)
+        dataset = library("sampler.torch_data").StreamDataset(self.ranked)
+        dataset.step = self.position // self.ranked.global_batch
+        loader = library("torch.utils.data").DataLoader(dataset, batch_size=None, num_workers=self.workers)
+        for item in loader:
+            self.position += self.ranked.global_batch
+            yield item["tokens"]
 
     def state(self) -> Any:
         """The sampler state after the last batch."""
