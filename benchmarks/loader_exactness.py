@@ -3,8 +3,8 @@
     python -m benchmarks.loader_exactness [--python PEERS/bin/python] [--corpus FOLDER] [--peers …] [--out FOLDER]
 
 The environment of the peers is that of ``benchmarks.sampler_speed``, the corpus ``benchmarks.sampler_corpus``, and the
-global batch 8. Every line is a process of its own (``benchmarks.loaders.take``), for some two processes at once. A run
-is 16,000 samples, no epoch of any domain; its state is saved after 8,000. Asked is, of each tool:
+global batch 8. Every answer comes from a process of its own (``benchmarks.loaders.take``). A run is 16,000 samples,
+less than an epoch of any domain; its state is saved after 8,000. Asked is, of each tool:
 
     drift      the largest |count_d - w_d · t| over the 16,000 samples, in samples
     twice      samples among the 16,000 that came before, though no epoch ends

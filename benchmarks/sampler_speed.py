@@ -131,7 +131,8 @@ def as_markdown(body: dict[str, Any]) -> str:
     floor = next((r["tokens_per_second_best"] for r in body["rows"] if r["name"] == "memmap floor"), None)
     seconds: Callable[[Any], str] = lambda x: "-" if x is None else f"{x:.3f}"  # noqa: E731
     for r in body["rows"]:
-        versions = ", ".join(f"{version}" for version in r["versions"].values())
+        versions = ", ".join(r["versions"].values())
+        drift = f"{r['drift_samples']:,.1f}" if "drift_samples" in r else "-"
         share = f"{r['tokens_per_second_best'] / floor:.3f}" if floor else "-"
         lines.append(
             f"| {r['name']} {versions} | {r['tokens_per_second_best'] / 1e6:,.0f} | "
@@ -139,9 +140,9 @@ def as_markdown(body: dict[str, Any]) -> str:
             f"{seconds(r['first_batch_seconds'])} | {seconds(r.get('resume_seconds'))} | "
             f"{'yes' if r.get('resumes_exactly') else 'no'} | {seconds(r['first_open_seconds'])} | "
             f"{r['convert_seconds']:.1f} | {r['private_bytes'] / 1e6:,.0f} | {r['uss_bytes'] / 1e6:,.0f} | "
-            f"{r['drift_samples']:,.1f} |"
+            f"{drift} |"
         )
-    notes = [f"{r['name']}: {r['note']}." for r in body["rows"] if r["note"]]
+    notes = [f"- {r['name']}: {r['note']}." for r in body["rows"] if r["note"]]
     return "\n".join([*lines, "", *notes, ""])
 
 

@@ -125,6 +125,7 @@ class Peer:
         convert: writes the corpus in its format below `setup.folder`, for windows of `setup.window` if it must know.
         open: a loader, from the start or from a state.
         resumes: whether it has a state to go on from.
+        mixes: whether it mixes domains at all.
         note: what a reader of its figures must know.
     """
 
@@ -134,4 +135,5 @@ class Peer:
     convert: Callable[[Setup], None]
     open: Callable[[Setup, Any], Loader]
     resumes: bool = True
+    mixes: bool = True
     note: str = ""

@@ -99,9 +99,10 @@ def measure(peer: Peer, setup: Setup, batches: int) -> dict[str, Any]:
         figures["resumes_exactly"] = bool((batch == expected).all())
         loader.close()
         del loader, _
-    loader = peer.open(setup, None)
-    figures["drift_samples"] = drift_of(loader, DRIFT_SAMPLES, setup.sequence_length, setup.corpus, setup.weights)
-    loader.close()
+    if peer.mixes:
+        loader = peer.open(setup, None)
+        figures["drift_samples"] = drift_of(loader, DRIFT_SAMPLES, setup.sequence_length, setup.corpus, setup.weights)
+        loader.close()
     return {
         "name": peer.name,
         "versions": {name: version(name) for name in peer.packages},

@@ -43,10 +43,11 @@ class Floor:
 
 PEER = Peer(
     name="memmap floor",
-    packages=("numpy", "torch"),
+    packages=("numpy",),
     load=lambda: library("torch") and None,
     convert=lambda setup: None,
     open=Floor,
+    mixes=False,
     note="one domain, in file order",
 )
 
