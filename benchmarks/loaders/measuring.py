@@ -18,6 +18,7 @@ import argparse
 import itertools
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -76,7 +77,9 @@ def prepared_file(setup: Setup) -> Path:
 
 
 def prepare(peer: Peer, setup: Setup) -> None:
-    """Convert, open once, and write down how long each took."""
+    """Convert into an empty folder, open once, and write down how long each took."""
+    shutil.rmtree(setup.folder, ignore_errors=True)  # what an interrupted conversion left
+    setup.folder.mkdir(parents=True)
     peer.load()
     _, convert = timed(lambda: peer.convert(setup))
     loader, opened = timed(lambda: peer.open(setup, None))
