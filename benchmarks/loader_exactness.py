@@ -7,7 +7,7 @@ global batch 8. Every answer comes from a process of its own (``benchmarks.loade
 less than an epoch of any domain; its state is saved after 8,000. Asked is, of each tool:
 
     drift      the largest |count_d - w_d · t| over the 16,000 samples, in samples
-    twice      samples among the 16,000 that came before, though no epoch ends
+    twice      samples among the 16,000 that came before, though no epoch of a domain ends
     repeats    samples of the first 8,000 that come again in the next 2,000, when the weights change in between
     changed    how many of the first 2,000 samples are others, place by place, when the run is planned for 64,000,
                which is more than one epoch of every domain

@@ -7,7 +7,7 @@ brings gigabytes of CUDA::
 
     python -m venv PEERS
     echo torch==2.13.0 > held.txt
-    PEERS/bin/pip install -c held.txt torch==2.13.0 psutil megatron-core grain litdata torchdata
+    PEERS/bin/pip install -c held.txt torch==2.13.0 megatron-core grain litdata torchdata
     PEERS/bin/pip install -c held.txt torch==2.13.0 mosaicml-streaming
     PEERS/bin/pip install -c held.txt --no-deps --ignore-requires-python megatron-core==0.19.2
     PEERS/bin/pip install --no-deps triton
