@@ -1,7 +1,9 @@
 """Tamis' own loader: bins in its format written from the corpus's arrays, its mixture, int64 tensors.
 
-The one module here that imports Tamis. `write_bins` and `open_for_benchmark` are all that knows the sampler; the rest
-is what every loader has.
+The one module here that imports Tamis. A batch is what a training step takes: tokens, labels, positions and cu_seqlens;
+a thread makes them ahead. Changed weights are a second phase of the mixture, as a user of it would write.
+
+numba imports its compiler when the first kernel is called, half a second: that counts as import here.
 """
 
 from __future__ import annotations
@@ -13,102 +15,112 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.loaders.common import SEED, Corpus, Peer, Setup, library, widened
+from benchmarks.loaders.common import SEED, Corpus, Peer, Setup, library
 from benchmarks.loaders.measuring import run
 
 VOCABULARY = 1 << 16
+SHARD = "0000"
 
 
 def load() -> None:
-    """Imports the sampler and torch."""
-    for name in ("sampler.stream", "sampler.state", "sampler.tokens", "sampler.torch_data"):
+    """Imports the sampler, torch, and what numba puts off."""
+    for name in ("sampler.prepare", "sampler.state", "sampler.torch_data"):
         library(name)
+    library("sampler.order").permutation(1, 0)
 
 
 def write_bins(corpus: Corpus, folder: Path) -> None:
-    """Write the corpus as a run's committed bins, as if a tokenizer had made them; documents are numbered on.
+    """Write the corpus as committed bins, as if a tokenizer had made them; documents are numbered on.
 
     Args:
         corpus: the arrays.
-        folder: the run.
+        folder: the bins.
     """
-    files, first = library("corpus.files"), 0
-    target = folder / "tokens" / "benchmark"
-    target.mkdir(parents=True, exist_ok=True)
-    entries: dict[str, Any] = {}
+    bins, build, files, first = (*map(library, ("sampler.bins", "sampler.build", "corpus.files")), 0)
+    digest = hashlib.sha256(b"benchmark").hexdigest()
     for domain in corpus.sizes:
         tokens, offsets = corpus.tokens(domain), corpus.offsets(domain)
         doc_ids = np.arange(first, first + len(offsets) - 1, dtype=np.int64)
         first += len(doc_ids)
-        (target / f"{domain}.bin").write_bytes(tokens.tobytes())
-        np.savez(target / f"{domain}.idx.npz", offsets=offsets, doc_ids=doc_ids, heldout=np.zeros(len(doc_ids), bool))
-        paths = {kind: target / f"{domain}.{kind}" for kind in ("bin", "idx.npz")}
-        entries[domain] = {
-            kind: {"size": path.stat().st_size, "sha256": files.file_digest(path)} for kind, path in paths.items()
-        }
-    manifest = {
-        "format": 1,
-        "key": "benchmark",
-        "tokenizer": hashlib.sha256(b"benchmark").hexdigest(),
-        "dtype": "<u2",
-        "domains": entries,
-        "vocab_size": VOCABULARY,
-        "eos_id": corpus.end_of_document,
-    }
-    files.write_json(target / "manifest.json", manifest)
+        paths = {kind: folder / domain / f"{SHARD}.{kind}" for kind in ("bin", "idx")}
+        paths["bin"].parent.mkdir(parents=True)
+        paths["bin"].write_bytes(tokens.tobytes())
+        held = np.zeros(len(doc_ids), bool)
+        paths["idx"].write_bytes(bins.index_bytes(offsets, doc_ids, held, np.asarray(tokens)))
+        entry = {"shard": SHARD, "documents": len(doc_ids), "tokens": len(tokens)}
+        entry |= {kind: build.file_facts(path) for kind, path in paths.items()}
+        manifest = {"format": bins.FORMAT, "domain": domain, "tokenizer": digest, "shards": [entry]}
+        files.write_json(folder / domain / "manifest.json", manifest)
+    head = {"format": bins.FORMAT, "tokenizer": digest, "dtype": "<u2", "domains": sorted(corpus.sizes)}
+    files.write_json(folder / build.HEAD, {**head, "vocab_size": VOCABULARY, "eos_id": corpus.end_of_document})
 
 
-def open_for_benchmark(folder: Path, sequence_length: int, weights: dict[str, float]) -> Any:
+def open_for_benchmark(
+    folder: Path, sequence_length: int, weights: dict[str, float], later: dict[str, float] | None = None, at: int = 0
+) -> Any:
     """Open the mixture over the bins of `write_bins`.
 
     Args:
-        folder: the run.
+        folder: the bins.
         sequence_length: inputs of a sample.
         weights: domain → share of samples.
+        later: the shares of a second phase.
+        at: the sample at which it begins.
 
     Returns:
-        What `Ours` reads: a sampler.stream.MixtureStream.
+        A sampler.stream.MixtureStream.
     """
-    bins = library("sampler.tokens").open_bins(folder / "tokens" / "benchmark", verify=False)
+    prepare = library("sampler.prepare")
+    phases: list[dict[str, Any]] = []
+    if later is not None:
+        phases = [{"tokens": at * sequence_length}, {"domains": {name: {"weight": w} for name, w in later.items()}}]
     mixture = library("sampler.mixture").Mixture.model_validate(
         {
             "domains": {domain: {"weight": weight} for domain, weight in weights.items()},
             "sequence_length": sequence_length,
             "seed": SEED,
+            "phases": tuple(phases),
         }
     )
-    return library("sampler.stream").open_stream(folder, bins, mixture)
+    return prepare.open_stream(folder, prepare.open_bins(str(folder)), mixture)
 
 
 class Ours:
     """One rank's batches of the stream."""
 
     def __init__(self, setup: Setup, state: Any) -> None:
-        self.stream = open_for_benchmark(setup.folder, setup.sequence_length, setup.weights)
+        changed = setup.weights != setup.corpus.weights and state is not None
+        self.stream = open_for_benchmark(
+            setup.folder, setup.sequence_length, setup.corpus.weights if changed else setup.weights,
+            setup.weights if changed else None, state["position"] if changed else 0,
+        )  # fmt: skip
         step = setup.batch * setup.world_size
-        self.ranked = library("sampler.stream").RankStream(self.stream, setup.rank, setup.world_size, step)
+        ranked = library("sampler.stream").RankStream(self.stream, setup.rank, setup.world_size, step)
+        self.dataset = library("sampler.torch_data").StreamDataset(ranked)
+        if state is not None:
+            self.dataset.load_state_dict(state)
         self.workers = setup.workers
-        self.position = library("sampler.state").position_of(self.stream, state) if state else 0
+        self.item: Any = None
+        self.open: Any = None
 
     def __iter__(self) -> Iterator[Any]:
         """Tokens of each batch."""
-        while self.workers == 0:
-            batch = self.ranked.batch(self.position // self.ranked.global_batch)
-            self.position += self.ranked.global_batch
-            yield widened(batch.tokens)
-        dataset = library("sampler.torch_data").StreamDataset(self.ranked)
-        dataset.step = self.position // self.ranked.global_batch
-        loader = library("torch.utils.data").DataLoader(dataset, batch_size=None, num_workers=self.workers)
-        for item in loader:
-            self.position += self.ranked.global_batch
+        self.open = iter(self.dataset)
+        if self.workers:
+            torch = library("torch.utils.data")
+            self.open = iter(torch.DataLoader(self.dataset, batch_size=None, num_workers=self.workers))
+        for item in self.open:
+            self.item = item
             yield item["tokens"]
 
     def state(self) -> Any:
         """The sampler state after the last batch."""
-        return library("sampler.state").state_at(self.stream, self.position)
+        return self.dataset.state_after(self.item)
 
     def close(self) -> None:
-        """Nothing to do."""
+        """Stop the thread."""
+        if not self.workers and self.open is not None:
+            self.open.close()
 
 
 PEER = Peer(
