@@ -16,6 +16,11 @@ class ModelConfig(StrictModel):
     width: int = Field(ge=8)
     layers: int = Field(ge=1)
     heads: int = Field(ge=1)
+    position: Literal["rope", "alibi"] = "rope"
+    norm_head: bool = False  # Baichuan 2's: output rows at length one
+    max_z: float = Field(0.0, ge=0)  # Baichuan 2's is 2e-4: weight of the largest logit's square
+    loss_chunk_tokens: int = Field(4096, ge=1)  # tokens whose logits exist at a time
+    attention: Literal["auto", "sdpa", "flex", "varlen"] = "auto"
     document_mask: bool = True  # tokens see their own document only
     rope_theta: float = Field(10_000.0, gt=1)
     norm_epsilon: float = Field(1e-6, gt=0)
