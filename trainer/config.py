@@ -38,6 +38,14 @@ class ModelConfig(StrictModel):
         return -(-8 * self.width // (3 * 128)) * 128
 
 
+class ParallelConfig(StrictModel):
+    """How a model lies over ranks; what is left of their number shards parameters, gradients and optimizer states."""
+
+    tensor: int = Field(1, ge=1)  # ranks that share each layer, within a machine
+    replicate: int = Field(1, ge=1)  # copies of the sharded model (HSDP)
+    reshard: Literal["all", "none"] | int = "all"  # after the forward pass: blocks, or all but the last n
+
+
 class OptimizerConfig(StrictModel):
     """AdamW with warm-up and cosine; defaults are Baichuan 2's but for the rate, which depends on size."""
 
@@ -56,6 +64,7 @@ class TrainConfig(StrictModel):
     name: str  # results go to RUN/train/<name>
     model: ModelConfig
     optimizer: OptimizerConfig
+    parallel: ParallelConfig = ParallelConfig()
     steps: int = Field(ge=1)
     global_batch: int = Field(ge=1)  # sequences a step
     seed: int = Field(ge=0, lt=1 << 63)  # of the initial weights; the data has the mixture's

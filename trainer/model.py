@@ -35,6 +35,7 @@ class Transformer(nn.Module):
     def __init__(self, config: ModelConfig, vocab_size: int, seed: int) -> None:
         super().__init__()
         self.config = config
+        self.heads_here = range(config.heads)  # under tensor parallelism some of them
         self.embedding = nn.Embedding(vocab_size, config.width)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = nn.RMSNorm(config.width, config.norm_epsilon)
@@ -62,7 +63,7 @@ class Transformer(nn.Module):
         config, device = self.config, tokens.device
         rows, length = tokens.shape
         alibi = config.position == "alibi"
-        slopes = alibi_slopes(config.heads).to(device) if alibi else None
+        slopes = alibi_slopes(config.heads)[self.heads_here.start : self.heads_here.stop].to(device) if alibi else None
         kernel = choose_kernel(config.attention, device, alibi)
         seen = see(kernel, segments if config.document_mask else None, rows, length, slopes, device)
         rotation = None if alibi else rotary(positions, config.width // config.heads, config.rope_theta)
