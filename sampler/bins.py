@@ -84,6 +84,11 @@ class ShardBin:
         self._checked: npt.NDArray[np.bool_] | None = None
 
     @property
+    def remote(self) -> bool:
+        """Whether reading goes over a network."""
+        return not self.store.mapped
+
+    @property
     def index(self) -> ShardIndex:
         """Offsets, ids and checks.
 
@@ -141,6 +146,7 @@ class MemoryBin:
     index: ShardIndex
     data: Tokens
     digest: str
+    remote = False
 
     @property
     def documents(self) -> int:

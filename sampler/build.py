@@ -102,7 +102,7 @@ def build_shard(payload: dict[str, Any], tokenizer: Tokenizer | None = None) -> 
         paths["idx"].write_bytes(index_bytes(offsets, ids, heldout, np.asarray(tokens)))
         receipt = {
             "shard": shard.path.stem, "source": shard.digest, "documents": len(ids), "tokens": int(offsets[-1]),
-            "first": [int(ids[0]), int(ids[-1])] if len(ids) else [], **{k: _facts(p) for k, p in paths.items()},
+            "first": [int(ids[0]), int(ids[-1])] if len(ids) else [], **{k: file_facts(p) for k, p in paths.items()},
         }  # fmt: skip
         for kind, path in paths.items():
             store.put(path, f"{name}.{kind}")
@@ -283,7 +283,8 @@ def _key(payload: dict[str, Any]) -> str:
     return stable_hash([FORMAT, payload["domain"], payload["digest"], payload["tokenizer"]])
 
 
-def _facts(path: Path) -> dict[str, Any]:
+def file_facts(path: Path) -> dict[str, Any]:
+    """What a manifest says of a file: bytes, sha256 and check."""
     data = np.memmap(path, np.uint8, "r") if path.stat().st_size else np.zeros(0, np.uint8)
     return {"bytes": len(data), "sha256": file_digest(path), "check": f"{check_of(np.asarray(data)):016x}"}
 

@@ -16,7 +16,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
@@ -98,6 +100,7 @@ class DomainReader:
         self.cursor = cursor or Cursor()
         self._passes: OrderedDict[Hashable, _Pass] = OrderedDict()
         self._blocks: OrderedDict[Hashable, Block] = OrderedDict()
+        self._coming: dict[tuple[int, int], Future[tuple[int, npt.NDArray[Any]]]] = {}
         self._totals = [0]  # units of this phase before each pass from the cursor's on; not under concat
         first = self.cursor.number
         counted, blocks = documents.tokens_by_block(first), documents.block_order(first)
@@ -252,16 +255,34 @@ class DomainReader:
     def _open(self, number: int, slot: int) -> Block:
         block = int(self._pass(number).blocks[slot])
         shard, pieces = self._pieces(number, slot, block)
-        low, high = self.documents.bounds_of(block)
-        base, end = int(shard.index.offsets[low]), int(shard.index.offsets[high])
+        base, source = self._source(number, slot, block)
         prefix = np.concatenate([[0], np.cumsum(pieces.ends - pieces.begins)])
         if self.packing == CONCAT and (number, slot) == (self.cursor.number, self.cursor.slot):
             prefix += int(self.documents.tokens_by_block(number)[block]) - pieces.tokens
         planned = None if self.packing == CONCAT else plan(pieces, self.length, self.packing)
         return Block(
-            shard=shard, base=base, source=shard.read(base, end), pieces=pieces, prefix=prefix.astype(np.int64),
+            shard=shard, base=base, source=source, pieces=pieces, prefix=prefix.astype(np.int64),
             plan=planned, document_ends=shard.index.offsets[planned.pieces.rows + 1] if planned else prefix[:0],
         )  # fmt: skip
+
+    def _source(self, number: int, slot: int, block: int) -> tuple[int, npt.NDArray[Any]]:
+        """Where a block starts in its bin, and its tokens; of a remote bin the next block is fetched meanwhile."""
+        coming = self._coming.pop((number, slot), None)
+        found = self._read(block) if coming is None else coming.result()
+        following = self._pass(number).blocks[slot + 1 : slot + 2].tolist()
+        if following and self.documents.shards[int(self.documents.block_shards[block])].remote:
+            self._coming = {(number, slot + 1): self._fetcher.submit(self._read, following[0])}
+        return found
+
+    def _read(self, block: int) -> tuple[int, npt.NDArray[Any]]:
+        shard = self.documents.shards[int(self.documents.block_shards[block])]
+        low, high = self.documents.bounds_of(block)
+        base, end = int(shard.index.offsets[low]), int(shard.index.offsets[high])
+        return base, shard.read(base, end)
+
+    @cached_property
+    def _fetcher(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(1, "tamis-fetch")
 
 
 def _bisect(passed: Callable[[int], bool], domain: str) -> int:
