@@ -27,9 +27,11 @@ from corpus.errors import ConfigError, TamisError
 from corpus.files import file_digest, stable_hash
 from sampler.bins import FORMAT, AnyBin, ShardBin, TokenBins, Tokens, corrupt, index_bytes
 from sampler.checks import check_of
+from sampler.local_store import LocalStore
+from sampler.patience import LOG
 from sampler.progress import Progress, silent
 from sampler.shards import Shard, list_shards, read_rows
-from sampler.store import LOG, LocalStore, Store, open_store
+from sampler.store import Store, open_store
 from sampler.tokenizer import Tokenizer, tokenizer_from
 
 HEAD, MODEL = "bins.json", "tokenizer.model"
