@@ -16,6 +16,11 @@ class ModelConfig(StrictModel):
     width: int = Field(ge=8)
     layers: int = Field(ge=1)
     heads: int = Field(ge=1)
+    position: Literal["rope", "alibi"] = "rope"
+    norm_head: bool = False  # Baichuan 2's: output rows at length one
+    max_z: float = Field(0.0, ge=0)  # Baichuan 2's is 2e-4: weight of the largest logit's square
+    loss_chunk_tokens: int = Field(4096, ge=1)  # tokens whose logits exist at a time
+    attention: Literal["auto", "sdpa", "flex", "varlen"] = "auto"
     document_mask: bool = True  # tokens see their own document only
     rope_theta: float = Field(10_000.0, gt=1)
     norm_epsilon: float = Field(1e-6, gt=0)
@@ -31,6 +36,14 @@ class ModelConfig(StrictModel):
     def feed_forward(self) -> int:
         """SwiGLU's hidden size: 8/3 of the width, rounded up to a multiple of 128."""
         return -(-8 * self.width // (3 * 128)) * 128
+
+
+class ParallelConfig(StrictModel):
+    """How a model lies over ranks; what is left of their number shards parameters, gradients and optimizer states."""
+
+    tensor: int = Field(1, ge=1)  # ranks that share each layer, within a machine
+    replicate: int = Field(1, ge=1)  # copies of the sharded model (HSDP)
+    reshard: Literal["all", "none"] | int = "all"  # after the forward pass: blocks, or all but the last n
 
 
 class OptimizerConfig(StrictModel):
@@ -51,6 +64,7 @@ class TrainConfig(StrictModel):
     name: str  # results go to RUN/train/<name>
     model: ModelConfig
     optimizer: OptimizerConfig
+    parallel: ParallelConfig = ParallelConfig()
     steps: int = Field(ge=1)
     global_batch: int = Field(ge=1)  # sequences a step
     seed: int = Field(ge=0, lt=1 << 63)  # of the initial weights; the data has the mixture's

@@ -8,22 +8,22 @@ forward pass runs in bfloat16. Cost: a forward pass, a third of a training step.
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
 from sampler.stream import MixtureStream
 from sampler.torch_data import tensors
+from trainer.head import Loss
 from trainer.loss import summed_loss
 from trainer.model import Transformer
 
 MODEL_FIELDS = ("tokens", "labels", "positions", "segments")
 
 
-def stream_loss(model: Transformer, stream: MixtureStream, start: int, stop: int, eos_id: int) -> tuple[Tensor, Tensor]:
-    """Loss of the samples start…stop-1 in nats, and how many tokens were predicted; see `summed_loss`."""
+def stream_loss(model: Transformer, stream: MixtureStream, start: int, stop: int, eos_id: int) -> Loss:
+    """Loss of the samples start…stop-1; see `summed_loss`."""
     device = model.head.weight.device
     batch = {name: value.to(device) for name, value in tensors(stream.batch(start, stop), MODEL_FIELDS).items()}
     with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-        return summed_loss(model, batch, eos_id)
+        return summed_loss(model, model.config, batch, eos_id)
 
 
 @torch.no_grad()
@@ -40,8 +40,8 @@ def mean_loss(model: Transformer, stream: MixtureStream, samples: int, rows: int
     total, count = 0.0, 0
     model.eval()
     for start in range(0, samples, rows):
-        loss, number = stream_loss(model, stream, start, min(start + rows, samples), eos_id)
-        total, count = total + float(loss), count + int(number)
+        loss = stream_loss(model, stream, start, min(start + rows, samples), eos_id)
+        total, count = total + float(loss.nats), count + int(loss.tokens)
     model.train()
     return total / max(count, 1)
 

@@ -160,9 +160,9 @@ def _step(state: Run, step: int, rate: float) -> tuple[float, float]:
     """One update; returns loss and gradient norm before clipping."""
     config = state.config
     begin, end = step * config.global_batch, (step + 1) * config.global_batch
-    loss, count = stream_loss(state.model, state.train, begin, end, state.prepared.tokenizer.eos_id)
-    mean = loss / count.clamp(min=1)
-    value = float(mean.detach())
+    loss = stream_loss(state.model, state.train, begin, end, state.prepared.tokenizer.eos_id)
+    count = loss.tokens.clamp(min=1)
+    mean, value = loss.objective / count, float(loss.nats / count)
     if not math.isfinite(value):
         raise TamisError(
             f"the loss at step {step} is {value} (allowed: a finite number): the last checkpoint stands; "

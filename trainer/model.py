@@ -1,12 +1,11 @@
-"""The model: LLaMA-shaped as Baichuan 2's 7 B, small enough to read.
+"""The model: LLaMA-shaped as Baichuan 2's, small enough to read.
 
-RMSNorm before each block, rotary positions, SwiGLU, no biases. Angles of positions are computed in float32
-whatever the weights' type: bfloat16 integers collide above 256. With `document_mask` a token attends to its
-own document only, through a boolean mask to SDPA: O(length²) memory a row, right on a CPU and at short
-lengths; variable-length kernels would take `cu_seqlens` instead, behind the same `attend`.
+RMSNorm before each block, SwiGLU, no biases; rotary positions (as the 7 B) or ALiBi (as the 13 B); optionally
+NormHead and max-z at the output (`trainer.head`). Angles and distances are computed in float32 whatever the weights'
+type: bfloat16 integers collide above 256. What a token may look at, and by which kernel, is `trainer.attention`'s.
 
-Source: Baichuan 2 technical report, sections 2.3 to 2.5; Su et al. 2021 (RoPE), Shazeer 2020 (SwiGLU), Zhang
-and Sennrich 2019 (RMSNorm). Deviation: no NormHead and no max-z loss yet.
+Source: Baichuan 2 technical report, sections 2.3 to 2.5; Su et al. 2021 (RoPE), Press et al. 2022 (ALiBi), Shazeer 2020
+(SwiGLU), Zhang and Sennrich 2019 (RMSNorm).
 """
 
 from __future__ import annotations
@@ -15,11 +14,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from trainer.attention import Seen, alibi_slopes, attend, choose_kernel, see
 from trainer.config import ModelConfig
+from trainer.head import Head, Loss
+
+INTERLEAVED = 16
+"""Rows of gate and of up that alternate in the fused projection, so that any share of its rows has both; the rows of
+query, key and value alternate head by head."""
 
 
 class Transformer(nn.Module):
-    """Token ids to logits.
+    """Token ids to logits, or to their loss.
 
     Args:
         config: the shape.
@@ -30,35 +35,45 @@ class Transformer(nn.Module):
     def __init__(self, config: ModelConfig, vocab_size: int, seed: int) -> None:
         super().__init__()
         self.config = config
+        self.heads_here = range(config.heads)  # under tensor parallelism some of them
         self.embedding = nn.Embedding(vocab_size, config.width)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = nn.RMSNorm(config.width, config.norm_epsilon)
-        self.head = nn.Linear(config.width, vocab_size, bias=False)
-        self._initialise(seed)
+        self.head = Head(
+            config.width, vocab_size, normed=config.norm_head, max_z=config.max_z, chunk_tokens=config.loss_chunk_tokens
+        )
+        if not self.embedding.weight.is_meta:
+            self.initialise(seed)
 
-    def forward(self, tokens: Tensor, positions: Tensor, segments: Tensor | None = None) -> Tensor:
-        """Logits of the next token.
+    def forward(
+        self, tokens: Tensor, positions: Tensor, segments: Tensor | None = None, labels: Tensor | None = None
+    ) -> Tensor | Loss:
+        """Logits of the next token, or the loss.
 
         Args:
             tokens: int64[rows, length].
-            positions: int64[rows, length].
-            segments: int64[rows, length], the document's piece of each token; None or a model without
+            positions: int[rows, length].
+            segments: int[rows, length], the document's piece of each token; None or a model without
                 `document_mask`: everything before is seen.
+            labels: int64[rows, length], -100 for none.
 
         Returns:
-            [rows, length, vocab_size].
+            [rows, length, vocab_size], or the loss of the labels.
         """
-        rotation = rotary(positions, self.config.width // self.config.heads, self.config.rope_theta)
-        mask = None
-        if segments is not None and self.config.document_mask:
-            mask = document_mask(segments)
+        config, device = self.config, tokens.device
+        rows, length = tokens.shape
+        alibi = config.position == "alibi"
+        slopes = alibi_slopes(config.heads)[self.heads_here.start : self.heads_here.stop].to(device) if alibi else None
+        kernel = choose_kernel(config.attention, device, alibi)
+        seen = see(kernel, segments if config.document_mask else None, rows, length, slopes, device)
+        rotation = None if alibi else rotary(positions, config.width // config.heads, config.rope_theta)
         hidden = self.embedding(tokens)
         for block in self.blocks:
-            hidden = block(hidden, rotation, mask)
-        logits: Tensor = self.head(self.norm(hidden))
-        return logits
+            hidden = block(hidden, rotation, seen)
+        found: Tensor | Loss = self.head(self.norm(hidden), labels)
+        return found
 
-    def _initialise(self, seed: int) -> None:
+    def initialise(self, seed: int) -> None:
         """Normal weights; those that write to the residual stream smaller by √(2 · layers)."""
         generator = torch.Generator().manual_seed(seed)
         deviation = self.config.init_deviation
@@ -66,6 +81,8 @@ class Transformer(nn.Module):
             if parameter.ndim == 2:
                 scale = (2 * self.config.layers) ** -0.5 if name.endswith(("out.weight", "down.weight")) else 1.0
                 nn.init.normal_(parameter, 0.0, deviation * scale, generator=generator)
+            else:
+                nn.init.ones_(parameter)
 
 
 class Block(nn.Module):
@@ -73,7 +90,7 @@ class Block(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.heads = config.heads
+        self.head_width = config.width // config.heads
         self.attention_norm = nn.RMSNorm(config.width, config.norm_epsilon)
         self.qkv = nn.Linear(config.width, 3 * config.width, bias=False)
         self.out = nn.Linear(config.width, config.width, bias=False)
@@ -81,36 +98,20 @@ class Block(nn.Module):
         self.gate_up = nn.Linear(config.width, 2 * config.feed_forward, bias=False)
         self.down = nn.Linear(config.feed_forward, config.width, bias=False)
 
-    def forward(self, hidden: Tensor, rotation: Tensor, mask: Tensor | None) -> Tensor:
+    def forward(self, hidden: Tensor, rotation: Tensor | None, seen: Seen) -> Tensor:
         """[rows, length, width] to the same shape."""
-        hidden = hidden + self.out(self._attention(self.attention_norm(hidden), rotation, mask))
-        gate, up = self.gate_up(self.feed_forward_norm(hidden)).chunk(2, dim=-1)
-        result: Tensor = hidden + self.down(functional.silu(gate) * up)
+        hidden = hidden + self.out(self._attention(self.attention_norm(hidden), rotation, seen))
+        gate, up = self.gate_up(self.feed_forward_norm(hidden)).unflatten(-1, (-1, 2, INTERLEAVED)).unbind(-2)
+        result: Tensor = hidden + self.down((functional.silu(gate) * up).flatten(-2))
         return result
 
-    def _attention(self, hidden: Tensor, rotation: Tensor, mask: Tensor | None) -> Tensor:
-        rows, length, width = hidden.shape
-        query, key, value = self.qkv(hidden).view(rows, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        mixed = attend(rotate(query, rotation), rotate(key, rotation), value, mask)
-        return mixed.transpose(1, 2).reshape(rows, length, width)
-
-
-def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
-    """Scaled dot-product attention, causal; each argument [rows, heads, length, head_width].
-
-    Args:
-        mask: bool[rows, 1, length, length], True where a query may look, causality included; None: all
-            before.
-    """
-    return functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=mask is None)
-
-
-def document_mask(segments: Tensor) -> Tensor:
-    """bool[rows, 1, length, length]: earlier tokens of the same piece."""
-    same = segments[:, :, None] == segments[:, None, :]
-    length = segments.shape[1]
-    causal = torch.ones(length, length, dtype=torch.bool, device=segments.device).tril()
-    return (same & causal)[:, None]
+    def _attention(self, hidden: Tensor, rotation: Tensor | None, seen: Seen) -> Tensor:
+        """Heads are counted from the projection: under tensor parallelism a rank has some of them."""
+        qkv = self.qkv(hidden).unflatten(-1, (-1, 3, self.head_width)).permute(3, 0, 2, 1, 4)
+        query, key, value = qkv.unbind(0)
+        if rotation is not None:
+            query, key = rotate(query, rotation), rotate(key, rotation)
+        return attend(query, key, value, seen).transpose(1, 2).flatten(2)
 
 
 def rotary(positions: Tensor, head_width: int, theta: float) -> Tensor:

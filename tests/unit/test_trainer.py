@@ -20,10 +20,11 @@ from tests.sampler_run import SMALL, write_run
 torch = pytest.importorskip("torch")
 torch.set_num_threads(1)  # steps of a millisecond: a second thread waits more than it works
 
+from sampler.batch import IGNORED  # noqa: E402
 from trainer import loop  # noqa: E402
 from trainer.config import ModelConfig, OptimizerConfig, TrainConfig  # noqa: E402
 from trainer.evaluate import mean_loss, whole_epoch  # noqa: E402
-from trainer.loss import IGNORED, summed_loss, targets  # noqa: E402
+from trainer.loss import summed_loss, targets  # noqa: E402
 from trainer.metrics import read_metrics, text_chart  # noqa: E402
 from trainer.model import Transformer, rotary, rotate  # noqa: E402
 from trainer.optim import build_optimizer, learning_rate  # noqa: E402
@@ -130,8 +131,8 @@ def test_loss_leaves_out_what_cannot_be_known() -> None:
     model = Transformer(ModelConfig(**SHAPE), 50, 1)
     batch = {"tokens": tokens, "labels": labels, "positions": torch.tensor([[0, 1, 0, 1]])}
     batch["segments"] = torch.tensor([[0, 0, 1, 1]])
-    total, count = summed_loss(model, batch, 2)
-    assert int(count) == 3 and float(total.detach()) / 3 == pytest.approx(math.log(50), rel=0.05)
+    loss = summed_loss(model, model.config, batch, 2)
+    assert int(loss.tokens) == 3 and float(loss.nats) / 3 == pytest.approx(math.log(50), rel=0.05)
 
 
 def test_unigram_loss_equals_its_slow_twin() -> None:
@@ -169,7 +170,7 @@ def test_mean_loss_is_that_of_each_sequence_alone_and_leaves_the_model_as_it_was
     parts = [state.heldout.batch(i, i + 1) for i in range(samples)]
     counts = [int((part.tokens != eos).sum()) for part in parts]
     whole = mean_loss(state.model, state.heldout, samples, 2, eos)
-    one = [float(loop.stream_loss(state.model, state.heldout, i, i + 1, eos)[0].detach()) for i in range(samples)]
+    one = [float(loop.stream_loss(state.model, state.heldout, i, i + 1, eos).nats) for i in range(samples)]
     assert alone[0] == pytest.approx(one[0] / counts[0], rel=1e-5)
     assert whole == pytest.approx(sum(one) / sum(counts), rel=1e-5) and state.model.training
     assert whole_epoch(state.heldout, 10_000) >= samples and whole_epoch(state.heldout, 2) == 2

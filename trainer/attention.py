@@ -1,0 +1,167 @@
+"""Attention behind one interface: what a token may look at is said once a batch, and three kernels obey it alike.
+
+    sdpa     torch's scaled_dot_product_attention with a mask or bias: anywhere, O(length²) memory a row
+    flex     FlexAttention, compiled where there is a GPU: masks and ALiBi as functions, blocks without work are skipped
+    varlen   flash attention over documents laid end to end, by cu_seqlens: the fastest, on GPUs, without ALiBi
+
+A token sees earlier tokens of its own document's piece (`document_mask`), or everything before it in its row. ALiBi
+adds -slope · distance to the scores; slopes and distances are float32 whatever the weights' type.
+
+Source: Press et al. 2022 (ALiBi); Dong et al. 2024 (FlexAttention); Dao 2023 (FlashAttention-2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from corpus.errors import ConfigError
+
+KERNELS = ("auto", "sdpa", "flex", "varlen")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What the tokens of a batch may look at, in the form that its kernel wants.
+
+    Attributes:
+        kernel: sdpa, flex or varlen.
+        mask: sdpa: bool or float[rows, 1 or heads, length, length], None for all before.
+        blocks: flex: its block mask.
+        slopes: flex: float32[heads], None without ALiBi.
+        bounds: varlen: int32[n_pieces + 1], where pieces begin in the rows laid end to end.
+        longest: varlen: tokens of the longest piece.
+    """
+
+    kernel: str
+    mask: Tensor | None = None
+    blocks: Any = None
+    slopes: Tensor | None = None
+    bounds: Tensor | None = None
+    longest: int = 0
+
+
+def choose_kernel(wanted: str, device: torch.device, alibi: bool) -> str:
+    """The kernel for a device.
+
+    Raises:
+        ConfigError: varlen is asked for where it cannot run.
+    """
+    if wanted == "varlen" and (alibi or device.type != "cuda"):
+        why = "ALiBi needs a bias" if alibi else f"device is {device.type}"
+        raise ConfigError(f"key `model.attention` is 'varlen', but {why} (allowed: auto, sdpa, flex).")
+    if wanted != "auto":
+        return wanted
+    if device.type != "cuda":
+        return "sdpa"
+    return "flex" if alibi else "varlen"
+
+
+def see(
+    kernel: str, segments: Tensor | None, rows: int, length: int, slopes: Tensor | None, device: torch.device
+) -> Seen:
+    """Prepare a batch's masks.
+
+    Args:
+        kernel: as `choose_kernel` gives it.
+        segments: int[rows, length], the piece of each token, counted in its row; None where everything before is seen.
+        rows: of the batch.
+        length: tokens of a row.
+        slopes: float32[heads] of ALiBi, or None.
+        device: of the model.
+    """
+    if kernel == "varlen":
+        return _pieces(segments, rows, length, device)
+    if kernel == "flex":
+        return _blocks(segments, rows, length, slopes, device)
+    return _mask(segments, length, slopes, device)
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, seen: Seen) -> Tensor:
+    """Softmax(query · key / √width) · value over what is seen; all of them [rows, heads, length, width]."""
+    if seen.kernel == "varlen":
+        return _attend_pieces(query, key, value, seen)
+    if seen.kernel == "flex":
+        return _flex(query.device.type)(query, key, value, score_mod=_alibi_score(seen.slopes), block_mask=seen.blocks)
+    mask = seen.mask if seen.mask is None or seen.mask.dtype == torch.bool else seen.mask.to(query.dtype)
+    return functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=seen.mask is None)
+
+
+def alibi_slopes(heads: int) -> Tensor:
+    """float32[heads]: 2^(-8k/n) for n a power of two, else those of the next lower one and every other of the next.
+
+    Source: Press et al. 2022, section 3 and its code.
+    """
+    lower = 1 << (heads.bit_length() - 1)
+    slopes = [2.0 ** (-8 * k / lower) for k in range(1, lower + 1)]
+    slopes += [2.0 ** (-4 * k / lower) for k in range(1, 2 * (heads - lower) + 1, 2)]
+    return torch.tensor(slopes, dtype=torch.float32)
+
+
+def _mask(segments: Tensor | None, length: int, slopes: Tensor | None, device: torch.device) -> Seen:
+    causal = torch.ones(length, length, dtype=torch.bool, device=device).tril()
+    allowed = None if segments is None else ((segments[:, :, None] == segments[:, None, :]) & causal)[:, None]
+    if slopes is None:
+        return Seen(kernel="sdpa", mask=allowed)
+    index = torch.arange(length, device=device, dtype=torch.float32)
+    bias = slopes[:, None, None] * (index[None, :] - index[:, None])  # key - query: below zero for what lies before
+    return Seen(kernel="sdpa", mask=bias[None].masked_fill(~(causal if allowed is None else allowed), float("-inf")))
+
+
+def _blocks(segments: Tensor | None, rows: int, length: int, slopes: Tensor | None, device: torch.device) -> Seen:
+    from torch.nn.attention.flex_attention import create_block_mask
+
+    def allowed(row: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        before = query >= key
+        return before if segments is None else before & (segments[row, query] == segments[row, key])
+
+    blocks = create_block_mask(allowed, rows, None, length, length, device=str(device))
+    return Seen(kernel="flex", blocks=blocks, slopes=slopes)
+
+
+def _pieces(segments: Tensor | None, rows: int, length: int, device: torch.device) -> Seen:
+    """Bounds of pieces, found on the device: a row's begin, and wherever the piece changes."""
+    begins = torch.zeros(rows, length, dtype=torch.bool, device=device)
+    begins[:, 0] = True
+    if segments is not None:
+        begins[:, 1:] |= segments[:, 1:] != segments[:, :-1]
+    starts = begins.flatten().nonzero().flatten()
+    bounds = torch.cat([starts, starts.new_tensor([rows * length])]).to(torch.int32)
+    return Seen(kernel="varlen", bounds=bounds, longest=length)
+
+
+def _attend_pieces(query: Tensor, key: Tensor, value: Tensor, seen: Seen) -> Tensor:
+    from torch.nn.attention.varlen import varlen_attn
+
+    rows, heads, length, width = query.shape
+    query, key, value = (x.transpose(1, 2).reshape(rows * length, heads, width) for x in (query, key, value))
+    assert seen.bounds is not None
+    bounds, longest = seen.bounds, seen.longest
+    mixed: Any = varlen_attn(query, key, value, bounds, bounds, longest, longest, window_size=(-1, 0))
+    return mixed.view(rows, length, heads, width).transpose(1, 2)
+
+
+def _alibi_score(slopes: Tensor | None) -> Callable[..., Tensor] | None:
+    if slopes is None:
+        return None
+
+    def score(value: Tensor, row: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        return value + slopes[head] * (key - query)
+
+    return score
+
+
+@cache
+def _flex(device: str) -> Callable[..., Any]:
+    """FlexAttention: compiled into one kernel on a GPU; on a CPU as written, for tests."""
+    from torch.nn.attention.flex_attention import flex_attention
+
+    found: Any = torch.compile(flex_attention) if device == "cuda" else flex_attention
+    kernel: Callable[..., Any] = found
+    return kernel

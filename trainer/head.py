@@ -1,0 +1,172 @@
+"""The output head and the loss over it, without the full logits: "tensor splitting" of a large vocabulary.
+
+Logits of a batch at a vocabulary of 125,696 are the largest tensor of a training step by far: 64 k tokens take 33 GB
+in float32, and as much again for their gradient. Here they exist for `chunk_tokens` tokens at a time: each stretch is
+multiplied, its loss and gradient taken, and both products of the gradient with inputs and weights added up, in the
+forward pass. Backward only scales.
+
+**NormHead**: logits are products with the head's rows at length one. **Max-z**: 2e-4 · z² is added to each token's
+loss, z its largest logit, so that logits stay small. Under tensor parallelism each rank holds a stretch of the
+vocabulary; maximum, sum of exponentials and the label's logit are exchanged, three numbers a token.
+
+Cost: one more product than the plain form (none is kept, none is made twice: forward and backward take three in all, as
+the plain form does). Memory: chunk_tokens · vocabulary · 4 bytes, twice, and the head's gradient in float32.
+
+Source: Baichuan 2 technical report, sections 2.4 (NormHead, max-z) and 3 (tensor splitting). The chunked form after
+Wijmans et al. 2024, "Cut Your Losses" (arXiv 2411.09009), and Liger Kernel's fused linear cross-entropy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sampler.batch import IGNORED
+
+MAX_Z = 2e-4
+"""Baichuan 2's weight of z²."""
+_TINY = 1e-12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loss:
+    """A batch's loss, summed over the tokens that count.
+
+    Attributes:
+        objective: what is minimised: cross-entropy and max-z; has a gradient.
+        nats: cross-entropy alone, detached.
+        tokens: how many tokens count: int64.
+    """
+
+    objective: Tensor
+    nats: Tensor
+    tokens: Tensor
+
+
+class Head(nn.Module):
+    """Hidden states to logits, or straight to their loss.
+
+    Args:
+        width: of the hidden states.
+        vocab_size: rows.
+        normed: NormHead.
+        max_z: weight of z²; 0 for none.
+        chunk_tokens: tokens whose logits exist at a time.
+    """
+
+    def __init__(
+        self, width: int, vocab_size: int, *, normed: bool = False, max_z: float = 0.0, chunk_tokens: int = 4096
+    ) -> None:
+        super().__init__()
+        self.normed, self.max_z, self.chunk_tokens = normed, max_z, chunk_tokens
+        self.weight = nn.Parameter(torch.empty(vocab_size, width))
+        self.group: dist.ProcessGroup | None = None  # ranks that share the vocabulary
+        self.first_row = 0  # of this rank's stretch of it
+
+    def forward(self, hidden: Tensor, labels: Tensor | None = None) -> Tensor | Loss:
+        """Logits [..., vocab_size], or with labels (int64[...], -100 for none) the loss."""
+        weight = local_of(self.weight)
+        if labels is None:
+            return functional.linear(hidden, self.rows(weight).to(hidden.dtype))
+        return self._loss(hidden.flatten(0, -2), weight, labels.flatten())
+
+    def rows(self, weight: Tensor | None = None) -> Tensor:
+        """The rows that hidden states are multiplied with: [vocab_size, width], at length one under NormHead."""
+        weight = local_of(self.weight) if weight is None else weight
+        return functional.normalize(weight, dim=-1, eps=_TINY) if self.normed else weight
+
+    def _loss(self, hidden: Tensor, weight: Tensor, labels: Tensor) -> Loss:
+        shape = (self.chunk_tokens, self.max_z, self.group, self.first_row)
+        rows = self.rows(weight)
+        if torch.is_autocast_enabled(hidden.device.type):
+            dtype = torch.get_autocast_dtype(hidden.device.type)
+            hidden, rows = hidden.to(dtype), rows.to(dtype)
+        apply: Any = _ChunkedLoss.apply
+        objective, nats = apply(hidden, rows, labels, shape)
+        return Loss(objective=objective, nats=nats, tokens=(labels != IGNORED).sum())
+
+
+class _ChunkedLoss(torch.autograd.Function):
+    """Objective and nats, summed; gradients are taken in the forward pass, a stretch of tokens at a time."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, rows: Tensor, labels: Tensor, shape: tuple[Any, ...]
+    ) -> tuple[Tensor, Tensor]:
+        chunk, max_z, group, first_row = shape
+        exact = torch.promote_types(hidden.dtype, torch.float32)
+        needs = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
+        grad_hidden = torch.empty_like(hidden) if needs else None
+        grad_rows = torch.zeros(rows.shape, dtype=exact, device=rows.device) if needs else None
+        objective = torch.zeros((), dtype=exact, device=hidden.device)
+        nats = torch.zeros((), dtype=exact, device=hidden.device)
+        for start in range(0, len(hidden), chunk):
+            part, wanted = hidden[start : start + chunk], labels[start : start + chunk]
+            counted = (wanted != IGNORED).to(exact)
+            logits = (part @ rows.T).to(exact)
+            top, index, mine = _top(logits, group)
+            lse = top + _summed((logits - top[:, None]).exp().sum(-1), group).log()
+            there, place = _local(wanted, first_row, len(rows))
+            label = _summed(logits.gather(1, place[:, None])[:, 0] * there, group)
+            nats += ((lse - label) * counted).sum()
+            objective += ((lse - label + max_z * top.square()) * counted).sum()
+            if grad_hidden is None or grad_rows is None:
+                continue
+            grad = logits.sub_(lse[:, None]).exp_()  # softmax, in place of the logits
+            grad.scatter_add_(1, place[:, None], -there.to(exact)[:, None])
+            if max_z:
+                grad.scatter_add_(1, index[:, None], (2 * max_z * top * mine)[:, None])
+            narrow = grad.mul_(counted[:, None]).to(hidden.dtype)
+            grad_hidden[start : start + chunk] = narrow @ rows
+            grad_rows += narrow.T @ part
+        if group is not None and grad_hidden is not None:
+            dist.all_reduce(grad_hidden, group=group)
+        if grad_hidden is not None and grad_rows is not None:
+            ctx.save_for_backward(grad_hidden, grad_rows)
+            ctx.rows_dtype = rows.dtype
+        ctx.mark_non_differentiable(nats)
+        return objective, nats
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients were taken in the forward pass: scale them."""
+        grad_hidden, grad_rows = ctx.saved_tensors
+        scale = grads[0]
+        return grad_hidden * scale.to(grad_hidden.dtype), (grad_rows * scale).to(ctx.rows_dtype), None, None
+
+
+def _top(logits: Tensor, group: dist.ProcessGroup | None) -> tuple[Tensor, Tensor, Tensor]:
+    """The largest logit of each token over the whole vocabulary, its local index, and whether it is this rank's."""
+    top, index = logits.max(-1)
+    if group is None:
+        return top, index, torch.ones_like(top)
+    local = top.clone()
+    dist.all_reduce(top, dist.ReduceOp.MAX, group=group)
+    owner = torch.where(local == top, dist.get_rank(group), dist.get_world_size(group))
+    first = owner.clone()
+    dist.all_reduce(first, dist.ReduceOp.MIN, group=group)
+    return top, index, (owner == first).to(top.dtype)
+
+
+def _summed(values: Tensor, group: dist.ProcessGroup | None) -> Tensor:
+    """The sum over the ranks that share the vocabulary."""
+    if group is not None:
+        dist.all_reduce(values, group=group)
+    return values
+
+
+def _local(labels: Tensor, first_row: int, rows: int) -> tuple[Tensor, Tensor]:
+    """Whether a label is in this rank's stretch, and its place there (0 where not): bool[n], int64[n]."""
+    place = labels - first_row
+    there = (labels != IGNORED) & (place >= 0) & (place < rows)
+    return there, place.where(there, 0)
+
+
+def local_of(weight: Tensor) -> Tensor:
+    """This rank's part of a parameter that tensor parallelism has split, or the parameter."""
+    return weight.to_local() if hasattr(weight, "to_local") else weight

@@ -1,0 +1,205 @@
+"""One model over many ranks, on torch's own parallelism: tensor parallel inside a machine, ZeRO across machines.
+
+::
+
+    mesh        replicate × shard × tensor        ranks of a tensor group are neighbours: one machine, one NVLink
+    tensor      rows and columns of each projection, heads, the vocabulary; norms by stretches of the sequence
+    shard       parameters, gradients and optimizer states in shards (FSDP2, ZeRO-3)
+    replicate   copies of the sharded model (HSDP): gradients cross the slower network once, parameters never
+
+Which blocks give their gathered parameters back after the forward pass is a setting, as in the report: `reshard: all`
+keeps least in memory, `none` gathers once a step (ZeRO-2), a number keeps the last so many blocks gathered.
+
+Each rank reads its slice of the global batch; a tensor group reads the same one. The loss is summed over tokens and
+divided by the tokens of the whole global batch, so that the same step comes out of any layout.
+
+Source: Baichuan 2 technical report, section 3; Zhao et al. 2023 (FSDP), Korthikanti et al. 2022 (sequence parallel).
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
+from torch.distributed.tensor.parallel import (
+    ColwiseParallel,
+    ParallelStyle,
+    RowwiseParallel,
+    SequenceParallel,
+    parallelize_module,
+)
+
+from corpus.errors import ConfigError
+from trainer.config import ModelConfig, ParallelConfig
+from trainer.model import Transformer
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """Where this process stands.
+
+    Attributes:
+        rank: among all.
+        size: of all.
+        device: its own.
+        mesh: replicate × shard × tensor; None for a single process.
+    """
+
+    rank: int
+    size: int
+    device: torch.device
+    mesh: DeviceMesh | None = None
+
+    @property
+    def data_rank(self) -> int:
+        """Which slice of the global batch is this rank's."""
+        return self.rank // self._size_of("tensor")
+
+    @property
+    def data_size(self) -> int:
+        """How many slices there are."""
+        return self.size // self._size_of("tensor")
+
+    @property
+    def tensor_mesh(self) -> DeviceMesh | None:
+        """The ranks that share each layer, where there is more than one."""
+        return self.mesh["tensor"] if self.mesh is not None and self._size_of("tensor") > 1 else None
+
+    def summed(self, value: Tensor) -> Tensor:
+        """A number summed over the slices of the global batch."""
+        if self.mesh is None or self.data_size == 1:
+            return value
+        total = value.clone()
+        for name in ("replicate", "shard"):
+            if self._size_of(name) > 1:
+                dist.all_reduce(total, group=self.mesh.get_group(name))
+        return total
+
+    def _size_of(self, name: str) -> int:
+        return 1 if self.mesh is None else self.mesh[name].size()
+
+
+def open_world(config: ParallelConfig, device: torch.device) -> World:
+    """Join the ranks that torchrun started, and lay the mesh; a process alone stays alone.
+
+    Neighbouring ranks form a tensor group, neighbouring groups share a model, so that what talks most lies closest:
+    with torchrun's numbering a tensor group is within a machine as long as its size divides the machine's.
+
+    Raises:
+        ConfigError: the layout does not fit the number of ranks.
+    """
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    ranks = config.tensor * config.replicate
+    if size % ranks:
+        raise ConfigError(
+            f"key `parallel` has tensor {config.tensor} and replicate {config.replicate}, which need a multiple of "
+            f"{ranks} ranks, and there are {size} (allowed: sizes that divide it)."
+        )
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", str(size)))
+    if config.tensor > local or local % config.tensor:
+        raise ConfigError(
+            f"key `parallel.tensor` is {config.tensor}, and a machine has {local} ranks (allowed: a divisor of that, "
+            f"as a tensor group must not cross machines)."
+        )
+    if size == 1:
+        return World(rank=0, size=1, device=device)
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        torch.cuda.set_device(device)
+    if not dist.is_initialized():
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    shape = (config.replicate, size // ranks, config.tensor)
+    mesh = init_device_mesh(device.type, shape, mesh_dim_names=("replicate", "shard", "tensor"))
+    return World(rank=dist.get_rank(), size=size, device=device, mesh=mesh)
+
+
+def check_layout(model: ModelConfig, config: ParallelConfig, vocab_size: int, sequence_length: int) -> None:
+    """Refuse what tensor parallelism cannot split evenly.
+
+    Raises:
+        ConfigError: naming what does not divide.
+    """
+    for what, number in (
+        ("heads", model.heads), ("vocabulary", vocab_size), ("sequence_length", sequence_length),
+        ("feed-forward / 16", model.feed_forward // 16),
+    ):  # fmt: skip
+        if number % config.tensor:
+            raise ConfigError(
+                f"key `parallel.tensor` is {config.tensor}, which does not divide the {what}, {number} "
+                f"(allowed: divisors)."
+            )
+
+
+def parallelise(model: Transformer, world: World, config: ParallelConfig) -> None:
+    """Split a model over the world, in place.
+
+    Args:
+        model: whole on every rank, with the same weights.
+        world: the ranks.
+        config: the layout.
+    """
+    if world.tensor_mesh is not None:
+        _split_layers(model, world.tensor_mesh)
+    if world.mesh is None:
+        return
+    mesh = world.mesh["replicate", "shard"] if config.replicate > 1 else world.mesh["shard"]
+    policy = MixedPrecisionPolicy()
+    if world.device.type == "cuda":
+        policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
+    kept = _kept_gathered(config, len(model.blocks))
+    for number, block in enumerate(model.blocks):
+        fully_shard(block, mesh=mesh, mp_policy=policy, reshard_after_forward=number not in kept)
+    fully_shard(model, mesh=mesh, mp_policy=policy, reshard_after_forward=False)
+
+
+def _kept_gathered(config: ParallelConfig, blocks: int) -> range:
+    """The blocks whose parameters stay gathered between forward and backward: the last ones, which are needed first."""
+    if config.reshard == "all":
+        return range(0)
+    if config.reshard == "none":
+        return range(blocks)
+    return range(max(0, blocks - config.reshard), blocks)
+
+
+def _split_layers(model: Transformer, mesh: DeviceMesh) -> None:
+    parallelize_module(
+        model,
+        mesh,
+        {
+            "embedding": RowwiseParallel(input_layouts=Replicate(), output_layouts=Shard(1)),
+            "blocks.*.attention_norm": SequenceParallel(),
+            "blocks.*.qkv": ColwiseParallel(input_layouts=Shard(1)),
+            "blocks.*.out": RowwiseParallel(output_layouts=Shard(1)),
+            "blocks.*.feed_forward_norm": SequenceParallel(),
+            "blocks.*.gate_up": ColwiseParallel(input_layouts=Shard(1)),
+            "blocks.*.down": RowwiseParallel(output_layouts=Shard(1)),
+            "norm": SequenceParallel(),
+            "head": _VocabularyParallel(),
+        },
+    )
+    heads = model.config.heads // mesh.size()
+    model.heads_here = range(mesh.get_local_rank() * heads, (mesh.get_local_rank() + 1) * heads)
+
+
+class _VocabularyParallel(ParallelStyle):
+    """The head's rows over the ranks; hidden states arrive by stretches of the sequence and are gathered."""
+
+    def _apply(self, module: nn.Module, device_mesh: DeviceMesh) -> nn.Module:
+        whole: Any = module.weight
+        module.weight = nn.Parameter(distribute_tensor(whole.detach(), device_mesh, [Shard(0)]))
+        module.group = device_mesh.get_group()  # type: ignore[assignment]
+        module.first_row = device_mesh.get_local_rank() * (whole.shape[0] // device_mesh.size())  # type: ignore[assignment]
+        module.register_forward_pre_hook(lambda _, given: (_gathered(given[0], device_mesh), *given[1:]))
+        return module
+
+
+def _gathered(hidden: Tensor, mesh: DeviceMesh) -> Tensor:
+    split = hidden if isinstance(hidden, DTensor) else DTensor.from_local(hidden, mesh, [Shard(1)])
+    return split.redistribute(mesh, [Replicate()]).to_local()
