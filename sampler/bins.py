@@ -112,21 +112,24 @@ class ShardBin:
         if stop <= start:
             return np.zeros(0, self.dtype)
         size, path, total = self.dtype.itemsize, f"{self.name}.bin", self.entry["bin"]["bytes"]
+        low, high = start * size // CHUNK, -(-stop * size // CHUNK)
         if self.store.mapped:
             data, first = self.store.map(path, total), 0
         else:  # whole chunks, for they are what the checks are of
-            first, end = start * size // CHUNK * CHUNK, min(total, -(-stop * size // CHUNK) * CHUNK)
-            data = self.store.read(path, first, end - first)
-        low, high = start * size // CHUNK, -(-stop * size // CHUNK)
+            first, end = low * CHUNK, min(total, high * CHUNK)
+            data = self.store.read(path, first, end - first, lambda found: self._sound(found, low, high))
         self._check(data[low * CHUNK - first : high * CHUNK - first], low, high, path)
         return data[start * size - first : stop * size - first].view(self.dtype)
+
+    def _sound(self, data: npt.NDArray[np.uint8], low: int, high: int) -> bool:
+        return np.array_equal(checks_of_chunks(data), self.index.checks[low:high])
 
     def _check(self, data: npt.NDArray[np.uint8], low: int, high: int, path: str) -> None:
         if self._checked is None:
             self._checked = np.zeros(len(self.index.checks), np.bool_)
         if self.store.mapped and self._checked[low:high].all():
             return
-        if not np.array_equal(checks_of_chunks(data), self.index.checks[low:high]):
+        if not self._sound(data, low, high):
             raise corrupt(self.store.where(path), self.store)
         self._checked[low:high] = True
 

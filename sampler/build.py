@@ -27,9 +27,11 @@ from corpus.errors import ConfigError, TamisError
 from corpus.files import file_digest, stable_hash
 from sampler.bins import FORMAT, AnyBin, ShardBin, TokenBins, Tokens, corrupt, index_bytes
 from sampler.checks import check_of
+from sampler.local_store import LocalStore
+from sampler.patience import LOG
 from sampler.progress import Progress, silent
 from sampler.shards import Shard, list_shards, read_rows
-from sampler.store import LOG, LocalStore, Store, open_store
+from sampler.store import Store, open_store
 from sampler.tokenizer import Tokenizer, tokenizer_from
 
 HEAD, MODEL = "bins.json", "tokenizer.model"
@@ -197,14 +199,19 @@ def verify_bins(bins: TokenBins, progress: Progress = silent) -> int:
 
 
 def _verify(shard: ShardBin, kind: str) -> int:
+    attempts = 1 if shard.store.mapped else 2  # what is damaged on its way is no damage
+    if all(_sum_of(shard, kind) != shard.entry[kind]["sha256"] for _ in range(attempts)):
+        raise corrupt(shard.store.where(f"{shard.name}.{kind}"), shard.store)
+    return int(shard.entry[kind]["bytes"])
+
+
+def _sum_of(shard: ShardBin, kind: str) -> str:
     path, entry, hasher = f"{shard.name}.{kind}", shard.entry[kind], hashlib.sha256()
     for start in range(0, entry["bytes"], 64 << 20):
         length = min(64 << 20, entry["bytes"] - start)
         mapped = shard.store.map(path, entry["bytes"])[start : start + length] if shard.store.mapped else None
         hasher.update(shard.store.read(path, start, length).data if mapped is None else mapped.data)
-    if hasher.hexdigest() != entry["sha256"]:
-        raise corrupt(shard.store.where(path), shard.store)
-    return int(entry["bytes"])
+    return hasher.hexdigest()
 
 
 def dtype_of(vocab_size: int) -> str:
