@@ -75,7 +75,7 @@ def export(
 
 
 def _export_megatron(source: str, out: Path, split: SplitChoice, format: OutputFormat) -> None:
-    from sampler.build import open_bins
+    from sampler.bin_manifests import open_bins
     from sampler.megatron import export_megatron
 
     bins = open_bins(source)

@@ -65,7 +65,7 @@ def verify(
     format: FormatOption = OutputFormat.text,
 ) -> None:
     """Recompute the sha256 of every file of some bins."""
-    from sampler.build import open_bins, verify_bins
+    from sampler.bin_manifests import open_bins, verify_bins
 
     opened = open_bins(bins)
     with progress_bar() as progress:

@@ -25,6 +25,10 @@ class LocalStore:
         self._folder = root
         self._maps: dict[str, Bytes] = {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the maps: another process makes its own."""
+        return {**vars(self), "_maps": {}}
+
     def where(self, path: str) -> str:
         """The file's full name."""
         return str(self._folder / path)
@@ -33,8 +37,10 @@ class LocalStore:
         """Bytes of a file, or None where there is none."""
         try:
             return (self._folder / path).stat().st_size
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:
+            raise TamisError(f"{self.where(path)}: cannot be read ({error.strerror}).") from error
 
     def map(self, path: str, size: int, sha256: str | None = None) -> Bytes:
         """A whole file as a read-only map."""
@@ -58,8 +64,11 @@ class LocalStore:
 
     def write(self, path: str, data: bytes) -> None:
         """A small file, all or nothing."""
-        with atomic_file(self._folder / path) as file:
-            file.write(data)
+        try:
+            with atomic_file(self._folder / path) as file:
+                file.write(data)
+        except OSError as error:
+            raise TamisError(f"{self.where(path)}: cannot be written ({error.strerror}).") from error
 
     def put(self, local: Path, path: str) -> None:
         """Rename a finished file of the same file system to its place."""
@@ -81,10 +90,5 @@ def map_file(path: Path, size: int) -> Bytes:
     if found != size:
         raise TamisError(f"{path}: has {found} bytes, its manifest says {size}: it is truncated or was exchanged.")
     if not size:
-        return _frozen(np.zeros(0, np.uint8))
+        return np.zeros(0, np.uint8)
     return np.asarray(np.memmap(path, np.uint8, "r"))
-
-
-def _frozen(array: Any) -> Any:
-    array.setflags(write=False)
-    return array

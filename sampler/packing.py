@@ -74,6 +74,13 @@ class Pieces:
             begins[0] = self.ends[first] - (prefix[first] - tokens)
         return Pieces(rows=self.rows[first:], begins=begins, ends=self.ends[first:])
 
+    def joined(self) -> Pieces:
+        """The same with neighbours that go on in one document made one piece."""
+        goes_on = (self.rows[1:] == self.rows[:-1]) & (self.begins[1:] == self.ends[:-1])
+        first = np.flatnonzero(np.append(True, ~goes_on)[: len(self.rows)])
+        last = np.flatnonzero(np.append(~goes_on, True)[: len(self.rows)])
+        return Pieces(rows=self.rows[first], begins=self.begins[first], ends=self.ends[last])
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
@@ -97,7 +104,7 @@ class Plan:
     def after(self, sequences: int) -> Pieces:
         """The pieces that the first `sequences` sequences leave, in the order in which they came."""
         left = np.arange(int(self.first[sequences]), len(self.origin))
-        return self.pieces.taken(left[np.argsort(self.origin[left], kind="stable")])
+        return self.pieces.taken(left[np.argsort(self.origin[left], kind="stable")]).joined()
 
 
 def plan(pieces: Pieces, length: int, packing: str) -> Plan:

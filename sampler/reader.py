@@ -112,7 +112,7 @@ class DomainReader:
 
     def fork(self) -> DomainReader:
         """The same with caches of its own."""
-        return DomainReader(self.documents, self.length, self.packing, self.cursor)
+        return DomainReader(self.documents.fork(), self.length, self.packing, self.cursor)
 
     def fill(self, ordinals: Int64s, rows: Int64s, window: Window) -> None:
         """Write sequences into rows of a window.

@@ -14,8 +14,9 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from corpus.errors import ConfigError, TamisError
+from sampler.bin_manifests import open_bins
 from sampler.bins import TokenBins
-from sampler.build import build_bins, open_bins
+from sampler.build import build_bins
 from sampler.megatron import chosen, export_megatron, kept_tokens
 from sampler.shards import list_shards
 from sampler.tokenizer import TokenizerConfig, tokenizer_for

@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from corpus.errors import ConfigError, TamisError
-from sampler.build import build_bins, build_shard, open_bins, tokenizer_of, verify_bins
+from sampler.bin_manifests import open_bins, tokenizer_of, verify_bins
+from sampler.build import build_bins, build_shard
 from sampler.megatron import export_megatron
 from sampler.mixture import Mixture
 from sampler.prepare import prepare

@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 
 from corpus.errors import TamisError
-from sampler.build import build_bins, open_bins, verify_bins
+from sampler.bin_manifests import open_bins, verify_bins
+from sampler.build import build_bins
 from sampler.mixture import Mixture
 from sampler.patience import Patience
 from sampler.prepare import prepare
