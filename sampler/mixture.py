@@ -149,7 +149,9 @@ def load_mixture(path: Path, run: Path | None = None, bins: str | None = None) -
     if bins is None and mixture.bins is not None:
         bins = mixture.bins if "://" in mixture.bins else str((path.parent / mixture.bins).resolve())
     boosts = tuple(
-        boost if boost.documents is None else boost.model_copy(update={"documents": str(path.parent / boost.documents)})
+        boost
+        if boost.documents is None
+        else boost.model_copy(update={"documents": str((path.parent / boost.documents).resolve())})
         for boost in mixture.boosts
     )
     return mixture.model_copy(update={"bins": bins, "boosts": boosts}), run

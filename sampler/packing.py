@@ -22,7 +22,8 @@ mixture plan` measures; document is for texts that must not share a sequence, an
 Positions restart with each piece of a document: what lies in an earlier sequence cannot be seen, so nothing is gained
 by counting it. Labels are the tokens shifted by one. Under concat the last one is the first token of the domain's
 next sequence, so that every token is an input once and a label once; a piece that is cut has its document's next
-token for its last label under each of the three.
+token for its last label under each of the three. Behind a whole document at the end of a row stands its end token
+once more.
 
 Cost of best_fit: 20-60 ns a document for a block's plan; of a sequence, a copy.
 

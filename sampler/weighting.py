@@ -115,7 +115,7 @@ def _make(
     with _column(folder, "weights", int(bases[-1])) as packed, _column(folder, "draws", int(bases[-1])) as draws:
         for shard, low, high in zip(shards, bases[:-1], bases[1:], strict=True):
             fixed = _fixed(shard, weights, boosts, split, holdout)
-            packed[low:high], draws[low:high] = fixed, order.phases(seed, shard.index.doc_ids)
+            packed[low:high], draws[low:high] = fixed, order.draws(seed, shard.index.doc_ids)
             expected += order.expected_tokens(frozen(fixed), shard.index.offsets) if high > low else 0.0
             top = max(top, order.passes_per_epoch(fixed))
             digest.update(fixed.tobytes() + shard.digest.encode())
