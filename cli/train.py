@@ -6,6 +6,7 @@ The summary goes to standard output, progress to standard error.
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -23,7 +24,10 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
     format: Annotated[Literal["text", "json"], typer.Option("--format", help="text or json.")] = "text",
 ) -> None:
-    """Train a model on a mixture and compare its held-out loss with a unigram model's."""
+    """Train a model on a mixture and compare its held-out loss with a unigram model's.
+
+    Over several GPUs or processes: torchrun --nproc-per-node N -m cli.main train MODEL.yaml …
+    """
     from corpus.config import load_config
     from sampler.mixture import load_mixture
     from trainer.config import TrainConfig
@@ -36,6 +40,9 @@ def train(
     with progress_bar() as progress:
 
         def report(row: dict[str, Any]) -> None:
+            if "event" in row:
+                console.print(f"step {row['step'] + 1:>5}/{total}  {row['event']}")
+                return
             what = f"training (loss {row['loss']:.3f}, {row['tokens_per_second']:,} tokens/s)"
             progress("training", row["step"] + 1, total)
             if "heldout_loss" in row:
@@ -44,6 +51,8 @@ def train(
 
         summary = train_model(config, data, folder, steps=steps, resume=resume, progress=progress, report=report)
     chart = summary.pop("chart")
+    if int(os.environ.get("RANK", "0")):
+        return  # under torchrun the first rank speaks for all
     if format == "json":
         typer.echo(json.dumps(summary, indent=2, ensure_ascii=False))
     else:
@@ -54,6 +63,8 @@ def _print_summary(summary: dict[str, Any], chart: str) -> None:
     verdict = "beats" if summary["beats_unigram"] else "does NOT beat"
     typer.echo(chart)
     typer.echo("          training loss by step, nats a token; dashed: the unigram model's held-out loss\n")
+    if summary["skipped_steps"]:
+        typer.echo(f"{summary['skipped_steps']} steps were not taken: see events.jsonl")
     typer.echo(
         f"{summary['name']}: {summary['parameters']:,} parameters, {summary['steps']} steps, "
         f"{summary['tokens']:,} tokens on {summary['device']} in {summary['seconds']:.0f} s"
