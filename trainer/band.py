@@ -71,7 +71,8 @@ class LossBand:
     Attributes:
         warmup_steps: steps left out at the beginning, those of the learning rate's warm-up at least.
         fit_steps: steps after them before the first fit.
-        stretch: how far a fit predicts, as a multiple of its tokens, before the next one.
+        stretch: how far a fit predicts, as a multiple of its tokens, before the next one: longer, and what comes slowly
+            is less taken for the curve; but an early fit knows little of what is far off.
         smooth: steps of the running median.
         patience: steps in a row that it has to be outside.
         deviations: half width of the band, in standard deviations.
@@ -81,7 +82,7 @@ class LossBand:
 
     warmup_steps: int
     fit_steps: int = 100
-    stretch: float = 1.5
+    stretch: float = 1.0
     smooth: int = 11
     patience: int = 5
     deviations: float = 4.0

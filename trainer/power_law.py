@@ -140,10 +140,10 @@ def _weights(y: Floats, relative: bool) -> Floats:
 
 def _linear_fits(x: Floats, y: Floats, weights: Floats, b: float) -> list[tuple[Floats, Floats, float]]:
     """For a given b the weighted fits of (a, floor) and of a alone: design, solution, sum of squares."""
-    found = []
+    found: list[tuple[Floats, Floats, float]] = []
     for design in (np.stack([x**b, np.ones_like(x)], 1), (x**b)[:, None]):
-        weighted = design * weights[:, None]
-        solution = np.linalg.lstsq(weighted, y * weights, rcond=None)[0]
+        weighted: Floats = design * weights[:, None]
+        solution: Floats = np.linalg.lstsq(weighted, y * weights, rcond=None)[0].astype(np.float64)
         found.append((weighted, solution, float(((weighted @ solution - y * weights) ** 2).sum())))
     return found
 
