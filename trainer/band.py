@@ -13,7 +13,7 @@ cosine; `below` says it too, which finds text that was seen before.
 
 Pure: no clock, no I/O; the same losses give the same alarms, so that a resumed run feeds those of before again.
 
-Cost: a fit, some 40 ms, each time the run has grown by `stretch`; else microseconds a step.
+Cost: a fit, some 40 ms, each time the run has grown by `stretch`; else some 20 µs a step.
 
 Source: BlueLM (vivo 2023), which predicts the pre-training loss to notice an unexpected run in time; the report gives
 no formula, this one is ours.
@@ -22,6 +22,7 @@ no formula, this one is ours.
 from __future__ import annotations
 
 import math
+import statistics
 from collections import deque
 from dataclasses import dataclass, field
 
@@ -138,7 +139,7 @@ class LossBand:
         bounds = self.bounds(tokens)
         if bounds is None or len(self._recent) < self.smooth:
             return None
-        smoothed = float(np.median(self._recent))
+        smoothed = statistics.median(self._recent)
         low, _, high = bounds
         if not (smoothed > high or (self.below and smoothed < low)):
             self._outside = 0

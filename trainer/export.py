@@ -27,6 +27,7 @@ from torch.nn import functional
 from corpus.errors import ConfigError
 from corpus.files import atomic_file, write_json
 from trainer.config import ModelConfig
+from trainer.export_tokenizer import fast_tokenizer, settings
 from trainer.model import INTERLEAVED, Transformer
 
 TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -194,12 +195,15 @@ def _write_weights(path: Path, part: dict[str, Tensor]) -> Path:
 
 
 def _write_tokenizer(out: Path, vocabulary: Vocabulary) -> list[Path]:
-    """The SentencePiece model, and how transformers is to read it: no space put before a text, no <s> either."""
+    """The SentencePiece model, and where it can be said so, the same as transformers reads it."""
     if vocabulary.model is None:
         return []
     with atomic_file(out / "tokenizer.model") as file:
         file.write(vocabulary.model)
-    settings = {"tokenizer_class": "LlamaTokenizer", "add_prefix_space": False, "add_bos_token": False,
-                "add_eos_token": False, "legacy": False}  # fmt: skip
-    write_json(out / "tokenizer_config.json", settings)
-    return [out / "tokenizer.model", out / "tokenizer_config.json"]
+    fast = fast_tokenizer(vocabulary.model)
+    if fast is None:
+        return [out / "tokenizer.model"]
+    texts = {i: text for text, i in fast["model"]["vocab"].items()}
+    write_json(out / "tokenizer.json", fast)
+    write_json(out / "tokenizer_config.json", settings(texts.get(vocabulary.bos_id), texts.get(vocabulary.eos_id)))
+    return [out / name for name in ("tokenizer.model", "tokenizer.json", "tokenizer_config.json")]

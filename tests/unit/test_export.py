@@ -122,7 +122,7 @@ def test_what_is_no_llama_is_refused(tmp_path: Path) -> None:
 def test_the_command_exports_a_trained_model_with_its_tokenizer(tmp_path: Path) -> None:
     pytest.importorskip("transformers")
     from sampler.tokenizer import open_tokenizer
-    from tests.sampler_run import SMALL, write_run
+    from tests.sampler_run import SMALL, texts, write_run
 
     write_run(tmp_path / "run")
     mixture, model, out = tmp_path / "mixture.yaml", tmp_path / "model.yaml", tmp_path / "out"
@@ -145,6 +145,39 @@ def test_the_command_exports_a_trained_model_with_its_tokenizer(tmp_path: Path) 
     tokenizer = open_tokenizer(out / "tokenizer.model")
     assert json.loads((out / "config.json").read_text())["vocab_size"] == tokenizer.vocab_size
     assert "largest difference" in invoke("model", "export", model, out, *options)
+    theirs = pytest.importorskip("transformers").AutoTokenizer.from_pretrained(out)
+    odd = [
+        "",
+        " lead",
+        "  two  spaces\n\n中文 字符",
+        "a_b=3.14;\tx",
+        "</s> <s>",
+        "\u2581a",
+        "1234567",
+        "😀e\u0301\u200b",
+        "ﬁ½Ａ",
+    ]
+    for text in [*texts("en", 40), *texts("zh", 40), *odd]:
+        assert theirs.encode(text) == tokenizer.encode(text), text
+        assert theirs.decode(theirs.encode(text)) == tokenizer.decode(tokenizer.encode(text))
+    assert (theirs.bos_token_id, theirs.eos_token_id) == (tokenizer.bos_id, tokenizer.eos_id)
     mixture.write_text(mixture.read_text().replace("620", "600"))
     with pytest.raises(ConfigError, match="has 600 pieces, the trained model 620"):
         invoke("model", "export", model, out, *options)
+
+
+def test_a_tokenizer_that_changes_its_text_goes_along_as_it_is(tmp_path: Path) -> None:
+    import io
+
+    import sentencepiece
+
+    from tests.sampler_run import ENGLISH
+    from trainer.export_tokenizer import fast_tokenizer
+
+    for kind, rule in (("bpe", "nmt_nfkc"), ("unigram", "identity")):
+        model = io.BytesIO()
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter([" ".join(ENGLISH)] * 20), model_writer=model, vocab_size=70, model_type=kind,
+            normalization_rule_name=rule, add_dummy_prefix=False, remove_extra_whitespaces=False, minloglevel=2,
+        )  # fmt: skip
+        assert fast_tokenizer(model.getvalue()) is None
