@@ -78,7 +78,8 @@ def export(
     else:
         typer.echo(f"written: {out} ({len(files)} files, {result['bytes']:,} bytes, {dtype.value}, step {step:,})")
         if check:
-            typer.echo(f"largest difference of a logit from transformers': {result['largest_difference']:.2g}")
+            rounded = "" if dtype is WeightType.float32 else " (of weights rounded to bfloat16)"
+            typer.echo(f"largest difference of a logit from transformers': {result['largest_difference']:.2g}{rounded}")
 
 
 def _require_same_vocabulary(tokenizer: Tokenizer, rows: int) -> None:

@@ -207,6 +207,8 @@ def _print(suite: Suite, law: PowerLaw, prediction: Prediction | None) -> None:
         f"standard errors: b {law.errors[1]:.2g}, L∞ {law.errors[2]:.2g}; runs lie within {spread} {unit} of it "
         f"(one deviation, {law.degrees} degrees of freedom)"
     )
+    if law.floor < 1e-6:
+        out.print("these runs show no floor (L∞ is at its limit of 0): far beyond them the law will be too low")
     if prediction is not None:
         out.print(
             f"at {prediction.flops:.3g} FLOPs, {prediction.beyond:.3g} times the largest run's: {prediction.loss:.3f}, "

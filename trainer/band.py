@@ -13,7 +13,7 @@ cosine; `below` says it too, which finds text that was seen before.
 
 Pure: no clock, no I/O; the same losses give the same alarms, so that a resumed run feeds those of before again.
 
-Cost: a fit, some 40 ms, each time the run has grown by `stretch`; else some 20 µs a step.
+Cost: a fit, some 40 ms, each time the run has grown by `stretch`; else some 5 µs a step.
 
 Source: BlueLM (vivo 2023), which predicts the pre-training loss to notice an unexpected run in time; the report gives
 no formula, this one is ours.

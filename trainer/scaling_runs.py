@@ -93,9 +93,9 @@ def _shape(folder: Path, summary: dict[str, Any]) -> tuple[ModelConfig | None, f
     """Model and mean sequence length, from the identity that the checkpoint was saved with."""
     from trainer.checkpoint import POINTER
 
-    if not (folder / POINTER).is_file():
+    identity = read_json(folder / POINTER).get("identity", {}) if (folder / POINTER).is_file() else {}
+    if not {"model", "global_batch"} <= identity.keys():
         return None, summary.get("sequence_length")
-    identity = read_json(folder / POINTER)["identity"]
     length = summary["tokens"] / (summary["steps"] * identity["global_batch"])
     return parse(ModelConfig, identity["model"], "model"), length
 

@@ -210,7 +210,14 @@ def test_fit_reads_trainings_and_counts_their_compute(tmp_path: Path) -> None:
 
 def test_fit_takes_the_summarys_own_compute_first(tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    assert read_suite([folder(tmp_path / "a", 7e9, 3.0)]).points == (Point(name="a", flops=7e9, loss=3.0),)
+    run = folder(tmp_path / "a", 7e9, 3.0)
+    assert read_suite([run]).points == (Point(name="a", flops=7e9, loss=3.0),)
+    (run / "checkpoint.json").unlink()
+    assert read_suite([run]).sequence_length is None and read_suite([run]).points[0].flops == 7e9
+    bare = folder(tmp_path / "b", None, 3.0)
+    (bare / "checkpoint.json").unlink()
+    with pytest.raises(ConfigError, match="says no `flops`, and no checkpoint beside it says the model"):
+        read_suite([bare])
 
 
 def test_fit_refuses_in_a_sentence(table: Path, tmp_path: Path) -> None:
