@@ -92,10 +92,11 @@ def _planned(mixture: Path, run: Path | None, bins: str | None, tokens: str | No
     from sampler.plan import plan_mixture, refusal
     from sampler.prepare import open_stream, open_tokens
 
+    length = parse_tokens(tokens)
     config, folder = load_mixture(mixture, run, bins)
     with progress_bar() as progress:
         _, opened = open_tokens(folder, config, progress)
-    rows = plan_mixture(open_stream(folder, opened, config), parse_tokens(tokens))
+    rows = plan_mixture(open_stream(folder, opened, config), length)
     if (sentence := refusal(rows)) is not None:
         raise ConfigError(f"{mixture}: {sentence}")
     return rows

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from corpus.errors import TamisError
 from corpus.files import atomic_file
 from sampler.plan import Row
 
@@ -15,6 +16,9 @@ def write_mixture_chart(path: Path, rows: list[Row], title: str) -> None:
         path: the file.
         rows: the plan.
         title: above it.
+
+    Raises:
+        TamisError: it cannot be written.
     """
     from plotly.colors import qualitative
     from plotly.subplots import make_subplots
@@ -50,8 +54,11 @@ def write_mixture_chart(path: Path, rows: list[Row], title: str) -> None:
     figure.update_layout(title=title, template="plotly_white", height=720)
     figure.update_yaxes(tickformat=".0%", row=1, col=1)
     figure.update_xaxes(title_text="tokens of the mixture", row=2, col=1)
-    with atomic_file(path) as file:
-        file.write(figure.to_html(include_plotlyjs=True, full_html=True, div_id="mixture").encode())
+    try:
+        with atomic_file(path) as file:
+            file.write(figure.to_html(include_plotlyjs=True, full_html=True, div_id="mixture").encode())
+    except OSError as error:
+        raise TamisError(f"{path}: cannot be written ({error.strerror}).") from error
 
 
 def _edges(rows: list[Row]) -> list[float]:

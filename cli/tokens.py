@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from cli.export import export
 from cli.output import FormatOption, OutputFormat
 from cli.progress_bar import progress_bar
 from corpus.errors import ConfigError
@@ -64,7 +65,7 @@ def verify(
     format: FormatOption = OutputFormat.text,
 ) -> None:
     """Recompute the sha256 of every file of some bins."""
-    from sampler.build import open_bins, verify_bins
+    from sampler.bin_manifests import open_bins, verify_bins
 
     opened = open_bins(bins)
     with progress_bar() as progress:
@@ -180,3 +181,6 @@ def _print_rows(rows: list[dict[str, Any]]) -> None:
         count = str(len(row["doc_ids"]))
         table.add_row(str(row["step"]), str(row["rank"]), escape(row["domain"]), count, shown, escape(heads))
     Console().print(table)
+
+
+app.command()(export)

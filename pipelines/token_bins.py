@@ -60,8 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from pipelines.session import Cluster, local_settings
 
     options = _parser().parse_args(arguments)
-    cluster = Cluster(local_settings(), PlainProgress())
+    cluster: Cluster | None = None
     try:
+        cluster = Cluster(local_settings(), PlainProgress())
         out = options.out if "://" in options.out else str(Path(options.out).absolute())
         bins = build_on(cluster, options.run.absolute(), options.tokenizer, out)
         print(f"{sum(bins.tokens.values()):,} tokens of tokenizer {bins.tokenizer_digest[:12]} in {options.out}")
@@ -71,7 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"tamis: {error}", file=sys.stderr)
         sys.exit(2)
     finally:
-        cluster.stop()
+        if cluster is not None:
+            cluster.stop()
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -83,6 +83,10 @@ class ShardBin:
         self._index: ShardIndex | None = None
         self._checked: npt.NDArray[np.bool_] | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what is mapped: another process maps it itself."""
+        return {**vars(self), "_index": None, "_checked": None}
+
     @property
     def remote(self) -> bool:
         """Whether reading goes over a network."""
@@ -100,8 +104,21 @@ class ShardBin:
             data = self.store.map(path, self.entry["idx"]["bytes"], self.entry["idx"]["sha256"])
             if check_of(data) != int(self.entry["idx"]["check"], 16):
                 raise corrupt(self.store.where(path), self.store)
-            self._index = _read_index(data)
+            self._index = self._parsed(data, path)
         return self._index
+
+    def _parsed(self, data: npt.NDArray[np.uint8], path: str) -> ShardIndex:
+        """The parts of an index, whose header must say what the manifest says."""
+        said = (self.documents, self.tokens, self.dtype.itemsize)
+        head = _HEADER.unpack(data[: _HEADER.size].tobytes()) if len(data) >= _HEADER.size else ()
+        if head[:2] != (_MAGIC, FORMAT) or head[2:5] != said:
+            raise TamisError(f"{self.store.where(path)}: does not fit its manifest; build the bins again.")
+        ends = np.cumsum([_HEADER.size, 8 * (self.documents + 1), 8 * self.documents, 8 * head[5], self.documents])
+        offsets, doc_ids, checks, heldout = (data[a:b] for a, b in zip(ends[:-1], ends[1:], strict=True))
+        return ShardIndex(
+            offsets=offsets.view(np.int64), doc_ids=doc_ids.view(np.int64), checks=checks.view(np.uint64),
+            heldout=heldout,
+        )  # fmt: skip
 
     def read(self, start: int, stop: int) -> Tokens:
         """Tokens start…stop-1, checked: a view of the map, or a copy where the store is remote.
@@ -112,21 +129,24 @@ class ShardBin:
         if stop <= start:
             return np.zeros(0, self.dtype)
         size, path, total = self.dtype.itemsize, f"{self.name}.bin", self.entry["bin"]["bytes"]
+        low, high = start * size // CHUNK, -(-stop * size // CHUNK)
         if self.store.mapped:
             data, first = self.store.map(path, total), 0
         else:  # whole chunks, for they are what the checks are of
-            first, end = start * size // CHUNK * CHUNK, min(total, -(-stop * size // CHUNK) * CHUNK)
-            data = self.store.read(path, first, end - first)
-        low, high = start * size // CHUNK, -(-stop * size // CHUNK)
+            first, end = low * CHUNK, min(total, high * CHUNK)
+            data = self.store.read(path, first, end - first, lambda found: self._sound(found, low, high))
         self._check(data[low * CHUNK - first : high * CHUNK - first], low, high, path)
         return data[start * size - first : stop * size - first].view(self.dtype)
+
+    def _sound(self, data: npt.NDArray[np.uint8], low: int, high: int) -> bool:
+        return np.array_equal(checks_of_chunks(data), self.index.checks[low:high])
 
     def _check(self, data: npt.NDArray[np.uint8], low: int, high: int, path: str) -> None:
         if self._checked is None:
             self._checked = np.zeros(len(self.index.checks), np.bool_)
         if self.store.mapped and self._checked[low:high].all():
             return
-        if not np.array_equal(checks_of_chunks(data), self.index.checks[low:high]):
+        if not self._sound(data, low, high):
             raise corrupt(self.store.where(path), self.store)
         self._checked[low:high] = True
 
@@ -204,15 +224,6 @@ def index_bytes(
     checks = checks_of_chunks(tokens.view(np.uint8))
     head = _HEADER.pack(_MAGIC, FORMAT, len(doc_ids), len(tokens), tokens.dtype.itemsize, len(checks))
     return b"".join([head, offsets.tobytes(), doc_ids.tobytes(), checks.tobytes(), heldout.astype(np.uint8).tobytes()])
-
-
-def _read_index(data: npt.NDArray[np.uint8]) -> ShardIndex:
-    _, _, documents, _, _, chunks = _HEADER.unpack(data[: _HEADER.size].tobytes())
-    ends = np.cumsum([_HEADER.size, 8 * (documents + 1), 8 * documents, 8 * chunks, documents])
-    offsets, doc_ids, checks, heldout = (data[a:b] for a, b in zip(ends[:-1], ends[1:], strict=True))
-    return ShardIndex(
-        offsets=offsets.view(np.int64), doc_ids=doc_ids.view(np.int64), checks=checks.view(np.uint64), heldout=heldout
-    )
 
 
 def corrupt(place: str, store: Store) -> TamisError:

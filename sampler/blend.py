@@ -40,6 +40,12 @@ class Blend:
         self._marks: list[npt.NDArray[np.int64]] = [np.zeros(len(weights), np.int64)]
         self._near = (0, self._marks[0])  # where the last reading ended: the next one is mostly just behind
 
+    def fork(self) -> Blend:
+        """The same, knowing what this one knows, for another thread."""
+        other = Blend.__new__(Blend)
+        other.quotas, other._marks, other._near = self.quotas, list(self._marks), self._near
+        return other
+
     def seek(self, step: int, counts: npt.NDArray[np.int64]) -> None:
         """Go on from a step whose counts are known, without a replay.
 
@@ -53,8 +59,9 @@ class Blend:
 
     def counts(self, step: int) -> npt.NDArray[np.int64]:
         """How many of the samples before `step` each domain gave: int64[n_domains]."""
+        mark = min(step // _INTERVAL, len(self._marks) - 1)
         start, counts = self._near
-        if not step - _INTERVAL < start <= step:
+        if not mark * _INTERVAL < start <= step:
             start, counts = step // _INTERVAL * _INTERVAL, self._mark(step // _INTERVAL)
         counts = counts.copy()
         self._run(start, counts, step - start)

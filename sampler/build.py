@@ -11,28 +11,26 @@ shard.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from corpus.cache import cache_folder
 from corpus.errors import ConfigError, TamisError
 from corpus.files import file_digest, stable_hash
-from sampler.bins import FORMAT, AnyBin, ShardBin, TokenBins, Tokens, corrupt, index_bytes
+from sampler.bin_manifests import HEAD, MODEL, model_beside, open_bins, read_json_of
+from sampler.bins import FORMAT, TokenBins, Tokens, index_bytes
 from sampler.checks import check_of
+from sampler.local_store import LocalStore
+from sampler.patience import LOG
 from sampler.progress import Progress, silent
 from sampler.shards import Shard, list_shards, read_rows
-from sampler.store import LOG, LocalStore, Store, open_store
-from sampler.tokenizer import Tokenizer, tokenizer_from
-
-HEAD, MODEL = "bins.json", "tokenizer.model"
+from sampler.store import Store, open_store
+from sampler.tokenizer import Tokenizer
 
 
 def build_bins(
@@ -91,9 +89,9 @@ def build_shard(payload: dict[str, Any], tokenizer: Tokenizer | None = None) -> 
     """
     store = open_store(payload["out"])
     shard = Shard(domain=payload["domain"], path=Path(payload["path"]), digest=payload["digest"])
-    model = tokenizer or _model_beside(store, payload["tokenizer"])
+    model = tokenizer or model_beside(store, payload["tokenizer"])
     dtype, name = dtype_of(model.vocab_size), f"{shard.domain}/{shard.path.stem}"
-    scratch = Path(store.root) if isinstance(store, LocalStore) else None
+    scratch = _scratch(store)
     with tempfile.TemporaryDirectory(dir=scratch, prefix=".building-") as folder:
         paths = {kind: Path(folder) / f"{shard.path.stem}.{kind}" for kind in ("bin", "idx")}
         offsets, ids, heldout = encode_shard(shard, model, dtype, paths["bin"])
@@ -108,6 +106,17 @@ def build_shard(payload: dict[str, Any], tokenizer: Tokenizer | None = None) -> 
             store.put(path, f"{name}.{kind}")
     store.write(f"{name}.json", _json({**receipt, "key": _key(payload)}))
     return receipt
+
+
+def _scratch(store: Store) -> Path | None:
+    """Where files are made before they are put in place: beside it, where a rename will do."""
+    if not isinstance(store, LocalStore):
+        return None
+    try:
+        Path(store.root).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TamisError(f"{store.root}: cannot be made ({error.strerror}).") from error
+    return Path(store.root)
 
 
 def encode_shard(
@@ -143,80 +152,9 @@ def encode_texts(tokenizer: Tokenizer, texts: list[str], dtype: str) -> tuple[To
     return flat, ends
 
 
-def open_bins(place: str) -> TokenBins:
-    """Open committed bins.
-
-    Args:
-        place: the folder or URI that `build_bins` wrote to.
-
-    Raises:
-        TamisError: there are none, or a manifest is of another format or damaged.
-    """
-    store = open_store(place)
-    if store.size(HEAD) is None:
-        raise TamisError(f"{store.root}: holds no finished token bins; run `tamis tokens build` first.")
-    head = _read(store, HEAD)
-    if head.get("format") != FORMAT:
-        raise TamisError(
-            f"{store.where(HEAD)}: has format {head.get('format')} (allowed: {FORMAT}); build the bins again."
-        )
-    domains: dict[str, Sequence[AnyBin]] = {}
-    for domain in head["domains"]:
-        manifest = _read(store, f"{domain}/manifest.json")
-        if manifest.get("tokenizer") != head["tokenizer"]:
-            raise TamisError(f"{store.where(domain)}/manifest.json: is of another tokenizer than {HEAD}; build again.")
-        domains[domain] = [ShardBin(entry, domain, head["dtype"], store) for entry in manifest["shards"]]
-        if store.mapped:
-            _check_sizes(store, domain, manifest["shards"])
-    return TokenBins(
-        tokenizer_digest=head["tokenizer"], vocab_size=head["vocab_size"], eos_id=head["eos_id"], domains=domains,
-        cache=index_cache(store),
-    )  # fmt: skip
-
-
-def tokenizer_of(place: str) -> Tokenizer:
-    """The tokenizer that made some bins; its model lies beside them."""
-    store = open_store(place)
-    return _model_beside(store, _read(store, HEAD)["tokenizer"])
-
-
-def verify_bins(bins: TokenBins, progress: Progress = silent) -> int:
-    """Recompute the sha256 of every file; returns how many bytes were read.
-
-    Raises:
-        TamisError: naming the first file whose sha256 is not its manifest's.
-    """
-    shards = [shard for items in bins.domains.values() for shard in items if isinstance(shard, ShardBin)]
-    total = 0
-    for number, shard in enumerate(shards):
-        progress("verifying", number, len(shards))
-        for kind in ("bin", "idx"):
-            total += _verify(shard, kind)
-    progress("verifying", len(shards), len(shards))
-    return total
-
-
-def _verify(shard: ShardBin, kind: str) -> int:
-    path, entry, hasher = f"{shard.name}.{kind}", shard.entry[kind], hashlib.sha256()
-    for start in range(0, entry["bytes"], 64 << 20):
-        length = min(64 << 20, entry["bytes"] - start)
-        mapped = shard.store.map(path, entry["bytes"])[start : start + length] if shard.store.mapped else None
-        hasher.update(shard.store.read(path, start, length).data if mapped is None else mapped.data)
-    if hasher.hexdigest() != entry["sha256"]:
-        raise corrupt(shard.store.where(path), shard.store)
-    return int(entry["bytes"])
-
-
 def dtype_of(vocab_size: int) -> str:
     """The type of a token in the bins."""
     return "<u2" if vocab_size <= 1 << 16 else "<u4"
-
-
-def index_cache(store: Store) -> str | None:
-    """Where indexes over bins are kept: beside them, or in the user's cache for what is remote or read-only."""
-    if isinstance(store, LocalStore) and os.access(store.root, os.W_OK):
-        return str(Path(store.root) / "index")
-    return str(cache_folder() / "index" / stable_hash(store.root))
 
 
 def read_receipt(store: Store, payload: dict[str, Any]) -> dict[str, Any] | None:
@@ -224,7 +162,11 @@ def read_receipt(store: Store, payload: dict[str, Any]) -> dict[str, Any] | None
     name = f"{payload['domain']}/{Path(payload['path']).stem}"
     if store.size(f"{name}.json") is None:
         return None
-    receipt = _read(store, f"{name}.json")
+    try:
+        receipt = read_json_of(store, f"{name}.json")
+    except TamisError as error:
+        LOG.warning("%s", error)
+        return None  # a damaged receipt is none
     if receipt.pop("key", None) != _key(payload):
         return None
     for kind in ("bin", "idx"):
@@ -235,17 +177,6 @@ def read_receipt(store: Store, payload: dict[str, Any]) -> dict[str, Any] | None
     return receipt
 
 
-def _check_sizes(store: Store, domain: str, entries: Sequence[dict[str, Any]]) -> None:
-    """Refuse what is missing or truncated at once; what is corrupt is found when it is read."""
-    for entry in entries:
-        for kind in ("bin", "idx"):
-            path, size = f"{domain}/{entry['shard']}.{kind}", entry[kind]["bytes"]
-            found = store.size(path)
-            if found != size:
-                what = "is missing" if found is None else f"has {found} bytes, its manifest says {size}"
-                raise TamisError(f"{store.where(path)}: {what}; run `tamis tokens build --out {store.root}` again.")
-
-
 def _one_by_one(model: Tokenizer) -> Callable[[list[dict[str, Any]]], Iterable[dict[str, Any]]]:
     return lambda payloads: (build_shard(payload, model) for payload in payloads)
 
@@ -253,20 +184,13 @@ def _one_by_one(model: Tokenizer) -> Callable[[list[dict[str, Any]]], Iterable[d
 def _claim(store: Store, model: Tokenizer) -> None:
     """Put the tokenizer beside the bins, or refuse a place that has another one's."""
     if store.size(HEAD) is not None:
-        found = _read(store, HEAD).get("tokenizer")
+        found = read_json_of(store, HEAD).get("tokenizer")
         if found != model.digest:
             raise ConfigError(
                 f"--out {store.root}: holds bins of tokenizer {str(found)[:12]}, not of {model.digest[:12]} "
                 f"(allowed: the same tokenizer, or another place)."
             )
     store.write(MODEL, model.processor.serialized_model_proto())
-
-
-def _model_beside(store: Store, digest: str) -> Tokenizer:
-    data = store.read_all(MODEL)
-    if hashlib.sha256(data).hexdigest() != digest:
-        raise TamisError(f"{store.where(MODEL)}: is not the tokenizer {digest[:12]} of these bins.")
-    return tokenizer_from(data)
 
 
 def _identity(model: Tokenizer) -> dict[str, Any]:
@@ -297,13 +221,3 @@ def _refuse_disorder(domain: str, entries: list[dict[str, Any] | None]) -> None:
 
 def _json(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True).encode("utf-8")
-
-
-def _read(store: Store, path: str) -> dict[str, Any]:
-    try:
-        found = json.loads(store.read_all(path))
-    except ValueError as error:
-        raise TamisError(f"{store.where(path)}: is damaged ({error}); build the bins again.") from error
-    if not isinstance(found, dict):
-        raise TamisError(f"{store.where(path)}: is damaged (it holds no mapping); build the bins again.")
-    return found

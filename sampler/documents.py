@@ -14,27 +14,28 @@ Cost: a sweep for one pass 2-3 ns a document, once; its table is kept too.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from corpus.files import atomic_file, read_json, write_json
+from corpus.files import atomic_file, read_json, stable_hash, write_json
 from sampler import order
 from sampler.bins import AnyBin
+from sampler.checks import check_of
 from sampler.packing import Pieces, sequences_of
 
 BLOCK_DOCUMENTS = 1 << 16
-_OPEN_TABLES = 8
+_OPEN_TABLES, _WORTH_A_FILE = 8, 1 << 14
 _SUMS, _WORTH_KEEPING = "passes.json", 1 << 20
 _MAX_TABLES = 1 << 12  # of passes, on disk: tiny domains pass by the million
 
 
 @dataclass(frozen=True, kw_only=True)
 class DomainDocuments:
-    """What a stream needs to know of a domain; immutable, shared by all its readers.
+    """What a stream needs to know of a domain. Its arrays are shared by all its readers, its caches are one thread's.
 
     Attributes:
         domain: its name in the mixture.
@@ -66,6 +67,21 @@ class DomainDocuments:
     _after: dict[int, int] = field(default_factory=dict, compare=False)
     _tables: dict[str, npt.NDArray[np.int64]] = field(default_factory=dict, compare=False)
 
+    def fork(self) -> DomainDocuments:
+        """The same documents with caches of their own, for another thread."""
+        return replace(self, _after=dict(self._after), _tables=dict(self._tables))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what is mapped, so that another process maps it itself."""
+        state = {**vars(self), "_after": {}, "_tables": {}}
+        return {**state, "weights": None, "draws": None} if self.folder else state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Map again what was left out."""
+        if state["folder"] is not None:
+            state["weights"], state["draws"] = map_columns(state["folder"])
+        self.__dict__.update(state)
+
     @property
     def blocks(self) -> int:
         """Number of shuffle blocks."""
@@ -88,13 +104,18 @@ class DomainDocuments:
                 if high > low
             )
             if self.folder and len(self.weights) >= _WORTH_KEEPING:
-                write_json(self.folder / _SUMS, {str(number): total for number, total in self._after.items()})
+                sums = {str(number): total for number, total in self._after.items()}
+                write_json(self.folder / _SUMS, {**sums, "check": stable_hash(sums)})
         return self._after[passes_done]
 
     def _kept(self) -> dict[int, int]:
         """Sums that an earlier process has made: a sweep over a billion documents takes seconds."""
         path = self.folder / _SUMS if self.folder else None
-        return {int(number): total for number, total in read_json(path).items()} if path and path.exists() else {}
+        if path is None or not path.exists():
+            return {}
+        kept = read_json(path)
+        sound = kept.pop("check", None) == stable_hash(kept)
+        return {int(number): total for number, total in kept.items()} if sound else {}
 
     def tokens_by_block(self, number: int) -> npt.NDArray[np.int64]:
         """Tokens of each block in a pass: int64[n_blocks]."""
@@ -111,14 +132,15 @@ class DomainDocuments:
         if name not in self._tables:
             if len(self._tables) >= _OPEN_TABLES:
                 self._tables.pop(next(iter(self._tables)), None)
-            path = self.folder / f"{name}.npy" if self.folder and number < _MAX_TABLES else None
-            if path and path.exists():
-                self._tables[name] = np.load(path)
-            else:
-                self._tables[name] = make()
+            worth = self.folder and number < _MAX_TABLES and len(self.weights) >= _WORTH_A_FILE
+            path = self.folder / f"{name}.npy" if self.folder and worth else None
+            found = _kept_table(path, self.blocks) if path else None
+            if found is None:
+                found = make()
                 if path:
                     with atomic_file(path) as file:
-                        np.save(file, self._tables[name])
+                        np.save(file, np.append(found, _check(found)))
+            self._tables[name] = found
         return self._tables[name]
 
     def _count_tokens(self, number: int) -> npt.NDArray[np.int64]:
@@ -166,6 +188,20 @@ class DomainDocuments:
         return int(self.starts[block]) - base, int(self.starts[block + 1]) - base
 
 
+def _kept_table(path: Path, blocks: int) -> npt.NDArray[np.int64] | None:
+    """A table that was kept; None where it is not, or damaged."""
+    try:
+        found: npt.NDArray[np.int64] = np.load(path)
+    except (OSError, ValueError):
+        return None
+    sound = found.dtype == np.int64 and len(found) == blocks + 1 and found[-1] == _check(found[:-1])
+    return found[:-1] if sound else None
+
+
+def _check(table: npt.NDArray[np.int64]) -> np.int64:
+    return np.uint64(check_of(np.ascontiguousarray(table).view(np.uint8))).astype(np.int64)
+
+
 def lay_blocks(
     shards: Sequence[AnyBin], bases: npt.NDArray[np.int64], block_tokens: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
@@ -188,6 +224,12 @@ def lay_blocks(
         np.concatenate([*starts, bases[-1:]]).astype(np.int64),
         np.concatenate([np.zeros(0, np.int32), *owners]),
     )
+
+
+def map_columns(folder: Path) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:
+    """Weights and draws of an index, mapped."""
+    weights, draws = (np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r")) for name in ("weights", "draws"))
+    return weights, draws
 
 
 def frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:

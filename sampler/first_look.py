@@ -1,23 +1,26 @@
 """A first look without bins: published shards tokenised on the fly, as far as some batches need.
 
 For whoever wants to see what a mixture gives before compiling a corpus. Each domain's shards are read from their
-beginning, a row group at a time, until there are tokens enough; the rest of the domain is not seen, so that the
-samples are not those of the compiled mixture, and their state cannot be taken up by it (its manifest is another).
+beginning, a few documents at a time, until there are tokens enough; the rest of the domain is not seen, so that the
+samples are not those of the compiled mixture, and their state cannot be taken up by it (its manifest is another). Of
+a mixture's phases the first is seen, and `max_epochs` does not hold: a head repeats before its domain does.
 
 Cost: the text that is encoded, 2-6 MB/s; nothing is written.
 """
 
 from __future__ import annotations
 
+import fnmatch
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow.parquet as pq
 
-from sampler.bins import AnyBin, MemoryBin, ShardIndex, TokenBins
+from sampler.bins import AnyBin, MemoryBin, ShardIndex, TokenBins, Tokens
 from sampler.build import dtype_of, encode_texts
 from sampler.documents import frozen
 from sampler.mixture import EVERY, DomainShare, Mixture
@@ -25,9 +28,10 @@ from sampler.prepare import Prepared, open_stream
 from sampler.progress import Progress, silent
 from sampler.shards import Shard, list_shards, read_rows
 from sampler.tokenizer import Tokenizer
-from sampler.weights import find_weights
+from sampler.weights import Weights, find_weights
 
 _MARGIN = 1.5
+_UNLIMITED = 1e9
 
 
 def first_look(
@@ -37,7 +41,7 @@ def first_look(
 
     Args:
         run: the run folder.
-        mixture: the config; of its phases only the first is seen.
+        mixture: the config.
         tokenizer: the model.
         samples: how many sequences will be read.
         progress: called as domains are done.
@@ -45,45 +49,73 @@ def first_look(
     Raises:
         ConfigError: as `open_stream`. TamisError: the run has no shards, or one cannot be read.
     """
-    shards = list_shards(run)
-    wanted = int(samples * mixture.sequence_length * _MARGIN) + mixture.sequence_length + 1
+    stretch = mixture.stretches()[0]
+    shards, shares = list_shards(run), stretch.domains or {}
+    every = EVERY in shares
+    if every:
+        shares = dict.fromkeys(shards, shares[EVERY])
+    weights = replace(find_weights(run, mixture.curve), partial=True)
+    wanted = int(samples * (stretch.sequence_length or 0) * _MARGIN) + 1
     domains: dict[str, Sequence[AnyBin]] = {}
-    sizes: dict[str, float] = {}
-    for number, (domain, items) in enumerate(shards.items()):
-        progress("encoding a first look", number, len(shards))
-        heads = list(_heads(items, tokenizer, wanted))
-        domains[domain] = heads
-        rows = sum(pq.read_metadata(shard.path).num_rows for shard in items)
-        sizes[domain] = sum(head.tokens for head in heads) * rows / max(1, sum(head.documents for head in heads))
-    progress("encoding a first look", len(shards), len(shards))
+    looked: dict[str, DomainShare] = {}
+    for number, (name, share) in enumerate(shares.items()):
+        progress("encoding a first look", number, len(shares))
+        chosen = _matching(shards, share.shards or (f"{name}/*",))
+        heads = list(_heads(chosen, tokenizer, weights, wanted)) if share.weight else []
+        if not heads:
+            continue  # named and absent, or of no weight: opening the mixture says so
+        domains[name] = heads
+        rows = sum(pq.read_metadata(shard.path).num_rows for shard in chosen)
+        size = sum(head.tokens for head in heads) * rows / max(1, sum(head.documents for head in heads))
+        # "*" weighs by the tokens that the whole domain would have, not by those of its head.
+        looked[name] = share.model_copy(
+            update={"max_epochs": _UNLIMITED, "weight": size if every else share.weight, "shards": _names(heads)}
+        )
+    progress("encoding a first look", len(shares), len(shares))
     bins = TokenBins(
         tokenizer_digest=tokenizer.digest, vocab_size=tokenizer.vocab_size, eos_id=tokenizer.eos_id, domains=domains
     )
-    shares = mixture.stretches()[0].domains or {}
-    if EVERY in shares:  # by the tokens that the whole domain would have, not by those of its head
-        limit = shares[EVERY].max_epochs
-        shares = {name: DomainShare(weight=size, max_epochs=limit) for name, size in sizes.items() if size}
-    seen = mixture.model_copy(update={"phases": (), "domains": shares, "bins": None})
-    weights = replace(find_weights(run, mixture.curve), partial=True)
-    return Prepared(
-        run=run, mixture=seen, tokenizer=tokenizer, bins=bins, stream=open_stream(run, bins, seen, weights=weights)
-    )
+    whole = {name: getattr(stretch, name) for name in ("sequence_length", "packing", "temperature")}
+    seen = mixture.model_copy(update={**whole, "phases": (), "bins": None, "domains": {**shares, **looked}})
+    if every:
+        seen = seen.model_copy(update={"domains": looked})
+    stream = open_stream(run, bins, seen, weights=weights)
+    return Prepared(run=run, mixture=seen, tokenizer=tokenizer, bins=bins, stream=stream)
 
 
-def _heads(shards: list[Shard], tokenizer: Tokenizer, wanted: int) -> Iterator[MemoryBin]:
-    """The first documents of a domain, at least so many tokens of them."""
-    left = wanted
+def _matching(shards: dict[str, list[Shard]], patterns: Sequence[str]) -> list[Shard]:
+    return [
+        shard
+        for items in shards.values()
+        for shard in items
+        if any(fnmatch.fnmatchcase(f"{shard.domain}/{shard.path.stem}", pattern) for pattern in patterns)
+    ]
+
+
+def _names(heads: Sequence[AnyBin]) -> tuple[str, ...]:
+    return tuple(head.name.translate({ord("["): "[[]", ord("*"): "[*]", ord("?"): "[?]"}) for head in heads)
+
+
+def _heads(shards: list[Shard], tokenizer: Tokenizer, weights: Weights, wanted: int) -> Iterator[MemoryBin]:
+    """The first documents of a domain: as many as give so many expected tokens in an epoch."""
+    left = float(wanted)
     for shard in shards:
         if left <= 0:
             return
-        tokens, ends, ids, heldout = [], [0], [], []
+        tokens: list[Tokens] = []
+        ids: list[npt.NDArray[np.int64]] = []
+        heldout: list[npt.NDArray[np.bool_]] = []
+        ends = [0]
+        given = weights.read_first(f"{shard.domain}/{shard.path.stem}")
         for rows in read_rows(shard):
             flat, until = encode_texts(tokenizer, rows.texts, dtype_of(tokenizer.vocab_size))
+            first = sum(len(part) for part in ids)
             tokens.append(flat)
             ends += (until + ends[-1]).tolist()
             ids.append(rows.doc_ids)
             heldout.append(rows.heldout)
-            left -= len(flat)
+            lengths = np.diff(until, prepend=0) * ~rows.heldout
+            left -= float((lengths * given[first : first + len(lengths)]).sum()) if given is not None else lengths.sum()
             if left <= 0:
                 break
         if not ids:

@@ -1,7 +1,7 @@
 """Batches made ahead of time by a thread: the kernels leave the interpreter's lock, so one is enough.
 
 Several steps are gathered at once, half a million tokens or more, for what a step costs beside its tokens is then
-shared; the consumer gets them one by one, as views. Memory: three such stretches, some 20 MB, whatever the corpus.
+shared; the consumer gets them one by one, as views. Memory: four such stretches, some 25 MB, whatever the corpus.
 """
 
 from __future__ import annotations

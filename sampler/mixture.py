@@ -22,13 +22,14 @@ from sampler.tokenizer import TokenizerConfig
 from sampler.weights import CURRENT
 
 EVERY = "*"
+_LEAST = 1e-9
 Packing = Literal["concat", "best_fit", "document"]
 
 
 class DomainShare(StrictModel):
     """One domain's part in a mixture."""
 
-    weight: float = Field(1.0, ge=0)  # share of tokens; only proportions count
+    weight: float = Field(1.0, ge=0)  # share of tokens, padding of planned packings included; only proportions count
     max_epochs: float = Field(4.0, gt=0)  # up to four cost little (Muennighoff et al. 2023, arXiv 2305.16264)
     shards: tuple[str, ...] = ()  # globs over <domain>/<shard>; none: those of the domain of that name
 
@@ -148,7 +149,9 @@ def load_mixture(path: Path, run: Path | None = None, bins: str | None = None) -
     if bins is None and mixture.bins is not None:
         bins = mixture.bins if "://" in mixture.bins else str((path.parent / mixture.bins).resolve())
     boosts = tuple(
-        boost if boost.documents is None else boost.model_copy(update={"documents": str(path.parent / boost.documents)})
+        boost
+        if boost.documents is None
+        else boost.model_copy(update={"documents": str((path.parent / boost.documents).resolve())})
         for boost in mixture.boosts
     )
     return mixture.model_copy(update={"bins": bins, "boosts": boosts}), run
@@ -191,4 +194,10 @@ def resolve_shares(
     top = max(share.weight for share in found.values())
     raised = {name: (share.weight / top) ** (1 / temperature) for name, share in found.items()}
     total = sum(raised.values())
+    for name, value in raised.items():
+        if value / total < _LEAST:
+            raise ConfigError(
+                f"key `domains.{name}.weight` is {found[name].weight:g}, which at temperature {temperature:g} is a "
+                f"share of {value / total:.1e} (allowed: 0, or a share of at least {_LEAST:g})."
+            )
     return {name: share.model_copy(update={"weight": raised[name] / total}) for name, share in found.items()}

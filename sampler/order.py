@@ -32,7 +32,7 @@ MAX_SEARCH = 1 << 20  # passes without a single token before a domain counts as 
 U64 = np.uint64
 _MASK = (1 << 64) - 1
 _GOLDEN = U64(0x9E3779B97F4A7C15)
-_PHASE_SALT = 0x7068617365000000
+_DRAW_SALT = 0x7068617365000000
 
 
 def key_of(seed: int, *parts: int | str) -> int:
@@ -52,9 +52,9 @@ def fixed_weights(weights: npt.NDArray[np.float32]) -> npt.NDArray[np.uint32]:
     return np.rint(weights.astype(np.float64) * UNIT).astype(np.uint32)
 
 
-def phases(seed: int, doc_ids: npt.NDArray[np.int64]) -> npt.NDArray[np.uint32]:
+def draws(seed: int, doc_ids: npt.NDArray[np.int64]) -> npt.NDArray[np.uint32]:
     """u(seed, d) in units of 2^-24: uint32[n] in [0, 2^24)."""
-    return (uniform(seed ^ _PHASE_SALT, doc_ids) * UNIT).astype(np.uint32)
+    return (uniform(seed ^ _DRAW_SALT, doc_ids) * UNIT).astype(np.uint32)
 
 
 def passes_per_epoch(weights: npt.NDArray[np.uint32]) -> int:
@@ -67,21 +67,21 @@ def passes_per_epoch(weights: npt.NDArray[np.uint32]) -> int:
 
 
 @nb.njit(inline="always")
-def _copies(weight, phase, done, passes):  # type: ignore[no-untyped-def]
+def _copies(weight, draw, done, passes):  # type: ignore[no-untyped-def]
     # floor(w·g/P + u), in steps that stay below 2^63: w·g is split at P.
-    weight, phase = np.int64(weight), np.int64(phase)
-    whole = weight * (done // passes) + phase
+    weight, draw = np.int64(weight), np.int64(draw)
+    whole = weight * (done // passes) + draw
     part = weight * (done % passes) + (whole % UNIT) * passes
     return whole // UNIT + part // (passes * UNIT)
 
 
 @nb.njit(cache=True, nogil=True)
-def copies_after(weights, phases, done, passes):  # type: ignore[no-untyped-def]
+def copies_after(weights, draws, done, passes):  # type: ignore[no-untyped-def]
     """Copies of each document in the first `done` passes.
 
     Args:
         weights: uint32[n], fixed-point.
-        phases: uint32[n], fixed-point.
+        draws: uint32[n], fixed-point.
         done: passes.
         passes: passes an epoch.
 
@@ -90,7 +90,7 @@ def copies_after(weights, phases, done, passes):  # type: ignore[no-untyped-def]
     """
     out = np.empty(len(weights), np.int64)
     for i in range(len(weights)):
-        out[i] = _copies(weights[i], phases[i], done, passes)
+        out[i] = _copies(weights[i], draws[i], done, passes)
     return out
 
 
@@ -104,24 +104,24 @@ def expected_tokens(weights, offsets):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(cache=True, nogil=True)
-def tokens_after(weights, phases, offsets, done, passes):  # type: ignore[no-untyped-def]
+def tokens_after(weights, draws, offsets, done, passes):  # type: ignore[no-untyped-def]
     """Tokens that some documents give in the first `done` passes.
 
     Args:
         weights: uint32[n], fixed-point.
-        phases: uint32[n], fixed-point.
+        draws: uint32[n], fixed-point.
         offsets: int64[n + 1], where each document starts.
         done: passes.
         passes: passes an epoch.
     """
     total = np.int64(0)
     for i in range(len(weights)):
-        total += (offsets[i + 1] - offsets[i]) * _copies(weights[i], phases[i], done, passes)
+        total += (offsets[i + 1] - offsets[i]) * _copies(weights[i], draws[i], done, passes)
     return total
 
 
 @nb.njit(cache=True, nogil=True)
-def tokens_by_block(weights, phases, offsets, starts, number, passes):  # type: ignore[no-untyped-def]
+def tokens_by_block(weights, draws, offsets, starts, number, passes):  # type: ignore[no-untyped-def]
     """Tokens of each block in pass `number`.
 
     Args:
@@ -134,19 +134,19 @@ def tokens_by_block(weights, phases, offsets, starts, number, passes):  # type: 
     out = np.zeros(len(starts) - 1, np.int64)
     for b in range(len(starts) - 1):
         for i in range(starts[b], starts[b + 1]):
-            before = _copies(weights[i], phases[i], number, passes)
-            out[b] += (offsets[i + 1] - offsets[i]) * (_copies(weights[i], phases[i], number + 1, passes) - before)
+            before = _copies(weights[i], draws[i], number, passes)
+            out[b] += (offsets[i + 1] - offsets[i]) * (_copies(weights[i], draws[i], number + 1, passes) - before)
     return out
 
 
 @nb.njit(cache=True, nogil=True)
-def documents_in_pass(weights, phases, number, passes):  # type: ignore[no-untyped-def]
+def documents_in_pass(weights, draws, number, passes):  # type: ignore[no-untyped-def]
     """Which documents (positions in the arrays) pass `number` holds, each once: int64[m], ascending."""
     out = np.empty(len(weights), np.int64)
     found = 0
     for i in range(len(weights)):
-        before = _copies(weights[i], phases[i], number, passes)
-        if _copies(weights[i], phases[i], number + 1, passes) > before:
+        before = _copies(weights[i], draws[i], number, passes)
+        if _copies(weights[i], draws[i], number + 1, passes) > before:
             out[found] = i
             found += 1
     return out[:found]

@@ -58,7 +58,7 @@ class Phase:
         return Phase(
             **{
                 **vars(self),
-                "blend": Blend([share.weight for share in self.shares.values()]),
+                "blend": self.blend.fork(),
                 "readers": [reader.fork() for reader in self.readers],
             }
         )

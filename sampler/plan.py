@@ -2,7 +2,8 @@
 dry.
 
 All from the expected tokens of an epoch and the shares, so that a plan over trillions takes no longer than one over
-millions: figures are within one sequence a phase of what the stream then does. Padding of best_fit and document is
+millions: figures are those that the stream comes to, but for the
+rounding of documents' copies, which a domain of few documents shows. Padding of best_fit and document is
 measured, on the first blocks of each domain.
 """
 
@@ -17,7 +18,7 @@ from sampler.packing import CONCAT, Pieces, sequences_of
 from sampler.phases import Phase
 from sampler.stream import MixtureStream
 
-_MEASURED_BLOCKS = 4
+_MEASURED_BLOCKS, _MEASURED_PASSES = 4, 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +36,7 @@ class Row:
         begins: epochs of the domain at the phase's begin.
         ends: and at its end.
         max_epochs: allowed.
-        repeats_at: tokens of the whole mixture after which documents come again (one epoch), or None.
+        repeats_at: tokens of the whole mixture after which the domain begins its second epoch, or None.
         dry_at: tokens of the whole mixture after which max_epochs is reached, or None.
     """
 
@@ -85,8 +86,8 @@ def refusal(rows: list[Row]) -> str | None:
         if row.ends > row.max_epochs * (1 + 1e-9):
             return (
                 f"key `domains.{row.domain}.max_epochs` is {row.max_epochs:g}, but phase {row.phase} takes the domain "
-                f"to {row.ends:.2f} epochs (allowed: at most {row.max_epochs:g}; it runs dry after "
-                f"{row.dry_at or 0:,.0f} tokens of the mixture)."
+                f"to {row.ends:.2f} epochs (allowed: at most {row.max_epochs:g}, which it reached "
+                + ("before this phase)." if row.dry_at is None else f"after {row.dry_at:,.0f} tokens of the mixture).")
             )
     return None
 
@@ -139,5 +140,13 @@ def _padding(documents: DomainDocuments, phase: Phase) -> float:
 
 
 def _first_blocks(documents: DomainDocuments) -> Iterator[Pieces]:
-    for block in documents.block_order(0)[:_MEASURED_BLOCKS].tolist():
-        yield documents.pieces_of(0, int(block))[1]
+    """Blocks that are not empty, over as many passes as it takes: rare documents are in few."""
+    found = 0
+    for number in range(_MEASURED_PASSES):
+        for block in documents.block_order(number)[:_MEASURED_BLOCKS].tolist():
+            pieces = documents.pieces_of(number, int(block))[1]
+            if pieces.tokens:
+                found += 1
+                yield pieces
+            if found == _MEASURED_BLOCKS:
+                return

@@ -8,10 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from corpus.errors import ConfigError
 from corpus.files import canonical_json
+from sampler.bin_manifests import open_bins, tokenizer_of
 from sampler.bins import AnyBin, TokenBins
-from sampler.build import build_bins, open_bins, tokenizer_of
+from sampler.build import build_bins
 from sampler.mixture import EVERY, BoostConfig, DomainShare, Mixture, PhaseConfig, resolve_shares
 from sampler.phases import lay_phases
 from sampler.progress import Progress, silent
@@ -90,10 +93,11 @@ def open_stream(
     chosen = choose_shards(bins, stretches)
     weights = find_weights(run, mixture.curve) if weights is None else weights
     cache = Path(bins.cache) if bins.cache else None
+    boosts = _boosts(mixture.boosts, chosen)
     documents = {
         name: open_documents(
             name, shards, weights=weights, seed=mixture.seed, block_tokens=mixture.shuffle_block_tokens,
-            split=mixture.split, holdout=holdout, boosts=_boosts(mixture.boosts, shards),
+            split=mixture.split, holdout=holdout, boosts=_touching(boosts, shards),
             cache=cache,
         )
         for name, shards in chosen.items()
@@ -126,21 +130,14 @@ def choose_shards(bins: TokenBins, stretches: Sequence[PhaseConfig]) -> dict[str
         for name, share in (stretch.domains or {}).items():
             if name == EVERY:
                 for domain in bins.domains:
-                    found.setdefault(domain, list(bins.domains[domain]))
+                    _take(found, globs, known, domain, share)
                 continue
             if not share.shards and name not in bins.domains:
                 raise ConfigError(
                     f"key `domains.{name}` names a domain that the run does not have "
                     f"(allowed: {', '.join(sorted(bins.domains))}; or give it `shards`)."
                 )
-            patterns = share.shards or (f"{name}/*",)
-            if globs.setdefault(name, patterns) != patterns:
-                raise ConfigError(
-                    f"key `phases.domains.{name}.shards` is {list(patterns)} (allowed: the same in every phase, "
-                    f"{list(globs[name])}; a domain of other shards needs another name)."
-                )
-            if name not in found or share.shards:
-                found[name] = _matching(known, name, patterns)
+            _take(found, globs, known, name, share)
     owners: dict[str, str] = {}
     for name, shards in found.items():
         for shard in shards:
@@ -150,6 +147,24 @@ def choose_shards(bins: TokenBins, stretches: Sequence[PhaseConfig]) -> dict[str
                     f"(allowed: a shard in one domain)."
                 )
     return {name: found[name] for name in sorted(found)}
+
+
+def _take(
+    found: dict[str, list[AnyBin]],
+    globs: dict[str, tuple[str, ...]],
+    known: dict[str, AnyBin],
+    name: str,
+    share: DomainShare,
+) -> None:
+    """Add a domain's shards, or see that they are those that an earlier phase gave it."""
+    patterns = share.shards or (f"{name}/*",)
+    if globs.setdefault(name, patterns) != patterns:
+        raise ConfigError(
+            f"key `phases.domains.{name}.shards` is {list(patterns)} (allowed: the same in every phase, "
+            f"{list(globs[name])}; a domain of other shards needs another name)."
+        )
+    if name not in found:
+        found[name] = _matching(known, name, patterns)
 
 
 def _matching(known: dict[str, AnyBin], name: str, patterns: Sequence[str]) -> list[AnyBin]:
@@ -165,14 +180,33 @@ def _matching(known: dict[str, AnyBin], name: str, patterns: Sequence[str]) -> l
     return [known[shard] for shard in sorted(set(chosen))]
 
 
-def _boosts(configs: Sequence[BoostConfig], shards: Sequence[AnyBin]) -> list[Boost]:
-    """The boosts that touch a domain's shards; one of some of them names its documents."""
+def _touching(boosts: Sequence[Boost], shards: Sequence[AnyBin]) -> list[Boost]:
+    """Those of some of these shards: another's boost leaves a domain's index as it is."""
+    names = {shard.name for shard in shards}
+    return [boost for boost in boosts if boost.shards & names]
+
+
+def _boosts(configs: Sequence[BoostConfig], chosen: dict[str, list[AnyBin]]) -> list[Boost]:
+    """The boosts, each of some shards and, where it says so, of some documents.
+
+    Raises:
+        ConfigError: one that touches nothing of the mixture.
+    """
     found = []
+    shards = [shard for items in chosen.values() for shard in items]
     for number, config in enumerate(configs):
         touched = [s for s in shards if any(fnmatch.fnmatchcase(s.name, pattern) for pattern in config.shards)]
         if not touched:
-            continue
+            raise ConfigError(
+                f"key `boosts.{number}.shards` is {list(config.shards)}, which matches no shard of the mixture "
+                f"(allowed: globs over <domain>/<shard>)."
+            )
         names = None if config.documents is None else read_doc_ids(Path(config.documents), f"boosts.{number}.documents")
+        if names is not None and not any(np.isin(names, shard.index.doc_ids).any() for shard in touched):
+            raise ConfigError(
+                f"key `boosts.{number}.documents` is {config.documents}, none of whose {len(names)} doc_ids is in the "
+                f"boost's shards (allowed: ids of their documents)."
+            )
         found.append(Boost(config.factor, frozenset(shard.name for shard in touched), names))
     return found
 
@@ -192,7 +226,10 @@ def split_streams(prepared: Prepared) -> tuple[MixtureStream, MixtureStream, boo
     holdout = HOLDOUT if chosen_here else 0.0
     train = open_stream(run, bins, mixture.model_copy(update={"split": "train"}), holdout)
     first = train.phases[0].shares
-    every = mixture.model_copy(update={"split": "heldout", "phases": (), "domains": mixture.stretches()[0].domains})
+    length = mixture.stretches()[0].sequence_length
+    every = mixture.model_copy(
+        update={"split": "heldout", "phases": (), "domains": mixture.stretches()[0].domains, "sequence_length": length}
+    )
     held = _heldout_documents(bins, every, holdout)
     shares = {name: share for name, share in first.items() if held.get(name)}
     if not shares:

@@ -24,6 +24,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from corpus.errors import TamisError
 from sampler import order
 from sampler.bins import AnyBin
 from sampler.documents import DomainDocuments
@@ -67,20 +68,25 @@ class Block:
     Attributes:
         shard: its bin.
         base: where `source` starts in the bin.
-        source: uint16|uint32[k], the block's tokens in the bin's order.
         pieces: what the pass takes of it, in order.
         prefix: int64[n + 1], tokens before each piece, from the block's beginning.
         plan: how they fill sequences; None under concat.
         document_ends: int64[n], where in the bin the document of each of the plan's pieces ends.
+        fetch: reads the block's tokens.
     """
 
     shard: AnyBin
     base: int
-    source: npt.NDArray[Any]
     pieces: Pieces
     prefix: Int64s
     plan: Plan | None
     document_ends: Int64s
+    fetch: Callable[[], npt.NDArray[Any]]
+
+    @cached_property
+    def source(self) -> npt.NDArray[Any]:
+        """uint16|uint32[k], the block's tokens in the bin's order; read when they are asked for."""
+        return self.fetch()
 
 
 class DomainReader:
@@ -100,7 +106,7 @@ class DomainReader:
         self.cursor = cursor or Cursor()
         self._passes: OrderedDict[Hashable, _Pass] = OrderedDict()
         self._blocks: OrderedDict[Hashable, Block] = OrderedDict()
-        self._coming: dict[tuple[int, int], Future[tuple[int, npt.NDArray[Any]]]] = {}
+        self._coming: dict[tuple[int, int], Future[npt.NDArray[Any]]] = {}
         self._totals = [0]  # units of this phase before each pass from the cursor's on; not under concat
         first = self.cursor.number
         counted, blocks = documents.tokens_by_block(first), documents.block_order(first)
@@ -112,7 +118,7 @@ class DomainReader:
 
     def fork(self) -> DomainReader:
         """The same with caches of its own."""
-        return DomainReader(self.documents, self.length, self.packing, self.cursor)
+        return DomainReader(self.documents.fork(), self.length, self.packing, self.cursor)
 
     def fill(self, ordinals: Int64s, rows: Int64s, window: Window) -> None:
         """Write sequences into rows of a window.
@@ -214,7 +220,7 @@ class DomainReader:
         while self._totals[-1] <= unit:
             number = self.cursor.number + len(self._totals) - 1
             if len(self._totals) > order.MAX_SEARCH and self._totals[-1] == 0:
-                raise ValueError(f"domain {self.documents.domain} gives no tokens")
+                raise TamisError(f"domain {self.documents.domain}: its weights are so small that no pass has a token.")
             self._totals.append(self._totals[-1] + int(self._units(number).sum()))
         index = int(np.searchsorted(self._totals, unit, "right")) - 1
         return self._pass(self.cursor.number + index)
@@ -255,18 +261,20 @@ class DomainReader:
     def _open(self, number: int, slot: int) -> Block:
         block = int(self._pass(number).blocks[slot])
         shard, pieces = self._pieces(number, slot, block)
-        base, source = self._source(number, slot, block)
+        low, _ = self.documents.bounds_of(block)
+        base = int(shard.index.offsets[low])
         prefix = np.concatenate([[0], np.cumsum(pieces.ends - pieces.begins)])
         if self.packing == CONCAT and (number, slot) == (self.cursor.number, self.cursor.slot):
             prefix += int(self.documents.tokens_by_block(number)[block]) - pieces.tokens
         planned = None if self.packing == CONCAT else plan(pieces, self.length, self.packing)
         return Block(
-            shard=shard, base=base, source=source, pieces=pieces, prefix=prefix.astype(np.int64),
+            shard=shard, base=base, pieces=pieces, prefix=prefix.astype(np.int64),
             plan=planned, document_ends=shard.index.offsets[planned.pieces.rows + 1] if planned else prefix[:0],
+            fetch=lambda: self._source(number, slot, block),
         )  # fmt: skip
 
-    def _source(self, number: int, slot: int, block: int) -> tuple[int, npt.NDArray[Any]]:
-        """Where a block starts in its bin, and its tokens; of a remote bin the next block is fetched meanwhile."""
+    def _source(self, number: int, slot: int, block: int) -> npt.NDArray[Any]:
+        """A block's tokens; of a remote bin the next block is fetched meanwhile."""
         coming = self._coming.pop((number, slot), None)
         found = self._read(block) if coming is None else coming.result()
         following = self._pass(number).blocks[slot + 1 : slot + 2].tolist()
@@ -274,11 +282,11 @@ class DomainReader:
             self._coming = {(number, slot + 1): self._fetcher.submit(self._read, following[0])}
         return found
 
-    def _read(self, block: int) -> tuple[int, npt.NDArray[Any]]:
+    def _read(self, block: int) -> npt.NDArray[Any]:
         shard = self.documents.shards[int(self.documents.block_shards[block])]
         low, high = self.documents.bounds_of(block)
         base, end = int(shard.index.offsets[low]), int(shard.index.offsets[high])
-        return base, shard.read(base, end)
+        return shard.read(base, end)
 
     @cached_property
     def _fetcher(self) -> ThreadPoolExecutor:
@@ -291,7 +299,7 @@ def _bisect(passed: Callable[[int], bool], domain: str) -> int:
     while passed(high):
         low, high = high, 2 * high
         if high > order.MAX_PASSES:
-            raise ValueError(f"domain {domain} has no such token")
+            raise TamisError(f"domain {domain}: its weights are so small that no pass in reach has a token of it.")
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if passed(middle) else (low, middle)

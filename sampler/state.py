@@ -26,7 +26,8 @@ def state_at(stream: MixtureStream, position: int) -> dict[str, Any]:
         A JSON object: manifest (of the phases up to this one), seed, phase, position; for each domain the sequences of
         this phase, pass, block, unit, and epoch; digest.
     """
-    phase = stream.phase_at(position)
+    phase = stream.phase_at(max(position - 1, 0))  # at a boundary the one that ended: the next may still be edited
+    counts = stream.counts_in(phase, position)
     body = {
         "format": FORMAT,
         "manifest": phase.hash,
@@ -35,7 +36,7 @@ def state_at(stream: MixtureStream, position: int) -> dict[str, Any]:
         "position": position,
         "domains": {
             name: {"sequences": count, **reader.place(count), "epoch": round(reader.epochs_after(count), 6)}
-            for (name, count), reader in zip(stream.counts(position).items(), phase.readers, strict=True)
+            for (name, count), reader in zip(counts.items(), phase.readers, strict=True)
         },
     }
     return {**body, "digest": _digest(body)}

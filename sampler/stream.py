@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -107,9 +108,8 @@ class MixtureStream:
             for phase, end in zip(self.phases, ends, strict=True)
         )
 
-    def counts(self, position: int) -> dict[str, int]:
-        """Sequences that each domain of the position's phase has given in it, before the position."""
-        phase = self.phase_at(position)
+    def counts_in(self, phase: Phase, position: int) -> dict[str, int]:
+        """Sequences that each domain of a phase has given in it, before a position."""
         counts = phase.blend.counts(position - phase.start)
         return {name: int(count) for name, count in zip(phase.shares, counts, strict=True)}
 
@@ -124,6 +124,21 @@ class MixtureStream:
                 for name, reader, count in zip(phase.shares, phase.readers, counts.tolist(), strict=True):
                     found[name] = reader.epochs_after(count)
         return found
+
+    def cleared_until(self, position: int) -> int:
+        """`require`, and a sample up to which nobody needs to ask again: half of the way that the epochs leave.
+
+        Raises:
+            ConfigError: as `require`.
+        """
+        self.require(position)
+        phase, needed = self.phase_at(max(position - 1, 0)), self.epochs_needed(position)
+        left = min(
+            (share.max_epochs - needed[name]) * reader.documents.tokens_per_epoch / (share.weight * phase.length)
+            for (name, share), reader in zip(phase.shares.items(), phase.readers, strict=True)
+        )
+        ahead = position + int(left / 2)
+        return ahead if phase.stop is None else max(position, min(ahead, phase.stop))
 
     def require(self, samples: int) -> None:
         """Refuse a run that would repeat a domain more often than the mixture allows.
@@ -183,21 +198,26 @@ class RankStream:
         """This rank's rows of some ascending steps, made at once: many cost little more than their tokens."""
         first = self.position + np.array(steps, np.int64) * self.global_batch + self.rank * self.rows
         samples = first[:, None] + np.arange(self.rows)
-        groups = [samples]
-        if len({phase.length for phase in self.stream.phases}) > 1:  # one step of padded rows, not all of them
-            groups = [samples[row : row + 1] for row in range(len(samples))]
         found = []
-        for group in groups:
-            batch = self.stream.gather(group.reshape(-1), self._length(group))
+        for group, length in self._groups(samples):
+            batch = self.stream.gather(group.reshape(-1), length)
             found += [batch.rows(low, low + self.rows) for low in range(0, group.size, self.rows)]
         return found
 
+    def _groups(self, samples: npt.NDArray[np.int64]) -> list[tuple[npt.NDArray[np.int64], int]]:
+        """Steps in runs of one length: the one across a change is padded, not all of them."""
+        if len({phase.length for phase in self.stream.phases}) == 1:
+            return [(samples, self.stream.phases[0].length)]
+        lengths = np.array([self._length(step) for step in samples])
+        edges = [0, *(np.flatnonzero(np.diff(lengths)) + 1).tolist(), len(samples)]
+        return [(samples[a:b], int(lengths[a])) for a, b in pairwise(edges) if b > a]
+
     def _length(self, samples: npt.NDArray[np.int64]) -> int:
         """Tokens of a row: of the longest in the whole global batch, so that all ranks have rows of one length."""
-        first = int(samples[0, 0]) - self.rank * self.rows
-        last = int(samples[-1, 0]) - self.rank * self.rows + self.global_batch - 1
-        numbers = range(self.stream.phase_at(first).number, self.stream.phase_at(last).number + 1)
-        return max(self.stream.phases[number].length for number in numbers)
+        first = int(samples[0]) - self.rank * self.rows
+        numbers = (self.stream.phase_at(at).number for at in (first, first + self.global_batch - 1))
+        low, high = numbers
+        return max(phase.length for phase in self.stream.phases[low : high + 1])
 
     def steps_left(self) -> int | None:
         """Whole steps until the mixture ends; None where it goes on without end."""

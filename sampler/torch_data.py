@@ -4,8 +4,9 @@ A plain DataLoader takes it with `batch_size=None`, torchdata's StatefulDataLoad
 process makes batches ahead, which is the fastest way; with workers, worker w of n makes steps w, w + n, … and the
 loader takes turns, so that order is kept and nothing comes twice, whatever their number.
 
-**State.** Under a StatefulDataLoader ask the loader. With a plain DataLoader and workers the dataset object here does
-not see what was consumed; each item says it: `dataset.state_after(item)` is the state to save, equal on every rank.
+**State.** Each item knows where to go on behind it: `dataset.state_after(item)` is the state to save, equal on every
+rank, however many steps a worker, a loader or the way to the GPU has made ahead. A StatefulDataLoader keeps its own,
+with its workers' turns: ask that one, and give it back the same number of workers and the same batch.
 
 Cost beyond the sampler's: none on the CPU, where tokens and labels are views of what the kernels wrote.
 """
@@ -19,6 +20,7 @@ import numpy as np
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
+from corpus.errors import TamisError
 from sampler.batch import Batch
 from sampler.loader import Prefetch
 from sampler.state import position_of, state_at
@@ -31,58 +33,77 @@ Item = dict[str, Any]
 class StreamDataset(IterableDataset):  # type: ignore[type-arg]
     """Steps of a rank as dictionaries of tensors, without end unless the mixture or `steps` has one.
 
+    Each iteration begins where the dataset stands: at its beginning, behind the last item that an iteration in this
+    very process gave, or where a loaded state says.
+
     Args:
         ranked: the rank's stream.
-        steps: the step to end before.
+        steps: the step to end before, counted from the stream's beginning.
         fields: of `tensors`; `position`, the sample to go on from after the item, is always there.
+
+    Raises:
+        ConfigError: so many steps would take a domain past its max_epochs.
     """
 
     def __init__(self, ranked: RankStream, steps: int | None = None, fields: Sequence[str] = FIELDS) -> None:
         self.ranked, self.fields = ranked, tuple(fields)
+        self.position = ranked.position
         self._end = None if steps is None else ranked.position + steps * ranked.global_batch
-        self.step = 0
-        self._turn: int | None = None  # the next step of this very worker, once it has taken one
+        self._turn: int | None = None  # the sample at which this very worker's next step begins
+        self._cleared = ranked.position
+        if self._end is not None:
+            ranked.stream.require(self._end)
+            self._cleared = self._end
 
     def __iter__(self) -> Iterator[Item]:
-        """Yield from the current step on."""
-        worker = get_worker_info()
-        stride, number = (worker.num_workers, worker.id) if worker else (1, 0)
-        step = self.step + number if self._turn is None else self._turn
-        with Prefetch(self.ranked, step, self._last(), stride) as batches:
-            for batch in batches:
-                step += stride
-                if worker:
-                    self._turn = step
-                else:
-                    self.step = step
-                after = self.ranked.position + (step - stride + 1) * self.ranked.global_batch
-                yield {**tensors(batch, self.fields), "position": after}
+        """Yield from where the dataset stands.
 
-    def _last(self) -> int | None:
-        return None if self._end is None else (self._end - self.ranked.position) // self.ranked.global_batch
+        Raises:
+            ConfigError: before a step that would take a domain past its max_epochs.
+        """
+        worker, batch = get_worker_info(), self.ranked.global_batch
+        stride, number = (worker.num_workers, worker.id) if worker else (1, 0)
+        at = self.position + number * batch if self._turn is None else self._turn
+        ranked = RankStream(self.ranked.stream, self.ranked.rank, self.ranked.world_size, batch, at)
+        stop = None if self._end is None else max(0, (self._end - at) // batch)
+        with Prefetch(ranked, 0, stop, stride) as batches:
+            for made in batches:
+                after, at = at + batch, at + stride * batch
+                if after > self._cleared:
+                    self._cleared = ranked.stream.cleared_until(after)
+                if worker:
+                    self._turn = at
+                else:
+                    self.position = after
+                yield {**tensors(made, self.fields), "position": after}
 
     def state_after(self, item: Item) -> dict[str, Any]:
         """The sampler state after an item was consumed, equal on every rank."""
         return state_at(self.ranked.stream, int(item["position"]))
 
     def state_dict(self) -> dict[str, Any]:
-        """The sampler state; inside a worker also that worker's turn."""
-        state = state_at(self.ranked.stream, self.ranked.position + self.step * self.ranked.global_batch)
-        return state if self._turn is None else {"sampler": state, "turn": self._turn}
+        """The sampler state behind the last item that this process gave; inside a worker also that worker's turn."""
+        state = state_at(self.ranked.stream, self.position)
+        if self._turn is None:
+            return state
+        return {"sampler": state, "turn": self._turn, "global_batch": self.ranked.global_batch}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a state.
+        """Go on from a state, at the next iteration.
 
         Raises:
-            TamisError: it belongs to another mixture or other bins, or is damaged.
+            TamisError: it belongs to another mixture or other bins, is damaged, or is a worker's of another batch.
         """
+        if not isinstance(state, dict):
+            raise TamisError(f"the sampler state is {type(state).__name__} (allowed: what state_dict gave).")
+        batch = state.get("global_batch", self.ranked.global_batch)
+        if batch != self.ranked.global_batch:
+            raise TamisError(
+                f"the state is of workers with a global batch of {batch}, here it is {self.ranked.global_batch} "
+                f"(allowed: the same, or the state of `state_after`, which any batch can go on from)."
+            )
+        self.position = position_of(self.ranked.stream, state.get("sampler", state))
         self._turn = state.get("turn")
-        position = position_of(self.ranked.stream, state.get("sampler", state))
-        self.step = 0
-        if self._turn is None:
-            self.ranked.position = position
-        else:
-            self.step = (position - self.ranked.position) // self.ranked.global_batch
 
 
 def tensors(batch: Batch, fields: Sequence[str] = FIELDS) -> dict[str, torch.Tensor]:
@@ -97,10 +118,10 @@ def tensors(batch: Batch, fields: Sequence[str] = FIELDS) -> dict[str, torch.Ten
 
 
 def to_device(items: Iterable[Item], device: torch.device) -> Iterator[Item]:
-    """Items on a device, the next one under way while the last is used.
+    """Items on a device, the next one under way while the last is used; save states by `state_after`.
 
-    On a GPU tokens and labels travel from pinned memory as one int32 array, half the bytes, and are widened there; on
-    the CPU items pass as they are.
+    On a GPU int64 tensors travel from pinned memory as int32, half the bytes, and are widened there; on the CPU items
+    pass as they are.
     """
     if device.type != "cuda":
         yield from items

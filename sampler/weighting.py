@@ -21,11 +21,14 @@ from corpus.errors import ConfigError, TamisError
 from corpus.files import atomic_file, read_json, stable_hash, write_json
 from sampler import order
 from sampler.bins import AnyBin
-from sampler.documents import DomainDocuments, frozen, lay_blocks
+from sampler.checks import check_of
+from sampler.documents import DomainDocuments, frozen, lay_blocks, map_columns
+from sampler.patience import LOG
 from sampler.weights import Weights
 from text.hash import uniform
 
-FORMAT = 1
+FORMAT = 2
+_FILES = ("weights", "draws", "starts", "block_shards")
 _HOLDOUT_SALT = 0x686F6C646F757400
 
 
@@ -94,13 +97,13 @@ def open_documents(
         }
     )  # fmt: skip
     folder = cache / key if cache else None
-    if folder and (folder / "index.json").exists():
-        return _open(folder, domain, seed, shards)
+    if folder and (folder / "index.json").exists() and (known := _open(folder, domain, seed, shards)):
+        return known
     if folder is None:
         return _make(domain, seed, shards, weights, boosts, split, holdout, block_tokens, None)
     folder.mkdir(parents=True, exist_ok=True)
-    _make(domain, seed, shards, weights, boosts, split, holdout, block_tokens, folder)
-    return _open(folder, domain, seed, shards)
+    made = _make(domain, seed, shards, weights, boosts, split, holdout, block_tokens, folder)
+    return _open(folder, domain, seed, shards) or made
 
 
 def _make(
@@ -112,7 +115,7 @@ def _make(
     with _column(folder, "weights", int(bases[-1])) as packed, _column(folder, "draws", int(bases[-1])) as draws:
         for shard, low, high in zip(shards, bases[:-1], bases[1:], strict=True):
             fixed = _fixed(shard, weights, boosts, split, holdout)
-            packed[low:high], draws[low:high] = fixed, order.phases(seed, shard.index.doc_ids)
+            packed[low:high], draws[low:high] = fixed, order.draws(seed, shard.index.doc_ids)
             expected += order.expected_tokens(frozen(fixed), shard.index.offsets) if high > low else 0.0
             top = max(top, order.passes_per_epoch(fixed))
             digest.update(fixed.tobytes() + shard.digest.encode())
@@ -126,9 +129,8 @@ def _make(
         for name in ("starts", "block_shards"):
             with atomic_file(folder / f"{name}.npy") as file:
                 np.save(file, getattr(found, name))
-        write_json(
-            folder / "index.json", {name: getattr(found, name) for name in ("passes", "tokens_per_epoch", "digest")}
-        )
+        facts = {name: getattr(found, name) for name in ("passes", "tokens_per_epoch", "digest")}
+        write_json(folder / "index.json", {**facts, "checks": _checks(folder)})
     return found
 
 
@@ -176,18 +178,27 @@ def _column(folder: Path | None, name: str, count: int) -> Iterator[npt.NDArray[
         raise
 
 
-def _open(folder: Path, domain: str, seed: int, shards: Sequence[AnyBin]) -> DomainDocuments:
-    facts = read_json(folder / "index.json")
+def _open(folder: Path, domain: str, seed: int, shards: Sequence[AnyBin]) -> DomainDocuments | None:
+    """A kept index; None where it is damaged, for it can be made again."""
     try:
-        weights, draws = (np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r")) for name in ("weights", "draws"))
+        facts = read_json(folder / "index.json")
+        if facts["checks"] != _checks(folder):
+            raise ValueError("a file is not what it was")
+        weights, draws = map_columns(folder)
         starts, owners = np.load(folder / "starts.npy"), np.load(folder / "block_shards.npy")
         return DomainDocuments(
             domain=domain, seed=seed, shards=shards, bases=_bases(shards), weights=weights, draws=draws,
             starts=starts, block_shards=owners, passes=facts["passes"], tokens_per_epoch=facts["tokens_per_epoch"],
             digest=facts["digest"], folder=folder,
         )  # fmt: skip
-    except (OSError, ValueError, KeyError) as error:
-        raise TamisError(f"{folder}: is a damaged index ({error}); remove it, it is made again.") from error
+    except (OSError, ValueError, KeyError, TamisError) as error:
+        LOG.warning("%s: is a damaged index (%s); made again", folder, error)
+        return None
+
+
+def _checks(folder: Path) -> dict[str, str]:
+    """The check of each file: what a stream draws must be what its manifest's hash was made of."""
+    return {name: f"{check_of(np.asarray(np.memmap(folder / f'{name}.npy', np.uint8, 'r'))):016x}" for name in _FILES}
 
 
 def _bases(shards: Sequence[AnyBin]) -> npt.NDArray[np.int64]:
@@ -207,7 +218,7 @@ def read_doc_ids(path: Path, key: str) -> npt.NDArray[np.int64]:
     found = []
     for number, line in enumerate(lines, 1):
         if text := line.split("#", 1)[0].strip():
-            if not text.isdecimal():
+            if not text.isdecimal() or int(text) >= 1 << 63:
                 raise ConfigError(f"{key}: line {number} of {path} is {text[:40]!r} (allowed: a doc_id).")
             found.append(int(text))
     return np.array(found, np.int64)

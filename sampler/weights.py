@@ -74,11 +74,7 @@ class Weights:
         """
         if self.folder is None:
             return np.ones(len(doc_ids), np.float32)
-        path = self.folder / f"{shard}.parquet"
-        try:
-            table = pq.read_table(path, columns=["doc_id", "weight"], partitioning=None)
-        except (pa.ArrowException, OSError) as error:
-            raise TamisError(f"{path}: cannot be read as weights ({error}).") from error
+        path, table = self.folder / f"{shard}.parquet", self._table(shard)
         table = table.slice(0, len(doc_ids)) if self.partial else table
         if not np.array_equal(table["doc_id"].to_numpy(), doc_ids):
             raise TamisError(f"{path}: its documents are not those of the shard {shard}; score the run again.")
@@ -86,6 +82,17 @@ class Weights:
         if not np.isfinite(found).all() or (found < 0).any():
             raise TamisError(f"{path}: holds a weight that is negative or not finite.")
         return found
+
+    def read_first(self, shard: str) -> npt.NDArray[np.float32] | None:
+        """A shard's weights as they come, for whoever reads it from its first document on; None for 1.0 everywhere."""
+        return None if self.folder is None else self._table(shard)["weight"].to_numpy().astype(np.float32)
+
+    def _table(self, shard: str) -> pa.Table:
+        path = Path(self.where(shard))
+        try:
+            return pq.read_table(path, columns=["doc_id", "weight"], partitioning=None)
+        except (pa.ArrowException, OSError) as error:
+            raise TamisError(f"{path}: cannot be read as weights ({error}).") from error
 
 
 def find_weights(run: Path, curve: str = CURRENT) -> Weights:
@@ -105,7 +112,7 @@ def find_weights(run: Path, curve: str = CURRENT) -> Weights:
         current = weights_hash(run)
         return Weights.none() if current is None else _open(run / "weights" / current)
     names = _names(run)
-    found = [folder for folder, name in names.items() if curve == name or folder.startswith(curve)]
+    found = [folder for folder, name in names.items() if curve == name or curve and folder.startswith(curve)]
     if len(found) != 1:
         known = ", ".join(f"{name} ({folder[:8]})" if name else folder[:8] for folder, name in sorted(names.items()))
         what = "is no set of curves" if not found else f"names {len(found)} sets of curves"

@@ -1,7 +1,7 @@
 """A small S3 over HTTP in this process: lists, stats and reads objects, in ranges, and fails when it is told to.
 
-Enough of the protocol for an SDK's client (ListObjectsV2, HeadObject, GetObject); signatures are not checked. moto's
-server does more, and wants an older python-dateutil than ours.
+Enough of the protocol for an SDK's client (ListObjectsV2, HeadObject, GetObject); signatures are not checked. Tests
+that write, and those of the sampler, take moto's server (tests/moto_server.py).
 """
 
 from __future__ import annotations

@@ -2,48 +2,61 @@
 
 The stream need not be the one that it was trained on, nor of the same run, as long as the tokenizer is the same: one
 domain at a time gives a loss a domain, the same held-out text for many models gives losses that compare. On a GPU the
-forward pass runs in bfloat16. Cost: a forward pass, a third of a training step.
+forward pass runs in bfloat16. Ranks share the samples. Cost: a forward pass, a third of a training step.
 """
 
 from __future__ import annotations
 
 import torch
+from torch import nn
 
+from sampler.batch import Batch
 from sampler.stream import MixtureStream
 from sampler.torch_data import tensors
+from trainer.config import ModelConfig
 from trainer.head import Loss
 from trainer.loss import summed_loss
 from trainer.model import Transformer
+from trainer.parallel import World
 
 MODEL_FIELDS = ("tokens", "labels", "positions", "segments")
 
 
-def stream_loss(model: Transformer, stream: MixtureStream, start: int, stop: int, eos_id: int) -> Loss:
-    """Loss of the samples start…stop-1; see `summed_loss`."""
-    device = model.head.weight.device
-    batch = {name: value.to(device) for name, value in tensors(stream.batch(start, stop), MODEL_FIELDS).items()}
+def batch_loss(model: nn.Module, config: ModelConfig, batch: Batch, eos_id: int, device: torch.device) -> Loss:
+    """Loss of a batch, summed; see `summed_loss`."""
+    moved = {name: value.to(device) for name, value in tensors(batch, MODEL_FIELDS).items()}
     with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-        return summed_loss(model, model.config, batch, eos_id)
+        return summed_loss(model, config, moved, eos_id)
 
 
 @torch.no_grad()
-def mean_loss(model: Transformer, stream: MixtureStream, samples: int, rows: int, eos_id: int) -> float:
+def mean_loss(
+    model: Transformer, stream: MixtureStream, samples: int, rows: int, eos_id: int, world: World | None = None
+) -> float:
     """Mean loss over the first samples of a stream, nats a token; the model is left in training mode.
 
     Args:
         model: the model.
         stream: what it is judged on.
         samples: how many sequences, from the first.
-        rows: sequences at a time.
+        rows: sequences at a time, over all ranks.
         eos_id: the end-of-document token.
+        world: the ranks that share the model; all of them call this.
     """
-    total, count = 0.0, 0
+    world = world or World(rank=0, size=1, device=model.head.weight.device)
+    each = max(1, rows // world.data_size)
+    total = torch.zeros(2, dtype=torch.float64, device=world.device)
     model.eval()
-    for start in range(0, samples, rows):
-        loss = stream_loss(model, stream, start, min(start + rows, samples), eos_id)
-        total, count = total + float(loss.nats), count + int(loss.tokens)
+    for start in range(0, samples, each * world.data_size):
+        low = min(start + world.data_rank * each, samples)
+        high = min(low + each, samples)
+        batch = stream.batch(low, high) if high > low else stream.batch(0, 1)
+        loss = batch_loss(model, model.config, batch, eos_id, world.device)
+        if high > low:  # a rank without samples takes part in the forward pass, and counts nothing
+            total += torch.stack([loss.nats.double(), loss.tokens.double()])
     model.train()
-    return total / max(count, 1)
+    nats, tokens = world.summed(total).tolist()
+    return float(nats) / max(float(tokens), 1.0)
 
 
 def whole_epoch(stream: MixtureStream, wanted: int) -> int:

@@ -1,15 +1,20 @@
 """The loop: parse, build, train, close.
 
-The position in the data is the step times the global batch; nothing else has to be kept to go on. A resumed
-run takes the same steps as one that was never stopped. On a GPU the forward pass runs in bfloat16 with
-float32 weights. Cost: the model's; the sampler takes well under a millisecond of a step.
+The position in the data is one number, the sampler's; step, position and states are what a checkpoint holds, so that
+a resumed run takes the same steps as one that was never stopped, at any number of ranks. Each rank reads its slice of
+the global batch from a thread that works ahead; the loss is divided by the tokens of the whole global batch.
+
+A step whose loss or gradient is no number, or far above what came before, is not taken: its data is passed over, and
+told. After several in a row the run goes back to its last checkpoint and on from the data that it has reached.
+
+On a GPU the forward pass runs in bfloat16 with float32 weights and optimizer.
 """
 
 from __future__ import annotations
 
-import math
+import faulthandler
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,17 +23,21 @@ import torch
 
 from corpus.errors import ConfigError, TamisError
 from corpus.files import write_json
+from sampler.batch import Batch
+from sampler.loader import Prefetch
 from sampler.mixture import Mixture
 from sampler.prepare import HOLDOUT, Prepared, prepare, split_streams
 from sampler.progress import Progress, silent
 from sampler.state import position_of, state_at
-from sampler.stream import MixtureStream
-from trainer.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from sampler.stream import MixtureStream, RankStream
+from trainer.checkpoint import Checkpoints, Saved
 from trainer.config import TrainConfig
-from trainer.evaluate import mean_loss, stream_loss, whole_epoch
+from trainer.evaluate import batch_loss, mean_loss, whole_epoch
 from trainer.metrics import Metrics, text_chart, write_chart
 from trainer.model import Transformer, parameter_count
 from trainer.optim import build_optimizer, learning_rate, set_learning_rate
+from trainer.parallel import World, check_layout, open_world, parallelise
+from trainer.spikes import Watch
 from trainer.unigram import count_tokens, predicted, unigram_loss
 
 Report = Callable[[dict[str, Any]], None]
@@ -47,10 +56,19 @@ class Run:
     heldout_samples: int
     note: str
     model: Transformer
-    optimizer: torch.optim.AdamW
-    device: torch.device
-    first_step: int
+    optimizer: torch.optim.Optimizer
+    world: World
+    checkpoints: Checkpoints
     metrics: Metrics
+    parameters: int
+    first_step: int = 0
+    position: int = 0
+    skipped: int = 0
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model lies."""
+        return self.world.device
 
 
 def train(
@@ -75,19 +93,20 @@ def train(
         stop_after: stop at this step with a checkpoint, as if interrupted; the schedule stays that of
             `steps`.
         progress: called while tokenizer and bins are made.
-        report: called with each step's numbers.
+        report: called with each step's numbers, on rank 0.
 
     Returns:
         The summary: steps, tokens, losses, and whether the model beats the unigram model.
 
     Raises:
         ConfigError: the config, the mixture and the run do not fit.
-        TamisError: the loss is not finite, or a file is corrupt.
+        TamisError: the loss stays no number, or a file is corrupt.
     """
     started = time.perf_counter()
     state = build(config, mixture, run, steps, resume, progress)
     try:
         last = take_steps(state, min(state.steps, stop_after or state.steps), report)
+        state.checkpoints.wait()
         return close(state, last, time.perf_counter() - started)
     finally:
         state.metrics.close()
@@ -113,11 +132,18 @@ def assemble(
     """A run of given streams: `heldout` may be of other text than the run's, under the same tokenizer."""
     steps = config.steps if steps is None else steps
     train_stream.require(steps * config.global_batch)
-    device = choose_device(config.device)
-    model = Transformer(config.model, prepared.tokenizer.vocab_size, config.seed).to(device)
+    world = open_world(config.parallel, choose_device(config.device))
+    vocab_size = prepared.tokenizer.vocab_size
+    for phase in train_stream.phases:
+        check_layout(config.model, config.parallel, vocab_size, phase.length)
+    model = Transformer(config.model, vocab_size, config.seed).to(world.device)
+    parameters = parameter_count(model)
+    parallelise(model, world, config.parallel)
     optimizer = build_optimizer(model, config.optimizer)
     folder = prepared.run / "train" / config.name
-    first = restore(folder, config, train_stream, model, optimizer, device) if resume else 0
+    identity = {"model": config.model.model_dump(), "tokenizer": prepared.tokenizer.digest}
+    checkpoints = Checkpoints(folder, identity, config.keep_every_tokens)
+    saved = checkpoints.load(model, optimizer) if resume else None
     return Run(
         config=config,
         steps=steps,
@@ -129,102 +155,150 @@ def assemble(
         note=note,
         model=model,
         optimizer=optimizer,
-        device=device,
-        first_step=first,
-        metrics=Metrics(folder / "metrics.jsonl", first),
+        world=world,
+        checkpoints=checkpoints,
+        metrics=Metrics(folder / "metrics.jsonl", saved.step if saved else 0, writes=world.rank == 0),
+        parameters=parameters,
+        first_step=saved.step if saved else 0,
+        position=position_of(train_stream, saved.sampler) if saved else 0,
     )
 
 
 def take_steps(state: Run, stop: int, report: Report) -> int:
     """Train up to step `stop`; returns the number of steps taken since the very beginning."""
-    config = state.config
-    for step in range(state.first_step, stop):
-        begun = time.perf_counter()
-        rate = learning_rate(step, state.steps, config.optimizer)
-        loss, norm = _step(state, step, rate)
-        seconds = time.perf_counter() - begun
-        done, before = ((step + more) * config.global_batch for more in (1, 0))
-        tokens = state.train.tokens_until(done)
-        row: dict[str, Any] = {"step": step, "loss": loss, "gradient_norm": norm, "learning_rate": rate}
-        row |= {"tokens": tokens, "tokens_per_second": round((tokens - state.train.tokens_until(before)) / seconds)}
-        if (step + 1) % config.heldout_steps == 0 or step + 1 == stop:
-            row["heldout_loss"] = heldout_loss(state)
-        state.metrics.add(row)
-        report(row)
-        if step + 1 == stop or (config.checkpoint_steps and (step + 1) % config.checkpoint_steps == 0):
-            _save(state, step + 1)
+    config, watch = state.config, Watch(factor=state.config.spike_factor)
+    step, batches = state.first_step, _batches(state)
+    try:
+        while step < stop:
+            begun = time.perf_counter()
+            faulthandler.dump_traceback_later(config.stall_seconds, exit=False)
+            batch = next(batches)
+            waited = time.perf_counter() - begun
+            rate = learning_rate(step, state.steps, config.optimizer)
+            before = state.train.tokens_until(state.position)
+            state.position += config.global_batch
+            loss, norm, reason = _step(state, batch, rate, watch)
+            row: dict[str, Any] = {"step": step, "loss": loss, "gradient_norm": norm, "learning_rate": rate}
+            if reason is not None:
+                state.skipped += 1
+                event = f"{reason}: the step was not taken, its data is passed over"
+                if watch.exhausted:
+                    step, event = _go_back(state, step, reason)
+                    watch.forget()
+                    batches.close()
+                    batches = _batches(state)
+                state.metrics.event({"step": step, "position": state.position, "event": event})
+                report({**row, "event": event, "tokens_per_second": 0})
+                continue
+            seconds = time.perf_counter() - begun
+            tokens = state.train.tokens_until(state.position)
+            row |= {"tokens": tokens, "tokens_per_second": round((tokens - before) / seconds)}
+            row |= {"seconds": round(seconds, 4), "loader_seconds": round(waited, 4)}
+            step += 1
+            if step % config.heldout_steps == 0 or step == stop:
+                row["heldout_loss"] = heldout_loss(state)
+            state.metrics.add(row)
+            if state.world.rank == 0:
+                report(row)
+            if step == stop or (config.checkpoint_steps and step % config.checkpoint_steps == 0):
+                _save(state, step, tokens)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+        batches.close()
     return max(stop, state.first_step)
 
 
-def _step(state: Run, step: int, rate: float) -> tuple[float, float]:
-    """One update; returns loss and gradient norm before clipping."""
-    config = state.config
-    begin, end = step * config.global_batch, (step + 1) * config.global_batch
-    loss = stream_loss(state.model, state.train, begin, end, state.prepared.tokenizer.eos_id)
-    count = loss.tokens.clamp(min=1)
-    mean, value = loss.objective / count, float(loss.nats / count)
-    if not math.isfinite(value):
-        raise TamisError(
-            f"the loss at step {step} is {value} (allowed: a finite number): the last checkpoint stands; "
-            f"try a smaller optimizer.max_learning_rate than {config.optimizer.max_learning_rate:g}."
-        )
+def _batches(state: Run) -> Generator[Batch]:
+    """This rank's batches from the present position on, made ahead by a thread."""
+    world = state.world
+    ranked = RankStream(state.train, world.data_rank, world.data_size, state.config.global_batch, state.position)
+    with Prefetch(ranked) as batches:
+        yield from batches
+    raise TamisError(f"the mixture ended at sample {state.position:,}, before the steps were taken.")
+
+
+def _step(state: Run, batch: Batch, rate: float, watch: Watch) -> tuple[float, float, str | None]:
+    """One update, unless it is refused; returns loss, gradient norm before clipping, and why it was refused."""
+    config, world = state.config, state.world
+    rows = config.micro_rows or len(batch.used)
+    parts = [batch.rows(low, min(low + rows, len(batch.used))) for low in range(0, len(batch.used), rows)]
+    eos = state.prepared.tokenizer.eos_id
+    tokens = world.summed(
+        torch.tensor(sum(len(predicted(p, eos, config.model.document_mask)) for p in parts), device=world.device)
+    )
+    tokens = tokens.clamp(min=1)
     state.optimizer.zero_grad(set_to_none=True)
-    mean.backward()
+    nats = torch.zeros((), device=world.device)
+    for number, part in enumerate(parts):
+        if hasattr(state.model, "set_requires_gradient_sync"):  # sharded: gradients cross the network once a step
+            sync: Any = state.model.set_requires_gradient_sync
+            sync(number + 1 == len(parts))
+        loss = batch_loss(state.model, config.model, part, eos, world.device)
+        (loss.objective * world.data_size / tokens).backward()
+        nats += loss.nats.detach()
+    value = float(world.summed(nats) / tokens)
     norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), config.optimizer.clip_norm)
-    set_learning_rate(state.optimizer, rate)
-    state.optimizer.step()
-    return value, float(norm)
+    length = float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)
+    reason = watch.refuse(value, length)
+    if reason is None:
+        set_learning_rate(state.optimizer, rate)
+        state.optimizer.step()
+    return value, length, reason
+
+
+def _go_back(state: Run, step: int, reason: str) -> tuple[int, str]:
+    """Load the last checkpoint, but leave the data where it is.
+
+    Raises:
+        TamisError: there is none to go back to.
+    """
+    try:
+        saved = state.checkpoints.load(state.model, state.optimizer)
+    except TamisError as error:
+        raise TamisError(
+            f"at step {step} {reason}, for several batches in a row, and there is no checkpoint to go back to "
+            f"(allowed: a finite loss; try a smaller optimizer.max_learning_rate than "
+            f"{state.config.optimizer.max_learning_rate:g})."
+        ) from error
+    state.metrics.drop(saved.step)
+    return saved.step, f"{reason}, several times in a row: back to step {saved.step}, on with the data from here"
 
 
 def heldout_loss(state: Run) -> float:
     """Mean loss over the held-out sequences, nats a token."""
     rows, eos = state.config.global_batch, state.prepared.tokenizer.eos_id
-    return mean_loss(state.model, state.heldout, state.heldout_samples, rows, eos)
+    return mean_loss(state.model, state.heldout, state.heldout_samples, rows, eos, state.world)
 
 
 def close(state: Run, steps: int, seconds: float) -> dict[str, Any]:
     """Judge the model, write summary and chart."""
-    unigram = _unigram(state, steps)
+    unigram = _unigram(state)
     rows = state.metrics.rows
-    heldout = next((row["heldout_loss"] for row in reversed(rows) if "heldout_loss" in row), heldout_loss(state))
+    heldout = next((row["heldout_loss"] for row in reversed(rows) if "heldout_loss" in row), None)
+    heldout = heldout_loss(state) if heldout is None else heldout
     losses = [row["loss"] for row in rows]
     summary = {
         "name": state.config.name,
         "steps": steps,
-        "tokens": state.train.tokens_until(steps * state.config.global_batch),
-        "parameters": parameter_count(state.model),
+        "tokens": state.train.tokens_until(state.position),
+        "parameters": state.parameters,
         "vocab_size": state.prepared.tokenizer.vocab_size,
+        "ranks": state.world.size,
         "device": str(state.device),
         "loss": losses[-1] if losses else None,
         "heldout_loss": heldout,
         "unigram_loss": unigram,
         "beats_unigram": heldout < unigram,
-        "epochs": {n: round(e, 4) for n, e in state.train.epochs_needed(steps * state.config.global_batch).items()},
+        "skipped_steps": state.skipped,
+        "epochs": {name: round(e, 4) for name, e in state.train.epochs_needed(state.position).items()},
         "seconds": round(seconds, 2),
         "heldout_note": state.note,
         "folder": str(state.folder),
     }
-    write_json(state.folder / "summary.json", {k: v for k, v in summary.items() if k not in ("seconds", "folder")})
-    write_chart(state.folder / "loss.html", rows, unigram, f"{state.config.name}: loss")
+    if state.world.rank == 0:
+        write_json(state.folder / "summary.json", {k: v for k, v in summary.items() if k not in ("seconds", "folder")})
+        write_chart(state.folder / "loss.html", rows, unigram, f"{state.config.name}: loss")
     return summary | {"chart": text_chart(losses, unigram)}
-
-
-def restore(
-    folder: Path,
-    config: TrainConfig,
-    stream: MixtureStream,
-    model: Transformer,
-    optimizer: torch.optim.AdamW,
-    device: torch.device,
-) -> int:
-    """Load the checkpoint; returns the step to go on with."""
-    saved = load_checkpoint(folder, _identity(config, stream), device)
-    position = position_of(stream, saved.sampler)
-    if position != saved.step * config.global_batch:
-        raise TamisError(f"{folder}: its checkpoint is at step {saved.step}, its sampler at sample {position}.")
-    model.load_state_dict(saved.model)
-    optimizer.load_state_dict(saved.optimizer)
-    return saved.step
 
 
 def choose_device(name: str) -> torch.device:
@@ -239,32 +313,16 @@ def choose_device(name: str) -> torch.device:
     return torch.device("cuda" if available and name != "cpu" else "cpu")
 
 
-def _save(state: Run, step: int) -> None:
-    checkpoint = Checkpoint(
-        step=step,
-        sampler=state_at(state.train, step * state.config.global_batch),
-        model=state.model.state_dict(),
-        optimizer=state.optimizer.state_dict(),
-    )
-    save_checkpoint(state.folder, checkpoint, _identity(state.config, state.train))
+def _save(state: Run, step: int, tokens: int) -> None:
+    saved = Saved(step=step, tokens=tokens, sampler=state_at(state.train, state.position))
+    state.checkpoints.save(saved, state.model, state.optimizer)
 
 
-def _identity(config: TrainConfig, stream: MixtureStream) -> dict[str, Any]:
-    return {
-        "model": config.model.model_dump(),
-        "global_batch": config.global_batch,
-        "manifest": stream.manifest,
-    }
-
-
-def _unigram(state: Run, steps: int) -> float:
-    """The unigram model's held-out loss, its counts from the very tokens of the steps taken."""
-    rows, eos, masked = (
-        state.config.global_batch,
-        state.prepared.tokenizer.eos_id,
-        state.config.model.document_mask,
-    )
-    size = state.prepared.tokenizer.vocab_size
-    seen = (predicted(state.train.batch(step * rows, (step + 1) * rows), eos, masked) for step in range(steps))
+def _unigram(state: Run) -> float:
+    """The unigram model's held-out loss, its counts from the very tokens that the run has read."""
+    rows, eos = state.config.global_batch, state.prepared.tokenizer.eos_id
+    masked, size = state.config.model.document_mask, state.prepared.tokenizer.vocab_size
+    starts = range(0, state.position, rows)
+    seen = (predicted(state.train.batch(low, min(low + rows, state.position)), eos, masked) for low in starts)
     held = predicted(state.heldout.batch(0, state.heldout_samples), eos, masked)
     return unigram_loss(count_tokens(seen, size), count_tokens([held], size))

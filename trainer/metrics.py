@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from corpus.files import atomic_file
 
@@ -16,25 +16,50 @@ class Metrics:
     Args:
         path: the file.
         keep_steps: lines of earlier steps to keep.
+        writes: whether this rank is the one that writes.
     """
 
-    def __init__(self, path: Path, keep_steps: int) -> None:
-        self.path = path
-        kept = [row for row in read_metrics(path) if row["step"] < keep_steps] if keep_steps else []
-        with atomic_file(path) as file:
-            file.writelines(_line(row) for row in kept)
-        self.rows = kept
-        self._file = path.open("ab")
+    def __init__(self, path: Path, keep_steps: int, *, writes: bool = True) -> None:
+        self.path, self.writes = path, writes
+        self.rows = [row for row in read_metrics(path) if row["step"] < keep_steps] if keep_steps else []
+        self.events: list[dict[str, Any]] = []
+        self._file: BinaryIO | None = None
+        self._rewrite()
 
     def add(self, row: dict[str, Any]) -> None:
         """Append a step's numbers, at once on disk for whoever watches."""
         self.rows.append(row)
-        self._file.write(_line(row))
-        self._file.flush()
+        self._append(self._file, row)
+
+    def event(self, row: dict[str, Any]) -> None:
+        """Append to `events.jsonl` what happened beside a step: one not taken, a way back."""
+        self.events.append(row)
+        if self.writes:
+            with self.path.with_name("events.jsonl").open("ab") as file:
+                self._append(file, row)
+
+    def drop(self, step: int) -> None:
+        """Forget the steps from this one on: the run has gone back."""
+        self.close()
+        self.rows = [row for row in self.rows if row["step"] < step]
+        self._rewrite()
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _rewrite(self) -> None:
+        if self.writes:
+            with atomic_file(self.path) as file:
+                file.writelines(_line(row) for row in self.rows)
+            self._file = self.path.open("ab")
+
+    def _append(self, file: BinaryIO | None, row: dict[str, Any]) -> None:
+        if file is not None and self.writes:
+            file.write(_line(row))
+            file.flush()
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

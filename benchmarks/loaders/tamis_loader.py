@@ -36,7 +36,8 @@ def write_bins(corpus: Corpus, folder: Path) -> None:
         corpus: the arrays.
         folder: the bins.
     """
-    bins, build, files, first = (*map(library, ("sampler.bins", "sampler.build", "corpus.files")), 0)
+    bins, build, files = map(library, ("sampler.bins", "sampler.build", "corpus.files"))
+    head_name, first = library("sampler.bin_manifests").HEAD, 0
     digest = hashlib.sha256(b"benchmark").hexdigest()
     for domain in corpus.sizes:
         tokens, offsets = corpus.tokens(domain), corpus.offsets(domain)
@@ -52,7 +53,7 @@ def write_bins(corpus: Corpus, folder: Path) -> None:
         manifest = {"format": bins.FORMAT, "domain": domain, "tokenizer": digest, "shards": [entry]}
         files.write_json(folder / domain / "manifest.json", manifest)
     head = {"format": bins.FORMAT, "tokenizer": digest, "dtype": "<u2", "domains": sorted(corpus.sizes)}
-    files.write_json(folder / build.HEAD, {**head, "vocab_size": VOCABULARY, "eos_id": corpus.end_of_document})
+    files.write_json(folder / head_name, {**head, "vocab_size": VOCABULARY, "eos_id": corpus.end_of_document})
 
 
 def open_for_benchmark(
@@ -82,7 +83,7 @@ def open_for_benchmark(
             "phases": tuple(phases),
         }
     )
-    return prepare.open_stream(folder, prepare.open_bins(str(folder)), mixture)
+    return prepare.open_stream(folder, library("sampler.bin_manifests").open_bins(str(folder)), mixture)
 
 
 class Ours:

@@ -20,7 +20,7 @@ from sampler import order
 )
 def test_copies_are_the_rounded_line(weights: list[float], seed: int, epochs: int) -> None:
     fixed = order.fixed_weights(np.array(weights, np.float32))
-    phases = order.phases(seed, np.arange(len(weights), dtype=np.int64))
+    phases = order.draws(seed, np.arange(len(weights), dtype=np.int64))
     passes = order.passes_per_epoch(fixed)
     got = order.copies_after(fixed, phases, epochs * passes, passes)
     for weight, phase, copies in zip(fixed.tolist(), phases.tolist(), got.tolist(), strict=True):
@@ -31,7 +31,7 @@ def test_copies_are_the_rounded_line(weights: list[float], seed: int, epochs: in
 @given(st.lists(st.floats(0, 5, width=32), min_size=1, max_size=20), st.integers(0, 1000))
 def test_at_most_once_a_pass_and_passes_sum_to_the_epoch(weights: list[float], seed: int) -> None:
     fixed = order.fixed_weights(np.array(weights, np.float32))
-    phases = order.phases(seed, np.arange(len(weights), dtype=np.int64))
+    phases = order.draws(seed, np.arange(len(weights), dtype=np.int64))
     passes = order.passes_per_epoch(fixed)
     lengths = np.arange(1, len(weights) + 1, dtype=np.int64)
     offsets = np.concatenate([[0], np.cumsum(lengths)])
@@ -62,7 +62,7 @@ def test_far_epochs_do_not_overflow() -> None:
 def test_a_fraction_of_documents_comes_in_that_fraction_of_epochs() -> None:
     count = 20_000
     fixed = order.fixed_weights(np.full(count, 0.3, np.float32))
-    phases = order.phases(9, np.arange(count, dtype=np.int64))
+    phases = order.draws(9, np.arange(count, dtype=np.int64))
     first = order.copies_after(fixed, phases, 1, 1)
     assert abs(first.mean() - 0.3) < 0.015
     assert set(order.copies_after(fixed, phases, 10, 1).tolist()) <= {2, 3, 4}

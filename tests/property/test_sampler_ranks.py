@@ -180,6 +180,34 @@ def test_far_positions_are_taken_up_at_once() -> None:
     assert np.array_equal(fresh.batch(position, position + 4).tokens, stream.batch(position, position + 4).tokens)
 
 
+def test_at_a_boundary_the_coming_phase_may_still_be_edited() -> None:
+    state = state_at(make_stream(phases=PHASES), 44)
+    assert state["phase"] == 0
+    edited = make_stream(phases=[PHASES[0], PHASES[1] | {"packing": "document"}])
+    assert position_of(edited, state) == 44
+    assert edited.batch(44, 45).sequences[0].domain == "web"
+
+
+def test_steps_of_one_length_are_gathered_at_once_beside_a_change_of_length() -> None:
+    ranked, calls = RankStream(make_stream(phases=PHASES), 0, 1, 4), []
+    real = ranked.stream.gather
+    ranked.stream.gather = lambda samples, length=0: calls.append(len(samples)) or real(samples, length)  # type: ignore
+    batches = ranked.gather(range(10, 30))  # samples 40 to 119; the length changes at 76 and at 99
+    assert calls == [36, 24, 20] and [batch.sequence_length for batch in batches] == [16] * 9 + [40] * 6 + [24] * 5
+    calls.clear()
+    assert [batch.sequence_length for batch in RankStream(ranked.stream, 0, 1, 8).gather(range(8, 11))] == [16, 40, 40]
+
+
+def test_two_threads_read_one_domain() -> None:
+    stream = make_stream()
+    whole = stream.batch(0, 4000).tokens
+    with Prefetch(RankStream(stream, 0, 1, 8), 0, 500) as batches:
+        for step, batch in enumerate(batches):
+            assert np.array_equal(batch.tokens, whole[8 * step : 8 * step + 8])
+            if step % 7 == 0:
+                state_at(stream, 8 * step * 3)
+
+
 def test_a_mixture_that_ends_says_so_and_prefetch_stops_there() -> None:
     stream = make_stream(phases=[{"tokens": 160}])
     with pytest.raises(ConfigError, match=r"`phases.0.tokens` is 160, which ends the mixture after 10 sequences"):

@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 from cli.main import app
 from corpus.errors import ConfigError, TamisError
 from sampler.mixture import Mixture
+from sampler.plan import plan_mixture
 from sampler.prepare import open_stream, prepare
 from tests.sampler_run import SMALL, write_run, write_weights
 
@@ -81,8 +82,7 @@ def test_without_tokens_a_plan_goes_on_until_a_domain_runs_dry(folder: Path) -> 
     rows = json_of("mixture", "plan", write(folder, domains={"en": {"max_epochs": 2}, "zh": {"max_epochs": 3}}))
     assert max(row["ends"] / row["max_epochs"] for row in rows) == pytest.approx(1, abs=0.02)
     first = next(row for row in rows if row["ends"] / row["max_epochs"] > 0.97)
-    assert first["dry_at"] is None or first["dry_at"] <= 1.001 * sum(row["tokens"] for row in rows) + 32
-    assert first["repeats_at"] < first["dry_at"] if first["dry_at"] else True
+    assert first["repeats_at"] < first["dry_at"] <= 1.001 * sum(row["tokens"] for row in rows) + 32
 
 
 def test_a_mixture_that_would_exceed_its_epochs_is_refused_with_the_figure(folder: Path) -> None:
@@ -218,3 +218,123 @@ def test_phases_before_the_last_must_end(folder: Path) -> None:
         parse(Mixture, {**BASE, "phases": [{}, {"tokens": 5}]}, "")
     rows = json_of("mixture", "plan", write(folder, **PHASES), "--tokens", "4000")
     assert [row["phase"] for row in rows] == [0, 0, 1] and 900 < rows[2]["tokens"] < 1100
+
+
+# -------------------------------------------------------------------------------------- what a review found, and more
+
+
+def test_a_star_and_a_named_part_of_a_domain_do_not_mix(folder: Path) -> None:
+    with pytest.raises(ConfigError, match="the same in every phase"):
+        open_with(folder, phases=[{"tokens": 64}, {"domains": {"en": {"shards": ["en/en-00000"]}}}])
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            {"boosts": [{"factor": 2, "shards": ["enn/*"]}]},
+            r"boosts\.0\.shards` is \['enn/\*'\], which matches no shard",
+        ),
+        (
+            {"domains": {"en": {"weight": 5}, "zh": {"weight": 1}}, "temperature": 0.001},
+            r"domains\.zh\.weight` is 1, which",
+        ),
+    ],
+)
+def test_what_touches_nothing_is_refused(folder: Path, change: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        open_with(folder, **change)
+
+
+def test_boosts_of_unknown_documents_are_refused(folder: Path, tmp_path: Path) -> None:
+    for text, said in (("3\n", "none of whose 1 doc_ids"), ("9" * 25, "line 1 of .* is '9999")):
+        (tmp_path / "ids.txt").write_text(text)
+        with pytest.raises(ConfigError, match=said):
+            open_with(folder, boosts=[{"factor": 2, "documents": str(tmp_path / "ids.txt")}])
+
+
+def test_a_first_look_sees_the_first_phase_and_globs_of_any_shard(tmp_path: Path) -> None:
+    write_run(tmp_path / "run")
+    phases = [{"tokens": 999, "sequence_length": 64, "packing": "best_fit"}, {}]
+    path = write(tmp_path, domains={"b": {"shards": ["en/en-00001"]}, "c": {"shards": ["zh/*"]}}, phases=phases)
+    rows = json_of("tokens", "stream", path, "--first-look", "--steps", "0:2")
+    assert {row["domain"] for row in rows} == {"b", "c"} and max(row["cu_seqlens"][-1] for row in rows) > 32
+    write_weights(tmp_path / "run", "en", [0.1] * 120)
+    write_weights(tmp_path / "run", "zh", [0.1] * 120)
+    path = write(tmp_path, domains={"en": {"max_epochs": 1}})
+    assert len(json_of("tokens", "stream", path, "--first-look", "--steps", "0:4")) == 32
+
+
+def test_padding_of_rare_documents_is_measured_where_they_come(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    write_weights(run, "en", [0.0] * 100 + [0.02] * 20)
+    write_weights(run, "zh", [1.0] * 120)
+    stream = prepare(run, Mixture(**{**BASE, "domains": {"en": {"max_epochs": 9999}}, "packing": "document"})).stream
+    (row,) = plan_mixture(stream, 100_000)
+    assert row.padding > 0.1
+    real = stream.epochs_needed(100_000 // 32)["en"]
+    assert row.ends == pytest.approx(real, rel=0.2)
+
+
+@pytest.mark.parametrize("name", ["weights", "draws", "starts", "block_shards"])
+def test_a_damaged_index_is_made_again(tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture) -> None:
+    run = write_run(tmp_path / "run")
+    expected = prepare(run, Mixture(**BASE)).stream.batch(0, 40).tokens
+    for path in (run / "tokens").glob(f"*/index/*/{name}.npy"):
+        data = bytearray(path.read_bytes())
+        data[-3] ^= 1
+        path.write_bytes(bytes(data))
+    assert (prepare(run, Mixture(**BASE)).stream.batch(0, 40).tokens == expected).all()
+    assert "damaged index" in caplog.text
+
+
+def test_damaged_manifests_are_one_sentence(tmp_path: Path) -> None:
+    bins = prepare(write_run(tmp_path / "run"), Mixture(**BASE)).bins
+    place = Path(str(bins.cache)).parent
+    from sampler.bin_manifests import open_bins
+
+    for name, change, said in (
+        ("bins.json", {"dtype": "<u8"}, "bins.json: is damaged .*dtype"),
+        ("bins.json", {"eos_id": "x"}, "bins.json: is damaged .*eos_id"),
+        ("en/manifest.json", {"shards": [None]}, "manifest.json: is damaged .*shards"),
+        ("en/manifest.json", {"shards": None}, "manifest.json: is damaged .*shards"),
+    ):
+        path = place / name
+        whole = path.read_text()
+        path.write_text(json.dumps({**json.loads(whole), **change}))
+        with pytest.raises(TamisError, match=said) as caught:
+            open_bins(str(place))
+        assert "\n" not in str(caught.value)
+        path.write_text(whole)
+    head = json.loads((place / "bins.json").read_text())
+    (place / "bins.json").write_text(json.dumps({**head, "dtype": "<u4"}))
+    with pytest.raises(TamisError, match=r"\.idx: does not fit its manifest"):
+        _ = open_bins(str(place)).domains["en"][0].index
+
+
+def test_places_that_cannot_be_are_one_sentence(folder: Path, tmp_path: Path) -> None:
+    model = next((folder / "run" / "tokenizer").glob("*/tokenizer.model"))
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(TamisError, match="file.*(cannot be|holds no)"):
+        invoke("tokens", "build", folder / "run", "--tokenizer", model, "--out", tmp_path / "file")
+    with pytest.raises(TamisError, match="holds no finished token bins"):
+        invoke("tokens", "verify", tmp_path / "file")
+    with pytest.raises(TamisError, match="cannot be written"):
+        invoke("mixture", "plot", write(folder), "--out", tmp_path / "file" / "plot.html")
+
+
+def test_the_readmes_snippet_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    write_run(tmp_path / "RUN")
+    write(tmp_path)
+    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    code = (
+        readme.split("```python\n")[1]
+        .split("```")[0]
+        .replace("    ...\n", "")
+        .replace("global_batch=512", "global_batch=8")
+    )
+    monkeypatch.chdir(tmp_path)
+    seen: dict[str, Any] = {"device": torch.device("cpu")}
+    exec(code + "    break\n", seen)
+    assert seen["state"]["position"] == 8

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from corpus.errors import ConfigError, TamisError
+from sampler.bin_manifests import open_bins, tokenizer_of, verify_bins
 from sampler.bins import TokenBins
-from sampler.build import build_bins, build_shard, open_bins, tokenizer_of, verify_bins
+from sampler.build import build_bins, build_shard
 from sampler.prepare import bins_for
 from sampler.shards import list_shards
 from sampler.tokenizer import Tokenizer, TokenizerConfig, tokenizer_for

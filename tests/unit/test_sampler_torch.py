@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from corpus.errors import TamisError
+from corpus.errors import ConfigError, TamisError
 from sampler.mixture import Mixture
 from sampler.prepare import prepare
+from sampler.state import state_at
 from sampler.stream import MixtureStream, RankStream
 from tests.sampler_run import SMALL, write_run
 
@@ -100,6 +102,116 @@ def test_a_foreign_state_is_refused(stream: MixtureStream) -> None:
     data = dataset(stream)
     with pytest.raises(TamisError, match="damaged"):
         data.load_state_dict(data.state_dict() | {"manifest": "other"})
+
+
+def test_a_second_resume_with_workers_goes_on_where_the_first_stopped(stream: MixtureStream) -> None:
+    stateful = pytest.importorskip("torchdata.stateful_dataloader").StatefulDataLoader
+    from sampler.torch_data import StreamDataset
+
+    def at_40() -> Any:
+        data = StreamDataset(RankStream(stream.fork(), 0, 1, 8))
+        data.load_state_dict(state_at(stream, 40))
+        return data
+
+    loader = stateful(at_40(), batch_size=None, num_workers=2)
+    iterator = iter(loader)
+    assert [next(iterator)["position"] for _ in range(3)] == [48, 56, 64]
+    again = stateful(StreamDataset(RankStream(stream.fork(), 0, 1, 8)), batch_size=None, num_workers=2)
+    again.load_state_dict(loader.state_dict())
+    iterator = iter(again)
+    assert [next(iterator)["position"] for _ in range(3)] == [72, 80, 88]
+
+
+def test_a_workers_state_of_another_batch_is_refused(stream: MixtureStream) -> None:
+    data = dataset(stream)
+    state = {"sampler": data.state_dict(), "turn": 24, "global_batch": 16}
+    with pytest.raises(TamisError, match="global batch of 16, here it is 8"):
+        data.load_state_dict(state)
+    with pytest.raises(TamisError, match="is NoneType"):
+        data.load_state_dict(None)
+
+
+def test_a_state_loaded_in_between_counts_from_the_next_iteration(stream: MixtureStream) -> None:
+    from sampler.torch_data import StreamDataset
+
+    data = StreamDataset(RankStream(stream.fork(), 0, 1, 8))
+    old = iter(data)
+    assert [next(old)["position"] for _ in range(2)] == [8, 16]
+    data.load_state_dict(state_at(stream, 80))
+    assert next(old)["position"] == 24
+    old.close()
+    data.load_state_dict(state_at(stream, 80))
+    assert next(iter(data))["position"] == 88
+
+
+def test_max_epochs_hold_in_the_dataset(tmp_path: Path) -> None:
+    from sampler.torch_data import StreamDataset
+
+    limits = {"en": {"max_epochs": 1}, "zh": {"max_epochs": 50}}
+    strict = prepare(write_run(tmp_path), Mixture(**BASE | {"domains": limits}, sequence_length=32)).stream
+    epoch = int(strict.phases[0].readers[0].documents.tokens_per_epoch)  # of en, half of the mixture
+    taken = []
+    with pytest.raises(ConfigError, match=r"`domains\.en\.max_epochs` is 1, but .* sequences need 1\.\d\d epochs"):
+        for item in StreamDataset(RankStream(strict, 0, 1, 8)):
+            taken.append(item["position"])
+    assert abs(taken[-1] * 16 - epoch) <= 16 * 16  # to the very step before
+    with pytest.raises(ConfigError, match="max_epochs"):
+        StreamDataset(RankStream(strict, 0, 1, 8), steps=taken[-1] // 8 + 2)
+    assert len(list(StreamDataset(RankStream(strict, 0, 1, 8), steps=5))) == 5
+
+
+def test_a_far_state_is_taken_up_by_the_thread_too(stream: MixtureStream) -> None:
+    import time
+
+    from sampler.torch_data import StreamDataset
+
+    far = 48_000_000
+    state = state_at(stream.fork(), far)
+    fresh = StreamDataset(RankStream(stream.fork(), 0, 1, 8))
+    fresh.load_state_dict(state)
+    fresh._cleared = far + 80
+    started = time.perf_counter()
+    items = iter(fresh)
+    assert next(items)["position"] == far + 8
+    blend = fresh.ranked.stream.phases[0].blend
+    assert len(blend._marks) == 1  # nothing was replayed from the beginning
+    state_at(fresh.ranked.stream, far + 8 * 20_000)
+    assert len(blend._marks) == 1
+    assert time.perf_counter() - started < 5
+    items.close()
+
+
+class Card:
+    """A GPU that is none: what `to_device` asks of torch.cuda."""
+
+    def __init__(self, *_: Any) -> None:
+        pass
+
+    def __enter__(self) -> Card:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def wait_stream(self, _: Any) -> None:
+        pass
+
+
+def test_a_state_after_an_item_is_not_ahead_on_the_way_to_a_gpu(
+    stream: MixtureStream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sampler import torch_data
+
+    monkeypatch.setattr(torch.cuda, "Stream", Card)
+    monkeypatch.setattr(torch.cuda, "stream", Card)
+    monkeypatch.setattr(torch.cuda, "current_stream", Card)
+    monkeypatch.setattr(torch.Tensor, "record_stream", lambda *_: None)
+    monkeypatch.setattr(torch_data, "_sent", lambda value, _: value)
+    data = dataset(stream)
+    seen = []
+    for item in torch_data.to_device(data, torch.device("cuda")):
+        seen.append(data.state_after(item)["position"])
+    assert seen == [8 * (step + 1) for step in range(STEPS)]  # one each, none ahead, none lost
 
 
 def test_on_the_cpu_items_pass_as_they_are(stream: MixtureStream) -> None:

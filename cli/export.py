@@ -1,0 +1,116 @@
+"""`tamis tokens export`: token bins as Megatron's files, or a run's text as the files that Baichuan-7B's demo reads.
+
+What was written goes to standard output, progress to standard error.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.output import FormatOption, OutputFormat
+from cli.progress_bar import progress_bar
+from corpus.errors import ConfigError
+
+if TYPE_CHECKING:
+    from sampler.megatron import MegatronDataset
+    from sampler.text_export import TextExport
+
+
+class Layout(StrEnum):
+    """What to export to."""
+
+    megatron = "megatron"
+    text = "text"
+
+
+class SplitChoice(StrEnum):
+    """Which documents."""
+
+    train = "train"
+    heldout = "heldout"
+    all = "all"
+
+
+class LinesChoice(StrEnum):
+    """What a line of the text files is."""
+
+    joined = "joined"
+    one = "one"
+
+
+def export(
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="Token bins, a folder or URI, for megatron; a run folder for text.")
+    ],
+    out: Annotated[str, typer.Argument(metavar="OUT", help="A folder.")],
+    to: Annotated[Layout, typer.Option("--to", help="Megatron's .bin and .idx, or UTF-8 text a line a document.")],
+    split: Annotated[SplitChoice, typer.Option("--split", help="Which documents.")] = SplitChoice.train,
+    files: Annotated[
+        int | None, typer.Option("--files", min=1, max=99_999, help="Text files: a multiple of the ranks.")
+    ] = None,
+    lines: Annotated[
+        LinesChoice | None,
+        typer.Option("--lines", help="joined: line breaks become spaces, the default; one: they stay, a line a text."),
+    ] = None,
+    format: FormatOption = OutputFormat.text,
+) -> None:
+    """Write tokens or text in another trainer's format; the training split, unless --split says otherwise."""
+    if "://" in out:
+        raise ConfigError(f"key `OUT` is {out} (allowed: a folder of this machine).")
+    if to is Layout.megatron:
+        if files is not None or lines is not None:
+            raise ConfigError("keys `--files` and `--lines` are of text files (allowed: with `--to text`).")
+        _export_megatron(source, Path(out), split, format)
+    else:
+        if files is None:
+            raise ConfigError("key `--files` is missing (allowed: a multiple of the number of ranks).")
+        _export_text(Path(source), Path(out), files, split, lines or LinesChoice.joined, format)
+
+
+def _export_megatron(source: str, out: Path, split: SplitChoice, format: OutputFormat) -> None:
+    from sampler.bin_manifests import open_bins
+    from sampler.megatron import export_megatron
+
+    bins = open_bins(source)
+    with progress_bar() as progress:
+        written = export_megatron(bins, out, split.value, progress)
+    if format is OutputFormat.json:
+        typer.echo(json.dumps([asdict(dataset) for dataset in written], indent=2, ensure_ascii=False))
+    else:
+        _print_datasets(written)
+
+
+def _print_datasets(written: Sequence[MegatronDataset]) -> None:
+    for has in written:
+        if has.prefix is None:
+            typer.echo(f"{has.domain}: no document of the split, nothing written")
+        else:
+            typer.echo(f"{has.prefix}: {has.documents:,} documents, {has.tokens:,} tokens, {has.dtype}")
+
+
+def _export_text(
+    run: Path, out: Path, files: int, split: SplitChoice, lines: LinesChoice, format: OutputFormat
+) -> None:
+    from sampler.text_export import export_text
+
+    with progress_bar() as progress:
+        written = export_text(run, out, files, split.value, lines.value, progress)
+    if format is OutputFormat.json:
+        typer.echo(json.dumps(asdict(written), indent=2, ensure_ascii=False))
+    else:
+        _print_files(out, written)
+
+
+def _print_files(out: Path, written: TextExport) -> None:
+    sizes = [file.bytes for file in written.files]
+    documents = sum(file.documents for file in written.files)
+    typer.echo(f"{out}: {len(sizes)} files of {min(sizes):,} to {max(sizes):,} bytes, {documents:,} documents")
+    if written.empty:
+        typer.echo(f"{written.empty:,} documents without a visible character were left out")

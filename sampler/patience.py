@@ -1,0 +1,100 @@
+"""Trying again: a deadline for each attempt, pauses that double, a warning for each failure, one error at the end.
+
+A request to a network may hang for good, and not every client can be told to give up; so each attempt runs in a thread
+of its own, which is left behind when its deadline has passed. Cost: a thread an attempt, 0.1 ms.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import TypeVar
+
+from corpus.errors import TamisError
+
+LOG = logging.getLogger("tamis.sampler")
+Value = TypeVar("Value")
+_FINAL = ("NO_SUCH_BUCKET", "ACCESS_DENIED", "INVALID_ACCESS_KEY_ID", "INVALID_CLIENT_TOKEN_ID", "SIGNATURE_DOES_NOT")
+"""What no other attempt changes, in the words of Arrow's S3 client."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patience:
+    """How long a request is tried.
+
+    Attributes:
+        attempts: at most.
+        seconds: deadline of one attempt.
+        pause: seconds before the second attempt; doubles.
+    """
+
+    attempts: int = 5
+    seconds: float = 30.0
+    pause: float = 0.2
+
+
+def try_often(
+    once: Callable[[], Value],
+    patience: Patience,
+    *,
+    name: str,
+    verb: str = "read",
+    failed: Callable[[], None] = lambda: None,
+) -> Value:
+    """Try until it works or patience ends.
+
+    Args:
+        once: the request; it has to stand being run twice, even at once.
+        patience: how often and how long.
+        name: of the file, for messages.
+        verb: what is done to it.
+        failed: called for each attempt that another follows.
+
+    Raises:
+        TamisError: the file is missing, may not be touched, or every attempt failed.
+    """
+    pause = patience.pause
+    for attempt in range(1, patience.attempts + 1):
+        try:
+            return within(once, patience.seconds)
+        except FileNotFoundError as error:
+            raise TamisError(f"{name}: is missing.") from error
+        except (OSError, EOFError) as error:
+            reason = _reason(error, patience.seconds)
+            if any(word in str(error) for word in _FINAL):
+                raise TamisError(f"{name}: cannot be {verb} ({reason}).") from error
+            if attempt == patience.attempts:
+                raise TamisError(f"{name}: cannot be {verb} in {attempt} attempts ({reason}).") from error
+            failed()
+            LOG.warning("%s: %s; attempt %d of %d follows", name, reason, attempt + 1, patience.attempts)
+            time.sleep(pause)
+            pause *= 2
+    raise AssertionError("no attempt")
+
+
+def within(once: Callable[[], Value], seconds: float) -> Value:
+    """Run something that may hang, and give up waiting for it: its thread is left behind.
+
+    Raises:
+        TimeoutError: it did not end within so many seconds.
+    """
+    future: Future[Value] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(once())
+        except BaseException as error:  # whatever it is belongs to who waits
+            future.set_exception(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    return future.result(timeout=seconds)
+
+
+def _reason(error: BaseException, seconds: float) -> str:
+    if isinstance(error, TimeoutError):
+        return f"no answer within {seconds:g} s"
+    return (str(error) or type(error).__name__).splitlines()[0][:300]
