@@ -98,10 +98,10 @@ def measure(run: Path, work: Path, tokens_a_weight: float) -> dict[str, Any]:
     linked = link_run(run, work)
     before = machine.describe()
     suite = [train_one(shape, linked, tokens_a_weight) for shape in SUITE]
-    found = read_suite([Path(one["folder"]) for one in suite])
+    found = read_suite([Path(one["folder"]) for one in suite], LENGTH)
     law = fit_scaling_law(found.points)
     larger = train_one(LARGER, linked, tokens_a_weight)
-    point = read_suite([Path(larger["folder"])]).points[0]
+    point = read_suite([Path(larger["folder"])], LENGTH).points[0]
     return {
         "machine": before,
         "runs": [one | {"flops": point_of(one)} for one in (*suite, larger)],
@@ -113,7 +113,7 @@ def measure(run: Path, work: Path, tokens_a_weight: float) -> dict[str, Any]:
 
 def point_of(one: dict[str, Any]) -> float:
     """The compute of a finished training."""
-    return read_suite([Path(one["folder"])]).points[0].flops
+    return read_suite([Path(one["folder"])], LENGTH).points[0].flops
 
 
 def as_markdown(body: dict[str, Any]) -> str:

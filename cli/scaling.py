@@ -50,7 +50,7 @@ def fit(
     model: ModelOption = None,
     tokens: TokensOption = None,
     vocab_size: Annotated[int | None, typer.Option("--vocab-size", help="For --model, where no run says it.")] = None,
-    sequence_length: Annotated[int | None, typer.Option("--sequence-length", help="Likewise.")] = None,
+    sequence_length: Annotated[int | None, typer.Option("--sequence-length", help="Where no run says it.")] = None,
     level: LevelOption = 0.9,
     absolute: AbsoluteOption = False,
     html: HtmlOption = None,
@@ -59,7 +59,7 @@ def fit(
     """Fit L(C) = a · C^b + L∞ to the held-out losses of finished runs."""
     from trainer.scaling_runs import read_suite
 
-    suite = read_suite(runs)
+    suite = read_suite(runs, sequence_length)
     wanted = _compute(suite, predict, model, tokens, vocab_size, sequence_length)
     _show(suite, wanted, level, absolute, html, format)
 
@@ -88,6 +88,7 @@ def run(
     configs = [load_config(TrainConfig, path) for path in models]
     _require_suite(configs, FEWEST)
     data, folder = load_mixture(mixture, run)
+    length = max(stretch.sequence_length or 0 for stretch in data.stretches())
     trained = []
     with progress_bar() as progress:
         for config in configs:
@@ -96,8 +97,8 @@ def run(
                 progress(config.name, row["step"] + 1, config.steps)
 
             trained.append(Path(train(config, data, folder, progress=progress, report=report)["folder"]))
-    suite = read_suite(trained)
-    _show(suite, _compute(suite, predict, model, tokens, None, None), level, absolute, html, format)
+    suite = read_suite(trained, length)
+    _show(suite, _compute(suite, predict, model, tokens, None, length), level, absolute, html, format)
 
 
 def _require_suite(configs: list[TrainConfig], fewest: int) -> None:

@@ -1,7 +1,7 @@
 """The points of a scaling law: finished training folders, or a CSV of computes and losses.
 
 A folder's `summary.json` says tokens and held-out loss. Its compute is the summary's `flops`, or counted from the shape
-that its checkpoint was saved with.
+that its checkpoint was saved with and a sequence length, the summary's or one that is given.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from corpus.config import parse
 from corpus.errors import ConfigError, TamisError
@@ -36,11 +35,12 @@ class Suite:
     sequence_length: float | None
 
 
-def read_suite(paths: Sequence[Path]) -> Suite:
+def read_suite(paths: Sequence[Path], sequence_length: float | None = None) -> Suite:
     """Read folders and CSV files.
 
     Args:
         paths: `RUN/train/<name>` folders, and files with the columns flops, loss and perhaps name.
+        sequence_length: of runs that do not say theirs.
 
     Raises:
         ConfigError: a path that is neither, an unfinished run, runs of different vocabularies.
@@ -50,7 +50,7 @@ def read_suite(paths: Sequence[Path]) -> Suite:
     lengths: set[float] = set()
     for path in paths:
         if path.is_dir():
-            point, vocab_size, length = read_run(path)
+            point, vocab_size, length = read_run(path, sequence_length)
             points.append(point)
             sizes.setdefault(vocab_size, point.name)
             lengths |= {length} if length else set()
@@ -67,7 +67,7 @@ def read_suite(paths: Sequence[Path]) -> Suite:
     )
 
 
-def read_run(folder: Path) -> tuple[Point, int, float | None]:
+def read_run(folder: Path, sequence_length: float | None = None) -> tuple[Point, int, float | None]:
     """A finished run: its point, its vocabulary, and its sequence length where it can be told.
 
     Raises:
@@ -78,26 +78,27 @@ def read_run(folder: Path) -> tuple[Point, int, float | None]:
     summary = read_json(folder / SUMMARY)
     try:
         tokens, vocab_size, loss = summary["tokens"], int(summary["vocab_size"]), float(summary["heldout_loss"])
-        model, length = _shape(folder, summary)
-        flops = summary.get("flops")
+        length, flops = summary.get("sequence_length", sequence_length), summary.get("flops")
         if flops is None:
-            if model is None or length is None:
+            model = _shape(folder)
+            if model is None:
                 raise ConfigError(f"{folder / SUMMARY}: says no `flops`, and no checkpoint beside it says the model.")
+            if length is None:
+                raise ConfigError(f"{folder / SUMMARY}: says no `sequence_length` (allowed: --sequence-length N).")
             flops = training_flops(model, vocab_size, length, tokens)
-    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise TamisError(f"{folder / SUMMARY}: is not the summary of a training ({error!r}); train again.") from error
     return Point(name=folder.name, flops=float(flops), loss=loss), vocab_size, length
 
 
-def _shape(folder: Path, summary: dict[str, Any]) -> tuple[ModelConfig | None, float | None]:
-    """Model and mean sequence length, from the identity that the checkpoint was saved with."""
+def _shape(folder: Path) -> ModelConfig | None:
+    """The model that the checkpoint was saved with; None where there is no checkpoint."""
     from trainer.checkpoint import POINTER
 
-    identity = read_json(folder / POINTER).get("identity", {}) if (folder / POINTER).is_file() else {}
-    if not {"model", "global_batch"} <= identity.keys():
-        return None, summary.get("sequence_length")
-    length = summary["tokens"] / (summary["steps"] * identity["global_batch"])
-    return parse(ModelConfig, identity["model"], "model"), length
+    if not (folder / POINTER).is_file():
+        return None
+    shape = read_json(folder / POINTER).get("identity", {}).get("model")
+    return None if shape is None else parse(ModelConfig, shape, "model")
 
 
 def read_csv(path: Path) -> list[Point]:

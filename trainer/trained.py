@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from trainer.checkpoint import load_checkpoint
+from trainer.checkpoint import read_pointer, read_weights
 from trainer.config import TrainConfig
 
 
@@ -21,5 +19,5 @@ def read_trained(folder: Path, config: TrainConfig) -> tuple[dict[str, Any], int
     Raises:
         TamisError: there is no checkpoint, it is corrupt, or it is of another shape.
     """
-    saved = load_checkpoint(folder, {"model": config.model.model_dump()}, torch.device("cpu"))
-    return saved.model, saved.step
+    pointer = read_pointer(folder, {"model": config.model.model_dump()})
+    return read_weights(folder), int(pointer["step"])

@@ -172,8 +172,9 @@ def folder(path: Path, flops: float | None, loss: float, vocab_size: int = 500, 
     """A finished training, as the loop leaves it."""
     path.mkdir(parents=True)
     summary = {"name": path.name, "steps": 10, "tokens": 10 * 4 * 64, "vocab_size": vocab_size, "heldout_loss": loss}
+    summary |= {"sequence_length": 64} if flops is None else {}
     (path / "summary.json").write_text(json.dumps(summary | ({} if flops is None else {"flops": flops})))
-    identity = {"model": TINY.model_copy(update={"width": width}).model_dump(), "global_batch": 4}
+    identity = {"model": TINY.model_copy(update={"width": width}).model_dump()}
     (path / "checkpoint.json").write_text(json.dumps({"step": 10, "identity": identity}))
     return path
 
@@ -213,7 +214,10 @@ def test_fit_takes_the_summarys_own_compute_first(tmp_path: Path) -> None:
     run = folder(tmp_path / "a", 7e9, 3.0)
     assert read_suite([run]).points == (Point(name="a", flops=7e9, loss=3.0),)
     (run / "checkpoint.json").unlink()
-    assert read_suite([run]).sequence_length is None and read_suite([run]).points[0].flops == 7e9
+    assert read_suite([run]).sequence_length is None and read_suite([run], 32).sequence_length == 32
+    (run / "summary.json").write_text((run / "summary.json").read_text().replace('"flops"', '"other"'))
+    with pytest.raises(ConfigError, match="says no `flops`"):
+        read_suite([run], 32)
     bare = folder(tmp_path / "b", None, 3.0)
     (bare / "checkpoint.json").unlink()
     with pytest.raises(ConfigError, match="says no `flops`, and no checkpoint beside it says the model"):
@@ -247,7 +251,8 @@ def _written(path: Path, text: str) -> Path:
     return path
 
 
-def test_run_trains_a_suite_and_fits_it(tmp_path: Path) -> None:
+def test_run_trains_a_suite_and_fits_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("faulthandler.dump_traceback_later", lambda *a, **k: None)  # the runner's stderr is no file
     torch = pytest.importorskip("torch")
     torch.set_num_threads(1)
     from tests.sampler_run import SMALL, write_run
