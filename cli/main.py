@@ -14,9 +14,11 @@ from cli.diff import diff
 from cli.estimate import estimate
 from cli.explain import explain
 from cli.mixture import app as mixture
+from cli.model import app as model
 from cli.report import report
 from cli.run import plan, run
 from cli.sample import sample
+from cli.scaling import app as scaling
 from cli.stats import stats
 from cli.tokenizer import app as tokenizer
 from cli.tokens import app as tokens
@@ -31,6 +33,8 @@ app.add_typer(mixture, name="mixture")
 app.add_typer(tokenizer, name="tokenizer")
 app.add_typer(tokens, name="tokens")
 app.add_typer(dedup, name="dedup")
+app.add_typer(scaling, name="scaling")
+app.add_typer(model, name="model")
 
 
 def main() -> None:

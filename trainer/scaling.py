@@ -1,0 +1,134 @@
+"""The scaling law of a suite of runs, L(C) = a · C^b + L∞: what a larger run will come to, before it is paid for.
+
+Baichuan 2 fitted this form to models of 10 M to 3 B weights and predicted the losses of 7 B and 13 B with it. Losses
+compare under one tokenizer and one held-out text only. How the numbers are found, and why the interval is a profile
+interval, is `trainer.power_law`'s; with four runs one degree of freedom is left, and the interval says so by its width.
+
+**Compute.** C = D · (6 · N + 12 · layers · width · length) FLOPs, D tokens in sequences of `length`. N are the weights
+that tokens are multiplied with: all but the embedding, whose rows are only looked up, and but the norms' gains; the
+head's product counts. 6: two FLOPs a weight forward, four backward. The second term is attention's two products with
+the whole length, neither halved for the causal half nor for document masks.
+
+Source: Baichuan 2 technical report, "Scaling Laws"; Kaplan et al. 2020, section 2.1 (6 · N, without
+embeddings); Chowdhery et al. 2022 (PaLM), appendix B (12 · layers · width · length).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from corpus.errors import ConfigError
+from trainer.config import ModelConfig
+from trainer.power_law import Floats, PowerLaw, fit_power_law
+
+FEWEST = 4
+"""Runs: three numbers are fitted, and what is left over says how far to trust them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """A finished run.
+
+    Attributes:
+        name: of the run.
+        flops: of its training.
+        loss: held out, nats a token.
+    """
+
+    name: str
+    flops: float
+    loss: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """Where a run's loss will lie.
+
+    Attributes:
+        flops: of its training.
+        loss: by the law.
+        low: end of the interval.
+        high: end of the interval.
+        level: its probability.
+        beyond: its compute, as a multiple of the largest run's that was fitted.
+    """
+
+    flops: float
+    loss: float
+    low: float
+    high: float
+    level: float
+    beyond: float
+
+
+def product_weights(model: ModelConfig, vocab_size: int) -> int:
+    """N: weights that each token is multiplied with, the head's rows among them, the embedding's not."""
+    block = 4 * model.width**2 + 3 * model.width * model.feed_forward
+    return model.layers * block + vocab_size * model.width
+
+
+def training_flops(model: ModelConfig, vocab_size: int, sequence_length: float, tokens: float) -> float:
+    """C, the FLOPs of forward and backward passes over a training's tokens.
+
+    Args:
+        model: the shape.
+        vocab_size: the tokenizer's.
+        sequence_length: tokens of a row.
+        tokens: of the whole training.
+    """
+    attention = 12 * model.layers * model.width * sequence_length
+    return float(tokens * (6 * product_weights(model, vocab_size) + attention))
+
+
+def fit_scaling_law(points: Sequence[Point], *, relative: bool = True) -> PowerLaw:
+    """Fit the law to finished runs.
+
+    Args:
+        points: at least four, of at least three different computes.
+        relative: residuals count relative to the loss (the losses of a suite lie close: it matters little).
+
+    Raises:
+        ConfigError: too few runs, a number that is none, or losses that do not fall with compute.
+    """
+    for point in points:
+        for key, value in (("flops", point.flops), ("loss", point.loss)):
+            if not (math.isfinite(value) and value > 0):
+                raise ConfigError(f"{point.name}: {key} is {value} (allowed: a finite number above zero).")
+    found = len({round(math.log(point.flops), 6) for point in points})
+    if len(points) < FEWEST or found < FEWEST - 1:
+        raise ConfigError(
+            f"a scaling law has three numbers: found {len(points)} runs of {found} different computes "
+            f"(allowed: at least {FEWEST} runs, of at least {FEWEST - 1} computes)."
+        )
+    law = fit_power_law([point.flops for point in points], [point.loss for point in points], relative=relative)
+    if law(law.x.min())[()] - law(law.x.max())[()] <= 1e-6 * law.y.mean():
+        raise ConfigError("the losses of these runs do not fall with their compute (allowed: runs that learned).")
+    return law
+
+
+def predict(law: PowerLaw, flops: float, level: float = 0.9) -> Prediction:
+    """The loss of a run of so much compute, with the interval in which a single run's loss lies."""
+    low, high = law.interval(flops, level)
+    return Prediction(
+        flops=flops,
+        loss=float(law(flops)),
+        low=float(low[0]),
+        high=float(high[0]),
+        level=level,
+        beyond=flops / float(law.x.max()),
+    )
+
+
+def band(law: PowerLaw, until: float, level: float = 0.9, points: int = 80) -> tuple[Floats, Floats, Floats, Floats]:
+    """The law and its interval for a drawing.
+
+    Returns:
+        Computes from the smallest run's to `until`, the law, lower and upper bound: float64[points] each.
+    """
+    x = np.geomspace(law.x.min(), max(until, law.x.max()), points)
+    low, high = law.interval(x, level)
+    return x, law(x), low, high

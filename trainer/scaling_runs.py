@@ -1,0 +1,129 @@
+"""The points of a scaling law: finished training folders, or a CSV of computes and losses.
+
+A folder's `summary.json` says tokens and held-out loss. Its compute is the summary's `flops`, or counted from the shape
+that its checkpoint was saved with and a sequence length, the summary's or one that is given.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from corpus.config import parse
+from corpus.errors import ConfigError, TamisError
+from corpus.files import read_json
+from trainer.config import ModelConfig
+from trainer.scaling import Point, training_flops
+
+SUMMARY = "summary.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suite:
+    """Points, and what their runs share.
+
+    Attributes:
+        points: in order of compute.
+        vocab_size: of the runs' tokenizer; None where only a CSV was read.
+        sequence_length: of the runs, where they have one.
+    """
+
+    points: tuple[Point, ...]
+    vocab_size: int | None
+    sequence_length: float | None
+
+
+def read_suite(paths: Sequence[Path], sequence_length: float | None = None) -> Suite:
+    """Read folders and CSV files.
+
+    Args:
+        paths: `RUN/train/<name>` folders, and files with the columns flops, loss and perhaps name.
+        sequence_length: of runs that do not say theirs.
+
+    Raises:
+        ConfigError: a path that is neither, an unfinished run, runs of different vocabularies.
+    """
+    points: list[Point] = []
+    sizes: dict[int, str] = {}
+    lengths: set[float] = set()
+    for path in paths:
+        if path.is_dir():
+            point, vocab_size, length = read_run(path, sequence_length)
+            points.append(point)
+            sizes.setdefault(vocab_size, point.name)
+            lengths |= {length} if length else set()
+        else:
+            points += read_csv(path)
+    if len(sizes) > 1:
+        said = ", ".join(f"{name} {size:,}" for size, name in sizes.items())
+        raise ConfigError(f"vocab_size differs between the runs: {said} (allowed: one tokenizer, or losses do not "
+                          "compare).")  # fmt: skip
+    return Suite(
+        points=tuple(sorted(points, key=lambda point: point.flops)),
+        vocab_size=next(iter(sizes), None),
+        sequence_length=lengths.pop() if len(lengths) == 1 else None,
+    )
+
+
+def read_run(folder: Path, sequence_length: float | None = None) -> tuple[Point, int, float | None]:
+    """A finished run: its point, its vocabulary, and its sequence length where it can be told.
+
+    Raises:
+        ConfigError: the folder holds no finished run.
+    """
+    if not (folder / SUMMARY).is_file():
+        raise ConfigError(f"{folder}: holds no {SUMMARY} (allowed: RUN/train/<name> of a finished training).")
+    summary = read_json(folder / SUMMARY)
+    try:
+        tokens, vocab_size, loss = summary["tokens"], int(summary["vocab_size"]), float(summary["heldout_loss"])
+        length, flops = summary.get("sequence_length", sequence_length), summary.get("flops")
+        if flops is None:
+            model = _shape(folder)
+            if model is None:
+                raise ConfigError(f"{folder / SUMMARY}: says no `flops`, and no checkpoint beside it says the model.")
+            if length is None:
+                raise ConfigError(f"{folder / SUMMARY}: says no `sequence_length` (allowed: --sequence-length N).")
+            flops = training_flops(model, vocab_size, length, tokens)
+    except (KeyError, TypeError, ValueError) as error:
+        raise TamisError(f"{folder / SUMMARY}: is not the summary of a training ({error!r}); train again.") from error
+    return Point(name=folder.name, flops=float(flops), loss=loss), vocab_size, length
+
+
+def _shape(folder: Path) -> ModelConfig | None:
+    """The model that the checkpoint was saved with; None where there is no checkpoint."""
+    from trainer.checkpoint import POINTER
+
+    if not (folder / POINTER).is_file():
+        return None
+    shape = read_json(folder / POINTER).get("identity", {}).get("model")
+    return None if shape is None else parse(ModelConfig, shape, "model")
+
+
+def read_csv(path: Path) -> list[Point]:
+    """Points of a CSV with the columns flops and loss, and perhaps name.
+
+    Raises:
+        ConfigError: it cannot be read, a column is missing, or a cell is no number.
+    """
+    try:
+        rows = list(csv.DictReader(path.read_text("utf-8-sig").splitlines(), skipinitialspace=True))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ConfigError(f"{path}: cannot be read as CSV ({error}).") from None
+    if not rows:
+        raise ConfigError(f"{path}: holds no rows (allowed: columns flops,loss and a row a run).")
+    if missing := {"flops", "loss"} - set(rows[0]):
+        raise ConfigError(
+            f"{path}: lacks the column {sorted(missing)[0]!r}, it has {', '.join(map(str, rows[0]))} "
+            "(allowed: flops, loss and perhaps name)."
+        )
+    points = []
+    for number, row in enumerate(rows, 2):
+        try:
+            values = {key: float(row[key]) for key in ("flops", "loss")}
+        except (TypeError, ValueError):
+            cells = {key: row[key] for key in ("flops", "loss")}
+            raise ConfigError(f"{path}: line {number} has {cells} (allowed: numbers).") from None
+        points.append(Point(name=row.get("name") or f"line {number}", **values))
+    return points
