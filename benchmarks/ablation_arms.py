@@ -36,7 +36,8 @@ from sampler.tokenizer import Tokenizer, TokenizerConfig, tokenizer_for
 from sampler.weights import find_weights
 from trainer.config import TrainConfig
 from trainer.evaluate import mean_loss, whole_epoch
-from trainer.loop import assemble, take_steps
+from trainer.loop import take_steps
+from trainer.setup import assemble
 
 CONF = ROOT / "conf"
 TOKENIZER = TokenizerConfig(vocab_size=4096, character_coverage=0.995)

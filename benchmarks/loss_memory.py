@@ -2,8 +2,9 @@
 
     python -m benchmarks.loss_memory [--tokens 2048] [--width 512] [--vocabulary 125696] [--chunks 256 1024]
 
-Each form runs forward and backward in a process of its own, in float32 on the CPU; memory is the growth of the process's peak
-resident size (ru_maxrss) over what it held with weights and inputs, and includes the head's gradient, which both forms need.
+Each form runs forward and backward in a process of its own, in float32 on the CPU; memory is the growth of the
+process's peak resident size (ru_maxrss) over what it held with weights and inputs, and includes the head's gradient,
+which both forms need.
 """
 
 from __future__ import annotations

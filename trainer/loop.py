@@ -12,63 +12,36 @@ On a GPU the forward pass runs in bfloat16 with float32 weights and optimizer.
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
+import io
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from corpus.errors import ConfigError, TamisError
+from corpus.errors import TamisError
 from corpus.files import write_json
 from sampler.batch import Batch
 from sampler.loader import Prefetch
 from sampler.mixture import Mixture
-from sampler.prepare import HOLDOUT, Prepared, prepare, split_streams
 from sampler.progress import Progress, silent
-from sampler.state import position_of, state_at
-from sampler.stream import MixtureStream, RankStream
-from trainer.checkpoint import Checkpoints, Saved
+from sampler.state import state_at
+from sampler.stream import RankStream
+from trainer.band import LossBand
+from trainer.checkpoint import Saved
 from trainer.config import TrainConfig
-from trainer.evaluate import batch_loss, mean_loss, whole_epoch
-from trainer.metrics import Metrics, text_chart, write_chart
-from trainer.model import Transformer, parameter_count
-from trainer.optim import build_optimizer, learning_rate, set_learning_rate
-from trainer.parallel import World, check_layout, open_world, parallelise
+from trainer.evaluate import batch_loss, mean_loss
+from trainer.metrics import text_chart, write_chart
+from trainer.optim import learning_rate, set_learning_rate
+from trainer.scaling import training_flops
+from trainer.setup import Run, build
 from trainer.spikes import Watch
 from trainer.unigram import count_tokens, predicted, unigram_loss
 
 Report = Callable[[dict[str, Any]], None]
-
-
-@dataclass(kw_only=True)
-class Run:
-    """Everything a training run holds open."""
-
-    config: TrainConfig
-    steps: int
-    folder: Path
-    prepared: Prepared
-    train: MixtureStream
-    heldout: MixtureStream
-    heldout_samples: int
-    note: str
-    model: Transformer
-    optimizer: torch.optim.Optimizer
-    world: World
-    checkpoints: Checkpoints
-    metrics: Metrics
-    parameters: int
-    first_step: int = 0
-    position: int = 0
-    skipped: int = 0
-
-    @property
-    def device(self) -> torch.device:
-        """Where the model lies."""
-        return self.world.device
 
 
 def train(
@@ -112,66 +85,14 @@ def train(
         state.metrics.close()
 
 
-def build(config: TrainConfig, mixture: Mixture, run: Path, steps: int | None, resume: bool, progress: Progress) -> Run:
-    """Open data, model and optimizer, at step 0 or at the checkpoint."""
-    prepared = prepare(run, mixture, progress)
-    train_stream, heldout, chosen_here = split_streams(prepared)
-    note = f"the run has no held-out split: {HOLDOUT:.0%} of its documents, chosen by hash, serve as one"
-    return assemble(config, prepared, train_stream, heldout, steps, resume, note if chosen_here else "")
-
-
-def assemble(
-    config: TrainConfig,
-    prepared: Prepared,
-    train_stream: MixtureStream,
-    heldout: MixtureStream,
-    steps: int | None = None,
-    resume: bool = False,
-    note: str = "",
-) -> Run:
-    """A run of given streams: `heldout` may be of other text than the run's, under the same tokenizer."""
-    steps = config.steps if steps is None else steps
-    train_stream.require(steps * config.global_batch)
-    world = open_world(config.parallel, choose_device(config.device))
-    vocab_size = prepared.tokenizer.vocab_size
-    for phase in train_stream.phases:
-        check_layout(config.model, config.parallel, vocab_size, phase.length)
-    model = Transformer(config.model, vocab_size, config.seed).to(world.device)
-    parameters = parameter_count(model)
-    parallelise(model, world, config.parallel)
-    optimizer = build_optimizer(model, config.optimizer)
-    folder = prepared.run / "train" / config.name
-    identity = {"model": config.model.model_dump(), "tokenizer": prepared.tokenizer.digest}
-    checkpoints = Checkpoints(folder, identity, config.keep_every_tokens)
-    saved = checkpoints.load(model, optimizer) if resume else None
-    return Run(
-        config=config,
-        steps=steps,
-        folder=folder,
-        prepared=prepared,
-        train=train_stream,
-        heldout=heldout,
-        heldout_samples=whole_epoch(heldout, config.heldout_sequences),
-        note=note,
-        model=model,
-        optimizer=optimizer,
-        world=world,
-        checkpoints=checkpoints,
-        metrics=Metrics(folder / "metrics.jsonl", saved.step if saved else 0, writes=world.rank == 0),
-        parameters=parameters,
-        first_step=saved.step if saved else 0,
-        position=position_of(train_stream, saved.sampler) if saved else 0,
-    )
-
-
 def take_steps(state: Run, stop: int, report: Report) -> int:
     """Train up to step `stop`; returns the number of steps taken since the very beginning."""
     config, watch = state.config, Watch(factor=state.config.spike_factor)
-    step, batches = state.first_step, _batches(state)
+    step, batches, band = state.first_step, _batches(state), _band(state)
     try:
         while step < stop:
             begun = time.perf_counter()
-            faulthandler.dump_traceback_later(config.stall_seconds, exit=False)
+            _tell_if_stalled(config.stall_seconds)
             batch = next(batches)
             waited = time.perf_counter() - begun
             rate = learning_rate(step, state.steps, config.optimizer)
@@ -186,7 +107,7 @@ def take_steps(state: Run, stop: int, report: Report) -> int:
                     step, event = _go_back(state, step, reason)
                     watch.forget()
                     batches.close()
-                    batches = _batches(state)
+                    batches, band = _batches(state), _band(state)
                 state.metrics.event({"step": step, "position": state.position, "event": event})
                 report({**row, "event": event, "tokens_per_second": 0})
                 continue
@@ -200,12 +121,32 @@ def take_steps(state: Run, stop: int, report: Report) -> int:
             state.metrics.add(row)
             if state.world.rank == 0:
                 report(row)
+            if band is not None and (alarm := band.add(tokens, loss)) is not None:
+                event = f"the loss, {alarm.loss:.3f}, has left the predicted {alarm.low:.3f} to {alarm.high:.3f}"
+                state.metrics.event({"step": step - 1, "position": state.position, "event": event})
+                report({**row, "event": event})
             if step == stop or (config.checkpoint_steps and step % config.checkpoint_steps == 0):
                 _save(state, step, tokens)
     finally:
         faulthandler.cancel_dump_traceback_later()
         batches.close()
     return max(stop, state.first_step)
+
+
+def _band(state: Run) -> LossBand | None:
+    """The predicted band around the loss, told what the run has seen before a resume."""
+    if not state.config.loss_band:
+        return None
+    band = LossBand(warmup_steps=state.config.optimizer.warmup_steps)
+    for row in state.metrics.rows:
+        band.add(row["tokens"], row["loss"])
+    return band
+
+
+def _tell_if_stalled(seconds: float) -> None:
+    """Write where each thread is to stderr, if no step ends within so many seconds."""
+    with contextlib.suppress(io.UnsupportedOperation):  # a notebook's stderr is no file
+        faulthandler.dump_traceback_later(seconds, exit=False)
 
 
 def _batches(state: Run) -> Generator[Batch]:
@@ -277,10 +218,14 @@ def close(state: Run, steps: int, seconds: float) -> dict[str, Any]:
     heldout = next((row["heldout_loss"] for row in reversed(rows) if "heldout_loss" in row), None)
     heldout = heldout_loss(state) if heldout is None else heldout
     losses = [row["loss"] for row in rows]
+    tokens = state.train.tokens_until(state.position)
+    length = tokens / max(state.position, 1)  # the mean one, where phases differ
     summary = {
         "name": state.config.name,
         "steps": steps,
-        "tokens": state.train.tokens_until(state.position),
+        "tokens": tokens,
+        "sequence_length": length,
+        "flops": training_flops(state.config.model, state.prepared.tokenizer.vocab_size, length, tokens),
         "parameters": state.parameters,
         "vocab_size": state.prepared.tokenizer.vocab_size,
         "ranks": state.world.size,
@@ -299,18 +244,6 @@ def close(state: Run, steps: int, seconds: float) -> dict[str, Any]:
         write_json(state.folder / "summary.json", {k: v for k, v in summary.items() if k not in ("seconds", "folder")})
         write_chart(state.folder / "loss.html", rows, unigram, f"{state.config.name}: loss")
     return summary | {"chart": text_chart(losses, unigram)}
-
-
-def choose_device(name: str) -> torch.device:
-    """The device of a config; `auto` takes a GPU where there is one.
-
-    Raises:
-        ConfigError: cuda is asked for and absent.
-    """
-    available = torch.cuda.is_available()
-    if name == "cuda" and not available:
-        raise ConfigError("key `device` is 'cuda', but torch finds no GPU (allowed: auto, cpu).")
-    return torch.device("cuda" if available and name != "cpu" else "cpu")
 
 
 def _save(state: Run, step: int, tokens: int) -> None:

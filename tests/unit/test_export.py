@@ -120,7 +120,6 @@ def test_what_is_no_llama_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_command_exports_model_and_tokenizer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("faulthandler.dump_traceback_later", lambda *a, **k: None)  # the runner's stderr is no file
     pytest.importorskip("transformers")
     from sampler.tokenizer import open_tokenizer
     from tests.sampler_run import SMALL, texts, write_run

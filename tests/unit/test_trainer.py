@@ -21,7 +21,7 @@ torch = pytest.importorskip("torch")
 torch.set_num_threads(1)  # steps of a millisecond: a second thread waits more than it works
 
 from sampler.batch import IGNORED  # noqa: E402
-from trainer import loop  # noqa: E402
+from trainer import loop, setup  # noqa: E402
 from trainer.config import ModelConfig, OptimizerConfig, TrainConfig  # noqa: E402
 from trainer.evaluate import batch_loss, mean_loss, whole_epoch  # noqa: E402
 from trainer.loss import summed_loss, targets  # noqa: E402
@@ -150,7 +150,7 @@ def test_unigram_loss_equals_its_slow_twin() -> None:
 def test_the_loop_judges_on_the_tokens_of_the_streams(run: Path) -> None:
     """The summary's unigram loss, counted again, one token at a time."""
     summary = loop.train(config(name="twin"), MIXTURE, run, steps=3)
-    state = loop.build(config(name="twin2"), MIXTURE, run, 3, False, lambda *_: None)
+    state = setup.build(config(name="twin2"), MIXTURE, run, 3, False, lambda *_: None)
     state.metrics.close()
     seen, held = [], []
     for stream, samples, into in ((state.train, 12, seen), (state.heldout, state.heldout_samples, held)):
@@ -164,7 +164,7 @@ def test_the_loop_judges_on_the_tokens_of_the_streams(run: Path) -> None:
 
 
 def test_mean_loss_is_that_of_each_sequence_alone_and_leaves_the_model_as_it_was(run: Path) -> None:
-    state = loop.build(config(name="judged"), MIXTURE, run, 2, False, lambda *_: None)
+    state = setup.build(config(name="judged"), MIXTURE, run, 2, False, lambda *_: None)
     state.metrics.close()
     samples, eos = min(5, state.heldout_samples), state.prepared.tokenizer.eos_id
     alone = [mean_loss(state.model, state.heldout.fork(), 1, 1, eos)]
@@ -184,11 +184,11 @@ def test_mean_loss_is_that_of_each_sequence_alone_and_leaves_the_model_as_it_was
 
 def test_one_model_is_judged_on_the_text_of_another_run(run: Path, tmp_path: Path) -> None:
     """`assemble` takes streams as given: the held-out text need not be the run's own."""
-    own = loop.build(config(name="own"), MIXTURE, run, 2, False, lambda *_: None)
+    own = setup.build(config(name="own"), MIXTURE, run, 2, False, lambda *_: None)
     own.metrics.close()
     bins = bins_for(write_run(tmp_path, count=60), own.prepared.tokenizer)
     other = open_stream(tmp_path, bins, MIXTURE)
-    state = loop.assemble(config(name="other"), own.prepared, own.train, other, 2)
+    state = setup.assemble(config(name="other"), own.prepared, own.train, other, 2)
     assert loop.take_steps(state, 2, lambda row: None) == 2
     state.metrics.close()
     assert state.folder == run / "train" / "other" and state.heldout is other
@@ -198,7 +198,7 @@ def test_one_model_is_judged_on_the_text_of_another_run(run: Path, tmp_path: Pat
 
 
 def test_thirty_steps_on_one_batch_overfit(run: Path) -> None:
-    state = loop.build(config(name="overfit"), MIXTURE, run, 30, False, lambda *_: None)
+    state = setup.build(config(name="overfit"), MIXTURE, run, 30, False, lambda *_: None)
     state.metrics.close()
     batch = state.train.batch(0, 4)
     first = [loop._step(state, batch, 0.01, Watch())[0] for _ in range(30)]
@@ -254,7 +254,7 @@ def test_no_held_out_split_is_said(tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_no_number_stops_the_run(run: Path) -> None:
-    state = loop.build(config(name="nan"), MIXTURE, run, 2, False, lambda *_: None)
+    state = setup.build(config(name="nan"), MIXTURE, run, 2, False, lambda *_: None)
     state.metrics.close()
     with torch.no_grad():
         state.model.head.weight[0, 0] = float("nan")
@@ -275,7 +275,7 @@ def test_configs(run: Path) -> None:
         loop.train(config(), MIXTURE, run, steps=100_000)
     if not torch.cuda.is_available():
         with pytest.raises(ConfigError, match="no GPU"):
-            loop.choose_device("cuda")
+            setup.choose_device("cuda")
 
 
 def test_text_chart() -> None:

@@ -1,0 +1,114 @@
+"""What a training run holds open, and how it is opened: data, model, optimizer, ranks, checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from corpus.errors import ConfigError
+from sampler.mixture import Mixture
+from sampler.prepare import HOLDOUT, Prepared, prepare, split_streams
+from sampler.progress import Progress
+from sampler.state import position_of
+from sampler.stream import MixtureStream
+from trainer.checkpoint import Checkpoints
+from trainer.config import TrainConfig
+from trainer.evaluate import whole_epoch
+from trainer.metrics import Metrics
+from trainer.model import Transformer, parameter_count
+from trainer.optim import build_optimizer
+from trainer.parallel import World, check_layout, open_world, parallelise
+
+
+@dataclass(kw_only=True)
+class Run:
+    """Everything a training run holds open."""
+
+    config: TrainConfig
+    steps: int
+    folder: Path
+    prepared: Prepared
+    train: MixtureStream
+    heldout: MixtureStream
+    heldout_samples: int
+    note: str
+    model: Transformer
+    optimizer: torch.optim.Optimizer
+    world: World
+    checkpoints: Checkpoints
+    metrics: Metrics
+    parameters: int
+    first_step: int = 0
+    position: int = 0
+    skipped: int = 0
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model lies."""
+        return self.world.device
+
+
+def build(config: TrainConfig, mixture: Mixture, run: Path, steps: int | None, resume: bool, progress: Progress) -> Run:
+    """Open data, model and optimizer, at step 0 or at the checkpoint."""
+    prepared = prepare(run, mixture, progress)
+    train_stream, heldout, chosen_here = split_streams(prepared)
+    note = f"the run has no held-out split: {HOLDOUT:.0%} of its documents, chosen by hash, serve as one"
+    return assemble(config, prepared, train_stream, heldout, steps, resume, note if chosen_here else "")
+
+
+def assemble(
+    config: TrainConfig,
+    prepared: Prepared,
+    train_stream: MixtureStream,
+    heldout: MixtureStream,
+    steps: int | None = None,
+    resume: bool = False,
+    note: str = "",
+) -> Run:
+    """A run of given streams: `heldout` may be of other text than the run's, under the same tokenizer."""
+    steps = config.steps if steps is None else steps
+    train_stream.require(steps * config.global_batch)
+    world = open_world(config.parallel, choose_device(config.device))
+    vocab_size = prepared.tokenizer.vocab_size
+    for phase in train_stream.phases:
+        check_layout(config.model, config.parallel, vocab_size, phase.length)
+    model = Transformer(config.model, vocab_size, config.seed).to(world.device)
+    parameters = parameter_count(model)
+    parallelise(model, world, config.parallel)
+    optimizer = build_optimizer(model, config.optimizer)
+    folder = prepared.run / "train" / config.name
+    identity = {"model": config.model.model_dump(), "tokenizer": prepared.tokenizer.digest}
+    checkpoints = Checkpoints(folder, identity, config.keep_every_tokens)
+    saved = checkpoints.load(model, optimizer) if resume else None
+    return Run(
+        config=config,
+        steps=steps,
+        folder=folder,
+        prepared=prepared,
+        train=train_stream,
+        heldout=heldout,
+        heldout_samples=whole_epoch(heldout, config.heldout_sequences),
+        note=note,
+        model=model,
+        optimizer=optimizer,
+        world=world,
+        checkpoints=checkpoints,
+        metrics=Metrics(folder / "metrics.jsonl", saved.step if saved else 0, writes=world.rank == 0),
+        parameters=parameters,
+        first_step=saved.step if saved else 0,
+        position=position_of(train_stream, saved.sampler) if saved else 0,
+    )
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of a config; `auto` takes a GPU where there is one.
+
+    Raises:
+        ConfigError: cuda is asked for and absent.
+    """
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise ConfigError("key `device` is 'cuda', but torch finds no GPU (allowed: auto, cpu).")
+    return torch.device("cuda" if available and name != "cpu" else "cpu")
