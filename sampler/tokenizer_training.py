@@ -121,6 +121,7 @@ def train_model(
 
     progress("measuring the domains", 0, 0)
     plan = plan_sample(shards, config.sample_bytes, config.domain_factors)
+    progress("measuring the domains", 1, 1)
     model = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(

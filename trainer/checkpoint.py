@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+import warnings
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,8 @@ from corpus.errors import TamisError
 from corpus.files import file_digest, read_json, write_json
 
 POINTER, MANIFEST = "checkpoint.json", "manifest.json"
+# A process without a group saves alone, as it should; torch tells so from a thread, past any narrower filter.
+warnings.filterwarnings("ignore", message="torch.distributed is disabled")
 
 
 @dataclass(frozen=True, kw_only=True)
