@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from cli.output import FormatOption, OutputFormat
+from cli.output import FormatOption, OutputFormat, parse_number
 from cli.progress_bar import progress_bar
 from corpus.errors import ConfigError
 
@@ -110,13 +110,7 @@ def parse_tokens(text: str | None) -> float | None:
     """
     if text is None:
         return None
-    try:
-        value = float(text.replace("_", ""))
-    except ValueError:
-        value = 0.0
-    if not 0 < value < 1e18:
-        raise ConfigError(f"key `--tokens` is {text!r} (allowed: a number above zero, such as 2e9).")
-    return value
+    return parse_number("--tokens", text, "2e9", 1e18)
 
 
 def _room(rows: list[Row]) -> float:

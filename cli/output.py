@@ -1,4 +1,4 @@
-"""What every command shares: the output format."""
+"""What commands share: the output format, and numbers as people write them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from enum import StrEnum
 from typing import Annotated
 
 import typer
+
+from corpus.errors import ConfigError
 
 
 class OutputFormat(StrEnum):
@@ -16,3 +18,24 @@ class OutputFormat(StrEnum):
 
 
 FormatOption = Annotated[OutputFormat, typer.Option("--format", help="Print a table or JSON.")]
+
+
+def parse_number(option: str, text: str, such_as: str, below: float) -> float:
+    """A number above zero, such as `2_000_000` or `2e9`.
+
+    Args:
+        option: its name, for the message.
+        text: what was given.
+        such_as: an example, for the message.
+        below: the first number that is too large.
+
+    Raises:
+        ConfigError: it is none, or out of range.
+    """
+    try:
+        value = float(text.replace("_", ""))
+    except ValueError:
+        value = 0.0
+    if not 0 < value < below:
+        raise ConfigError(f"key `{option}` is {text!r} (allowed: a number above zero, such as {such_as}).")
+    return value

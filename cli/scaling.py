@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.mixture import parse_tokens
-from cli.output import FormatOption, OutputFormat
+from cli.output import FormatOption, OutputFormat, parse_number
 from cli.present import console, echo_json
 from cli.progress_bar import progress_bar
 from corpus.errors import ConfigError
@@ -126,7 +126,7 @@ def _compute(
     if predict is not None and model is not None:
         raise ConfigError("found both --predict and --model (allowed: one of them).")
     if predict is not None:
-        return _number("--predict", predict)
+        return parse_number("--predict", predict, "1e21", 1e40)
     if model is None:
         if tokens is not None:
             raise ConfigError("found --tokens without --model (allowed: both, or --predict FLOPS).")
@@ -140,16 +140,6 @@ def _compute(
     return training_flops(
         config.model, size, length, parse_tokens(tokens) or config.steps * config.global_batch * length
     )
-
-
-def _number(option: str, text: str) -> float:
-    try:
-        value = float(text.replace("_", ""))
-    except ValueError:
-        value = 0.0
-    if not 0 < value < 1e40:
-        raise ConfigError(f"key `{option}` is {text!r} (allowed: a number above zero, such as 1e21).")
-    return value
 
 
 def _show(

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Token bins, and the batches that a mixture makes of them.")
 _HEAD_TOKENS = 24
-_PREVIEW_PIECES = 3
+_PREVIEW_PIECES, _SHOWN = 3, 60
 
 
 @app.callback()
@@ -172,12 +172,14 @@ def _print_rows(rows: list[dict[str, Any]]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table("step", "rank", "domain", "documents", "boundaries", box=None, padding=(0, 2))
-    table.add_column("begins with", no_wrap=True, overflow="ellipsis", ratio=1)
+    table = Table(box=None, padding=(0, 1))
+    for name, width in (("step", 8), ("rank", 4), ("domain", 16), ("documents", 9), ("boundaries", 22)):
+        table.add_column(name, no_wrap=True, overflow="ellipsis", min_width=min(width, 9), max_width=width)
+    table.add_column("begins with", no_wrap=False, overflow="fold")
     for row in rows:
         ends = row["cu_seqlens"]
         shown = " ".join(map(str, ends[:7])) + (" …" if len(ends) > 7 else "")
-        heads = " | ".join(" ".join(head.split()) for head in row["heads"])
+        heads = " | ".join(" ".join(head.split()) for head in row["heads"])[:_SHOWN]
         count = str(len(row["doc_ids"]))
         table.add_row(str(row["step"]), str(row["rank"]), escape(row["domain"]), count, shown, escape(heads))
     Console().print(table)

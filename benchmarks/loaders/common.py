@@ -114,6 +114,32 @@ class Loader(Protocol):
         """Let go of what it holds."""
 
 
+class Stateful:
+    """A loader that has state_dict and load_state_dict, and gives batches of uint16.
+
+    Args:
+        loader: the tool's.
+        state: to go on from, or None.
+    """
+
+    def __init__(self, loader: Any, state: Any) -> None:
+        self.loader = loader
+        if state is not None:
+            loader.load_state_dict(state)
+
+    def __iter__(self) -> Iterator[Any]:
+        """Batches, widened."""
+        for batch in self.loader:
+            yield widened(batch)
+
+    def state(self) -> Any:
+        """The loader's."""
+        return self.loader.state_dict()
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Peer:
     """A tool.

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.loaders.common import SEED, Corpus, Peer, Setup, library, widened
+from benchmarks.loaders.common import SEED, Corpus, Peer, Setup, Stateful, library
 from benchmarks.loaders.measuring import run
 
 CHUNK = "64MB"
@@ -52,7 +52,7 @@ def convert(setup: Setup) -> None:
         )
 
 
-class Combined:
+class Combined(Stateful):
     """A combined dataset and its loader."""
 
     def __init__(self, setup: Setup, state: Any) -> None:
@@ -71,21 +71,9 @@ class Combined:
         self.dataset = litdata.CombinedStreamingDataset(
             parts, seed=SEED, weights=list(setup.weights.values()), iterate_over_all=False
         )
-        self.loader = litdata.StreamingDataLoader(self.dataset, batch_size=setup.batch, num_workers=setup.workers)
-        if state is not None:
-            self.loader.load_state_dict(state)
-
-    def __iter__(self) -> Iterator[Any]:
-        """Batches, widened."""
-        for batch in self.loader:
-            yield widened(batch)
-
-    def state(self) -> Any:
-        """The loader's."""
-        return self.loader.state_dict()
-
-    def close(self) -> None:
-        """Nothing to do."""
+        super().__init__(
+            litdata.StreamingDataLoader(self.dataset, batch_size=setup.batch, num_workers=setup.workers), state
+        )
 
 
 PEER = Peer(name="litdata", packages=("litdata",), load=load, convert=convert, open=Combined)

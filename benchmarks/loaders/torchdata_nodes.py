@@ -6,12 +6,11 @@ mapped file, in the order of torch's RandomSampler. Resuming replays what was sk
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from benchmarks.loaders.common import SEED, Peer, Setup, library, widened
+from benchmarks.loaders.common import SEED, Peer, Setup, Stateful, library
 from benchmarks.loaders.grain_memmap import Windows
 from benchmarks.loaders.measuring import run
 
@@ -21,7 +20,7 @@ def load() -> None:
     library("torchdata.nodes")
 
 
-class Nodes:
+class Nodes(Stateful):
     """A Loader of nodes."""
 
     def __init__(self, setup: Setup, state: Any) -> None:
@@ -39,21 +38,7 @@ class Nodes:
         mapped = nodes.Mapper(batched, np.stack)
         if setup.workers:
             mapped = nodes.ParallelMapper(batched, np.stack, num_workers=setup.workers, method="process")
-        self.loader = nodes.Loader(mapped)
-        if state is not None:
-            self.loader.load_state_dict(state)
-
-    def __iter__(self) -> Iterator[Any]:
-        """Batches, widened."""
-        for batch in self.loader:
-            yield widened(batch)
-
-    def state(self) -> Any:
-        """The loader's."""
-        return self.loader.state_dict()
-
-    def close(self) -> None:
-        """Nothing to do."""
+        super().__init__(nodes.Loader(mapped), state)
 
 
 PEER = Peer(

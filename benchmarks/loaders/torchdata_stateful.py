@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.loaders.common import SEED, Peer, Setup, library, widened
+from benchmarks.loaders.common import SEED, Peer, Setup, Stateful, library
 from benchmarks.loaders.grain_memmap import Windows
 from benchmarks.loaders.measuring import run
 
@@ -33,28 +33,14 @@ def samples(setup: Setup) -> Iterator[Any]:
         taken[domain] += 1
 
 
-class Stateful:
+class Plain(Stateful):
     """A StatefulDataLoader."""
 
     def __init__(self, setup: Setup, state: Any) -> None:
         members = {"__iter__": lambda dataset: samples(setup)}
         plain = type("Mixture", (library("torch.utils.data").IterableDataset,), members)
         loader = library("torchdata.stateful_dataloader").StatefulDataLoader
-        self.loader = loader(plain(), batch_size=setup.batch, num_workers=setup.workers, collate_fn=np.stack)
-        if state is not None:
-            self.loader.load_state_dict(state)
-
-    def __iter__(self) -> Iterator[Any]:
-        """Batches, widened."""
-        for batch in self.loader:
-            yield widened(batch)
-
-    def state(self) -> Any:
-        """The loader's."""
-        return self.loader.state_dict()
-
-    def close(self) -> None:
-        """Nothing to do."""
+        super().__init__(loader(plain(), batch_size=setup.batch, num_workers=setup.workers, collate_fn=np.stack), state)
 
 
 PEER = Peer(
@@ -62,7 +48,7 @@ PEER = Peer(
     packages=("torchdata",),
     load=load,
     convert=lambda setup: None,
-    open=Stateful,
+    open=Plain,
     note="reads the corpus's own files through a dataset of twenty lines",
 )
 
