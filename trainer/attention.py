@@ -4,8 +4,9 @@
     flex     FlexAttention, compiled where there is a GPU: masks and ALiBi as functions, blocks without work are skipped
     varlen   flash attention over documents laid end to end, by cu_seqlens: the fastest, on GPUs, without ALiBi
 
-A token sees earlier tokens of its own document's piece (`document_mask`), or everything before it in its row. ALiBi
-adds -slope · distance to the scores; slopes and distances are float32 whatever the weights' type.
+A token sees earlier tokens of its own document's piece (`document_mask`), or everything before it in its row. Pieces
+are given as `cu_seqlens`, where each begins in the rows laid end to end, as the sampler has them; a row begins a piece.
+ALiBi adds -slope · distance to the scores; slopes and distances are float32 whatever the weights' type.
 
 Source: Press et al. 2022 (ALiBi); Dong et al. 2024 (FlexAttention); Dao 2023 (FlashAttention-2).
 """
@@ -64,33 +65,47 @@ def choose_kernel(wanted: str, device: torch.device, alibi: bool) -> str:
 
 
 def see(
-    kernel: str, segments: Tensor | None, rows: int, length: int, slopes: Tensor | None, device: torch.device
+    kernel: str, cu_seqlens: Tensor | None, rows: int, length: int, slopes: Tensor | None, device: torch.device
 ) -> Seen:
     """Prepare a batch's masks.
 
     Args:
         kernel: as `choose_kernel` gives it.
-        segments: int[rows, length], the piece of each token, counted in its row; None where everything before is seen.
+        cu_seqlens: int32[n_pieces + 1], where pieces begin in the rows laid end to end; None where everything before in
+            its row is seen.
         rows: of the batch.
         length: tokens of a row.
         slopes: float32[heads] of ALiBi, or None.
         device: of the model.
     """
     if kernel == "varlen":
-        return _pieces(segments, rows, length, device)
+        if cu_seqlens is None:
+            cu_seqlens = torch.arange(0, rows * length + 1, length, dtype=torch.int32, device=device)
+        return Seen(kernel="varlen", bounds=cu_seqlens, longest=length)
+    segments = None if cu_seqlens is None else segments_of(cu_seqlens, rows, length)
     if kernel == "flex":
         return _blocks(segments, rows, length, slopes, device)
     return _mask(segments, length, slopes, device)
 
 
+def segments_of(cu_seqlens: Tensor, rows: int, length: int) -> Tensor:
+    """The piece that each token is in, counted over all rows: int64[rows, length]."""
+    places = torch.arange(rows * length, dtype=cu_seqlens.dtype, device=cu_seqlens.device)
+    return torch.searchsorted(cu_seqlens, places, right=True).view(rows, length)
+
+
 def attend(query: Tensor, key: Tensor, value: Tensor, seen: Seen) -> Tensor:
-    """Softmax(query · key / √width) · value over what is seen; all of them [rows, heads, length, width]."""
+    """Softmax(query · key / √width) · value over what is seen; all of them [rows, length, heads, width]."""
     if seen.kernel == "varlen":
         return _attend_pieces(query, key, value, seen)
+    query, key, value = (x.transpose(1, 2) for x in (query, key, value))  # as views: [rows, heads, length, width]
     if seen.kernel == "flex":
-        return _flex(query.device.type)(query, key, value, score_mod=_alibi_score(seen.slopes), block_mask=seen.blocks)
-    mask = seen.mask if seen.mask is None or seen.mask.dtype == torch.bool else seen.mask.to(query.dtype)
-    return functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=seen.mask is None)
+        score = _alibi_score(seen.slopes)
+        mixed = _flex(query.device.type)(query, key, value, score_mod=score, block_mask=seen.blocks)
+    else:
+        mask = seen.mask if seen.mask is None or seen.mask.dtype == torch.bool else seen.mask.to(query.dtype)
+        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=seen.mask is None)
+    return mixed.transpose(1, 2)
 
 
 def alibi_slopes(heads: int) -> Tensor:
@@ -125,26 +140,15 @@ def _blocks(segments: Tensor | None, rows: int, length: int, slopes: Tensor | No
     return Seen(kernel="flex", blocks=blocks, slopes=slopes)
 
 
-def _pieces(segments: Tensor | None, rows: int, length: int, device: torch.device) -> Seen:
-    """Bounds of pieces, found on the device: a row's begin, and wherever the piece changes."""
-    begins = torch.zeros(rows, length, dtype=torch.bool, device=device)
-    begins[:, 0] = True
-    if segments is not None:
-        begins[:, 1:] |= segments[:, 1:] != segments[:, :-1]
-    starts = begins.flatten().nonzero().flatten()
-    bounds = torch.cat([starts, starts.new_tensor([rows * length])]).to(torch.int32)
-    return Seen(kernel="varlen", bounds=bounds, longest=length)
-
-
 def _attend_pieces(query: Tensor, key: Tensor, value: Tensor, seen: Seen) -> Tensor:
     from torch.nn.attention.varlen import varlen_attn
 
-    rows, heads, length, width = query.shape
-    query, key, value = (x.transpose(1, 2).reshape(rows * length, heads, width) for x in (query, key, value))
+    q, k, v = (x.flatten(0, 1) for x in (query, key, value))  # rows end to end
     assert seen.bounds is not None
     bounds, longest = seen.bounds, seen.longest
-    mixed: Any = varlen_attn(query, key, value, bounds, bounds, longest, longest, window_size=(-1, 0))
-    return mixed.view(rows, length, heads, width).transpose(1, 2)
+    mixed: Any = varlen_attn(q, k, v, bounds, bounds, longest, longest, window_size=(-1, 0))
+    found: Tensor = mixed.view(query.shape)
+    return found
 
 
 def _alibi_score(slopes: Tensor | None) -> Callable[..., Tensor] | None:

@@ -19,7 +19,7 @@ from trainer.loss import summed_loss
 from trainer.model import Transformer
 from trainer.parallel import World
 
-MODEL_FIELDS = ("tokens", "labels", "positions", "segments")
+MODEL_FIELDS = ("tokens", "labels", "positions", "cu_seqlens")
 
 
 def batch_loss(model: nn.Module, config: ModelConfig, batch: Batch, eos_id: int, device: torch.device) -> Loss:

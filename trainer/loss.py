@@ -25,12 +25,12 @@ def summed_loss(model: nn.Module, config: ModelConfig, batch: dict[str, Tensor],
     Args:
         model: the model, wrapped or not.
         config: its shape.
-        batch: tokens, labels, positions, segments: int[rows, length].
+        batch: tokens, labels, positions: int[rows, length]; cu_seqlens: int32[n_pieces + 1].
         eos_id: the end-of-document token.
     """
     tokens, positions = batch["tokens"], batch["positions"]
     wanted = targets(tokens, batch["labels"], eos_id, config.document_mask)
     if not config.document_mask:
         positions = positions.new_ones(positions.shape).cumsum(-1) - 1
-    found: Loss = model(tokens, positions, batch["segments"], wanted)
+    found: Loss = model(tokens, positions, batch["cu_seqlens"], wanted)
     return found

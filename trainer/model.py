@@ -46,15 +46,15 @@ class Transformer(nn.Module):
             self.initialise(seed)
 
     def forward(
-        self, tokens: Tensor, positions: Tensor, segments: Tensor | None = None, labels: Tensor | None = None
+        self, tokens: Tensor, positions: Tensor, cu_seqlens: Tensor | None = None, labels: Tensor | None = None
     ) -> Tensor | Loss:
         """Logits of the next token, or the loss.
 
         Args:
             tokens: int64[rows, length].
             positions: int[rows, length].
-            segments: int[rows, length], the document's piece of each token; None or a model without
-                `document_mask`: everything before is seen.
+            cu_seqlens: int32[n_pieces + 1], where documents' pieces begin in the rows laid end to end; None or a model
+                without `document_mask`: everything before is seen.
             labels: int64[rows, length], -100 for none.
 
         Returns:
@@ -65,9 +65,11 @@ class Transformer(nn.Module):
         alibi = config.position == "alibi"
         slopes = alibi_slopes(config.heads)[self.heads_here.start : self.heads_here.stop].to(device) if alibi else None
         kernel = choose_kernel(config.attention, device, alibi)
-        seen = see(kernel, segments if config.document_mask else None, rows, length, slopes, device)
+        seen = see(kernel, cu_seqlens if config.document_mask else None, rows, length, slopes, device)
         rotation = None if alibi else rotary(positions, config.width // config.heads, config.rope_theta)
         hidden = self.embedding(tokens)
+        if torch.is_autocast_enabled(device.type):  # what blocks add up in: as where FSDP casts the parameters
+            hidden = hidden.to(torch.get_autocast_dtype(device.type))
         for block in self.blocks:
             hidden = block(hidden, rotation, seen)
         found: Tensor | Loss = self.head(self.norm(hidden), labels)
@@ -107,24 +109,23 @@ class Block(nn.Module):
 
     def _attention(self, hidden: Tensor, rotation: Tensor | None, seen: Seen) -> Tensor:
         """Heads are counted from the projection: under tensor parallelism a rank has some of them."""
-        qkv = self.qkv(hidden).unflatten(-1, (-1, 3, self.head_width)).permute(3, 0, 2, 1, 4)
-        query, key, value = qkv.unbind(0)
+        query, key, value = self.qkv(hidden).unflatten(-1, (-1, 3, self.head_width)).unbind(-2)
         if rotation is not None:
             query, key = rotate(query, rotation), rotate(key, rotation)
-        return attend(query, key, value, seen).transpose(1, 2).flatten(2)
+        return attend(query, key, value, seen).flatten(2)
 
 
 def rotary(positions: Tensor, head_width: int, theta: float) -> Tensor:
-    """Cosines and sines of the angles: float32[2, rows, 1, length, head_width / 2]."""
+    """Cosines and sines of the angles: float32[2, rows, length, 1, head_width / 2]."""
     exponents = torch.arange(0, head_width, 2, device=positions.device, dtype=torch.float32) / head_width
     angles = positions.to(torch.float32)[..., None] * theta**-exponents
-    return torch.stack([angles.cos(), angles.sin()])[:, :, None]
+    return torch.stack([angles.cos(), angles.sin()])[:, :, :, None]
 
 
 def rotate(heads: Tensor, rotation: Tensor) -> Tensor:
-    """Turn pairs (first half, second half) of each head by its angle, in float32; shape and type are kept."""
+    """Turn pairs (first half, second half) of each head by its angle, in float32: [rows, length, heads, width]."""
     first, second = heads.float().chunk(2, dim=-1)
-    cosine, sine = rotation
+    cosine, sine = rotation.unbind(0)
     turned = torch.cat([first * cosine - second * sine, first * sine + second * cosine], dim=-1)
     return turned.to(heads.dtype)
 

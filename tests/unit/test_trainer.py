@@ -70,12 +70,12 @@ def test_masked_packed_documents_equal_separate_ones() -> None:
     lengths = [7, 1, 12, 4]
     tokens = torch.randint(0, 50, (1, sum(lengths)), generator=torch.Generator().manual_seed(2))
     positions = torch.cat([torch.arange(n) for n in lengths])[None]
-    segments = torch.repeat_interleave(torch.arange(4), torch.tensor(lengths))[None]
-    packed = model(tokens, positions, segments)[0]
+    cu_seqlens = torch.tensor([0, *lengths]).cumsum(0).int()
+    packed = model(tokens, positions, cu_seqlens)[0]
     alone = [model(part[None], torch.arange(len(part))[None])[0] for part in tokens[0].split(lengths)]
     assert torch.allclose(packed, torch.cat(alone), atol=1e-6)
     open_model = big_weights(Transformer(ModelConfig(**SHAPE, document_mask=False), 50, 1))
-    assert not torch.allclose(open_model(tokens, positions, segments)[0], torch.cat(alone), atol=1e-2)
+    assert not torch.allclose(open_model(tokens, positions, cu_seqlens)[0], torch.cat(alone), atol=1e-2)
 
 
 def test_logits_are_causal() -> None:
@@ -97,7 +97,7 @@ def test_rotation_is_relative_and_in_full_precision() -> None:
         products.append(float((turned[0] * turned[1]).sum()))
     assert products[0] == pytest.approx(products[1], abs=1e-3)
     near = rotary(torch.tensor([[256, 257]], dtype=torch.int64), 16, 1e4)
-    assert near.dtype == torch.float32 and not torch.equal(near[..., 0, :], near[..., 1, :])
+    assert near.dtype == torch.float32 and not torch.equal(near[:, :, 0], near[:, :, 1])
     assert rotate(vectors[0].bfloat16(), rotary(torch.tensor([[257]]), 16, 1e4)).dtype == torch.bfloat16
 
 
@@ -131,7 +131,7 @@ def test_loss_leaves_out_what_cannot_be_known() -> None:
     assert targets(tokens, labels, 2, False).tolist() == labels.tolist()
     model = Transformer(ModelConfig(**SHAPE), 50, 1)
     batch = {"tokens": tokens, "labels": labels, "positions": torch.tensor([[0, 1, 0, 1]])}
-    batch["segments"] = torch.tensor([[0, 0, 1, 1]])
+    batch["cu_seqlens"] = torch.tensor([0, 2, 4], dtype=torch.int32)
     loss = summed_loss(model, model.config, batch, 2)
     assert int(loss.tokens) == 3 and float(loss.nats) / 3 == pytest.approx(math.log(50), rel=0.05)
 

@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 torch.set_num_threads(1)
 
 from sampler.batch import IGNORED  # noqa: E402
-from trainer.attention import alibi_slopes, attend, choose_kernel, see  # noqa: E402
+from trainer.attention import alibi_slopes, attend, choose_kernel, see, segments_of  # noqa: E402
 from trainer.config import ModelConfig, TrainConfig  # noqa: E402
 from trainer.head import Head  # noqa: E402
 from trainer.model import Transformer, parameter_count  # noqa: E402
@@ -29,16 +29,16 @@ def random(*shape: int, seed: int = 0) -> Any:
 
 def slow_attention(query: Any, key: Any, value: Any, segments: Any, slopes: Any) -> Any:
     """One query at a time."""
-    rows, heads, length, width = query.shape
+    rows, length, heads, width = query.shape
     out = torch.zeros_like(query)
     for r in range(rows):
         for h in range(heads):
             for i in range(length):
                 keys = [j for j in range(i + 1) if segments is None or segments[r, j] == segments[r, i]]
-                scores = torch.stack([query[r, h, i] @ key[r, h, j] / width**0.5 for j in keys])
+                scores = torch.stack([query[r, i, h] @ key[r, j, h] / width**0.5 for j in keys])
                 if slopes is not None:
                     scores = scores - slopes[h].double() * torch.tensor([float(i - j) for j in keys])
-                out[r, h, i] = sum(p * value[r, h, j] for p, j in zip(scores.softmax(0), keys, strict=True))
+                out[r, i, h] = sum(p * value[r, j, h] for p, j in zip(scores.softmax(0), keys, strict=True))
     return out
 
 
@@ -46,22 +46,26 @@ def slow_attention(query: Any, key: Any, value: Any, segments: Any, slopes: Any)
 @pytest.mark.parametrize("alibi", [False, True])
 @pytest.mark.parametrize("masked", [False, True])
 def test_every_kernel_sees_what_the_slow_twin_sees(kernel: str, alibi: bool, masked: bool) -> None:
-    query, key, value = (random(2, 3, 13, 8, seed=s) for s in (1, 2, 3))
-    segments = torch.tensor([[0] * 5 + [1] + [2] * 7, [0] * 13]) if masked else None
+    query, key, value = (random(2, 13, 3, 8, seed=s) for s in (1, 2, 3))
+    bounds, pieces = (
+        torch.tensor([0, 5, 6, 13, 26], dtype=torch.int32),
+        torch.tensor([[0] * 5 + [1] + [2] * 7, [3] * 13]),
+    )
     slopes = alibi_slopes(3) if alibi else None
-    seen = see(kernel, segments, 2, 13, slopes, CPU)
+    seen = see(kernel, bounds if masked else None, 2, 13, slopes, CPU)
     got = attend(query, key, value, seen)
-    assert torch.allclose(got, slow_attention(query, key, value, segments, slopes), atol=1e-6)
+    assert torch.equal(segments_of(bounds, 2, 13) - 1, pieces)
+    assert torch.allclose(got, slow_attention(query, key, value, pieces if masked else None, slopes), atol=1e-6)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU: varlen and compiled flex attention")
 @pytest.mark.parametrize("kernel", ["varlen", "flex"])
 def test_gpu_kernels_see_what_sdpa_sees(kernel: str) -> None:
     device = torch.device("cuda")
-    query, key, value = (random(2, 4, 256, 64, seed=s).to(device, torch.bfloat16) for s in (1, 2, 3))
-    segments = torch.repeat_interleave(torch.arange(4), 64).repeat(2, 1).to(device)
-    plain = attend(query, key, value, see("sdpa", segments, 2, 256, None, device))
-    got = attend(query, key, value, see(kernel, segments, 2, 256, None, device))
+    query, key, value = (random(2, 256, 4, 64, seed=s).to(device, torch.bfloat16) for s in (1, 2, 3))
+    bounds = torch.arange(0, 513, 64, dtype=torch.int32, device=device)
+    plain = attend(query, key, value, see("sdpa", bounds, 2, 256, None, device))
+    got = attend(query, key, value, see(kernel, bounds, 2, 256, None, device))
     assert torch.allclose(got.float(), plain.float(), atol=2e-2)
 
 

@@ -34,10 +34,11 @@ def batch_of(step: int) -> dict[str, Any]:
     """The global batch of a step: packed pieces, some labels left out."""
     made = torch.Generator().manual_seed(step)
     tokens = torch.randint(0, VOCABULARY, (ROWS, LENGTH + 1), generator=made)
-    segments = (torch.rand(ROWS, LENGTH, generator=made) < 0.2).cumsum(-1)
+    begins = torch.rand(ROWS, LENGTH, generator=made) < 0.2
+    begins[:, 0] = True
     labels = tokens[:, 1:].masked_fill(torch.rand(ROWS, LENGTH, generator=made) < 0.15, -100)
     labels[: ROWS // 2, 3:] = -100  # ranks must not weigh alike: half of the rows predict little
-    return {"tokens": tokens[:, :-1], "labels": labels, "segments": segments}
+    return {"tokens": tokens[:, :-1], "labels": labels, "begins": begins}
 
 
 def train(parallel: dict[str, Any], shape: dict[str, Any]) -> list[tuple[float, float]]:
@@ -53,7 +54,8 @@ def train(parallel: dict[str, Any], shape: dict[str, Any]) -> list[tuple[float, 
         rows = ROWS // world.data_size
         mine = {name: value[world.data_rank * rows : (world.data_rank + 1) * rows] for name, value in batch.items()}
         positions = torch.arange(LENGTH).expand(rows, LENGTH)
-        loss = model(mine["tokens"], positions, mine["segments"], mine["labels"])
+        cu_seqlens = torch.cat([mine["begins"].flatten().nonzero().flatten(), torch.tensor([rows * LENGTH])]).int()
+        loss = model(mine["tokens"], positions, cu_seqlens, mine["labels"])
         tokens = world.summed(loss.tokens)
         optimizer.zero_grad()
         (loss.objective * world.data_size / tokens).backward()
