@@ -100,6 +100,8 @@ def attend(query: Tensor, key: Tensor, value: Tensor, seen: Seen) -> Tensor:
         return _attend_pieces(query, key, value, seen)
     query, key, value = (x.transpose(1, 2) for x in (query, key, value))  # as views: [rows, heads, length, width]
     if seen.kernel == "flex":
+        # Compiled for a CPU, torch 2.13's flex attention misreads values that are a strided view.
+        query, key, value = query.contiguous(), key.contiguous(), value.contiguous()
         score = _alibi_score(seen.slopes)
         mixed = _flex(query.device.type)(query, key, value, score_mod=score, block_mask=seen.blocks)
     else:
@@ -161,11 +163,16 @@ def _alibi_score(slopes: Tensor | None) -> Callable[..., Tensor] | None:
     return score
 
 
-@cache
 def _flex(device: str) -> Callable[..., Any]:
-    """FlexAttention: compiled into one kernel on a GPU; on a CPU as written, for tests."""
+    """FlexAttention: compiled into one kernel on a GPU, or with the block around it; on a CPU as written, for tests."""
     from torch.nn.attention.flex_attention import flex_attention
 
-    found: Any = torch.compile(flex_attention) if device == "cuda" else flex_attention
-    kernel: Callable[..., Any] = found
-    return kernel
+    as_written: Any = flex_attention
+    return _compiled_flex() if device == "cuda" and not torch.compiler.is_compiling() else as_written
+
+
+@cache
+def _compiled_flex() -> Any:
+    from torch.nn.attention.flex_attention import flex_attention
+
+    return torch.compile(flex_attention)

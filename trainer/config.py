@@ -43,7 +43,9 @@ class ParallelConfig(StrictModel):
 
     tensor: int = Field(1, ge=1)  # ranks that share each layer, within a machine
     replicate: int = Field(1, ge=1)  # copies of the sharded model (HSDP)
-    reshard: Literal["all", "none"] | int = "all"  # after the forward pass: blocks, or all but the last n
+    reshard: Literal["all", "machine", "none"] = "all"  # how far blocks are sharded between forward and backward
+    keep_gathered: int = Field(0, ge=0)  # the last so many blocks are not
+    recompute: int = Field(0, ge=0)  # the first so many blocks keep no activations, but run again backward
 
 
 class OptimizerConfig(StrictModel):
@@ -69,6 +71,7 @@ class TrainConfig(StrictModel):
     global_batch: int = Field(ge=1)  # sequences a step
     seed: int = Field(ge=0, lt=1 << 63)  # of the initial weights; the data has the mixture's
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    compile: Literal["auto"] | bool = "auto"  # blocks and loss, by torch.compile; auto: on a GPU
     micro_rows: int = Field(0, ge=0)  # sequences of a rank's slice at a time, gradients added up; 0: all at once
     spike_factor: float = Field(10.0, ge=0)  # mean absolute deviations above the median loss; 0: no such rule
     loss_band: bool = True  # tell when the loss leaves the band that its course predicts

@@ -19,6 +19,7 @@ Wijmans et al. 2024, "Cut Your Losses" (arXiv 2411.09009), and Liger Kernel's fu
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -65,6 +66,7 @@ class Head(nn.Module):
         super().__init__()
         self.normed, self.max_z, self.chunk_tokens = normed, max_z, chunk_tokens
         self.weight = nn.Parameter(torch.empty(vocab_size, width))
+        self.fused = False  # whether what is done to the logits of a stretch is compiled into few passes over them
         self.group: dist.ProcessGroup | None = None  # ranks that share the vocabulary
         self.first_row = 0  # of this rank's stretch of it
 
@@ -81,7 +83,8 @@ class Head(nn.Module):
         return functional.normalize(weight, dim=-1, eps=_TINY) if self.normed else weight
 
     def _loss(self, hidden: Tensor, weight: Tensor, labels: Tensor) -> Loss:
-        shape = (self.chunk_tokens, self.max_z, self.group, self.first_row)
+        stretch = _compiled_stretch() if self.fused and self.group is None else _stretch
+        shape = (self.chunk_tokens, stretch, self.max_z, self.group, self.first_row)
         rows = self.rows(weight)
         if torch.is_autocast_enabled(hidden.device.type):
             dtype = torch.get_autocast_dtype(hidden.device.type)
@@ -98,7 +101,7 @@ class _ChunkedLoss(torch.autograd.Function):
     def forward(
         ctx: Any, hidden: Tensor, rows: Tensor, labels: Tensor, shape: tuple[Any, ...]
     ) -> tuple[Tensor, Tensor]:
-        chunk, max_z, group, first_row = shape
+        chunk, stretch, max_z, group, first_row = shape
         exact = torch.promote_types(hidden.dtype, torch.float32)
         needs = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
         grad_hidden = torch.empty_like(hidden) if needs else None
@@ -107,23 +110,12 @@ class _ChunkedLoss(torch.autograd.Function):
         nats = torch.zeros((), dtype=exact, device=hidden.device)
         for start in range(0, len(hidden), chunk):
             part, wanted = hidden[start : start + chunk], labels[start : start + chunk]
-            counted = (wanted != IGNORED).to(exact)
-            logits = (part @ rows.T).to(exact)
-            top, index, mine = _top(logits, group)
-            lse = top + _summed((logits - top[:, None]).exp().sum(-1), group).log()
-            there, place = _local(wanted, first_row, len(rows))
-            label = _summed(logits.gather(1, place[:, None])[:, 0] * there, group)
-            nats += ((lse - label) * counted).sum()
-            objective += ((lse - label + max_z * top.square()) * counted).sum()
-            if grad_hidden is None or grad_rows is None:
-                continue
-            grad = logits.sub_(lse[:, None]).exp_()  # softmax, in place of the logits
-            grad.scatter_add_(1, place[:, None], -there.to(exact)[:, None])
-            if max_z:
-                grad.scatter_add_(1, index[:, None], (2 * max_z * top * mine)[:, None])
-            narrow = grad.mul_(counted[:, None]).to(hidden.dtype)
-            grad_hidden[start : start + chunk] = narrow @ rows
-            grad_rows += narrow.T @ part
+            more, cross, grad = stretch(part @ rows.T, wanted, max_z, group, first_row, needs)
+            objective += more
+            nats += cross
+            if grad_hidden is not None and grad_rows is not None:
+                grad_hidden[start : start + chunk] = grad @ rows
+                grad_rows += grad.T @ part
         if group is not None and grad_hidden is not None:
             dist.all_reduce(grad_hidden, group=group)
         if grad_hidden is not None and grad_rows is not None:
@@ -138,6 +130,36 @@ class _ChunkedLoss(torch.autograd.Function):
         grad_hidden, grad_rows = ctx.saved_tensors
         scale = grads[0]
         return grad_hidden * scale.to(grad_hidden.dtype), (grad_rows * scale).to(ctx.rows_dtype), None, None
+
+
+def _stretch(
+    logits: Tensor, labels: Tensor, max_z: float, group: dist.ProcessGroup | None, first_row: int, needs: bool
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Of the logits of some tokens: objective and nats, summed, and the objective's gradient in the logits' type."""
+    given, logits = logits.dtype, logits.to(torch.promote_types(logits.dtype, torch.float32))
+    counted = (labels != IGNORED).to(logits.dtype)
+    top, index, mine = _top(logits, group)
+    lse = top + _summed((logits - top[:, None]).exp_().sum(-1), group).log()
+    there, place = _local(labels, first_row, logits.shape[1])
+    label = _summed(logits.gather(1, place[:, None])[:, 0] * there, group)
+    cross = (lse - label) * counted
+    objective = cross + max_z * top.square() * counted
+    if not needs:
+        return objective.sum(), cross.sum(), None
+    grad = logits.sub_(lse[:, None]).exp_()  # softmax, in place of the logits
+    hit, high = there.to(grad.dtype)[:, None], (2 * max_z * top * mine)[:, None]
+    if torch.compiler.is_compiling():  # comparisons melt into the one pass that writes the gradient
+        columns = torch.arange(logits.shape[1], device=logits.device)
+        grad = grad - hit * (columns == place[:, None]) + high * (columns == index[:, None])
+    else:
+        grad.scatter_add_(1, place[:, None], -hit)
+        grad.scatter_add_(1, index[:, None], high)
+    return objective.sum(), cross.sum(), grad.mul_(counted[:, None]).to(given)
+
+
+@cache
+def _compiled_stretch() -> Any:
+    return torch.compile(_stretch, dynamic=False)
 
 
 def _top(logits: Tensor, group: dist.ProcessGroup | None) -> tuple[Tensor, Tensor, Tensor]:

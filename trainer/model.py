@@ -13,6 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from trainer.attention import Seen, alibi_slopes, attend, choose_kernel, see
 from trainer.config import ModelConfig
@@ -92,6 +93,7 @@ class Block(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
+        self.recomputed = False  # whether activations are not kept, but made again in the backward pass
         self.head_width = config.width // config.heads
         self.attention_norm = nn.RMSNorm(config.width, config.norm_epsilon)
         self.qkv = nn.Linear(config.width, 3 * config.width, bias=False)
@@ -102,6 +104,13 @@ class Block(nn.Module):
 
     def forward(self, hidden: Tensor, rotation: Tensor | None, seen: Seen) -> Tensor:
         """[rows, length, width] to the same shape."""
+        if self.recomputed and torch.is_grad_enabled():
+            again: Tensor = checkpoint(self.run, hidden, rotation, seen, use_reentrant=False)
+            return again
+        return self.run(hidden, rotation, seen)
+
+    def run(self, hidden: Tensor, rotation: Tensor | None, seen: Seen) -> Tensor:
+        """What `forward` runs, once or twice: the part that is compiled."""
         hidden = hidden + self.out(self._attention(self.attention_norm(hidden), rotation, seen))
         gate, up = self.gate_up(self.feed_forward_norm(hidden)).unflatten(-1, (-1, 2, INTERLEAVED)).unbind(-2)
         result: Tensor = hidden + self.down((functional.silu(gate) * up).flatten(-2))

@@ -24,7 +24,7 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Ad
         {"params": matrices, "weight_decay": config.weight_decay},
         {"params": others, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=config.max_learning_rate, betas=(config.beta1, config.beta2))
+    return torch.optim.AdamW(groups, lr=config.max_learning_rate, betas=(config.beta1, config.beta2), fused=True)
 
 
 def learning_rate(step: int, steps: int, config: OptimizerConfig) -> float:

@@ -7,8 +7,10 @@
     shard       parameters, gradients and optimizer states in shards (FSDP2, ZeRO-3)
     replicate   copies of the sharded model (HSDP): gradients cross the slower network once, parameters never
 
-Which blocks give their gathered parameters back after the forward pass is a setting, as in the report: `reshard: all`
-keeps least in memory, `none` gathers once a step (ZeRO-2), a number keeps the last so many blocks gathered.
+How far blocks are sharded between forward and backward is a setting, as in the report, while optimizer states lie over
+all: `reshard: all` keeps least in memory, `machine` keeps a whole block in every machine, so that the second gathering
+stays within it (hierarchical, as ZeRO++), `none` gathers once a step (ZeRO-2); `keep_gathered` exempts the last blocks,
+which are needed first. `recompute` trades the first blocks' activations for a second forward pass of theirs.
 
 Each rank reads its slice of the global batch; a tensor group reads the same one. The loss is summed over tokens and
 divided by the tokens of the whole global batch, so that the same step comes out of any layout.
@@ -25,7 +27,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
 from torch.distributed.tensor.parallel import (
@@ -39,6 +41,7 @@ from torch.distributed.tensor.parallel import (
 from corpus.errors import ConfigError
 from trainer.config import ModelConfig, ParallelConfig
 from trainer.model import Transformer
+from trainer.topology import order_ranks, place_here
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,8 +62,10 @@ class World:
 
     @property
     def data_rank(self) -> int:
-        """Which slice of the global batch is this rank's."""
-        return self.rank // self._size_of("tensor")
+        """Which slice of the global batch is this rank's: by its place in the mesh, which need not be its number."""
+        if self.mesh is None:
+            return 0
+        return self.mesh.get_local_rank("replicate") * self._size_of("shard") + self.mesh.get_local_rank("shard")
 
     @property
     def data_size(self) -> int:
@@ -89,8 +94,7 @@ class World:
 def open_world(config: ParallelConfig, device: torch.device) -> World:
     """Join the ranks that torchrun started, and lay the mesh; a process alone stays alone.
 
-    Neighbouring ranks form a tensor group, neighbouring groups share a model, so that what talks most lies closest:
-    with torchrun's numbering a tensor group is within a machine as long as its size divides the machine's.
+    Neighbours (`trainer.topology`) form a tensor group, neighbouring groups share a model: what talks most is closest.
 
     Raises:
         ConfigError: the layout does not fit the number of ranks.
@@ -116,7 +120,10 @@ def open_world(config: ParallelConfig, device: torch.device) -> World:
     if not dist.is_initialized():
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     shape = (config.replicate, size // ranks, config.tensor)
-    mesh = init_device_mesh(device.type, shape, mesh_dim_names=("replicate", "shard", "tensor"))
+    places: list[Any] = [None] * size
+    dist.all_gather_object(places, place_here())
+    order = torch.tensor(order_ranks(places, config.tensor)).view(shape)
+    mesh = DeviceMesh(device.type, order, mesh_dim_names=("replicate", "shard", "tensor"))
     return World(rank=dist.get_rank(), size=size, device=device, mesh=mesh)
 
 
@@ -137,35 +144,43 @@ def check_layout(model: ModelConfig, config: ParallelConfig, vocab_size: int, se
             )
 
 
-def parallelise(model: Transformer, world: World, config: ParallelConfig) -> None:
+def parallelise(model: Transformer, world: World, config: ParallelConfig, *, compiled: bool = False) -> None:
     """Split a model over the world, in place.
 
     Args:
         model: whole on every rank, with the same weights.
         world: the ranks.
         config: the layout.
+        compiled: compile each block, and what the loss does to its logits.
     """
     if world.tensor_mesh is not None:
         _split_layers(model, world.tensor_mesh)
+    for number, block in enumerate(model.blocks):
+        block.recomputed = number < config.recompute  # type: ignore[assignment]
+        if compiled:
+            block.run = torch.compile(block.run, fullgraph=True)  # type: ignore[assignment, arg-type]
+    model.head.fused = compiled
     if world.mesh is None:
         return
     mesh = world.mesh["replicate", "shard"] if config.replicate > 1 else world.mesh["shard"]
     policy = MixedPrecisionPolicy()
     if world.device.type == "cuda":
         policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
-    kept = _kept_gathered(config, len(model.blocks))
+    first_kept = len(model.blocks) - config.keep_gathered
+    resharded = _resharded(config, world.mesh["shard"].size())
     for number, block in enumerate(model.blocks):
-        fully_shard(block, mesh=mesh, mp_policy=policy, reshard_after_forward=number not in kept)
+        fully_shard(block, mesh=mesh, mp_policy=policy, reshard_after_forward=number < first_kept and resharded)
     fully_shard(model, mesh=mesh, mp_policy=policy, reshard_after_forward=False)
 
 
-def _kept_gathered(config: ParallelConfig, blocks: int) -> range:
-    """The blocks whose parameters stay gathered between forward and backward: the last ones, which are needed first."""
-    if config.reshard == "all":
-        return range(0)
-    if config.reshard == "none":
-        return range(blocks)
-    return range(max(0, blocks - config.reshard), blocks)
+def _resharded(config: ParallelConfig, shards: int) -> bool | int:
+    """FSDP's word for it: whether, or over how many neighbours."""
+    if config.reshard != "machine":
+        return config.reshard == "all"
+    near = int(os.environ.get("LOCAL_WORLD_SIZE", str(shards * config.tensor))) // config.tensor
+    if near == 1:
+        return False  # a machine holds one shard: nothing to spread a block over
+    return near if near < shards and shards % near == 0 else True
 
 
 def _split_layers(model: Transformer, mesh: DeviceMesh) -> None:
@@ -184,6 +199,9 @@ def _split_layers(model: Transformer, mesh: DeviceMesh) -> None:
             "head": _VocabularyParallel(),
         },
     )
+    # What the embedding's exchange gives is waited for when first used; a compiled block (torch 2.13) would take it
+    # without its gradient. A copy waits.
+    model.embedding.register_forward_hook(lambda module, given, found: found.clone())
     heads = model.config.heads // mesh.size()
     model.heads_here = range(mesh.get_local_rank() * heads, (mesh.get_local_rank() + 1) * heads)
 

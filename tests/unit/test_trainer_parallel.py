@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import socket
 from typing import Any
 
 import pytest
@@ -17,6 +20,7 @@ from trainer.head import Head  # noqa: E402
 from trainer.model import Transformer  # noqa: E402
 from trainer.optim import build_optimizer  # noqa: E402
 from trainer.parallel import check_layout, open_world, parallelise  # noqa: E402
+from trainer.topology import order_ranks, place_here  # noqa: E402
 
 SHAPE: dict[str, Any] = {
     "width": 32,
@@ -41,12 +45,12 @@ def batch_of(step: int) -> dict[str, Any]:
     return {"tokens": tokens[:, :-1], "labels": labels, "begins": begins}
 
 
-def train(parallel: dict[str, Any], shape: dict[str, Any]) -> list[tuple[float, float]]:
+def train(parallel: dict[str, Any], position: str = "rope", *, compiled: bool = False) -> list[tuple[float, float]]:
     """Loss and gradient norm of some steps."""
-    config, layout = ModelConfig(**{**SHAPE, **shape}), ParallelConfig(**parallel)
+    config, layout = ModelConfig(**SHAPE, position=position), ParallelConfig(**parallel)
     world = open_world(layout, CPU)
     model = Transformer(config, VOCABULARY, 1)
-    parallelise(model, world, layout)
+    parallelise(model, world, layout, compiled=compiled)
     optimizer = build_optimizer(model, OptimizerConfig(max_learning_rate=1e-2, warmup_steps=1))
     found = []
     for step in range(STEPS):
@@ -64,28 +68,6 @@ def train(parallel: dict[str, Any], shape: dict[str, Any]) -> list[tuple[float, 
         optimizer.step()
         found.append((float(world.summed(loss.nats) / tokens), float(norm)))
     return found
-
-
-ALONE: dict[str, list[tuple[float, float]]] = {}
-
-
-@pytest.mark.parametrize(
-    ("size", "parallel"),
-    [
-        (2, {}), (2, {"tensor": 2}), (4, {"tensor": 2}), (4, {"replicate": 2}), (4, {"reshard": "none"}),
-        (4, {"tensor": 4}), (4, {"tensor": 2, "replicate": 2, "reshard": 1}),
-    ],
-)  # fmt: skip
-@pytest.mark.parametrize("position", ["rope", "alibi"])
-def test_any_layout_takes_the_same_steps_as_one_process(size: int, parallel: dict[str, Any], position: str) -> None:
-    if position == "alibi" and size == 4 and parallel != {"tensor": 2}:
-        pytest.skip("heads are split by tensor parallelism alone")
-    expected = ALONE.setdefault(position, train({}, {"position": position}))
-    found = on_ranks(size, train, parallel, {"position": position})
-    for rank in found:
-        for (loss, norm), (one_loss, one_norm) in zip(rank, expected, strict=True):
-            assert loss == pytest.approx(one_loss, rel=2e-5) and norm == pytest.approx(one_norm, rel=2e-4)
-    assert expected[0][0] != pytest.approx(expected[-1][0], rel=1e-3)  # it did learn
 
 
 def vocabulary_loss(seed: int) -> tuple[float, Any, Any]:
@@ -106,8 +88,87 @@ def vocabulary_loss(seed: int) -> tuple[float, Any, Any]:
     return float(loss.objective.detach()), hidden.grad, head.weight.grad
 
 
+LAYOUTS: dict[int, list[dict[str, Any]]] = {
+    2: [{}, {"tensor": 2}, {"recompute": 2}],
+    4: [
+        {"tensor": 2}, {"replicate": 2}, {"reshard": "none"}, {"reshard": "machine"}, {"tensor": 4},
+        {"tensor": 2, "replicate": 2, "keep_gathered": 1}, {"tensor": 2, "recompute": 3},
+    ],
+}  # fmt: skip
+COMPILED = {"tensor": 2, "recompute": 1}
+
+
+def stand(machines: int) -> None:
+    """Say that the ranks are on so many machines, which were numbered in turns."""
+    rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    os.environ |= {"LOCAL_WORLD_SIZE": str(size // machines), "LOCAL_RANK": str(rank // machines)}
+    os.environ["TAMIS_TOPOLOGY"] = f"core.node{rank % machines}"
+
+
+def everything(size: int) -> dict[str, Any]:
+    """All layouts one after the other, as starting processes costs more than training: results by layout."""
+    found: dict[str, Any] = {}
+    for layout in LAYOUTS[size]:
+        stand(1 if layout.get("tensor") == size else size // 2)
+        found[str(layout)] = train(layout)
+    stand(size // 2)
+    world = open_world(ParallelConfig(tensor=2), CPU)
+    found["slice"] = (world.data_rank, world.data_size)
+    if size == 4:
+        found["alibi"] = train({"tensor": 2}, "alibi")
+        stand(1)
+        found |= {f"vocabulary {seed}": vocabulary_loss(seed) for seed in (1, 2)}
+    elif shutil.which("g++"):
+        found["compiled"] = train(COMPILED, compiled=True)
+    return found
+
+
+@pytest.fixture(scope="module")
+def on_two() -> list[dict[str, Any]]:
+    return on_ranks(2, everything, 2)
+
+
+@pytest.fixture(scope="module")
+def on_four() -> list[dict[str, Any]]:
+    return on_ranks(4, everything, 4)
+
+
+@pytest.fixture(scope="module")
+def alone() -> dict[str, Any]:
+    return {position: train({}, position) for position in ("rope", "alibi")}
+
+
+def same(found: list[tuple[float, float]], expected: list[tuple[float, float]]) -> None:
+    for (loss, norm), (one_loss, one_norm) in zip(found, expected, strict=True):
+        assert loss == pytest.approx(one_loss, rel=2e-5) and norm == pytest.approx(one_norm, rel=2e-4)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS[2], ids=str)
+def test_two_ranks_take_the_steps_of_one(layout: Any, on_two: Any, alone: Any) -> None:
+    for rank in on_two:
+        same(rank[str(layout)], alone["rope"])
+    assert alone["rope"][0][0] != pytest.approx(alone["rope"][-1][0], rel=1e-3)  # it did learn
+
+
+@pytest.mark.parametrize("layout", LAYOUTS[4], ids=str)
+def test_four_ranks_take_the_steps_of_one(layout: Any, on_four: Any, alone: Any) -> None:
+    for rank in on_four:
+        same(rank[str(layout)], alone["rope"])
+
+
+def test_heads_with_alibi_are_split_too(on_four: Any, alone: Any) -> None:
+    for rank in on_four:
+        same(rank["alibi"], alone["alibi"])
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a CPU")
+def test_compiled_blocks_and_loss_take_the_same_steps(on_two: Any, alone: Any) -> None:
+    for rank in on_two:
+        same(rank["compiled"], alone["rope"])
+
+
 @pytest.mark.parametrize("seed", [1, 2])
-def test_a_vocabulary_over_four_ranks_gives_the_loss_and_gradients_of_one(seed: int) -> None:
+def test_a_vocabulary_over_four_ranks_gives_the_loss_and_gradients_of_one(seed: int, on_four: Any) -> None:
     made = torch.Generator().manual_seed(seed)
     weight = torch.randn(64, 8, dtype=torch.float64, generator=made)
     hidden = torch.randn(20, 8, dtype=torch.float64, generator=made).requires_grad_()
@@ -117,7 +178,7 @@ def test_a_vocabulary_over_four_ranks_gives_the_loss_and_gradients_of_one(seed: 
     head.weight = torch.nn.Parameter(weight)
     loss = head(hidden, labels)
     loss.objective.backward()
-    found = on_ranks(4, vocabulary_loss, seed)
+    found = [rank[f"vocabulary {seed}"] for rank in on_four]
     for objective, grad_hidden, _ in found:
         assert objective == pytest.approx(float(loss.objective.detach()), rel=1e-12)
         assert torch.allclose(grad_hidden, hidden.grad, rtol=1e-9, atol=1e-12)
@@ -139,3 +200,21 @@ def test_layouts_that_do_not_fit_are_refused(monkeypatch: pytest.MonkeyPatch) ->
     ):
         with pytest.raises(ConfigError, match=f"does not divide the {what}"):
             check_layout(model, ParallelConfig(tensor=tensor), vocabulary, length)
+
+
+def test_ranks_are_ordered_by_where_they_are() -> None:
+    """Machines of one leaf are neighbours, node9 comes before node10, whatever torchrun numbered first."""
+    told = [("s1.l2.node10", 0), ("s1.l1.node9", 1), ("s1.l2.node10", 1), ("s1.l1.node9", 0), ("s1.l2.node2", 0)]
+    told += [("s1.l2.node2", 1)]
+    places = [place_here({"TAMIS_TOPOLOGY": path, "LOCAL_RANK": str(local)}) for path, local in told]
+    assert order_ranks(places, 2) == [3, 1, 4, 5, 0, 2]
+    assert place_here({"SLURM_TOPOLOGY_ADDR": "a.b", "LOCAL_RANK": "3"}) == (("a", "b"), 3)
+    assert place_here({"SLURM_TOPOLOGY_ADDR": "a.b", "TAMIS_TOPOLOGY": "c"})[0] == ("c",)
+    assert place_here({}) == ((socket.gethostname(),), 0)
+    with pytest.raises(ConfigError, match=r"`parallel\.tensor` is 2, and machine s1\.l2\.node2 has 1 ranks"):
+        order_ranks(places[:-1], 2)
+
+
+def test_tensor_groups_are_laid_within_machines(on_four: Any) -> None:
+    """Ranks 0 and 2 are on the first machine, 1 and 3 on the second: they read the same slices."""
+    assert [rank["slice"] for rank in on_four] == [(0, 2), (1, 2), (0, 2), (1, 2)]
