@@ -73,6 +73,22 @@ def _print_summary(summary: dict[str, Any], chart: str) -> None:
         f"held-out loss {summary['heldout_loss']:.3f} {verdict} the unigram model's "
         f"{summary['unigram_loss']:.3f} (nats a token)"
     )
+    typer.echo(_speed(summary))
     if summary["heldout_note"]:
         typer.echo(f"note: {summary['heldout_note']}")
     typer.echo(f"loss curve: {Path(summary['folder']) / 'loss.html'}")
+
+
+def _speed(summary: dict[str, Any]) -> str:
+    """Tokens a second and what share of the devices that is, with the formula and both denominators."""
+    if summary["tokens_per_second"] is None:
+        return "no step was measured"
+    shares = []
+    if summary["mfu"] is not None:
+        shares.append(f"{summary['mfu']:.1%} of the data sheet's {summary['peak'] / 1e12:,.1f} TFLOP/s")
+    shares.append(f"{summary['mfu_gemm']:.1%} of a matrix product's {summary['gemm'] / 1e12:,.2g} TFLOP/s, measured")
+    wait = f"{summary['loader_seconds'] * 1000:.1f} ms a step waiting for data"
+    return (
+        f"{summary['tokens_per_second']:,.0f} tokens/s, {wait} (medians), on {summary['devices']} × "
+        f"{summary['device_name']}\nMFU {' and '.join(shares)}\n    {summary['formula']}"
+    )

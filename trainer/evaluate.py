@@ -25,8 +25,14 @@ MODEL_FIELDS = ("tokens", "labels", "positions", "cu_seqlens")
 def batch_loss(model: nn.Module, config: ModelConfig, batch: Batch, eos_id: int, device: torch.device) -> Loss:
     """Loss of a batch, summed; see `summed_loss`."""
     moved = {name: value.to(device) for name, value in tensors(batch, MODEL_FIELDS).items()}
-    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-        return summed_loss(model, config, moved, eos_id)
+    return item_loss(model, config, moved, eos_id)
+
+
+def item_loss(model: nn.Module, config: ModelConfig, item: dict[str, torch.Tensor], eos_id: int) -> Loss:
+    """Loss of a batch's tensors, which lie on the model's device, summed."""
+    device = item["tokens"].device.type
+    with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
+        return summed_loss(model, config, item, eos_id)
 
 
 @torch.no_grad()

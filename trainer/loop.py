@@ -15,8 +15,10 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import io
+import statistics
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +32,11 @@ from sampler.mixture import Mixture
 from sampler.progress import Progress, silent
 from sampler.state import state_at
 from sampler.stream import RankStream
+from sampler.torch_data import Item, tensors, to_device
 from trainer.band import LossBand
 from trainer.checkpoint import Saved
 from trainer.config import TrainConfig
-from trainer.evaluate import batch_loss, mean_loss
+from trainer.evaluate import MODEL_FIELDS, item_loss, mean_loss
 from trainer.metrics import text_chart, write_chart
 from trainer.optim import learning_rate, set_learning_rate
 from trainer.scaling import training_flops
@@ -88,17 +91,17 @@ def train(
 def take_steps(state: Run, stop: int, report: Report) -> int:
     """Train up to step `stop`; returns the number of steps taken since the very beginning."""
     config, watch = state.config, Watch(factor=state.config.spike_factor)
-    step, batches, band = state.first_step, _batches(state), _band(state)
+    step, steps, band = state.first_step, _steps(state), _band(state)
     try:
         while step < stop:
             begun = time.perf_counter()
             _tell_if_stalled(config.stall_seconds)
-            batch = next(batches)
+            parts = next(steps)
             waited = time.perf_counter() - begun
             rate = learning_rate(step, state.steps, config.optimizer)
             before = state.train.tokens_until(state.position)
             state.position += config.global_batch
-            loss, norm, reason = _step(state, batch, rate, watch)
+            loss, norm, reason = _step(state, parts, rate, watch)
             row: dict[str, Any] = {"step": step, "loss": loss, "gradient_norm": norm, "learning_rate": rate}
             if reason is not None:
                 state.skipped += 1
@@ -106,8 +109,8 @@ def take_steps(state: Run, stop: int, report: Report) -> int:
                 if watch.exhausted:
                     step, event = _go_back(state, step, reason)
                     watch.forget()
-                    batches.close()
-                    batches, band = _batches(state), _band(state)
+                    steps.close()
+                    steps, band = _steps(state), _band(state)
                 state.metrics.event({"step": step, "position": state.position, "event": event})
                 report({**row, "event": event, "tokens_per_second": 0})
                 continue
@@ -115,6 +118,7 @@ def take_steps(state: Run, stop: int, report: Report) -> int:
             tokens = state.train.tokens_until(state.position)
             row |= {"tokens": tokens, "tokens_per_second": round((tokens - before) / seconds)}
             row |= {"seconds": round(seconds, 4), "loader_seconds": round(waited, 4)}
+            row |= state.rates.of(row["tokens_per_second"], (tokens - before) / config.global_batch)
             step += 1
             if step % config.heldout_steps == 0 or step == stop:
                 row["heldout_loss"] = heldout_loss(state)
@@ -129,7 +133,7 @@ def take_steps(state: Run, stop: int, report: Report) -> int:
                 _save(state, step, tokens)
     finally:
         faulthandler.cancel_dump_traceback_later()
-        batches.close()
+        steps.close()
     return max(stop, state.first_step)
 
 
@@ -149,32 +153,41 @@ def _tell_if_stalled(seconds: float) -> None:
         faulthandler.dump_traceback_later(seconds, exit=False)
 
 
-def _batches(state: Run) -> Generator[Batch]:
-    """This rank's batches from the present position on, made ahead by a thread."""
-    world = state.world
-    ranked = RankStream(state.train, world.data_rank, world.data_size, state.config.global_batch, state.position)
+def _steps(state: Run) -> Generator[list[Item]]:
+    """This rank's steps from the present position on, each as micro-batches on its device; made and sent ahead."""
+    world, config = state.world, state.config
+    ranked = RankStream(state.train, world.data_rank, world.data_size, config.global_batch, state.position)
+    each = -(-ranked.rows // (config.micro_rows or ranked.rows))
     with Prefetch(ranked) as batches:
-        yield from batches
+        items = to_device(_micro_batches(state, batches), world.device)
+        while parts := list(islice(items, each)):
+            yield parts
     raise TamisError(f"the mixture ended at sample {state.position:,}, before the steps were taken.")
 
 
-def _step(state: Run, batch: Batch, rate: float, watch: Watch) -> tuple[float, float, str | None]:
+def _micro_batches(state: Run, batches: Iterable[Batch]) -> Generator[Item]:
+    """A rank's batches in parts of `micro_rows`, with the number of tokens that each part predicts."""
+    config, eos = state.config, state.prepared.tokenizer.eos_id
+    for batch in batches:
+        rows = len(batch.used)
+        size = config.micro_rows or rows
+        for low in range(0, rows, size):
+            part = batch.rows(low, min(low + size, rows))
+            yield {**tensors(part, MODEL_FIELDS), "predicted": len(predicted(part, eos, config.model.document_mask))}
+
+
+def _step(state: Run, parts: Sequence[Item], rate: float, watch: Watch) -> tuple[float, float, str | None]:
     """One update, unless it is refused; returns loss, gradient norm before clipping, and why it was refused."""
     config, world = state.config, state.world
-    rows = config.micro_rows or len(batch.used)
-    parts = [batch.rows(low, min(low + rows, len(batch.used))) for low in range(0, len(batch.used), rows)]
     eos = state.prepared.tokenizer.eos_id
-    tokens = world.summed(
-        torch.tensor(sum(len(predicted(p, eos, config.model.document_mask)) for p in parts), device=world.device)
-    )
-    tokens = tokens.clamp(min=1)
+    tokens = world.summed(torch.tensor(sum(part["predicted"] for part in parts), device=world.device)).clamp(min=1)
     state.optimizer.zero_grad(set_to_none=True)
     nats = torch.zeros((), device=world.device)
     for number, part in enumerate(parts):
         if hasattr(state.model, "set_requires_gradient_sync"):  # sharded: gradients cross the network once a step
             sync: Any = state.model.set_requires_gradient_sync
             sync(number + 1 == len(parts))
-        loss = batch_loss(state.model, config.model, part, eos, world.device)
+        loss = item_loss(state.model, config.model, part, eos)
         (loss.objective * world.data_size / tokens).backward()
         nats += loss.nats.detach()
     value = float(world.summed(nats) / tokens)
@@ -207,7 +220,8 @@ def _go_back(state: Run, step: int, reason: str) -> tuple[int, str]:
 
 def heldout_loss(state: Run) -> float:
     """Mean loss over the held-out sequences, nats a token."""
-    rows, eos = state.config.global_batch, state.prepared.tokenizer.eos_id
+    config, eos = state.config, state.prepared.tokenizer.eos_id
+    rows = min(config.global_batch, (config.micro_rows or config.global_batch) * state.world.data_size)
     return mean_loss(state.model, state.heldout, state.heldout_samples, rows, eos, state.world)
 
 
@@ -243,7 +257,15 @@ def close(state: Run, steps: int, seconds: float) -> dict[str, Any]:
     if state.world.rank == 0:
         write_json(state.folder / "summary.json", {k: v for k, v in summary.items() if k not in ("seconds", "folder")})
         write_chart(state.folder / "loss.html", rows, unigram, f"{state.config.name}: loss")
-    return summary | {"chart": text_chart(losses, unigram)}
+        write_json(state.folder / "device.json", state.rates.describe())
+    measured = {key: _typical(rows, key) for key in ("mfu", "mfu_gemm", "loader_seconds", "tokens_per_second")}
+    return summary | state.rates.describe() | measured | {"chart": text_chart(losses, unigram)}
+
+
+def _typical(rows: Sequence[dict[str, Any]], key: str) -> float | None:
+    """The median over the steps, of which the first compile."""
+    values = [row[key] for row in rows[len(rows) > 3 and 3 :] if key in row]
+    return statistics.median(values) if values else None
 
 
 def _save(state: Run, step: int, tokens: int) -> None:

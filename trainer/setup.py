@@ -20,6 +20,7 @@ from trainer.metrics import Metrics
 from trainer.model import Transformer, parameter_count
 from trainer.optim import build_optimizer
 from trainer.parallel import World, check_layout, open_world, parallelise
+from trainer.utilisation import Rates, measure_rates
 
 
 @dataclass(kw_only=True)
@@ -40,6 +41,7 @@ class Run:
     checkpoints: Checkpoints
     metrics: Metrics
     parameters: int
+    rates: Rates
     first_step: int = 0
     position: int = 0
     skipped: int = 0
@@ -76,7 +78,8 @@ def assemble(
         check_layout(config.model, config.parallel, vocab_size, phase.length)
     model = Transformer(config.model, vocab_size, config.seed).to(world.device)
     parameters = parameter_count(model)
-    parallelise(model, world, config.parallel)
+    compiled = world.device.type == "cuda" if config.compile == "auto" else config.compile
+    parallelise(model, world, config.parallel, compiled=compiled)
     optimizer = build_optimizer(model, config.optimizer)
     folder = prepared.run / "train" / config.name
     identity = {"model": config.model.model_dump(), "tokenizer": prepared.tokenizer.digest}
@@ -97,6 +100,7 @@ def assemble(
         checkpoints=checkpoints,
         metrics=Metrics(folder / "metrics.jsonl", saved.step if saved else 0, writes=world.rank == 0),
         parameters=parameters,
+        rates=measure_rates(config.model, vocab_size, world.device, world.size),
         first_step=saved.step if saved else 0,
         position=position_of(train_stream, saved.sampler) if saved else 0,
     )

@@ -195,7 +195,7 @@ def broken(loss: Any) -> Any:
 
 
 def test_a_spike_is_passed_over_and_told(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, seen = loop.batch_loss, []
+    real, seen = loop.item_loss, []
 
     def spoiled(*arguments: Any) -> Any:
         loss = real(*arguments)
@@ -206,7 +206,7 @@ def test_a_spike_is_passed_over_and_told(run: Path, monkeypatch: pytest.MonkeyPa
             )
         return loss
 
-    monkeypatch.setattr(loop, "batch_loss", spoiled)
+    monkeypatch.setattr(loop, "item_loss", spoiled)
     rows: list[dict[str, Any]] = []
     summary = train(run, "spike", {"report": rows.append})
     assert summary["skipped_steps"] == 1 and [row["step"] for row in rows if "event" not in row] == list(range(9))
@@ -218,7 +218,7 @@ def test_a_spike_is_passed_over_and_told(run: Path, monkeypatch: pytest.MonkeyPa
 def test_after_several_in_a_row_the_run_goes_back_and_on_with_new_data(
     run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, seen = loop.batch_loss, []
+    real, seen = loop.item_loss, []
 
     def spoiled(*arguments: Any) -> Any:
         loss = real(*arguments)
@@ -229,7 +229,7 @@ def test_after_several_in_a_row_the_run_goes_back_and_on_with_new_data(
             )
         return loss
 
-    monkeypatch.setattr(loop, "batch_loss", spoiled)
+    monkeypatch.setattr(loop, "item_loss", spoiled)
     summary = train(run, "back", {}, checkpoint_steps=4)
     events = [json.loads(line) for line in (run / "train" / "back" / "events.jsonl").read_text().splitlines()]
     assert len(events) == 4 and "back to step 4, on with the data from here" in events[-1]["event"]

@@ -1,0 +1,110 @@
+"""How much of a device a training uses: model FLOPs utilisation, over what the data sheet says and what a GEMM reaches.
+
+    MFU = FLOPs a token · tokens a second / (devices · FLOPs a second of one)
+
+FLOPs a token are those of `trainer.scaling`: 6 · N + 12 · layers · width · length, of what the model needs, not of what
+is computed: recomputed activations do not count, attention counts whole, though a causal kernel does half of it and
+one that masks documents less. With `length` halved it is the strict figure; the benchmark prints both.
+
+Two denominators, as one alone misleads: the data sheet's dense rate of the compute type, which no program reaches, and
+the best rate of a large matrix product on this very device, at its temperature and power limit.
+
+Source: Chowdhery et al. 2022 (PaLM), appendix B; data sheets of NVIDIA's A100, A800, H100, H800, H200, B200, L40S.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from functools import cache
+from typing import Any
+
+import torch
+
+from trainer.config import ModelConfig
+from trainer.scaling import training_flops
+
+FORMULA = "MFU = (6 · N + 12 · layers · width · length) · tokens/s / (devices · peak)"
+DENSE_BFLOAT16 = {
+    "A100": 312e12, "A800": 312e12, "H100 PCIe": 756e12, "H100 NVL": 835e12, "H100": 989.4e12, "H800": 989.4e12,
+    "H200": 989.4e12, "H20": 148e12, "GH200": 989.4e12, "B200": 2250e12, "L40S": 362e12, "L40": 181e12, "L4": 121e12,
+    "A40": 149.7e12, "A10": 125e12, "RTX 4090": 165.2e12, "RTX 3090": 71e12, "V100": 125e12,
+}  # fmt: skip
+"""FLOPs a second, dense, tensor cores with float32 accumulation; V100: float16. The longest name that fits counts."""
+_REPEATS = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rates:
+    """What a run is measured by.
+
+    Attributes:
+        device_name: of each.
+        devices: how many.
+        products: FLOPs a token, forward and backward, of products with weights: 6 · N.
+        attention: FLOPs a token and token of length: 12 · layers · width.
+        peak: FLOPs a second of one device by its data sheet; None where it has none here.
+        gemm: FLOPs a second of one device, measured.
+    """
+
+    device_name: str
+    devices: int
+    products: float
+    attention: float
+    peak: float | None
+    gemm: float
+
+    def of(self, tokens_per_second: float, length: float) -> dict[str, float]:
+        """MFU over both denominators, as far as they are known: `mfu` and `mfu_gemm`; length: tokens of a sequence."""
+        done = (self.products + self.attention * length) * tokens_per_second / self.devices
+        found = {} if self.peak is None else {"mfu": round(done / self.peak, 4)}
+        return found | {"mfu_gemm": round(done / self.gemm, 4)}
+
+    def describe(self) -> dict[str, Any]:
+        """The formula and its numbers, for files and eyes."""
+        return {"formula": FORMULA, **asdict(self)}
+
+
+def measure_rates(model: ModelConfig, vocab_size: int, device: torch.device, devices: int) -> Rates:
+    """The denominators of this device, the numerator of this model.
+
+    Args:
+        model: its shape.
+        vocab_size: the tokenizer's.
+        device: of this rank.
+        devices: of all ranks.
+    """
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+    return Rates(
+        device_name=name,
+        devices=devices,
+        products=(products := training_flops(model, vocab_size, 0, 1)),
+        attention=training_flops(model, vocab_size, 1, 1) - products,
+        peak=data_sheet_peak(name) if device.type == "cuda" else None,
+        gemm=gemm_rate(device.type, device.index),
+    )
+
+
+def data_sheet_peak(name: str) -> float | None:
+    """Dense bfloat16 FLOPs a second of a device by its name; None for one that is not known."""
+    words = name.replace("-", " ").replace("_", " ").upper().split()
+    fitting = [known for known in DENSE_BFLOAT16 if all(part in words for part in known.upper().split())]
+    return DENSE_BFLOAT16[max(fitting, key=len)] if fitting else None
+
+
+@cache
+def gemm_rate(kind: str, index: int | None = None, size: int | None = None) -> float:
+    """FLOPs a second of a square matrix product, the best of some: bfloat16, 8,192 on a GPU; float32, 256 on a CPU."""
+    device = torch.device(kind) if index is None else torch.device(kind, index)
+    size = size or (8192 if kind == "cuda" else 256)
+    dtype = torch.bfloat16 if kind == "cuda" else torch.float32
+    first, second = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
+    best = float("inf")
+    for _ in range(_REPEATS):
+        begun = time.perf_counter()
+        for _ in range(4):
+            first @ second
+        if kind == "cuda":
+            torch.cuda.synchronize(device)
+        best = min(best, (time.perf_counter() - begun) / 4)
+    return float(2 * size**3 / best)
