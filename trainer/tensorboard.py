@@ -5,7 +5,7 @@ from one, as everywhere that people look. Event files are only ever added to: wh
 crossed out by a session's start at that step, which TensorBoard obeys. Every step is on disk when the next begins, so
 that a killed run has lost none that its checkpoint holds.
 
-Cost: some 0.3 ms a step.
+Cost: a step's numbers and the flush some 0.2 to 0.5 ms.
 """
 
 from __future__ import annotations

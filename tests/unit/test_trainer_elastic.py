@@ -210,7 +210,8 @@ def test_a_spike_is_passed_over_and_told(run: Path, monkeypatch: pytest.MonkeyPa
     summary = train(run, "spike", {"report": rows.append})
     assert summary["skipped_steps"] == 1 and [row["step"] for row in rows if "event" not in row] == list(range(9))
     (event,) = [json.loads(line) for line in (run / "train" / "spike" / "events.jsonl").read_text().splitlines()]
-    assert event["step"] == 3 and event["position"] == 4 * 8 and "the loss is nan" in event["event"]
+    assert event["kind"] == "skipped" and "the loss is nan" in event["event"]
+    assert event["step"] == 3 and event["position"] == 4 * 8
     assert read_pointer(run / "train" / "spike")["sampler"]["position"] == 10 * 8  # the data was passed over
 
 
@@ -229,6 +230,7 @@ def test_after_several_in_a_row_the_run_goes_back_and_on_with_new_data(
     monkeypatch.setattr(loop, "batch_loss", spoiled)
     summary = train(run, "back", {}, checkpoint_steps=4)
     events = [json.loads(line) for line in (run / "train" / "back" / "events.jsonl").read_text().splitlines()]
-    assert len(events) == 4 and "back to step 4, on with the data from here" in events[-1]["event"]
+    assert [event["kind"] for event in events] == ["skipped"] * 3 + ["went back"]
+    assert "back to step 4, on with the data from here" in events[-1]["event"]
     assert summary["skipped_steps"] == 4 and [step for step, *_ in curve(run, "back")] == list(range(9))
     assert read_pointer(run / "train" / "back")["sampler"]["position"] == (5 + 4 + 5) * 8

@@ -11,7 +11,9 @@ from html import unescape
 from pathlib import Path
 from typing import Any
 
+import plotly.graph_objects as go
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from cli.main import app
@@ -19,6 +21,7 @@ from cli.training_charts import smoothed
 from cli.training_data import DRAWN, loader_share, read_training, stretches, throughput
 from cli.training_report import numbers, write_training_report
 from corpus.errors import TamisError
+from tests.sampler_run import SMALL, write_run
 
 NAMES = ("code", "web_中文", "a<b>&\"c'")
 FACTS: dict[str, Any] = {
@@ -97,6 +100,8 @@ def test_a_whole_run(tmp_path: Path) -> None:
     assert lines["held out"]["x"] == [1, 5, 9] and lines["unigram model, 5.500"]["y"] == [5.5, 5.5]
     assert lines["of the data sheet's peak"]["y"] == [40.0] * 9 and lines["of the measured GEMM"]["y"] == [50.0] * 9
     assert lines["waiting for data"]["y"][0] == pytest.approx(1.0)
+    for figure in figures.values():
+        go.Figure(figure)  # refuses what plotly does not know
     assert cells(page, "web_中文") == ["web_中文", "6.000", "5.200", "−0.800", "3", "33.3 %", "0.500"]
     assert cells(page, "rare") == ["rare", "–", "–", "–", "0", "–", "–"]
     assert cells(page, "peak of the data sheet")[1] == "989.0 TFLOP/s"
@@ -235,6 +240,24 @@ def test_the_command_writes_it_and_tells_its_numbers(tmp_path: Path) -> None:
     assert isinstance(said, TamisError) and "holds no training (allowed: small)" in str(said)
     both = CliRunner().invoke(app, ["report", str(tmp_path), "--training", "small", "--card"]).exception
     assert "both given" in str(both)
+
+
+def test_training_writes_it_and_says_where(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    model: dict[str, Any] = {"name": "small", "model": {"width": 32, "layers": 1, "heads": 2}, "device": "cpu"}
+    model |= {"optimizer": {"max_learning_rate": 0.01, "warmup_steps": 1}, "steps": 3, "global_batch": 4, "seed": 1}
+    mixture = {"domains": "*", "sequence_length": 32, "seed": 1, "tokenizer": SMALL}
+    for name, settings in (("model", model), ("mixture", mixture)):
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(settings))
+    run = write_run(tmp_path / "run")
+    options = ["--mixture", str(tmp_path / "mixture.yaml"), "--run", str(run)]
+    done = CliRunner().invoke(app, ["train", str(tmp_path / "model.yaml"), *options])
+    page = run / "train" / "small" / "report.html"
+    assert done.exit_code == 0 and f"report: {page}\n" in done.stdout and "by domain: " in done.stdout
+    assert re.search(r"step +3/3  loss \d\.\d+  [\d,]+ tokens/s  loader \d+\.\d %  held-out loss \d", done.stderr)
+    text, figures = page_of(page.parent)
+    assert "finished" in text and lines_of(figures)["training"]["x"] == [1, 2, 3] and cells(text, "zh")[4] != "0"
+    assert re.search(r"<td>checkpoint-00000003</td><td>newest</td>", text) and "1 rank on cpu" in text
 
 
 def test_it_needs_no_torch(tmp_path: Path) -> None:
