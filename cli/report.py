@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,6 +16,7 @@ from cli.benchmarks import BENCHMARK_HEADER, BENCHMARK_NOTE, benchmark_cells
 from cli.output import FormatOption, OutputFormat
 from cli.present import echo_json, removed, share, size
 from cli.stats import REPORT, REPORT_REMAINS, RunArgument, funnel_lines, reason_rows
+from corpus.errors import ConfigError
 from corpus.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -28,25 +29,41 @@ SOURCES_SHOWN = 20
 def report(
     run: RunArgument,
     out: Annotated[
-        Path | None, typer.Option("--out", help="The file; RUN/report.html, or RUN/README.md with --card.")
+        Path | None, typer.Option("--out", help="The file; report.html in the run, or RUN/README.md with --card.")
     ] = None,
     card: Annotated[
         bool, typer.Option("--card", help="Write a dataset card instead: Markdown with Hugging Face's front matter.")
     ] = False,
+    training: Annotated[
+        str | None, typer.Option("--training", metavar="NAME", help="Of RUN/train/NAME instead; a running one too.")
+    ] = None,
     format: FormatOption = OutputFormat.text,
 ) -> None:
-    """Write a run's report: one static HTML file that needs no network, or its dataset card."""
+    """Write a run's report: one static HTML file that needs no network, its dataset card, or a training's report."""
     from cli.card import write_card
 
     folder = RunFolder(run.absolute())
-    if card:
+    found: dict[str, Any] = {}
+    if card and training is not None:
+        raise ConfigError("options `--card` and `--training` are both given (allowed: one of them).")
+    if training is not None:
+        path, found = _training_report(folder.root, training, out)
+    elif card:
         path = write_card(folder, out if out is not None else folder.root / "README.md")
     else:
         path = write_report(folder, out if out is not None else folder.root / "report.html")
     if format is OutputFormat.json:
-        echo_json({"card" if card else "report": str(path), "bytes": path.stat().st_size})
+        echo_json({"card" if card else "report": str(path), "bytes": path.stat().st_size, **found})
     else:
         typer.echo(f"{path} ({size(path.stat().st_size)})")
+
+
+def _training_report(run: Path, name: str, out: Path | None) -> tuple[Path, dict[str, Any]]:
+    from cli.training_data import read_training
+    from cli.training_report import numbers, write_training_report
+
+    folder = run / "train" / name
+    return write_training_report(folder, out), {"training": numbers(read_training(folder))}
 
 
 def write_report(run: RunFolder, out: Path) -> Path:

@@ -178,25 +178,6 @@ def languages(numbers: Numbers) -> Figure:
     )
 
 
-def loss(rows: Sequence[dict[str, Any]], unigram: float | None) -> Figure:
-    """The loss curve, held-out loss, and the unigram model's as a line."""
-    held = [row for row in rows if "heldout_loss" in row]
-    hover = "step %{x:,}: %{y:.3f}<extra>%{fullData.name}</extra>"
-    lines = [
-        {"type": "scatter", "mode": "lines", "name": "training", "x": [r["step"] + 1 for r in rows],
-         "y": [r["loss"] for r in rows],
-         "line": {"color": KEPT_LIGHT, "width": 1.5}, "hovertemplate": hover},
-        {"type": "scatter", "mode": "lines+markers", "name": "held out", "x": [r["step"] + 1 for r in held],
-         "y": [r["heldout_loss"] for r in held], "line": {"color": KEPT, "width": 2.5}, "hovertemplate": hover},
-    ]  # fmt: skip
-    if unigram is not None:
-        ends = [1, rows[-1]["step"] + 1]
-        lines.append({"type": "scatter", "mode": "lines", "name": f"unigram model, {unigram:.3f}", "x": ends,
-                      "y": [unigram, unigram], "hovertemplate": hover,
-                      "line": {"color": REMOVED, "width": 2, "dash": "dash"}})  # fmt: skip
-    return figure(lines, 380, x={"title": "step", "tickformat": ",d"}, y={"title": "loss, nats a token"})
-
-
 def reliability(languages: Mapping[str, Sequence[Mapping[str, float]]]) -> Figure:
     """What a model promises against what is so: language → its bins of ``mean_score`` and ``good``."""
     hover = "score %{x:.2f}: %{y:.1%} good<extra>%{fullData.name}</extra>"

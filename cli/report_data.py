@@ -21,6 +21,7 @@ from cli.benchmarks import benchmark_lines
 from cli.lookup import read_ledger, weights_folder
 from cli.removal import read_removal
 from cli.report_cells import collect_cells
+from cli.training_data import Training, read_training
 from corpus.files import load_manifest
 from corpus.run_folder import RunFolder
 
@@ -53,7 +54,7 @@ class Numbers:
         map_cells: the cell of each.
         benchmarks: a line for each benchmark that was looked for, see ``cli.benchmarks``.
         evaluations: model folder → ``evaluation.json``.
-        training: run name → (metrics rows, summary).
+        training: the trainings that have taken a step, in name order.
         quarantined_by_file: [file, records, quarantined] of the files with most quarantined records.
     """
 
@@ -76,7 +77,7 @@ class Numbers:
     map_cells: list[int] = field(default_factory=list)
     benchmarks: list[dict[str, Any]] = field(default_factory=list)
     evaluations: dict[str, dict[str, Any]] = field(default_factory=dict)
-    training: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = field(default_factory=dict)
+    training: list[Training] = field(default_factory=list)
     quarantined_by_file: list[tuple[str, int, int]] = field(default_factory=list)
 
 
@@ -172,11 +173,6 @@ def _models(root: Path, numbers: Numbers) -> None:
 
 def _training(root: Path, numbers: Numbers) -> None:
     for path in sorted((root / "train").glob("*/metrics.jsonl")):
-        lines = path.read_text("utf-8").split("\n")[:-1]  # a last line without its end was cut by a crash
-        summary = path.parent / "summary.json"
-        rows = [json.loads(line) for line in lines if line]
-        if rows:
-            numbers.training[path.parent.name] = (
-                rows,
-                json.loads(summary.read_text("utf-8")) if summary.exists() else {},
-            )
+        training = read_training(path.parent)
+        if training.rows:
+            numbers.training.append(training)

@@ -61,13 +61,15 @@ def _reference_table(sources: list[dict[str, Any]]) -> str:
 
 
 def add_training(page: Page, numbers: Numbers) -> None:
-    """A section for each training run on these shards."""
-    from cli.report_charts import loss
+    """A section for each training run on these shards: its loss; the rest stands in its own report."""
+    from cli.training_charts import loss
 
-    for name, (rows, summary) in numbers.training.items():
-        note = f"{name}: {len(rows):,} steps, {rows[-1].get('tokens', 0):,} tokens."
+    for training in numbers.training:
+        summary = training.summary
+        note = f"{training.name}: {training.steps:,} steps, {training.rows[-1].get('tokens', 0):,} tokens."
         if "heldout_loss" in summary and "unigram_loss" in summary:
             verdict = "below" if summary["beats_unigram"] else "not below"
             note += f" Held-out loss {summary['heldout_loss']:.3f}, {verdict} the unigram model's "
             note += f"{summary['unigram_loss']:.3f} (nats a token)."
-        page.section("Training on the shards", note, page.chart(loss(rows, summary.get("unigram_loss"))))
+        note += f" Domains, throughput and events: train/{training.name}/report.html."
+        page.section("Training on the shards", note, page.chart(loss(training)))

@@ -78,6 +78,7 @@ def run(
     format: FormatOption = OutputFormat.text,
 ) -> None:
     """Train models one after the other on one mixture, then fit."""
+    from cli.training_report import write_training_report
     from corpus.config import load_config
     from sampler.mixture import load_mixture
     from trainer.config import TrainConfig
@@ -97,6 +98,7 @@ def run(
                 progress(config.name, row["step"] + 1, config.steps)
 
             trained.append(Path(train(config, data, folder, progress=progress, report=report)["folder"]))
+            write_training_report(trained[-1])
     suite = read_suite(trained, length)
     _show(suite, _compute(suite, predict, model, tokens, None, length), level, absolute, html, format)
 

@@ -28,6 +28,7 @@ def train(
 
     Over several GPUs or processes: torchrun --nproc-per-node N -m cli.main train MODEL.yaml …
     """
+    from cli.training_report import write_training_report
     from corpus.config import load_config
     from sampler.mixture import load_mixture
     from trainer.config import TrainConfig
@@ -41,22 +42,29 @@ def train(
 
         def report(row: dict[str, Any]) -> None:
             if "event" in row:
-                console.print(f"step {row['step'] + 1:>5}/{total}  {row['event']}")
+                console.print(f"step {row['step'] + 1:>5}/{total}  {row['event']}", highlight=False, soft_wrap=True)
                 return
-            what = f"training (loss {row['loss']:.3f}, {row['tokens_per_second']:,} tokens/s)"
-            progress("training", row["step"] + 1, total)
+            what = f"loss {row['loss']:.3f}  {row['tokens_per_second']:,} tokens/s  loader {_waiting(row):.1f} %"
+            progress("training", row["step"] + 1, total, what)
             if "heldout_loss" in row:
                 held = f"held-out loss {row['heldout_loss']:.3f}"
-                console.print(f"step {row['step'] + 1:>5}/{total}  {what.removeprefix('training ')}  {held}")
+                console.print(f"step {row['step'] + 1:>5}/{total}  {what}  {held}", highlight=False, soft_wrap=True)
 
         summary = train_model(config, data, folder, steps=steps, resume=resume, progress=progress, report=report)
     chart = summary.pop("chart")
     if int(os.environ.get("RANK", "0")):
         return  # under torchrun the first rank speaks for all
+    page = write_training_report(Path(summary["folder"]))
     if format == "json":
-        typer.echo(json.dumps(summary, indent=2, ensure_ascii=False))
+        typer.echo(json.dumps({**summary, "report": str(page)}, indent=2, ensure_ascii=False))
     else:
         _print_summary(summary, chart)
+        typer.echo(f"report: {page}")
+
+
+def _waiting(row: dict[str, Any]) -> float:
+    """How long the step waited for its data, % of the time that it took."""
+    return 100 * float(row["loader_seconds"]) / row["seconds"] if row["seconds"] else 0.0
 
 
 def _print_summary(summary: dict[str, Any], chart: str) -> None:
@@ -73,10 +81,12 @@ def _print_summary(summary: dict[str, Any], chart: str) -> None:
         f"held-out loss {summary['heldout_loss']:.3f} {verdict} the unigram model's "
         f"{summary['unigram_loss']:.3f} (nats a token)"
     )
+    if len(summary["heldout_by_domain"]) > 1:
+        found = sorted(summary["heldout_by_domain"].items(), key=lambda item: item[1])
+        typer.echo("by domain: " + ", ".join(f"{name} {loss:.3f}" for name, loss in found))
     typer.echo(_speed(summary))
     if summary["heldout_note"]:
         typer.echo(f"note: {summary['heldout_note']}")
-    typer.echo(f"loss curve: {Path(summary['folder']) / 'loss.html'}")
 
 
 def _speed(summary: dict[str, Any]) -> str:

@@ -75,6 +75,7 @@ class TrainConfig(StrictModel):
     micro_rows: int = Field(0, ge=0)  # sequences of a rank's slice at a time, gradients added up; 0: all at once
     spike_factor: float = Field(10.0, ge=0)  # mean absolute deviations above the median loss; 0: no such rule
     loss_band: bool = True  # tell when the loss leaves the band that its course predicts
+    tensorboard: bool = False  # event files beside metrics.jsonl; needs the extra `tensorboard`
     stall_seconds: float = Field(1800.0, gt=0)  # a step that takes longer tells where it hangs
     keep_every_tokens: int = Field(0, ge=0)  # the first checkpoint past every so many tokens is kept for good
     checkpoint_steps: int = Field(0, ge=0)  # a checkpoint every so many steps; 0: at the end only

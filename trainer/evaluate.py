@@ -7,6 +7,8 @@ forward pass runs in bfloat16. Ranks share the samples. Cost: a forward pass, a 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import nn
 
@@ -36,6 +38,26 @@ def item_loss(model: nn.Module, config: ModelConfig, item: dict[str, torch.Tenso
 
 
 @torch.no_grad()
+def judged_batches(
+    model: Transformer, stream: MixtureStream, samples: int, rows: int, eos_id: int, world: World
+) -> Iterator[tuple[Batch, Loss]]:
+    """This rank's batches of the first samples of a stream, with their losses; arguments as for `mean_loss`.
+
+    All ranks take part in every forward pass, one without samples too; of that, nothing is yielded. The model judges
+    in evaluation mode, and is left in training mode.
+    """
+    each = max(1, rows // world.data_size)
+    model.eval()
+    for start in range(0, samples, each * world.data_size):
+        low = min(start + world.data_rank * each, samples)
+        high = min(low + each, samples)
+        batch = stream.batch(low, high) if high > low else stream.batch(0, 1)
+        loss = batch_loss(model, model.config, batch, eos_id, world.device)
+        if high > low:
+            yield batch, loss
+    model.train()
+
+
 def mean_loss(
     model: Transformer, stream: MixtureStream, samples: int, rows: int, eos_id: int, world: World | None = None
 ) -> float:
@@ -50,17 +72,9 @@ def mean_loss(
         world: the ranks that share the model; all of them call this.
     """
     world = world or World(rank=0, size=1, device=model.head.weight.device)
-    each = max(1, rows // world.data_size)
     total = torch.zeros(2, dtype=torch.float64, device=world.device)
-    model.eval()
-    for start in range(0, samples, each * world.data_size):
-        low = min(start + world.data_rank * each, samples)
-        high = min(low + each, samples)
-        batch = stream.batch(low, high) if high > low else stream.batch(0, 1)
-        loss = batch_loss(model, model.config, batch, eos_id, world.device)
-        if high > low:  # a rank without samples takes part in the forward pass, and counts nothing
-            total += torch.stack([loss.nats.double(), loss.tokens.double()])
-    model.train()
+    for _, loss in judged_batches(model, stream, samples, rows, eos_id, world):
+        total += torch.stack([loss.nats.double(), loss.tokens.double()])
     nats, tokens = world.summed(total).tolist()
     return float(nats) / max(float(tokens), 1.0)
 

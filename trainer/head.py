@@ -42,11 +42,15 @@ class Loss:
         objective: what is minimised: cross-entropy and max-z; has a gradient.
         nats: cross-entropy alone, detached.
         tokens: how many tokens count: int64.
+        row_nats: `nats`, row by row: [rows].
+        row_tokens: `tokens`, row by row: int64[rows].
     """
 
     objective: Tensor
     nats: Tensor
     tokens: Tensor
+    row_nats: Tensor
+    row_tokens: Tensor
 
 
 class Head(nn.Module):
@@ -75,14 +79,18 @@ class Head(nn.Module):
         weight = local_of(self.weight)
         if labels is None:
             return functional.linear(hidden, self.rows(weight).to(hidden.dtype))
-        return self._loss(hidden.flatten(0, -2), weight, labels.flatten())
+        objective, each = self._loss(hidden.flatten(0, -2), weight, labels.flatten())
+        row_nats, row_tokens = each.view(labels.shape).sum(-1), (labels != IGNORED).sum(-1)
+        return Loss(
+            objective=objective, nats=row_nats.sum(), tokens=row_tokens.sum(), row_nats=row_nats, row_tokens=row_tokens
+        )
 
     def rows(self, weight: Tensor | None = None) -> Tensor:
         """The rows that hidden states are multiplied with: [vocab_size, width], at length one under NormHead."""
         weight = local_of(self.weight) if weight is None else weight
         return functional.normalize(weight, dim=-1, eps=_TINY) if self.normed else weight
 
-    def _loss(self, hidden: Tensor, weight: Tensor, labels: Tensor) -> Loss:
+    def _loss(self, hidden: Tensor, weight: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         stretch = _compiled_stretch() if self.fused and self.group is None else _stretch
         shape = (self.chunk_tokens, stretch, self.max_z, self.group, self.first_row)
         rows = self.rows(weight)
@@ -90,12 +98,12 @@ class Head(nn.Module):
             dtype = torch.get_autocast_dtype(hidden.device.type)
             hidden, rows = hidden.to(dtype), rows.to(dtype)
         apply: Any = _ChunkedLoss.apply
-        objective, nats = apply(hidden, rows, labels, shape)
-        return Loss(objective=objective, nats=nats, tokens=(labels != IGNORED).sum())
+        objective, each = apply(hidden, rows, labels, shape)
+        return objective, each
 
 
 class _ChunkedLoss(torch.autograd.Function):
-    """Objective and nats, summed; gradients are taken in the forward pass, a stretch of tokens at a time."""
+    """Objective, summed, and each token's nats; gradients are taken in the forward pass, a stretch at a time."""
 
     @staticmethod
     def forward(
@@ -107,12 +115,12 @@ class _ChunkedLoss(torch.autograd.Function):
         grad_hidden = torch.empty_like(hidden) if needs else None
         grad_rows = torch.zeros(rows.shape, dtype=exact, device=rows.device) if needs else None
         objective = torch.zeros((), dtype=exact, device=hidden.device)
-        nats = torch.zeros((), dtype=exact, device=hidden.device)
+        nats = torch.empty(len(hidden), dtype=exact, device=hidden.device)
         for start in range(0, len(hidden), chunk):
             part, wanted = hidden[start : start + chunk], labels[start : start + chunk]
             more, cross, grad = stretch(part @ rows.T, wanted, max_z, group, first_row, needs)
             objective += more
-            nats += cross
+            nats[start : start + chunk] = cross
             if grad_hidden is not None and grad_rows is not None:
                 grad_hidden[start : start + chunk] = grad @ rows
                 grad_rows += grad.T @ part
@@ -135,7 +143,7 @@ class _ChunkedLoss(torch.autograd.Function):
 def _stretch(
     logits: Tensor, labels: Tensor, max_z: float, group: dist.ProcessGroup | None, first_row: int, needs: bool
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Of the logits of some tokens: objective and nats, summed, and the objective's gradient in the logits' type."""
+    """Of some tokens' logits: objective, summed, each token's nats, the objective's gradient in the logits' type."""
     given, logits = logits.dtype, logits.to(torch.promote_types(logits.dtype, torch.float32))
     counted = (labels != IGNORED).to(logits.dtype)
     top, index, mine = _top(logits, group)
@@ -145,7 +153,7 @@ def _stretch(
     cross = (lse - label) * counted
     objective = cross + max_z * top.square() * counted
     if not needs:
-        return objective.sum(), cross.sum(), None
+        return objective.sum(), cross, None
     grad = logits.sub_(lse[:, None]).exp_()  # softmax, in place of the logits
     hit, high = there.to(grad.dtype)[:, None], (2 * max_z * top * mine)[:, None]
     if torch.compiler.is_compiling():  # comparisons melt into the one pass that writes the gradient
@@ -154,7 +162,7 @@ def _stretch(
     else:
         grad.scatter_add_(1, place[:, None], -hit)
         grad.scatter_add_(1, index[:, None], high)
-    return objective.sum(), cross.sum(), grad.mul_(counted[:, None]).to(given)
+    return objective.sum(), cross, grad.mul_(counted[:, None]).to(given)
 
 
 @cache

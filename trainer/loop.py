@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import io
-import statistics
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from itertools import islice
@@ -36,8 +35,10 @@ from sampler.torch_data import Item, tensors, to_device
 from trainer.band import LossBand
 from trainer.checkpoint import Saved
 from trainer.config import TrainConfig
-from trainer.evaluate import MODEL_FIELDS, item_loss, mean_loss
-from trainer.metrics import text_chart, write_chart
+from trainer.evaluate import MODEL_FIELDS, item_loss
+from trainer.facts import write_facts
+from trainer.heldout import domain_losses
+from trainer.metrics import ALARM, SKIPPED, WENT_BACK, text_chart, typical
 from trainer.optim import learning_rate, set_learning_rate
 from trainer.scaling import training_flops
 from trainer.setup import Run, build
@@ -80,6 +81,7 @@ def train(
     """
     started = time.perf_counter()
     state = build(config, mixture, run, steps, resume, progress)
+    write_facts(state)
     try:
         last = take_steps(state, min(state.steps, stop_after or state.steps), report)
         state.checkpoints.wait()
@@ -105,13 +107,13 @@ def take_steps(state: Run, stop: int, report: Report) -> int:
             row: dict[str, Any] = {"step": step, "loss": loss, "gradient_norm": norm, "learning_rate": rate}
             if reason is not None:
                 state.skipped += 1
-                event = f"{reason}: the step was not taken, its data is passed over"
+                kind, event = SKIPPED, f"{reason}: the step was not taken, its data is passed over"
                 if watch.exhausted:
-                    step, event = _go_back(state, step, reason)
+                    kind, (step, event) = WENT_BACK, _go_back(state, step, reason)
                     watch.forget()
                     steps.close()
                     steps, band = _steps(state), _band(state)
-                state.metrics.event({"step": step, "position": state.position, "event": event})
+                state.metrics.event({"step": step, "position": state.position, "kind": kind, "event": event})
                 report({**row, "event": event, "tokens_per_second": 0})
                 continue
             seconds = time.perf_counter() - begun
@@ -121,13 +123,13 @@ def take_steps(state: Run, stop: int, report: Report) -> int:
             row |= state.rates.of(row["tokens_per_second"], (tokens - before) / config.global_batch)
             step += 1
             if step % config.heldout_steps == 0 or step == stop:
-                row["heldout_loss"] = heldout_loss(state)
+                row |= judge(state)
             state.metrics.add(row)
             if state.world.rank == 0:
                 report(row)
             if band is not None and (alarm := band.add(tokens, loss)) is not None:
                 event = f"the loss, {alarm.loss:.3f}, has left the predicted {alarm.low:.3f} to {alarm.high:.3f}"
-                state.metrics.event({"step": step - 1, "position": state.position, "event": event})
+                state.metrics.event({"step": step - 1, "position": state.position, "kind": ALARM, "event": event})
                 report({**row, "event": event})
             if step == stop or (config.checkpoint_steps and step % config.checkpoint_steps == 0):
                 _save(state, step, tokens)
@@ -218,19 +220,21 @@ def _go_back(state: Run, step: int, reason: str) -> tuple[int, str]:
     return saved.step, f"{reason}, several times in a row: back to step {saved.step}, on with the data from here"
 
 
-def heldout_loss(state: Run) -> float:
-    """Mean loss over the held-out sequences, nats a token."""
+def judge(state: Run) -> dict[str, Any]:
+    """Loss over the held-out sequences, whole and by domain, nats a token; epochs of each domain so far."""
     config, eos = state.config, state.prepared.tokenizer.eos_id
     rows = min(config.global_batch, (config.micro_rows or config.global_batch) * state.world.data_size)
-    return mean_loss(state.model, state.heldout, state.heldout_samples, rows, eos, state.world)
+    found = domain_losses(state.model, state.heldout, state.heldout_samples, rows, eos, state.world)
+    epochs = {name: round(epochs, 4) for name, epochs in state.train.epochs_needed(state.position).items()}
+    return {"heldout_loss": found.loss, "heldout_by_domain": found.by_domain, "epochs": epochs}
 
 
 def close(state: Run, steps: int, seconds: float) -> dict[str, Any]:
-    """Judge the model, write summary and chart."""
+    """Judge the model, write the summary."""
     unigram = _unigram(state)
     rows = state.metrics.rows
-    heldout = next((row["heldout_loss"] for row in reversed(rows) if "heldout_loss" in row), None)
-    heldout = heldout_loss(state) if heldout is None else heldout
+    judged = next((row for row in reversed(rows) if "heldout_by_domain" in row), None) or judge(state)
+    heldout = judged["heldout_loss"]
     losses = [row["loss"] for row in rows]
     tokens = state.train.tokens_until(state.position)
     length = tokens / max(state.position, 1)  # the mean one, where phases differ
@@ -246,6 +250,7 @@ def close(state: Run, steps: int, seconds: float) -> dict[str, Any]:
         "device": str(state.device),
         "loss": losses[-1] if losses else None,
         "heldout_loss": heldout,
+        "heldout_by_domain": judged["heldout_by_domain"],
         "unigram_loss": unigram,
         "beats_unigram": heldout < unigram,
         "skipped_steps": state.skipped,
@@ -256,16 +261,8 @@ def close(state: Run, steps: int, seconds: float) -> dict[str, Any]:
     }
     if state.world.rank == 0:
         write_json(state.folder / "summary.json", {k: v for k, v in summary.items() if k not in ("seconds", "folder")})
-        write_chart(state.folder / "loss.html", rows, unigram, f"{state.config.name}: loss")
-        write_json(state.folder / "device.json", state.rates.describe())
-    measured = {key: _typical(rows, key) for key in ("mfu", "mfu_gemm", "loader_seconds", "tokens_per_second")}
+    measured = {key: typical(rows, key) for key in ("mfu", "mfu_gemm", "loader_seconds", "tokens_per_second")}
     return summary | state.rates.describe() | measured | {"chart": text_chart(losses, unigram)}
-
-
-def _typical(rows: Sequence[dict[str, Any]], key: str) -> float | None:
-    """The median over the steps, of which the first compile."""
-    values = [row[key] for row in rows[len(rows) > 3 and 3 :] if key in row]
-    return statistics.median(values) if values else None
 
 
 def _save(state: Run, step: int, tokens: int) -> None:

@@ -1,59 +1,93 @@
-"""What a run leaves to look at: JSON lines, a static chart, and a chart of characters."""
+"""What a run leaves to look at: JSON lines for programs and people, TensorBoard's events, a chart of characters."""
 
 from __future__ import annotations
 
 import json
+import statistics
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from corpus.files import atomic_file
 
+if TYPE_CHECKING:
+    from trainer.tensorboard import Board
+
+SKIPPED, WENT_BACK, ALARM = "skipped", "went back", "alarm"
+"""Kinds of events."""
+
 
 class Metrics:
-    """`metrics.jsonl`, one line a step; a resumed run first drops the lines past its checkpoint.
+    """`metrics.jsonl`, one line a step, and `events.jsonl`; a resumed run first drops what is past its checkpoint.
 
     Args:
-        path: the file.
+        path: of `metrics.jsonl`.
         keep_steps: lines of earlier steps to keep.
+        keep_position: events up to this position in the data to keep.
         writes: whether this rank is the one that writes.
+        board: TensorBoard's writer, which gets the same; only where this rank writes.
     """
 
-    def __init__(self, path: Path, keep_steps: int, *, writes: bool = True) -> None:
-        self.path, self.writes = path, writes
+    def __init__(
+        self,
+        path: Path,
+        keep_steps: int,
+        keep_position: int = 0,
+        *,
+        writes: bool = True,
+        board: Board | None = None,
+    ) -> None:
+        self.path, self.writes, self.board = path, writes, board
         self.rows = [row for row in read_metrics(path) if row["step"] < keep_steps] if keep_steps else []
-        self.events: list[dict[str, Any]] = []
+        events = read_metrics(self._events) if keep_steps else []
+        self.events = [event for event in events if event["position"] <= keep_position]
         self._file: BinaryIO | None = None
         self._rewrite()
+        if self.writes:
+            _write(self._events, self.events)
+
+    @property
+    def _events(self) -> Path:
+        return self.path.with_name("events.jsonl")
 
     def add(self, row: dict[str, Any]) -> None:
         """Append a step's numbers, at once on disk for whoever watches."""
         self.rows.append(row)
         self._append(self._file, row)
+        if self.board is not None:
+            self.board.add(row)
 
     def event(self, row: dict[str, Any]) -> None:
         """Append to `events.jsonl` what happened beside a step: one not taken, a way back."""
         self.events.append(row)
         if self.writes:
-            with self.path.with_name("events.jsonl").open("ab") as file:
+            with self._events.open("ab") as file:
                 self._append(file, row)
+        if self.board is not None:
+            self.board.event(row)
 
     def drop(self, step: int) -> None:
         """Forget the steps from this one on: the run has gone back."""
-        self.close()
+        self._close_file()
+        if self.board is not None:
+            self.board.drop(step)
         self.rows = [row for row in self.rows if row["step"] < step]
         self._rewrite()
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the files."""
+        self._close_file()
+        if self.board is not None:
+            self.board.close()
+
+    def _close_file(self) -> None:
         if self._file is not None:
             self._file.close()
             self._file = None
 
     def _rewrite(self) -> None:
         if self.writes:
-            with atomic_file(self.path) as file:
-                file.writelines(_line(row) for row in self.rows)
+            _write(self.path, self.rows)
             self._file = self.path.open("ab")
 
     def _append(self, file: BinaryIO | None, row: dict[str, Any]) -> None:
@@ -63,29 +97,16 @@ class Metrics:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """All complete lines of a metrics file; a last line cut by a crash is left out."""
+    """All complete lines of `metrics.jsonl` or `events.jsonl`; a last line cut by a crash is left out."""
     if not path.exists():
         return []
     return [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1] if line]
 
 
-def write_chart(path: Path, rows: Sequence[dict[str, Any]], unigram: float, title: str) -> None:
-    """The loss curve as one HTML file that needs no network."""
-    import plotly.graph_objects as go
-
-    heldout = [row for row in rows if "heldout_loss" in row]
-    figure = go.Figure()
-    figure.add_scatter(
-        x=[row["step"] + 1 for row in rows], y=[row["loss"] for row in rows], name="training", mode="lines"
-    )
-    figure.add_scatter(
-        x=[row["step"] + 1 for row in heldout], y=[row["heldout_loss"] for row in heldout], name="held out"
-    )
-    figure.add_hline(unigram, line_dash="dot", annotation_text=f"unigram model {unigram:.3f}")
-    figure.update_layout(title=title, xaxis_title="step", yaxis_title="loss, nats a token", template="plotly_white")
-    html = figure.to_html(include_plotlyjs=True, full_html=True, div_id="loss")
-    with atomic_file(path) as file:
-        file.write(html.encode())
+def typical(rows: Sequence[dict[str, Any]], key: str) -> float | None:
+    """The median of a measurement over the steps, of which the first compile; None where no step has it."""
+    values = [row[key] for row in rows[3 if len(rows) > 3 else 0 :] if row.get(key) is not None]
+    return statistics.median(values) if values else None
 
 
 def text_chart(values: Sequence[float], bar: float, width: int = 64, height: int = 12) -> str:
@@ -107,6 +128,11 @@ def text_chart(values: Sequence[float], bar: float, width: int = 64, height: int
     lines = [f"{high - span * i / (height - 1):7.3f} │{''.join(cells)}" for i, cells in enumerate(grid)]
     footer = "step 1" + f"{len(values):>{max(columns - 6, len(str(len(values))) + 3)}}"
     return "\n".join([*lines, " " * 8 + "└" + "─" * columns, " " * 9 + footer])
+
+
+def _write(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    with atomic_file(path) as file:
+        file.writelines(_line(row) for row in rows)
 
 
 def _line(row: dict[str, Any]) -> bytes:

@@ -20,6 +20,7 @@ from trainer.metrics import Metrics
 from trainer.model import Transformer, parameter_count
 from trainer.optim import build_optimizer
 from trainer.parallel import World, check_layout, open_world, parallelise
+from trainer.tensorboard import open_board
 from trainer.utilisation import Rates, measure_rates
 
 
@@ -85,6 +86,8 @@ def assemble(
     identity = {"model": config.model.model_dump(), "tokenizer": prepared.tokenizer.digest}
     checkpoints = Checkpoints(folder, identity, config.keep_every_tokens)
     saved = checkpoints.load(model, optimizer) if resume else None
+    first_step, position = (saved.step, position_of(train_stream, saved.sampler)) if saved else (0, 0)
+    board = open_board(folder / "tensorboard", first_step) if config.tensorboard and world.rank == 0 else None
     return Run(
         config=config,
         steps=steps,
@@ -98,11 +101,17 @@ def assemble(
         optimizer=optimizer,
         world=world,
         checkpoints=checkpoints,
-        metrics=Metrics(folder / "metrics.jsonl", saved.step if saved else 0, writes=world.rank == 0),
+        metrics=Metrics(
+            folder / "metrics.jsonl",
+            first_step,
+            position,
+            writes=world.rank == 0,
+            board=board,
+        ),  # fmt: skip
         parameters=parameters,
         rates=measure_rates(config.model, vocab_size, world.device, world.size),
-        first_step=saved.step if saved else 0,
-        position=position_of(train_stream, saved.sampler) if saved else 0,
+        first_step=first_step,
+        position=position,
     )
 
 

@@ -214,7 +214,7 @@ def test_it_beats_the_unigram_model_and_leaves_its_results(run: Path) -> None:
     assert summary["tokens"] == 70 * 4 * 32 and summary["heldout_note"] == ""
     assert read_metrics(folder / "metrics.jsonl") == rows and len(rows) == 70
     assert all(row["loader_seconds"] <= row["seconds"] for row in rows)
-    assert "plotly" in (folder / "loss.html").read_text() and "•" in summary["chart"]
+    assert "•" in summary["chart"]
     assert json.loads((folder / "summary.json").read_text())["steps"] == 70
 
 

@@ -1,0 +1,178 @@
+"""A training run's own files, read for its report: whatever of them there is, while the run goes on or after a kill.
+
+Nothing here knows torch. Lines cut by a crash are left out; what is no number is drawn as a gap.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from corpus.errors import TamisError
+from corpus.files import read_json
+from trainer.metrics import ALARM, SKIPPED, WENT_BACK, read_metrics
+
+DRAWN = 2_000
+"""Points of a line at most: a longer run is drawn in stretches of several steps."""
+KINDS = (SKIPPED, WENT_BACK, ALARM)
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Saved:
+    """A checkpoint that is there.
+
+    Attributes:
+        name: of its folder.
+        step: steps taken.
+        size: of its files, bytes.
+        newest: whether a resume goes on from it.
+        kept: whether it is kept for good.
+    """
+
+    name: str
+    step: int
+    size: int
+    newest: bool
+    kept: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """What a training folder says.
+
+    Attributes:
+        folder: `RUN/train/<name>`.
+        facts: `training.json`; empty where there is none.
+        summary: `summary.json`; empty while the run goes on.
+        device: `device.json`; empty where there is none.
+        rows: of `metrics.jsonl`.
+        events: of `events.jsonl`.
+        checkpoints: by step.
+        tokens: of the newest checkpoint.
+    """
+
+    folder: Path
+    facts: dict[str, Any] = field(default_factory=dict)
+    summary: dict[str, Any] = field(default_factory=dict)
+    device: dict[str, Any] = field(default_factory=dict)
+    rows: list[Row] = field(default_factory=list)
+    events: list[Row] = field(default_factory=list)
+    checkpoints: list[Saved] = field(default_factory=list)
+    tokens: int = 0
+
+    @property
+    def name(self) -> str:
+        """Of the training."""
+        return self.folder.name
+
+    @property
+    def steps(self) -> int:
+        """Steps taken."""
+        return int(self.rows[-1]["step"]) + 1 if self.rows else 0
+
+    @property
+    def judged(self) -> list[Row]:
+        """The rows with a held-out loss."""
+        return [row for row in self.rows if row.get("heldout_loss") is not None]
+
+    @property
+    def domains(self) -> list[str]:
+        """Those with a held-out loss."""
+        return sorted({name for row in self.judged for name in row.get("heldout_by_domain", {})})
+
+    @property
+    def epochs(self) -> dict[str, float]:
+        """Of each domain, as last told."""
+        return next((told["epochs"] for told in (self.summary, *reversed(self.rows)) if told.get("epochs")), {})
+
+    def trained_tokens(self) -> dict[str, float]:
+        """Tokens that each domain gave: its epochs times its tokens."""
+        each = self.facts.get("tokens_per_epoch", {})
+        return {name: epochs * each[name] for name, epochs in self.epochs.items() if name in each}
+
+
+def read_training(folder: Path) -> Training:
+    """Read a training folder.
+
+    Raises:
+        TamisError: it holds no training, or a file is damaged.
+    """
+    if not any((folder / name).is_file() for name in ("metrics.jsonl", "training.json")):
+        beside = sorted(path.parent.name for path in folder.parent.glob("*/metrics.jsonl"))
+        raise TamisError(f"{folder}: holds no training (allowed: {', '.join(beside) or 'what tamis train has begun'}).")
+    pointer = _json(folder / "checkpoint.json")
+    return Training(
+        folder=folder,
+        facts=_json(folder / "training.json"),
+        summary=_json(folder / "summary.json"),
+        device=_json(folder / "device.json"),
+        rows=read_metrics(folder / "metrics.jsonl"),
+        events=read_metrics(folder / "events.jsonl"),
+        checkpoints=_checkpoints(folder, pointer),
+        tokens=int(pointer.get("tokens", 0)),
+    )
+
+
+def _json(path: Path) -> dict[str, Any]:
+    return read_json(path) if path.is_file() else {}
+
+
+def _checkpoints(folder: Path, pointer: dict[str, Any]) -> list[Saved]:
+    """Those that the pointer names; what a killed save left is none."""
+    newest = pointer.get("folder")
+    names = sorted({*pointer.get("kept", []), *([newest] if newest else [])})
+    return [
+        Saved(
+            name=name,
+            step=int(name.rsplit("-", 1)[1]),
+            size=sum(path.stat().st_size for path in (folder / name).rglob("*") if path.is_file()),
+            newest=name == newest,
+            kept=name in pointer.get("kept", []),
+        )
+        for name in names
+        if (folder / name).is_dir()
+    ]
+
+
+# ------------------------------------------------------------------------------------------------------------- numbers
+
+
+def finite(value: float | None) -> float | None:
+    """The number; None for none, and for what is not finite."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+def stretches(rows: list[Row]) -> list[list[Row]]:
+    """Rows in groups of neighbours, as many groups as are drawn; one row each where there are few."""
+    count = min(len(rows), DRAWN)
+    edges = [len(rows) * i // count for i in range(count + 1)] if count else []
+    return [rows[a:b] for a, b in pairwise(edges)]
+
+
+def mean(rows: list[Row], key: str) -> float | None:
+    """Over the rows whose number is finite; None where there is none."""
+    values = [value for row in rows if (value := finite(row.get(key))) is not None]
+    return math.fsum(values) / len(values) if values else None
+
+
+def loader_share(rows: list[Row]) -> float | None:
+    """Of the time that some steps took, what they waited for data, in %; None where it was not measured."""
+    timed = [row for row in rows if row.get("seconds") and row.get("loader_seconds") is not None]
+    whole = math.fsum(row["seconds"] for row in timed)
+    return 100 * math.fsum(row["loader_seconds"] for row in timed) / whole if whole else None
+
+
+def throughput(rows: list[Row]) -> float | None:
+    """Tokens a second over some steps: all their tokens by all their time; None where it was not measured."""
+    timed = [row for row in rows if row.get("seconds") and row.get("tokens_per_second") is not None]
+    whole = math.fsum(row["seconds"] for row in timed)
+    return math.fsum(row["tokens_per_second"] * row["seconds"] for row in timed) / whole if whole else None
+
+
+def finished(training: Training) -> bool:
+    """Whether every step that was planned is taken, and judged."""
+    return bool(training.summary) and training.steps >= int(training.facts.get("steps", training.steps))

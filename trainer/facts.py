@@ -1,0 +1,63 @@
+"""What a training run starts from, in `training.json`: all that its report needs and that no step changes; and in
+`device.json` what the device can do, which is measured, so that it is apart.
+
+It is written before the first step, so that the report of a run that goes on, or was killed, can say what it is of.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from corpus.files import write_json
+from trainer.setup import Run
+
+FACTS, DEVICE = "training.json", "device.json"
+
+
+def write_facts(state: Run) -> None:
+    """Write the facts, on rank 0; the summary of a run before, which they do not fit, is removed."""
+    if state.world.rank == 0:
+        state.folder.mkdir(parents=True, exist_ok=True)
+        (state.folder / "summary.json").unlink(missing_ok=True)
+        write_json(state.folder / FACTS, facts_of(state))
+        write_json(state.folder / DEVICE, state.rates.describe())
+
+
+def facts_of(state: Run) -> dict[str, Any]:
+    """The facts.
+
+    Returns:
+        config; mixture; tokenizer: digest and vocab_size; manifest of the stream; parameters; ranks; device; steps;
+        phases: start in samples, sequence_length, shares of its domains; tokens_per_epoch and heldout_sequences by
+        domain; heldout_note.
+    """
+    heldout = state.heldout
+    phases = [
+        {
+            "start": phase.start,
+            "sequence_length": phase.length,
+            "shares": {name: share.weight for name, share in phase.shares.items()},
+        }
+        for phase in state.train.phases
+    ]
+    return {
+        "config": state.config.model_dump(mode="json"),
+        "mixture": state.train.mixture.model_dump(mode="json", exclude={"run", "bins"}),
+        "tokenizer": {
+            "digest": state.prepared.tokenizer.digest,
+            "vocab_size": state.prepared.tokenizer.vocab_size,
+        },
+        "manifest": state.train.manifest,
+        "parameters": state.parameters,
+        "ranks": state.world.size,
+        "device": str(state.device),
+        "steps": state.steps,
+        "phases": phases,
+        "tokens_per_epoch": {
+            name: int(reader.documents.tokens_per_epoch)
+            for phase in state.train.phases
+            for name, reader in zip(phase.shares, phase.readers, strict=True)
+        },
+        "heldout_sequences": heldout.counts_in(heldout.phases[0], state.heldout_samples),
+        "heldout_note": state.note,
+    }

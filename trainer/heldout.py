@@ -1,0 +1,60 @@
+"""Held-out loss, of all domains together and of each one, from the same forward passes.
+
+A row of a batch is of one domain, and the head tells the loss of each row: what a domain costs is one sum more. The
+losses of domains, weighted by their tokens, are the loss of all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch.nn.functional import one_hot
+
+from sampler.stream import MixtureStream
+from trainer.evaluate import judged_batches
+from trainer.model import Transformer
+from trainer.parallel import World
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """How well a model predicts a stream.
+
+    Attributes:
+        loss: over all samples, nats a token.
+        by_domain: of each domain that has a token to predict, in name order.
+        tokens: that each of these domains had to predict.
+    """
+
+    loss: float
+    by_domain: dict[str, float]
+    tokens: dict[str, int]
+
+
+def domain_losses(
+    model: Transformer, stream: MixtureStream, samples: int, rows: int, eos_id: int, world: World
+) -> Judged:
+    """Loss over the first samples of a stream, whole and by domain; the model is left in training mode.
+
+    Args:
+        model: the model.
+        stream: what it is judged on.
+        samples: how many sequences, from the first.
+        rows: sequences at a time, over all ranks.
+        eos_id: the end-of-document token.
+        world: the ranks that share the model; all of them call this, and all get the same.
+    """
+    sums = torch.zeros(len(stream.domains), 2, dtype=torch.float64, device=world.device)
+    for batch, loss in judged_batches(model, stream, samples, rows, eos_id, world):
+        domains = torch.from_numpy(batch.domains).to(world.device, torch.int64)
+        belongs = one_hot(domains, len(stream.domains)).double()  # a product: index_add's order is chance on a GPU
+        sums += belongs.T @ torch.stack([loss.row_nats.double(), loss.row_tokens.double()], 1)
+    sums = world.summed(sums)
+    nats, tokens = sums.sum(0).tolist()
+    found = [(name, n, t) for name, (n, t) in zip(stream.domains, sums.tolist(), strict=True) if t]
+    return Judged(
+        loss=nats / max(tokens, 1.0),
+        by_domain={name: n / t for name, n, t in found},
+        tokens={name: int(t) for name, _, t in found},
+    )

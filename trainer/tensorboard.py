@@ -1,0 +1,93 @@
+"""The numbers of `metrics.jsonl` as TensorBoard's event files, in `RUN/train/<name>/tensorboard`.
+
+torch's own writer makes them; it needs the package tensorboard, which the extra `tensorboard` installs. Steps count
+from one, as everywhere that people look. Event files are only ever added to: what a resume or a way back drops is
+crossed out by a session's start at that step, which TensorBoard obeys. Every step is on disk when the next begins, so
+that a killed run has lost none that its checkpoint holds.
+
+Cost: a step's numbers and the flush some 0.2 to 0.5 ms.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from corpus.errors import ConfigError
+
+TAGS = {
+    "loss": "loss/training",
+    "heldout_loss": "loss/heldout",
+    "gradient_norm": "optimizer/gradient_norm",
+    "learning_rate": "optimizer/learning_rate",
+    "tokens_per_second": "speed/tokens_per_second",
+    "loader_seconds": "speed/loader_seconds",
+    "mfu": "speed/mfu",
+    "mfu_gemm": "speed/mfu_gemm",
+}
+"""Where a number of a row stands in TensorBoard; a domain's held-out loss is `heldout/<domain>`."""
+EVENTS = "events"
+
+
+class Board:
+    """Writes event files, one more each time that a run goes on.
+
+    Args:
+        folder: of the event files.
+        first_step: steps taken before; later ones in there no longer count. At 0 the folder is emptied.
+    """
+
+    def __init__(self, folder: Path, first_step: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        if not first_step:
+            shutil.rmtree(folder, ignore_errors=True)
+        self._writer: Any = SummaryWriter(str(folder), purge_step=first_step + 1)  # type: ignore[no-untyped-call]
+
+    def add(self, row: dict[str, Any]) -> None:
+        """A step's numbers."""
+        for tag, value in scalars(row):
+            self._writer.add_scalar(tag, value, row["step"] + 1)
+        self._writer.flush()
+
+    def event(self, row: dict[str, Any]) -> None:
+        """What happened beside a step, as text."""
+        self._writer.add_text(EVENTS, row["event"], row["step"] + 1)
+        self._writer.flush()
+
+    def drop(self, step: int) -> None:
+        """Cross out the steps from this one on, counted from zero as in a row."""
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+
+        start = Event(session_log=SessionLog(status=SessionLog.START))
+        self._writer.file_writer.add_event(start, step + 1)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._writer.close()
+
+
+def open_board(folder: Path, first_step: int) -> Board:
+    """A writer.
+
+    Raises:
+        ConfigError: the package is missing.
+    """
+    if importlib.util.find_spec("tensorboard") is None:
+        raise ConfigError(
+            "key `tensorboard` is true, but the package tensorboard is not installed (allowed: false, or true with "
+            "the extra `tensorboard`)."
+        )
+    return Board(folder, first_step)
+
+
+def scalars(row: dict[str, Any]) -> Iterator[tuple[str, float]]:
+    """Tags and values of a row."""
+    for name, tag in TAGS.items():
+        if row.get(name) is not None:
+            yield tag, row[name]
+    for domain, loss in row.get("heldout_by_domain", {}).items():
+        yield f"heldout/{domain}", loss
