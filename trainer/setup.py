@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from sampler.prepare import HOLDOUT, Prepared, prepare, split_streams
 from sampler.progress import Progress
 from sampler.state import position_of
 from sampler.stream import MixtureStream
+from trainer.attention import choose_kernel
 from trainer.checkpoint import Checkpoints
 from trainer.config import TrainConfig
 from trainer.evaluate import whole_epoch
@@ -73,7 +75,9 @@ def assemble(
     """A run of given streams: `heldout` may be of other text than the run's, under the same tokenizer."""
     steps = config.steps if steps is None else steps
     train_stream.require(steps * config.global_batch)
-    world = open_world(config.parallel, choose_device(config.device))
+    device = choose_device(config.device)
+    check_trainable(config, device)
+    world = open_world(config.parallel, device)
     vocab_size = prepared.tokenizer.vocab_size
     for phase in train_stream.phases:
         check_layout(config.model, config.parallel, vocab_size, phase.length)
@@ -113,6 +117,19 @@ def assemble(
         first_step=first_step,
         position=position,
     )
+
+
+def check_trainable(config: TrainConfig, device: torch.device) -> None:
+    """Refuse before the first step what would fail in it.
+
+    Raises:
+        ConfigError: no kernel, or no compiler, for this device.
+    """
+    if device.type == "cpu" and config.model.attention == "flex":
+        raise ConfigError("key `model.attention` is 'flex', which has no backward pass on a CPU (allowed: auto, sdpa).")
+    choose_kernel(config.model.attention, device, config.model.position == "alibi")
+    if device.type == "cpu" and config.compile is True and not any(map(shutil.which, ("g++", "clang++", "c++"))):
+        raise ConfigError("key `compile` is true, but there is no C++ compiler for the CPU (allowed: auto, false).")
 
 
 def choose_device(name: str) -> torch.device:
