@@ -79,22 +79,21 @@ def measure(run: Path, work: Path, steps: int) -> dict[str, Any]:
         state, _ = read_trained(Path(summary["folder"]), config, tokenizer=tokenizer.digest)
         model = scoring_model(state, config.model, torch.device("cpu"))
         rows = table_of(judge(model, text, both.sequence_length, sizes), text.domains)
-        arms.append(
-            {"arm": arm, "tokens": summary["tokens"], "rows": [asdict(r) for r in rows if r.kind != "language"]}
-        )
+        told = [asdict(row) for row in rows if row.kind != "language"]  # a domain here is a language
+        arms.append({"arm": arm, "tokens": summary["tokens"], "rows": told})
         print(f"{arm}: {summary['seconds']:.0f} s", file=sys.stderr)
     return {"machine": before, "steps": steps, "arms": arms}
 
 
 def as_markdown(body: dict[str, Any]) -> str:
-    """Perplexity and bits a byte: a row an arm, columns a language and both."""
+    """Perplexity; nats a token; bits a byte: a row an arm, columns a language and both."""
     first = body["arms"][0]["rows"]
     heads = [f"{row['name']} ({row['documents']:,} documents, {row['tokens']:,} tokens)" for row in first]
     lines = [machine.as_line(body["machine"]), "", "| trained on | tokens | " + " | ".join(heads) + " |"]
     lines.append("|" + (2 + len(heads)) * "---|")
     for arm in body["arms"]:
         cells = [
-            f"{row['perplexity']:,.1f} (nats {row['nats']:.3f} ± {row['standard_error']:.3f}; {row['bits_per_byte']:.3f})"
+            f"{row['perplexity']:,.1f}; {row['nats']:.3f} ± {row['standard_error']:.3f}; {row['bits_per_byte']:.3f}"
             for row in arm["rows"]
         ]
         lines.append(f"| {arm['arm']} | {arm['tokens']:,} | " + " | ".join(cells) + " |")

@@ -145,7 +145,6 @@ def table_of(judged: Judged, domains: Sequence[str]) -> list[Row]:
 
 
 def _row(kind: str, name: str, judged: Judged, chosen: npt.NDArray[np.bool_]) -> Row:
-    chosen = np.broadcast_to(chosen, judged.tokens.shape)
     tokens, nats = judged.tokens[chosen], judged.nats[chosen]
     count, size = int(tokens.sum()), int(judged.bytes[chosen].sum())
     mean = float(nats.sum()) / count if count else None

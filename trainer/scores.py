@@ -5,7 +5,7 @@ beginning, sorted by length and padded on the right to the longest of their batc
 see. So a model with a document mask and one without are asked the same.
 
 The head computes logits for the tokens that are asked about and for no others, `loss_chunk_tokens` at a time. On a GPU
-the forward pass runs in bfloat16, logits are float32. Cost: a forward pass; what padding adds is little, as rows of a
+the forward pass runs in bfloat16, the softmax in float32. Cost: a forward pass; padding adds little, as rows of a
 batch are of about one length.
 """
 

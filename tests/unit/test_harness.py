@@ -86,9 +86,9 @@ def theirs(trained: Transformer, tokenizer: Tokenizer, tmp_path_factory: pytest.
     model = tokenizer.processor.serialized_model_proto()
     words = Vocabulary(model=model, bos_id=tokenizer.bos_id, eos_id=tokenizer.eos_id)
     export_llama(trained.state_dict(), trained.config, words, LENGTH, folder, dtype="float32")
-    return HFLM(
+    return HFLM(  # its cache of logits is off, as it mixes up requests that are one text cut at two places (0.4.13)
         pretrained=str(folder), device="cpu", dtype="float32", batch_size=3, prefix_token_id=tokenizer.eos_id,
-        max_length=LENGTH,
+        max_length=LENGTH, logits_cache=False,
     )  # fmt: skip
 
 
