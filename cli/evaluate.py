@@ -217,8 +217,8 @@ def _print(judged: list[dict[str, Any]], length: int, split: str) -> None:
         if len(judged) == 1:
             table.add_column("nats a token", justify="right", no_wrap=True)
             table.add_column("±", justify="right", no_wrap=True)
-        table.add_column(f"{head}perplexity", justify="right")
-        table.add_column(f"{head}bits a byte", justify="right")
+        table.add_column(f"{head}perplexity", justify="right", no_wrap=True)
+        table.add_column(f"{head}bits a byte", justify="right", no_wrap=True)
     before = ""
     for rows in zip(*(found["rows"] for found in judged), strict=True):
         row = rows[0]
@@ -231,7 +231,7 @@ def _print(judged: list[dict[str, Any]], length: int, split: str) -> None:
         for each in rows:
             if len(judged) == 1:
                 cells += [_number(each["nats"], 4), _number(each["standard_error"], 4)]
-            cells += [_number(each["perplexity"], 2), _number(each["bits_per_byte"], 4)]
+            cells += [_perplexity(each["perplexity"]), _number(each["bits_per_byte"], 4)]
         table.add_row(*cells)
     out, what = console(), " and ".join(SPLITS[part] for part in split.split("+"))
     for found in judged:
@@ -260,6 +260,11 @@ def _task_table(found: dict[str, dict[str, Any]]) -> Table:
             table.add_row(escape(task), documents, escape(metric), _number(value, 4), _number(error, 4))
             task = documents = ""
     return table
+
+
+def _perplexity(value: float | None) -> str:
+    """Two digits behind the point, or of a million and more three figures."""
+    return _number(value, 2) if value is None or value < 1e6 else f"{value:.2e}"
 
 
 def _number(value: float | None, digits: int) -> str:

@@ -289,6 +289,12 @@ def test_the_command_compares_models(command: Command) -> None:
     assert "nats a token" in text and "step 4" in text and f"{rows['total']['perplexity']:,.2f}" in text
 
 
+def test_a_perplexity_beyond_reason_keeps_its_column() -> None:
+    from cli.evaluate import _perplexity
+
+    assert [_perplexity(value) for value in (None, 1.0, 1234.5, 1.1e7)] == ["–", "1.00", "1,234.50", "1.10e+07"]
+
+
 def test_a_kept_checkpoint_is_judged_by_its_step(command: Command) -> None:
     last, kept, other = (
         command.evaluate(command.model(name), *options)["models"][0]
