@@ -12,7 +12,7 @@ SHELL := /bin/bash
 VENV  := .venv
 BIN   := $(VENV)/bin
 STAMP := $(VENV)/.tamis-installed
-EXTRAS := demo,train,tensorboard,faiss,embed,dev
+EXTRAS := demo,train,tensorboard,faiss,embed,eval,dev
 
 # pip itself says only what went wrong; we say one line a step. Where the home cannot be written, pip goes without
 # its cache, in which it would otherwise fail to build wheels.
@@ -38,7 +38,7 @@ $(BIN)/python:
 	echo "Tamis needs Python 3.11 or later with its venv module (on Debian: python3-venv) on the PATH." >&2; exit 1
 
 $(STAMP): pyproject.toml constraints.txt constraints-nodeps.txt | $(BIN)/python
-	@echo "== installing tamis[$(EXTRAS)] (about 2.6 GB once installed; minutes the first time)"
+	@echo "== installing tamis[$(EXTRAS)] (about 2.7 GB once installed; minutes the first time)"
 	@mkdir -p "$$($(BIN)/python -m pip cache dir 2>/dev/null)" 2>/dev/null || export PIP_NO_CACHE_DIR=1; \
 	export PIP_CONSTRAINT=constraints.txt; \
 	$(PIP) install --upgrade pip setuptools wheel; \

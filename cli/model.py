@@ -1,4 +1,4 @@
-"""`tamis model export`: a trained model as Hugging Face's Llama."""
+"""`tamis model`: trained models, judged (`cli.evaluate`) and handed to others as Hugging Face's Llama."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.evaluate import evaluate, harness
 from cli.output import FormatOption, OutputFormat
 from cli.present import echo_json
 from cli.progress_bar import progress_bar
@@ -16,7 +17,7 @@ from corpus.errors import ConfigError
 if TYPE_CHECKING:
     from sampler.tokenizer import Tokenizer
 
-app = typer.Typer(no_args_is_help=True, help="Trained models: hand them to other programs.")
+app = typer.Typer(no_args_is_help=True, help="Trained models: judge them, hand them to other programs.")
 
 
 class WeightType(StrEnum):
@@ -28,7 +29,7 @@ class WeightType(StrEnum):
 
 @app.callback()
 def _group() -> None:
-    """Trained models: hand them to other programs."""
+    """Trained models: judge them, hand them to other programs."""
 
 
 @app.command()
@@ -80,6 +81,10 @@ def export(
         if check:
             rounded = "" if dtype is WeightType.float32 else " (of weights rounded to bfloat16)"
             typer.echo(f"largest difference of a logit from transformers': {result['largest_difference']:.2g}{rounded}")
+
+
+app.command()(evaluate)
+app.command()(harness)
 
 
 def _require_same_vocabulary(tokenizer: Tokenizer, rows: int) -> None:

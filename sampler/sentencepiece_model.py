@@ -65,6 +65,19 @@ def model_type(model: bytes) -> str:
     return MODEL_TYPES.get(kind, f"type {kind}")
 
 
+def piece_bytes(model: bytes) -> list[int]:
+    """UTF-8 bytes of the text that each piece stands for, in the order of their ids; control pieces stand for none.
+
+    What the text of an unknown piece was is lost: it counts as one byte, the least that it can be. Models that
+    normalise a text count what they made of it.
+
+    Raises:
+        ValueError: the bytes are not a model.
+    """
+    sizes = {CONTROL: 0, UNKNOWN: 1, BYTE: 1}
+    return [sizes.get(piece.kind, len(piece.text.replace("▁", " ").encode())) for piece in read_pieces(model)]
+
+
 def with_pieces(model: bytes, pieces: Iterable[Piece]) -> bytes:
     """The model with further pieces behind its own, and their number in its settings.
 

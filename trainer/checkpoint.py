@@ -30,7 +30,7 @@ from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_di
 from torch.distributed.checkpoint.state_dict_loader import _load_state_dict, load
 from torch.distributed.checkpoint.state_dict_saver import async_save
 
-from corpus.errors import TamisError
+from corpus.errors import ConfigError, TamisError
 from corpus.files import file_digest, read_json, write_json
 
 POINTER, MANIFEST = "checkpoint.json", "manifest.json"
@@ -166,13 +166,25 @@ def read_pointer(folder: Path, identity: dict[str, Any] | None = None) -> dict[s
     return pointer
 
 
-def read_weights(folder: Path) -> dict[str, torch.Tensor]:
-    """The current checkpoint's weights, whole, in this process: name → tensor.
+def read_weights(folder: Path, step: int | None = None) -> dict[str, torch.Tensor]:
+    """A checkpoint's weights, whole, in this process: name → tensor.
+
+    Args:
+        folder: `RUN/train/<name>`.
+        step: of the checkpoint, the current one or one that was kept; None for the current one.
 
     Raises:
+        ConfigError: no checkpoint is of that step.
         TamisError: as `read_pointer`; or a file is corrupt.
     """
-    path = folder / read_pointer(folder)["folder"]
+    pointer = read_pointer(folder)
+    steps = {pointer["step"]: folder / pointer["folder"]}
+    steps |= {int(name.rpartition("-")[2]): folder / name for name in pointer["kept"]}
+    wanted = pointer["step"] if step is None else step
+    if wanted not in steps:
+        held = ", ".join(str(number) for number in sorted(steps))
+        raise ConfigError(f"key `checkpoint` is {wanted}, of which {folder} has none (allowed: {held}).")
+    path = steps[wanted]
     _verify(path)
     states: dict[str, Any] = {}
     _load_state_dict(states, FileSystemReader(path), planner=_EmptyStateDictLoadPlanner(keys={"model"}), no_dist=True)

@@ -5,19 +5,28 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from trainer.checkpoint import read_pointer, read_weights
+from corpus.errors import TamisError
+from trainer.checkpoint import POINTER, read_pointer, read_weights
 from trainer.config import TrainConfig
 
 
-def read_trained(folder: Path, config: TrainConfig) -> tuple[dict[str, Any], int]:
-    """The whole state dict of the last checkpoint, on the CPU, and its step.
+def read_trained(
+    folder: Path, config: TrainConfig, *, step: int | None = None, tokenizer: str | None = None
+) -> tuple[dict[str, Any], int]:
+    """The whole state dict of a checkpoint, on the CPU, and its step.
 
     Args:
         folder: `RUN/train/<name>`.
         config: the model file that it was trained with.
+        step: of a checkpoint that was kept; None for the last one.
+        tokenizer: the digest that it must have been trained with; None for any.
 
     Raises:
-        TamisError: there is no checkpoint, it is corrupt, or it is of another shape.
+        ConfigError: no checkpoint is of that step.
+        TamisError: there is no checkpoint, it is corrupt, or of another shape or tokenizer.
     """
-    pointer = read_pointer(folder, {"model": config.model.model_dump()})
-    return read_weights(folder), int(pointer["step"])
+    if not (folder / POINTER).exists():
+        raise TamisError(f"{folder}: holds no checkpoint; run `tamis train` with its model file first.")
+    identity = {"model": config.model.model_dump()} | ({} if tokenizer is None else {"tokenizer": tokenizer})
+    pointer = read_pointer(folder, identity)
+    return read_weights(folder, step), int(pointer["step"] if step is None else step)

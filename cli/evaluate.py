@@ -1,0 +1,271 @@
+"""`tamis model evaluate` and `tamis model harness`: what trained models are worth, on held-out text and on tasks.
+
+Results go to standard output, progress to standard error.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.output import FormatOption, OutputFormat
+from cli.present import console, echo_json
+from cli.progress_bar import progress_bar
+from corpus.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from sampler.heldout import JudgedText
+    from sampler.mixture import Mixture
+    from sampler.progress import Progress
+    from sampler.tokenizer import Tokenizer
+    from trainer.config import TrainConfig
+    from trainer.model import Transformer
+    from trainer.perplexity import Row
+
+ALONG = 6
+"""Digits behind the point in evaluation.json: what a sum in another order leaves as it is."""
+
+MixtureOption = Annotated[Path, typer.Option("--mixture", metavar="MIXTURE.yaml", help="The data, and its tokenizer.")]
+RunOption = Annotated[Path | None, typer.Option("--run", help="Run folder, instead of the mixture's.")]
+CheckpointOption = Annotated[
+    int | None, typer.Option("--checkpoint", metavar="STEP", help="One that was kept, instead of the last.")
+]
+LengthOption = Annotated[
+    int | None, typer.Option("--sequence-length", min=2, help="Tokens seen at a time; else the mixture's longest.")
+]
+
+
+def evaluate(
+    models: Annotated[list[Path], typer.Argument(metavar="MODEL.yaml...", help="Model files, trained on the run.")],
+    mixture: MixtureOption,
+    run: RunOption = None,
+    checkpoint: CheckpointOption = None,
+    documents: Annotated[int, typer.Option("--documents", min=0, help="Of a domain, at most; 0 for all.")] = 0,
+    sequence_length: LengthOption = None,
+    on: Annotated[
+        list[str] | None, typer.Option("--on", metavar="RUN|BINS", help="Other text, instead of the run's own.")
+    ] = None,
+    save: Annotated[bool, typer.Option("--save", help="Also write RUN/train/NAME/evaluation.json.")] = False,
+    format: FormatOption = OutputFormat.text,
+) -> None:
+    """Perplexity and bits a byte on documents that were held out, by domain and by language."""
+    from corpus.config import load_config
+    from corpus.files import write_json
+    from sampler.mixture import load_mixture
+    from trainer.config import TrainConfig
+
+    configs = [load_config(TrainConfig, path) for path in models]
+    names = [config.name for config in configs]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ConfigError(f"key `name` is {twice[0]!r} in two model files (allowed: a name each).")
+    data, folder = load_mixture(mixture, run)
+    length = sequence_length or _longest(data)
+    with progress_bar() as progress:
+        tokenizer, text = _open_text(folder, data, on or [], documents, progress)
+        judged: list[dict[str, Any]] = []
+        for config in configs:
+            model, step = _open_model(folder, config, tokenizer, checkpoint)
+            rows = _judged(model, text, length, tokenizer, progress, config.name)
+            judged.append({"model": config.name, "step": step, "rows": [_rounded(row) for row in rows]})
+    facts = {"tokenizer": tokenizer.digest, "sequence_length": length, "documents_per_domain": documents or None}
+    facts |= {"split": text.split}
+    if save:
+        for found in judged:
+            write_json(folder / "train" / found["model"] / "evaluation.json", found | facts)
+    if format is OutputFormat.json:
+        echo_json(facts | {"models": judged})
+    else:
+        _print(judged, length, text.split)
+
+
+def harness(
+    model: Annotated[Path, typer.Argument(metavar="MODEL.yaml", help="The model file it was trained with.")],
+    mixture: MixtureOption,
+    tasks: Annotated[str, typer.Option("--tasks", metavar="A,B", help="The harness's tasks, or your own.")],
+    run: RunOption = None,
+    checkpoint: CheckpointOption = None,
+    include_path: Annotated[
+        Path | None, typer.Option("--include-path", metavar="FOLDER", help="With YAML files of your own tasks.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Documents of a task, the first ones.")] = None,
+    examples: Annotated[int | None, typer.Option("--examples", min=0, help="Before each question (few-shot).")] = None,
+    sequence_length: LengthOption = None,
+    format: FormatOption = OutputFormat.text,
+) -> None:
+    """Ask a trained model tasks of EleutherAI's lm-evaluation-harness (the `eval` extra)."""
+    from corpus.config import load_config
+    from sampler.mixture import load_mixture
+    from sampler.prepare import tokenizer_for_mixture
+    from trainer.config import TrainConfig
+
+    if find_spec("lm_eval") is None:
+        raise ConfigError("lm-eval is not installed (it comes with the `eval` extra: pip install '.[eval]').")
+    if include_path is not None and not include_path.is_dir():
+        raise ConfigError(f"--include-path: {include_path} is no folder (allowed: one with YAML files of tasks).")
+    names = [name.strip() for name in tasks.split(",") if name.strip()]
+    if not names:
+        raise ConfigError(f"--tasks: found {tasks!r} (allowed: names with commas between them).")
+    config = load_config(TrainConfig, model)
+    data, folder = load_mixture(mixture, run)
+    with progress_bar() as progress:
+        tokenizer = tokenizer_for_mixture(folder, data, progress)
+        trained, step = _open_model(folder, config, tokenizer, checkpoint)
+        from trainer.harness import HarnessModel, run_tasks
+
+        asked = HarnessModel(trained, tokenizer, sequence_length or _longest(data), progress)
+        found = run_tasks(asked, names, include_path, limit=limit, examples=examples)
+    if format is OutputFormat.json:
+        echo_json({"model": config.name, "step": step, "tasks": found})
+    else:
+        typer.echo(f"{config.name}, step {step:,}")
+        console().print(_task_table(found))
+
+
+def _longest(mixture: Mixture) -> int:
+    return max(stretch.sequence_length or 0 for stretch in mixture.stretches())
+
+
+def _open_text(
+    run: Path, mixture: Mixture, places: list[str], most: int, progress: Progress
+) -> tuple[Tokenizer, JudgedText]:
+    """The tokenizer, and the text to judge on.
+
+    Raises:
+        ConfigError: there is no document to judge on.
+    """
+    from sampler.heldout import heldout_text, joined, other_text
+    from sampler.prepare import bins_for, open_tokens
+
+    tokenizer, bins = open_tokens(run, mixture, progress)
+    if not places:
+        text = heldout_text(bins, mixture, run, most)
+    else:
+        texts = {}
+        for place in places:
+            folder = Path(place)
+            is_run = (folder / "shards").is_dir()
+            other = bins_for(folder, tokenizer, progress) if is_run else _bare_bins(place, tokenizer)
+            texts[place.rstrip("/").rpartition("/")[2]] = other_text(other, bins, folder if is_run else None, most)
+        text = joined(texts)
+    if not text.documents:
+        raise ConfigError(
+            f"no document of {', '.join(text.domains)} is held out (allowed: a mixture of domains that hold some out)."
+        )
+    return tokenizer, text
+
+
+def _bare_bins(place: str, tokenizer: Tokenizer) -> Any:
+    from sampler.bin_manifests import open_bins
+
+    bins = open_bins(place)
+    if bins.tokenizer_digest != tokenizer.digest:
+        raise ConfigError(
+            f"--on {place}: is of tokenizer {bins.tokenizer_digest[:12]} (allowed: bins of {tokenizer.digest[:12]}, "
+            "which the mixture has)."
+        )
+    return bins
+
+
+def _open_model(run: Path, config: TrainConfig, tokenizer: Tokenizer, step: int | None) -> tuple[Transformer, int]:
+    from trainer.scores import scoring_model
+    from trainer.setup import choose_device
+    from trainer.trained import read_trained
+
+    state, found = read_trained(run / "train" / config.name, config, step=step, tokenizer=tokenizer.digest)
+    return scoring_model(state, config.model, choose_device(config.device)), found
+
+
+def _judged(
+    model: Transformer, text: JudgedText, length: int, tokenizer: Tokenizer, progress: Progress, name: str
+) -> list[Row]:
+    import numpy as np
+
+    from sampler.sentencepiece_model import piece_bytes
+    from trainer.perplexity import judge, table_of
+
+    sizes = np.array(piece_bytes(tokenizer.processor.serialized_model_proto()), np.int64)
+    return table_of(judge(model, text, length, sizes, progress, f"judging {name}"), text.domains)
+
+
+def _rounded(row: Row) -> dict[str, Any]:
+    return {name: round(value, ALONG) if isinstance(value, float) else value for name, value in asdict(row).items()}
+
+
+SPLITS = {
+    "heldout": "held-out documents",
+    "hash": "documents that training leaves out by hash, as the run has no held-out split",
+    "all": "all documents of a text that has no held-out split",
+}
+
+
+def _print(judged: list[dict[str, Any]], length: int, split: str) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 1))
+    table.add_column("", no_wrap=True)
+    for name in ("documents", "tokens"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for found in judged:
+        head = f"{escape(found['model'])}\n" if len(judged) > 1 else ""
+        if len(judged) == 1:
+            table.add_column("nats a token", justify="right", no_wrap=True)
+            table.add_column("±", justify="right", no_wrap=True)
+        table.add_column(f"{head}perplexity", justify="right", no_wrap=True)
+        table.add_column(f"{head}bits a byte", justify="right", no_wrap=True)
+    before = ""
+    for rows in zip(*(found["rows"] for found in judged), strict=True):
+        row = rows[0]
+        if row["kind"] != before:
+            table.add_section()
+            if row["kind"] != "total":
+                table.add_row(f"[bold]by {row['kind']}[/bold]")
+            before = row["kind"]
+        cells = [escape(row["name"]), f"{row['documents']:,}", f"{row['tokens']:,}"]
+        for each in rows:
+            if len(judged) == 1:
+                cells += [_number(each["nats"], 4), _number(each["standard_error"], 4)]
+            cells += [_perplexity(each["perplexity"]), _number(each["bits_per_byte"], 4)]
+        table.add_row(*cells)
+    out, what = console(), " and ".join(SPLITS[part] for part in split.split("+"))
+    for found in judged:
+        out.print(f"{escape(found['model'])}, step {found['step']:,}")
+    out.print(f"{what}, whole, cut every {length:,} tokens; the first token of each is not predicted\n")
+    out.print(table)
+
+
+def _task_table(found: dict[str, dict[str, Any]]) -> Table:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 1))
+    table.add_column("task", no_wrap=True)
+    table.add_column("documents", justify="right")
+    table.add_column("metric", no_wrap=True)
+    for name in ("value", "±"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for task, measures in found.items():
+        documents = "–" if measures["documents"] is None else f"{measures['documents']:,}"
+        for metric, value in measures.items():
+            if metric in ("documents", "version") or "_stderr" in metric:
+                continue
+            name, _, kind = metric.partition(" ")
+            error = measures.get(" ".join(filter(None, (f"{name}_stderr", kind))))
+            table.add_row(escape(task), documents, escape(metric), _number(value, 4), _number(error, 4))
+            task = documents = ""
+    return table
+
+
+def _perplexity(value: float | None) -> str:
+    """Two digits behind the point, or of a million and more three figures."""
+    return _number(value, 2) if value is None or value < 1e6 else f"{value:.2e}"
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "–" if value is None else f"{value:,.{digits}f}"

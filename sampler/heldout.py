@@ -1,0 +1,175 @@
+"""The documents that no training of a run has seen: which they are, and in which language each is.
+
+The run's own held-out split, or where it has none the documents that training leaves out in its place, by the same
+hash. Bins know nothing of languages; the published shards beside them do: `language`, which the pipeline found, else
+`lang`, which the record says. Text that is only ever judged on, in a run of its own, may be taken whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from corpus.errors import TamisError
+from sampler.bins import AnyBin, TokenBins
+from sampler.mixture import Mixture
+from sampler.prepare import HOLDOUT, choose_shards, has_heldout
+from sampler.shards import Shard, list_shards
+from sampler.weighting import heldout_rows
+from text.hash import uniform
+
+UNKNOWN = "unknown"
+_CHOICE_SALT = 0x6A756467656400
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldoutDocuments:
+    """Some documents of a shard.
+
+    Attributes:
+        domain: their domain in the mixture.
+        shard: their bin.
+        rows: int64[n], where in it they are, ascending.
+        languages: of each; "unknown" where no published shard says it.
+    """
+
+    domain: str
+    shard: AnyBin
+    rows: npt.NDArray[np.int64]
+    languages: Sequence[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgedText:
+    """What models are judged on.
+
+    Attributes:
+        domains: all that were asked for, those without documents too.
+        split: "heldout"; "hash", where the run has no such split; or "all".
+        documents: by domain and shard, in order.
+    """
+
+    domains: Sequence[str]
+    split: str
+    documents: Sequence[HeldoutDocuments]
+
+
+def heldout_text(bins: TokenBins, mixture: Mixture, run: Path, most: int = 0) -> JudgedText:
+    """The held-out documents of a mixture's domains, those of all its phases.
+
+    Args:
+        bins: the token bins.
+        mixture: which domains, of which shards; its weights do not matter.
+        run: whose published shards know the languages.
+        most: documents of a domain, chosen by a hash of their ids; 0 for all.
+
+    Raises:
+        ConfigError: unknown domains, or shards that two domains name.
+    """
+    chosen = choose_shards(bins, mixture.stretches())
+    split = "heldout" if has_heldout(bins) else "hash"
+    return _text(chosen, split, published_shards(run), most)
+
+
+def other_text(bins: TokenBins, trained: TokenBins, run: Path | None, most: int = 0) -> JudgedText:
+    """Text of another run or of bare bins: its held-out split where it has one, or all of it.
+
+    Args:
+        bins: the other text's, under the same tokenizer.
+        trained: those that models were trained on: where both share a shard, its documents are chosen as training left
+            them out.
+        run: the other run, or None for bare bins.
+        most: as `heldout_text`.
+    """
+    seen = {shard.digest for shards in trained.domains.values() for shard in shards}
+    shares = any(shard.digest in seen for shards in bins.domains.values() for shard in shards)
+    split = "heldout" if has_heldout(bins) else "hash" if shares else "all"
+    chosen = {name: list(shards) for name, shards in bins.domains.items()}
+    return _text(chosen, split, published_shards(run) if run else {}, most)
+
+
+def joined(texts: Mapping[str, JudgedText]) -> JudgedText:
+    """Several texts as one; of more than one, domains have the text's name before their own.
+
+    Args:
+        texts: name → text.
+    """
+    if len(texts) == 1:
+        return next(iter(texts.values()))
+    return JudgedText(
+        domains=[f"{name}/{domain}" for name, text in texts.items() for domain in text.domains],
+        split="+".join(sorted({text.split for text in texts.values()})),
+        documents=[
+            replace(documents, domain=f"{name}/{documents.domain}")
+            for name, text in texts.items()
+            for documents in text.documents
+        ],
+    )
+
+
+def published_shards(run: Path) -> dict[str, Shard]:
+    """A run's published shards by the names of their bins, ``<domain>/<shard>``; none where only bins are left."""
+    if not (run / "shards").is_dir():
+        return {}
+    return {f"{name}/{shard.path.stem}": shard for name, shards in list_shards(run).items() for shard in shards}
+
+
+def languages_of(published: Mapping[str, Shard], shard: AnyBin, rows: npt.NDArray[np.int64]) -> list[str]:
+    """The language of some documents of a bin.
+
+    Args:
+        published: as `published_shards` gives them.
+        shard: the bin.
+        rows: int64[n], which documents.
+
+    Raises:
+        TamisError: the published shard cannot be read.
+    """
+    source = published.get(shard.name)
+    if source is None or not len(rows):
+        return [UNKNOWN] * len(rows)
+    try:
+        names = pq.read_schema(source.path).names
+        known = [name for name in ("lang", "language") if name in names]  # the later one counts
+        table = pq.read_table(source.path, columns=["doc_id", *known], partitioning=None)
+    except (pa.ArrowException, OSError) as error:
+        raise TamisError(f"{source.path}: cannot be read as Parquet ({error}).") from error
+    if not np.array_equal(table["doc_id"].to_numpy(), shard.index.doc_ids):
+        return [UNKNOWN] * len(rows)  # bins of another run, or of a snapshot before
+    found = [UNKNOWN] * len(rows)
+    for name in known:
+        given = table[name].take(pa.array(rows)).to_pylist()
+        found = [value or before for value, before in zip(given, found, strict=True)]
+    return found
+
+
+def _text(chosen: Mapping[str, Sequence[AnyBin]], split: str, published: Mapping[str, Shard], most: int) -> JudgedText:
+    found = []
+    for domain, shards in chosen.items():
+        held = [_rows(shard, split) for shard in shards]
+        for shard, rows in zip(shards, _fewer(shards, held, most), strict=True):
+            if len(rows):
+                languages = languages_of(published, shard, rows)
+                found.append(HeldoutDocuments(domain=domain, shard=shard, rows=rows, languages=languages))
+    return JudgedText(domains=sorted(chosen), split=split, documents=found)
+
+
+def _rows(shard: AnyBin, split: str) -> npt.NDArray[np.int64]:
+    if split == "all":
+        return np.arange(shard.documents, dtype=np.int64)
+    return np.flatnonzero(heldout_rows(shard, HOLDOUT if split == "hash" else 0.0)).astype(np.int64)
+
+
+def _fewer(shards: Sequence[AnyBin], held: list[npt.NDArray[np.int64]], most: int) -> list[npt.NDArray[np.int64]]:
+    """Of a domain's documents the `most` whose ids have the lowest hashes, by shard; the same for every model."""
+    if not most or sum(map(len, held)) <= most:
+        return held
+    draws = [uniform(_CHOICE_SALT, shard.index.doc_ids[rows]) for shard, rows in zip(shards, held, strict=True)]
+    limit = np.partition(np.concatenate(draws), most - 1)[most - 1]
+    return [rows[draw <= limit] for rows, draw in zip(held, draws, strict=True)]

@@ -1,0 +1,257 @@
+"""Trained models in EleutherAI's lm-evaluation-harness: its tasks, asked of our model and tokenizer.
+
+**Contexts and continuations.** Both are encoded together and cut where the context's own tokens end, as the harness's
+other adapters do. Where a piece spans that place, as it often does in Chinese, which has no spaces, the cut would lose
+a part of the continuation or all of it; then the continuation is encoded by itself. So the tokens that are scored
+always spell the continuation, no more and no less. Too long a context loses its beginning.
+
+**Nothing before.** An empty context is the end-of-document token, which is what stands before a document in the bins.
+A model with a document mask has never predicted a first token from it: its likelihood of one is arbitrary, a few nats
+a text, alike in all of a question's choices that begin alike. `trainer.perplexity` leaves it out.
+
+**Generation** is greedy. There is no cache of keys and values: each token costs a forward pass over all of its row,
+so a text of n tokens costs n²/2 tokens of work. Tasks that compare likelihoods cost one forward pass a choice.
+
+Source: Gao et al., lm-evaluation-harness 0.4, `lm_eval/api/model.py` and `models/huggingface.py`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lm_eval.api.model import TemplateLM
+
+from corpus.errors import ConfigError, TamisError
+from sampler.batch import IGNORED
+from sampler.progress import Progress, silent
+from sampler.tokenizer import Tokenizer
+from trainer.model import Transformer
+from trainer.scores import Question, answer
+
+MOST_NEW_TOKENS = 256
+"""Of a text to generate where the task does not say: the harness's own default."""
+_AT_A_TIME = 256  # questions between two signs of progress
+
+
+class HarnessModel(TemplateLM):
+    """A trained model as the harness wants it.
+
+    Args:
+        model: as `trainer.scores.scoring_model` gives it.
+        tokenizer: its own.
+        length: tokens that it sees at a time.
+        progress: called while it works, in requests.
+    """
+
+    def __init__(self, model: Transformer, tokenizer: Tokenizer, length: int, progress: Progress = silent) -> None:
+        super().__init__()
+        self.model, self.tokens_of, self.length, self.progress = model, tokenizer, length, progress
+
+    @property
+    def eot_token_id(self) -> int:
+        """The end-of-document token, which stands for an empty context too."""
+        return self.tokens_of.eos_id
+
+    @property
+    def max_length(self) -> int:
+        """Tokens that the model sees at a time."""
+        return self.length
+
+    @property
+    def tokenizer_name(self) -> str:
+        """The tokenizer's identity, for the harness's caches of requests."""
+        return self.tokens_of.digest
+
+    def tok_encode(self, string: str, add_special_tokens: bool | None = None, **kwargs: Any) -> list[int]:
+        """Token ids, without control pieces."""
+        return self.tokens_of.encode(string)
+
+    def encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
+        """Tokens of a context and of its continuation.
+
+        Args:
+            context: white space at its end counts as the continuation's, as pieces begin with it.
+            continuation: what is to be scored.
+
+        Returns:
+            At least one token of context; tokens that spell the continuation.
+        """
+        cut = len(context.rstrip())
+        context, continuation = context[:cut], context[cut:] + continuation
+        before, whole = self.tok_encode(context), self.tok_encode(context + continuation)
+        clean = whole[: len(before)] == before
+        return before or [self.eot_token_id], whole[len(before) :] if clean else self.tok_encode(continuation)
+
+    def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
+        """Log-likelihood of each continuation, and whether it is what the model would say.
+
+        Args:
+            requests: with `args` (context, continuation).
+            disable_tqdm: the harness's; progress goes elsewhere.
+        """
+        pairs = [self.encode_pair(*request.args) for request in requests]
+        found = self._ask([(before + after, len(before)) for before, after in pairs], "comparing likelihoods")
+        for request, value in zip(requests, found, strict=True):
+            self.cache_hook.add_partial("loglikelihood", request.args, value)
+        return found
+
+    def loglikelihood_rolling(self, requests: list[Any], disable_tqdm: bool = False) -> list[float]:
+        """Log-likelihood of whole texts, each by itself, every token once, with as much before it as windows leave.
+
+        Args:
+            requests: with `args` (text,).
+            disable_tqdm: the harness's; progress goes elsewhere.
+        """
+        rows = [([self.eot_token_id, *self.tok_encode(request.args[0])], 1) for request in requests]
+        found = [value for value, _ in self._ask(rows, "rolling over texts")]
+        for request, value in zip(requests, found, strict=True):
+            self.cache_hook.add_partial("loglikelihood_rolling", request.args, value)
+        return found
+
+    def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
+        """The likeliest token after token, up to a stop string, the end of the document, or so many tokens.
+
+        Args:
+            requests: with `args` (context, settings): `until`, `max_gen_toks`.
+            disable_tqdm: the harness's; progress goes elsewhere.
+
+        Raises:
+            ConfigError: a task wants samples.
+        """
+        from lm_eval.models.utils import normalize_gen_kwargs
+
+        settings = [normalize_gen_kwargs(request.args[1], MOST_NEW_TOKENS) for request in requests]
+        if any(setting["do_sample"] for setting in settings):
+            raise ConfigError("key `generation_kwargs.do_sample` of a task is true (allowed: false, as it is greedy).")
+        contexts = [self.tok_encode(request.args[0]) or [self.eot_token_id] for request in requests]
+        said: list[list[int]] = [[] for _ in requests]
+        open_rows = list(range(len(requests)))
+        while open_rows:
+            rows = [(contexts[number] + said[number])[-self.length :] for number in open_rows]
+            for number, token in zip(open_rows, self._next_tokens(rows), strict=True):
+                said[number].append(token)
+            open_rows = [number for number in open_rows if not self._ended(said[number], settings[number])]
+            self.progress("generating", len(requests) - len(open_rows), len(requests))
+        found = [self._text(tokens, setting) for tokens, setting in zip(said, settings, strict=True)]
+        for request, text in zip(requests, found, strict=True):
+            self.cache_hook.add_partial("generate_until", request.args, text)
+        return found
+
+    def _next_tokens(self, rows: Sequence[list[int]]) -> list[int]:
+        questions = [_asked(np.array([*row, 0]), len(row)) for row in rows]
+        return [int(each.likeliest[0]) for each in answer(self.model, questions)]
+
+    def _ended(self, said: list[int], setting: Any) -> bool:
+        if said[-1] == self.eot_token_id or len(said) >= setting["max_gen_toks"]:
+            return True
+        return any(stop and stop in self.tokens_of.decode(said) for stop in setting["until"])
+
+    def _text(self, said: list[int], setting: Any) -> str:
+        text = self.tokens_of.decode(said)
+        return min((text.split(stop)[0] for stop in setting["until"] if stop), key=len, default=text)
+
+    def _ask(self, rows: Sequence[tuple[list[int], int]], what: str) -> list[tuple[float, bool]]:
+        """Of the tokens of each row from a place on: their log-likelihood, and whether all are the likeliest."""
+        found = []
+        for start in range(0, len(rows), _AT_A_TIME):
+            part = [windows(tokens, first, self.length) for tokens, first in rows[start : start + _AT_A_TIME]]
+            answers = iter(answer(self.model, [window for questions in part for window in questions]))
+            for questions in part:
+                said = [(next(answers), window.labels[window.labels != IGNORED]) for window in questions]
+                likelihood = -sum(float(each.nats.sum()) for each, _ in said)
+                found.append((likelihood, all(bool((each.likeliest == wanted).all()) for each, wanted in said)))
+            self.progress(what, len(found), len(rows))
+        return found
+
+    def _loglikelihood_tokens(self, requests: list[Any], **kwargs: Any) -> list[tuple[float, bool]]:
+        """The harness's own door, behind its encoding."""
+        return self._ask([(before + after, len(before)) for _, before, after in requests], "comparing likelihoods")
+
+
+def windows(tokens: Sequence[int], first: int, length: int) -> list[Question]:
+    """A row as pieces that a model can see whole: each token from `first` on is asked about once.
+
+    Each piece asks about `length` tokens, the last one about what is left, with all that fits before them.
+
+    Args:
+        tokens: of the row.
+        first: the first token that is asked about, at least 1.
+        length: tokens that the model sees at a time.
+    """
+    row, found = np.array(tokens, np.int64), []
+    for start in range(first, len(row), length):
+        stop = min(start + length, len(row))
+        begin = max(0, stop - 1 - length)
+        found.append(_asked(row[begin:stop], start - begin))
+    return found
+
+
+def _asked(row: np.ndarray[Any, np.dtype[np.int64]], first: int) -> Question:
+    labels = row[1:].copy()
+    labels[: first - 1] = IGNORED
+    return Question(tokens=row[:-1], labels=labels)
+
+
+def run_tasks(
+    model: HarnessModel, tasks: Sequence[str], folder: Path | None = None, *, limit: int | None = None,
+    examples: int | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Ask a model the harness's tasks.
+
+    Args:
+        model: the adapter.
+        tasks: names of tasks, groups or tags.
+        folder: with YAML files of further tasks. Where it has all those asked for, the harness's own are not looked
+            through, which takes a quarter of a minute.
+        limit: documents of a task, the first so many.
+        examples: shown before each question; None for what the task says.
+
+    Returns:
+        Task → its metrics, their standard errors, `documents` and `version`.
+
+    Raises:
+        ConfigError: an unknown task, or one that this adapter cannot do.
+        TamisError: a task's data cannot be loaded.
+    """
+    from lm_eval.evaluator import simple_evaluate
+    from lm_eval.tasks import TaskManager
+
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    where = str(folder) if folder else None
+    manager = TaskManager(include_path=where, include_defaults=False)
+    if set(tasks) - set(manager.all_tasks):
+        manager = TaskManager(include_path=where)
+    for name in tasks:
+        if name not in manager.all_tasks:
+            near = difflib.get_close_matches(name, manager.all_tasks, n=3)
+            what = f"for example {', '.join(near)}" if near else "tasks of the harness, and of --include-path"
+            raise ConfigError(f"--tasks: found {name!r}, which is no task (allowed: {what}).")
+    try:
+        found: Any = simple_evaluate(
+            model=model, tasks=list(tasks), task_manager=manager, limit=limit, num_fewshot=examples, log_samples=False
+        )
+    except (OSError, ValueError) as error:
+        raise TamisError(f"tasks {', '.join(tasks)}: cannot be asked ({_first_line(error)}).") from error
+    return {name: _measures(found, name) for name in sorted(found["results"])}
+
+
+def _measures(found: dict[str, Any], name: str) -> dict[str, Any]:
+    """A task's metrics: "acc,none" is `acc`, with a filter of another name "exact_match (strict)"."""
+    measures: dict[str, Any] = {
+        "documents": found["n-samples"].get(name, {}).get("effective"),
+        "version": found["versions"].get(name),
+    }
+    for key, value in found["results"][name].items():
+        metric, _, kind = key.partition(",")
+        if kind and isinstance(value, int | float):
+            measures[metric if kind == "none" else f"{metric} ({kind})"] = float(value)
+    return measures
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0].rstrip(".")

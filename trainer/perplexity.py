@@ -1,0 +1,185 @@
+"""Perplexity on documents that no training has seen, by domain and by language: BiLLa's table, and bits a byte.
+
+**What is judged.** Each document once, whole and by itself, as the bins hold it: its tokens and the end-of-document
+token. Its first token is not predicted, as in training with a document mask (`trainer.loss`); every other one is,
+once. A document that is longer than a sequence is cut every `length` tokens, as a packed batch cuts it, and what stands
+before the cut is not seen behind it. Models without a document mask are asked the same, so that both compare.
+
+**What is told.** Nats a token and perplexity, its exponential, depend on the tokenizer; bits a byte do not: the same
+nats over the UTF-8 bytes of the tokens that were predicted. The end token counts as a token of no bytes. Sums are over
+tokens, so long documents count for what they are, and a total is its parts' mean weighted by tokens. The standard error
+is that of a ratio over documents, since tokens of a document are not independent.
+
+Source: BiLLa's evaluation (perplexity on 1,000 English documents, and on those and 1,000 Chinese ones); Cochran 1977,
+section 2.11 (the error of a ratio).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sampler.heldout import HeldoutDocuments, JudgedText
+from sampler.progress import Progress, silent
+from trainer.model import Transformer
+from trainer.scores import Question, answer
+
+_GROUP_TOKENS = 1 << 18  # of documents that are sorted by length together
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """What a model makes of some documents, by document.
+
+    Attributes:
+        domains: of each.
+        languages: of each.
+        tokens: int64[n], predicted: all but the first.
+        bytes: int64[n], UTF-8 of those.
+        nats: float64[n], that they cost.
+    """
+
+    domains: Sequence[str]
+    languages: Sequence[str]
+    tokens: npt.NDArray[np.int64]
+    bytes: npt.NDArray[np.int64]
+    nats: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A line of the table; measures are None where no token was predicted.
+
+    Attributes:
+        kind: "domain", "language" or "total".
+        name: of the domain or the language.
+        documents: judged.
+        tokens: predicted.
+        bytes: UTF-8 of those.
+        nats: a token.
+        standard_error: of `nats`, over documents; None with fewer than two.
+        perplexity: e^nats.
+        bits_per_byte: nats · tokens / bytes / ln 2; None where there are no bytes.
+    """
+
+    kind: str
+    name: str
+    documents: int
+    tokens: int
+    bytes: int
+    nats: float | None
+    standard_error: float | None
+    perplexity: float | None
+    bits_per_byte: float | None
+
+
+def judge(
+    model: Transformer,
+    text: JudgedText,
+    length: int,
+    sizes: npt.NDArray[np.int64],
+    progress: Progress = silent,
+    what: str = "judging",
+) -> Judged:
+    """Ask a model about every document of a text.
+
+    Args:
+        model: as `trainer.scores.scoring_model` gives it.
+        text: the documents.
+        length: tokens of a sequence.
+        sizes: int64[vocab_size], UTF-8 bytes of each piece.
+        progress: called while it works, in documents.
+        what: what it is told.
+    """
+    total = sum(len(documents.rows) for documents in text.documents)
+    costs: list[float] = []
+    tokens: list[int] = []
+    counts: list[int] = []
+    for group in _groups(text.documents):
+        pieces = [questions_of(document, length) for document in group]
+        answers = iter(answer(model, [piece for document in pieces for piece in document]))
+        for document, asked in zip(group, pieces, strict=True):
+            costs.append(sum(float(next(answers).nats.sum()) for _ in asked))
+            tokens.append(len(document) - 1)
+            counts.append(int(sizes[document[1:]].sum()))
+        progress(what, len(costs), total)
+    return Judged(
+        domains=[documents.domain for documents in text.documents for _ in documents.rows],
+        languages=[language for documents in text.documents for language in documents.languages],
+        tokens=np.array(tokens, np.int64),
+        bytes=np.array(counts, np.int64),
+        nats=np.array(costs, np.float64),
+    )
+
+
+def questions_of(document: npt.NDArray[np.int64], length: int) -> list[Question]:
+    """A document as sequences: every token but the first is asked about once.
+
+    Args:
+        document: int64[n], with its end-of-document token.
+        length: tokens of a sequence.
+    """
+    ends = [(start, min(start + length, len(document) - 1)) for start in range(0, len(document) - 1, length)]
+    return [Question(tokens=document[a:b], labels=document[a + 1 : b + 1]) for a, b in ends]
+
+
+def table_of(judged: Judged, domains: Sequence[str]) -> list[Row]:
+    """A row a domain, a row a language, and the total.
+
+    Args:
+        judged: what a model made of the documents.
+        domains: all that were asked for; those without documents get a row too.
+    """
+    rows = []
+    for kind, names, given in (
+        ("domain", domains, judged.domains),
+        ("language", sorted(set(judged.languages)), judged.languages),
+    ):
+        column = np.array(given, dtype=object)
+        rows += [_row(kind, name, judged, column == name) for name in names]
+    return [*rows, _row("total", "total", judged, np.ones(len(judged.tokens), np.bool_))]
+
+
+def _row(kind: str, name: str, judged: Judged, chosen: npt.NDArray[np.bool_]) -> Row:
+    tokens, nats = judged.tokens[chosen], judged.nats[chosen]
+    count, size = int(tokens.sum()), int(judged.bytes[chosen].sum())
+    mean = float(nats.sum()) / count if count else None
+    return Row(
+        kind=kind,
+        name=name,
+        documents=len(tokens),
+        tokens=count,
+        bytes=size,
+        nats=mean,
+        standard_error=None if mean is None else _standard_error(nats, tokens, mean),
+        perplexity=None if mean is None else math.exp(min(mean, 700.0)),
+        bits_per_byte=float(nats.sum()) / size / math.log(2) if size else None,
+    )
+
+
+def _standard_error(nats: npt.NDArray[np.float64], tokens: npt.NDArray[np.int64], mean: float) -> float | None:
+    """Of Σ nats / Σ tokens over documents."""
+    if len(tokens) < 2:
+        return None
+    spread = float(((nats - mean * tokens) ** 2).sum()) * len(tokens) / (len(tokens) - 1)
+    return math.sqrt(spread) / float(tokens.sum())
+
+
+def _groups(text: Sequence[HeldoutDocuments]) -> Iterator[list[npt.NDArray[np.int64]]]:
+    """Documents' tokens in order, a few batches' worth at a time."""
+    group: list[npt.NDArray[np.int64]] = []
+    held = 0
+    for documents in text:
+        offsets = documents.shard.index.offsets
+        for row in documents.rows.tolist():
+            group.append(documents.shard.read(int(offsets[row]), int(offsets[row + 1])).astype(np.int64))
+            held += len(group[-1])
+            if held >= _GROUP_TOKENS:
+                yield group
+                group, held = [], 0
+    if group:
+        yield group

@@ -1,0 +1,134 @@
+"""What a model says of given tokens, one by one: the nats that each costs it, and the token that it holds likeliest.
+
+Whatever judges a model asks here: perplexities and the evaluation harness alike. Rows stand alone, each a text from its
+beginning, sorted by length and padded on the right to the longest of their batch, which causal attention does not
+see. So a model with a document mask and one without are asked the same.
+
+The head computes logits for the tokens that are asked about and for no others, `loss_chunk_tokens` at a time. On a GPU
+the forward pass runs in bfloat16, the softmax in float32. Cost: a forward pass; padding adds little, as rows of a
+batch are of about one length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sampler.batch import IGNORED
+from trainer.config import ModelConfig
+from trainer.head import Head
+from trainer.model import Transformer
+
+BATCH_TOKENS = 1 << 14
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """A row of tokens, and which of the tokens after them are asked about.
+
+    Attributes:
+        tokens: int64[n], n ≥ 1, what the model sees.
+        labels: int64[n], the token after each; -100 where it is not asked about.
+    """
+
+    tokens: npt.NDArray[np.int64]
+    labels: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """Of the tokens asked about, in order.
+
+    Attributes:
+        nats: float64[m], -log p.
+        likeliest: int64[m], what the model would have said.
+    """
+
+    nats: npt.NDArray[np.float64]
+    likeliest: npt.NDArray[np.int64]
+
+
+class ScoringHead(nn.Module):
+    """A trained head that gives each token's nats and the likeliest token in the place of the loss.
+
+    Args:
+        head: the trained one, whole on this device.
+    """
+
+    def __init__(self, head: Head) -> None:
+        super().__init__()
+        self.head = head
+
+    def forward(self, hidden: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Of the m labels that are not -100: float[m], at least float32, and int64[m]."""
+        counted = labels != IGNORED
+        hidden, wanted, rows = hidden[counted], labels[counted], self.head.rows()
+        nats, likeliest = [], []
+        for part, label in zip(hidden.split(self.head.chunk_tokens), wanted.split(self.head.chunk_tokens), strict=True):
+            logits = functional.linear(part, rows.to(part.dtype))
+            logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+            nats.append(logits.logsumexp(-1) - logits.gather(-1, label[:, None])[:, 0])
+            likeliest.append(logits.argmax(-1))
+        return torch.cat(nats), torch.cat(likeliest)
+
+
+def scoring_model(state: Mapping[str, Any], config: ModelConfig, device: torch.device) -> Transformer:
+    """A trained model that answers questions.
+
+    Args:
+        state: its state dict, whole.
+        config: its shape.
+        device: where it is to lie.
+    """
+    with torch.device("meta"):
+        model = Transformer(config, len(state["head.weight"]), 0)
+    model.load_state_dict(dict(state), assign=True)
+    model.add_module("head", ScoringHead(model.head))
+    return model.to(device).eval()
+
+
+@torch.no_grad()
+def answer(model: Transformer, questions: Sequence[Question], batch_tokens: int = BATCH_TOKENS) -> list[Answer]:
+    """Ask a model.
+
+    Args:
+        model: as `scoring_model` gives it.
+        questions: in any order; those without labels get an empty answer.
+        batch_tokens: rows · longest of a batch, at most, but for a row that is longer alone.
+
+    Returns:
+        An answer a question.
+    """
+    device = next(model.parameters()).device
+    found: list[Answer | None] = [None] * len(questions)
+    for batch in _batches([len(question.tokens) for question in questions], batch_tokens):
+        longest = max(len(questions[number].tokens) for number in batch)
+        tokens = np.zeros((len(batch), longest), np.int64)
+        labels = np.full((len(batch), longest), IGNORED, np.int64)
+        for row, number in enumerate(batch):
+            question = questions[number]
+            tokens[row, : len(question.tokens)], labels[row, : len(question.labels)] = question.tokens, question.labels
+        positions = torch.arange(longest, device=device).expand(len(batch), -1)
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            said: Any = model(torch.tensor(tokens, device=device), positions, None, torch.tensor(labels, device=device))
+        ends = np.cumsum((labels != IGNORED).sum(1))[:-1]
+        nats, likeliest = (np.split(part.cpu().numpy(), ends) for part in said)
+        for number, costs, best in zip(batch, nats, likeliest, strict=True):
+            found[number] = Answer(nats=costs.astype(np.float64), likeliest=best)
+    return [each for each in found if each is not None]
+
+
+def _batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
+    """Numbers of rows, longest first, in batches of at most so many tokens with their padding."""
+    order = sorted(range(len(lengths)), key=lambda number: -lengths[number])
+    while order:
+        rows = max(1, batch_tokens // max(lengths[order[0]], 1))
+        yield order[:rows]
+        order = order[rows:]
