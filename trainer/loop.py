@@ -93,7 +93,7 @@ def train(
 def take_steps(state: Run, stop: int, report: Report) -> int:
     """Train up to step `stop`; returns the number of steps taken since the very beginning."""
     config, watch = state.config, Watch(factor=state.config.spike_factor)
-    step, steps, band = state.first_step, _steps(state), _band(state)
+    step, steps, band = state.first_step, steps_of(state), _band(state)
     try:
         while step < stop:
             begun = time.perf_counter()
@@ -103,7 +103,7 @@ def take_steps(state: Run, stop: int, report: Report) -> int:
             rate = learning_rate(step, state.steps, config.optimizer)
             before = state.train.tokens_until(state.position)
             state.position += config.global_batch
-            loss, norm, reason = _step(state, parts, rate, watch)
+            loss, norm, reason = take_step(state, parts, rate, watch)
             row: dict[str, Any] = {"step": step, "loss": loss, "gradient_norm": norm, "learning_rate": rate}
             if reason is not None:
                 state.skipped += 1
@@ -112,7 +112,7 @@ def take_steps(state: Run, stop: int, report: Report) -> int:
                     kind, (step, event) = WENT_BACK, _go_back(state, step, reason)
                     watch.forget()
                     steps.close()
-                    steps, band = _steps(state), _band(state)
+                    steps, band = steps_of(state), _band(state)
                 state.metrics.event({"step": step, "position": state.position, "kind": kind, "event": event})
                 report({**row, "event": event, "tokens_per_second": 0})
                 continue
@@ -155,19 +155,19 @@ def _tell_if_stalled(seconds: float) -> None:
         faulthandler.dump_traceback_later(seconds, exit=False)
 
 
-def _steps(state: Run) -> Generator[list[Item]]:
+def steps_of(state: Run) -> Generator[list[Item]]:
     """This rank's steps from the present position on, each as micro-batches on its device; made and sent ahead."""
     world, config = state.world, state.config
     ranked = RankStream(state.train, world.data_rank, world.data_size, config.global_batch, state.position)
     each = -(-ranked.rows // (config.micro_rows or ranked.rows))
     with Prefetch(ranked) as batches:
-        items = to_device(_micro_batches(state, batches), world.device)
+        items = to_device(micro_batches(state, batches), world.device)
         while parts := list(islice(items, each)):
             yield parts
     raise TamisError(f"the mixture ended at sample {state.position:,}, before the steps were taken.")
 
 
-def _micro_batches(state: Run, batches: Iterable[Batch]) -> Generator[Item]:
+def micro_batches(state: Run, batches: Iterable[Batch]) -> Generator[Item]:
     """A rank's batches in parts of `micro_rows`, with the number of tokens that each part predicts."""
     config, eos = state.config, state.prepared.tokenizer.eos_id
     for batch in batches:
@@ -178,7 +178,7 @@ def _micro_batches(state: Run, batches: Iterable[Batch]) -> Generator[Item]:
             yield {**tensors(part, MODEL_FIELDS), "predicted": len(predicted(part, eos, config.model.document_mask))}
 
 
-def _step(state: Run, parts: Sequence[Item], rate: float, watch: Watch) -> tuple[float, float, str | None]:
+def take_step(state: Run, parts: Sequence[Item], rate: float, watch: Watch) -> tuple[float, float, str | None]:
     """One update, unless it is refused; returns loss, gradient norm before clipping, and why it was refused."""
     config, world = state.config, state.world
     eos = state.prepared.tokenizer.eos_id

@@ -201,8 +201,8 @@ def test_one_model_is_judged_on_the_text_of_another_run(run: Path, tmp_path: Pat
 def test_thirty_steps_on_one_batch_overfit(run: Path) -> None:
     state = setup.build(config(name="overfit"), MIXTURE, run, 30, False, lambda *_: None)
     state.metrics.close()
-    parts = list(loop._micro_batches(state, [state.train.batch(0, 4)]))
-    first = [loop._step(state, parts, 0.01, Watch())[0] for _ in range(30)]
+    parts = list(loop.micro_batches(state, [state.train.batch(0, 4)]))
+    first = [loop.take_step(state, parts, 0.01, Watch())[0] for _ in range(30)]
     assert first[0] == pytest.approx(math.log(620), rel=0.05)
     assert first[-1] < 0.4 * first[0]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from trainer.config import ModelConfig  # noqa: E402
 from trainer.model import Transformer, parameter_count  # noqa: E402
 from trainer.utilisation import FORMULA, Rates, data_sheet_peak, gemm_rate, measure_rates  # noqa: E402
 
+CONF = Path(__file__).parents[2] / "conf" / "models"
 SHAPE = ModelConfig(width=64, layers=3, heads=4)
 
 
@@ -58,3 +61,34 @@ def test_what_the_command_says() -> None:
     said = _speed(summary | {"mfu": None, "mfu_gemm": 0.5812})
     assert "data sheet" not in said and "58.1%" in said
     assert _speed(summary | {"tokens_per_second": None}) == "no step was measured"
+
+
+def test_the_benchmark_runs_on_a_cpu(tmp_path: Path) -> None:
+    """All but the figure: made-up text through the loop's own steps, a profile that adds up."""
+    from benchmarks import trainer_speed
+
+    options = argparse.Namespace(
+        model=CONF / "tiny.yaml", length=64, rows=2, vocabulary=300, steps=2, warmup=1, device="cpu", eager=True,
+        attention="auto", recompute=1, format="text",
+    )  # fmt: skip
+    found = trainer_speed.measure(options, tmp_path)
+    assert found["tokens_a_step"] == 128 and found["tokens_per_second"] > 0 and found["peak"] is None
+    assert found["causal"]["mfu_gemm"] < found["whole"]["mfu_gemm"] and found["loss"] == pytest.approx(5.7, abs=0.5)
+    assert sum(found["time"].values()) == pytest.approx(1) and found["time"]["matrix products"] > 0
+    said = trainer_speed.as_markdown(found, options)
+    assert "| a measured matrix product |" in said and "data sheet" not in said
+
+
+@pytest.mark.parametrize(
+    ("kernel", "kind"),
+    [
+        ("nvjet_tst_256x128_64x4_1x2_h_bz_coopA_NTT", "matrix products"), ("aten::mm", "matrix products"),
+        ("flash::flash_fwd_kernel<...>", "attention"), ("Memcpy HtoD (Pinned -> Device)", "copies"),
+        ("triton_red_fused__to_copy_exp_sub_2", "fused: norms, rotation, SwiGLU, loss"),
+        ("multi_tensor_apply_kernel<FusedAdamMathFunctor>", "optimizer"), ("ncclDevKernel", "other"),
+    ],
+)  # fmt: skip
+def test_kernels_are_sorted_by_name(kernel: str, kind: str) -> None:
+    from benchmarks.trainer_speed import kind_of
+
+    assert kind_of(kernel) == kind
