@@ -77,11 +77,13 @@ def run(
     html: HtmlOption = None,
     format: FormatOption = OutputFormat.text,
 ) -> None:
-    """Train models one after the other on one mixture, then fit."""
+    """Train models one after the other on one mixture, then fit; after a kill the same command goes on."""
     from cli.training_report import write_training_report
     from corpus.config import load_config
     from sampler.mixture import load_mixture
+    from sampler.prepare import prepare, split_streams
     from trainer.config import TrainConfig
+    from trainer.facts import standing
     from trainer.loop import train
     from trainer.scaling import FEWEST
     from trainer.scaling_runs import read_suite
@@ -92,12 +94,17 @@ def run(
     length = max(stretch.sequence_length or 0 for stretch in data.stretches())
     trained = []
     with progress_bar() as progress:
+        manifest = split_streams(prepare(folder, data, progress))[0].manifest
         for config in configs:
+            trained.append(folder / "train" / config.name)
+            stands = standing(trained[-1], config, manifest)
+            if stands == "finished":
+                continue
 
             def report(row: dict[str, Any], config: TrainConfig = config) -> None:
                 progress(config.name, row["step"] + 1, config.steps)
 
-            trained.append(Path(train(config, data, folder, progress=progress, report=report)["folder"]))
+            train(config, data, folder, resume=stands == "begun", progress=progress, report=report)
             write_training_report(trained[-1])
     suite = read_suite(trained, length)
     _show(suite, _compute(suite, predict, model, tokens, None, length), level, absolute, html, format)

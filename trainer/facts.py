@@ -6,9 +6,12 @@ It is written before the first step, so that the report of a run that goes on, o
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
-from corpus.files import write_json
+from corpus.files import read_json, write_json
+from trainer.checkpoint import POINTER
+from trainer.config import TrainConfig
 from trainer.setup import Run
 
 FACTS, DEVICE = "training.json", "device.json"
@@ -21,6 +24,25 @@ def write_facts(state: Run) -> None:
         (state.folder / "summary.json").unlink(missing_ok=True)
         write_json(state.folder / FACTS, facts_of(state))
         write_json(state.folder / DEVICE, state.rates.describe())
+
+
+def standing(folder: Path, config: TrainConfig, manifest: str) -> Literal["new", "begun", "finished"]:
+    """How far this very training has come in a folder: of another config or other data it is new.
+
+    Args:
+        folder: `RUN/train/<name>`.
+        config: the model file.
+        manifest: of the stream that it trains on.
+    """
+    if not (folder / FACTS).is_file():
+        return "new"
+    facts = read_json(folder / FACTS)
+    same = facts["config"] == config.model_dump(mode="json") and facts["manifest"] == manifest
+    if not same or facts["steps"] != config.steps:
+        return "new"
+    if (folder / "summary.json").is_file():
+        return "finished"
+    return "begun" if (folder / POINTER).is_file() else "new"
 
 
 def facts_of(state: Run) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -251,6 +252,28 @@ def _written(path: Path, text: str) -> Path:
     return path
 
 
+def _goes_on(arguments: list[str], trained: Path, whole: dict[str, Any]) -> None:
+    """As after a kill in m2, with m1's model file changed since: m0 and m3 are left alone, m2 resumes, m1 is new."""
+    from corpus.config import load_config
+    from sampler.mixture import load_mixture
+    from trainer.config import TrainConfig
+    from trainer.loop import train
+
+    second, third = (Path(next(word for word in arguments if word.endswith(f"m{n}.yaml"))) for n in (1, 2))
+    data, folder = load_mixture(Path(arguments[arguments.index("--mixture") + 1]))
+    shutil.rmtree(trained / "m2")
+    train(load_config(TrainConfig, third), data, folder, stop_after=7)
+    (trained / "m2" / "summary.json").unlink()
+    second.write_text(second.read_text().replace("0.01", "0.02"))
+    times = {name: (trained / name / "metrics.jsonl").stat().st_mtime_ns for name in ("m0", "m1", "m3")}
+    again = json.loads(CliRunner().invoke(app, arguments, catch_exceptions=False).stdout)
+    kept = [name for name, time in times.items() if (trained / name / "metrics.jsonl").stat().st_mtime_ns == time]
+    assert kept == ["m0", "m3"]
+    losses = [[run["loss"] for run in found["runs"]] for found in (whole, again)]
+    assert losses[0][2] == losses[1][2] and losses[0][1] != losses[1][1]
+    assert len((trained / "m2" / "metrics.jsonl").read_text().splitlines()) == 16
+
+
 def test_run_trains_a_suite_and_fits_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch = pytest.importorskip("torch")
     torch.set_num_threads(1)
@@ -272,6 +295,7 @@ def test_run_trains_a_suite_and_fits_it(tmp_path: Path, monkeypatch: pytest.Monk
     found = json.loads(result.stdout)
     assert [one["name"] for one in found["runs"]] == ["m0", "m1", "m2", "m3"] and found["prediction"]["loss"] > 0
     assert (run / "train" / "m3" / "summary.json").exists()
+    _goes_on([*map(str, arguments), "json"], run / "train", found)
     for given, said in ((models[:3], "found 3"), ([*models, models[0]], "'m0' in two model files")):
         with pytest.raises(ConfigError, match=said):
             CliRunner().invoke(
