@@ -38,6 +38,9 @@ def train(
     data, folder = load_mixture(mixture, run)
     total = config.steps if steps is None else steps
     console = Console(stderr=True)
+    if total < config.optimizer.warmup_steps:
+        warmup = f"{total:,} steps end within the {config.optimizer.warmup_steps:,} of warm-up"
+        console.print(f"note: {warmup}: the learning rate never reaches its maximum")
     with progress_bar() as progress:
 
         def report(row: dict[str, Any]) -> None:

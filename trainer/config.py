@@ -82,6 +82,12 @@ class TrainConfig(StrictModel):
     heldout_steps: int = Field(50, ge=1)  # held-out loss every so many steps, and at the end
     heldout_sequences: int = Field(128, ge=1)
 
+    @model_validator(mode="after")
+    def _long_enough(self) -> TrainConfig:
+        if self.steps < self.optimizer.warmup_steps:
+            raise ValueError(f"steps, {self.steps:,}, at least optimizer.warmup_steps, {self.optimizer.warmup_steps:,}")
+        return self
+
     @field_validator("name")
     @classmethod
     def _plain(cls, value: str) -> str:
