@@ -24,20 +24,20 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
-from benchmarks.ablation_arms import ARMS, prepare_trials, run_pipeline, text_of, train
+from benchmarks.ablation_arms import ARMS, run_pipeline
 from benchmarks.ablation_corpus import make
 from benchmarks.base_text import DATA, LANGUAGES
 from benchmarks.chain_speed import CpuByStage
+from benchmarks.spread import loss_cells
+from benchmarks.trials import prepare_trials, text_cells, text_of, tiny_model, train
 
 SEED_TABLE = {"none": (3.136, 2.893), "document": (3.083, 2.877), "multi-level": (3.006, 2.874)}
 """BaichuanSEED's held-out losses, Chinese and English."""
@@ -63,51 +63,6 @@ class Size:
 SMALL = Size(megabytes=0.5, reference_bytes=6000, steps=2, seeds=1)
 
 
-@dataclass(frozen=True, slots=True)
-class Spread:
-    """Losses over seeds.
-
-    Attributes:
-        mean: of them.
-        deviation: the standard deviation of the sample (n - 1); 0 of a single one.
-        low: the least.
-        high: the greatest.
-    """
-
-    mean: float
-    deviation: float
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> Spread:
-        """The spread of some losses."""
-        deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-        return cls(statistics.fmean(values), deviation, min(values), max(values))
-
-    @property
-    def text(self) -> str:
-        """Mean and deviation."""
-        return f"{self.mean:.3f} ± {self.deviation:.3f}"
-
-    def against(self, before: Spread) -> str:
-        """Whether losses are lower or higher than others, or the ranges touch; single losses have none.
-
-        Of two arms that do not differ, three seeds each, one pair in ten has ranges apart by chance.
-        """
-        if self.low == self.high and before.low == before.high:
-            return "one seed only"
-        if self.low <= before.high and before.low <= self.high:
-            return "within the spread"
-        return "lower" if self.mean < before.mean else "higher"
-
-
-def compared(before: Sequence[float], after: Sequence[float]) -> str:
-    """The difference of two arms, seed by seed (same initial weights), and whether their ranges touch."""
-    found = Spread.of([b - a for a, b in zip(before, after, strict=True)])
-    return f"{found.mean:+.3f} ± {found.deviation:.3f}, {Spread.of(after).against(Spread.of(before))}"
-
-
 def measure(work: Path, data: Path, size: Size, seed: int) -> dict[str, Any]:
     """Makes the corpus, runs the pipelines, trains; what ``ablation.json`` says."""
     from cli.progress import RichProgress
@@ -127,20 +82,20 @@ def measure(work: Path, data: Path, size: Size, seed: int) -> dict[str, Any]:
     finally:
         cluster.stop()
     with progress_bar() as progress:
-        trials = prepare_trials(work, size.steps, progress)
+        raw, reference = work / ARMS[0].name, work / "corpus" / "reference"
+        trials = prepare_trials(raw, reference, tiny_model(size.steps), progress)
     for arm in ARMS:
         arms[arm.name] |= {"text": text_of(trials, work / arm.name), "training_cpu_seconds": 0.0}
     for number in range(size.seeds):
         for arm in ARMS:
             before = meter.total()
             with progress_bar() as progress:
-                losses = train(trials, work / arm.name, seed + number, progress)
+                losses = train(trials, work / arm.name, seed + number, progress)[-1].losses
             arms[arm.name]["training_cpu_seconds"] += meter.total() - before
             arms[arm.name]["losses"].append(losses)
             shown = ", ".join(f"{lang} {loss['nats']:.3f}" for lang, loss in losses.items())
             print(f"seed {seed + number}, {arm.name}: {shown} nats a token", file=sys.stderr)
-    tokens = size.steps * trials.config.global_batch * trials.mixture.sequence_length
-    return body | {"tokens_trained": tokens, "arms": arms, "seconds": time.monotonic() - started}
+    return body | {"tokens_trained": trials.tokens, "arms": arms, "seconds": time.monotonic() - started}
 
 
 def as_markdown(body: dict[str, Any]) -> str:
@@ -158,24 +113,16 @@ def as_markdown(body: dict[str, Any]) -> str:
         "|" + 10 * "---|",
     ]  # fmt: skip
     for name, arm in body["arms"].items():
-        texts = [arm["text"][lang] for lang in LANGUAGES]
-        cells = [f"{sum(t['documents'] for t in texts):,}", *(f"{t['tokens']:,}" for t in texts)]
-        cells += [*(f"{t['epochs']:.2f}" for t in texts), *(f"{100 * t['junk']:.1f} %" for t in texts)]
+        cells = text_cells({lang: arm["text"][lang] for lang in LANGUAGES})
         cells += [f"{arm['pipeline_cpu_seconds']:.0f}", f"{arm['training_cpu_seconds']:.0f}"]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     lines += ["", "| arm | language | nats a token | range | bits a byte | less the arm before | BaichuanSEED |"]
     lines.append("|" + 7 * "---|")
     for lang in LANGUAGES:
-        before: list[float] = []
-        for name, arm in body["arms"].items():
-            values, bits = ([loss[lang][unit] for loss in arm["losses"]] for unit in ("nats", "bits"))
-            nats, known = Spread.of(values), SEED_TABLE.get(name)
-            beside = compared(before, values) if before else ""
-            lines.append(
-                f"| {name} | {lang} | {nats.text} | {nats.low:.3f} to {nats.high:.3f} | {Spread.of(bits).text} | "
-                f"{beside} | {known[lang == 'en'] if known else ''} |"
-            )
-            before = values
+        for name, cells in loss_cells({name: arm["losses"] for name, arm in body["arms"].items()}, lang):
+            known = SEED_TABLE.get(name)
+            cells.append(str(known[lang == "en"]) if known else "")
+            lines.append(f"| {name} | {lang} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 

@@ -14,13 +14,14 @@ import yaml
 
 from benchmarks import ablation_corpus
 from benchmarks.exhaustive import shingles
+from benchmarks.spread import Spread
 from corpus.config import load_yaml
 from pipelines.config import load_pipeline
 from text.arrow import TextColumn
 
 pytest.importorskip("torch")
 
-from benchmarks.ablation import Size, Spread, as_markdown  # noqa: E402
+from benchmarks.ablation import Size, as_markdown  # noqa: E402
 from benchmarks.ablation_arms import ARMS, CONF, pipeline_of  # noqa: E402
 
 
