@@ -1,6 +1,6 @@
 """What a run's data is worth to a model: one run read five ways, the same model, equal tokens, several seeds.
 
-    python -m benchmarks.data_ablation [--run RUN] [--megabytes 6] [--steps 300] [--seeds 3] [--small] [--work FOLDER]
+    python -m benchmarks.data_ablation [--run RUN] [--megabytes 4] [--steps 200] [--seeds 3] [--small] [--work FOLDER]
                                        [--model conf/models/10m.yaml] [--device cuda] [--format json]
 
 A finished run of the default pipeline is read raw, filtered, without duplicate documents, without duplicate spans (as
@@ -74,10 +74,10 @@ class Size:
         seeds: trainings an arm.
     """
 
-    megabytes: float = 6.0
+    megabytes: float = 4.0
     reference_bytes: int = 100_000
-    steps: int = 300
-    looks: int = 6
+    steps: int = 200
+    looks: int = 4
     seeds: int = 3
 
 
@@ -142,7 +142,7 @@ def train_once(trials: Trials, arm: Arm, arms: Path, results: Path, seed: int, e
         weights, name = weights_of(arm, folder), f"{arm.name}-seed-{seed}"
         points = train(trials, folder, seed, progress, name=name, weights=weights, every=every)
     body = {
-        "arm": arm.name, "seed": seed, "points": [asdict(point) for point in points],
+        "seed": seed, "points": [asdict(point) for point in points],
         "seconds": time.monotonic() - wall, "cpu_seconds": time.process_time() - cpu,
     }  # fmt: skip
     write_json(path, body)

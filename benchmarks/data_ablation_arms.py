@@ -326,10 +326,11 @@ def _write_weights(root: Path, folder: Path, languages: Sequence[str]) -> None:
     """The run's weights, in files of the same names as the folder's shards."""
     weights = find_weights(root)
     parts = []
-    for domain, shards in list_shards(root).items():
+    for shards in list_shards(root).values():
         for shard in shards:
+            name = shard.path.relative_to(root / "shards").with_suffix("").as_posix()
             ids = pq.read_table(shard.path, columns=["doc_id"], partitioning=None)["doc_id"].to_numpy()
-            parts.append((ids, weights.read(f"{domain}/{shard.path.stem}", ids)))
+            parts.append((ids, weights.read(name, ids)))
     ids, values = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.argsort(ids)
     for lang in languages:
@@ -346,7 +347,7 @@ def repeated_share(bins: TokenBins) -> dict[str, float]:
     for lang, shards in bins.domains.items():
         tokens = np.concatenate([shard.read(0, shard.tokens) for shard in shards]).astype(np.uint64)
         grams = np.zeros(max(0, len(tokens) - GRAM + 1), np.uint64)
-        for place in range(GRAM):  # vocabularies of the tiny model's size fit five times into 64 bits
-            grams = grams * np.uint64(bins.vocab_size) + tokens[place : len(tokens) - GRAM + 1 + place]
-        found[lang] = 1 - len(np.unique(grams)) / max(1, len(grams))
+        for place in range(GRAM):  # ids below 4,096 fit five times into 64 bits
+            grams = grams * np.uint64(bins.vocab_size) + tokens[place : place + len(grams)]
+        found[lang] = 1 - len(np.unique(grams)) / len(grams) if len(grams) else 0.0
     return found
