@@ -18,15 +18,17 @@ as pretraining uses clean text, and less than half of the raw one.
 itself. Here there is one run, and its own tables say what each arm is.
 
 Every finished training is a file in FOLDER/results, named by all that made it: a benchmark that was killed goes on with
-those that are missing, and more ``--seeds`` add to those that are there. FOLDER also gets ``data_ablation.json``,
-``loss.svg`` and ``loss.html``. ``--small`` shows that everything works, in a minute; its figures mean nothing. Cost of
-the whole: half an hour of two cores, nearly all of it training. Where other work shares the cores, set
-``OMP_WAIT_POLICY=PASSIVE``.
+those that are missing, more ``--seeds`` add to those that are there, and once the first has begun to train a second
+process on the same FOLDER shares the work (on busy cores two of one thread get further than one of two). FOLDER also
+gets ``data_ablation.json``, ``loss.svg`` and ``loss.html``. ``--small`` shows that everything works, in a minute; its
+figures mean nothing. Cost of the whole: half an hour of two cores, nearly all of it training. Where other work shares
+the cores, set ``OMP_WAIT_POLICY=PASSIVE``.
 """
 
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import os
 import sys
@@ -128,15 +130,37 @@ def training_key(trials: Trials, arm: Arm, folder: Path, seed: int, every: int) 
     ])  # fmt: skip
 
 
-def train_once(trials: Trials, arm: Arm, arms: Path, results: Path, seed: int, every: int) -> dict[str, Any]:
-    """A training's result, from its file where it has been made before."""
-    from cli.progress_bar import progress_bar
+def train_once(
+    trials: Trials, arm: Arm, arms: Path, results: Path, seed: int, every: int, wait: bool = True
+) -> dict[str, Any] | None:
+    """A training's result, from its file where it has been made before.
 
+    Args:
+        trials: what all trainings share.
+        arm: what is read.
+        arms: the folder of all.
+        results: where the file lies.
+        seed: of the training.
+        every: steps between two looks at the held-out text.
+        wait: for another process that is at this training; else the answer is None.
+    """
     folder = arms / arm.folder
     path = results / f"{training_key(trials, arm, folder, seed, every)}.json"
-    if path.exists():
-        found: dict[str, Any] = read_json(path)
-        return found
+    results.mkdir(parents=True, exist_ok=True)
+    with path.with_suffix(".lock").open("w") as lock:  # the system releases it when the process dies
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            return None
+        if not path.exists():
+            write_json(path, _train(trials, arm, folder, seed, every))
+    found: dict[str, Any] = read_json(path)
+    return found
+
+
+def _train(trials: Trials, arm: Arm, folder: Path, seed: int, every: int) -> dict[str, Any]:
+    from cli.progress_bar import progress_bar
+
     wall, cpu = time.monotonic(), time.process_time()
     with progress_bar() as progress:
         weights, name = weights_of(arm, folder), f"{arm.name}-seed-{seed}"
@@ -145,7 +169,6 @@ def train_once(trials: Trials, arm: Arm, arms: Path, results: Path, seed: int, e
         "seed": seed, "points": [asdict(point) for point in points],
         "seconds": time.monotonic() - wall, "cpu_seconds": time.process_time() - cpu,
     }  # fmt: skip
-    write_json(path, body)
     shown = ", ".join(f"{lang} {loss['nats']:.3f}" for lang, loss in points[-1].losses.items())
     print(f"seed {seed}, {arm.name}: {shown} nats a token in {body['seconds']:.0f} s", file=sys.stderr)
     return body
@@ -170,11 +193,14 @@ def measure(
     described = machine.describe()
     source = Source(run, tuple(languages))
     source.check()
-    held = read_reference(reference) if reference else choose_held_out(source, size.reference_bytes, seed)
     published = load_manifest(run / "shards")
     assert published is not None  # `check` has found weights, which are written behind the shards
-    arms = work / f"arms-{stable_hash([published.body['key'], size.reference_bytes, seed, list(languages)])}"
-    facts = write_arms(source, held, arms, chosen=reference is None)
+    key = [FORMAT, published.body["key"], size.reference_bytes, seed, list(languages)]
+    arms = work / f"arms-{stable_hash(key)}"
+    if not (arms / "facts.json").exists():
+        held = read_reference(reference) if reference else choose_held_out(source, size.reference_bytes, seed)
+        write_json(arms / "facts.json", write_arms(source, held, arms, chosen=reference is None))
+    facts = read_json(arms / "facts.json")
     with progress_bar() as progress:
         trials = prepare_trials(arms / RAW.folder, arms / "heldout", config, progress, languages)
     every = max(1, config.steps // size.looks)
@@ -192,10 +218,12 @@ def measure(
         }
         for arm in ARMS
     }  # fmt: skip
-    for number in range(size.seeds):
-        for arm in ARMS:
-            found = train_once(trials, arm, arms, work / "results", seed + number, every)
-            body["arms"][arm.name]["trainings"].append(found)
+    for wait in (False, True):  # first what no other process is at, then what it has made
+        for number in range(size.seeds):
+            for arm in ARMS:
+                found = train_once(trials, arm, arms, work / "results", seed + number, every, wait)
+                if wait:
+                    body["arms"][arm.name]["trainings"].append(found)
     return body
 
 

@@ -15,9 +15,9 @@ text of its survivor; its own can differ in white space only. Near copies have b
 ``pii``, which stands behind near_dedup: in them addresses and numbers are not rewritten.
 
 *Held-out text* is given, or chosen from the published documents by hash, among those that have no copy, no near copy,
-no neighbour in meaning and no repeated span. Whatever ingested document holds 20 % of the 5-grams of one of these, or
-is held by it to 20 %, leaves every arm: raw text holds copies of everything, and an arm that has kept a copy of what it
-is judged on would look good.
+no neighbour in meaning, no repeated span, and no relative: an ingested document that holds 20 % of its 5-grams, or is
+held by it to 20 %. Relatives of given text leave every arm, and so do the chosen documents themselves: raw text holds
+copies of everything, and an arm that has kept a copy of what it is judged on would look good.
 
 A document's language is its domain's, where the run's domains are named by languages; else it is detected, on the text
 as ingested, so that it is the same in all arms. Cost: all text in memory, once an arm; seconds for some megabytes.
@@ -57,6 +57,8 @@ ALONE = {"frequency": 1, "component_size": 1, "semantic_size": 1, "max_span_copi
 """What published columns say of a document that nothing else in the run resembles."""
 MOST_HELD = 0.1
 """Share of the published text of a language that may be held out."""
+SPARE = 3
+"""Times the held-out bytes that are looked at for relatives."""
 GRAM = 5
 TEXT = pa.schema([("doc_id", pa.int64()), ("text", pa.large_string()), ("language", pa.string()),
                   ("source", pa.string())])  # fmt: skip
@@ -216,6 +218,9 @@ def _require_published(root: Path, found: pa.Table) -> None:
 def read_published(root: Path, columns: list[str]) -> pa.Table:
     """Some columns of all published shards, in the order of ids."""
     paths = [shard.path for shards in list_shards(root).values() for shard in shards]
+    for path in paths:
+        if missing := set(columns) - set(pq.read_schema(path).names):
+            raise ConfigError(f"--run: {path} lacks the column {min(missing)} (allowed: a run of this version)")
     return pa.concat_tables([pq.read_table(p, columns=columns, partitioning=None) for p in paths]).sort_by("doc_id")
 
 
@@ -227,18 +232,36 @@ def choose_held_out(source: Source, size: int, seed: int) -> pa.Table:
         size: UTF-8 bytes a language; at most a tenth of what is published of it.
         seed: of the hash.
     """
-    published = read_published(source.root, ["doc_id", "text", "bytes", *ALONE])
+    published = read_published(source.root, ["doc_id", "bytes", *ALONE])
     full = texts_of(source, FULL)
     alone = np.logical_and.reduce([published[name].to_numpy() == value for name, value in ALONE.items()])
     sizes, ids = published["bytes"].to_numpy(), published["doc_id"].to_numpy()
     languages = np.array(full["language"].to_pylist())
     order = np.argsort(uniform(seed, ids), kind="stable")
-    rows: list[int] = []
-    for lang in source.languages:
-        mine = order[(alone & (languages == lang))[order]]
-        most = min(size, int(MOST_HELD * sizes[languages == lang].sum()))
-        rows += mine[: int(np.searchsorted(np.cumsum(sizes[mine]), most)) + 1].tolist()
-    return full.take(pa.array(sorted(rows), pa.int64()))
+    limits = {lang: min(size, int(MOST_HELD * sizes[languages == lang].sum())) for lang in source.languages}
+    mine = [order[(alone & (languages == lang))[order]] for lang in source.languages]
+    candidates = np.concatenate([
+        _first(rows, sizes, SPARE * limit) for rows, limit in zip(mine, limits.values(), strict=True)
+    ])  # fmt: skip
+    apart = candidates[_shared_with_others(source, full.take(pa.array(candidates))) < MOST_SHARED]
+    chosen = [_first(apart[languages[apart] == lang], sizes, limit) for lang, limit in limits.items()]
+    return full.take(pa.array(np.sort(np.concatenate(chosen))))
+
+
+def _first(rows: Ids, sizes: npt.NDArray[np.int32], size: int) -> Ids:
+    """As many of the rows, from the front, as have so many bytes."""
+    return rows[: int(np.searchsorted(np.cumsum(sizes[rows]), size)) + 1]
+
+
+def _shared_with_others(source: Source, candidates: pa.Table) -> npt.NDArray[np.float64]:
+    """How much each candidate has in common with its nearest ingested document that is none: float64[n]."""
+    column, ids = TextColumn.from_arrow(candidates["text"]), candidates["doc_id"].to_numpy()
+    found = np.zeros(len(ids))
+    for shard in source.folder.shards:
+        others = np.flatnonzero(~np.isin(shard.first_id + np.arange(shard.rows), ids))
+        texts = shard.read(["text"])["text"].take(pa.array(others))
+        found = np.maximum(found, most_shared(TextColumn.from_arrow(texts), column))
+    return found
 
 
 def read_reference(reference: Path) -> pa.Table:

@@ -15,6 +15,7 @@ import pytest
 from benchmarks import data_ablation_arms as arms
 from benchmarks.data_ablation_arms import ARMS, DEDUPLICATED, FILTERED, FULL, RAW, SCORED, Source
 from benchmarks.data_ablation_picture import COLOURS, draw_svg, write_html
+from corpus.config import load_yaml
 from corpus.errors import ConfigError, TamisError
 from corpus.files import read_json, write_json
 from sampler.bins import TokenBins
@@ -74,6 +75,14 @@ def test_each_arm_takes_one_thing_more_than_the_one_before() -> None:
     assert len({arm.name for arm in ARMS}) == 5 and {arm.name for arm in ARMS} == set(COLOURS)
 
 
+def test_the_default_pipeline_has_the_order_that_arms_need() -> None:
+    """What `Source.check` refuses of a run, the default pipeline does not do."""
+    stages = list(load_yaml(trials.CONF / "pipelines" / "default.yaml")["stages"])
+    assert set(arms.KINDS) <= set(stages) and stages.index("near_dedup") < stages.index("span_dedup")
+    assert set(stages[stages.index("near_dedup") + 1 :]) <= set(arms.BEHIND_DEDUP)
+    assert stages.index("exact_dedup") < stages.index("near_dedup")
+
+
 def test_arms_that_are_not_the_run_are_refused(source: Source) -> None:
     path = source.root / "shards" / "web-0.parquet"
     table = pq.read_table(path)
@@ -128,16 +137,20 @@ def test_relatives_of_held_out_text_leave_every_arm(source: Source, tmp_path: Pa
 
 
 def test_held_out_text_is_of_documents_that_nothing_resembles(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
-    published = arms.read_published(source.root, ["doc_id", "text", "bytes"])
-    alone = {name: [1] * published.num_rows for name in arms.ALONE}
-    alone["component_size"][published["doc_id"].to_pylist().index(S + 1)] = 2
-    alone["frequency"][published["doc_id"].to_pylist().index(4)] = 3
-    for name, values in alone.items():
-        published = published.append_column(name, pa.array(values, pa.int32()))
+    with pytest.raises(ConfigError, match="lacks the column token_count"):
+        arms.read_published(source.root, ["doc_id", "token_count"])
+    published = arms.read_published(source.root, ["doc_id", "bytes"])
+    ids = published["doc_id"].to_pylist()
+    assert ids == [0, 4, S + 1, S + 2]
+    for name in arms.ALONE:
+        count = {("component_size", S + 1): 2}
+        published = published.append_column(name, pa.array([count.get((name, i), 1) for i in ids], pa.int32()))
     monkeypatch.setattr(arms, "read_published", lambda root, columns: published.select(columns))
-    assert arms.choose_held_out(source, 10_000, 1)["doc_id"].to_pylist() == [0, S + 2]
-    again = [arms.choose_held_out(source, 10, seed)["doc_id"].to_pylist() for seed in (3, 3)]
-    assert again[0] == again[1]
+    monkeypatch.setattr(arms, "_require_published", lambda root, found: None)
+    # 0 has a copy, 1, and 4 has S and S + 3: of what the columns call alone, what is ingested twice is not chosen.
+    assert arms.choose_held_out(source, 10_000, 1)["doc_id"].to_pylist() == [S + 2]
+    gone, _ = arms.relatives(source, arms.choose_held_out(source, 10_000, 1))
+    assert gone.tolist() == [S + 2]
 
 
 def test_weights_lie_beside_the_full_arm(source: Source, tmp_path: Path) -> None:
