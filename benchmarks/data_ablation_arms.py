@@ -11,8 +11,8 @@ document dedup, span dedup, weights. Filters are in every arm but the raw one be
 they had dropped: without them, an arm would be deduplicated in one part and not in the other.
 
 Filters do not judge what exact_dedup has dropped before them, so in ``filtered`` an exact copy has the fate and the
-text of its survivor; its own can differ in white space only. Near copies have been judged themselves, except by
-``pii``, which stands behind near_dedup: in them addresses and numbers are not rewritten.
+text of its survivor, from which its own differs in white space at most. Near copies have been judged themselves,
+except by ``pii``, which stands behind near_dedup: in them addresses and numbers are not rewritten.
 
 *Held-out text* is given, or chosen from the published documents by hash, among those that have no copy, no near copy,
 no neighbour in meaning, no repeated span, and no relative: an ingested document that holds 20 % of its 5-grams, or is

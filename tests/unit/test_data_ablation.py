@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import random
 from pathlib import Path
 from typing import Any
@@ -217,6 +218,11 @@ def test_only_missing_trainings_are_made(
     assert made["raw"]["points"] == made["full"]["points"] != made["scored"]["points"]
     monkeypatch.setattr(data_ablation, "train", lambda *_, **__: pytest.fail("was made before"))
     assert data_ablation.train_once(found, SCORED, folder, results, 1, every) == made["scored"]
+    lock = next(results.glob("*.json")).with_suffix(".lock")
+    with lock.open("w") as held:  # as another process does that is at it
+        fcntl.flock(held, fcntl.LOCK_EX)
+        both = [data_ablation.train_once(found, arm, folder, results, 1, every, wait=False) for arm in (RAW, SCORED)]
+    assert sum(one is None for one in both) == 1
 
     def key(arm: arms.Arm, seed: int = 1, every: int = every) -> str:
         return data_ablation.training_key(found, arm, folder / arm.folder, seed, every)
