@@ -38,8 +38,8 @@ def draw_svg(arms: Mapping[str, Trainings], languages: Sequence[str]) -> str:
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" '
         'font-size="12"><rect width="100%" height="100%" fill="#ffffff"/>',
-        f'<text x="{LEFT}" y="22" font-weight="bold">held-out loss over training, nats a token: mean and range of '
-        "seeds</text>",
+        f'<text x="{LEFT}" y="22" font-weight="bold">held-out loss, nats a token, by tokens trained on: mean and range '
+        "of seeds</text>",
         f'<text x="{LEFT + CURVES + GAP}" y="22" font-weight="bold">at the end: seeds, mean ± deviation</text>',
     ]
     for number, lang in enumerate(languages):
@@ -82,7 +82,7 @@ def _ends(ends: Mapping[str, Sequence[float]], top: int) -> list[str]:
     left = LEFT + CURVES + GAP
     x = _scale([low, high], left, left + FINAL)
     parts = []
-    for value in _ticks(low, high, 3):
+    for value in _ticks(low, high, 4):
         parts.append(_line(x(value), top, x(value), top + HEIGHT, "#e4e4e4"))
         parts.append(
             f'<text x="{x(value):.1f}" y="{top + HEIGHT + 18}" text-anchor="middle" fill="#333">{value:g}</text>'
@@ -105,7 +105,7 @@ def _scale(values: Sequence[float], first: float, last: float) -> Callable[[floa
     return lambda value: first + (last - first) * (value - low) / ((high - low) or 1.0)
 
 
-def _ticks(low: float, high: float, count: int = 5) -> list[float]:
+def _ticks(low: float, high: float, count: int = 6) -> list[float]:
     """Some round numbers between two."""
     step = 10.0**-9
     while (high - low) / step > count:
