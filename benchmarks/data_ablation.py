@@ -7,7 +7,8 @@ A finished run of the default pipeline is read raw, filtered, without duplicate 
 published), and so with the run's weights (``benchmarks.data_ablation_arms``, which says what two neighbours differ in
 and how held-out text stays apart). On each the same model trains for the same tokens, of which each language has an
 equal part, once a seed: of the initial weights and of the order of the data. Printed is the held-out loss, nats a token
-and bits a byte, with the spread over seeds and the differences seed by seed; drawn is the loss on the way.
+and bits a byte, with the spread over seeds and the differences seed by seed; beside it the loss of a unigram model of
+the arm's text, which has no seed. Drawn is the loss on the way.
 
 Without ``--run`` a run is made: a crawl in miniature (``benchmarks.ablation_corpus``), copied in the shares of the
 Baichuan 2 report's funnel, and the reference text that was set apart from it before. That text is better to judge on
@@ -55,7 +56,7 @@ from benchmarks.data_ablation_arms import (
 )  # fmt: skip
 from benchmarks.data_ablation_picture import draw_svg, write_html
 from benchmarks.spread import compared, loss_cells
-from benchmarks.trials import CONF, Trials, prepare_trials, text_cells, text_of, tiny_model, train
+from benchmarks.trials import CONF, Trials, prepare_trials, text_cells, text_of, tiny_model, train, unigram_losses
 from corpus.config import load_config, load_yaml
 from corpus.errors import TamisError
 from corpus.files import atomic_file, file_digest, load_manifest, read_json, stable_hash, write_json
@@ -214,7 +215,9 @@ def measure(
         arm.name: {
             "bytes": {lang: text["bytes"] for lang, text in texts[arm.folder].items()},
             "text": text_of(trials, arms / arm.folder, weights_of(arm, arms / arm.folder)),
-            "repeated": repeated_share(trials.bins(arms / arm.folder)), "trainings": [],
+            "repeated": repeated_share(trials.bins(arms / arm.folder)),
+            "unigram": unigram_losses(trials, arms / arm.folder, weights_of(arm, arms / arm.folder)),
+            "trainings": [],
         }
         for arm in ARMS
     }  # fmt: skip
@@ -244,14 +247,15 @@ def as_markdown(body: dict[str, Any]) -> str:
     for name, arm in arms.items():
         cells = text_cells(arm["text"]) + [f"{100 * arm['repeated'][lang]:.1f} %" for lang in languages]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    lines += ["", "| arm | language | nats a token | range | bits a byte | less the arm before | less raw |"]
-    lines.append("|" + 7 * "---|")
+    lines += ["", "| arm | language | nats a token | range | bits a byte | less the arm before | less raw | unigram |"]
+    lines.append("|" + 8 * "---|")
     losses = {name: [t["points"][-1]["losses"] for t in arm["trainings"]] for name, arm in arms.items()}
     for lang in languages:
         raw = [loss[lang]["nats"] for loss in losses[RAW.name]]
         for name, cells in loss_cells(losses, lang):
             beside = "" if name == RAW.name else compared(raw, [loss[lang]["nats"] for loss in losses[name]])
-            lines.append(f"| {name} | {lang} | " + " | ".join([*cells, beside]) + " |")
+            cells += [beside, f"{arms[name]['unigram'][lang]:.3f}"]
+            lines.append(f"| {name} | {lang} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 

@@ -31,6 +31,7 @@ from trainer.config import TrainConfig
 from trainer.evaluate import mean_loss, whole_epoch
 from trainer.loop import take_steps
 from trainer.setup import Run, assemble
+from trainer.unigram import unigram_loss
 
 CONF = ROOT / "conf"
 TOKENIZER = TokenizerConfig(vocab_size=4096, character_coverage=0.995)
@@ -194,6 +195,23 @@ def text_of(trials: Trials, run: Path, weights: Weights | None = None) -> dict[s
             "documents": len(lengths), "tokens": int(lengths.sum()), "epochs": trained / float(drawn.sum()),
             "junk": float(drawn[junk].sum() / drawn.sum()),
         }  # fmt: skip
+    return found
+
+
+def unigram_losses(trials: Trials, run: Path, weights: Weights) -> dict[str, float]:
+    """For each language the loss of a model that knows only how often each token is drawn, nats a token.
+
+    It has neither seed nor optimizer: how near an arm's vocabulary is to the reference, and no more.
+    """
+    found = {}
+    for lang, bins in trials.bins(run).domains.items():
+        counts, held = (np.zeros(trials.tokenizer.vocab_size) for _ in range(2))
+        for shard in bins:
+            drawn = np.repeat(weights.read(shard.name, shard.index.doc_ids), np.diff(shard.index.offsets))
+            counts += np.bincount(shard.read(0, shard.tokens), drawn, len(counts))
+        for shard in trials.reference_bins.domains[lang]:
+            held += np.bincount(shard.read(0, shard.tokens), minlength=len(held))
+        found[lang] = unigram_loss(np.rint(counts).astype(np.int64), held.astype(np.int64))
     return found
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import fcntl
+import math
 import random
+from collections import Counter
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -243,6 +245,19 @@ def test_equal_parts_of_the_tokens_are_of_each_language(small_trials: tuple[tria
     assert tokens["en"] == pytest.approx(tokens["zh"], rel=0.02)
 
 
+def test_a_unigram_model_counts_what_the_weights_draw(small_trials: tuple[trials.Trials, Path]) -> None:
+    found, folder = small_trials
+    plain = trials.unigram_losses(found, folder / "full", arms.weights_of(FULL, folder / "full"))
+    scored = trials.unigram_losses(found, folder / "full", arms.weights_of(SCORED, folder / "full"))
+    assert plain == trials.unigram_losses(found, folder / "raw", arms.weights_of(RAW, folder / "raw")) != scored
+    for lang, loss in plain.items():
+        read = [s.read(0, s.tokens).tolist() for s in found.bins(folder / "full").domains[lang]]
+        counts = Counter(token for part in read for token in part)
+        held = [t for s in found.reference_bins.domains[lang] for t in s.read(0, s.tokens).tolist()]
+        total = sum(counts.values()) + found.tokenizer.vocab_size
+        assert loss == pytest.approx(-sum(math.log((counts[t] + 1) / total) for t in held) / len(held))
+
+
 def _body() -> dict[str, Any]:
     """Made-up losses: each arm 0.1 below the one before, seeds 0.02 apart."""
     text = {"documents": 10, "tokens": 1000, "epochs": 0.5, "junk": 0.1}
@@ -257,6 +272,7 @@ def _body() -> dict[str, Any]:
             ]
             trainings.append({"seed": seed, "points": points, "seconds": 9.0, "cpu_seconds": 8.0})
         found[arm.name] = {"text": {lang: text for lang in ("en", "zh")}, "repeated": {"en": 0.5, "zh": 0.25},
+                           "unigram": {"en": 7.125, "zh": 7.25},
                            "trainings": trainings}  # fmt: skip
     machine = {"cores": 2, "processor": "x", "memory_gib": 1, "python": "3", "pyspark": "4", "date": "d", "commit": "c",
                "changed_files": 0, "load": 0.0}  # fmt: skip
@@ -274,6 +290,7 @@ def test_table() -> None:
     assert all(row.count("|") == header.count("|") for row in rows[:5]) and "50.0 % | 25.0 %" in rows[0]
     document = next(row for row in rows if row.startswith("| document | zh"))
     assert "5.840 ± 0.020" in document and "-0.100 ± 0.000, lower" in document and "-0.200 ± 0.000, lower" in document
+    assert document.endswith("| 7.250 |")
 
 
 def test_picture(tmp_path: Path) -> None:
