@@ -57,7 +57,7 @@ from benchmarks.data_ablation_arms import (
 from benchmarks.data_ablation_picture import draw_svg, write_html
 from benchmarks.spread import compared, loss_cells
 from benchmarks.trials import CONF, Trials, prepare_trials, text_cells, text_of, tiny_model, train, unigram_losses
-from corpus.config import load_config, load_yaml
+from corpus.config import load_config, load_yaml, parse
 from corpus.errors import TamisError
 from corpus.files import atomic_file, file_digest, load_manifest, read_json, stable_hash, write_json
 from trainer.config import TrainConfig
@@ -302,6 +302,8 @@ def main() -> None:
     work = options.work / "tamis-data-ablation"
     work.mkdir(parents=True, exist_ok=True)
     try:
+        if not options.small:
+            parse(TrainConfig, config.model_dump(), "--model with --steps")  # a schedule that fits its length
         run, reference = (options.run, None) if options.run else make_run(work, options.data, size, options.seed)
         body = measure(run, reference, work, config, size, options.seed, options.languages)
     except TamisError as error:
