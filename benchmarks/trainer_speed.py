@@ -36,10 +36,11 @@ if TYPE_CHECKING:
     from trainer.setup import Run
 
 KINDS = {
-    "fused: norms, rotation, SwiGLU, loss": r"triton|cpp_fused|CompiledFxGraph|CompiledFunction",
     "attention": r"flash|fmha|flex|scaled_dot_product|varlen",
     "optimizer": r"adam|multi_tensor|lerp|addcdiv",
-    "matrix products": r"gemm|nvjet|cutlass|xmma|cublas|aten::(mm|addmm|bmm|matmul|linear)\b|mkl",
+    "matrix products": r"gemm|triton_tem\w*mm|nvjet|cutlass|xmma|cublas|aten::(mm|addmm|bmm|matmul|linear)\b|mkl",
+    "exchange between ranks": r"nccl",
+    "fused: norms, rotation, SwiGLU, loss": r"triton|cpp_fused|CompiledFxGraph|CompiledFunction",
     "copies": r"memcpy|memset|copy_|aten::(to|cat|clone|contiguous|fill_|zero_|empty)",
 }
 """Kernels by name, the first that fits; what fits none is *other*."""

@@ -12,10 +12,9 @@ from cli.evaluate import evaluate, harness
 from cli.output import FormatOption, OutputFormat
 from cli.present import echo_json
 from cli.progress_bar import progress_bar
-from corpus.errors import ConfigError
 
 if TYPE_CHECKING:
-    from sampler.tokenizer import Tokenizer
+    pass
 
 app = typer.Typer(no_args_is_help=True, help="Trained models: judge them, hand them to other programs.")
 
@@ -53,10 +52,9 @@ def export(
 
     config = load_config(TrainConfig, model)
     data, folder = load_mixture(mixture, run)
-    state, step = read_trained(folder / "train" / config.name, config)
     with progress_bar() as progress:
         tokenizer = tokenizer_for_mixture(folder, data, progress)
-    _require_same_vocabulary(tokenizer, len(state["head.weight"]))
+    state, step = read_trained(folder / "train" / config.name, config, tokenizer=tokenizer.digest)
     files = export_llama(
         state,
         config.model,
@@ -85,11 +83,3 @@ def export(
 
 app.command()(evaluate)
 app.command()(harness)
-
-
-def _require_same_vocabulary(tokenizer: Tokenizer, rows: int) -> None:
-    if tokenizer.vocab_size != rows:
-        raise ConfigError(
-            f"the mixture's tokenizer has {tokenizer.vocab_size:,} pieces, the trained model {rows:,} "
-            "(allowed: the mixture that it was trained on)."
-        )

@@ -5,6 +5,7 @@ Results go to standard output, progress to standard error.
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -88,6 +89,8 @@ def run(
     from trainer.scaling import FEWEST
     from trainer.scaling_runs import read_suite
 
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ConfigError("tamis scaling run is one process (allowed: tamis train under torchrun, then scaling fit).")
     configs = [load_config(TrainConfig, path) for path in models]
     _require_suite(configs, FEWEST)
     data, folder = load_mixture(mixture, run)

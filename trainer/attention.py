@@ -52,8 +52,13 @@ def choose_kernel(wanted: str, device: torch.device, alibi: bool) -> str:
     """The kernel for a device.
 
     Raises:
-        ConfigError: varlen is asked for where it cannot run.
+        ConfigError: a kernel is asked for where it cannot run, or not exactly.
     """
+    if wanted == "sdpa" and alibi and device.type == "cuda":
+        raise ConfigError(
+            "key `model.attention` is 'sdpa', which rounds ALiBi's distances to bfloat16 on a GPU "
+            "(allowed: auto, flex)."
+        )
     if wanted == "varlen" and (alibi or device.type != "cuda"):
         why = "ALiBi needs a bias" if alibi else f"device is {device.type}"
         raise ConfigError(f"key `model.attention` is 'varlen', but {why} (allowed: auto, sdpa, flex).")

@@ -96,9 +96,15 @@ class Checkpoints:
         if self._writing is not None:
             self._writing.join()
             self._writing = None
-        if self._failure is not None:
-            failure, self._failure = self._failure, None
-            raise TamisError(f"{self.folder}: the checkpoint could not be written ({failure}).") from failure
+        failure, self._failure = self._failure, None
+        if found := self._first(failure):
+            raise TamisError(f"{self.folder}: the checkpoint could not be written ({found}).") from failure
+
+    def forget(self) -> None:
+        """Begin anew: no checkpoint of a run before counts; on all ranks. Its folders go with the first save."""
+        if _rank() == 0:
+            (self.folder / POINTER).unlink(missing_ok=True)
+        self._meet()
 
     def load(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> Saved:
         """Load the current checkpoint into a model and its optimizer, whatever ranks they lie on.
@@ -109,7 +115,13 @@ class Checkpoints:
         self.wait()
         pointer = read_pointer(self.folder, self.identity)
         path = self.folder / pointer["folder"]
-        _verify(path, share=(_rank(), _size()))
+        try:
+            _verify(path, share=(_rank(), _size()))
+            wrong = None
+        except TamisError as error:
+            wrong = error
+        if found := self._first(wrong):
+            raise TamisError(found)
         states = _states(model, optimizer)
         load(states, checkpoint_id=path, process_group=self._group, no_dist=self._group is None)
         set_state_dict(model, optimizer, model_state_dict=states["model"], optim_state_dict=states["optimizer"])
@@ -143,6 +155,14 @@ class Checkpoints:
             if old.is_dir() and old.name not in (path.name, *kept):
                 shutil.rmtree(old)
 
+    def _first(self, error: BaseException | None) -> str | None:
+        """What went wrong on the first rank on which something did: all of them say it, or none waits for another."""
+        told: list[str | None] = [None if error is None else str(error) or repr(error)]
+        if self._group is not None:
+            told *= _size()
+            dist.all_gather_object(told, told[0], group=self._group)
+        return next((one for one in told if one is not None), None)
+
     def _meet(self) -> None:
         if self._group is not None:
             dist.barrier(group=self._group)
@@ -161,6 +181,11 @@ def read_pointer(folder: Path, identity: dict[str, Any] | None = None) -> dict[s
         raise TamisError(f"{folder / POINTER}: is of an earlier version of Tamis; train anew.")
     for key, wanted in (identity or {}).items():
         found = pointer["identity"].get(key)
+        if isinstance(found, dict) and isinstance(wanted, dict):
+            found = {name: value for name, value in found.items() if name in wanted}
+            differing = next((name for name in wanted if found.get(name) != wanted[name]), None)
+            if differing is not None:
+                key, found, wanted = f"{key}.{differing}", found.get(differing), wanted[differing]
         if found != wanted:
             raise TamisError(f"{folder / POINTER}: its {key} is {found}, this run's is {wanted} (allowed: the same).")
     return pointer

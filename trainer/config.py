@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -33,6 +33,11 @@ class ModelConfig(StrictModel):
         return self
 
     @property
+    def shape(self) -> dict[str, Any]:
+        """What a checkpoint's weights mean: all but how they were drawn and which kernels multiply them."""
+        return self.model_dump(exclude={"attention", "loss_chunk_tokens", "init_deviation"})
+
+    @property
     def feed_forward(self) -> int:
         """SwiGLU's hidden size: 8/3 of the width, rounded up to a multiple of 128."""
         return -(-8 * self.width // (3 * 128)) * 128
@@ -45,6 +50,7 @@ class ParallelConfig(StrictModel):
     replicate: int = Field(1, ge=1)  # copies of the sharded model (HSDP)
     reshard: Literal["all", "machine", "none"] = "all"  # how far blocks are sharded between forward and backward
     keep_gathered: int = Field(0, ge=0)  # the last so many blocks are not
+    reduce_each: bool = False  # scatter gradients after each micro-batch, not once a step: less memory, more traffic
     recompute: int = Field(0, ge=0)  # the first so many blocks keep no activations, but run again backward
 
 

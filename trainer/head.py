@@ -136,8 +136,8 @@ class _ChunkedLoss(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients were taken in the forward pass: scale them."""
         grad_hidden, grad_rows = ctx.saved_tensors
-        scale = grads[0]
-        return grad_hidden * scale.to(grad_hidden.dtype), (grad_rows * scale).to(ctx.rows_dtype), None, None
+        scale = grads[0]  # in float32: rounded, it would stretch one gradient and not the other
+        return (grad_hidden * scale).to(grad_hidden.dtype), (grad_rows * scale).to(ctx.rows_dtype), None, None
 
 
 def _stretch(

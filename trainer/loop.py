@@ -16,6 +16,7 @@ import contextlib
 import faulthandler
 import io
 import time
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Sequence
 from itertools import islice
 from pathlib import Path
@@ -38,7 +39,7 @@ from trainer.config import TrainConfig
 from trainer.evaluate import MODEL_FIELDS, item_loss
 from trainer.facts import write_facts
 from trainer.heldout import domain_losses
-from trainer.metrics import ALARM, SKIPPED, WENT_BACK, text_chart, typical
+from trainer.metrics import ALARM, ENDED, SKIPPED, WENT_BACK, text_chart, typical
 from trainer.optim import learning_rate, set_learning_rate
 from trainer.scaling import training_flops
 from trainer.setup import Run, build
@@ -46,6 +47,12 @@ from trainer.spikes import Watch
 from trainer.unigram import count_tokens, predicted, unigram_loss
 
 Report = Callable[[dict[str, Any]], None]
+MOST_WAYS_BACK = 3
+"""Times that a run goes back to one checkpoint before it gives up."""
+REMEMBERED = 64
+"""Losses before a resume by which the steps behind it are judged."""
+UNIGRAM_TOKENS = 50_000_000
+"""The unigram model counts so many of the tokens that were read, the first: more would not move its loss."""
 
 
 def train(
@@ -94,27 +101,41 @@ def take_steps(state: Run, stop: int, report: Report) -> int:
     """Train up to step `stop`; returns the number of steps taken since the very beginning."""
     config, watch = state.config, Watch(factor=state.config.spike_factor)
     step, steps, band = state.first_step, steps_of(state), _band(state)
+    told = report if state.world.rank == 0 else lambda row: None
+    went_back: Counter[int] = Counter()
+    saved = state.first_step
+    for taken in state.metrics.rows[-REMEMBERED:]:
+        watch.remember(taken["loss"])
     try:
         while step < stop:
             begun = time.perf_counter()
             _tell_if_stalled(config.stall_seconds)
-            parts = next(steps)
+            parts = next(steps, None)
+            if parts is None:
+                event = f"the mixture ended at sample {state.position:,}: the run ends here, {stop - step} steps short"
+                state.metrics.event({"step": step, "position": state.position, "kind": ENDED, "event": event})
+                told({"step": step, "event": event})
+                break
             waited = time.perf_counter() - begun
+            if any(0 <= phase.start - state.position < config.global_batch for phase in state.train.phases[1:]):
+                watch.forget()
             rate = learning_rate(step, state.steps, config.optimizer)
             before = state.train.tokens_until(state.position)
             state.position += config.global_batch
             loss, norm, reason = take_step(state, parts, rate, watch)
             row: dict[str, Any] = {"step": step, "loss": loss, "gradient_norm": norm, "learning_rate": rate}
             if reason is not None:
-                state.skipped += 1
                 kind, event = SKIPPED, f"{reason}: the step was not taken, its data is passed over"
                 if watch.exhausted:
                     kind, (step, event) = WENT_BACK, _go_back(state, step, reason)
                     watch.forget()
+                    went_back[step] += 1
+                    if went_back[step] > MOST_WAYS_BACK:
+                        raise TamisError(_no_way(config, reason, step))
                     steps.close()
                     steps, band = steps_of(state), _band(state)
                 state.metrics.event({"step": step, "position": state.position, "kind": kind, "event": event})
-                report({**row, "event": event, "tokens_per_second": 0})
+                told({**row, "event": event, "tokens_per_second": 0})
                 continue
             seconds = time.perf_counter() - begun
             tokens = state.train.tokens_until(state.position)
@@ -125,18 +146,20 @@ def take_steps(state: Run, stop: int, report: Report) -> int:
             if step % config.heldout_steps == 0 or step == stop:
                 row |= judge(state)
             state.metrics.add(row)
-            if state.world.rank == 0:
-                report(row)
+            told(row)
             if band is not None and (alarm := band.add(tokens, loss)) is not None:
                 event = f"the loss, {alarm.loss:.3f}, has left the predicted {alarm.low:.3f} to {alarm.high:.3f}"
                 state.metrics.event({"step": step - 1, "position": state.position, "kind": ALARM, "event": event})
-                report({**row, "event": event})
+                told({**row, "event": event})
             if step == stop or (config.checkpoint_steps and step % config.checkpoint_steps == 0):
                 _save(state, step, tokens)
+                saved = step
+        if saved < step < stop:  # the mixture ended first
+            _save(state, step, state.train.tokens_until(state.position))
     finally:
         faulthandler.cancel_dump_traceback_later()
         steps.close()
-    return max(stop, state.first_step)
+    return step
 
 
 def _band(state: Run) -> LossBand | None:
@@ -164,7 +187,6 @@ def steps_of(state: Run) -> Generator[list[Item]]:
         items = to_device(micro_batches(state, batches), world.device)
         while parts := list(islice(items, each)):
             yield parts
-    raise TamisError(f"the mixture ended at sample {state.position:,}, before the steps were taken.")
 
 
 def micro_batches(state: Run, batches: Iterable[Batch]) -> Generator[Item]:
@@ -182,21 +204,26 @@ def take_step(state: Run, parts: Sequence[Item], rate: float, watch: Watch) -> t
     """One update, unless it is refused; returns loss, gradient norm before clipping, and why it was refused."""
     config, world = state.config, state.world
     eos = state.prepared.tokenizer.eos_id
-    tokens = world.summed(torch.tensor(sum(part["predicted"] for part in parts), device=world.device)).clamp(min=1)
+    predicts = torch.full((), sum(part["predicted"] for part in parts), device=world.device)
+    tokens = world.summed(predicts).clamp(min=1)
     state.optimizer.zero_grad(set_to_none=True)
     nats = torch.zeros((), device=world.device)
     for number, part in enumerate(parts):
         if hasattr(state.model, "set_requires_gradient_sync"):  # sharded: gradients cross the network once a step
             sync: Any = state.model.set_requires_gradient_sync
-            sync(number + 1 == len(parts))
+            sync(config.parallel.reduce_each or number + 1 == len(parts))
         loss = item_loss(state.model, config.model, part, eos)
         (loss.objective * world.data_size / tokens).backward()
         nats += loss.nats.detach()
-    value = float(world.summed(nats) / tokens)
-    norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), config.optimizer.clip_norm)
-    length = float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)
+    gradients = [weight.grad for weight in state.model.parameters() if weight.grad is not None]
+    norm: Any = torch.nn.utils.get_total_norm(gradients)
+    norm = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
+    value, length = world.agreed(torch.stack([world.summed(nats) / tokens, norm]))
     reason = watch.refuse(value, length)
     if reason is None:
+        if length > config.optimizer.clip_norm:
+            for gradient in gradients:
+                gradient.mul_(config.optimizer.clip_norm / length)
         set_learning_rate(state.optimizer, rate)
         state.optimizer.step()
     return value, length, reason
@@ -218,6 +245,14 @@ def _go_back(state: Run, step: int, reason: str) -> tuple[int, str]:
         ) from error
     state.metrics.drop(saved.step)
     return saved.step, f"{reason}, several times in a row: back to step {saved.step}, on with the data from here"
+
+
+def _no_way(config: TrainConfig, reason: str, step: int) -> str:
+    return (
+        f"{reason}, and the run has gone back to step {step} {MOST_WAYS_BACK} times (allowed: a loss that stays finite "
+        f"and near the last ones; try a smaller optimizer.max_learning_rate than "
+        f"{config.optimizer.max_learning_rate:g}, or a larger spike_factor than {config.spike_factor:g})."
+    )
 
 
 def judge(state: Run) -> dict[str, Any]:
@@ -253,7 +288,7 @@ def close(state: Run, steps: int, seconds: float) -> dict[str, Any]:
         "heldout_by_domain": judged["heldout_by_domain"],
         "unigram_loss": unigram,
         "beats_unigram": heldout < unigram,
-        "skipped_steps": state.skipped,
+        "skipped_steps": sum(event.get("kind") in (SKIPPED, WENT_BACK) for event in state.metrics.events),
         "epochs": {name: round(e, 4) for name, e in state.train.epochs_needed(state.position).items()},
         "seconds": round(seconds, 2),
         "heldout_note": state.note,
@@ -271,10 +306,12 @@ def _save(state: Run, step: int, tokens: int) -> None:
 
 
 def _unigram(state: Run) -> float:
-    """The unigram model's held-out loss, its counts from the very tokens that the run has read."""
+    """The unigram model's held-out loss, its counts from the first tokens that the run has read."""
     rows, eos = state.config.global_batch, state.prepared.tokenizer.eos_id
     masked, size = state.config.model.document_mask, state.prepared.tokenizer.vocab_size
-    starts = range(0, state.position, rows)
-    seen = (predicted(state.train.batch(low, min(low + rows, state.position)), eos, masked) for low in starts)
+    length = max(phase.length for phase in state.train.phases)
+    stop = min(state.position, max(rows, UNIGRAM_TOKENS // length))
+    starts = range(0, stop, rows)
+    seen = (predicted(state.train.batch(low, min(low + rows, stop)), eos, masked) for low in starts)
     held = predicted(state.heldout.batch(0, state.heldout_samples), eos, masked)
     return unigram_loss(count_tokens(seen, size), count_tokens([held], size))

@@ -13,7 +13,7 @@ from corpus.files import atomic_file
 if TYPE_CHECKING:
     from trainer.tensorboard import Board
 
-SKIPPED, WENT_BACK, ALARM = "skipped", "went back", "alarm"
+SKIPPED, WENT_BACK, ALARM, ENDED = "skipped", "went back", "alarm", "ended"
 """Kinds of events."""
 
 

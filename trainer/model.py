@@ -73,7 +73,7 @@ class Transformer(nn.Module):
             hidden = hidden.to(torch.get_autocast_dtype(device.type))
         for block in self.blocks:
             hidden = block(hidden, rotation, seen)
-        found: Tensor | Loss = self.head(self.norm(hidden), labels)
+        found: Tensor | Loss = self.head(self.norm(hidden).to(hidden.dtype), labels)
         return found
 
     def initialise(self, seed: int) -> None:
@@ -111,8 +111,9 @@ class Block(nn.Module):
 
     def run(self, hidden: Tensor, rotation: Tensor | None, seen: Seen) -> Tensor:
         """What `forward` runs, once or twice: the part that is compiled."""
-        hidden = hidden + self.out(self._attention(self.attention_norm(hidden), rotation, seen))
-        gate, up = self.gate_up(self.feed_forward_norm(hidden)).unflatten(-1, (-1, 2, INTERLEAVED)).unbind(-2)
+        hidden = hidden + self.out(self._attention(self.attention_norm(hidden).to(hidden.dtype), rotation, seen))
+        normed = self.feed_forward_norm(hidden).to(hidden.dtype)  # autocast makes norms float32
+        gate, up = self.gate_up(normed).unflatten(-1, (-1, 2, INTERLEAVED)).unbind(-2)
         result: Tensor = hidden + self.down((functional.silu(gate) * up).flatten(-2))
         return result
 

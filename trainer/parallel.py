@@ -8,9 +8,10 @@
     replicate   copies of the sharded model (HSDP): gradients cross the slower network once, parameters never
 
 How far blocks are sharded between forward and backward is a setting, as in the report, while optimizer states lie over
-all: `reshard: all` keeps least in memory, `machine` keeps a whole block in every machine, so that the second gathering
-stays within it (hierarchical, as ZeRO++), `none` gathers once a step (ZeRO-2); `keep_gathered` exempts the last blocks,
-which are needed first. `recompute` trades the first blocks' activations for a second forward pass of theirs.
+all that share a model: `reshard: all` keeps least in memory, `machine` keeps a whole block in every machine, so that
+the second gathering stays within it (hierarchical, as ZeRO++), `none` gathers once a micro-batch (ZeRO-2);
+`keep_gathered` exempts the last blocks, which are needed first. `recompute` trades the first blocks' activations for a
+second forward pass of theirs, `reduce_each` the whole gradient between micro-batches for more traffic.
 
 Each rank reads its slice of the global batch; a tensor group reads the same one. The loss is summed over tokens and
 divided by the tokens of the whole global batch, so that the same step comes out of any layout.
@@ -22,6 +23,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -87,18 +89,35 @@ class World:
                 dist.all_reduce(total, group=self.mesh.get_group(name))
         return total
 
+    def agreed(self, values: Tensor) -> list[float]:
+        """Rank 0's numbers on every rank: what all decide by must not differ in a last bit."""
+        if self.mesh is not None:
+            values = values.clone()
+            dist.broadcast(values, 0)
+        return [float(value) for value in values.tolist()]
+
     def _size_of(self, name: str) -> int:
         return 1 if self.mesh is None else self.mesh[name].size()
 
 
-def open_world(config: ParallelConfig, device: torch.device) -> World:
+def open_world(config: ParallelConfig, device: torch.device, patience: float = 1800.0) -> World:
     """Join the ranks that torchrun started, and lay the mesh; a process alone stays alone.
 
     Neighbours (`trainer.topology`) form a tensor group, neighbouring groups share a model: what talks most is closest.
 
+    Args:
+        config: the layout.
+        device: of this process.
+        patience: seconds that ranks wait for each other before they give up.
+
     Raises:
         ConfigError: the layout does not fit the number of ranks.
     """
+    if config.reshard == "machine" and config.tensor > 1:
+        raise ConfigError(
+            "key `parallel.reshard` is 'machine' beside a tensor of more than 1, for which torch's FSDP opens other "
+            "groups on each rank and hangs (allowed: all or none, or tensor 1)."
+        )
     size = int(os.environ.get("WORLD_SIZE", "1"))
     ranks = config.tensor * config.replicate
     if size % ranks:
@@ -118,7 +137,7 @@ def open_world(config: ParallelConfig, device: torch.device) -> World:
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         torch.cuda.set_device(device)
     if not dist.is_initialized():
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=timedelta(seconds=patience))
     shape = (config.replicate, size // ranks, config.tensor)
     places: list[Any] = [None] * size
     dist.all_gather_object(places, place_here())
@@ -155,6 +174,10 @@ def parallelise(model: Transformer, world: World, config: ParallelConfig, *, com
     """
     if world.tensor_mesh is not None:
         _split_layers(model, world.tensor_mesh)
+    if compiled:
+        # Graphs are counted by their code, which all models share: a suite of models would run into the limit.
+        torch._dynamo.reset()
+        torch._dynamo.config.recompile_limit = 64
     for number, block in enumerate(model.blocks):
         block.recomputed = number < config.recompute  # type: ignore[assignment]
         if compiled:
@@ -163,14 +186,17 @@ def parallelise(model: Transformer, world: World, config: ParallelConfig, *, com
     if world.mesh is None:
         return
     mesh = world.mesh["replicate", "shard"] if config.replicate > 1 else world.mesh["shard"]
-    policy = MixedPrecisionPolicy()
-    if world.device.type == "cuda":
-        policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
+    policy = mixed_precision() if world.device.type == "cuda" else MixedPrecisionPolicy()
     first_kept = len(model.blocks) - config.keep_gathered
     resharded = _resharded(config, world.mesh["shard"].size())
     for number, block in enumerate(model.blocks):
         fully_shard(block, mesh=mesh, mp_policy=policy, reshard_after_forward=number < first_kept and resharded)
     fully_shard(model, mesh=mesh, mp_policy=policy, reshard_after_forward=False)
+
+
+def mixed_precision() -> MixedPrecisionPolicy:
+    """Parameters in bfloat16, gradients added up in float32; what a block is given stays: angles in float32."""
+    return MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32, cast_forward_inputs=False)
 
 
 def _resharded(config: ParallelConfig, shards: int) -> bool | int:

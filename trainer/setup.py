@@ -47,7 +47,6 @@ class Run:
     rates: Rates
     first_step: int = 0
     position: int = 0
-    skipped: int = 0
 
     @property
     def device(self) -> torch.device:
@@ -77,7 +76,7 @@ def assemble(
     train_stream.require(steps * config.global_batch)
     device = choose_device(config.device)
     check_trainable(config, device)
-    world = open_world(config.parallel, device)
+    world = open_world(config.parallel, device, 2 * config.stall_seconds)
     vocab_size = prepared.tokenizer.vocab_size
     for phase in train_stream.phases:
         check_layout(config.model, config.parallel, vocab_size, phase.length)
@@ -87,8 +86,10 @@ def assemble(
     parallelise(model, world, config.parallel, compiled=compiled)
     optimizer = build_optimizer(model, config.optimizer)
     folder = prepared.run / "train" / config.name
-    identity = {"model": config.model.model_dump(), "tokenizer": prepared.tokenizer.digest}
+    identity = {"model": config.model.shape, "tokenizer": prepared.tokenizer.digest}
     checkpoints = Checkpoints(folder, identity, config.keep_every_tokens)
+    if not resume:
+        checkpoints.forget()
     saved = checkpoints.load(model, optimizer) if resume else None
     first_step, position = (saved.step, position_of(train_stream, saved.sampler)) if saved else (0, 0)
     board = open_board(folder / "tensorboard", first_step) if config.tensorboard and world.rank == 0 else None

@@ -44,8 +44,12 @@ class Watch:
         """Whether so many steps in a row were refused that passing over data does not help."""
         return self._refused >= self.patience
 
+    def remember(self, loss: float) -> None:
+        """A step that was taken before a resume."""
+        self._losses.append(loss)
+
     def forget(self) -> None:
-        """Begin anew, after the run has gone back."""
+        """Begin anew: the run has gone back, or on to a phase whose losses are not those of the one before."""
         self._losses.clear()
         self._refused = 0
 

@@ -37,8 +37,14 @@ def order_ranks(places: Sequence[Place], tensor: int) -> list[int]:
         tensor: ranks that share each layer and must share a machine.
 
     Raises:
-        ConfigError: a machine's ranks are no multiple of `tensor`.
+        ConfigError: a machine's ranks are no multiple of `tensor`, or two ranks have one place.
     """
+    for place, ranks in Counter(places).items():
+        if ranks > 1:
+            raise ConfigError(
+                f"{ranks} ranks are number {place[1]} of machine {'.'.join(place[0])} (allowed: one; let "
+                f"TAMIS_TOPOLOGY or SLURM_TOPOLOGY_ADDR end in the machine's own name)."
+            )
     machines = Counter(path for path, _ in places)
     for path, ranks in sorted(machines.items()):
         if ranks % tensor:

@@ -27,6 +27,6 @@ def read_trained(
     """
     if not (folder / POINTER).exists():
         raise TamisError(f"{folder}: holds no checkpoint; run `tamis train` with its model file first.")
-    identity = {"model": config.model.model_dump()} | ({} if tokenizer is None else {"tokenizer": tokenizer})
+    identity = {"model": config.model.shape} | ({} if tokenizer is None else {"tokenizer": tokenizer})
     pointer = read_pointer(folder, identity)
     return read_weights(folder, step), int(pointer["step"] if step is None else step)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -213,6 +214,74 @@ def test_a_spike_is_passed_over_and_told(run: Path, monkeypatch: pytest.MonkeyPa
     assert event["kind"] == "skipped" and "the loss is nan" in event["event"]
     assert event["step"] == 3 and event["position"] == 4 * 8
     assert read_pointer(run / "train" / "spike")["sampler"]["position"] == 10 * 8  # the data was passed over
+
+
+def test_ways_back_end_in_a_sentence(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From step 4 on every batch is refused: three times back to the checkpoint, then the reason, not on for ever."""
+    real, seen = loop.item_loss, []
+
+    def spoiled(*arguments: Any) -> Any:
+        loss = real(*arguments)
+        seen.append(1)
+        factor = float("nan") if len(seen) > 5 else 1.0
+        return dataclasses.replace(loss, objective=loss.objective * factor, nats=loss.nats * factor)
+
+    monkeypatch.setattr(loop, "item_loss", spoiled)
+    with pytest.raises(TamisError, match="the loss is nan, and the run has gone back to step 4 3 times"):
+        train(run, "endless", {}, checkpoint_steps=4)
+    kinds = [json.loads(line)["kind"] for line in (run / "train" / "endless" / "events.jsonl").read_text().splitlines()]
+    assert kinds == (["skipped"] * 3 + ["went back"]) * 3 + ["skipped"] * 3
+
+
+def test_a_mixture_that_ends_first_ends_the_run_with_what_it_has(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight steps of data, one of them passed over: seven are taken, judged, saved, and it is told."""
+    real, seen = loop.item_loss, []
+
+    def spoiled(*arguments: Any) -> Any:
+        loss = real(*arguments)
+        seen.append(1)
+        return dataclasses.replace(loss, nats=loss.nats * float("nan")) if len(seen) == 3 else loss
+
+    monkeypatch.setattr(loop, "item_loss", spoiled)
+    mixture = Mixture.model_validate({**MIXTURE, "phases": [{"tokens": 8 * 8 * 32}]})
+    config = parse(TrainConfig, {**CONFIG, "name": "ends", "steps": 8}, "")
+    told: list[dict[str, Any]] = []
+    summary = loop.train(config, mixture, run, report=told.append)
+    assert summary["steps"] == 7 and summary["skipped_steps"] == 1 and summary["heldout_loss"] > 0
+    assert told[-1]["event"] == "the mixture ended at sample 64: the run ends here, 1 steps short"
+    assert read_pointer(run / "train" / "ends")["step"] == 7
+
+
+def test_a_run_anew_forgets_the_checkpoints_of_the_one_before(run: Path) -> None:
+    train(run, "anew", {}, checkpoint_steps=2, keep_every_tokens=512)
+    train(run, "anew", {"stop_after": 1}, keep_every_tokens=512, seed=2)
+    pointer = read_pointer(run / "train" / "anew")
+    assert pointer["step"] == 1 and pointer["kept"] == []
+    assert [path.name for path in (run / "train" / "anew").glob("checkpoint-*")] == ["checkpoint-00000001"]
+
+
+def test_another_kernel_is_the_same_model(run: Path) -> None:
+    """How it is computed may change at a resume, what it is may not; the sentence names the key."""
+    model = CONFIG["model"]
+    train(run, "kernels", {"stop_after": 2})
+    train(
+        run, "kernels", {"resume": True, "stop_after": 3}, model=model | {"attention": "sdpa", "loss_chunk_tokens": 7}
+    )
+    with pytest.raises(TamisError, match=r"its model\.norm_head is True, this run's is False \(allowed: the same"):
+        train(run, "kernels", {"resume": True}, model=model | {"norm_head": False})
+
+
+def test_what_was_passed_over_is_counted_over_a_resume(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, seen = loop.item_loss, []
+
+    def spoiled(*arguments: Any) -> Any:
+        loss = real(*arguments)
+        seen.append(1)
+        return dataclasses.replace(loss, nats=loss.nats * float("nan")) if len(seen) == 2 else loss
+
+    monkeypatch.setattr(loop, "item_loss", spoiled)
+    train(run, "counted", {"stop_after": 4})
+    assert train(run, "counted", {"resume": True})["skipped_steps"] == 1
 
 
 def test_after_several_in_a_row_the_run_goes_back_and_on_with_new_data(

@@ -15,11 +15,12 @@ torch = pytest.importorskip("torch")
 torch.set_num_threads(1)
 
 from tests.ranks import on_ranks  # noqa: E402
+from trainer.attention import see  # noqa: E402
 from trainer.config import ModelConfig, OptimizerConfig, ParallelConfig  # noqa: E402
 from trainer.head import Head  # noqa: E402
-from trainer.model import Transformer  # noqa: E402
+from trainer.model import Transformer, rotary  # noqa: E402
 from trainer.optim import build_optimizer  # noqa: E402
-from trainer.parallel import check_layout, open_world, parallelise  # noqa: E402
+from trainer.parallel import check_layout, mixed_precision, open_world, parallelise  # noqa: E402
 from trainer.topology import order_ranks, place_here  # noqa: E402
 
 SHAPE: dict[str, Any] = {
@@ -89,7 +90,7 @@ def vocabulary_loss(seed: int) -> tuple[float, Any, Any]:
 
 
 LAYOUTS: dict[int, list[dict[str, Any]]] = {
-    2: [{}, {"tensor": 2}, {"recompute": 2}],
+    2: [{}, {"tensor": 2}, {"recompute": 2}, {"reduce_each": True}],
     4: [
         {"tensor": 2}, {"replicate": 2}, {"reshard": "none"}, {"reshard": "machine"}, {"tensor": 4},
         {"tensor": 2, "replicate": 2, "keep_gathered": 1}, {"tensor": 2, "recompute": 3},
@@ -105,12 +106,29 @@ def stand(machines: int) -> None:
     os.environ["TAMIS_TOPOLOGY"] = f"core.node{rank % machines}"
 
 
+def angles_type() -> Any:
+    """In what type a block that is sharded as on a GPU gets its angles."""
+    from torch.distributed.fsdp import fully_shard
+
+    world = open_world(ParallelConfig(), CPU)
+    assert world.mesh is not None
+    block, got = Transformer(ModelConfig(**SHAPE), VOCABULARY, 1).blocks[0], []
+    run = block.run
+    block.run = lambda hidden, rotation, seen: (got.append(rotation.dtype), run(hidden, rotation, seen))[1]
+    fully_shard(block, mesh=world.mesh["shard"], mp_policy=mixed_precision())
+    positions = torch.arange(LENGTH)[None]
+    hidden = torch.ones(1, LENGTH, SHAPE["width"], dtype=torch.bfloat16)
+    assert block(hidden, rotary(positions, 8, 1e4), see("sdpa", None, 1, LENGTH, None, CPU)).dtype == torch.bfloat16
+    return got[0]
+
+
 def everything(size: int) -> dict[str, Any]:
     """All layouts one after the other, as starting processes costs more than training: results by layout."""
     found: dict[str, Any] = {}
     for layout in LAYOUTS[size]:
         stand(1 if layout.get("tensor") == size else size // 2)
         found[str(layout)] = train(layout)
+    found["angles"] = str(angles_type())
     stand(size // 2)
     world = open_world(ParallelConfig(tensor=2), CPU)
     found["slice"] = (world.data_rank, world.data_size)
@@ -156,6 +174,10 @@ def test_four_ranks_take_the_steps_of_one(layout: Any, on_four: Any, alone: Any)
         same(rank[str(layout)], alone["rope"])
 
 
+def test_angles_stay_float32_where_parameters_are_bfloat16(on_two: Any) -> None:
+    assert [rank["angles"] for rank in on_two] == ["torch.float32"] * 2
+
+
 def test_heads_with_alibi_are_split_too(on_four: Any, alone: Any) -> None:
     for rank in on_four:
         same(rank["alibi"], alone["alibi"])
@@ -192,6 +214,8 @@ def test_layouts_that_do_not_fit_are_refused(monkeypatch: pytest.MonkeyPatch) ->
         open_world(ParallelConfig(tensor=4), CPU)
     with pytest.raises(ConfigError, match=r"`parallel\.tensor` is 2, and a machine has 3 ranks"):
         open_world(ParallelConfig(tensor=2), CPU)
+    with pytest.raises(ConfigError, match=r"`parallel\.reshard` is 'machine' beside a tensor of more than 1"):
+        open_world(ParallelConfig(tensor=2, reshard="machine"), CPU)
     model = ModelConfig(**SHAPE)
     for tensor, vocabulary, length, what in (
         (8, 64, 16, "heads, 4"),
@@ -211,6 +235,8 @@ def test_ranks_are_ordered_by_where_they_are() -> None:
     assert place_here({"SLURM_TOPOLOGY_ADDR": "a.b", "LOCAL_RANK": "3"}) == (("a", "b"), 3)
     assert place_here({"SLURM_TOPOLOGY_ADDR": "a.b", "TAMIS_TOPOLOGY": "c"})[0] == ("c",)
     assert place_here({}) == ((socket.gethostname(),), 0)
+    with pytest.raises(ConfigError, match=r"2 ranks are number 1 of machine s1\.l2\.node2 \(allowed: one"):
+        order_ranks([*places, places[-1]], 1)
     with pytest.raises(ConfigError, match=r"`parallel\.tensor` is 2, and machine s1\.l2\.node2 has 1 ranks"):
         order_ranks(places[:-1], 2)
 

@@ -85,7 +85,9 @@ def test_the_benchmark_runs_on_a_cpu(tmp_path: Path) -> None:
         ("nvjet_tst_256x128_64x4_1x2_h_bz_coopA_NTT", "matrix products"), ("aten::mm", "matrix products"),
         ("flash::flash_fwd_kernel<...>", "attention"), ("Memcpy HtoD (Pinned -> Device)", "copies"),
         ("triton_red_fused__to_copy_exp_sub_2", "fused: norms, rotation, SwiGLU, loss"),
-        ("multi_tensor_apply_kernel<FusedAdamMathFunctor>", "optimizer"), ("ncclDevKernel", "other"),
+        ("multi_tensor_apply_kernel<FusedAdamMathFunctor>", "optimizer"),
+        ("ncclDevKernel", "exchange between ranks"), ("unheard_of", "other"),
+        ("triton_tem_fused_flex_attention_4", "attention"), ("triton_tem_fused_mm_3", "matrix products"),
     ],
 )  # fmt: skip
 def test_kernels_are_sorted_by_name(kernel: str, kind: str) -> None:
