@@ -158,7 +158,10 @@ def _cut(rows, begins, ends, length):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True, nogil=True)
 def _best_fit(lengths, alone, length):  # type: ignore[no-untyped-def]
-    """The sequence of each piece, numbered in the order of their first piece: int64[n].
+    """The sequence of each piece, numbered in the order of their last piece: int64[n].
+
+    So a document's rest never comes before its whole sequences: wherever a phase ends, what is left of a document is
+    its end, and no piece is followed by another document's where its own goes on.
 
     Longest first, each into the sequence whose free space it leaves smallest; among equals the one opened last.
     Spaces are lists by size with a binary tree of which sizes there are.
@@ -207,11 +210,12 @@ def _best_fit(lengths, alone, length):  # type: ignore[no-untyped-def]
                 heads[left] = chosen
         group = low
     names = np.full(opened, -1, np.int64)  # in the order of the block, so that the longest do not come first
-    named = 0
-    for i in range(n):
+    named = opened
+    for i in range(n - 1, -1, -1):
         if names[target[i]] < 0:
+            named -= 1
             names[target[i]] = named
-            named += 1
+    for i in range(n):
         target[i] = names[target[i]]
     return target
 

@@ -24,7 +24,7 @@ from sampler.tokenizer import Tokenizer, tokenizer_for
 from sampler.weighting import Boost, heldout_rows, open_documents, read_doc_ids
 from sampler.weights import Weights, find_weights
 
-FORMAT = 2
+FORMAT = 3
 HOLDOUT = 0.02  # share of documents held out by hash where the pipeline held out none
 
 

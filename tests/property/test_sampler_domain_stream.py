@@ -186,6 +186,24 @@ def test_over_phases_a_label_is_the_documents_next_token(lengths: list[int], dat
 
 
 @settings(max_examples=60, deadline=None)
+@given(LENGTHS, st.data(), st.integers(2, 40), st.integers(0, 10**6))
+def test_what_a_phase_leaves_of_a_document_is_its_end(
+    lengths: list[int], data: st.DataObject, length: int, seed: int
+) -> None:
+    """The rest of a long document shares a sequence, which must not come before the document's whole ones."""
+    has = draw_documents(lengths, data, seed)
+    reader = DomainReader(has, length, data.draw(st.sampled_from(["best_fit", "document"])))
+    for count in range(1, 8):
+        left = reader.cursor_after(count).left
+        if left is None:
+            continue
+        ends = [
+            shard.index.offsets[left.rows + 1] for shard in has.shards if left.rows.max(initial=-1) < shard.documents
+        ]
+        assert any(np.array_equal(left.ends, end) for end in ends)
+
+
+@settings(max_examples=60, deadline=None)
 @given(LENGTHS, st.integers(2, 50), st.integers(0, 10**6))
 def test_boundaries_name_the_documents(lengths: list[int], length: int, seed: int) -> None:
     has = bare_documents(lengths, seed=seed)
