@@ -58,14 +58,12 @@ def evaluate(
     from corpus.config import load_config
     from corpus.files import write_json
     from sampler.mixture import load_mixture
-    from trainer.config import TrainConfig
+    from trainer.config import TrainConfig, require_names
 
     configs = [load_config(TrainConfig, path) for path in models]
-    names = [config.name for config in configs]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise ConfigError(f"key `name` is {twice[0]!r} in two model files (allowed: a name each).")
+    require_names(configs)
     data, folder = load_mixture(mixture, run)
-    length = sequence_length or _longest(data)
+    length = sequence_length or data.longest_sequence
     with progress_bar() as progress:
         tokenizer, text = _open_text(folder, data, on or [], documents, progress)
         judged: list[dict[str, Any]] = []
@@ -118,17 +116,13 @@ def harness(
         trained, step = _open_model(folder, config, tokenizer, checkpoint)
         from trainer.harness import HarnessModel, run_tasks
 
-        asked = HarnessModel(trained, tokenizer, sequence_length or _longest(data), progress)
+        asked = HarnessModel(trained, tokenizer, sequence_length or data.longest_sequence, progress)
         found = run_tasks(asked, names, include_path, limit=limit, examples=examples)
     if format is OutputFormat.json:
         echo_json({"model": config.name, "step": step, "tasks": found})
     else:
         typer.echo(f"{config.name}, step {step:,}")
         console().print(_task_table(found))
-
-
-def _longest(mixture: Mixture) -> int:
-    return max(stretch.sequence_length or 0 for stretch in mixture.stretches())
 
 
 def _open_text(

@@ -61,7 +61,7 @@ def export(
         Vocabulary(
             model=tokenizer.processor.serialized_model_proto(), bos_id=tokenizer.bos_id, eos_id=tokenizer.eos_id
         ),
-        max(stretch.sequence_length or 0 for stretch in data.stretches()),
+        data.longest_sequence,
         out,
         dtype="bfloat16" if dtype is WeightType.bfloat16 else "float32",
         max_shard_bytes=max_shard_bytes,

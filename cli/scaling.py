@@ -94,7 +94,7 @@ def run(
     configs = [load_config(TrainConfig, path) for path in models]
     _require_suite(configs, FEWEST)
     data, folder = load_mixture(mixture, run)
-    length = max(stretch.sequence_length or 0 for stretch in data.stretches())
+    length = data.longest_sequence
     trained = []
     with progress_bar() as progress:
         manifest = split_streams(prepare(folder, data, progress))[0].manifest
@@ -115,11 +115,11 @@ def run(
 
 def _require_suite(configs: list[TrainConfig], fewest: int) -> None:
     """Refuse before hours of training what would be refused after them."""
-    names = [config.name for config in configs]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise ConfigError(f"key `name` is {twice[0]!r} in two model files (allowed: a name each).")
-    if len(names) < fewest:
-        raise ConfigError(f"a scaling law needs more models: found {len(names)} (allowed: at least {fewest}).")
+    from trainer.config import require_names
+
+    require_names(configs)
+    if len(configs) < fewest:
+        raise ConfigError(f"a scaling law needs more models: found {len(configs)} (allowed: at least {fewest}).")
 
 
 def _compute(

@@ -20,7 +20,7 @@ STEP = {"title": "step", "tickformat": ",d"}
 SMOOTH = LossBand.smooth
 """Steps of the running median that the band is compared with."""
 BAND = "predicted band"
-_SYMBOLS = dict(zip(KINDS, ("x", "triangle-left", "star"), strict=True))
+_SYMBOLS = dict(zip(KINDS, ("x", "triangle-left", "star", "square", "diamond"), strict=True))
 _GREY = "rgba(154,160,166,0.22)"
 
 

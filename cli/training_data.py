@@ -13,11 +13,11 @@ from typing import Any
 
 from corpus.errors import TamisError
 from corpus.files import read_json
-from trainer.metrics import ALARM, SKIPPED, WENT_BACK, read_metrics
+from trainer.metrics import ALARM, CHANGED, ENDED, SKIPPED, WENT_BACK, read_metrics
 
 DRAWN = 2_000
 """Points of a line at most: a longer run is drawn in stretches of several steps."""
-KINDS = (SKIPPED, WENT_BACK, ALARM)
+KINDS = (SKIPPED, WENT_BACK, ALARM, ENDED, CHANGED)
 Row = dict[str, Any]
 
 

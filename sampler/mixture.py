@@ -103,6 +103,11 @@ class Mixture(StrictModel):
             raise ValueError("`bins` or `tokenizer`, not both: the bins have a tokenizer already")
         return self
 
+    @property
+    def longest_sequence(self) -> int:
+        """Tokens of a sequence, in the phase that has the most."""
+        return max(stretch.sequence_length or 0 for stretch in self.stretches())
+
     def stretches(self) -> list[PhaseConfig]:
         """The phases, whole: one that goes on without end where the file names none."""
         base = {name: getattr(self, name) for name in ("domains", "sequence_length", "packing", "temperature")}

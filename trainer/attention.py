@@ -24,8 +24,6 @@ from torch.nn import functional
 
 from corpus.errors import ConfigError
 
-KERNELS = ("auto", "sdpa", "flex", "varlen")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from corpus.config import StrictModel
+from corpus.errors import ConfigError
 
 
 class ModelConfig(StrictModel):
@@ -100,3 +102,14 @@ class TrainConfig(StrictModel):
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value):
             raise ValueError("letters, digits, '.', '_' and '-', as it names a folder")
         return value
+
+
+def require_names(configs: Sequence[TrainConfig]) -> None:
+    """Refuse two models of one name: the name is a folder.
+
+    Raises:
+        ConfigError: naming it.
+    """
+    names = [config.name for config in configs]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ConfigError(f"key `name` is {twice[0]!r} in two model files (allowed: a name each).")

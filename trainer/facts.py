@@ -12,6 +12,7 @@ from typing import Any, Literal
 from corpus.files import read_json, write_json
 from trainer.checkpoint import POINTER
 from trainer.config import TrainConfig
+from trainer.metrics import CHANGED
 from trainer.setup import Run
 
 FACTS, DEVICE = "training.json", "device.json"
@@ -22,8 +23,22 @@ def write_facts(state: Run) -> None:
     if state.world.rank == 0:
         state.folder.mkdir(parents=True, exist_ok=True)
         (state.folder / "summary.json").unlink(missing_ok=True)
+        _tell_changes(state)
         write_json(state.folder / FACTS, facts_of(state))
         write_json(state.folder / DEVICE, state.rates.describe())
+
+
+def _tell_changes(state: Run) -> None:
+    """As an event, what a resume changes of the schedule: it is allowed, but the learning rate jumps."""
+    if not state.first_step or not (state.folder / FACTS).is_file():
+        return
+    before = read_json(state.folder / FACTS)
+    here = {"steps": state.steps, "global_batch": state.config.global_batch}
+    there = {"steps": before["steps"], "global_batch": before["config"]["global_batch"]}
+    for key in here:
+        if here[key] != there[key]:
+            event = f"resumed with {key} {here[key]:,}, before it was {there[key]:,}"
+            state.metrics.event({"step": state.first_step, "position": state.position, "kind": CHANGED, "event": event})
 
 
 def standing(folder: Path, config: TrainConfig, manifest: str) -> Literal["new", "begun", "finished"]:

@@ -29,8 +29,6 @@ from torch.nn import functional
 
 from sampler.batch import IGNORED
 
-MAX_Z = 2e-4
-"""Baichuan 2's weight of z²."""
 _TINY = 1e-12
 
 

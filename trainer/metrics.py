@@ -13,7 +13,7 @@ from corpus.files import atomic_file
 if TYPE_CHECKING:
     from trainer.tensorboard import Board
 
-SKIPPED, WENT_BACK, ALARM, ENDED = "skipped", "went back", "alarm", "ended"
+SKIPPED, WENT_BACK, ALARM, ENDED, CHANGED = "skipped", "went back", "alarm", "ended", "changed"
 """Kinds of events."""
 
 

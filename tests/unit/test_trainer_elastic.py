@@ -95,6 +95,8 @@ def test_a_changed_global_batch_goes_on_at_the_same_sample(run: Path) -> None:
     train(run, "batches", {"stop_after": 3})
     train(run, "batches", {"resume": True, "stop_after": 5}, global_batch=12)
     assert read_pointer(run / "train" / "batches")["sampler"]["position"] == 3 * 8 + 2 * 12
+    (told,) = read_metrics(run / "train" / "batches" / "events.jsonl")
+    assert told["event"] == "resumed with global_batch 12, before it was 8" and told["kind"] == "changed"
 
 
 # ------------------------------------------------------------------------------------------------------ checkpoints
