@@ -89,6 +89,11 @@ class World:
                 dist.all_reduce(total, group=self.mesh.get_group(name))
         return total
 
+    def meet(self) -> None:
+        """Wait until all ranks are here."""
+        if self.mesh is not None:
+            dist.barrier()
+
     def agreed(self, values: Tensor) -> list[float]:
         """Rank 0's numbers on every rank: what all decide by must not differ in a last bit."""
         if self.mesh is not None:

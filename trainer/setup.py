@@ -55,11 +55,16 @@ class Run:
 
 
 def build(config: TrainConfig, mixture: Mixture, run: Path, steps: int | None, resume: bool, progress: Progress) -> Run:
-    """Open data, model and optimizer, at step 0 or at the checkpoint."""
-    prepared = prepare(run, mixture, progress)
+    """Open data, model and optimizer, at step 0 or at the checkpoint; rank 0 makes what the others then find made."""
+    world = _join(config)
+    if world.rank == 0:
+        prepared = prepare(run, mixture, progress)
+    world.meet()
+    if world.rank:
+        prepared = prepare(run, mixture)
     train_stream, heldout, chosen_here = split_streams(prepared)
     note = f"the run has no held-out split: {HOLDOUT:.0%} of its documents, chosen by hash, serve as one"
-    return assemble(config, prepared, train_stream, heldout, steps, resume, note if chosen_here else "")
+    return assemble(config, prepared, train_stream, heldout, steps, resume, note if chosen_here else "", world)
 
 
 def assemble(
@@ -70,13 +75,12 @@ def assemble(
     steps: int | None = None,
     resume: bool = False,
     note: str = "",
+    world: World | None = None,
 ) -> Run:
     """A run of given streams: `heldout` may be of other text than the run's, under the same tokenizer."""
     steps = config.steps if steps is None else steps
     train_stream.require(steps * config.global_batch)
-    device = choose_device(config.device)
-    check_trainable(config, device)
-    world = open_world(config.parallel, device, 2 * config.stall_seconds)
+    world = world or _join(config)
     vocab_size = prepared.tokenizer.vocab_size
     for phase in train_stream.phases:
         check_layout(config.model, config.parallel, vocab_size, phase.length)
@@ -118,6 +122,12 @@ def assemble(
         first_step=first_step,
         position=position,
     )
+
+
+def _join(config: TrainConfig) -> World:
+    device = choose_device(config.device)
+    check_trainable(config, device)
+    return open_world(config.parallel, device, 2 * config.stall_seconds)
 
 
 def check_trainable(config: TrainConfig, device: torch.device) -> None:
