@@ -26,7 +26,7 @@ def train(
 ) -> None:
     """Train a model on a mixture and compare its held-out loss with a unigram model's.
 
-    Over several GPUs or processes: torchrun --nproc-per-node N -m cli.main train MODEL.yaml …
+    Over several GPUs or processes: torchrun --nproc-per-node N -m -- cli.main train MODEL.yaml …
     """
     from cli.training_report import write_training_report
     from corpus.config import load_config
