@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
+import itertools
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -198,17 +199,19 @@ def broken(loss: Any) -> Any:
     return replace(loss, objective=loss.objective * nan, nats=loss.nats * nan)
 
 
-def test_a_spike_is_passed_over_and_told(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, seen = loop.item_loss, []
+def spoil(monkeypatch: pytest.MonkeyPatch, when: Callable[[int], bool]) -> None:
+    """Make the losses of some calls, counted from 1, no number."""
+    real, calls = loop.item_loss, itertools.count(1)
 
     def spoiled(*arguments: Any) -> Any:
         loss = real(*arguments)
-        seen.append(1)
-        if len(seen) == 4:
-            loss = broken(loss)
-        return loss
+        return broken(loss) if when(next(calls)) else loss
 
     monkeypatch.setattr(loop, "item_loss", spoiled)
+
+
+def test_a_spike_is_passed_over_and_told(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spoil(monkeypatch, lambda call: call == 4)
     rows: list[dict[str, Any]] = []
     summary = train(run, "spike", {"report": rows.append})
     assert summary["skipped_steps"] == 1 and [row["step"] for row in rows if "event" not in row] == list(range(9))
@@ -220,15 +223,7 @@ def test_a_spike_is_passed_over_and_told(run: Path, monkeypatch: pytest.MonkeyPa
 
 def test_ways_back_end_in_a_sentence(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From step 4 on every batch is refused: three times back to the checkpoint, then the reason, not on for ever."""
-    real, seen = loop.item_loss, []
-
-    def spoiled(*arguments: Any) -> Any:
-        loss = real(*arguments)
-        seen.append(1)
-        factor = float("nan") if len(seen) > 5 else 1.0
-        return dataclasses.replace(loss, objective=loss.objective * factor, nats=loss.nats * factor)
-
-    monkeypatch.setattr(loop, "item_loss", spoiled)
+    spoil(monkeypatch, lambda call: call > 5)
     with pytest.raises(TamisError, match="the loss is nan, and the run has gone back to step 4 3 times"):
         train(run, "endless", {}, checkpoint_steps=4)
     kinds = [json.loads(line)["kind"] for line in (run / "train" / "endless" / "events.jsonl").read_text().splitlines()]
@@ -237,14 +232,7 @@ def test_ways_back_end_in_a_sentence(run: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_a_mixture_that_ends_first_ends_the_run_with_what_it_has(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Eight steps of data, one of them passed over: seven are taken, judged, saved, and it is told."""
-    real, seen = loop.item_loss, []
-
-    def spoiled(*arguments: Any) -> Any:
-        loss = real(*arguments)
-        seen.append(1)
-        return dataclasses.replace(loss, nats=loss.nats * float("nan")) if len(seen) == 3 else loss
-
-    monkeypatch.setattr(loop, "item_loss", spoiled)
+    spoil(monkeypatch, lambda call: call == 3)
     mixture = Mixture.model_validate({**MIXTURE, "phases": [{"tokens": 8 * 8 * 32}]})
     config = parse(TrainConfig, {**CONFIG, "name": "ends", "steps": 8}, "")
     told: list[dict[str, Any]] = []
@@ -274,14 +262,7 @@ def test_another_kernel_is_the_same_model(run: Path) -> None:
 
 
 def test_what_was_passed_over_is_counted_over_a_resume(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, seen = loop.item_loss, []
-
-    def spoiled(*arguments: Any) -> Any:
-        loss = real(*arguments)
-        seen.append(1)
-        return dataclasses.replace(loss, nats=loss.nats * float("nan")) if len(seen) == 2 else loss
-
-    monkeypatch.setattr(loop, "item_loss", spoiled)
+    spoil(monkeypatch, lambda call: call == 2)
     train(run, "counted", {"stop_after": 4})
     assert train(run, "counted", {"resume": True})["skipped_steps"] == 1
 
@@ -289,16 +270,7 @@ def test_what_was_passed_over_is_counted_over_a_resume(run: Path, monkeypatch: p
 def test_after_several_in_a_row_the_run_goes_back_and_on_with_new_data(
     run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, seen = loop.item_loss, []
-
-    def spoiled(*arguments: Any) -> Any:
-        loss = real(*arguments)
-        seen.append(1)
-        if 6 <= len(seen) <= 9:
-            loss = broken(loss)
-        return loss
-
-    monkeypatch.setattr(loop, "item_loss", spoiled)
+    spoil(monkeypatch, lambda call: 6 <= call <= 9)
     summary = train(run, "back", {}, checkpoint_steps=4)
     events = [json.loads(line) for line in (run / "train" / "back" / "events.jsonl").read_text().splitlines()]
     assert [event["kind"] for event in events] == ["skipped"] * 3 + ["went back"]
