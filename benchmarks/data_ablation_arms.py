@@ -41,7 +41,7 @@ from corpus.files import Manifest
 from corpus.run_folder import DocumentShard, RunFolder
 from corpus.state import DecisionFiles, ShardState, load_state, read_files
 from corpus.view import build_view
-from filters.language_detect import detect
+from filters.language.detect import detect
 from sampler.bins import TokenBins
 from sampler.shards import list_shards
 from sampler.weights import Weights, find_weights

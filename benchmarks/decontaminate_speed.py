@@ -5,7 +5,7 @@
 Documents are the real English and Chinese text of the shared data folder; items are runs of words (30) or characters
 (45) drawn from the same text's, so that few of their n-grams stand in it, a twentieth of them a third as long, so that
 both kinds of gram are looked for; and 200 cut out of documents, which both must find. The kernel's rate is that of
-``filters.decontaminate.find_items``: folding, tokens, look-up, shares and places of what is found, one thread, the best
+``filters.decontaminate.find.find_items``: folding, tokens, look-up, shares and places of what is found, one thread, the best
 of three. The baseline tokenises by a regular expression, joins each 13 words or 20 characters, and asks a ``set``; it
 gives neither shares nor places. MB are 10^6 bytes of text.
 
@@ -26,10 +26,10 @@ import numpy as np
 
 from benchmarks import machine
 from benchmarks.base_text import DATA, base_documents
-from filters.benchmark_items import Form, Item
-from filters.decontaminate import find_items
-from filters.ngram_build import build_index
-from filters.ngram_index import NgramConfig, NgramIndex
+from filters.decontaminate.benchmark_items import Form, Item
+from filters.decontaminate.find import find_items
+from filters.decontaminate.build_index import build_index
+from filters.decontaminate.index import NgramConfig, NgramIndex
 from text.arrow import TextColumn
 
 LANGUAGES = ("en", "zh")

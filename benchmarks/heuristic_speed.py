@@ -3,7 +3,7 @@
     python -m benchmarks.heuristic_speed [--langs en zh] [--repeats 5] [--spark 0.25 1] [--peer-megabytes 2]
 
 For each language the text is every shared document of it (``benchmarks.base_text``: web pages, news, books, abstracts).
-*Features* is ``filters.features.scan``, every feature of every rule; *lines* is ``filters.line_features.scan_lines``;
+*Features* is ``filters.heuristic.features.scan``, every feature of every rule; *lines* is ``filters.lines.features.scan_lines``;
 *decisions* is what all rules cost after that. The fastest of the repeats counts, as CPU-seconds of this process, which
 has one thread busy; kernels are compiled before. The peer is datatrove's Gopher quality and repetition, C4 and FineWeb
 filters one after the other, each on all documents, where datatrove (and for Chinese jieba) is installed; its own
@@ -31,10 +31,10 @@ import pyarrow as pa
 from benchmarks import machine
 from benchmarks.base_text import DATA, LANGUAGES, base_documents
 from benchmarks.dedup_speed import SHARD_BYTES, WARM_UP_GIGABYTES, Bench
-from filters.heuristic import decide, scan
-from filters.line_config import LineThresholds
-from filters.line_features import scan_lines
-from filters.lines import Lines, choose_lines
+from filters.heuristic.decide import decide, scan
+from filters.lines.thresholds import LineThresholds
+from filters.lines.features import scan_lines
+from filters.lines.decide import Lines, choose_lines
 from text.arrow import TextColumn
 
 STAGES = ("heuristic_filter", "line_filter")

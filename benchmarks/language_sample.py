@@ -29,7 +29,7 @@ from pathlib import Path
 
 import zstandard
 
-from filters.language import find_model, identify
+from filters.language.lid import find_model, identify
 from text.arrow import TextColumn
 
 UDHR = {

@@ -24,14 +24,14 @@ import numpy as np
 from benchmarks.base_text import DATA, ROOT
 from benchmarks.quality_model import gold_pages, in_main
 from corpus.config import load_yaml, parse
-from filters.heuristic import KEEP, REASONS, decide, scan
-from filters.heuristic_config import CjkThresholds, HeuristicThresholds, SpacedThresholds
-from filters.line_features import scan_lines
-from filters.lines import KEEP as LINE_KEPT
-from filters.lines import Lines, choose_lines
-from filters.quality_training import QualityTraining, train
-from filters.sentence_model import SentenceModel
-from filters.sentence_quality import SentenceQualityDecision, choose_cuts, sentence_facts
+from filters.heuristic.decide import KEEP, REASONS, decide, scan
+from filters.heuristic.thresholds import CjkThresholds, HeuristicThresholds, SpacedThresholds
+from filters.lines.features import scan_lines
+from filters.lines.decide import KEEP as LINE_KEPT
+from filters.lines.decide import Lines, choose_lines
+from filters.quality.training import QualityTraining, train
+from filters.quality.model import SentenceModel
+from filters.quality.decide import SentenceQualityDecision, choose_cuts, sentence_facts
 from pipelines.config import load_pipeline
 from pipelines.line_filter import LineDecision
 from text.arrow import TextColumn

@@ -23,7 +23,7 @@ from typing import Any
 
 from benchmarks.base_text import DATA, LANGUAGES, base_documents
 from benchmarks.machine import as_line, describe
-from filters.pii import KINDS, find
+from filters.pii.find import KINDS, find
 from text.arrow import TextColumn
 
 BATCH_BYTES = 8 << 20

@@ -23,12 +23,12 @@ import numpy as np
 import zstandard
 
 from corpus.config import load_yaml, parse
-from filters.linear import score_spans
-from filters.quality_references import bare
-from filters.quality_training import QualityTraining, train
-from filters.sentence_form import sentence_form
-from filters.sentence_model import SentenceModel
-from filters.sentence_quality import SentenceQualityDecision, choose_cuts, sentence_facts
+from filters.linear.model import score_spans
+from filters.quality.references import bare
+from filters.quality.training import QualityTraining, train
+from filters.quality.form import sentence_form
+from filters.quality.model import SentenceModel
+from filters.quality.decide import SentenceQualityDecision, choose_cuts, sentence_facts
 from text.arrow import TextColumn
 from text.segment import Spans, sentences
 

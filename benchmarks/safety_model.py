@@ -22,9 +22,9 @@ import numpy.typing as npt
 
 from benchmarks.base_text import DATA, ROOT, read_records
 from corpus.config import load_yaml, parse
-from filters.linear import LinearModel, score, score_spans
-from filters.quality_evaluation import auc
-from filters.quality_training import WordsTraining, train
+from filters.linear.model import LinearModel, score, score_spans
+from filters.quality.evaluation import auc
+from filters.quality.training import WordsTraining, train
 from filters.word_lists import WordList, count_listed
 from text.arrow import TextColumn
 from text.segment import sentences

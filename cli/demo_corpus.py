@@ -5,7 +5,7 @@ Under a work folder it writes
     raw/<domain>/*      what the pipeline ingests; `DemoInput` says how each is read
     planted.jsonl       the truth: which documents are planted copies of which, and what was broken on purpose
 
-The texts are real (see `filters/packaged_texts.py` for each source and licence); the host names end in
+The texts are real (see `filters/quality/packaged_texts.py` for each source and licence); the host names end in
 `.example`, which names no host. Natural copies are plenty: four in ten reviews stand twice in their source.
 Planted on top are exact copies (same text, other id) and near copies (one number, word or character in
 about sixty changed), and a sample of what a crawl breaks: a gzip and a WARC file cut in the middle, bytes
@@ -33,14 +33,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cli.demo_files import Record, html_page, json_lines, warc_member, write_bytes, write_jsonl
-from filters import packaged_texts as sources
-from filters.packaged_references import (
+from filters.quality import packaged_texts as sources
+from filters.quality.packaged_references import (
     NEWS_LAST_DAY,
     is_reference_article,
     is_reference_news,
     is_reference_review,
 )
-from filters.packaged_texts import Text
+from filters.quality.packaged_texts import Text
 
 LAYOUT_VERSION = 1  # raise it when what is written changes
 SEED = 20231

@@ -18,7 +18,7 @@ from typing import Any
 import orjson
 import zstandard
 
-from filters.packaged_texts import Text
+from filters.quality.packaged_texts import Text
 
 Record = dict[str, Any]
 

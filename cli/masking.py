@@ -2,7 +2,7 @@
 
 Stored text keeps what stage ``pii`` replaces, and screens and JSON travel further than a run folder does: into issues,
 chats and logs. So the views show stars unless ``--personal-data`` asks for the text as it is. The kinds are those of
-``filters.pii``, whether the run has the stage or not.
+``filters.pii.find``, whether the run has the stage or not.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PersonalOption = Annotated[
 
 def masked(texts: Sequence[str]) -> list[str]:
     """The texts with a star for each byte of personal data."""
-    from filters.pii import find
+    from filters.pii.find import find
     from text.arrow import TextColumn
 
     column = TextColumn.from_texts(list(texts))

@@ -24,10 +24,10 @@ from corpus.errors import ConfigError
 from corpus.files import file_digest, stable_hash
 from corpus.inputs import InputFile, open_input
 from corpus.schemas import EDITS
-from filters.benchmark_items import BenchmarkFiles, benchmark_files, read_items
-from filters.decontaminate import find_items, merge_cuts
-from filters.ngram_build import build_index
-from filters.ngram_index import NgramConfig, NgramIndex
+from filters.decontaminate.benchmark_items import BenchmarkFiles, benchmark_files, read_items
+from filters.decontaminate.find import find_items, merge_cuts
+from filters.decontaminate.build_index import build_index
+from filters.decontaminate.index import NgramConfig, NgramIndex
 from pipelines.context import PrepareContext
 from pipelines.stage import Batch, Earlier, Int32, LocalStage, Verdict, drops_table
 

@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 
 from corpus.config import StrictModel
-from filters.heuristic import KEEP, REASONS, decide, scan
-from filters.heuristic_config import CjkThresholds, OtherThresholds, SpacedThresholds
+from filters.heuristic.decide import KEEP, REASONS, decide, scan
+from filters.heuristic.thresholds import CjkThresholds, OtherThresholds, SpacedThresholds
 from pipelines.stage import Batch, Earlier, Int32, LocalStage, Verdict, drops_table
 
 

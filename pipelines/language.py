@@ -16,8 +16,8 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from corpus.config import StrictModel
-from filters.language import SAMPLE_BYTES, find_model
-from filters.language_detect import detect
+from filters.language.lid import SAMPLE_BYTES, find_model
+from filters.language.detect import detect
 from pipelines.context import PrepareContext
 from pipelines.stage import Batch, Earlier, Int32, LocalStage, Verdict, drops_table
 

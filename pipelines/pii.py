@@ -25,7 +25,7 @@ from pydantic import Field
 
 from corpus.config import StrictModel
 from corpus.schemas import EDITS
-from filters.pii import KINDS, find
+from filters.pii.find import KINDS, find
 from pipelines.stage import Batch, Earlier, Int32, LocalStage, Verdict
 
 Placeholder = Annotated[str, Field(min_length=1, max_length=32, pattern=r"^[A-Za-z_<>\[\]{}()|]+$")] | None

@@ -24,9 +24,9 @@ from pydantic import Field, model_validator
 
 from corpus.config import StrictModel
 from corpus.errors import ConfigError
-from filters.linear import LinearModel, score_spans
-from filters.quality_training import WordsTraining
-from filters.sentence_quality import document_quality
+from filters.linear.model import LinearModel, score_spans
+from filters.quality.training import WordsTraining
+from filters.quality.decide import document_quality
 from filters.word_lists import WordList, count_listed
 from pipelines.context import PrepareContext
 from pipelines.sentence_quality import trained_model

@@ -19,10 +19,10 @@ from corpus.config import StrictModel
 from corpus.errors import ConfigError
 from corpus.files import stable_hash
 from corpus.schemas import EDITS
-from filters.quality_references import reference_identity
-from filters.quality_training import QualityTraining, WordsTraining, train
-from filters.sentence_model import SentenceModel
-from filters.sentence_quality import SentenceQualityDecision, choose_cuts, document_quality, sentence_facts
+from filters.quality.references import reference_identity
+from filters.quality.training import QualityTraining, WordsTraining, train
+from filters.quality.model import SentenceModel
+from filters.quality.decide import SentenceQualityDecision, choose_cuts, document_quality, sentence_facts
 from pipelines.context import PrepareContext
 from pipelines.stage import Batch, Earlier, Int32, LocalStage, Verdict, drops_table
 from text.segment import sentences

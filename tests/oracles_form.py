@@ -1,4 +1,4 @@
-"""The slow, obvious twin of ``filters.sentence_form``: Python strings and ``unicodedata``."""
+"""The slow, obvious twin of ``filters.quality.form``: Python strings and ``unicodedata``."""
 
 from __future__ import annotations
 

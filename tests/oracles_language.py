@@ -1,4 +1,4 @@
-"""The slow, obvious twin of ``filters.scripts`` and ``filters.language_detect``: regular expressions by script name."""
+"""The slow, obvious twin of ``filters.language.scripts`` and ``filters.language.detect``: regular expressions by script name."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from functools import cache
 import numpy as np
 import regex
 
-from filters.language_detect import LINE_LETTERS, LINE_SCORE
-from filters.language_rules import HARDLY, MOST, SURE
-from filters.scripts import LANGUAGES, NAMES
+from filters.language.detect import LINE_LETTERS, LINE_SCORE
+from filters.language.rules import HARDLY, MOST, SURE
+from filters.language.scripts import LANGUAGES, NAMES
 
 Probabilities = Callable[[str], dict[str, float]]
 """A model's probability of each language for a text."""

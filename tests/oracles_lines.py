@@ -1,4 +1,4 @@
-"""The slow, obvious twin of ``filters.line_features``: Python's strings and its own regular expressions."""
+"""The slow, obvious twin of ``filters.lines.features``: Python's strings and its own regular expressions."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from filters import line_features as f
-from filters.line_config import STORE_UPPER_RATIO, STORE_WORDS
-from filters.line_phrases import BOILERPLATE, COUNTER, JAVASCRIPT, POLICY, ZH_BOILERPLATE, ZH_COUNTER
-from filters.marks import CLOSERS, LINE_TERMINALS
+from filters.lines.decide import features as f
+from filters.lines.thresholds import STORE_UPPER_RATIO, STORE_WORDS
+from filters.lines.phrases import BOILERPLATE, COUNTER, JAVASCRIPT, POLICY, ZH_BOILERPLATE, ZH_COUNTER
+from filters.character_marks import CLOSERS, LINE_TERMINALS
 from tests.oracles_segment import is_cjk, is_word
 
 _LINE = re.compile("(.*?)(\r\n|[\n\r\x85\u2028\u2029]|$)", re.DOTALL)

@@ -1,4 +1,4 @@
-"""The slow, obvious twin of ``filters.pii``: a folded string, regular expressions at every position, ``ipaddress``."""
+"""The slow, obvious twin of ``filters.pii.find``: a folded string, regular expressions at every position, ``ipaddress``."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import ipaddress
 import re
 import string
 
-from filters.pii import KINDS
-from filters.pii_addresses import FILE_ENDINGS, LOCAL_IPV4, LOCAL_IPV6, VERSION_WORDS
-from filters.pii_numbers import FIRST_YEAR, IBAN_LENGTHS, LAST_YEAR, PROVINCES
+from filters.pii.find import KINDS
+from filters.pii.addresses import FILE_ENDINGS, LOCAL_IPV4, LOCAL_IPV6, VERSION_WORDS
+from filters.pii.numbers import FIRST_YEAR, IBAN_LENGTHS, LAST_YEAR, PROVINCES
 
 Match = tuple[str, int, int]
 """(kind, start, end)"""

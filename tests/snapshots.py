@@ -21,7 +21,7 @@ from typing import Any
 
 import yaml
 
-from filters.heuristic_config import CjkThresholds, OtherThresholds, SpacedThresholds
+from filters.heuristic.thresholds import CjkThresholds, OtherThresholds, SpacedThresholds
 from tests.corpora import Corpus, Document, edited, planted, texts
 from tests.oracles import jaccard
 

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
-from filters.heuristic_config import CjkThresholds, OtherThresholds, SpacedThresholds
-from filters.line_config import LineThresholds
+from filters.heuristic.thresholds import CjkThresholds, OtherThresholds, SpacedThresholds
+from filters.lines.thresholds import LineThresholds
 from pipelines.config import PipelineConfig, load_pipeline
 from pipelines.runner import Runner
 from pipelines.session import Cluster

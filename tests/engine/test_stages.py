@@ -10,11 +10,11 @@ import networkx
 import numpy as np
 import pytest
 
-from filters.heuristic import KEEP, REASONS, decide, scan
-from filters.heuristic_config import CjkThresholds, HeuristicThresholds, OtherThresholds, SpacedThresholds
-from filters.language_detect import detect
-from filters.sentence_model import SentenceModel
-from filters.sentence_quality import SentenceQualityDecision, choose_cuts, document_quality, sentence_facts
+from filters.heuristic.decide import KEEP, REASONS, decide, scan
+from filters.heuristic.thresholds import CjkThresholds, HeuristicThresholds, OtherThresholds, SpacedThresholds
+from filters.language.detect import detect
+from filters.quality.model import SentenceModel
+from filters.quality.decide import SentenceQualityDecision, choose_cuts, document_quality, sentence_facts
 from pipelines.span_dedup import SpanDedupDecision, SpanDedupEvidence
 from tests.engine.run_reader import RunReader
 from tests.engine.small_run import SPAN

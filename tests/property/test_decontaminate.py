@@ -6,10 +6,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from filters.benchmark_items import Form, Item
-from filters.decontaminate import find_items, merge_cuts
-from filters.ngram_build import build_index
-from filters.ngram_index import NGRAMS, TOO_SHORT, WHOLE, NgramConfig, NgramIndex
+from filters.decontaminate.benchmark_items import Form, Item
+from filters.decontaminate.find import find_items, merge_cuts
+from filters.decontaminate.build_index import build_index
+from filters.decontaminate.index import NGRAMS, TOO_SHORT, WHOLE, NgramConfig, NgramIndex
 from tests.oracles import tokens
 from tests.oracles_decontaminate import Sizes, alone, hits, searched, token_spans
 from text.arrow import TextColumn

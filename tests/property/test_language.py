@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from filters.language_detect import detect, detect_lines
-from filters.scripts import HAN, HANZI, N_COUNTS, NAMES, main_script, read_line, script_table
+from filters.language.detect import detect, detect_lines
+from filters.language.scripts import HAN, HANZI, N_COUNTS, NAMES, main_script, read_line, script_table
 from tests import oracles_language as oracle
 from text.arrow import TextColumn
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from filters.line_features import scan_lines
+from filters.lines.features import scan_lines
 from tests import oracles_lines
 from text.arrow import TextColumn
 

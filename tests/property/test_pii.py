@@ -12,8 +12,8 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from benchmarks.base_text import read_records
-from filters.pii import KINDS, find
-from filters.pii_numbers import IBAN_LENGTHS, PROVINCES
+from filters.pii.find import KINDS, find
+from filters.pii.numbers import IBAN_LENGTHS, PROVINCES
 from tests import oracles_pii
 from text.arrow import TextColumn
 

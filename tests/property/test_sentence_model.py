@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpus.errors import ConfigError
-from filters.linear import LinearModel
-from filters.quality_heads import EDGES, _logistic
-from filters.sentence_form import FEATURES, sentence_form
-from filters.sentence_heads import (
+from filters.linear.model import LinearModel
+from filters.quality.fit_heads import EDGES, _logistic
+from filters.quality.form import FEATURES, sentence_form
+from filters.quality.heads import (
     PRIOR,
     UNSPACED_FROM,
     WINDOW,
@@ -26,7 +26,7 @@ from filters.sentence_heads import (
     neighbours,
     own_scores,
 )  # fmt: skip
-from filters.sentence_model import SentenceModel
+from filters.quality.model import SentenceModel
 from tests.oracles_form import form
 from text.arrow import TextColumn
 from text.segment import sentences

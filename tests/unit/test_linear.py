@@ -13,8 +13,8 @@ import pytest
 import zstandard
 
 from corpus.errors import ConfigError
-from filters.fasttext_file import read_fasttext
-from filters.linear import LinearModel, score, score_spans
+from filters.linear.fasttext_file import read_fasttext
+from filters.linear.model import LinearModel, score, score_spans
 from tests.oracles import tokens
 from text.arrow import TextColumn
 from text.segment import sentences

@@ -8,9 +8,9 @@ import pytest
 from pydantic import ValidationError
 
 from corpus.view import Edits, build_view
-from filters.line_config import LineThresholds
-from filters.line_features import scan_lines
-from filters.lines import KEEP, LINE_REASONS, Lines, choose_lines
+from filters.lines.thresholds import LineThresholds
+from filters.lines.features import scan_lines
+from filters.lines.decide import KEEP, LINE_REASONS, Lines, choose_lines
 from pipelines.line_filter import LineDecision, LineFilter
 from pipelines.stage import Batch
 from text.arrow import TextColumn

@@ -9,7 +9,7 @@ import pytest
 from corpus.config import parse
 from corpus.errors import ConfigError
 from corpus.view import Edits, build_view
-from filters.pii import KINDS, find
+from filters.pii.find import KINDS, find
 from pipelines.pii import COUNTED, Pii, PiiDecision, PiiEvidence
 from pipelines.stage import Batch
 from tests.oracles_pii import is_card, is_resident

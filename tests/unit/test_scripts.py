@@ -7,8 +7,8 @@ import unicodedata
 import numpy as np
 import pytest
 
-from filters.language import load_model
-from filters.scripts import (
+from filters.language.lid import load_model
+from filters.language.scripts import (
     HAN,
     HANZI,
     LANGUAGES,

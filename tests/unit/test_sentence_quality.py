@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from corpus.config import parse
 from corpus.errors import ConfigError
-from filters.sentence_quality import SentenceQualityDecision, choose_cuts, document_quality, sentence_facts
+from filters.quality.decide import SentenceQualityDecision, choose_cuts, document_quality, sentence_facts
 from text.arrow import TextColumn
 from text.segment import Spans, sentences
 

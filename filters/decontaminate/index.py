@@ -1,0 +1,162 @@
+"""The index of benchmark n-grams: which grams of tokens tell of which items.
+
+An item is searched for by its n-grams. One that is shorter than an n-gram is searched for whole: one short gram of it,
+the one that fewest such items share, is its anchor, and where that is met all its tokens are compared. A gram that more
+than ``max_items`` different items hold is a template ("which of the following statements is correct") and tells of
+none of them: it is left out, and the item's share is taken over the rest; an item of templates alone is searched for
+whole. An item below the least length cannot be told from chance: it is listed as too short.
+
+Source: Brown et al. 2020 (arXiv 2005.14165), appendix C: n-grams of 8 to 13 words by benchmark, those in more than ten
+places left out; Rae et al. 2021 (arXiv 2112.11446): 13; Touvron et al. 2023 (arXiv 2307.09288), A.6: the share
+of an item's tokens that lie in some gram found. Chinese is counted by characters: 20 of them hold about 13 words.
+
+Cost: sorts the grams of all items; some 24 bytes a gram on disk, mapped into memory and shared by the workers.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+import pyarrow as pa
+from pydantic import Field, model_validator
+
+from corpus.config import StrictModel
+from corpus.errors import ConfigError
+from filters.decontaminate.benchmark_items import BadLine
+
+Int32 = npt.NDArray[np.int32]
+Int64 = npt.NDArray[np.int64]
+Uint64 = npt.NDArray[np.uint64]
+FORMAT = 1
+NGRAMS, WHOLE, TOO_SHORT = "ngrams", "whole", "too_short"
+ITEMS = pa.schema(
+    [
+        pa.field("benchmark", pa.string(), nullable=False),
+        pa.field("item", pa.string(), nullable=False),
+        pa.field("file", pa.string(), nullable=False),
+        pa.field("line", pa.int32(), nullable=False),
+        pa.field("searched_by", pa.string(), nullable=False),
+        pa.field("same_as", pa.int32()),
+        pa.field("tokens", pa.int32(), nullable=False),
+    ]
+)
+"""The items, in the order of their files; ``same_as`` is the row of an earlier item with the same texts."""
+
+
+class NgramConfig(StrictModel):
+    """How long an n-gram is; mixed text counts a word as 1/words and a character as 1/characters of one."""
+
+    words: int = Field(
+        13, ge=1, le=256, description="Tokens of scripts with spaces (Brown et al. 2020; Rae et al. 2021)."
+    )
+    characters: int = Field(20, ge=1, le=256, description="Characters of Han, Kana, Thai, Lao, Khmer, Myanmar.")
+    min_words: int = Field(8, ge=1, le=256, description="A shorter item is not searched for (Brown et al. 2020).")
+    min_characters: int = Field(12, ge=1, le=256, description="The same, for scripts without spaces.")
+    max_items: int = Field(10, ge=1, description="An n-gram that more items hold tells of none (Brown et al. 2020).")
+
+    @model_validator(mode="after")
+    def _shorter(self) -> Self:
+        if self.min_words > self.words or self.min_characters > self.characters:
+            raise ValueError("min_words and min_characters must not be more than words and characters")
+        return self
+
+    def weights(self) -> Int64:
+        """What tokens weigh, int64[2, 3]; see ``filters.decontaminate.ngrams``."""
+        longs = [self.characters, self.words, self.words * self.characters]
+        shorts = [self.min_characters, self.min_words, self.min_words * self.min_characters]
+        return np.array([longs, shorts], np.int64)
+
+
+@dataclass(frozen=True)
+class NgramIndex:
+    """An index, built or loaded. Arrays are read-only; see ``find_hits`` for most of them.
+
+    Attributes:
+        keys: uint64[m], hashes of grams, ascending.
+        starts: int32[2^b + 1].
+        bits: uint64[2^c], of the n-grams.
+        anchor_bits: uint64[2^d], of the anchors: mostly few, so that this table stays in a cache.
+        post_ptr: int64[m + 1].
+        posts: int32[p, 3].
+        form_item: int32[n_forms], the item of each form, ascending.
+        form_tokens: int32[n_forms], tokens that can be found.
+        form_length: int32[n_forms], its tokens where it must be met whole, else 0.
+        form_hash: uint64[n_forms].
+        weights: int64[2, 3]; a kind without grams is filled by 0.
+        items: rows of ``ITEMS``.
+        bad_lines: lines that are no items.
+        about: the settings and the counts of each benchmark.
+    """
+
+    keys: Uint64
+    starts: Int32
+    bits: Uint64
+    anchor_bits: Uint64
+    post_ptr: Int64
+    posts: Int32
+    form_item: Int32
+    form_tokens: Int32
+    form_length: Int32
+    form_hash: Uint64
+    weights: Int64
+    items: pa.Table
+    bad_lines: tuple[BadLine, ...]
+    about: dict[str, Any]
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest gram or whole form."""
+        settings = self.about["ngrams"]
+        most = int(self.form_length.max()) if len(self.form_length) else 0
+        return max(most, *(int(settings[name]) for name in settings if name != "max_items"))
+
+    def save(self, folder: Path) -> None:
+        """Writes the index as a folder, all or nothing; equal indexes give equal bytes."""
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch:
+            made = Path(scratch) / "index"
+            made.mkdir()
+            for name in _ARRAYS:
+                np.save(made / f"{name}.npy", getattr(self, name))
+            with pa.ipc.new_file(made / "items.arrow", ITEMS) as file:
+                file.write_table(self.items)
+            lines = b"".join(orjson.dumps(bad, option=orjson.OPT_APPEND_NEWLINE) for bad in self.bad_lines)
+            (made / "bad_lines.jsonl").write_bytes(lines)
+            text = json.dumps(self.about, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+            (made / "index.json").write_text(text, "utf-8")
+            if folder.exists():
+                folder.rename(Path(scratch) / "replaced")
+            made.rename(folder)
+
+    @classmethod
+    def load(cls, folder: Path) -> NgramIndex:
+        """Maps what ``save`` wrote.
+
+        Raises:
+            ConfigError: the folder holds no index, or one of another format.
+        """
+        try:
+            about = json.loads((folder / "index.json").read_text("utf-8"))
+            arrays = {name: _mapped(folder / f"{name}.npy") for name in _ARRAYS}
+            items = pa.ipc.open_file(pa.memory_map(str(folder / "items.arrow"))).read_all()
+            lines = (folder / "bad_lines.jsonl").read_bytes().splitlines()
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{folder}: holds no index of benchmarks ({error})") from error
+        if about.get("format") != FORMAT:
+            raise ConfigError(f"{folder}: holds an index of another format; remove it and run again")
+        return cls(**arrays, items=items, bad_lines=tuple(BadLine(**orjson.loads(b)) for b in lines), about=about)
+
+
+_ARRAYS = [f.name for f in fields(NgramIndex) if f.name not in ("items", "bad_lines", "about")]
+
+
+def _mapped(path: Path) -> npt.NDArray[Any]:
+    found = np.load(path, mmap_mode="r", allow_pickle=False)
+    return found.view(np.ndarray)

@@ -1,0 +1,187 @@
+"""The loops of decontamination: n-grams looked up in documents, and what the hits of a document amount to.
+
+Cost: tokenisation, a hash for each kind of gram, and one look into a table of bits for it; the looks of a document
+run in a loop of their own, so that the memory is asked for many at once.
+"""
+
+from __future__ import annotations
+
+import numba as nb
+import numpy as np
+
+from filters.decontaminate.ngrams import LONG, bits_of, grams_into, powers, prepare_tokens, run_hash
+from text.tokens import tokenize
+
+U64 = np.uint64
+HIT = 6
+"""Columns of a hit: document, form, first and last token in the form, first and last token in the document."""
+
+
+@nb.njit(cache=True)
+def _likely(hashes, grams, bits, out):  # type: ignore[no-untyped-def]
+    """Writes which of the grams may be in the index; returns how many."""
+    shift = U64(64) - U64(np.int64(np.log2(len(bits)) + 0.5))
+    n = np.int64(0)
+    for i in range(grams):
+        out[n] = i
+        n += np.int64((~bits[hashes[i] >> shift] & bits_of(hashes[i])) == U64(0))
+    return n
+
+
+@nb.njit(cache=True)
+def _write_hit(out, post, first, last, length, whole, prefix, count, power):  # type: ignore[no-untyped-def]
+    """Writes the hit of a gram's place, all but its document; False where a form of ``length`` is not met whole."""
+    out[1], out[2], out[3], out[4], out[5] = post[0], post[1], post[2], first, last
+    if length == 0:
+        return True
+    begin = np.int64(first) - np.int64(post[1])
+    out[2], out[3], out[4], out[5] = 0, length, begin, begin + length
+    return begin >= 0 and begin + length <= count and run_hash(prefix, power, begin, begin + length, U64(0)) == whole
+
+
+@nb.njit(cache=True)
+def find_hits(  # type: ignore[no-untyped-def]
+    offsets, data, done, classes, fold_start, fold_data, weights, keys, starts, bits, anchor_bits, post_ptr, posts,
+    form_length, form_hash, longest,
+):  # fmt: skip
+    """The grams of the index in some documents.
+
+    Args:
+        offsets: int64[n_docs + 1].
+        data: uint8[...].
+        done: bool[n_docs], already folded.
+        classes: see ``CharTables``.
+        fold_start: see ``CharTables``.
+        fold_data: see ``CharTables``.
+        weights: see ``grams_into``; a kind of which the index has no gram is filled by 0.
+        keys: uint64[m], ascending.
+        starts: int32[2^b + 1], where the keys with these b leading bits begin.
+        bits: uint64[2^c], of the n-grams; see ``fill_bits``.
+        anchor_bits: uint64[2^d], of the anchors.
+        post_ptr: int64[m + 1].
+        posts: int32[post_ptr[-1], 3], a key's places: form, first and last token there.
+        form_length: int32[n_forms], tokens of a form that must be met whole, else 0.
+        form_hash: uint64[n_forms].
+        longest: tokens of the longest gram or such form.
+
+    Returns:
+        int32[n_hits, HIT].
+    """
+    power = powers(longest)
+    starts_shift = U64(64) - U64(np.int64(np.log2(len(starts) - 1) + 0.5))
+    room = 4096
+    tokens, prefix = np.empty(room, np.uint64), np.empty(room + 1, np.uint64)
+    alone, hashes, stops = np.empty(room, np.bool_), np.empty(room, np.uint64), np.empty(room, np.int32)
+    likely, no_fnv = np.empty(room, np.int32), np.empty(0, np.uint32)
+    hits = np.empty((256, HIT), np.int32)
+    n_hits = 0
+    for d in range(len(offsets) - 1):
+        while True:
+            args = (data, offsets[d], offsets[d + 1], done[d], classes, fold_start, fold_data)
+            count = tokenize(*args, tokens, no_fnv)
+            if count >= 0:
+                break
+            room *= 2
+            tokens, prefix = np.empty(room, np.uint64), np.empty(room + 1, np.uint64)
+            alone, hashes, stops = np.empty(room, np.bool_), np.empty(room, np.uint64), np.empty(room, np.int32)
+            likely = np.empty(room, np.int32)
+        prepare_tokens(tokens, count, classes, prefix, alone)
+        for kind in range(2):
+            if weights[kind, 2] == 0:
+                continue
+            grams = grams_into(prefix, alone, count, weights, kind, power, hashes, stops)
+            for probe in range(_likely(hashes, grams, bits if kind == LONG else anchor_bits, likely)):
+                i = likely[probe]
+                bucket = np.int64(hashes[i] >> starts_shift)
+                k, end = starts[bucket], starts[bucket + 1]
+                while k < end and keys[k] < hashes[i]:
+                    k += 1
+                if k == end or keys[k] != hashes[i]:
+                    continue
+                for p in range(post_ptr[k], post_ptr[k + 1]):
+                    if n_hits == len(hits):
+                        grown = np.empty((2 * n_hits, HIT), np.int32)
+                        grown[:n_hits] = hits
+                        hits = grown
+                    length = np.int64(form_length[posts[p, 0]])
+                    whole = form_hash[posts[p, 0]]
+                    if _write_hit(hits[n_hits], posts[p], i, stops[i], length, whole, prefix, count, power):
+                        hits[n_hits, 0] = d
+                        n_hits += 1
+    return hits[:n_hits].copy()
+
+
+@nb.njit(cache=True)
+def join_hits(hits, form_item, form_tokens):  # type: ignore[no-untyped-def]
+    """What the hits amount to: for each document and item the runs of text in which its best form lies.
+
+    The hits of a form that lie no farther apart than the form is long make one run; a run's share is its own, so that
+    common phrases scattered over a long document do not add up. The best form is that of the run of largest share.
+
+    Args:
+        hits: int32[n, HIT], sorted by document, form, place in the form, place in the document; an item's forms have
+            neighbouring numbers.
+        form_item: int32[n_forms].
+        form_tokens: int32[n_forms], tokens of a form that can be found.
+
+    Returns:
+        rows: int32[r, 5]: document, item, grams of the item found in the run, first and last token of the run;
+        share: float32[r], of the item's tokens that lie in these grams.
+    """
+    n = len(hits)
+    rows, covered = np.empty((n, 5), np.int32), np.empty(n, np.int64)
+    own_rows, own_covered = np.empty((n, 5), np.int32), np.empty(n, np.int64)
+    share = np.empty(n, np.float32)
+    at = i = 0
+    while i < n:
+        document, item = hits[i, 0], form_item[hits[i, 1]]
+        count, best, total = 0, np.int64(0), np.int64(1)
+        while i < n and hits[i, 0] == document and form_item[hits[i, 1]] == item:
+            begin, form = i, hits[i, 1]
+            while i < n and hits[i, 0] == document and hits[i, 1] == form:
+                i += 1
+            tokens = np.int64(form_tokens[form])
+            own = _runs(hits, begin, i, tokens, own_rows, own_covered)
+            most = own_covered[:own].max()
+            if most * total > best * tokens:
+                count, best, total = own, most, tokens
+                rows[at : at + own] = own_rows[:own]
+                covered[at : at + own] = own_covered[:own]
+        for row in range(at, at + count):
+            rows[row, 0], rows[row, 1] = document, item
+            share[row] = np.float32(covered[row] / total)
+        at += count
+    return rows[:at].copy(), share[:at].copy()
+
+
+@nb.njit(cache=True)
+def _runs(hits, begin, end, tokens, rows, covered):  # type: ignore[no-untyped-def]
+    """Writes the runs of one document and form and the form's tokens that each covers; returns how many."""
+    order = np.argsort(hits[begin:end, 4], kind="mergesort") + begin
+    n, k = 0, 0
+    while k < len(order):
+        first, last = np.int64(hits[order[k], 4]), np.int64(hits[order[k], 5])
+        lead = k
+        while k < len(order) and hits[order[k], 4] <= last + tokens:
+            last = max(last, np.int64(hits[order[k], 5]))
+            k += 1
+        rows[n, 2], covered[n] = _measure(hits, np.sort(order[lead:k]))
+        rows[n, 3], rows[n, 4] = first, last
+        n += 1
+    return n
+
+
+@nb.njit(cache=True)
+def _measure(hits, which):  # type: ignore[no-untyped-def]
+    """The different grams among some hits of a form, and its tokens that they cover; hits ascend by place in it."""
+    grams, covered, reach = 0, np.int64(0), np.int64(0)
+    previous = np.int64(-1)
+    for h in which:
+        first, last = np.int64(hits[h, 2]), np.int64(hits[h, 3])
+        if first != previous:
+            grams += 1
+            previous = first
+            if last > reach:
+                covered += min(last - first, last - reach)
+                reach = last
+    return grams, covered

@@ -1,0 +1,1 @@
+"""Sentence-wise quality: the model, what it was trained from, how well it does, which sentences are cut."""
