@@ -20,7 +20,7 @@ from corpus.config import load_yaml
 from pipelines.config import load_pipeline
 from pipelines.runner import Runner
 from pipelines.session import Cluster
-from sampler.shards import list_shards
+from sampler.published import list_shards
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,8 +30,8 @@ from corpus.errors import ConfigError
 from sampler.heldout import heldout_text
 from sampler.mixture import DomainShare, Mixture
 from sampler.prepare import open_tokens
-from sampler.sentencepiece_model import piece_bytes
-from sampler.tokenizer import TokenizerConfig
+from sampler.tokenizer.sentencepiece_model import piece_bytes
+from sampler.tokenizer.model import TokenizerConfig
 from trainer.config import TrainConfig
 from trainer.perplexity import judge, table_of
 from trainer.scores import scoring_model

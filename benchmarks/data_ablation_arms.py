@@ -42,9 +42,9 @@ from corpus.run_folder import DocumentShard, RunFolder
 from corpus.state import DecisionFiles, ShardState, load_state, read_files
 from corpus.view import build_view
 from filters.language.detect import detect
-from sampler.bins import TokenBins
-from sampler.shards import list_shards
-from sampler.weights import Weights, find_weights
+from sampler.bins.format import TokenBins
+from sampler.published import list_shards
+from sampler.weight_files import Weights, find_weights
 from text.arrow import TextColumn
 from text.hash import uniform
 

@@ -52,7 +52,7 @@ class Listed:
 
 PEERS = {
     "floor": Listed("memmap_floor", "torch"),
-    "tamis": Listed("tamis_loader", "sampler.stream, torch", ours=True),
+    "tamis": Listed("tamis_loader", "sampler.stream.mixture_stream, torch", ours=True),
     "megatron": Listed("megatron_core", "megatron.core.datasets.gpt_dataset"),
     "grain": Listed("grain_loader", "grain, torch"),
     "grain-memmap": Listed("grain_memmap", "grain, torch"),

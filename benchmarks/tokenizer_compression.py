@@ -40,9 +40,9 @@ import pyarrow.parquet as pq
 from benchmarks import machine
 from benchmarks.base_text import DATA, ROOT, base_documents
 from benchmarks.cpu import measure as measure_command
-from sampler.compression import encoded_alike, measure
-from sampler.compression_texts import run_groups
-from sampler.tokenizer import open_tokenizer
+from sampler.tokenizer.compression import encoded_alike, measure
+from sampler.tokenizer.texts import run_groups
+from sampler.tokenizer.model import open_tokenizer
 from text.hash import uniform
 
 OTHER_SOURCES = ("en_news_bbc", "en_wiki_wikitext2", "zh_news_articles", "zh_wiki_cmrc")

@@ -59,7 +59,7 @@ class Ids:
 def open_run(options: argparse.Namespace, folder: Path) -> Run:
     """A run of the model over made-up text, ready to take steps."""
     from corpus.config import load_config
-    from sampler.bins import MemoryBin, ShardIndex, TokenBins
+    from sampler.bins.format import MemoryBin, ShardIndex, TokenBins
     from sampler.mixture import Mixture
     from sampler.prepare import Prepared, open_stream
     from trainer.config import TrainConfig

@@ -19,14 +19,14 @@ import pyarrow.parquet as pq
 from benchmarks.base_text import LANGUAGES, ROOT
 from benchmarks.spread import Losses
 from corpus.config import load_config
-from sampler.bins import TokenBins
+from sampler.bins.format import TokenBins
 from sampler.mixture import DomainShare, Mixture
 from sampler.prepare import Prepared, bins_for, open_stream
 from sampler.progress import Progress
-from sampler.shards import list_shards
-from sampler.stream import MixtureStream
-from sampler.tokenizer import Tokenizer, TokenizerConfig, tokenizer_for
-from sampler.weights import Weights, find_weights
+from sampler.published import list_shards
+from sampler.stream.mixture_stream import MixtureStream
+from sampler.tokenizer.model import Tokenizer, TokenizerConfig, tokenizer_for
+from sampler.weight_files import Weights, find_weights
 from trainer.config import TrainConfig
 from trainer.evaluate import mean_loss, whole_epoch
 from trainer.loop import take_steps

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sampler.heldout import JudgedText
     from sampler.mixture import Mixture
     from sampler.progress import Progress
-    from sampler.tokenizer import Tokenizer
+    from sampler.tokenizer.model import Tokenizer
     from trainer.config import TrainConfig
     from trainer.model import Transformer
     from trainer.perplexity import Row
@@ -155,7 +155,7 @@ def _open_text(
 
 
 def _bare_bins(place: str, tokenizer: Tokenizer) -> Any:
-    from sampler.bin_manifests import open_bins
+    from sampler.bins.manifests import open_bins
 
     bins = open_bins(place)
     if bins.tokenizer_digest != tokenizer.digest:
@@ -180,7 +180,7 @@ def _judged(
 ) -> list[Row]:
     import numpy as np
 
-    from sampler.sentencepiece_model import piece_bytes
+    from sampler.tokenizer.sentencepiece_model import piece_bytes
     from trainer.perplexity import judge, table_of
 
     sizes = np.array(piece_bytes(tokenizer.processor.serialized_model_proto()), np.int64)

@@ -19,8 +19,8 @@ from cli.progress_bar import progress_bar
 from corpus.errors import ConfigError
 
 if TYPE_CHECKING:
-    from sampler.megatron import MegatronDataset
-    from sampler.text_export import TextExport
+    from sampler.export.megatron import MegatronDataset
+    from sampler.export.text import TextExport
 
 
 class Layout(StrEnum):
@@ -75,8 +75,8 @@ def export(
 
 
 def _export_megatron(source: str, out: Path, split: SplitChoice, format: OutputFormat) -> None:
-    from sampler.bin_manifests import open_bins
-    from sampler.megatron import export_megatron
+    from sampler.bins.manifests import open_bins
+    from sampler.export.megatron import export_megatron
 
     bins = open_bins(source)
     with progress_bar() as progress:
@@ -98,7 +98,7 @@ def _print_datasets(written: Sequence[MegatronDataset]) -> None:
 def _export_text(
     run: Path, out: Path, files: int, split: SplitChoice, lines: LinesChoice, format: OutputFormat
 ) -> None:
-    from sampler.text_export import export_text
+    from sampler.export.text import export_text
 
     with progress_bar() as progress:
         written = export_text(run, out, files, split.value, lines.value, progress)

@@ -16,10 +16,10 @@ from cli.tokenizer_options import BytesOption, InputOption, RunOption, SeedOptio
 from corpus.errors import ConfigError
 
 if TYPE_CHECKING:
-    from sampler.compression import Encoder
-    from sampler.compression_texts import Group
+    from sampler.tokenizer.compression import Encoder
+    from sampler.tokenizer.texts import Group
     from sampler.progress import Progress
-    from sampler.tokenizer_extension import Script
+    from sampler.tokenizer.extension import Script
 
 app = typer.Typer(no_args_is_help=True, help="Vocabularies: train, compare, extend.")
 _VOCABULARY = 125_696  # Baichuan 2's
@@ -54,8 +54,8 @@ def train(
     from cli.progress_bar import progress_bar
     from cli.tokenizer_view import print_training
     from corpus.config import parse
-    from sampler.shards import list_shards
-    from sampler.tokenizer_training import TokenizerConfig, train_model
+    from sampler.published import list_shards
+    from sampler.tokenizer.training import TokenizerConfig, train_model
 
     settings = {
         "vocab_size": vocab_size,
@@ -93,9 +93,9 @@ def report(
     """Compare how tokenizers compress each domain: tokens a character, bytes a token, texts that do not come back."""
     from cli.progress_bar import progress_bar
     from cli.tokenizer_view import print_report
-    from sampler.compression import measure
-    from sampler.tokenizer import open_tokenizer
-    from sampler.tokenizer_peers import find_peers
+    from sampler.tokenizer.compression import measure
+    from sampler.tokenizer.model import open_tokenizer
+    from sampler.tokenizer.peers import find_peers
 
     if not models and not peers:
         raise ConfigError("tokenizer report: found no tokenizer; expected a MODEL, --peers or both")
@@ -143,8 +143,8 @@ def extend(
     """Put the pieces that a BPE model lacks of another one behind its own, as BiLLa did with Chinese ones."""
     from cli.progress_bar import progress_bar
     from cli.tokenizer_view import print_extension
-    from sampler.tokenizer import open_tokenizer, read_model
-    from sampler.tokenizer_extension import extend_model
+    from sampler.tokenizer.model import open_tokenizer, read_model
+    from sampler.tokenizer.extension import extend_model
 
     _require_file(out)
     before = open_tokenizer(base, needs_eos=False)
@@ -171,7 +171,7 @@ def extend(
 def _groups(
     run: Path | None, inputs: list[str] | None, sample_bytes: int, seed: int, progress: Progress
 ) -> list[Group]:
-    from sampler.compression_texts import input_groups, run_groups
+    from sampler.tokenizer.texts import input_groups, run_groups
 
     if run is None and not inputs:
         raise ConfigError("tokenizer report: found no text; expected --run RUN or --input NAME=GLOB")
@@ -185,7 +185,7 @@ def _groups(
 
 
 def _compared(group: Group, before: Encoder, after: Encoder) -> dict[str, Any]:
-    from sampler.compression import encoded_alike, measure
+    from sampler.tokenizer.compression import encoded_alike, measure
 
     return {
         "before": measure(group.texts, before).to_json(),

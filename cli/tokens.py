@@ -20,7 +20,7 @@ from cli.progress_bar import progress_bar
 from corpus.errors import ConfigError
 
 if TYPE_CHECKING:
-    from sampler.batch import Packed
+    from sampler.stream.batch import Packed
     from sampler.prepare import Prepared
 
 app = typer.Typer(no_args_is_help=True, help="Token bins, and the batches that a mixture makes of them.")
@@ -41,8 +41,8 @@ def build(
     format: FormatOption = OutputFormat.text,
 ) -> None:
     """Tokenise a run's shards once; what was built before stays, and a killed build goes on where it was."""
-    from sampler.build import build_bins
-    from sampler.tokenizer import open_tokenizer
+    from sampler.bins.build import build_bins
+    from sampler.tokenizer.model import open_tokenizer
 
     with progress_bar() as progress:
         bins = build_bins(run, open_tokenizer(tokenizer), out, progress)
@@ -65,7 +65,7 @@ def verify(
     format: FormatOption = OutputFormat.text,
 ) -> None:
     """Recompute the sha256 of every file of some bins."""
-    from sampler.bin_manifests import open_bins, verify_bins
+    from sampler.bins.manifests import open_bins, verify_bins
 
     opened = open_bins(bins)
     with progress_bar() as progress:
@@ -94,7 +94,7 @@ def stream(
     format: FormatOption = OutputFormat.text,
 ) -> None:
     """Show the batches of some steps, or their digests: the same for every world size."""
-    from sampler.digest import step_digests
+    from sampler.stream.digest import step_digests
 
     start, stop = parse_steps(steps)
     prepared = _prepared(mixture, run, bins, stop * global_batch if first_look else 0, tokenizer)
@@ -119,7 +119,7 @@ def _prepared(mixture: Path, run: Path | None, bins: str | None, look: int, toke
     from sampler.first_look import first_look
     from sampler.mixture import load_mixture
     from sampler.prepare import prepare, tokenizer_for_mixture
-    from sampler.tokenizer import open_tokenizer
+    from sampler.tokenizer.model import open_tokenizer
 
     config, folder = load_mixture(mixture, run, bins)
     if tokenizer is not None and not look:
@@ -145,7 +145,7 @@ def parse_steps(text: str) -> tuple[int, int]:
 
 def _rows(prepared: Prepared, start: int, stop: int, global_batch: int, world_size: int) -> Iterator[dict[str, Any]]:
     """Every row of some steps, described, in rank order."""
-    from sampler.stream import RankStream
+    from sampler.stream.mixture_stream import RankStream
 
     ranks = [RankStream(prepared.stream.fork(), rank, world_size, global_batch) for rank in range(world_size)]
     for step in range(start, stop):

@@ -22,7 +22,7 @@ from pipelines.worker import unpack_code
 
 if TYPE_CHECKING:
     from pipelines.session import Cluster
-    from sampler.bins import TokenBins
+    from sampler.bins.format import TokenBins
 
 
 def build_on(cluster: Cluster, run: Path, tokenizer: Path, out: str) -> TokenBins:
@@ -38,14 +38,14 @@ def build_on(cluster: Cluster, run: Path, tokenizer: Path, out: str) -> TokenBin
         ConfigError: the bins there are of another tokenizer.
         TamisError: the run has no shards, or one cannot be read.
     """
-    from sampler.build import build_bins
-    from sampler.tokenizer import open_tokenizer
+    from sampler.bins.build import build_bins
+    from sampler.tokenizer.model import open_tokenizer
 
     # Of the task protocol, for this build alone: what an interrupted build goes on from are the receipts in `out`.
     receipts = run / "tokens" / f"receipts-{uuid.uuid4().hex[:12]}"
 
     def each(payloads: list[dict[str, Any]]) -> Iterable[dict[str, Any]]:
-        return cluster.map("sampler.build:build_shard", payloads, label="tokens", receipts=receipts)
+        return cluster.map("sampler.bins.build:build_shard", payloads, label="tokens", receipts=receipts)
 
     try:
         return build_bins(run, open_tokenizer(tokenizer), out, each=each)

@@ -20,15 +20,15 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 
-from sampler.bins import AnyBin, MemoryBin, ShardIndex, TokenBins, Tokens
-from sampler.build import dtype_of, encode_texts
-from sampler.documents import frozen
+from sampler.bins.format import AnyBin, MemoryBin, ShardIndex, TokenBins, Tokens
+from sampler.bins.build import dtype_of, encode_texts
+from sampler.stream.domain_documents import frozen
 from sampler.mixture import EVERY, DomainShare, Mixture
 from sampler.prepare import Prepared, open_stream
 from sampler.progress import Progress, silent
-from sampler.shards import Shard, list_shards, read_rows
-from sampler.tokenizer import Tokenizer
-from sampler.weights import Weights, find_weights
+from sampler.published import Shard, list_shards, read_rows
+from sampler.tokenizer.model import Tokenizer
+from sampler.weight_files import Weights, find_weights
 
 _MARGIN = 1.5
 _UNLIMITED = 1e9

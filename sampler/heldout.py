@@ -17,11 +17,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from corpus.errors import TamisError
-from sampler.bins import AnyBin, TokenBins
+from sampler.bins.format import AnyBin, TokenBins
 from sampler.mixture import Mixture
 from sampler.prepare import HOLDOUT, choose_shards, has_heldout
-from sampler.shards import Shard, list_shards
-from sampler.weighting import heldout_rows
+from sampler.published import Shard, list_shards
+from sampler.stream.document_index import heldout_rows
 from text.hash import uniform
 
 UNKNOWN = "unknown"

@@ -11,8 +11,8 @@ import threading
 from collections.abc import Iterator
 from types import TracebackType
 
-from sampler.batch import Batch
-from sampler.stream import RankStream
+from sampler.stream.batch import Batch
+from sampler.stream.mixture_stream import RankStream
 
 AHEAD_TOKENS = 1 << 19
 _AHEAD = 2

@@ -18,8 +18,8 @@ from pydantic import Field, field_validator, model_validator
 
 from corpus.config import StrictModel, load_config
 from corpus.errors import ConfigError
-from sampler.tokenizer import TokenizerConfig
-from sampler.weights import CURRENT
+from sampler.tokenizer.model import TokenizerConfig
+from sampler.weight_files import CURRENT
 
 EVERY = "*"
 _LEAST = 1e-9

@@ -13,10 +13,10 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sampler.documents import DomainDocuments
-from sampler.packing import CONCAT, Pieces, sequences_of
-from sampler.phases import Phase
-from sampler.stream import MixtureStream
+from sampler.stream.domain_documents import DomainDocuments
+from sampler.stream.packing import CONCAT, Pieces, sequences_of
+from sampler.stream.phases import Phase
+from sampler.stream.mixture_stream import MixtureStream
 
 _MEASURED_BLOCKS, _MEASURED_PASSES = 4, 256
 

@@ -12,17 +12,17 @@ import numpy as np
 
 from corpus.errors import ConfigError
 from corpus.files import canonical_json
-from sampler.bin_manifests import open_bins, tokenizer_of
-from sampler.bins import AnyBin, TokenBins
-from sampler.build import build_bins
+from sampler.bins.manifests import open_bins, tokenizer_of
+from sampler.bins.format import AnyBin, TokenBins
+from sampler.bins.build import build_bins
 from sampler.mixture import EVERY, BoostConfig, DomainShare, Mixture, PhaseConfig, resolve_shares
-from sampler.phases import lay_phases
+from sampler.stream.phases import lay_phases
 from sampler.progress import Progress, silent
-from sampler.shards import list_shards
-from sampler.stream import MixtureStream
-from sampler.tokenizer import Tokenizer, tokenizer_for
-from sampler.weighting import Boost, heldout_rows, open_documents, read_doc_ids
-from sampler.weights import Weights, find_weights
+from sampler.published import list_shards
+from sampler.stream.mixture_stream import MixtureStream
+from sampler.tokenizer.model import Tokenizer, tokenizer_for
+from sampler.stream.document_index import Boost, heldout_rows, open_documents, read_doc_ids
+from sampler.weight_files import Weights, find_weights
 
 FORMAT = 3
 HOLDOUT = 0.02  # share of documents held out by hash where the pipeline held out none

@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sampler.bins import MemoryBin, ShardIndex
-from sampler.documents import DomainDocuments
-from sampler.weighting import open_documents
-from sampler.weights import Weights
+from sampler.bins.format import MemoryBin, ShardIndex
+from sampler.stream.domain_documents import DomainDocuments
+from sampler.stream.document_index import open_documents
+from sampler.weight_files import Weights
 
 ENGLISH = " ".join(
     [

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
-from sampler.batch import Batch
-from sampler.stream import MixtureStream
+from sampler.stream.batch import Batch
+from sampler.stream.mixture_stream import MixtureStream
 from sampler.torch_data import tensors
 from trainer.config import ModelConfig
 from trainer.head import Loss

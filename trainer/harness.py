@@ -27,9 +27,9 @@ import numpy as np
 from lm_eval.api.model import TemplateLM
 
 from corpus.errors import ConfigError, TamisError
-from sampler.batch import IGNORED
+from sampler.stream.batch import IGNORED
 from sampler.progress import Progress, silent
-from sampler.tokenizer import Tokenizer
+from sampler.tokenizer.model import Tokenizer
 from trainer.model import Transformer
 from trainer.scores import Question, answer
 

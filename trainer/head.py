@@ -27,7 +27,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sampler.batch import IGNORED
+from sampler.stream.batch import IGNORED
 
 _TINY = 1e-12
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn.functional import one_hot
 
-from sampler.stream import MixtureStream
+from sampler.stream.mixture_stream import MixtureStream
 from trainer.evaluate import judged_batches
 from trainer.model import Transformer
 from trainer.parallel import World

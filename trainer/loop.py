@@ -26,12 +26,12 @@ import torch
 
 from corpus.errors import TamisError
 from corpus.files import write_json
-from sampler.batch import Batch
+from sampler.stream.batch import Batch
 from sampler.loader import Prefetch
 from sampler.mixture import Mixture
 from sampler.progress import Progress, silent
-from sampler.state import state_at
-from sampler.stream import RankStream
+from sampler.stream.state import state_at
+from sampler.stream.mixture_stream import RankStream
 from sampler.torch_data import Item, tensors, to_device
 from trainer.band import LossBand
 from trainer.checkpoint import Saved

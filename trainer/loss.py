@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from sampler.batch import IGNORED
+from sampler.stream.batch import IGNORED
 from trainer.config import ModelConfig
 from trainer.head import Loss
 

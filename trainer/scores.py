@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sampler.batch import IGNORED
+from sampler.stream.batch import IGNORED
 from trainer.config import ModelConfig
 from trainer.head import Head
 from trainer.model import Transformer

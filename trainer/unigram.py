@@ -14,7 +14,7 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
-from sampler.batch import IGNORED, Batch
+from sampler.stream.batch import IGNORED, Batch
 
 
 def predicted(batch: Batch, eos_id: int, document_mask: bool) -> npt.NDArray[np.int64]:

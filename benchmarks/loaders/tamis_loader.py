@@ -24,9 +24,9 @@ SHARD = "0000"
 
 def load() -> None:
     """Imports the sampler, torch, and what numba puts off."""
-    for name in ("sampler.prepare", "sampler.state", "sampler.torch_data"):
+    for name in ("sampler.prepare", "sampler.stream.state", "sampler.torch_data"):
         library(name)
-    library("sampler.order").permutation(1, 0)
+    library("sampler.stream.order").permutation(1, 0)
 
 
 def write_bins(corpus: Corpus, folder: Path) -> None:
@@ -36,8 +36,8 @@ def write_bins(corpus: Corpus, folder: Path) -> None:
         corpus: the arrays.
         folder: the bins.
     """
-    bins, build, files = map(library, ("sampler.bins", "sampler.build", "corpus.files"))
-    head_name, first = library("sampler.bin_manifests").HEAD, 0
+    bins, build, files = map(library, ("sampler.bins.format", "sampler.bins.build", "corpus.files"))
+    head_name, first = library("sampler.bins.manifests").HEAD, 0
     digest = hashlib.sha256(b"benchmark").hexdigest()
     for domain in corpus.sizes:
         tokens, offsets = corpus.tokens(domain), corpus.offsets(domain)
@@ -69,7 +69,7 @@ def open_for_benchmark(
         at: the sample at which it begins.
 
     Returns:
-        A sampler.stream.MixtureStream.
+        A sampler.stream.mixture_stream.MixtureStream.
     """
     prepare = library("sampler.prepare")
     phases: list[dict[str, Any]] = []
@@ -83,7 +83,7 @@ def open_for_benchmark(
             "phases": tuple(phases),
         }
     )
-    return prepare.open_stream(folder, library("sampler.bin_manifests").open_bins(str(folder)), mixture)
+    return prepare.open_stream(folder, library("sampler.bins.manifests").open_bins(str(folder)), mixture)
 
 
 class Ours:
@@ -96,7 +96,7 @@ class Ours:
             setup.weights if changed else None, state["position"] if changed else 0,
         )  # fmt: skip
         step = setup.batch * setup.world_size
-        ranked = library("sampler.stream").RankStream(self.stream, setup.rank, setup.world_size, step)
+        ranked = library("sampler.stream.mixture_stream").RankStream(self.stream, setup.rank, setup.world_size, step)
         self.dataset = library("sampler.torch_data").StreamDataset(ranked)
         if state is not None:
             self.dataset.load_state_dict(state)

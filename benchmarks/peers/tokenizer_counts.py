@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 
 from corpus.packages import package_file
-from sampler.compression import measure
-from sampler.tokenizer_peers import PEERS, find_peers
+from sampler.tokenizer.compression import measure
+from sampler.tokenizer.peers import PEERS, find_peers
 
 
 def main() -> None:

@@ -9,10 +9,10 @@ import pytest
 from corpus.errors import TamisError
 from pipelines.session import Cluster
 from pipelines.token_bins import build_on
-from sampler.build import build_bins
+from sampler.bins.build import build_bins
 from sampler.mixture import Mixture
 from sampler.prepare import tokenizer_for_mixture
-from sampler.tokenizer import Tokenizer
+from sampler.tokenizer.model import Tokenizer
 from tests.sampler_run import SMALL, write_run, write_shard
 
 pytestmark = pytest.mark.spark

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sampler.blend import ONE, Blend, exact_quotas
+from sampler.stream.blend import ONE, Blend, exact_quotas
 
 IRRATIONAL = [2**0.5, 3**0.5, 5**0.5, 7**0.5, 11**0.5]
 WEIGHTS = [

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sampler import order
-from sampler.documents import DomainDocuments
-from sampler.reader import Cursor, DomainReader
-from sampler.window import PADDING, Window, positions_of, segments_of
+from sampler.stream.mixture_stream import order
+from sampler.stream.domain_documents import DomainDocuments
+from sampler.stream.domain_reader import Cursor, DomainReader
+from sampler.stream.window import PADDING, Window, positions_of, segments_of
 from tests.sampler_run import bare_documents
 
 LENGTHS = st.lists(st.one_of(st.just(1), st.integers(1, 12), st.integers(60, 150)), min_size=1, max_size=25)

@@ -21,7 +21,7 @@ from benchmarks.data_ablation_picture import COLOURS, draw_svg, write_html
 from corpus.config import load_yaml
 from corpus.errors import ConfigError, TamisError
 from corpus.files import read_json, write_json
-from sampler.bins import TokenBins
+from sampler.bins.format import TokenBins
 from tests import runs, sampler_run
 from tests.runs import HOSTILE, KEPT_TEXT, S
 

@@ -18,13 +18,13 @@ from corpus.errors import ConfigError, TamisError
 from sampler.heldout import heldout_text, languages_of, other_text, published_shards
 from sampler.mixture import DomainShare, Mixture
 from sampler.prepare import bins_for, open_stream, prepare, split_streams
-from sampler.sentencepiece_model import piece_bytes
+from sampler.tokenizer.sentencepiece_model import piece_bytes
 from tests.sampler_run import SMALL, texts, write_run, write_shard
 
 torch = pytest.importorskip("torch")
 torch.set_num_threads(1)
 
-from sampler.batch import IGNORED  # noqa: E402
+from sampler.stream.batch import IGNORED  # noqa: E402
 from trainer.config import ModelConfig  # noqa: E402
 from trainer.evaluate import mean_loss, whole_epoch  # noqa: E402
 from trainer.model import Transformer  # noqa: E402

@@ -121,7 +121,7 @@ def test_what_is_no_llama_is_refused(tmp_path: Path) -> None:
 
 def test_the_command_exports_model_and_tokenizer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("transformers")
-    from sampler.tokenizer import open_tokenizer
+    from sampler.tokenizer.model import open_tokenizer
     from tests.sampler_run import SMALL, texts, write_run
 
     write_run(tmp_path / "run")

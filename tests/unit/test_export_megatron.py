@@ -14,12 +14,12 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from corpus.errors import ConfigError, TamisError
-from sampler.bin_manifests import open_bins
-from sampler.bins import TokenBins
-from sampler.build import build_bins
-from sampler.megatron import chosen, export_megatron, kept_tokens
-from sampler.shards import list_shards
-from sampler.tokenizer import TokenizerConfig, tokenizer_for
+from sampler.bins.manifests import open_bins
+from sampler.bins.format import TokenBins
+from sampler.bins.build import build_bins
+from sampler.export.megatron import chosen, export_megatron, kept_tokens
+from sampler.published import list_shards
+from sampler.tokenizer.model import TokenizerConfig, tokenizer_for
 from tests.sampler_run import SMALL, bare_bin, write_run
 
 SPLITS = ("train", "heldout", "all")
@@ -150,7 +150,7 @@ def test_what_cannot_be_exported(bins: Path, tmp_path: Path, monkeypatch: pytest
     with pytest.raises(ConfigError, match="`--split` is heldout, in which these bins have no document"):
         export_megatron(web, tmp_path, "heldout")
     with monkeypatch.context() as patch:
-        patch.setattr("sampler.megatron._MAX_LENGTH", 2)
+        patch.setattr("sampler.export.megatron._MAX_LENGTH", 2)
         with pytest.raises(TamisError, match="web/0: has a document of 3 tokens, and .* format holds at most 2"):
             export_megatron(web, tmp_path)
     assert list(tmp_path.iterdir()) == []

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from corpus.errors import ConfigError, TamisError
-from sampler.text_export import TextExport, export_text, render
+from sampler.export.text import TextExport, export_text, render
 from tests.sampler_run import texts, write_run, write_shard
 
 ODD = [
@@ -100,7 +100,7 @@ def _domain(line: str) -> str:
 def test_twice_the_same_bytes_through_many_flushes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = write_run(tmp_path / "run")
     first = export_text(run, tmp_path / "a", 3)
-    monkeypatch.setattr("sampler.text_export._BUFFER", 200)
+    monkeypatch.setattr("sampler.export.text._BUFFER", 200)
     second = export_text(run, tmp_path / "b", 3)
     for one, other in zip(first.files, second.files, strict=True):
         assert Path(one.path).read_bytes() == Path(other.path).read_bytes()

@@ -13,14 +13,14 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from corpus.errors import ConfigError, TamisError
-from sampler.tokenizer import Tokenizer, tokenizer_from
+from sampler.tokenizer.model import Tokenizer, tokenizer_from
 from tests.sampler_run import CHINESE, ENGLISH, SMALL, texts, write_run
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("lm_eval")
 torch.set_num_threads(1)
 
-from sampler.batch import IGNORED  # noqa: E402
+from sampler.stream.batch import IGNORED  # noqa: E402
 from trainer.config import ModelConfig  # noqa: E402
 from trainer.export import Vocabulary, export_llama  # noqa: E402
 from trainer.harness import HarnessModel, run_tasks, windows  # noqa: E402

@@ -291,7 +291,7 @@ def test_a_damaged_index_is_made_again(tmp_path: Path, name: str, caplog: pytest
 def test_damaged_manifests_are_one_sentence(tmp_path: Path) -> None:
     bins = prepare(write_run(tmp_path / "run"), Mixture(**BASE)).bins
     place = Path(str(bins.cache)).parent
-    from sampler.bin_manifests import open_bins
+    from sampler.bins.manifests import open_bins
 
     for name, change, said in (
         ("bins.json", {"dtype": "<u8"}, "bins.json: is damaged .*dtype"),

@@ -8,8 +8,8 @@ import time
 import pytest
 
 from corpus.errors import TamisError
-from sampler import patience as module
-from sampler.patience import Patience, try_often, within
+from sampler.bins.format import retries as module
+from sampler.bins.retries import Patience, try_often, within
 
 SHORT = Patience(attempts=4, seconds=5, pause=0.5)
 

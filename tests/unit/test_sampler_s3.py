@@ -13,14 +13,14 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from corpus.errors import ConfigError, TamisError
-from sampler.bin_manifests import open_bins, tokenizer_of, verify_bins
-from sampler.build import build_bins, build_shard
-from sampler.megatron import export_megatron
+from sampler.bins.manifests import open_bins, tokenizer_of, verify_bins
+from sampler.bins.build import build_bins, build_shard
+from sampler.export.megatron import export_megatron
 from sampler.mixture import Mixture
 from sampler.prepare import prepare
-from sampler.remote_store import RemoteStore
-from sampler.shards import list_shards
-from sampler.tokenizer import Tokenizer, TokenizerConfig, tokenizer_for
+from sampler.bins.remote_store import RemoteStore
+from sampler.published import list_shards
+from sampler.tokenizer.model import Tokenizer, TokenizerConfig, tokenizer_for
 from tests.moto_server import ask, moto_server, uri
 from tests.sampler_run import SMALL, write_run
 

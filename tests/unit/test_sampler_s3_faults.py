@@ -18,14 +18,14 @@ import numpy as np
 import pytest
 
 from corpus.errors import TamisError
-from sampler.bin_manifests import open_bins, verify_bins
-from sampler.build import build_bins
+from sampler.bins.manifests import open_bins, verify_bins
+from sampler.bins.build import build_bins
 from sampler.mixture import Mixture
-from sampler.patience import Patience
+from sampler.bins.retries import Patience
 from sampler.prepare import prepare
-from sampler.remote_store import PIECE, RemoteStore
-from sampler.shards import list_shards
-from sampler.tokenizer import TokenizerConfig, tokenizer_for
+from sampler.bins.remote_store import PIECE, RemoteStore
+from sampler.published import list_shards
+from sampler.tokenizer.model import TokenizerConfig, tokenizer_for
 from tests.flaky_proxy import Fault, Proxy, flaky_proxy
 from tests.moto_server import ask, free_port, moto_server, uri
 from tests.sampler_run import SMALL, write_run
@@ -206,7 +206,7 @@ def test_another_process_has_a_client_of_its_own(store: RemoteStore, method: str
 def test_a_process_ends_though_a_read_hangs(proxy: Proxy, tmp_path: Path) -> None:
     proxy.faults = [Fault("delay", 120.0, times=100)]
     script = (
-        "import sys\nfrom pathlib import Path\nfrom sampler.remote_store import RemoteStore\n"
+        "import sys\nfrom pathlib import Path\nfrom sampler.bins.remote_store import RemoteStore\n"
         "RemoteStore(sys.argv[1], cache=Path(sys.argv[2])).read('data.bin', 0, 10)\n"
     )
     place = uri(proxy.port, "bucket/a", attempts=2, deadline=0.5)

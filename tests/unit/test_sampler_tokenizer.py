@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from corpus.errors import ConfigError, TamisError
-from sampler.shards import list_shards
-from sampler.tokenizer import Tokenizer, TokenizerConfig, open_tokenizer, tokenizer_for, train_tokenizer
-from sampler.tokenizer_sample import draw, fill_shares, plan_sample, resolve_factors
-from sampler.tokenizer_training import train_model
+from sampler.published import list_shards
+from sampler.tokenizer.model import Tokenizer, TokenizerConfig, open_tokenizer, tokenizer_for, train_tokenizer
+from sampler.tokenizer.sample import draw, fill_shares, plan_sample, resolve_factors
+from sampler.tokenizer.training import train_model
 from tests.sampler_run import SMALL, texts, write_run, write_shard
 
 

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from corpus.errors import ConfigError, TamisError
-from sampler.bin_manifests import open_bins, tokenizer_of, verify_bins
-from sampler.bins import TokenBins
-from sampler.build import build_bins, build_shard
+from sampler.bins.manifests import open_bins, tokenizer_of, verify_bins
+from sampler.bins.format import TokenBins
+from sampler.bins.build import build_bins, build_shard
 from sampler.prepare import bins_for
-from sampler.shards import list_shards
-from sampler.tokenizer import Tokenizer, TokenizerConfig, tokenizer_for
-from sampler.weights import find_weights
+from sampler.published import list_shards
+from sampler.tokenizer.model import Tokenizer, TokenizerConfig, tokenizer_for
+from sampler.weight_files import find_weights
 from tests.sampler_run import SMALL, texts, write_run, write_shard, write_weights
 
 
@@ -179,7 +179,7 @@ def test_exchanged_bins_are_refused_even_of_one_size(run: Path) -> None:
 
 
 def test_only_what_is_read_is_checked_and_only_once(run: Path, tmp_path: Path) -> None:
-    from sampler import bins as module
+    from sampler.bins.format import format as module
 
     write_shard(tmp_path / "shards" / "en" / "a.parquet", ["word " * 700_000, "the end"], 1)
     write_shard(tmp_path / "shards" / "en" / "b.parquet", ["few words"], 9)

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from cli.main import app
 from cli.tokenizer_options import parse_factors
 from corpus.errors import ConfigError
-from sampler.tokenizer import open_tokenizer
+from sampler.tokenizer.model import open_tokenizer
 from tests.sampler_run import write_run
 
 runner = CliRunner()
@@ -114,7 +114,7 @@ def test_report_by_domain(run: Path, model: Path) -> None:
 
 def test_report_on_files_with_peers(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "sampler.tokenizer_peers.find_peers", lambda: ({"Peer": open_tokenizer(model)}, ["X: left out"])
+        "sampler.tokenizer.peers.find_peers", lambda: ({"Peer": open_tokenizer(model)}, ["X: left out"])
     )
     (tmp_path / "a.py").write_text("def f(x):\n    return x\n")
     found = asked("report", "--peers", "--input", f"code={tmp_path}/*.py")

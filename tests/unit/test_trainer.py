@@ -21,7 +21,7 @@ from tests.sampler_run import SMALL, write_run
 torch = pytest.importorskip("torch")
 torch.set_num_threads(1)  # steps of a millisecond: a second thread waits more than it works
 
-from sampler.batch import IGNORED  # noqa: E402
+from sampler.stream.batch import IGNORED  # noqa: E402
 from trainer import loop, setup  # noqa: E402
 from trainer.config import ModelConfig, OptimizerConfig, TrainConfig  # noqa: E402
 from trainer.evaluate import batch_loss, mean_loss, whole_epoch  # noqa: E402

@@ -13,7 +13,7 @@ from corpus.errors import ConfigError
 torch = pytest.importorskip("torch")
 torch.set_num_threads(1)
 
-from sampler.batch import IGNORED  # noqa: E402
+from sampler.stream.batch import IGNORED  # noqa: E402
 from trainer.attention import alibi_slopes, attend, choose_kernel, see, segments_of  # noqa: E402
 from trainer.config import ModelConfig, TrainConfig  # noqa: E402
 from trainer.head import Head  # noqa: E402

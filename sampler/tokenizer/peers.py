@@ -99,7 +99,7 @@ PEERS = (
 
 @dataclass(frozen=True, kw_only=True)
 class PeerTokenizer:
-    """A peer that is there, behind the face of `sampler.compression.Encoder`."""
+    """A peer that is there, behind the face of `sampler.tokenizer.compression.Encoder`."""
 
     vocab_size: int
     encode_texts: Callable[[list[str]], list[list[int]]]

@@ -1,7 +1,7 @@
 """Another language for a vocabulary that is in use: the pieces of a second model behind those of the first.
 
 A model that was trained with the first vocabulary keeps its embeddings, as each old piece keeps its id and its bytes
-(`sampler.sentencepiece_model`). What is added comes in the second model's order, with scores below the lowest of the
+(`sampler.tokenizer.sentencepiece_model`). What is added comes in the second model's order, with scores below the lowest of the
 base's merges: in SentencePiece's BPE the highest score is merged first, so a base merge always goes before an added
 one. (Some models give runs of spaces -1e9, where float32 knows only each 64th number: scores go down in steps that it
 keeps apart.) A text in which no added piece can arise is encoded as before. With `han`, that is each text without
@@ -26,7 +26,7 @@ from typing import Literal
 import numpy as np
 
 from corpus.errors import TamisError
-from sampler.sentencepiece_model import NORMAL, Piece, model_type, read_pieces, with_pieces
+from sampler.tokenizer.sentencepiece_model import NORMAL, Piece, model_type, read_pieces, with_pieces
 from text.chars import HAN, TABLE_SIZE, char_tables
 
 Script = Literal["han"]

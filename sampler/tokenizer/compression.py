@@ -18,7 +18,7 @@ _BATCH = 64
 
 
 class Encoder(Protocol):
-    """What is measured: `sampler.tokenizer.Tokenizer`, or another project's tokenizer behind the same face."""
+    """What is measured: `sampler.tokenizer.model.Tokenizer`, or another project's tokenizer behind the same face."""
 
     @property
     def vocab_size(self) -> int:

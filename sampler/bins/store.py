@@ -1,6 +1,6 @@
 """Where token bins lie: a local folder, mapped into memory, or an object store such as S3, read in ranges.
 
-Both give the same bytes. `sampler.local_store` and `sampler.remote_store` say what they cost.
+Both give the same bytes. `sampler.bins.local_store` and `sampler.bins.remote_store` say what they cost.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from sampler.local_store import Bytes, LocalStore
-from sampler.patience import Patience
-from sampler.remote_store import RemoteStore
+from sampler.bins.local_store import Bytes, LocalStore
+from sampler.bins.retries import Patience
+from sampler.bins.remote_store import RemoteStore
 
 
 class Store(Protocol):

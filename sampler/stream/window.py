@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from sampler.reader import Block
+    from sampler.stream.domain_reader import Block
 
 Int64s = npt.NDArray[np.int64]
 PADDING = -1

@@ -21,10 +21,10 @@ import numpy as np
 import numpy.typing as npt
 
 from corpus.errors import ConfigError
-from sampler.batch import Batch
+from sampler.stream.batch import Batch
 from sampler.mixture import Mixture
-from sampler.phases import Phase
-from sampler.window import Window
+from sampler.stream.phases import Phase
+from sampler.stream.window import Window
 
 EXACT_STEPS = 1 << 22
 

@@ -1,6 +1,6 @@
 """One domain in one phase: its sequences, with random access.
 
-A domain is an endless run of passes over permuted blocks of permuted documents (`sampler.documents`); a phase starts
+A domain is an endless run of passes over permuted blocks of permuted documents (`sampler.stream.domain_documents`); a phase starts
 at the cursor where the one before it stopped and cuts what follows into sequences. Sequence j is found without
 replaying any: its pass, by closed form (concat) or by the table of passes counted so far; its block, in the prefix
 sums over the pass's blocks; its documents, in the block's.
@@ -25,11 +25,11 @@ import numpy as np
 import numpy.typing as npt
 
 from corpus.errors import TamisError
-from sampler import order
-from sampler.bins import AnyBin
-from sampler.documents import DomainDocuments
-from sampler.packing import CONCAT, Pieces, Plan, plan, sequences_of
-from sampler.window import Window
+from sampler.stream.mixture_stream import order
+from sampler.bins.format import AnyBin
+from sampler.stream.domain_documents import DomainDocuments
+from sampler.stream.packing import CONCAT, Pieces, Plan, plan, sequences_of
+from sampler.stream.window import Window
 
 Value = TypeVar("Value")
 Int64s = npt.NDArray[np.int64]

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from sampler.stream import MixtureStream, RankStream
+from sampler.stream.mixture_stream import MixtureStream, RankStream
 
 
 def step_digests(

@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from sampler.window import PADDING, labels_of, positions_of, segments_of
+from sampler.stream.window import PADDING, labels_of, positions_of, segments_of
 
 IGNORED = -100
 """The label of what must not be predicted, as torch's losses have it."""

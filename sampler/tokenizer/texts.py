@@ -27,7 +27,7 @@ from corpus.inputs import FORMATS, InputConfig, InputFile, resolve_inputs
 from corpus.readers import read
 from corpus.records import Record
 from sampler.progress import Progress, silent
-from sampler.shards import Shard, list_shards, read_rows
+from sampler.published import Shard, list_shards, read_rows
 from text.hash import uniform
 
 _SALT = 0x636F6D7072657373  # other documents than the tokenizer's sample

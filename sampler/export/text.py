@@ -32,9 +32,9 @@ from pathlib import Path
 from typing import Literal
 
 from corpus.errors import ConfigError
-from sampler.megatron import Split
+from sampler.export.megatron import Split
 from sampler.progress import Progress, silent
-from sampler.shards import Rows, Shard, list_shards, read_rows
+from sampler.published import Rows, Shard, list_shards, read_rows
 
 Lines = Literal["joined", "one"]
 _BREAK = re.compile("\r\n|\n|\r")

@@ -1,7 +1,7 @@
 """A prefix of an object store such as S3: an index is fetched once into the local cache, a bin read a block at a time.
 
 Networks fail: a read that raises, is reset, comes short or takes longer than its deadline is asked for again
-(`sampler.patience`), and told as a warning; after the last attempt the error names the file. The SDK's own silent
+(`sampler.bins.retries`), and told as a warning; after the last attempt the error names the file. The SDK's own silent
 retries are off, so that what is told is all there was. One failure only a checksum finds: an answer that is shorter
 than what was asked for, and says so, leaves Arrow's buffer as it was behind it. What its checks find damaged is
 therefore read once more before it is called corrupt.
@@ -33,8 +33,8 @@ from corpus.cache import cache_folder
 from corpus.errors import ConfigError
 from corpus.files import atomic_file, file_digest
 from corpus.inputs import file_system
-from sampler.local_store import Bytes, map_file
-from sampler.patience import LOG, Patience, try_often
+from sampler.bins.local_store import Bytes, map_file
+from sampler.bins.retries import LOG, Patience, try_often
 
 Value = TypeVar("Value")
 PIECE = 8 << 20

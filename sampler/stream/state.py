@@ -14,7 +14,7 @@ import numpy as np
 
 from corpus.errors import TamisError
 from corpus.files import canonical_json
-from sampler.stream import MixtureStream
+from sampler.stream.mixture_stream import MixtureStream
 
 FORMAT = 2
 

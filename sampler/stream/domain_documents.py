@@ -2,10 +2,10 @@
 
 A document is a row of a shard's bin; its weight and its draw u(seed, d) are fixed-point numbers beside it. Blocks are
 runs of consecutive documents within one shard, about `shuffle_block_tokens` long: what a pass permutes, and all that
-has to be open at a time. Which documents a pass holds and where it ends follow in closed form (`sampler.order`).
+has to be open at a time. Which documents a pass holds and where it ends follow in closed form (`sampler.stream.order`).
 
 Everything that grows with the corpus lies in maps: the bins' indexes, and two uint32 a document made here and kept
-beside the bins under the hash of what they were made from (`sampler.weighting`). Private memory is a block table, 12
+beside the bins under the hash of what they were made from (`sampler.stream.document_index`). Private memory is a block table, 12
 bytes for some four million tokens.
 
 Cost: a sweep for one pass 2-3 ns a document, once; its table is kept too.
@@ -22,10 +22,10 @@ import numpy as np
 import numpy.typing as npt
 
 from corpus.files import atomic_file, read_json, stable_hash, write_json
-from sampler import order
-from sampler.bins import AnyBin
-from sampler.checks import check_of
-from sampler.packing import Pieces, sequences_of
+from sampler.stream.mixture_stream import order
+from sampler.bins.format import AnyBin
+from sampler.bins.checksums import check_of
+from sampler.stream.packing import Pieces, sequences_of
 
 BLOCK_DOCUMENTS = 1 << 16
 _OPEN_TABLES, _WORTH_A_FILE = 8, 1 << 14

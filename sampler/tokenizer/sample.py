@@ -27,7 +27,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from corpus.errors import ConfigError, TamisError
-from sampler.shards import Shard, read_rows
+from sampler.published import Shard, read_rows
 from text.hash import uniform
 
 _SALT = 0x746F6B656E697A65  # the sample must not correlate with other draws from the same seed

@@ -1,6 +1,6 @@
 """The SentencePiece BPE of a run, and any other model that is at hand: encode, decode, load, find again.
 
-How models are trained, and what survives a round trip, is said in `sampler.tokenizer_training`. A model's identity
+How models are trained, and what survives a round trip, is said in `sampler.tokenizer.training`. A model's identity
 is the sha256 of its bytes.
 """
 
@@ -15,8 +15,8 @@ from typing import Any
 from corpus.errors import TamisError
 from corpus.files import atomic_file, canonical_json, read_json, write_json
 from sampler.progress import Progress, silent
-from sampler.shards import Shard
-from sampler.tokenizer_training import THREADS, TokenizerConfig, train_model, train_tokenizer, training_settings
+from sampler.published import Shard
+from sampler.tokenizer.training import THREADS, TokenizerConfig, train_model, train_tokenizer, training_settings
 
 __all__ = [
     "Tokenizer",

@@ -10,7 +10,7 @@ becomes its byte piece `<0x0A>`, one token, and decodes back. So newlines, tabs,
 survive a round trip. One character does not: U+2581 (▁), SentencePiece's own mark for a space, decodes as a
 space.
 
-**Reproducible.** The sample is a function of run and seed (`sampler.tokenizer_sample`); the thread count is fixed,
+**Reproducible.** The sample is a function of run and seed (`sampler.tokenizer.sample`); the thread count is fixed,
 for it is stored in the model; and training reads an iterator and writes to memory, since a training *file* would put
 its temporary path into the model's bytes, and so into the digest.
 
@@ -32,8 +32,8 @@ from pydantic import Field
 from corpus.config import StrictModel
 from corpus.errors import ConfigError, TamisError
 from sampler.progress import Progress, silent
-from sampler.shards import Shard
-from sampler.tokenizer_sample import DomainSample, draw, plan_sample
+from sampler.published import Shard
+from sampler.tokenizer.sample import DomainSample, draw, plan_sample
 
 FORMAT = 2
 BAICHUAN_VOCABULARY = 125_696

@@ -36,8 +36,8 @@ import numpy as np
 import numpy.typing as npt
 
 from corpus.errors import TamisError
-from sampler.checks import CHUNK, check_of, checks_of_chunks
-from sampler.store import Store
+from sampler.bins.checksums import CHUNK, check_of, checks_of_chunks
+from sampler.bins.store import Store
 
 FORMAT = 2
 _MAGIC = b"TAMISIDX"

@@ -2,7 +2,7 @@
 
 ``bins.json`` names domains and tokenizer, each ``<domain>/manifest.json`` its shards; both are of one format, and a
 field that is missing, of another type or unknown is said in a sentence. Sizes are compared at once where that costs a
-stat; contents when they are read (`sampler.bins`), or all of them by `verify_bins`.
+stat; contents when they are read (`sampler.bins.format`), or all of them by `verify_bins`.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from corpus.cache import cache_folder
 from corpus.config import StrictModel, parse
 from corpus.errors import ConfigError, TamisError
 from corpus.files import stable_hash
-from sampler.bins import FORMAT, AnyBin, ShardBin, TokenBins, corrupt
-from sampler.local_store import LocalStore
+from sampler.bins.format import FORMAT, AnyBin, ShardBin, TokenBins, corrupt
+from sampler.bins.local_store import LocalStore
 from sampler.progress import Progress, silent
-from sampler.store import Store, open_store
-from sampler.tokenizer import Tokenizer, tokenizer_from
+from sampler.bins.store import Store, open_store
+from sampler.tokenizer.model import Tokenizer, tokenizer_from
 
 HEAD, MODEL = "bins.json", "tokenizer.model"
 Parsed = TypeVar("Parsed", bound=StrictModel)

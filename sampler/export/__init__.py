@@ -1,0 +1,1 @@
+"""The same tokens or texts in other tools' layouts."""
