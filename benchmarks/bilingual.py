@@ -3,7 +3,7 @@
     python -m benchmarks.bilingual --run demo/run [--work FOLDER] [--steps 300] [--format json]
 
 One small model, one tokenizer of both languages, one number of training tokens; the data are English, Chinese, or half
-and half. Each is judged on the held-out documents of the demo's run, whole, by `trainer.perplexity`: in English, in
+and half. Each is judged on the held-out documents of the demo's run, whole, by `trainer.evaluation.perplexity`: in English, in
 Chinese, and on both together. BiLLa's own table compares published models of 7 B on 1,000 documents of each language.
 Here everything is small: the direction of the differences can be seen, not their size in models worth training.
 
@@ -33,9 +33,9 @@ from sampler.prepare import open_tokens
 from sampler.tokenizer.sentencepiece_model import piece_bytes
 from sampler.tokenizer.model import TokenizerConfig
 from trainer.config import TrainConfig
-from trainer.perplexity import judge, table_of
-from trainer.scores import scoring_model
-from trainer.trained import read_trained
+from trainer.evaluation.perplexity import judge, table_of
+from trainer.evaluation.scores import scoring_model
+from trainer.evaluation.trained import read_trained
 
 DOMAINS = {"en": ("docs_en", "news_en", "wiki_en"), "zh": ("news_zh", "reviews_zh")}
 ARMS = {"English": ("en",), "Chinese": ("zh",), "English + Chinese": ("en", "zh")}

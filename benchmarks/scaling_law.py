@@ -5,7 +5,7 @@
 Models of 0.07 to 0.26 million weights (without embeddings, with the head's product) train on the English domains of the
 demo's run, each for four tokens a weight, the smaller ones from two seeds. The law is fitted to them, the loss of a
 model of 0.54 million predicted with its interval, and only then is that model trained. Their training losses are also
-fed to `trainer.band.LossBand`, to see whether it cries where nothing is wrong.
+fed to `trainer.scaling.loss_band.LossBand`, to see whether it cries where nothing is wrong.
 
 Models as small as this on as little text show that the machinery is right end to end; they say nothing about how well
 the law holds for real ones. ``--small`` shows that everything runs, in seconds; its figures mean nothing.
@@ -28,10 +28,10 @@ from benchmarks import machine
 from corpus.config import parse
 from corpus.errors import ConfigError
 from sampler.mixture import Mixture
-from trainer.band import LossBand
+from trainer.scaling.loss_band import LossBand
 from trainer.config import ModelConfig, TrainConfig
-from trainer.scaling import fit_scaling_law, predict, product_weights
-from trainer.scaling_runs import read_suite
+from trainer.scaling.law import fit_scaling_law, predict, product_weights
+from trainer.scaling.runs import read_suite
 
 DOMAINS = ("code", "docs_en", "news_en", "wiki_en")
 VOCABULARY, LENGTH, BATCH, TOKENS_A_WEIGHT = 1024, 128, 16, 4

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sampler.tokenizer.model import Tokenizer
     from trainer.config import TrainConfig
     from trainer.model import Transformer
-    from trainer.perplexity import Row
+    from trainer.evaluation.perplexity import Row
 
 ALONG = 6
 """Digits behind the point in evaluation.json: what a sum in another order leaves as it is."""
@@ -114,7 +114,7 @@ def harness(
     with progress_bar() as progress:
         tokenizer = tokenizer_for_mixture(folder, data, progress)
         trained, step = _open_model(folder, config, tokenizer, checkpoint)
-        from trainer.harness import HarnessModel, run_tasks
+        from trainer.evaluation.harness import HarnessModel, run_tasks
 
         asked = HarnessModel(trained, tokenizer, sequence_length or data.longest_sequence, progress)
         found = run_tasks(asked, names, include_path, limit=limit, examples=examples)
@@ -167,9 +167,9 @@ def _bare_bins(place: str, tokenizer: Tokenizer) -> Any:
 
 
 def _open_model(run: Path, config: TrainConfig, tokenizer: Tokenizer, step: int | None) -> tuple[Transformer, int]:
-    from trainer.scores import scoring_model
+    from trainer.evaluation.scores import scoring_model
     from trainer.setup import choose_device
-    from trainer.trained import read_trained
+    from trainer.evaluation.trained import read_trained
 
     state, found = read_trained(run / "train" / config.name, config, step=step, tokenizer=tokenizer.digest)
     return scoring_model(state, config.model, choose_device(config.device)), found
@@ -181,7 +181,7 @@ def _judged(
     import numpy as np
 
     from sampler.tokenizer.sentencepiece_model import piece_bytes
-    from trainer.perplexity import judge, table_of
+    from trainer.evaluation.perplexity import judge, table_of
 
     sizes = np.array(piece_bytes(tokenizer.processor.serialized_model_proto()), np.int64)
     return table_of(judge(model, text, length, sizes, progress, f"judging {name}"), text.domains)

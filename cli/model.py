@@ -47,8 +47,8 @@ def export(
     from sampler.mixture import load_mixture
     from sampler.prepare import tokenizer_for_mixture
     from trainer.config import TrainConfig
-    from trainer.export import Vocabulary, export_llama
-    from trainer.trained import read_trained
+    from trainer.export.llama import Vocabulary, export_llama
+    from trainer.evaluation.trained import read_trained
 
     config = load_config(TrainConfig, model)
     data, folder = load_mixture(mixture, run)
@@ -69,7 +69,7 @@ def export(
     result: dict[str, Any] = {"folder": str(out), "step": step, "dtype": dtype.value}
     result |= {"files": [path.name for path in files], "bytes": sum(path.stat().st_size for path in files)}
     if check:
-        from trainer.export_check import largest_difference
+        from trainer.export.check import largest_difference
 
         result["largest_difference"] = largest_difference(out, state, config.model)
     if format is OutputFormat.json:

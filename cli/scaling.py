@@ -20,9 +20,9 @@ from corpus.errors import ConfigError
 
 if TYPE_CHECKING:
     from trainer.config import TrainConfig
-    from trainer.power_law import PowerLaw
-    from trainer.scaling import Prediction
-    from trainer.scaling_runs import Suite
+    from trainer.scaling.power_law import PowerLaw
+    from trainer.scaling.law import Prediction
+    from trainer.scaling.runs import Suite
 
 app = typer.Typer(no_args_is_help=True, help="Fit a scaling law to small runs, predict a larger one.")
 FlopsOption = Annotated[
@@ -58,7 +58,7 @@ def fit(
     format: FormatOption = OutputFormat.text,
 ) -> None:
     """Fit L(C) = a · C^b + L∞ to the held-out losses of finished runs."""
-    from trainer.scaling_runs import read_suite
+    from trainer.scaling.runs import read_suite
 
     suite = read_suite(runs, sequence_length)
     wanted = _compute(suite, predict, model, tokens, vocab_size, sequence_length)
@@ -86,8 +86,8 @@ def run(
     from trainer.config import TrainConfig
     from trainer.facts import standing
     from trainer.loop import train
-    from trainer.scaling import FEWEST
-    from trainer.scaling_runs import read_suite
+    from trainer.scaling.law import FEWEST
+    from trainer.scaling.runs import read_suite
 
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ConfigError("tamis scaling run is one process (allowed: tamis train under torchrun, then scaling fit).")
@@ -133,7 +133,7 @@ def _compute(
     """The compute to predict for, from FLOPs or a model file; None where neither is given."""
     from corpus.config import load_config
     from trainer.config import TrainConfig
-    from trainer.scaling import training_flops
+    from trainer.scaling.law import training_flops
 
     if predict is not None and model is not None:
         raise ConfigError("found both --predict and --model (allowed: one of them).")
@@ -158,7 +158,7 @@ def _show(
     suite: Suite, wanted: float | None, level: float, absolute: bool, html: Path | None, format: OutputFormat
 ) -> None:
     """Fit, predict, draw, print."""
-    from trainer.scaling import fit_scaling_law, predict
+    from trainer.scaling.law import fit_scaling_law, predict
 
     law = fit_scaling_law(suite.points, relative=not absolute)
     prediction = None if wanted is None else predict(law, wanted, level)

@@ -14,7 +14,7 @@ from typing import Any
 
 from cli.report_charts import KEPT, KEPT_LIGHT, OTHER, PALETTE, REMOVED, Figure, figure
 from cli.training_data import KINDS, Row, Training, finite, loader_share, mean, stretches, throughput
-from trainer.band import LossBand
+from trainer.scaling.loss_band import LossBand
 
 STEP = {"title": "step", "tickformat": ",d"}
 SMOOTH = LossBand.smooth

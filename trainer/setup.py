@@ -17,7 +17,7 @@ from sampler.stream.mixture_stream import MixtureStream
 from trainer.attention import choose_kernel
 from trainer.checkpoint import Checkpoints
 from trainer.config import TrainConfig
-from trainer.evaluate import whole_epoch
+from trainer.evaluation.loss import whole_epoch
 from trainer.metrics import Metrics
 from trainer.model import Transformer, parameter_count
 from trainer.optim import build_optimizer

@@ -2,7 +2,7 @@
 
     MFU = FLOPs a token · tokens a second / (devices · FLOPs a second of one)
 
-FLOPs a token are those of `trainer.scaling`: 6 · N + 12 · layers · width · length, of what the model needs, not of what
+FLOPs a token are those of `trainer.scaling.law`: 6 · N + 12 · layers · width · length, of what the model needs, not of what
 is computed: recomputed activations do not count, attention counts whole, though a causal kernel does half of it and
 one that masks documents less. With `length` halved it is the strict figure; the benchmark prints both.
 
@@ -22,7 +22,7 @@ from typing import Any
 import torch
 
 from trainer.config import ModelConfig
-from trainer.scaling import training_flops
+from trainer.scaling.law import training_flops
 
 FORMULA = "MFU = (6 · N + 12 · layers · width · length) · tokens/s / (devices · peak)"
 DENSE_BFLOAT16 = {

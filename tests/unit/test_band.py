@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("scipy")
 
-from trainer.band import Alarm, LossBand  # noqa: E402
+from trainer.scaling.loss_band import Alarm, LossBand  # noqa: E402
 
 STEP, WARMUP = 65_536.0, 100
 

@@ -17,8 +17,8 @@ torch.set_num_threads(1)
 from safetensors.torch import load_file  # noqa: E402
 
 from trainer.config import ModelConfig  # noqa: E402
-from trainer.export import Vocabulary, export_llama  # noqa: E402
-from trainer.export_check import largest_difference  # noqa: E402
+from trainer.export.llama import Vocabulary, export_llama  # noqa: E402
+from trainer.export.check import largest_difference  # noqa: E402
 from trainer.model import Transformer  # noqa: E402
 
 WORDS = Vocabulary(model=None, bos_id=1, eos_id=2)
@@ -172,7 +172,7 @@ def test_a_tokenizer_that_changes_its_text_goes_along_as_it_is(tmp_path: Path) -
     import sentencepiece
 
     from tests.sampler_run import ENGLISH
-    from trainer.export_tokenizer import fast_tokenizer
+    from trainer.export.tokenizer import fast_tokenizer
 
     for kind, rule in (("bpe", "nmt_nfkc"), ("unigram", "identity")):
         model = io.BytesIO()

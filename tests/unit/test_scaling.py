@@ -18,9 +18,9 @@ from corpus.errors import ConfigError, TamisError
 pytest.importorskip("scipy")
 
 from trainer.config import ModelConfig  # noqa: E402
-from trainer.power_law import PowerLaw, fit_power_law  # noqa: E402
-from trainer.scaling import Point, band, fit_scaling_law, predict, product_weights, training_flops  # noqa: E402
-from trainer.scaling_runs import read_suite  # noqa: E402
+from trainer.scaling.power_law import PowerLaw, fit_power_law  # noqa: E402
+from trainer.scaling.law import Point, band, fit_scaling_law, predict, product_weights, training_flops  # noqa: E402
+from trainer.scaling.runs import read_suite  # noqa: E402
 
 B, FLOOR = -0.15, 1.7
 A = 1.5 * 1e15**-B  # the smallest run is 1.5 nats above the floor

@@ -21,7 +21,7 @@ def largest_difference(
     """The largest difference of a logit, both in float32 on the CPU, one document a row.
 
     Args:
-        folder: as `trainer.export.export_llama` wrote it.
+        folder: as `trainer.export.llama.export_llama` wrote it.
         state: what it was written from.
         config: its shape.
         rows: of random tokens.

@@ -15,7 +15,7 @@ from corpus.config import parse
 from corpus.errors import ConfigError, TamisError
 from corpus.files import read_json
 from trainer.config import ModelConfig
-from trainer.scaling import Point, training_flops
+from trainer.scaling.law import Point, training_flops
 
 SUMMARY = "summary.json"
 

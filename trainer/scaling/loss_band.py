@@ -4,7 +4,7 @@
 
 After warm-up the loss of the steps so far is fitted and the next stretch predicted, up to `stretch` times the tokens of
 the fit; at its end the fit is made anew with all steps, and so on. What is compared is the median of the last few
-losses, which a single spike does not move. The band is the law's profile interval (`trainer.power_law`) with the noise
+losses, which a single spike does not move. The band is the law's profile interval (`trainer.scaling.power_law`) with the noise
 of such a median, widened by a tolerance, for real curves are no exact power laws. While the run is outside, the law
 stays as it is: what comes slowly must not be taken for the curve.
 
@@ -28,7 +28,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from trainer.power_law import Floats, PowerLaw, fit_power_law
+from trainer.scaling.power_law import Floats, PowerLaw, fit_power_law
 
 _BLOCKS = 96
 _MEDIAN = math.sqrt(math.pi / 2)

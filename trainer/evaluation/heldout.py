@@ -12,7 +12,7 @@ import torch
 from torch.nn.functional import one_hot
 
 from sampler.stream.mixture_stream import MixtureStream
-from trainer.evaluate import judged_batches
+from trainer.evaluation.loss import judged_batches
 from trainer.model import Transformer
 from trainer.parallel import World
 

@@ -27,7 +27,7 @@ from torch.nn import functional
 from corpus.errors import ConfigError
 from corpus.files import atomic_file, write_json
 from trainer.config import ModelConfig
-from trainer.export_tokenizer import fast_tokenizer, settings
+from trainer.export.tokenizer import fast_tokenizer, settings
 from trainer.model import INTERLEAVED, Transformer
 
 TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}

@@ -26,7 +26,7 @@ import numpy.typing as npt
 from sampler.heldout import HeldoutDocuments, JudgedText
 from sampler.progress import Progress, silent
 from trainer.model import Transformer
-from trainer.scores import Question, answer
+from trainer.evaluation.scores import Question, answer
 
 _GROUP_TOKENS = 1 << 18  # of documents that are sorted by length together
 
@@ -88,7 +88,7 @@ def judge(
     """Ask a model about every document of a text.
 
     Args:
-        model: as `trainer.scores.scoring_model` gives it.
+        model: as `trainer.evaluation.scores.scoring_model` gives it.
         text: the documents.
         length: tokens of a sequence.
         sizes: int64[vocab_size], UTF-8 bytes of each piece.

@@ -7,7 +7,7 @@ always spell the continuation, no more and no less. Too long a context loses its
 
 **Nothing before.** An empty context is the end-of-document token, which is what stands before a document in the bins.
 A model with a document mask has never predicted a first token from it: its likelihood of one is arbitrary, a few nats
-a text, alike in all of a question's choices that begin alike. `trainer.perplexity` leaves it out.
+a text, alike in all of a question's choices that begin alike. `trainer.evaluation.perplexity` leaves it out.
 
 **Generation** is greedy. There is no cache of keys and values: each token costs a forward pass over all of its row,
 so a text of n tokens costs n²/2 tokens of work. Tasks that compare likelihoods cost one forward pass a choice.
@@ -31,7 +31,7 @@ from sampler.stream.batch import IGNORED
 from sampler.progress import Progress, silent
 from sampler.tokenizer.model import Tokenizer
 from trainer.model import Transformer
-from trainer.scores import Question, answer
+from trainer.evaluation.scores import Question, answer
 
 MOST_NEW_TOKENS = 256
 """Of a text to generate where the task does not say: the harness's own default."""
@@ -42,7 +42,7 @@ class HarnessModel(TemplateLM):
     """A trained model as the harness wants it.
 
     Args:
-        model: as `trainer.scores.scoring_model` gives it.
+        model: as `trainer.evaluation.scores.scoring_model` gives it.
         tokenizer: its own.
         length: tokens that it sees at a time.
         progress: called while it works, in requests.

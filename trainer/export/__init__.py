@@ -1,0 +1,1 @@
+"""A trained model as a Hugging Face Llama, its tokenizer, and the check that both give equal logits."""
