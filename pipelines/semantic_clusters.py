@@ -34,7 +34,7 @@ from pipelines.exchange import Hop, partitions_for
 from pipelines.stage import Batch, GlobalStage
 
 CALIBRATED = {STATIC: 0.998, USE: 0.998}
-"""Cosine from which two documents mean the same: precision 0.95 by the labels of ``benchmarks.semantic_quality``."""
+"""Cosine from which two documents mean the same: precision 0.95 by the labels of ``benchmarks.dedup.semantic_quality``."""
 DISTANCE_BINS = 2000
 CENTROIDS, FACTS = "centroids.npy", "facts.json"
 
@@ -98,7 +98,7 @@ class SemanticClusters(GlobalStage):
         if decision.threshold is None and source.model not in CALIBRATED:
             raise ConfigError(
                 f"stages.semantic_clusters.threshold: for the model {source.model!r} it must be set; only "
-                f"{', '.join(CALIBRATED)} have one of their own (benchmarks/semantic_quality.py measures another)"
+                f"{', '.join(CALIBRATED)} have one of their own (benchmarks/dedup/semantic_quality.py measures another)"
             )
 
     @classmethod

@@ -28,7 +28,7 @@ def widened(batch: Any) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Corpus:
-    """A folder of ``benchmarks.sampler_corpus``.
+    """A folder of ``benchmarks.corpora.sampler_corpus``.
 
     Attributes:
         folder: where it lies.

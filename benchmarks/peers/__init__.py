@@ -1,4 +1,4 @@
-"""Other tools at the same work, one module each, so that ``benchmarks.dedup_peers`` can measure them.
+"""Other tools at the same work, one module each, so that ``benchmarks.dedup.dedup_peers`` can measure them.
 
 ``python -m benchmarks.peers.NAME INPUT OUT.json LANG``: reads INPUT/*.parquet (id, text), finds near-duplicates at a
 similarity of 0.75 as the tool's own documentation does it, and writes ``{"dropped": {id: survivor or null}}``. The

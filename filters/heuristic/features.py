@@ -11,7 +11,7 @@ stripped. A **paragraph** is a run of such lines without a blank one between. Th
 an "n-gram" is 2 n tokens, each a single character or a run of other letters and digits, since a Chinese word
 is some two characters. A character is a code point.
 
-Cost: linear; 105 to 160 MB/s a core on English, 105 to 200 on Chinese (``benchmarks.heuristic_speed``).
+Cost: linear; 105 to 160 MB/s a core on English, 105 to 200 on Chinese (``benchmarks.filters.heuristic_speed``).
 
 Source: Rae et al. 2021 (Gopher), appendix A1.1; Raffel et al. 2020 (C4), § 2.2; Penedo et al. 2024 (FineWeb), § 3.6;
 counting as in datatrove's filters, which divide by all characters of the text. Deviations: lines without text do not

@@ -7,7 +7,7 @@ and character 2- to 4-grams of a sample. Of the two million n-gram buckets 42,76
 says which, a population count says where, so a miss costs one look-up in 250 kB.
 
 The sample is ``PIECES`` stretches spread over the document, as a page may begin with a menu in another
-language. ``benchmarks/language_sample.py`` measures what it loses. 2,048 bytes in 16 pieces stay within 0.05
+language. ``benchmarks/filters/language_sample.py`` measures what it loses. 2,048 bytes in 16 pieces stay within 0.05
 points of the whole document's accuracy on each of 15 labelled files and on twenty UDHR languages; in 4 pieces,
 technical articles in Chinese under a head of English links lose 2.9 points, and the first 1,024 bytes alone
 lose 22.

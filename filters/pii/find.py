@@ -8,7 +8,7 @@ over everything else; at one of these a few characters around it are put into a 
 the forms are tried there. Regular expressions, one a kind, read the text once a kind, and test no check digits.
 
 Where matches overlap, the longer in bytes stays, of equal ones the kind that stands first in ``KINDS``, then the
-earlier one. Cost: linear; some 600 MB/s a core in Chinese and English text (``benchmarks/pii_speed.py``).
+earlier one. Cost: linear; some 600 MB/s a core in Chinese and English text (``benchmarks/filters/pii_speed.py``).
 
 Left out, as their form does not tell them from other numbers: fixed-line numbers without ``+``, passport and licence
 numbers; names and postal addresses have no form.

@@ -7,7 +7,7 @@ Japanese) and for the others, as a comma a token means nothing alike in both; th
 meant.
 
 A head is additive and can be read. Trees or a small network would see interactions and cost more than all the rest;
-with points and neighbours the aims are met (``benchmarks/quality_model.py``).
+with points and neighbours the aims are met (``benchmarks/filters/quality_model.py``).
 
 Cost: some 40 look-ups a sentence; the pass of ``sentence_form`` is the larger part.
 Source: logistic regression over binned features as in generalised additive models (Hastie and Tibshirani 1986); for the

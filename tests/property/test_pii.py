@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from benchmarks.base_text import read_records
+from benchmarks.corpora.base_text import read_records
 from filters.pii.find import KINDS, find
 from filters.pii.numbers import IBAN_LENGTHS, PROVINCES
 from tests import oracles_pii

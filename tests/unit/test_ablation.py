@@ -12,17 +12,17 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from benchmarks import ablation_corpus
-from benchmarks.exhaustive import shingles
-from benchmarks.spread import Spread
+from benchmarks.corpora import ablation_corpus
+from benchmarks.corpora.exhaustive import shingles
+from benchmarks.tools.spread import Spread
 from corpus.config import load_yaml
 from pipelines.config import load_pipeline
 from text.arrow import TextColumn
 
 pytest.importorskip("torch")
 
-from benchmarks.ablation import Size, as_markdown  # noqa: E402
-from benchmarks.ablation_arms import ARMS, CONF, pipeline_of  # noqa: E402
+from benchmarks.ablations.ablation import Size, as_markdown  # noqa: E402
+from benchmarks.ablations.ablation_arms import ARMS, CONF, pipeline_of  # noqa: E402
 
 
 @pytest.mark.parametrize("arm", ARMS, ids=lambda arm: arm.name)

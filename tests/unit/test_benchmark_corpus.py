@@ -12,12 +12,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks import corpus
-from benchmarks.base_text import BaseDocument, base_documents
-from benchmarks.corpus import Plan, make
-from benchmarks.edits import PROBE, RECIPES, Editor, render
-from benchmarks.exhaustive import jaccard, similar_pairs, tokens
-from benchmarks.pieces import FIXED, HAN, WORD, split
+from benchmarks.corpora import corpus
+from benchmarks.corpora.base_text import BaseDocument, base_documents
+from benchmarks.corpora.corpus import Plan, make
+from benchmarks.corpora.edits import PROBE, RECIPES, Editor, render
+from benchmarks.corpora.exhaustive import jaccard, similar_pairs, tokens
+from benchmarks.corpora.pieces import FIXED, HAN, WORD, split
 from tests import oracles
 
 

@@ -7,7 +7,7 @@ import textwrap
 
 import pytest
 
-from benchmarks.cpu import measure
+from benchmarks.tools.cpu import measure
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc and uses prctl")
 

@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks import data_ablation_arms as arms
-from benchmarks.data_ablation_arms import ARMS, DEDUPLICATED, FILTERED, FULL, RAW, SCORED, Source
-from benchmarks.data_ablation_picture import COLOURS, draw_svg, write_html
+from benchmarks.ablations import data_ablation_arms as arms
+from benchmarks.ablations.data_ablation_arms import ARMS, DEDUPLICATED, FILTERED, FULL, RAW, SCORED, Source
+from benchmarks.ablations.data_ablation_picture import COLOURS, draw_svg, write_html
 from corpus.config import load_yaml
 from corpus.errors import ConfigError, TamisError
 from corpus.files import read_json, write_json
@@ -27,7 +27,9 @@ from tests.runs import HOSTILE, KEPT_TEXT, S
 
 pytest.importorskip("torch")
 
-from benchmarks import data_ablation, trials  # noqa: E402
+from benchmarks.ablations import data_ablation  # noqa: E402
+
+from benchmarks.ablations import trials  # noqa: E402
 
 LAW = "A law. " * 3
 FILTERED_TEXT = KEPT_TEXT.replace("点击关注我们！", "").replace("bob@example.org", "<EMAIL>")

@@ -37,7 +37,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from benchmarks.base_text import read_records
+from benchmarks.corpora.base_text import read_records
 from filters.heuristic.decide import REASONS, SPACED, failures, scan
 from filters.heuristic.thresholds import HeuristicThresholds, SpacedThresholds
 from filters.lines.thresholds import LineThresholds

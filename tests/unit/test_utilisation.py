@@ -65,7 +65,7 @@ def test_what_the_command_says() -> None:
 
 def test_the_benchmark_runs_on_a_cpu(tmp_path: Path) -> None:
     """All but the figure: made-up text through the loop's own steps, a profile that adds up."""
-    from benchmarks import trainer_speed
+    from benchmarks.trainer import trainer_speed
 
     options = argparse.Namespace(
         model=CONF / "tiny.yaml", length=64, rows=2, vocabulary=300, steps=2, warmup=1, device="cpu", eager=True,
@@ -91,6 +91,6 @@ def test_the_benchmark_runs_on_a_cpu(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_kernels_are_sorted_by_name(kernel: str, kind: str) -> None:
-    from benchmarks.trainer_speed import kind_of
+    from benchmarks.trainer.trainer_speed import kind_of
 
     assert kind_of(kernel) == kind

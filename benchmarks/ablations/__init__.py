@@ -1,0 +1,1 @@
+"""Models trained on what a part of Tamis kept, beside what it did not."""

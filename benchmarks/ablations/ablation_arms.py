@@ -1,0 +1,83 @@
+"""The arms of the ablation: what a pipeline does to one crawl.
+
+Each arm is a pipeline YAML made of ``conf/pipelines/default.yaml``'s own stages and thresholds; an arm names the stages
+that it adds to the arm before. All start from one ingest; the last one starts from the whole run before it, so that
+nothing but its weights is made. ``pii`` is left out: it is neither dedup nor a filter.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchmarks.corpora.base_text import LANGUAGES
+from benchmarks.ablations.trials import CONF
+from corpus.config import load_yaml
+from pipelines.config import load_pipeline
+from pipelines.runner import Runner
+from pipelines.session import Cluster
+from sampler.published import list_shards
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One way to make training text of the crawl.
+
+    Attributes:
+        name: of the run folder.
+        adds: stages that the arm before has not.
+        scored: whether documents have the default pipeline's weights; all weigh 1 otherwise.
+    """
+
+    name: str
+    adds: tuple[str, ...] = ()
+    scored: bool = False
+
+
+ARMS = (
+    Arm("none"),
+    Arm("document", ("exact_dedup", "embed", "semantic_clusters", "near_dedup")),
+    Arm("multi-level", ("span_dedup",)),
+    Arm("filtered", ("language", "line_filter", "heuristic_filter", "sentence_quality", "score")),
+    Arm("scored", (), scored=True),
+)
+"""In order: each has the stages of all before it."""
+
+
+def pipeline_of(arm: Arm) -> dict[str, Any]:
+    """The arm's pipeline YAML, with inputs beside it: the default's stages, in its order, with its settings."""
+    default = load_yaml(CONF / "pipelines" / "default.yaml")
+    stages = {stage for earlier in ARMS[: ARMS.index(arm) + 1] for stage in earlier.adds}
+    return {
+        "name": f"ablation_{arm.name}",
+        "inputs": [{"domain": lang, "paths": [f"corpus/input/{lang}.parquet"]} for lang in LANGUAGES],
+        "stages": {name: block for name, block in default["stages"].items() if name in stages},
+        "write_shards": {"heldout_fraction": 0.0},
+        "weights": default["weights"] if arm.scored else {},
+    }
+
+
+def run_pipeline(arm: Arm, work: Path, cluster: Cluster) -> Path:
+    """Runs the arm's pipeline over ``work/corpus`` into ``work/<arm>``; returns that folder.
+
+    Raises:
+        SystemExit: a scored arm's shards are not those of the arm before.
+    """
+    path, out, before = work / f"{arm.name}.yaml", work / arm.name, ARMS[max(0, ARMS.index(arm) - 1)]
+    path.write_text(yaml.safe_dump(pipeline_of(arm), allow_unicode=True, sort_keys=False), "utf-8")
+    if not arm.adds and arm != before:
+        shutil.copytree(work / before.name, out)
+    elif arm != ARMS[0]:
+        shutil.copytree(work / ARMS[0].name / "ingest", out / "ingest")
+    Runner(load_pipeline(path), out, cluster, work).run()
+    if arm.scored and _digests(out) != _digests(work / before.name):
+        raise SystemExit(f"{out}: its shards are not those of {before.name}, though only weights were to differ")
+    return out
+
+
+def _digests(run: Path) -> list[str]:
+    return [shard.digest for shards in list_shards(run).values() for shard in shards]

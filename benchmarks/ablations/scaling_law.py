@@ -1,0 +1,158 @@
+"""Whether the losses of small models foretell a larger one's: a suite on one CPU core, in minutes.
+
+    python -m benchmarks.ablations.scaling_law --run demo/run [--work FOLDER] [--small] [--format json]
+
+Models of 0.07 to 0.26 million weights (without embeddings, with the head's product) train on the English domains of the
+demo's run, each for four tokens a weight, the smaller ones from two seeds. The law is fitted to them, the loss of a
+model of 0.54 million predicted with its interval, and only then is that model trained. Their training losses are also
+fed to `trainer.scaling.loss_band.LossBand`, to see whether it cries where nothing is wrong.
+
+Models as small as this on as little text show that the machinery is right end to end; they say nothing about how well
+the law holds for real ones. ``--small`` shows that everything runs, in seconds; its figures mean nothing.
+
+FOLDER gets links to the run's shards, a tokenizer, bins, and the trainings. Cost: some six minutes of one core.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from benchmarks.tools import machine
+from corpus.config import parse
+from corpus.errors import ConfigError
+from sampler.mixture import Mixture
+from trainer.scaling.loss_band import LossBand
+from trainer.config import ModelConfig, TrainConfig
+from trainer.scaling.law import fit_scaling_law, predict, product_weights
+from trainer.scaling.runs import read_suite
+
+DOMAINS = ("code", "docs_en", "news_en", "wiki_en")
+VOCABULARY, LENGTH, BATCH, TOKENS_A_WEIGHT = 1024, 128, 16, 4
+SUITE = ((32, 2, 1), (32, 2, 2), (48, 2, 1), (48, 2, 2), (64, 2, 1), (64, 2, 2), (64, 3, 1))
+"""Width, layers, seed."""
+LARGER = (96, 4, 1)
+
+
+def config_of(width: int, layers: int, seed: int, tokens_a_weight: float) -> TrainConfig:
+    """A model of the suite; the rate falls with the width."""
+    shape = {"width": width, "layers": layers, "heads": width // 16}
+    weights = product_weights(ModelConfig(**shape), VOCABULARY)
+    steps = max(10, round(tokens_a_weight * weights / (BATCH * LENGTH)))
+    optimizer = {"max_learning_rate": 0.3 / width, "warmup_steps": steps // 10, "clip_norm": 1.0}
+    return parse(
+        TrainConfig,
+        {
+            "name": f"w{width}-l{layers}-s{seed}", "model": shape, "optimizer": optimizer, "steps": steps,
+            "global_batch": BATCH, "seed": seed, "device": "cpu", "heldout_steps": steps, "heldout_sequences": 256,
+        },
+        "",
+    )  # fmt: skip
+
+
+def link_run(run: Path, work: Path) -> Path:
+    """A run folder with some of another's domains, so that nothing is written into that one."""
+    for domain in DOMAINS:
+        source = run / "shards" / domain
+        if not source.is_dir():
+            raise ConfigError(f"--run: {run} has no domain {domain!r} (allowed: the run of `make demo`).")
+        (work / "shards").mkdir(parents=True, exist_ok=True)
+        target = work / "shards" / domain
+        if not target.exists():
+            target.symlink_to(source.resolve(), target_is_directory=True)
+    return work
+
+
+def train_one(shape: tuple[int, int, int], run: Path, tokens_a_weight: float) -> dict[str, Any]:
+    """Train a model; its summary, and where the band cried."""
+    from trainer.loop import train
+    from trainer.metrics import read_metrics
+
+    mixture = parse(
+        Mixture,
+        {
+            "domains": {"*": {"max_epochs": 4}}, "curve": "none", "sequence_length": LENGTH, "seed": 1,
+            "tokenizer": {"vocab_size": VOCABULARY, "sample_bytes": 4_000_000},
+        },
+        "",
+    )  # fmt: skip
+    config = config_of(*shape, tokens_a_weight)
+    summary = train(config, mixture, run)
+    rows = read_metrics(run / "train" / config.name / "metrics.jsonl")
+    band = LossBand(warmup_steps=config.optimizer.warmup_steps)
+    alarms = [str(alarm) for row in rows if (alarm := band.add(row["tokens"], row["loss"]))]
+    print(f"{config.name}: {summary['heldout_loss']:.4f} in {summary['seconds']:.0f} s; {alarms}", file=sys.stderr)
+    return {key: summary[key] for key in ("name", "parameters", "steps", "tokens", "heldout_loss", "seconds")} | {
+        "alarms": alarms, "folder": str(run / "train" / config.name),
+    }  # fmt: skip
+
+
+def measure(run: Path, work: Path, tokens_a_weight: float) -> dict[str, Any]:
+    """Train the suite, predict, train the larger model."""
+    linked = link_run(run, work)
+    before = machine.describe()
+    suite = [train_one(shape, linked, tokens_a_weight) for shape in SUITE]
+    found = read_suite([Path(one["folder"]) for one in suite], LENGTH)
+    law = fit_scaling_law(found.points)
+    larger = train_one(LARGER, linked, tokens_a_weight)
+    point = read_suite([Path(larger["folder"])], LENGTH).points[0]
+    return {
+        "machine": before,
+        "runs": [one | {"flops": point_of(one)} for one in (*suite, larger)],
+        "law": {"a": law.a, "b": law.b, "floor": law.floor, "errors": law.errors, "residual": law.residual},
+        "predictions": [asdict(predict(law, point.flops, level)) for level in (0.5, 0.9)],
+        "measured": point.loss,
+    }
+
+
+def point_of(one: dict[str, Any]) -> float:
+    """The compute of a finished training."""
+    return read_suite([Path(one["folder"])], LENGTH).points[0].flops
+
+
+def as_markdown(body: dict[str, Any]) -> str:
+    """A table of the runs, and the prediction beside what came."""
+    lines = [machine.as_line(body["machine"]), "", "| run | tokens | FLOPs | held-out loss | seconds | alarms |"]
+    lines.append("|" + 6 * "---|")
+    for one in body["runs"]:
+        lines.append(
+            f"| {one['name']} | {one['tokens']:,} | {one['flops']:.3g} | {one['heldout_loss']:.4f} | "
+            f"{one['seconds']:.0f} | {len(one['alarms'])} |"
+        )
+    law = body["law"]
+    lines += ["", f"L(C) = {law['a']:.4g} · C^{law['b']:.4f} + {law['floor']:.3f}; runs within {law['residual']:.2%}."]
+    for found in body["predictions"]:
+        lines.append(
+            f"Predicted at {found['flops']:.3g} FLOPs, {found['beyond']:.2f} times the largest: {found['loss']:.3f}, "
+            f"{found['level']:.0%} between {found['low']:.3f} and {found['high']:.3f}."
+        )
+    lines.append(f"Measured: {body['measured']:.3f}.")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--run", type=Path, default=Path("demo/run"), help="the run of `make demo`")
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / f"tamis-scaling-{os.getuid()}")
+    parser.add_argument("--small", action="store_true", help="show that it works, in seconds")
+    parser.add_argument("--format", choices=("text", "json"), default="text")
+    options = parser.parse_args()
+    if not options.run.is_dir():
+        print(f"skipped: there is no {options.run}; `make demo` makes it")
+        return
+    import torch
+
+    torch.set_num_threads(1)
+    body = measure(options.run, options.work, 0.1 if options.small else TOKENS_A_WEIGHT)
+    print(json.dumps(body, indent=1) if options.format == "json" else as_markdown(body))
+
+
+if __name__ == "__main__":
+    main()

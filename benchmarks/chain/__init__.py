@@ -1,0 +1,1 @@
+"""The whole chain: speed, a standalone cluster, the funnel's picture."""

@@ -1,0 +1,1 @@
+"""Texts that the benchmarks measure on, and their planted truths."""

@@ -1,0 +1,151 @@
+"""The whole chain over real text, and what a killed driver costs: sums, seconds, equal bytes.
+
+    python -m benchmarks.corpora.shared_corpus [--data ../shared/data] [--work FOLDER] [--kills 0.25 0.6]
+
+Runs ``conf/pipelines/default.yaml`` over every ``*.jsonl.zst`` and the archives of the shared data folder, with a
+quality model trained from its labelled sources (``shared_references.yaml``). Then does it again in another folder,
+kills the driver
+(SIGKILL, its Spark and Python workers with it) at the given shares of the first run's time, starts it again after
+each kill, and compares the sha256 of every published file. The ledger's sums are asserted by the run itself; here
+they are shown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+DOMAINS = {
+    "web": ["web_pages_*", "web_warc_pages", "en_web_*"],
+    "news": ["en_news_*", "zh_news_articles"],
+    "titles": ["zh_news_titles", "zh_short_clue"],
+    "books": ["en_books_gutenberg", "zh_books_novels"],
+    "reference": ["en_brown", "en_wiki_wikitext2", "zh_wiki_cmrc", "zh_academic_abstracts", "langid_udhr"],
+    "tech": ["zh_tech_*", "zh_blog_weekly"],
+    "law": ["zh_laws_versions", "zh_court_judgments"],
+    "poetry": ["zh_poetry"],
+    "mixed": ["en_mixed_nltk", "zh_app_descriptions"],
+    "comments": ["zh_reviews", "zh_toxic_cold", "en_toxic_davidson", "zh_spam_mail"],
+}
+"""Domain → file stems of the shared data folder."""
+
+
+def write_pipeline(data: Path, folder: Path) -> Path:
+    """Writes the pipeline YAML: the default chain, inputs by domain, references by source."""
+    inputs: list[dict[str, Any]] = [
+        {"domain": d, "paths": [str(data / f"{stem}.jsonl.zst") for stem in stems]} for d, stems in DOMAINS.items()
+    ]
+    inputs.append({"domain": "archives", "paths": [str(data / "warc" / "*.gz")]})
+    references = yaml.safe_load((ROOT / "benchmarks" / "shared_references.yaml").read_text("utf-8"))["references"]
+    for reference in references:
+        reference["paths"] = [str(data / Path(p).name) for p in reference["paths"]]
+    body = {
+        "extends": str(ROOT / "conf" / "pipelines" / "default.yaml"),
+        "name": "shared_corpus",
+        "inputs": inputs,
+        "ingest": {"target_shard_bytes": 16 << 20},
+        "stages": {"sentence_quality": {"training": {"references": references}}},
+        "domains": {
+            "law": {"skip": ["sentence_quality", "span_dedup"]},
+            "poetry": {"skip": ["heuristic_filter", "sentence_quality", "span_dedup"]},
+            "books": {"skip": ["sentence_quality"]},
+        },
+        "write_shards": {"target_shard_bytes": 32 << 20},
+    }
+    path = folder / "shared_corpus.yaml"
+    folder.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(body, allow_unicode=True, sort_keys=False), "utf-8")
+    return path
+
+
+def start(pipeline: Path, out: Path) -> subprocess.Popen[bytes]:
+    """Starts ``tamis run`` in a process group of its own."""
+    command = [sys.executable, "-m", "cli.main", "run", str(pipeline), "--out", str(out), "--format", "json"]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, start_new_session=True)
+
+
+def finish(process: subprocess.Popen[bytes]) -> float:
+    """Waits for a run; its CPU seconds, children included.
+
+    Raises:
+        SystemExit: it failed.
+    """
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"the run failed with status {os.waitstatus_to_exitcode(status)}")
+    return usage.ru_utime + usage.ru_stime
+
+
+def digests(out: Path) -> dict[str, str]:
+    """sha256 of every published file, by path."""
+    files = sorted(p for kind in ("shards", "dropped", "weights") for p in (out / kind).rglob("*.parquet"))
+    return {str(p.relative_to(out)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+def main() -> None:
+    """Runs, kills, compares, prints."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "tamis-shared-corpus")
+    parser.add_argument("--kills", type=float, nargs="*", default=[0.25, 0.6])
+    arguments = parser.parse_args()
+    if not arguments.data.is_dir():
+        print(f"skipped: there is no {arguments.data}")
+        return
+    pipeline = write_pipeline(arguments.data.resolve(), arguments.work)
+    whole, killed = arguments.work / "whole", arguments.work / "killed"
+    for folder in (whole, killed):
+        shutil.rmtree(folder, ignore_errors=True)
+    started = time.monotonic()
+    cpu = finish(start(pipeline, whole))
+    seconds = time.monotonic() - started
+    print_funnel(json.loads((whole / "ledger.json").read_text("utf-8")), seconds, cpu)
+    for share in arguments.kills:
+        process = start(pipeline, killed)
+        time.sleep(share * seconds)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        print(f"killed the driver {share * seconds:.0f} s into a run")
+    started = time.monotonic()
+    finish(start(pipeline, killed))
+    print(f"run again: finished in {time.monotonic() - started:.0f} s (the whole run took {seconds:.0f} s)")
+    one, other = digests(whole), digests(killed)
+    different = sorted(k for k in one.keys() | other.keys() if one.get(k) != other.get(k))
+    print(f"{len(one)} published files; different: {different or 'none'}")
+    if different:
+        raise SystemExit(1)
+
+
+def print_funnel(ledger: dict[str, Any], seconds: float, cpu: float) -> None:
+    """The run's figures as Markdown."""
+    ingest = ledger["ingest"]
+    print(
+        f"{ingest['records']:,} records, {ingest['documents']:,} documents, {ingest['text_bytes']:,} bytes of text "
+        f"in {seconds:.0f} s ({cpu:.0f} CPU-s of the driver's own tree); quarantined {ledger['quarantined']}"
+    )
+    print("| stage | documents in | kept | dropped | bytes in | kept | dropped or cut | s |")
+    print("|---|---|---|---|---|---|---|---|")
+    for s in ledger["stages"]:
+        dropped, lost = sum(s["documents_dropped"].values()), sum(s["bytes_dropped"].values())
+        assert s["documents_in"] == s["documents_kept"] + dropped and s["bytes_in"] == s["bytes_kept"] + lost
+        print(
+            f"| {s['name']} | {s['documents_in']:,} | {s['documents_kept']:,} | {dropped:,} | {s['bytes_in']:,} | "
+            f"{s['bytes_kept']:,} | {lost:,} | {s['seconds']:.1f} |"
+        )
+
+
+if __name__ == "__main__":
+    main()

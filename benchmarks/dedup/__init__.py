@@ -1,0 +1,1 @@
+"""The dedup engine: speed, quality, peers."""

@@ -1,0 +1,110 @@
+"""A run of ``conf/pipelines/dedup.yaml`` over Parquet files, and what became of each document."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from benchmarks.corpora.base_text import ROOT
+from pipelines.config import load_pipeline
+from pipelines.runner import Runner
+from pipelines.session import Cluster, local_settings
+
+PIPELINE = ROOT / "conf" / "pipelines" / "dedup.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Why a document went.
+
+    Attributes:
+        reason: "exact_duplicate" or "near_duplicate".
+        survivor: the document that it went for; None if none was named.
+        similarity: as the run verified it.
+    """
+
+    reason: str
+    survivor: str | None
+    similarity: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run decided, by the documents' own ids.
+
+    Attributes:
+        kept: published.
+        dropped: the others; raw records that never became documents are in neither.
+        facts: what the ledger counted.
+    """
+
+    kept: frozenset[str]
+    dropped: dict[str, Drop]
+    facts: dict[str, Any]
+
+    def final(self, name: str) -> str:
+        """The document that stands for this one in the end."""
+        seen = {name}
+        while name in self.dropped:
+            survivor = self.dropped[name].survivor
+            if survivor is None or survivor in seen:
+                return name
+            seen.add(survivor)
+            name = survivor
+        return name
+
+    def joined(self, a: str, b: str) -> bool:
+        """Whether the run took two documents for the same."""
+        return self.final(a) == self.final(b)
+
+
+def open_cluster(cores: int = 2) -> Cluster:
+    """Spark as ``tamis run`` starts it on one machine, with so many cores."""
+    return Cluster({**local_settings(), "spark.master": f"local[{cores},4]"})
+
+
+def deduplicate(inputs: dict[str, str], out: Path, cluster: Cluster, pipeline: Path = PIPELINE) -> Outcome:
+    """Runs a pipeline of documents only.
+
+    Args:
+        inputs: domain → glob.
+        out: an empty or missing folder.
+        cluster: Spark.
+        pipeline: the YAML.
+    """
+    config = load_pipeline(pipeline, inputs=[f"{domain}={glob}" for domain, glob in inputs.items()])
+    Runner(config, out, cluster, ROOT).run()
+    return outcome(out)
+
+
+def outcome(run: Path) -> Outcome:
+    """What a finished run decided, read from its shards, its ``dropped`` table and its ledger."""
+    kept = _rows(run / "shards", ["doc_id", "source_id"])
+    dropped = _rows(run / "dropped", ["doc_id", "source_id", "reason", "survivor", "similarity"])
+    name = {row["doc_id"]: row["source_id"] for row in (*kept, *dropped)}
+    if len(set(name.values())) != len(name):
+        raise SystemExit(f"{run}: two documents have one id")
+    drops = {
+        row["source_id"]: Drop(row["reason"], name.get(row["survivor"]), row["similarity"]) for row in dropped
+    }  # fmt: skip
+    ledger = json.loads((run / "ledger.json").read_text("utf-8"))
+    facts = {"documents": len(name), "stages": {s["name"]: s["documents_dropped"] for s in ledger["stages"]}}
+    return Outcome(frozenset(row["source_id"] for row in kept), drops, facts)
+
+
+def _rows(folder: Path, columns: list[str]) -> list[dict[str, Any]]:
+    tables = [pq.read_table(path, columns=columns, partitioning=None) for path in sorted(folder.rglob("*.parquet"))]
+    return pa.concat_tables(tables).to_pylist() if tables else []
+
+
+def write_documents(folder: Path, documents: dict[str, str]) -> str:
+    """Writes id → text as one Parquet file; returns its glob."""
+    folder.mkdir(parents=True, exist_ok=True)
+    table = pa.table({"id": pa.array(list(documents), pa.string()), "text": pa.array(documents.values(), pa.string())})
+    pq.write_table(table, folder / "documents.parquet", compression="zstd")
+    return str(folder / "*.parquet")

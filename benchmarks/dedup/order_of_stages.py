@@ -1,0 +1,147 @@
+"""Documents before spans, or spans before documents, as the report has it: both orders on one corpus.
+
+    python -m benchmarks.dedup.order_of_stages [--megabytes 100] [--work FOLDER] [--format json]
+
+Real text of both languages with planted, edited copies (``benchmarks.corpora.corpus``) goes through
+``conf/pipelines/default.yaml`` and ``conf/pipelines/report.yaml``. Both decide alike until sentence quality. For each
+family of a document and its copies with J ≥ 0.8 of which two or more come so far, what each order publishes of it is
+counted in bytes, as a share of its shortest member: about 1 is right, 2 is a duplicate that stays, 0 a text that is
+lost. A survivor that is no planted member, as the real text has duplicates too, counts as the family's.
+
+Cost: four minutes and 2 GB of disk.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from benchmarks.corpora.base_text import DATA, ROOT
+from benchmarks.corpora.corpus import cached
+from benchmarks.dedup.dedup_run import open_cluster, outcome
+from pipelines.config import load_pipeline
+from pipelines.runner import Runner
+
+ORDERS = ("default", "report")
+WANTED = 0.8
+SHARES = (("lost (< 0.2)", 0.0, 0.2), ("maimed (0.2 to 0.8)", 0.2, 0.8), ("once (0.8 to 1.2)", 0.8, 1.2),
+          ("more (1.2 to 1.8)", 1.2, 1.8), ("twice (> 1.8)", 1.8, np.inf))  # fmt: skip
+
+
+def main() -> None:
+    """Runs both orders and prints the comparison."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--megabytes", type=float, default=100)
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "tamis-order-of-stages")
+    parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--format", choices=("text", "json"), default="text")
+    options = parser.parse_args()
+    if not options.data.is_dir():
+        print(f"skipped: there is no {options.data}")
+        return
+    corpus = options.work / f"corpus-{options.megabytes:g}"
+    made = cached(corpus, options.megabytes / 1000, "both", data=options.data)
+    cluster = open_cluster()
+    try:
+        ledgers = {order: run(order, corpus, options.work / order, cluster) for order in ORDERS}
+    finally:
+        cluster.stop()
+    families = planted_families(corpus, options.work / ORDERS[0])
+    body = {
+        "corpus": {"documents": made["documents"], "bytes": made["bytes"]},
+        "orders": {
+            order: {"stages": stages(ledgers[order]), **published(options.work / order, families)} for order in ORDERS
+        },
+    }
+    print(json.dumps(body, indent=1) if options.format == "json" else as_markdown(body))
+
+
+def run(order: str, corpus: Path, out: Path, cluster: Any) -> dict[str, Any]:
+    """Runs one pipeline anew; its ledger."""
+    shutil.rmtree(out, ignore_errors=True)
+    config = load_pipeline(
+        ROOT / "conf" / "pipelines" / f"{order}.yaml", inputs=[f"web={corpus / 'input' / '*.parquet'}"]
+    )
+    Runner(config, out, cluster, ROOT).run()
+    ledger: dict[str, Any] = json.loads((out / "ledger.json").read_text("utf-8"))
+    return ledger
+
+
+def stages(ledger: dict[str, Any]) -> list[dict[str, Any]]:
+    """Documents and bytes that each stage took."""
+    return [
+        {
+            "stage": s["name"], "documents": s["documents_in"] - s["documents_kept"],
+            "bytes": s["bytes_in"] - s["bytes_kept"], "kept_documents": s["documents_kept"],
+            "kept_bytes": s["bytes_kept"],
+        }
+        for s in ledger["stages"]
+    ]  # fmt: skip
+
+
+def planted_families(corpus: Path, out: Path) -> list[tuple[list[str], int]]:
+    """Members and bytes of the shortest: planted, similar, and dropped by none of the stages before dedup."""
+    dedup = {"near_duplicate", "mostly_repeated_spans"}
+    gone = {r["source_id"] for r in _rows(out / "dropped", ["source_id", "reason"]) if r["reason"] not in dedup}
+    sizes = {r["id"]: len(r["text"].encode()) for r in _rows(corpus / "input", ["id", "text"])}
+    members: dict[str, set[str]] = {}
+    for row in pq.read_table(corpus / "truth.parquet").to_pylist():
+        if row["jaccard"] >= WANTED:
+            members.setdefault(row["id_a"], {row["id_a"]}).add(row["id_b"])
+    found = [sorted(family - gone) for family in members.values()]
+    return [(family, min(sizes[name] for name in family)) for family in found if len(family) > 1]
+
+
+def published(out: Path, families: list[tuple[list[str], int]]) -> dict[str, Any]:
+    """What an order publishes: in all, and of each family as a share of its shortest member."""
+    size = {row["source_id"]: len(row["text"].encode()) for row in _rows(out / "shards", ["source_id", "text"])}
+    decided = outcome(out)
+    standing = [{decided.final(name) for name in family} & decided.kept for family, _ in families]
+    share = np.array([
+        sum(size[name] for name in names) / max(1, least) for names, (_, least) in zip(standing, families, strict=True)
+    ])  # fmt: skip
+    return {
+        "documents": len(size), "bytes": sum(size.values()), "families": len(families),
+        "shares": {name: int(((share >= low) & (share < high)).sum()) for name, low, high in SHARES},
+        "several_stay": sum(len(names) > 1 for names in standing), "none_stays": sum(not names for names in standing),
+    }  # fmt: skip
+
+
+def _rows(folder: Path, columns: list[str]) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    for path in sorted(folder.rglob("*.parquet")):
+        rows += pq.read_table(path, columns=columns, partitioning=None).to_pylist()
+    return rows
+
+
+def as_markdown(body: dict[str, Any]) -> str:
+    """Three tables: what stages took, what is published, what became of the families."""
+    lines = [f"{body['corpus']['documents']:,} documents, {body['corpus']['bytes']:,} bytes.", ""]
+    for order, found in body["orders"].items():
+        lines += [f"| {order}.yaml | documents dropped | bytes dropped or cut | bytes kept |", "|---|---|---|---|"]
+        lines += [
+            f"| {s['stage']} | {s['documents']:,} | {s['bytes']:,} | {s['kept_bytes']:,} |" for s in found["stages"]
+        ]
+        lines.append("")
+    names = [name for name, _, _ in SHARES]
+    lines += [
+        f"| order | {' | '.join(names)} | several stay | none stays | families |",
+        "|" + "---|" * (len(names) + 4),
+    ]
+    for order, found in body["orders"].items():
+        counts = " | ".join(f"{found['shares'][name]:,}" for name in names)
+        lines.append(
+            f"| {order}.yaml | {counts} | {found['several_stay']:,} | {found['none_stays']:,} | {found['families']:,} |"
+        )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,212 @@
+"""Cells at scale: assignment and comparison through Spark, in one process, by plain FAISS, by brute force.
+
+    python -m benchmarks.dedup.semantic_speed [--vectors 10000 100000 1000000] [--dim 64] [--cell 1000] [--work FOLDER]
+
+Vectors are random mixtures: a centre for each cell's worth of them, noise around it, and for one in fifty a near
+copy. They lie on disk as ``embed`` leaves them, in shards of 50,000. *Spark* is the exchange of the stage
+``semantic_clusters`` from those files to its columns, edges and cells on disk, on two tasks at a time, once and then
+again: the first time its Python workers start; the ratio is of the second. *One process* calls the same task
+functions without Spark. *FAISS* does the arithmetic alone, on vectors in memory: an ``IndexFlatIP`` over the
+centroids, then one for each cell, searched for nine neighbours; on as many threads as Spark has tasks. *Brute force*
+is one index over everything, nine neighbours of 2,000 vectors, times n / 2,000. Times are wall time. *Found* are the
+pairs of brute force from the threshold on that lie in one cell.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from benchmarks.tools import machine
+from corpus import ids
+from corpus.run_folder import DocumentShard
+from corpus.schemas import SEMANTIC_CELLS, SEMANTIC_COLUMNS, SEMANTIC_EDGES
+from dedup.cells import NEIGHBOURS, compare
+from dedup.clusters import Assigner, open_backend, train_centroids
+from dedup.vectors import pack_vectors, unit, unpack_vectors
+from pipelines.exchange import Hop, partitions_for, schemas_as_text
+from pipelines.session import Cluster, local_settings
+from pipelines.shard_task import ShardTask
+
+THRESHOLD = 0.97
+SHARD = 50_000
+CORES = 2
+Float32 = npt.NDArray[np.float32]
+
+
+def mixture(n: int, dim: int, cell: int) -> Float32:
+    """Unit vectors around ``n / cell`` centres; every fiftieth is a near copy of the one before."""
+    rng = np.random.default_rng(n)
+    centres = rng.standard_normal((max(1, n // cell), dim)).astype(np.float32)
+    found = centres[rng.integers(0, len(centres), n)] + rng.standard_normal((n, dim), np.float32) * np.float32(0.7)
+    copies = np.arange(49, n, 50)
+    found[copies] = found[copies - 1] + rng.standard_normal((len(copies), dim), np.float32) * np.float32(0.05)
+    return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float16).astype(np.float32)
+
+
+def main() -> None:
+    """Prints a row a size."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--vectors", type=int, nargs="*", default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--dim", type=int, default=64)
+    parser.add_argument("--cell", type=int, default=1000)
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "tamis-semantic-speed")
+    options = parser.parse_args()
+    cluster = Cluster({**local_settings(), "spark.master": f"local[{CORES},4]"})
+    print(machine.as_line(machine.describe()), "\n")
+    print("| vectors | cells | training, s | FAISS: assign + compare, s | one process, s | Spark: first, again, s | "
+          "FAISS / Spark | brute force, s | pairs found |\n" + "|" + 9 * "---|")  # fmt: skip
+    try:
+        warm = mixture(2000, options.dim, options.cell)
+        through_spark(cluster, warm, centroids_of(warm, options.cell)[0], options.work)
+        for n in options.vectors:
+            print(measured(cluster, mixture(n, options.dim, options.cell), options), flush=True)
+    finally:
+        cluster.stop()
+
+
+def measured(cluster: Cluster, vectors: Float32, options: argparse.Namespace) -> str:
+    """The row of one size."""
+    n = len(vectors)
+    centroids, training = centroids_of(vectors, options.cell)
+    assign, search = plain_faiss(vectors, centroids)
+    first, _ = through_spark(cluster, vectors, centroids, options.work)
+    spark, edges = through_spark(cluster, vectors, centroids, options.work)
+    alone = in_one_process(options.work, len(centroids))
+    brute, pairs = brute_force(vectors)
+    found = sum(pair in edges for pair in pairs) / max(1, len(pairs))
+    return (
+        f"| {n:,} | {len(centroids):,} | {training:.1f} | {assign:.2f} + {search:.2f} | {alone:.1f} | "
+        f"{first:.1f}, {spark:.1f} | "
+        f"{(assign + search) / spark:.2f} | {brute:,.0f} | {found:.3f} of {len(pairs):,} |"
+    )
+
+
+def timed(function: Callable[[], Any]) -> tuple[Any, float]:
+    """What a function says, and seconds."""
+    begun = time.monotonic()
+    found = function()
+    return found, time.monotonic() - begun
+
+
+def centroids_of(vectors: Float32, cell: int) -> tuple[Float32, float]:
+    """Centroids as the stage trains them, and seconds."""
+    cells = max(1, -(-len(vectors) // cell))
+    sample = vectors[np.random.default_rng(1).random(len(vectors)) < 256 * cells / len(vectors)]
+    backend = open_backend("cpu", CORES)
+    return timed(lambda: train_centroids(sample, cells, 1, backend))  # type: ignore[return-value]
+
+
+def plain_faiss(vectors: Float32, centroids: Float32) -> tuple[float, float]:
+    """Seconds to assign, and to search each cell for its members' neighbours."""
+    import faiss
+
+    faiss.omp_set_num_threads(CORES)
+    index = faiss.IndexFlatIP(vectors.shape[1])
+    index.add(centroids)
+    (_, cell), assign = timed(lambda: index.search(vectors, 1))
+    order = np.argsort(cell[:, 0], kind="stable")
+    bounds = np.concatenate(([0], np.cumsum(np.bincount(cell[:, 0], minlength=len(centroids)))))
+    moved = vectors[order]
+
+    def search() -> None:
+        for low, high in zip(bounds[:-1], bounds[1:], strict=True):
+            if high > low:
+                own = faiss.IndexFlatIP(vectors.shape[1])
+                own.add(moved[low:high])
+                own.search(moved[low:high], NEIGHBOURS + 1)
+
+    return assign, timed(search)[1]
+
+
+def through_spark(
+    cluster: Cluster, vectors: Float32, centroids: Float32, work: Path
+) -> tuple[float, set[tuple[int, int]]]:
+    """Seconds of the stage's exchange, and its edges as pairs of rows."""
+    shutil.rmtree(work, ignore_errors=True)
+    (work / "out").mkdir(parents=True)
+    np.save(centroids_file(work, len(centroids)), centroids)  # workers keep what they have opened
+    payloads, hops = exchange_of(vectors, work, len(centroids))
+    _, seconds = timed(
+        lambda: cluster.exchange("pipelines.semantic_tasks:emit_cells", payloads, hops, label="semantic_speed")
+    )
+    tables = [pq.read_table(p, partitioning=None) for p in (work / "out").glob("edges-*.parquet")]
+    edges = pa.concat_tables(tables) if tables else SEMANTIC_EDGES.empty_table()
+    first, second = (np.array([_place(i) for i in edges.column(c).to_pylist()]) for c in ("doc_id", "other"))
+    return seconds, set(zip(first.tolist(), second.tolist(), strict=True))
+
+
+def _place(doc_id: int) -> int:
+    return ((doc_id >> ids.ROW_BITS) & ids.MAX_SHARD) * SHARD + (doc_id & ids.MAX_ROW)
+
+
+def centroids_file(work: Path, cells: int) -> Path:
+    """Where centroids lie, a file a number of them."""
+    return work / f"centroids-{cells}.npy"
+
+
+def exchange_of(vectors: Float32, work: Path, cells: int) -> tuple[list[dict[str, Any]], list[Hop]]:
+    """The vectors on disk, a payload a shard, and the hops of the stage."""
+    payloads = []
+    partitions = partitions_for(len(vectors), 4 * vectors.shape[1] + 24, CORES)
+    for number, start in enumerate(range(0, len(vectors), SHARD)):
+        part = vectors[start : start + SHARD]
+        first = ids.first_id(0, number)
+        path = work / f"vectors-{number:05d}.parquet"
+        columns = {"row": np.arange(len(part), dtype=np.int32), "doc_id": first + np.arange(len(part))}
+        pq.write_table(pa.table({**columns, "embedding": pack_vectors(part)}), path, compression="lz4")
+        shard = DocumentShard(number, "web", work / "none.parquet", len(part), 0, first)
+        task = ShardTask(shard, (), "semantic_clusters", {}, {}, {}, (str(path),), work / "out", 0).payload()
+        more = {"centroids": str(centroids_file(work, cells)), "device": "cpu", "partitions": partitions, "snapshot": 0}
+        payloads.append({**task, **more})
+    schemas = {"columns": SEMANTIC_COLUMNS, "edges": SEMANTIC_EDGES, "cells": SEMANTIC_CELLS}
+    settings = {"threshold": THRESHOLD, "max_cell_documents": 20_000, "seed": 1, "device": "cpu", "writers": CORES}
+    last = {"folder": str(work / "out"), "schemas": schemas_as_text(schemas)}
+    hop = Hop("pipelines.semantic_tasks:compare_cells", partitions, settings)
+    return payloads, [hop, Hop("pipelines.exchange:write_by_shard", CORES, last)]
+
+
+def in_one_process(work: Path, cells: int) -> float:
+    """Seconds of the same kernels, one thread after another, from the same files: read, assign, compare."""
+    assigner = Assigner(np.load(centroids_file(work, cells)), open_backend("cpu", CORES))
+
+    def all_of_it() -> None:
+        tables = [pq.read_table(p, columns=["embedding"], partitioning=None) for p in sorted(work.glob("vectors-*"))]
+        vectors = unit(unpack_vectors(pa.concat_tables(tables).column("embedding")).astype(np.float32))
+        cell = assigner(vectors).cell
+        order = np.argsort(cell, kind="stable")
+        bounds = np.concatenate(([0], np.cumsum(np.bincount(cell, minlength=cells)))).astype(np.int64)
+        compare(vectors[order], bounds, THRESHOLD)
+
+    return timed(all_of_it)[1]
+
+
+def brute_force(vectors: Float32) -> tuple[float, list[tuple[int, int]]]:
+    """Seconds that one index over everything would take, and the pairs from the threshold on of 2,000 vectors."""
+    import faiss
+
+    index = faiss.IndexFlatIP(vectors.shape[1])
+    index.add(vectors)
+    asked = np.sort(np.random.default_rng(2).choice(len(vectors), min(2000, len(vectors)), replace=False))
+    (cosine, near), seconds = timed(lambda: index.search(vectors[asked], NEIGHBOURS + 1))
+    pairs = {
+        (min(i, j), max(i, j))
+        for i, row, scores in zip(asked.tolist(), near.tolist(), cosine.tolist(), strict=True)
+        for j, score in zip(row, scores, strict=True)
+        if j != i and score >= THRESHOLD
+    }
+    return seconds * len(vectors) / len(asked), sorted(pairs)
+
+
+if __name__ == "__main__":
+    main()

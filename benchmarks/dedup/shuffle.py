@@ -1,0 +1,152 @@
+"""Bytes that each dedup stage shuffles, by Spark's own metrics, and what they come to for trillions of tokens.
+
+    python -m benchmarks.dedup.shuffle [--gigabytes 0.25] [--work FOLDER] [--nodes 100] [--format json]
+
+Runs exact, semantic, near and span dedup over a corpus of ``benchmarks.corpora.corpus`` (both languages, planted copies) with
+Spark's event log on, and sums ``Shuffle Bytes Written`` of all tasks by the label of their job. Records are the
+blocks of ``pipelines.exchange``. Beside the bytes written to the shuffle stand those of the files that a stage leaves
+on disk.
+
+The extrapolation assumes the corpus's own mean document and 4 UTF-8 bytes a token; a real crawl has other documents, so
+it is an order of magnitude, not a promise. Cost: one run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import tempfile
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.tools import machine
+from benchmarks.corpora.base_text import DATA, ROOT
+from benchmarks.corpora.corpus import cached
+from benchmarks.dedup.dedup_run import PIPELINE
+from corpus.files import Manifest
+from pipelines.config import load_pipeline
+from pipelines.runner import Runner
+from pipelines.session import Cluster, local_settings
+
+BYTES_A_TOKEN = 4.0
+STAGES = ("exact_dedup", "embed", "semantic_clusters", "near_dedup", "span_dedup")
+
+
+def main() -> None:
+    """Runs, sums, prints."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--gigabytes", type=float, default=0.25)
+    parser.add_argument("--nodes", type=int, default=100)
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "tamis-shuffle")
+    parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--format", choices=("text", "json"), default="text")
+    options = parser.parse_args()
+    if not options.data.is_dir():
+        print(f"skipped: there is no {options.data}")
+        return
+    cached(options.work / "corpus", options.gigabytes, data=options.data)
+    found = measure(str(options.work / "corpus" / "input" / "*.parquet"), options.work)
+    found["machine"] = machine.describe()
+    if options.format == "json":
+        print(json.dumps(found, indent=1))
+    else:
+        show(found, options.nodes)
+
+
+def measure(inputs: str, work: Path) -> dict[str, Any]:
+    """Runs the stages over some Parquet files and sums the event log.
+
+    Returns:
+        ``documents``, ``text_bytes``, and ``steps``: label → tasks, shuffled bytes and records.
+    """
+    out, logs, path = work / "run", work / "events", work / "shuffle.yaml"
+    for old in (out, logs):
+        shutil.rmtree(old, ignore_errors=True)
+    logs.mkdir(parents=True)
+    path.write_text(
+        yaml.safe_dump(
+            {
+                "extends": str(PIPELINE),
+                "name": "shuffle",
+                "stages": {"embed": {}, "semantic_clusters": {}, "span_dedup": {}},
+                "order": ["eligibility", *STAGES, "score"],
+            }
+        ),
+        "utf-8",
+    )
+    settings = {
+        **local_settings(), "spark.eventLog.enabled": "true", "spark.eventLog.dir": logs.as_uri(),
+        "spark.eventLog.rolling.enabled": "false", "spark.eventLog.compress": "false",
+    }  # fmt: skip
+    cluster = Cluster(settings)
+    try:
+        folder = Runner(load_pipeline(path, inputs=[f"web={inputs}"]), out, cluster, ROOT).run("span_dedup")
+    finally:
+        cluster.stop()
+    ledger = folder.ingest.body
+    sizes = {stage: _sizes(folder.evidence(stage), decision) for stage, decision in folder.chain() if stage in STAGES}
+    return {
+        "documents": ledger["documents"],
+        "text_bytes": ledger["text_bytes"],
+        "steps": shuffled(logs),
+        "files": sizes,
+    }
+
+
+def _sizes(evidence: Manifest | None, decision: Manifest) -> dict[str, int]:
+    named = {"evidence": evidence, "decision": decision}
+    return {kind: sum(f.bytes for f in manifest.files) for kind, manifest in named.items() if manifest}
+
+
+def shuffled(logs: Path) -> dict[str, dict[str, int]]:
+    """Sums the shuffle metrics of every event log in a folder by the description of the job."""
+    totals: dict[str, dict[str, int]] = defaultdict(lambda: {"tasks": 0, "bytes": 0, "records": 0})
+    for path in sorted(p for p in logs.iterdir() if p.is_file()):
+        labels: dict[int, str] = {}
+        for line in path.open(encoding="utf-8"):
+            event = json.loads(line)
+            if event["Event"] == "SparkListenerJobStart":
+                label = event.get("Properties", {}).get("spark.job.description", "")
+                labels |= dict.fromkeys(event["Stage IDs"], label)
+            elif event["Event"] == "SparkListenerTaskEnd" and event.get("Task Metrics"):
+                written = event["Task Metrics"]["Shuffle Write Metrics"]
+                total = totals[labels.get(event["Stage ID"], "")]
+                total["tasks"] += 1
+                total["bytes"] += written["Shuffle Bytes Written"]
+                total["records"] += written["Shuffle Records Written"]
+    return dict(totals)
+
+
+def show(found: dict[str, Any], nodes: int) -> None:
+    """Prints the table and the extrapolation."""
+    documents = found["documents"]
+    mean = found["text_bytes"] / documents
+    table = Table(
+        "step", "tasks", "bytes a document", "of its text", "TB for 1 T tokens", f"GB a node of {nodes} for 15 T",
+        title=f"{documents:,} documents of {mean:,.0f} bytes",
+    )  # fmt: skip
+    a_trillion = 1e12 * BYTES_A_TOKEN / mean
+    steps = {label: s for label, s in found["steps"].items() if s["bytes"]}
+    steps["all"] = {key: sum(s[key] for s in steps.values()) for key in ("tasks", "bytes")}
+    for label, step in steps.items():
+        each = step["bytes"] / documents
+        table.add_row(
+            label, f"{step['tasks']:,}", f"{each:,.1f}", f"{each / mean:.1%}", f"{each * a_trillion / 1e12:.2f}",
+            f"{15 * each * a_trillion / 1e9 / nodes:,.0f}",
+        )  # fmt: skip
+    console = Console()
+    console.print(table)
+    for stage, sizes in found["files"].items():
+        each = ", ".join(f"{kind} {size / documents:,.0f}" for kind, size in sizes.items())
+        console.print(f"{stage}: on disk, bytes a document: {each}")
+    console.print(found["machine"])
+
+
+if __name__ == "__main__":
+    main()

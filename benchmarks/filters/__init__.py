@@ -1,0 +1,1 @@
+"""Rules and models: speed, and accuracy on labelled text."""

@@ -1,0 +1,130 @@
+"""The safety model and word lists on labelled comments and on edited prose: precision, recall, false alarms, speed.
+
+    python -m benchmarks.filters.safety_model [--references benchmarks/shared_safety.yaml] [--keep FOLDER]
+
+The model is trained from the reference list by the same code as the sentence-quality model. *Held out* are a fifth of
+Davidson et al. (English tweets) and the test part of COLD (Chinese); a text is called unsafe below 0.5. The word lists
+are LDNOOBW's, and a text is called unsafe with one term. Texts that nobody calls unsafe (news, essays, laws, technical
+articles) show how often either cries wolf. Rates are MB a CPU-second of one core, the best of three.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.corpora.base_text import DATA, ROOT, read_records
+from corpus.config import load_yaml, parse
+from filters.linear.model import LinearModel, score, score_spans
+from filters.quality.evaluation import auc
+from filters.quality.training import WordsTraining, train
+from filters.word_lists import WordList, count_listed
+from text.arrow import TextColumn
+from text.segment import sentences
+
+CLEAN = ("en_news_nyt", "en_news_bbc", "en_wiki_wikitext2", "zh_news_articles", "zh_tech_lctt", "zh_laws_versions")
+UNSAFE_BELOW = 0.5
+
+
+def main() -> None:
+    """Trains and prints three tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--references", type=Path, default=ROOT / "benchmarks" / "shared_safety.yaml")
+    parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--keep", type=Path, help="keep the model in this folder")
+    options = parser.parse_args()
+    if not options.data.is_dir():
+        print(f"skipped: there is no {options.data}")
+        return
+    config = parse(WordsTraining, load_yaml(options.references), "safety")
+    with tempfile.TemporaryDirectory() as scratch:
+        start = time.process_time()
+        trained = train(config, ROOT, options.keep or Path(scratch) / "model")
+        print(f"trained in {time.process_time() - start:.0f} CPU-s, digest {trained.digest[:16]}\n")
+        model = LinearModel.load(trained.folder)
+    words = {lang: WordList.load([options.data / "lists" / f"ldnoobw_{lang}.txt"]) for lang in ("en", "zh")}
+    print_labelled(model, words, options.data)
+    print_clean(model, words, options.data)
+
+
+def labelled(data: Path, lang: str) -> tuple[TextColumn, npt.NDArray[np.bool_]]:
+    """The held-out comments of a language, and which are unsafe: the same that the reference list holds out."""
+    from hashlib import sha256
+
+    texts, unsafe = [], []
+    if lang == "zh":
+        for record in read_records(data / "zh_toxic_cold.jsonl.zst"):
+            if record["split"] == "test":
+                texts.append(str(record["text"]))
+                unsafe.append(str(record["label"]) == "1")
+    else:
+        for record in read_records(data / "en_toxic_davidson.jsonl.zst"):
+            text = str(record["text"])
+            if int.from_bytes(sha256(text.encode()).digest()[:7], "big") / 2**56 >= 0.8:
+                texts.append(text)
+                unsafe.append(record["label"] != "neither")
+    return TextColumn.from_texts(texts), np.array(unsafe)
+
+
+def print_labelled(model: LinearModel, words: dict[str, WordList], data: Path) -> None:
+    """Precision and recall on held-out comments."""
+    print("| held out | texts | unsafe | AUC | model: precision | recall | word list: precision | recall |")
+    print("|" + 8 * "---|")
+    for lang in ("en", "zh"):
+        column, unsafe = labelled(data, lang)
+        scores = score(model, column).astype(np.float64)
+        listed = count_listed(words[lang], column)[0] > 0
+        cells = [*precision_recall(scores < UNSAFE_BELOW, unsafe), *precision_recall(listed, unsafe)]
+        found = " | ".join(f"{cell:.3f}" for cell in [auc(scores[~unsafe], scores[unsafe]), *cells])
+        print(f"| {lang} | {len(column):,} | {int(unsafe.sum()):,} | {found} |")
+
+
+def precision_recall(said: npt.NDArray[np.bool_], true: npt.NDArray[np.bool_]) -> tuple[float, float]:
+    """Of what was called unsafe the share that is, and the reverse; 0 where there is none."""
+    hits = float((said & true).sum())
+    return hits / max(1.0, float(said.sum())), hits / max(1.0, float(true.sum()))
+
+
+def print_clean(model: LinearModel, words: dict[str, WordList], data: Path) -> None:
+    """False alarms on edited prose, and the speed of both ways."""
+    print("\n| edited prose | documents | MB | mean safety below 0.5 | a tenth of the bytes unsafe | ", end="")
+    print("three listed terms | model, MB/CPU-s | word list, MB/CPU-s |\n|" + 8 * "---|")
+    for name in CLEAN:
+        column = TextColumn.from_texts([str(r["text"]) for r in read_records(data / f"{name}.jsonl.zst")])
+        spans = sentences(column)
+        scores = score_spans(model, column, spans).astype(np.float64)
+        lengths = (spans.ends(column) - spans.starts).astype(np.float64)
+        which = np.repeat(np.arange(len(column)), np.diff(spans.ptr))
+        size = np.maximum(1, column.lengths)
+        mean = np.bincount(which, scores * lengths, len(column)) / size
+        unsafe = np.bincount(which, np.where(scores < UNSAFE_BELOW, lengths, 0), len(column)) / size
+        listed = count_listed(words[name[:2]], column)[0]
+        alarms = [100 * float(np.mean(x)) for x in (mean < UNSAFE_BELOW, unsafe > 0.1, listed >= 3)]
+        of = words[name[:2]]
+        rates = [
+            rate(column, lambda c=column: score_spans(model, c, sentences(c))),  # type: ignore[misc]
+            rate(column, lambda c=column, w=of: count_listed(w, c)),  # type: ignore[misc]
+        ]
+        cells = " | ".join([*(f"{a:.2f} %" for a in alarms), *(f"{r:.0f}" for r in rates)])
+        print(f"| {name} | {len(column):,} | {column.nbytes / 1e6:.1f} | {cells} |")
+
+
+def rate(column: TextColumn, work: Callable[[], Any]) -> float:
+    """MB a CPU-second, the best of three."""
+    best = np.inf
+    for _ in range(3):
+        start = time.process_time()
+        work()
+        best = min(best, time.process_time() - start)
+    return column.nbytes / 1e6 / max(best, 1e-9)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""Peak memory and time of the output loss at a large vocabulary: the full logits beside the chunked head.
+
+    python -m benchmarks.trainer.loss_memory [--tokens 2048] [--width 512] [--vocabulary 125696] [--chunks 256 1024]
+
+Each form runs forward and backward in a process of its own, in float32 on the CPU; memory is the growth of the
+process's peak resident size (ru_maxrss) over what it held with weights and inputs, and includes the head's gradient,
+which both forms need.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+
+from benchmarks.tools import machine
+
+PLAIN = 0
+
+
+def measure(tokens: int, width: int, vocabulary: int, chunk: int) -> dict[str, float]:
+    """One form, in this process: mebibytes and seconds; `chunk` 0 is the full logits."""
+    import torch
+
+    from trainer.head import Head
+
+    torch.manual_seed(1)
+    head = Head(width, vocabulary, normed=True, max_z=2e-4, chunk_tokens=chunk or tokens)
+    torch.nn.init.normal_(head.weight)
+    hidden = torch.randn(tokens, width, requires_grad=True)
+    labels = torch.randint(0, vocabulary, (tokens,))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    started = time.perf_counter()
+    if chunk:
+        loss = head(hidden, labels).objective
+    else:
+        logits = head(hidden)
+        top = logits.max(-1).values
+        loss = torch.nn.functional.cross_entropy(logits, labels, reduction="sum") + 2e-4 * top.square().sum()
+    loss.backward()
+    seconds = time.perf_counter() - started
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {"mib": (peak - before) / 1024, "seconds": seconds, "loss": float(loss.detach()) / tokens}
+
+
+def main() -> None:
+    """Prints a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--tokens", type=int, default=2048)
+    parser.add_argument("--width", type=int, default=512)
+    parser.add_argument("--vocabulary", type=int, default=125_696)
+    parser.add_argument("--chunks", type=int, nargs="+", default=[256, 1024])
+    parser.add_argument("--one", type=int, help="measure this form alone and print JSON")
+    options = parser.parse_args()
+    shape = (options.tokens, options.width, options.vocabulary)
+    if options.one is not None:
+        print(json.dumps(measure(*shape, options.one)))
+        return
+    print(machine.as_line(machine.describe()))
+    print("\n| form | peak beyond weights and inputs, MiB | s | loss |\n|---|---|---|---|")
+    for chunk in (PLAIN, *options.chunks):
+        command = [sys.executable, "-m", "benchmarks.trainer.loss_memory", "--one", str(chunk), "--tokens", str(shape[0])]
+        command += ["--width", str(shape[1]), "--vocabulary", str(shape[2])]
+        found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        name = f"chunks of {chunk}" if chunk else "full logits"
+        print(f"| {name} | {found['mib']:,.0f} | {found['seconds']:.1f} | {found['loss']:.6f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
