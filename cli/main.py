@@ -7,22 +7,22 @@ import sys
 
 import typer
 
-from cli.clusters import clusters
-from cli.curve import app as dedup
-from cli.demo import demo
-from cli.diff import diff
-from cli.estimate import estimate
-from cli.explain import explain
-from cli.mixture import app as mixture
-from cli.model import app as model
-from cli.report import report
-from cli.run import plan, run
-from cli.sample import sample
-from cli.scaling import app as scaling
-from cli.stats import stats
-from cli.tokenizer import app as tokenizer
-from cli.tokens import app as tokens
-from cli.train import train
+from cli.inspect.clusters import clusters
+from cli.dedup.curve import app as dedup
+from cli.run.demo import demo
+from cli.inspect.diff import diff
+from cli.run.estimate import estimate
+from cli.inspect.explain import explain
+from cli.data.mixture import app as mixture
+from cli.training.model import app as model
+from cli.report.report import report
+from cli.run.run import plan, run
+from cli.inspect.sample import sample
+from cli.training.scaling import app as scaling
+from cli.inspect.stats import stats
+from cli.data.tokenizer import app as tokenizer
+from cli.data.tokens import app as tokens
+from cli.training.train import train
 from corpus.errors import TamisError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,

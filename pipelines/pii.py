@@ -11,7 +11,7 @@ are compared by the stored text (``near_dedup.view: stored``), which no rewrite 
 something was cut takes the cut with it.
 
 The stored text keeps what was replaced: document shards are as private as the crawl. The commands that show stored text
-put stars there unless asked (``cli.masking``). Only ``text`` is searched, not the URL or the other columns.
+put stars there unless asked (``cli.inspect.masking``). Only ``text`` is searched, not the URL or the other columns.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from cli.explain import describe
-from cli.lookup import RunReader as Lookup
+from cli.inspect.explain import describe
+from corpus.reading.run_reader import RunReader as Lookup
 from corpus.errors import ConfigError
 from pipelines.session import Cluster
 from tests.corpora import texts

@@ -166,7 +166,7 @@ def test_no_planted_value_is_anywhere_but_in_the_documents(found: RunReader, cap
             assert not [v for v in values if v in part], path.relative_to(found.root)
         read += 1
     assert read > 20
-    from cli.stats import stats
+    from cli.inspect.stats import stats
 
     stats(found.root)
     shown = "".join(capfd.readouterr())

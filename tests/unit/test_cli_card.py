@@ -13,7 +13,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from cli.card import count, write_card
+from cli.report.card import count, write_card
 from cli.main import app
 from corpus.errors import TamisError
 from corpus.files import load_manifest

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from cli.component import compare
+from cli.inspect.component import compare
 from cli.main import app
-from cli.masking import masked
-from cli.token_diff import MAX_GAP, Tokens, byte_offsets, differences
+from cli.inspect.masking import masked
+from cli.inspect.token_diff import MAX_GAP, Tokens, byte_offsets, differences
 from corpus.errors import TamisError
 from tests import oracles
 from tests.runs import S, decision, write_run
@@ -62,7 +62,7 @@ def test_text_is_side_by_side_where_there_is_room(run: Path, monkeypatch: pytest
     shown = text(run, "--show", "c")
     assert any("near one two ⟦four⟧" in line and "near one two ⟦three⟧" in line for line in shown.splitlines())
     assert "similarity 0.8125 to 3" in shown and "dropped later by span_dedup" in shown
-    from cli import component_view
+    from cli.inspect import component_view
 
     monkeypatch.setattr(component_view, "SIDE_BY_SIDE", 1000)
     lines = text(run, "--show", "c").splitlines()

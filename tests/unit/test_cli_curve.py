@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from cli.curve import bands_needed
-from cli.line_chart import Curve, line_chart
+from cli.dedup.curve import bands_needed
+from cli.dedup.line_chart import Curve, line_chart
 from cli.main import app
 from corpus.errors import ConfigError
 from dedup.banding import detection_probability

@@ -10,8 +10,16 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from cli import demo, report, run, stats, train
-from cli.demo_corpus import DemoInput
+from cli.run.run import demo
+
+from cli.report.report import report
+
+from cli.run.run import run
+
+from cli.inspect import stats
+
+from cli.training import train
+from cli.run.demo_corpus import DemoInput
 from cli.main import app
 
 

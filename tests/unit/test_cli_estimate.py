@@ -10,7 +10,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from cli.estimate import RATES, Rates, estimated
+from cli.run.estimate import RATES, Rates, estimated
 from cli.main import app
 from corpus.config import load_config
 from corpus.errors import TamisError

@@ -15,9 +15,9 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
-from cli.masking import masked
+from cli.inspect.masking import masked
 from cli.present import clean, one_line, plain, removed, size
-from cli.rows import take_rows, view_text
+from corpus.reading.rows import take_rows, view_text
 from corpus.errors import TamisError
 from tests.runs import HOSTILE, KEPT_TEXT, URL, S, write_empty_run, write_run
 

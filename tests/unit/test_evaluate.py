@@ -290,7 +290,7 @@ def test_the_command_compares_models(command: Command) -> None:
 
 
 def test_a_perplexity_beyond_reason_keeps_its_column() -> None:
-    from cli.evaluate import _perplexity
+    from cli.training.evaluate import _perplexity
 
     assert [_perplexity(value) for value in (None, 1.0, 1234.5, 1.1e7)] == ["–", "1.00", "1,234.50", "1.10e+07"]
 

@@ -323,6 +323,6 @@ def test_the_command_asks_local_tasks(tasks: Path, monkeypatch: pytest.MonkeyPat
     (tasks / "en.jsonl").unlink()
     with pytest.raises(TamisError, match="tasks mill_en: cannot be asked"):
         harness("mill_en")
-    monkeypatch.setattr("cli.evaluate.find_spec", lambda name: None)
+    monkeypatch.setattr("cli.training.evaluate.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match="lm-eval is not installed .*`eval` extra"):
         harness("mill_en")

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from cli.tokens import app, parse_steps
+from cli.data.tokens import app, parse_steps
 from corpus.errors import ConfigError
 from sampler.mixture import load_mixture
 from sampler.prepare import prepare

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
-from cli.tokenizer_options import parse_factors
+from cli.data.tokenizer_options import parse_factors
 from corpus.errors import ConfigError
 from sampler.tokenizer.model import open_tokenizer
 from tests.sampler_run import write_run

@@ -17,9 +17,9 @@ import yaml
 from typer.testing import CliRunner
 
 from cli.main import app
-from cli.training_charts import smoothed
-from cli.training_data import DRAWN, loader_share, read_training, stretches, throughput
-from cli.training_report import numbers, write_training_report
+from cli.training.charts import smoothed
+from cli.training.data import DRAWN, loader_share, read_training, stretches, throughput
+from cli.training.report import numbers, write_training_report
 from corpus.errors import TamisError
 from corpus.files import write_json
 from tests.sampler_run import SMALL, write_run
@@ -273,7 +273,7 @@ def test_training_writes_it_and_says_where(tmp_path: Path) -> None:
 def test_it_needs_no_torch(tmp_path: Path) -> None:
     folder = write(tmp_path / "small", [row(0)])
     code = (
-        "import sys, pathlib; from cli.training_report import write_training_report as w; "
+        "import sys, pathlib; from cli.training.report import write_training_report as w; "
         f"w(pathlib.Path({str(folder)!r})); print(sorted({{'torch', 'pyspark'}} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

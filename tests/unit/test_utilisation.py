@@ -51,7 +51,7 @@ def test_a_product_is_measured_once() -> None:
 
 
 def test_what_the_command_says() -> None:
-    from cli.train import _speed
+    from cli.training.train import _speed
 
     rates = Rates(device_name="NVIDIA H100", devices=8, products=6e9, attention=1e6, peak=9.894e14, gemm=7e14)
     summary: dict[str, Any] = rates.describe() | {"tokens_per_second": 123_456.0, "loader_seconds": 0.0012}

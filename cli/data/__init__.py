@@ -1,0 +1,1 @@
+"""Commands from shards to token batches: tokenizer, tokens, mixture, export."""

@@ -1,0 +1,1 @@
+"""Commands about the parameters of near-duplicate search."""

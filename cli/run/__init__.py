@@ -1,0 +1,1 @@
+"""Commands that make something happen to a run: run, plan, estimate, demo."""

@@ -1,0 +1,129 @@
+"""``tamis run`` and ``tamis plan``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from corpus.reading.lineage import ancestors_line
+from cli.output import FormatOption, OutputFormat
+
+PipelineArgument = Annotated[Path, typer.Argument(help="A pipeline YAML.", metavar="PIPELINE.yaml")]
+InputOption = Annotated[
+    list[str] | None, typer.Option("--input", help="DOMAIN=GLOB; replaces the YAML's inputs of that domain.")
+]
+SetOption = Annotated[list[str] | None, typer.Option("--set", help="stage.key=value, the value in YAML.")]
+AgainstOption = Annotated[
+    Path | None,
+    typer.Option("--against", help="The run of the snapshot before: what is like its documents is not kept again."),
+]
+
+
+def run(
+    pipeline: PipelineArgument,
+    out: Annotated[Path, typer.Option("--out", help="The run folder.")],
+    inputs: InputOption = None,
+    settings: SetOption = None,
+    sample: Annotated[float | None, typer.Option("--sample", help="Take this share of the records.")] = None,
+    against: AgainstOption = None,
+    until: Annotated[str | None, typer.Option("--until", help="Stop behind this stage.")] = None,
+    spark: Annotated[list[str] | None, typer.Option("--spark", help="key=value, a Spark setting.")] = None,
+    batch_bytes: Annotated[int, typer.Option("--batch-bytes", help="View text per batch; changes no output.")] = 8
+    << 20,
+    format: FormatOption = OutputFormat.text,
+) -> None:
+    """Run a pipeline into a run folder; run again to go on where it stopped."""
+    from cli.progress import RichProgress
+    from corpus.errors import ConfigError
+    from pipelines.config import load_pipeline
+    from pipelines.runner import Runner
+    from pipelines.session import Cluster, local_settings
+
+    extra = list(settings or [])
+    if sample is not None:
+        extra.append(f"ingest.sample={sample}")
+    config = load_pipeline(pipeline, inputs=inputs, settings=extra)
+    if batch_bytes < 1:
+        raise ConfigError(f"--batch-bytes: found {batch_bytes}; expected a positive number of bytes")
+    given = {}
+    for text in spark or []:
+        key, separator, value = text.partition("=")
+        if not separator:
+            raise ConfigError(f"--spark: found {text!r}; expected key=value")
+        given[key] = value
+    cluster = Cluster({**local_settings(), **given}, RichProgress())
+    try:
+        Runner(config, out, cluster, pipeline.absolute().parent, batch_bytes, against).run(until)
+    finally:
+        cluster.stop()
+    ledger = json.loads((out / "ledger.json").read_text("utf-8"))
+    if format is OutputFormat.json:
+        typer.echo(json.dumps({"run": str(out), **ledger}, ensure_ascii=False))
+        return
+    stages = ledger["stages"]
+    kept = stages[-1]["documents_kept"] if stages else ledger["ingest"]["documents"]
+    Console().print(
+        f"{kept:,} of {ledger['ingest']['documents']:,} documents kept in {out}/shards; "
+        f"`tamis stats {out}` shows the funnel", highlight=False, soft_wrap=True,
+    )  # fmt: skip
+
+
+def plan(
+    pipeline: PipelineArgument,
+    inputs: InputOption = None,
+    settings: SetOption = None,
+    against: AgainstOption = None,
+    format: FormatOption = OutputFormat.text,
+) -> None:
+    """Show what a pipeline would do, without doing it: inputs, stages, settings, earlier snapshots."""
+    from corpus.inputs import resolve_inputs
+    from pipelines.ancestors import open_ancestors
+    from pipelines.config import load_pipeline
+    from pipelines.registry import stage_class
+
+    config = load_pipeline(pipeline, inputs=inputs, settings=settings)
+    ancestors = [{"snapshot": a.snapshot, "run": str(a.run.root)} for a in open_ancestors(against, config)]
+    files = resolve_inputs(config.inputs, base_dir=pipeline.absolute().parent) if config.inputs else []
+    domains: dict[str, dict[str, int]] = {}
+    for file in files:
+        line = domains.setdefault(file.domain, {"files": 0, "bytes": 0})
+        line["files"] += 1
+        line["bytes"] += file.size
+    stages: list[dict[str, Any]] = []
+    for name in config.stages:
+        kind = stage_class(name)
+        stages.append({
+            "name": name, "module": kind.__module__, "paper": kind.paper,
+            "evidence": config.evidence(name).model_dump(mode="json"), "decision": config.decisions(name),
+        })  # fmt: skip
+    if format is OutputFormat.json:
+        named = {"name": config.name, "snapshot": config.snapshot, "ancestors": ancestors}
+        typer.echo(json.dumps({**named, "inputs": domains, "stages": stages}, ensure_ascii=False))
+        return
+    console = Console()
+    if earlier := ancestors_line(ancestors):
+        console.print(f"snapshot {config.snapshot}, {earlier}", highlight=False, markup=False, soft_wrap=True)
+    inputs_table = Table("domain", "files", "bytes on disk", title=f"{config.name}: inputs")
+    for domain, line in domains.items():
+        inputs_table.add_row(domain, f"{line['files']:,}", f"{line['bytes']:,}")
+    console.print(inputs_table if domains else "no inputs: name them with --input DOMAIN=GLOB")
+    table = Table("stage", "module", "scan", "decision", "skipped in")
+    for stage in stages:
+        decision = stage["decision"]
+        table.add_row(
+            str(stage["name"]), str(stage["module"]), _short(stage["evidence"]), _short(decision["default"]),
+            ", ".join(decision["skip"]),
+        )  # fmt: skip
+    console.print(table)
+
+
+def _short(settings: dict[str, object]) -> str:
+    flat = {k: v for k, v in settings.items() if not isinstance(v, dict)}
+    nested = [k for k, v in settings.items() if isinstance(v, dict)]
+    shown = [f"{k}={json.dumps(v, ensure_ascii=False)}" for k, v in flat.items()]
+    return "\n".join([s if len(s) < 60 else s[:57] + "…" for s in shown] + [f"{k}: …" for k in nested])

@@ -1,0 +1,199 @@
+"""The charts of a training run, as plotly figures in plain dicts; colours as in `cli.report.charts`.
+
+The smoothed loss is the running median that the predicted band is compared with. A run longer than is drawn point by
+point shows the mean of each stretch of steps, for the gradient its largest.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import statistics
+from collections.abc import Callable, Sequence
+from html import escape
+from typing import Any
+
+from cli.report.charts import KEPT, KEPT_LIGHT, OTHER, PALETTE, REMOVED, Figure, figure
+from cli.training.data import KINDS, Row, Training, finite, loader_share, mean, stretches, throughput
+from trainer.scaling.loss_band import LossBand
+
+STEP = {"title": "step", "tickformat": ",d"}
+SMOOTH = LossBand.smooth
+"""Steps of the running median that the band is compared with."""
+BAND = "predicted band"
+_SYMBOLS = dict(zip(KINDS, ("x", "triangle-left", "star", "square", "diamond"), strict=True))
+_GREY = "rgba(154,160,166,0.22)"
+
+
+def loss(training: Training) -> Figure:
+    """Training loss, smoothed and not, held out, the unigram model's, the predicted band, and what happened."""
+    rows, hover = training.rows, "step %{x:,}: %{y:.3f}<extra>%{fullData.name}</extra>"
+    groups = stretches(rows)
+    smooth = smoothed(rows)
+    ends = _last_of(groups)
+    lines = _band(training, groups)
+    lines.append(_line("training", groups, lambda g: mean(g, "loss"), KEPT_LIGHT, hover, 1))
+    lines.append({
+        "type": "scatter", "mode": "lines", "name": f"median of {SMOOTH} steps", "x": _steps(groups),
+        "y": [_figures(smooth[i]) for i in ends], "line": {"color": KEPT, "width": 2}, "hovertemplate": hover,
+    })  # fmt: skip
+    lines.append({
+        "type": "scatter", "mode": "lines+markers", "name": "held out", "x": [r["step"] + 1 for r in training.judged],
+        "y": [finite(r["heldout_loss"]) for r in training.judged],
+        "line": {"color": PALETTE[1], "width": 2.5}, "hovertemplate": hover,
+    })  # fmt: skip
+    unigram = finite(training.summary.get("unigram_loss"))
+    if unigram is not None and rows:
+        lines.append({"type": "scatter", "mode": "lines", "name": f"unigram model, {unigram:.3f}",
+                      "x": [1, training.steps], "y": [unigram, unigram], "hovertemplate": hover,
+                      "line": {"color": REMOVED, "width": 2, "dash": "dash"}})  # fmt: skip
+    lines += _events(training, smooth)
+    return figure(lines, 440, x=STEP, y={"title": "loss, nats a token"})
+
+
+def by_domain(training: Training) -> Figure:
+    """Held-out loss, a line a domain."""
+    lines: list[Figure] = []
+    for i, name in enumerate(training.domains):
+        told = [row for row in training.judged if name in row.get("heldout_by_domain", {})]
+        lines.append({
+            "type": "scatter", "mode": "lines+markers", "name": escape(name), "x": [r["step"] + 1 for r in told],
+            "y": [finite(r["heldout_by_domain"][name]) for r in told],
+            "line": {"color": PALETTE[i % len(PALETTE)], "width": 2, "dash": _dash(i)},
+            "hovertemplate": f"{escape(name)}, step %{{x:,}}: %{{y:.3f}}<extra></extra>",
+        })  # fmt: skip
+    return figure(lines, 400, x=STEP, y={"title": "held-out loss, nats a token"})
+
+
+def gradient(training: Training) -> Figure:
+    """Gradient norm before clipping; of a stretch, the largest."""
+    hover = "step %{x:,}: %{y:.3f}<extra></extra>"
+
+    def largest(rows: list[Row]) -> float | None:
+        return max((v for row in rows if (v := finite(row.get("gradient_norm"))) is not None), default=None)
+
+    line = _line("gradient norm", stretches(training.rows), largest, KEPT, hover, 1.5)
+    return figure([line], 260, x=STEP, y={"title": "gradient norm", "rangemode": "tozero"})
+
+
+def learning_rate(training: Training) -> Figure:
+    """The schedule as it was taken."""
+    hover = "step %{x:,}: %{y:.3g}<extra></extra>"
+    groups = stretches(training.rows)
+    line = _line("learning rate", groups, lambda g: mean(g, "learning_rate"), KEPT, hover, 2)
+    return figure([line], 220, x=STEP, y={"title": "learning rate", "rangemode": "tozero"})
+
+
+def speed(training: Training) -> Figure:
+    """Tokens a second."""
+    hover = "step %{x:,}: %{y:,.0f} tokens/s<extra></extra>"
+    line = _line("tokens a second", stretches(training.rows), throughput, KEPT, hover, 1.5)
+    return figure([line], 260, x=STEP, y={"title": "tokens a second", "rangemode": "tozero", "tickformat": ",d"})
+
+
+def waiting(training: Training) -> Figure:
+    """The share of a step's time that it waits for data."""
+    hover = "step %{x:,}: %{y:.2f} % of the step<extra></extra>"
+    line = _line("waiting for data", stretches(training.rows), loader_share, REMOVED, hover, 1.5)
+    axis = {"title": "% of the step", "rangemode": "tozero", "ticksuffix": " %"}
+    return figure([line], 220, x=STEP, y=axis)
+
+
+def utilisation(training: Training) -> Figure:
+    """MFU over both denominators, where they are told."""
+    hover = "step %{x:,}: %{y:.1f} %<extra>%{fullData.name}</extra>"
+    groups = stretches(training.rows)
+    lines = [
+        _line(name, groups, lambda g, key=key: _percent(mean(g, key)), color, hover, 1.5)  # type: ignore[misc]
+        for key, name, color in (("mfu", "of the data sheet's peak", KEPT), ("mfu_gemm", "of the measured GEMM", OTHER))
+        if any(row.get(key) is not None for row in training.rows)
+    ]
+    return figure(lines, 260, x=STEP, y={"title": "MFU", "rangemode": "tozero", "ticksuffix": " %"})
+
+
+def smoothed(rows: Sequence[Row]) -> list[float | None]:
+    """The median of each step's loss and the ten before it; None where none of them is a number."""
+    losses = [finite(row.get("loss")) for row in rows]
+    found: list[float | None] = []
+    for i in range(len(losses)):
+        near = [value for value in losses[max(0, i + 1 - SMOOTH) : i + 1] if value is not None]
+        found.append(statistics.median(near) if near else None)
+    return found
+
+
+def _band(training: Training, groups: list[list[Row]]) -> list[Figure]:
+    """The predicted band, made again from the losses; nothing where none was asked for or it never came to a fit."""
+    config = training.facts.get("config", {})
+    if not config.get("loss_band") or importlib.util.find_spec("scipy") is None:
+        return []
+    band = LossBand(warmup_steps=config["optimizer"]["warmup_steps"])
+    low: list[float | None] = []
+    high: list[float | None] = []
+    for row in training.rows:
+        bounds = band.bounds(row["tokens"])
+        low.append(_figures(bounds[0]) if bounds else None)
+        high.append(_figures(bounds[2]) if bounds else None)
+        band.add(row["tokens"], row["loss"])
+    if not any(value is not None for value in low):
+        return []
+    ends = _last_of(groups)
+    shape = {"type": "scatter", "mode": "lines", "x": _steps(groups), "hoverinfo": "skip", "line": {"width": 0}}
+    return [
+        {**shape, "name": "band, low", "y": [low[i] for i in ends], "showlegend": False},
+        {**shape, "name": BAND, "y": [high[i] for i in ends], "fill": "tonexty", "fillcolor": _GREY},
+    ]
+
+
+def _events(training: Training, smooth: list[float | None]) -> list[Figure]:
+    """A mark for each event, on the smoothed loss at its step."""
+    if not training.rows:
+        return []
+    at = {row["step"]: i for i, row in enumerate(training.rows)}
+    found: list[Figure] = []
+    for kind in KINDS:
+        mine = [event for event in training.events if event.get("kind") == kind]
+        if mine:
+            places = [smooth[at.get(event["step"], len(smooth) - 1)] for event in mine]
+            found.append({
+                "type": "scatter", "mode": "markers", "name": kind, "x": [e["step"] + 1 for e in mine], "y": places,
+                "text": [escape(e["event"]) for e in mine], "hovertemplate": "step %{x:,}: %{text}<extra></extra>",
+                "marker": {"symbol": _SYMBOLS[kind], "size": 10, "color": REMOVED},
+            })  # fmt: skip
+    return found
+
+
+def _line(
+    name: str, groups: list[list[Row]], value: Callable[[list[Row]], float | None], color: str, hover: str, width: float
+) -> Figure:
+    return {
+        "type": "scatter", "mode": "lines" if len(groups) > 1 else "markers", "name": name, "x": _steps(groups),
+        "y": [_figures(value(group)) for group in groups], "line": {"color": color, "width": width},
+        "marker": {"color": color}, "hovertemplate": hover,
+    }  # fmt: skip
+
+
+def _steps(groups: list[list[Row]]) -> list[int]:
+    return [group[-1]["step"] + 1 for group in groups]
+
+
+def _last_of(groups: list[list[Row]]) -> list[int]:
+    """The index of each group's last row among all rows."""
+    ends, seen = [], 0
+    for group in groups:
+        seen += len(group)
+        ends.append(seen - 1)
+    return ends
+
+
+def _figures(value: float | None) -> float | None:
+    """Six figures: more are not seen, and a page of them is twice as large."""
+    return None if (value := finite(value)) is None else float(f"{value:.6g}")
+
+
+def _percent(value: float | None) -> float | None:
+    return None if value is None else 100 * value
+
+
+def _dash(i: int) -> str:
+    """Colours come again after eight domains: their lines are dashed then."""
+    styles: tuple[Any, ...] = ("solid", "dash", "dot", "dashdot")
+    return str(styles[i // len(PALETTE) % len(styles)])

@@ -1,0 +1,85 @@
+"""`tamis model`: trained models, judged (`cli.training.evaluate`) and handed to others as Hugging Face's Llama."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.training.evaluate import evaluate, harness
+from cli.output import FormatOption, OutputFormat
+from cli.present import echo_json
+from cli.progress_bar import progress_bar
+
+if TYPE_CHECKING:
+    pass
+
+app = typer.Typer(no_args_is_help=True, help="Trained models: judge them, hand them to other programs.")
+
+
+class WeightType(StrEnum):
+    """Of the weights written."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
+@app.callback()
+def _group() -> None:
+    """Trained models: judge them, hand them to other programs."""
+
+
+@app.command()
+def export(
+    model: Annotated[Path, typer.Argument(metavar="MODEL.yaml", help="The model file it was trained with.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write.")],
+    mixture: Annotated[Path, typer.Option("--mixture", metavar="MIXTURE.yaml", help="The data, for its tokenizer.")],
+    run: Annotated[Path | None, typer.Option("--run", help="Run folder, instead of the mixture's.")] = None,
+    dtype: Annotated[WeightType, typer.Option("--dtype", help="Of the weights.")] = WeightType.bfloat16,
+    max_shard_bytes: Annotated[int, typer.Option("--max-shard-bytes", min=1, help="Of a file.")] = 5_000_000_000,
+    check: Annotated[bool, typer.Option("--check", help="Load it in transformers and compare logits.")] = False,
+    format: FormatOption = OutputFormat.text,
+) -> None:
+    """Write the last checkpoint of a training as safetensors, config and tokenizer that transformers loads."""
+    from corpus.config import load_config
+    from sampler.mixture import load_mixture
+    from sampler.prepare import tokenizer_for_mixture
+    from trainer.config import TrainConfig
+    from trainer.export.llama import Vocabulary, export_llama
+    from trainer.evaluation.trained import read_trained
+
+    config = load_config(TrainConfig, model)
+    data, folder = load_mixture(mixture, run)
+    with progress_bar() as progress:
+        tokenizer = tokenizer_for_mixture(folder, data, progress)
+    state, step = read_trained(folder / "train" / config.name, config, tokenizer=tokenizer.digest)
+    files = export_llama(
+        state,
+        config.model,
+        Vocabulary(
+            model=tokenizer.processor.serialized_model_proto(), bos_id=tokenizer.bos_id, eos_id=tokenizer.eos_id
+        ),
+        data.longest_sequence,
+        out,
+        dtype="bfloat16" if dtype is WeightType.bfloat16 else "float32",
+        max_shard_bytes=max_shard_bytes,
+    )
+    result: dict[str, Any] = {"folder": str(out), "step": step, "dtype": dtype.value}
+    result |= {"files": [path.name for path in files], "bytes": sum(path.stat().st_size for path in files)}
+    if check:
+        from trainer.export.check import largest_difference
+
+        result["largest_difference"] = largest_difference(out, state, config.model)
+    if format is OutputFormat.json:
+        echo_json(result)
+    else:
+        typer.echo(f"written: {out} ({len(files)} files, {result['bytes']:,} bytes, {dtype.value}, step {step:,})")
+        if check:
+            rounded = "" if dtype is WeightType.float32 else " (of weights rounded to bfloat16)"
+            typer.echo(f"largest difference of a logit from transformers': {result['largest_difference']:.2g}{rounded}")
+
+
+app.command()(evaluate)
+app.command()(harness)

@@ -1,0 +1,219 @@
+"""`tamis scaling`: the law of small runs, and what it says of a larger one.
+
+Results go to standard output, progress to standard error.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.data.mixture import parse_tokens
+from cli.output import FormatOption, OutputFormat, parse_number
+from cli.present import console, echo_json
+from cli.progress_bar import progress_bar
+from corpus.errors import ConfigError
+
+if TYPE_CHECKING:
+    from trainer.config import TrainConfig
+    from trainer.scaling.power_law import PowerLaw
+    from trainer.scaling.law import Prediction
+    from trainer.scaling.runs import Suite
+
+app = typer.Typer(no_args_is_help=True, help="Fit a scaling law to small runs, predict a larger one.")
+FlopsOption = Annotated[
+    str | None, typer.Option("--predict", metavar="FLOPS", help="Training compute of the run to predict, e.g. 1e21.")
+]
+ModelOption = Annotated[
+    Path | None, typer.Option("--model", metavar="MODEL.yaml", help="The run to predict, by its model file.")
+]
+TokensOption = Annotated[str | None, typer.Option("--tokens", help="Of that run, e.g. 2e9; else the model file's.")]
+LevelOption = Annotated[float, typer.Option("--level", min=0.5, max=0.999, help="Probability of the interval.")]
+AbsoluteOption = Annotated[bool, typer.Option("--absolute", help="Residuals in nats, not relative to the loss.")]
+HtmlOption = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Draw it on a page.")]
+
+
+@app.callback()
+def _group() -> None:
+    """Fit a scaling law to small runs, predict a larger one."""
+
+
+@app.command()
+def fit(
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN/train/NAME|POINTS.csv...", help="Trained models, or flops,loss.")
+    ],
+    predict: FlopsOption = None,
+    model: ModelOption = None,
+    tokens: TokensOption = None,
+    vocab_size: Annotated[int | None, typer.Option("--vocab-size", help="For --model, where no run says it.")] = None,
+    sequence_length: Annotated[int | None, typer.Option("--sequence-length", help="Where no run says it.")] = None,
+    level: LevelOption = 0.9,
+    absolute: AbsoluteOption = False,
+    html: HtmlOption = None,
+    format: FormatOption = OutputFormat.text,
+) -> None:
+    """Fit L(C) = a · C^b + L∞ to the held-out losses of finished runs."""
+    from trainer.scaling.runs import read_suite
+
+    suite = read_suite(runs, sequence_length)
+    wanted = _compute(suite, predict, model, tokens, vocab_size, sequence_length)
+    _show(suite, wanted, level, absolute, html, format)
+
+
+@app.command()
+def run(
+    models: Annotated[list[Path], typer.Argument(metavar="MODEL.yaml...", help="The suite, at least four.")],
+    mixture: Annotated[Path, typer.Option("--mixture", metavar="MIXTURE.yaml", help="The data of all of them.")],
+    run: Annotated[Path | None, typer.Option("--run", help="Run folder, instead of the mixture's.")] = None,
+    predict: FlopsOption = None,
+    model: ModelOption = None,
+    tokens: TokensOption = None,
+    level: LevelOption = 0.9,
+    absolute: AbsoluteOption = False,
+    html: HtmlOption = None,
+    format: FormatOption = OutputFormat.text,
+) -> None:
+    """Train models one after the other on one mixture, then fit; after a kill the same command goes on."""
+    from cli.training.report import write_training_report
+    from corpus.config import load_config
+    from sampler.mixture import load_mixture
+    from sampler.prepare import prepare, split_streams
+    from trainer.config import TrainConfig
+    from trainer.facts import standing
+    from trainer.loop import train
+    from trainer.scaling.law import FEWEST
+    from trainer.scaling.runs import read_suite
+
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ConfigError("tamis scaling run is one process (allowed: tamis train under torchrun, then scaling fit).")
+    configs = [load_config(TrainConfig, path) for path in models]
+    _require_suite(configs, FEWEST)
+    data, folder = load_mixture(mixture, run)
+    length = data.longest_sequence
+    trained = []
+    with progress_bar() as progress:
+        manifest = split_streams(prepare(folder, data, progress))[0].manifest
+        for config in configs:
+            trained.append(folder / "train" / config.name)
+            stands = standing(trained[-1], config, manifest)
+            if stands == "finished":
+                continue
+
+            def report(row: dict[str, Any], config: TrainConfig = config) -> None:
+                progress(config.name, row["step"] + 1, config.steps)
+
+            train(config, data, folder, resume=stands == "begun", progress=progress, report=report)
+            write_training_report(trained[-1])
+    suite = read_suite(trained, length)
+    _show(suite, _compute(suite, predict, model, tokens, None, length), level, absolute, html, format)
+
+
+def _require_suite(configs: list[TrainConfig], fewest: int) -> None:
+    """Refuse before hours of training what would be refused after them."""
+    from trainer.config import require_names
+
+    require_names(configs)
+    if len(configs) < fewest:
+        raise ConfigError(f"a scaling law needs more models: found {len(configs)} (allowed: at least {fewest}).")
+
+
+def _compute(
+    suite: Suite,
+    predict: str | None,
+    model: Path | None,
+    tokens: str | None,
+    vocab_size: int | None,
+    sequence_length: float | None,
+) -> float | None:
+    """The compute to predict for, from FLOPs or a model file; None where neither is given."""
+    from corpus.config import load_config
+    from trainer.config import TrainConfig
+    from trainer.scaling.law import training_flops
+
+    if predict is not None and model is not None:
+        raise ConfigError("found both --predict and --model (allowed: one of them).")
+    if predict is not None:
+        return parse_number("--predict", predict, "1e21", 1e40)
+    if model is None:
+        if tokens is not None:
+            raise ConfigError("found --tokens without --model (allowed: both, or --predict FLOPS).")
+        return None
+    config = load_config(TrainConfig, model)
+    size, length = vocab_size or suite.vocab_size, sequence_length or suite.sequence_length
+    for option, value in (("--vocab-size", size), ("--sequence-length", length)):
+        if value is None:
+            raise ConfigError(f"{option}: found nothing, and the runs do not say it; --model needs it.")
+    assert size is not None and length is not None
+    return training_flops(
+        config.model, size, length, parse_tokens(tokens) or config.steps * config.global_batch * length
+    )
+
+
+def _show(
+    suite: Suite, wanted: float | None, level: float, absolute: bool, html: Path | None, format: OutputFormat
+) -> None:
+    """Fit, predict, draw, print."""
+    from trainer.scaling.law import fit_scaling_law, predict
+
+    law = fit_scaling_law(suite.points, relative=not absolute)
+    prediction = None if wanted is None else predict(law, wanted, level)
+    if html is not None:
+        from cli.training.scaling_chart import write_scaling_chart
+
+        write_scaling_chart(html, suite.points, law, prediction, level)
+    if format is OutputFormat.json:
+        echo_json(_as_json(suite, law, prediction) | {"html": None if html is None else str(html)})
+    else:
+        _print(suite, law, prediction)
+        if html is not None:
+            typer.echo(f"written: {html}")
+
+
+def _as_json(suite: Suite, law: PowerLaw, prediction: Prediction | None) -> dict[str, Any]:
+    import math
+
+    named = zip(("log_a", "b", "floor"), law.errors, strict=True)
+    return {
+        "law": {"a": law.a, "b": law.b, "floor": law.floor},
+        "standard_errors": {name: error if math.isfinite(error) else None for name, error in named},
+        "residual": law.residual,
+        "relative": law.relative,
+        "degrees_of_freedom": law.degrees,
+        "runs": [asdict(point) | {"fitted": float(law(point.flops))} for point in suite.points],
+        "prediction": None if prediction is None else asdict(prediction),
+    }
+
+
+def _print(suite: Suite, law: PowerLaw, prediction: Prediction | None) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 1))
+    table.add_column("run", no_wrap=True)
+    for name in ("FLOPs", "held-out loss", "law", "off by"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for point in suite.points:
+        fitted = float(law(point.flops))
+        cells = (f"{point.flops:.3g}", f"{point.loss:.4f}", f"{fitted:.4f}", f"{point.loss - fitted:+.4f}")
+        table.add_row(escape(point.name), *cells)
+    out = console()
+    out.print(table)
+    unit = "of the loss" if law.relative else "nats"
+    spread = f"{law.residual:.2%}" if law.relative else f"{law.residual:.4f}"
+    out.print(f"L(C) = {law.a:.4g} · C^{law.b:.4f} + {law.floor:.3f}   (nats a token; C in FLOPs)")
+    out.print(
+        f"standard errors: b {law.errors[1]:.2g}, L∞ {law.errors[2]:.2g}; runs lie within {spread} {unit} of it "
+        f"(one deviation, {law.degrees} degrees of freedom)"
+    )
+    if law.floor < 1e-6:
+        out.print("these runs show no floor (L∞ is at its limit of 0): far beyond them the law will be too low")
+    if prediction is not None:
+        out.print(
+            f"at {prediction.flops:.3g} FLOPs, {prediction.beyond:.3g} times the largest run's: {prediction.loss:.3f}, "
+            f"with {prediction.level:.0%} probability between {prediction.low:.3f} and {prediction.high:.3f}"
+        )

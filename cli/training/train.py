@@ -1,0 +1,107 @@
+"""`tamis train`: train a small model on a run, and say whether it beats a unigram model.
+
+The summary goes to standard output, progress to standard error.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+
+from cli.progress_bar import progress_bar
+
+
+def train(
+    model: Annotated[Path, typer.Argument(metavar="MODEL.yaml", help="Model, optimizer and length.")],
+    mixture: Annotated[Path, typer.Option("--mixture", metavar="MIXTURE.yaml", help="The data.")],
+    run: Annotated[Path | None, typer.Option("--run", help="Run folder, instead of the mixture's.")] = None,
+    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Instead of the model file's.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
+    format: Annotated[Literal["text", "json"], typer.Option("--format", help="text or json.")] = "text",
+) -> None:
+    """Train a model on a mixture and compare its held-out loss with a unigram model's.
+
+    Over several GPUs or processes: torchrun --nproc-per-node N -m -- cli.main train MODEL.yaml …
+    """
+    from cli.training.report import write_training_report
+    from corpus.config import load_config
+    from sampler.mixture import load_mixture
+    from trainer.config import TrainConfig
+    from trainer.loop import train as train_model
+
+    config = load_config(TrainConfig, model)
+    data, folder = load_mixture(mixture, run)
+    total = config.steps if steps is None else steps
+    console = Console(stderr=True)
+    if total < config.optimizer.warmup_steps:
+        warmup = f"{total:,} steps end within the {config.optimizer.warmup_steps:,} of warm-up"
+        console.print(f"note: {warmup}: the learning rate never reaches its maximum")
+    with progress_bar() as progress:
+
+        def report(row: dict[str, Any]) -> None:
+            if "event" in row:
+                console.print(f"step {row['step'] + 1:>5}/{total}  {row['event']}", highlight=False, soft_wrap=True)
+                return
+            what = f"loss {row['loss']:.3f}  {row['tokens_per_second']:,} tokens/s  loader {_waiting(row):.1f} %"
+            progress("training", row["step"] + 1, total, what)
+            if "heldout_loss" in row:
+                held = f"held-out loss {row['heldout_loss']:.3f}"
+                console.print(f"step {row['step'] + 1:>5}/{total}  {what}  {held}", highlight=False, soft_wrap=True)
+
+        summary = train_model(config, data, folder, steps=steps, resume=resume, progress=progress, report=report)
+    chart = summary.pop("chart")
+    if int(os.environ.get("RANK", "0")):
+        return  # under torchrun the first rank speaks for all
+    page = write_training_report(Path(summary["folder"]))
+    if format == "json":
+        typer.echo(json.dumps({**summary, "report": str(page)}, indent=2, ensure_ascii=False))
+    else:
+        _print_summary(summary, chart)
+        typer.echo(f"report: {page}")
+
+
+def _waiting(row: dict[str, Any]) -> float:
+    """How long the step waited for its data, % of the time that it took."""
+    return 100 * float(row["loader_seconds"]) / row["seconds"] if row["seconds"] else 0.0
+
+
+def _print_summary(summary: dict[str, Any], chart: str) -> None:
+    verdict = "beats" if summary["beats_unigram"] else "does NOT beat"
+    typer.echo(chart)
+    typer.echo("          training loss by step, nats a token; dashed: the unigram model's held-out loss\n")
+    if summary["skipped_steps"]:
+        typer.echo(f"{summary['skipped_steps']} steps were not taken: see events.jsonl")
+    typer.echo(
+        f"{summary['name']}: {summary['parameters']:,} parameters, {summary['steps']} steps, "
+        f"{summary['tokens']:,} tokens on {summary['device']} in {summary['seconds']:.0f} s"
+    )
+    typer.echo(
+        f"held-out loss {summary['heldout_loss']:.3f} {verdict} the unigram model's "
+        f"{summary['unigram_loss']:.3f} (nats a token)"
+    )
+    if len(summary["heldout_by_domain"]) > 1:
+        found = sorted(summary["heldout_by_domain"].items(), key=lambda item: item[1])
+        typer.echo("by domain: " + ", ".join(f"{name} {loss:.3f}" for name, loss in found))
+    typer.echo(_speed(summary))
+    if summary["heldout_note"]:
+        typer.echo(f"note: {summary['heldout_note']}")
+
+
+def _speed(summary: dict[str, Any]) -> str:
+    """Tokens a second and what share of the devices that is, with the formula and both denominators."""
+    if summary["tokens_per_second"] is None:
+        return "no step was measured"
+    shares = []
+    if summary["mfu"] is not None:
+        shares.append(f"{summary['mfu']:.1%} of the data sheet's {summary['peak'] / 1e12:,.1f} TFLOP/s")
+    shares.append(f"{summary['mfu_gemm']:.1%} of a matrix product's {summary['gemm'] / 1e12:,.2g} TFLOP/s, measured")
+    wait = f"{summary['loader_seconds'] * 1000:.1f} ms a step waiting for data"
+    return (
+        f"{summary['tokens_per_second']:,.0f} tokens/s, {wait} (medians), on {summary['devices']} × "
+        f"{summary['device_name']}\nMFU {' and '.join(shares)}\n    {summary['formula']}"
+    )
