@@ -73,7 +73,7 @@ format: $(STAMP) ## Let ruff rewrite the files
 
 .PHONY: package
 package: $(STAMP) ## Build dist/tamis.zip for spark-submit --py-files
-	@$(BIN)/python -m pipelines.package --out dist/tamis.zip
+	@$(BIN)/python -m pipelines.spark.package --out dist/tamis.zip
 
 .PHONY: bench
 bench: $(STAMP) ## Run every benchmark, or one: make bench BENCH=name (a module in benchmarks/)

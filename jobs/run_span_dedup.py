@@ -5,7 +5,7 @@ spark-submit --py-files dist/tamis.zip jobs/run_span_dedup.py PIPELINE.yaml --ou
 
 from __future__ import annotations
 
-from pipelines.job import main
+from pipelines.run.job import main
 
 if __name__ == "__main__":
     main("span_dedup")

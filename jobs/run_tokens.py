@@ -5,7 +5,7 @@ spark-submit --py-files dist/tamis.zip jobs/run_tokens.py RUN --tokenizer MODEL 
 
 from __future__ import annotations
 
-from pipelines.token_bins import main
+from pipelines.run.token_bins import main
 
 if __name__ == "__main__":
     main()

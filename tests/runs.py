@@ -33,9 +33,9 @@ from corpus.run_folder import FORMAT_VERSION, RunFolder
 from corpus.schemas import DOCUMENT, DROPS, EDITS, METADATA, PUBLISHED, QUARANTINE, URLS, WEIGHTS
 from corpus.state import ShardState
 from corpus.view import build_view
-from pipelines.config import PipelineConfig
-from pipelines.removal import watch_removal
-from pipelines.weights import Curve, WeightsConfig
+from pipelines.run.config import PipelineConfig
+from pipelines.run.removal import watch_removal
+from pipelines.run.weights import Curve, WeightsConfig
 from text.arrow import TextColumn
 
 S = first_id(0, 1)

@@ -67,7 +67,7 @@ def measure(work: Path, data: Path, size: Size, seed: int) -> dict[str, Any]:
     """Makes the corpus, runs the pipelines, trains; what ``ablation.json`` says."""
     from cli.progress import RichProgress
     from cli.progress_bar import progress_bar
-    from pipelines.session import Cluster, local_settings
+    from pipelines.spark.session import Cluster, local_settings
 
     meter, started = CpuByStage(), time.monotonic()
     body: dict[str, Any] = {"machine": machine.describe(), "size": asdict(size), "seed": seed}

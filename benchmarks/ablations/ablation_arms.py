@@ -17,9 +17,9 @@ import yaml
 from benchmarks.corpora.base_text import LANGUAGES
 from benchmarks.ablations.trials import CONF
 from corpus.config import load_yaml
-from pipelines.config import load_pipeline
-from pipelines.runner import Runner
-from pipelines.session import Cluster
+from pipelines.run.config import load_pipeline
+from pipelines.run.runner import Runner
+from pipelines.spark.session import Cluster
 from sampler.published import list_shards
 
 

@@ -41,7 +41,7 @@ NAMES = {"dropped": "write_shards", "ledger": "ledger"}
 
 
 class CpuByStage:
-    """A progress display that shows nothing and reads the clock: see ``pipelines.session.Progress``."""
+    """A progress display that shows nothing and reads the clock: see ``pipelines.spark.session.Progress``."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -137,9 +137,9 @@ def measured(options: argparse.Namespace, inputs: Path) -> dict[str, Any]:
 
 def inner(pipeline: Path, inputs: Path, run: Path, cores: int) -> None:
     """Runs the chain and prints CPU-seconds and seconds by stage, and what the run's files weigh."""
-    from pipelines.config import load_pipeline
-    from pipelines.runner import Runner
-    from pipelines.session import Cluster, local_settings
+    from pipelines.run.config import load_pipeline
+    from pipelines.run.runner import Runner
+    from pipelines.spark.session import Cluster, local_settings
 
     meter = CpuByStage()
     cluster = Cluster({**local_settings(), "spark.master": f"local[{cores},4]"}, meter)

@@ -30,7 +30,7 @@ from benchmarks.corpora.shared_corpus import ROOT, digests
 from benchmarks.tools.spark_standalone import EventLog, Standalone, end_group, environment, spark_home
 from corpus.files import Manifest
 from corpus.run_folder import RunFolder
-from pipelines.package import build_zip
+from pipelines.spark.package import build_zip
 
 STAGES = ("eligibility", "exact_dedup", "near_dedup", "span_dedup", "score")
 INPUTS = {"law": "zh_laws_versions", "judgments": "zh_court_judgments", "news": "zh_news_articles", "wiki": "zh_wiki_*"}

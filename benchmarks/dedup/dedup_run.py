@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.corpora.base_text import ROOT
-from pipelines.config import load_pipeline
-from pipelines.runner import Runner
-from pipelines.session import Cluster, local_settings
+from pipelines.run.config import load_pipeline
+from pipelines.run.runner import Runner
+from pipelines.spark.session import Cluster, local_settings
 
 PIPELINE = ROOT / "conf" / "pipelines" / "dedup.yaml"
 

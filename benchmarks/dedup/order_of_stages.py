@@ -26,8 +26,8 @@ import pyarrow.parquet as pq
 from benchmarks.corpora.base_text import DATA, ROOT
 from benchmarks.corpora.corpus import cached
 from benchmarks.dedup.dedup_run import open_cluster, outcome
-from pipelines.config import load_pipeline
-from pipelines.runner import Runner
+from pipelines.run.config import load_pipeline
+from pipelines.run.runner import Runner
 
 ORDERS = ("default", "report")
 WANTED = 0.8

@@ -34,9 +34,9 @@ from corpus.schemas import SEMANTIC_CELLS, SEMANTIC_COLUMNS, SEMANTIC_EDGES
 from dedup.cells import NEIGHBOURS, compare
 from dedup.clusters import Assigner, open_backend, train_centroids
 from dedup.vectors import pack_vectors, unit, unpack_vectors
-from pipelines.exchange import Hop, partitions_for, schemas_as_text
-from pipelines.session import Cluster, local_settings
-from pipelines.shard_task import ShardTask
+from pipelines.spark.exchange import Hop, partitions_for, schemas_as_text
+from pipelines.spark.session import Cluster, local_settings
+from pipelines.stages.shard_task import ShardTask
 
 THRESHOLD = 0.97
 SHARD = 50_000
@@ -138,7 +138,7 @@ def through_spark(
     np.save(centroids_file(work, len(centroids)), centroids)  # workers keep what they have opened
     payloads, hops = exchange_of(vectors, work, len(centroids))
     _, seconds = timed(
-        lambda: cluster.exchange("pipelines.semantic_tasks:emit_cells", payloads, hops, label="semantic_speed")
+        lambda: cluster.exchange("pipelines.stages.semantic_clusters.tasks:emit_cells", payloads, hops, label="semantic_speed")
     )
     tables = [pq.read_table(p, partitioning=None) for p in (work / "out").glob("edges-*.parquet")]
     edges = pa.concat_tables(tables) if tables else SEMANTIC_EDGES.empty_table()
@@ -172,8 +172,8 @@ def exchange_of(vectors: Float32, work: Path, cells: int) -> tuple[list[dict[str
     schemas = {"columns": SEMANTIC_COLUMNS, "edges": SEMANTIC_EDGES, "cells": SEMANTIC_CELLS}
     settings = {"threshold": THRESHOLD, "max_cell_documents": 20_000, "seed": 1, "device": "cpu", "writers": CORES}
     last = {"folder": str(work / "out"), "schemas": schemas_as_text(schemas)}
-    hop = Hop("pipelines.semantic_tasks:compare_cells", partitions, settings)
-    return payloads, [hop, Hop("pipelines.exchange:write_by_shard", CORES, last)]
+    hop = Hop("pipelines.stages.semantic_clusters.tasks:compare_cells", partitions, settings)
+    return payloads, [hop, Hop("pipelines.spark.exchange:write_by_shard", CORES, last)]
 
 
 def in_one_process(work: Path, cells: int) -> float:

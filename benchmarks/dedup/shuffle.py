@@ -4,7 +4,7 @@
 
 Runs exact, semantic, near and span dedup over a corpus of ``benchmarks.corpora.corpus`` (both languages, planted copies) with
 Spark's event log on, and sums ``Shuffle Bytes Written`` of all tasks by the label of their job. Records are the
-blocks of ``pipelines.exchange``. Beside the bytes written to the shuffle stand those of the files that a stage leaves
+blocks of ``pipelines.spark.exchange``. Beside the bytes written to the shuffle stand those of the files that a stage leaves
 on disk.
 
 The extrapolation assumes the corpus's own mean document and 4 UTF-8 bytes a token; a real crawl has other documents, so
@@ -30,9 +30,9 @@ from benchmarks.corpora.base_text import DATA, ROOT
 from benchmarks.corpora.corpus import cached
 from benchmarks.dedup.dedup_run import PIPELINE
 from corpus.files import Manifest
-from pipelines.config import load_pipeline
-from pipelines.runner import Runner
-from pipelines.session import Cluster, local_settings
+from pipelines.run.config import load_pipeline
+from pipelines.run.runner import Runner
+from pipelines.spark.session import Cluster, local_settings
 
 BYTES_A_TOKEN = 4.0
 STAGES = ("exact_dedup", "embed", "semantic_clusters", "near_dedup", "span_dedup")

@@ -32,8 +32,8 @@ from filters.lines.decide import Lines, choose_lines
 from filters.quality.training import QualityTraining, train
 from filters.quality.model import SentenceModel
 from filters.quality.decide import SentenceQualityDecision, choose_cuts, sentence_facts
-from pipelines.config import load_pipeline
-from pipelines.line_filter import LineDecision
+from pipelines.run.config import load_pipeline
+from pipelines.stages.line_filter import LineDecision
 from text.arrow import TextColumn
 from text.segment import sentences
 

@@ -38,7 +38,7 @@ PR_SET_CHILD_SUBREAPER = 36
 SAMPLE_SECONDS = 0.2
 LINGER_SECONDS = 15.0
 """How long processes may outlive the command before they are ended."""
-WORKERS = (b"pyspark.daemon", b"pipelines.daemon")
+WORKERS = (b"pyspark.daemon", b"pipelines.run.daemon")
 """In the command line of the daemon, which its workers keep."""
 IGNORES_CHILDREN = 1 << (signal.SIGCHLD - 1)
 """In the mask ``SigIgn`` of /proc/PID/status."""

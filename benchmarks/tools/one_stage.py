@@ -12,9 +12,9 @@ from pathlib import Path
 
 from benchmarks.corpora.base_text import ROOT
 from benchmarks.dedup.dedup_run import open_cluster
-from pipelines.config import load_pipeline
-from pipelines.runner import Runner
-from pipelines.session import Cluster
+from pipelines.run.config import load_pipeline
+from pipelines.run.runner import Runner
+from pipelines.spark.session import Cluster
 
 
 def _copy_to_nowhere(cluster: Cluster, run: Path) -> None:

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
-from pipelines.java import java_home
+from pipelines.spark.java import java_home
 
 HOST = "127.0.0.1"
 START_SECONDS = 90

@@ -162,12 +162,12 @@ def _parsed(text: str) -> tuple[int, int]:
 
 def _wanted(pipeline: Path | None, threshold: float | None, recall: float | None) -> Wanted:
     """The settings of near_dedup in a pipeline, or its defaults; threshold and recall may be given instead."""
-    from pipelines.near_dedup import NearDedupDecision, NearDedupEvidence
+    from pipelines.stages.near_dedup.stage import NearDedupDecision, NearDedupEvidence
 
     if pipeline is None:
         decision, evidence = NearDedupDecision().model_dump(), NearDedupEvidence().model_dump()  # type: ignore[call-arg]
     else:
-        from pipelines.config import load_pipeline
+        from pipelines.run.config import load_pipeline
 
         config = load_pipeline(pipeline)
         if "near_dedup" not in config.stages:

@@ -40,9 +40,9 @@ def run(
     """Run a pipeline into a run folder; run again to go on where it stopped."""
     from cli.progress import RichProgress
     from corpus.errors import ConfigError
-    from pipelines.config import load_pipeline
-    from pipelines.runner import Runner
-    from pipelines.session import Cluster, local_settings
+    from pipelines.run.config import load_pipeline
+    from pipelines.run.runner import Runner
+    from pipelines.spark.session import Cluster, local_settings
 
     extra = list(settings or [])
     if sample is not None:
@@ -82,9 +82,9 @@ def plan(
 ) -> None:
     """Show what a pipeline would do, without doing it: inputs, stages, settings, earlier snapshots."""
     from corpus.inputs import resolve_inputs
-    from pipelines.ancestors import open_ancestors
-    from pipelines.config import load_pipeline
-    from pipelines.registry import stage_class
+    from pipelines.run.ancestors import open_ancestors
+    from pipelines.run.config import load_pipeline
+    from pipelines.stages.registry import stage_class
 
     config = load_pipeline(pipeline, inputs=inputs, settings=settings)
     ancestors = [{"snapshot": a.snapshot, "run": str(a.run.root)} for a in open_ancestors(against, config)]

@@ -3,7 +3,7 @@
 A shard's pair of files is written under temporary names and renamed, then its receipt: a killed build goes on where
 it was. The domain's manifest names them all and is written last. The same shards and tokenizer give the same bytes,
 whoever built
-them: one process here, or tasks on a cluster (`pipelines.token_bins`).
+them: one process here, or tasks on a cluster (`pipelines.run.token_bins`).
 
 Cost: one encoding of the text, 2-6 MB/s on two threads; memory: a batch of documents and 16 bytes a document of the
 shard.

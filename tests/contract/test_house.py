@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.package import PACKAGES, build_zip
+from pipelines.spark.package import PACKAGES, build_zip
 
 OURS = (*PACKAGES, "benchmarks", "tests", "conf")
 NOT_OURS = {".git", ".venv", "demo", "dist", "build", "__pycache__"}

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.job import PlainProgress, find_pipeline, main
-from pipelines.package import build_zip
-from pipelines.registry import JOBS
+from pipelines.run.job import PlainProgress, find_pipeline, main
+from pipelines.spark.package import build_zip
+from pipelines.stages.registry import JOBS
 
 
 def test_every_job_has_its_file_and_no_other_is_there(repository: Path) -> None:
@@ -27,7 +27,7 @@ def test_a_job_says_how_it_is_submitted_and_runs_its_own_stage(repository: Path,
     said = ast.get_docstring(tree) or ""
     assert "spark-submit" in said and f"jobs/run_{name}.py" in said and "--py-files dist/tamis.zip" in said
     imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
-    assert [ast.unparse(node) for node in imports][1:] == ["from pipelines.job import main"]
+    assert [ast.unparse(node) for node in imports][1:] == ["from pipelines.run.job import main"]
     assert ast.unparse(tree.body[-1]) == f"if __name__ == '__main__':\n    main('{name}')"
 
 
@@ -92,7 +92,7 @@ def test_a_job_runs_until_its_stage(
         def run(self, until: str | None) -> None:
             asked.append(until)
 
-    monkeypatch.setattr("pipelines.runner.Runner", Recorder)
+    monkeypatch.setattr("pipelines.run.runner.Runner", Recorder)
     monkeypatch.chdir(tmp_path)
     changed = ["--set", "near_dedup.threshold=0.8", "--against", "earlier"]
     main(name, ["dedup", "--out", "run", "--input", "web=*.jsonl", *changed])

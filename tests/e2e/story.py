@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pytest
 
 from corpus import ids
-from pipelines.session import Cluster
+from pipelines.spark.session import Cluster
 from tests.engine.run_reader import RunReader
 from tests.engine.small_run import execute
 from tests.similarities import similarity_matrix

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.session import Cluster
+from pipelines.spark.session import Cluster
 from tests.conftest import REPOSITORY
 from tests.corpora import BINS, BOILERPLATE, REPEATED_SENTENCE, THANKS, Corpus, planted_corpus, similar_pairs
 from tests.engine.run_reader import RunReader

@@ -22,8 +22,8 @@ import psutil
 import pytest
 
 from corpus.files import load_manifest
-from pipelines.scan import scan_shard
-from pipelines.session import Cluster, Silent
+from pipelines.stages.scan import scan_shard
+from pipelines.spark.session import Cluster, Silent
 from tests.conftest import REPOSITORY
 from tests.corpora import Corpus, planted, with_promotions
 from tests.engine.run_reader import RunReader
@@ -129,7 +129,7 @@ class WorkerKiller(Silent):
             self.killed.append(worker.pid)
 
 
-DAEMON = "pipelines.daemon"
+DAEMON = "pipelines.run.daemon"
 """The module that Spark forks workers from, by conf/spark/local.conf; a worker keeps its command line."""
 
 

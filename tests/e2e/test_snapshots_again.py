@@ -11,7 +11,7 @@ import pytest
 
 from corpus import ids
 from corpus.errors import TamisError
-from pipelines.session import Cluster, Silent
+from pipelines.spark.session import Cluster, Silent
 from tests.e2e.story import Story, digests_of
 from tests.engine.run_reader import RunReader
 from tests.engine.small_run import execute

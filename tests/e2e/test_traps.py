@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pytest
 import zstandard
 
-from pipelines.session import Cluster
+from pipelines.spark.session import Cluster
 from tests.conftest import REPOSITORY
 from tests.corpora import Corpus, Document
 from tests.engine.run_reader import RunReader

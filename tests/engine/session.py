@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.session import Cluster, local_settings
+from pipelines.spark.session import Cluster, local_settings
 
 PARTITIONS = "3"
 

@@ -17,9 +17,9 @@ import yaml
 
 from filters.heuristic.thresholds import CjkThresholds, OtherThresholds, SpacedThresholds
 from filters.lines.thresholds import LineThresholds
-from pipelines.config import PipelineConfig, load_pipeline
-from pipelines.runner import Runner
-from pipelines.session import Cluster
+from pipelines.run.config import PipelineConfig, load_pipeline
+from pipelines.run.runner import Runner
+from pipelines.spark.session import Cluster
 from tests.conftest import REPOSITORY
 from tests.corpora import Corpus, Document, planted, texts, with_promotions
 from tests.engine.run_reader import RunReader

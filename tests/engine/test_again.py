@@ -11,10 +11,10 @@ import pytest
 
 from corpus.errors import TamisError
 from corpus.run_folder import RunFolder
-from pipelines import publish
-from pipelines.config import load_pipeline
-from pipelines.runner import Runner
-from pipelines.session import Cluster
+from pipelines.run import publish
+from pipelines.run.config import load_pipeline
+from pipelines.run.runner import Runner
+from pipelines.spark.session import Cluster
 from tests.engine.run_reader import RunReader
 from tests.engine.small_run import execute
 

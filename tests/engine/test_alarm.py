@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from corpus.errors import TamisError
-from pipelines.session import Cluster
+from pipelines.spark.session import Cluster
 from tests.corpora import texts
 from tests.engine.run_reader import RunReader
 from tests.engine.small_run import execute

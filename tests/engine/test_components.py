@@ -15,10 +15,10 @@ import pytest
 from pyspark import TaskContext
 from pyspark.sql import DataFrame
 
-import pipelines.components
+import pipelines.spark.components
 from corpus.errors import TamisError
-from pipelines.components import star_contraction
-from pipelines.session import Cluster
+from pipelines.spark.components import star_contraction
+from pipelines.spark.session import Cluster
 
 pytestmark = pytest.mark.spark
 
@@ -157,7 +157,7 @@ def test_rounds_are_bounded_and_their_folders_do_not_pile_up(
     left = sorted(p.name for p in (tmp_path / "whole").iterdir())
     last = found.rounds
     assert left == ["core", f"edges-{last - 1:02d}", f"edges-{last:02d}", "labels-00", "roots-00", "roots-01"]
-    monkeypatch.setattr(pipelines.components, "MAX_ROUNDS", 3)
+    monkeypatch.setattr(pipelines.spark.components, "MAX_ROUNDS", 3)
     with pytest.raises(TamisError, match="left after 3 rounds"):
         star_contraction(path, ALL_IN_SPARK, tmp_path / "stopped")
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import yaml
 
-from pipelines.config import load_pipeline
-from pipelines.runner import Runner
-from pipelines.session import Cluster
+from pipelines.run.config import load_pipeline
+from pipelines.run.runner import Runner
+from pipelines.spark.session import Cluster
 from tests.corpora import Corpus, Document, half_rewritten, texts
 from tests.engine.run_reader import RunReader
 from tests.oracles import jaccard, shingles

@@ -13,7 +13,7 @@ import yaml
 from cli.inspect.explain import describe
 from corpus.reading.run_reader import RunReader as Lookup
 from corpus.errors import ConfigError
-from pipelines.session import Cluster
+from pipelines.spark.session import Cluster
 from tests.corpora import texts
 from tests.engine.run_reader import RunReader
 from tests.engine.small_run import execute

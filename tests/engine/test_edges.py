@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pipelines.session import Cluster
+from pipelines.spark.session import Cluster
 from tests.corpora import texts
 from tests.engine.run_reader import RunReader
 from tests.engine.small_run import NO_RULES, execute

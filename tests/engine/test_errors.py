@@ -12,7 +12,7 @@ import yaml
 
 from cli.main import main
 from corpus.errors import TamisError
-from pipelines.session import Cluster
+from pipelines.spark.session import Cluster
 from tests.engine.run_reader import RunReader
 from tests.engine.small_run import execute
 

@@ -14,10 +14,10 @@ import pytest
 
 from corpus import ids
 from corpus.errors import TamisError
-from pipelines.context import scatter
-from pipelines.exchange import Block, Hop, Inbox, by_id, split, write_rows_by_shard
-from pipelines.near_candidates import PAIRS
-from pipelines.session import Cluster
+from pipelines.stages.context import scatter
+from pipelines.spark.exchange import Block, Hop, Inbox, by_id, split, write_rows_by_shard
+from pipelines.stages.near_dedup.buckets import PAIRS
+from pipelines.spark.session import Cluster
 from tests.engine.run_reader import RunReader
 from tests.engine.small_run import execute
 
@@ -119,7 +119,7 @@ def decided(run: RunReader, stage: str) -> dict[tuple[str, int], str]:
 def test_more_edges_than_fit_in_memory_give_the_same_decision(
     finished: RunReader, small_inputs: Path, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pipelines import near_candidates
+    from pipelines.stages.near_dedup import buckets as near_candidates
 
     planned = []
     in_spark = near_candidates._planned_in_spark

@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.spark, pytest.mark.slow]
 DRIVER = """
 import json, sys
 from pathlib import Path
-from pipelines.session import Cluster, local_settings
+from pipelines.spark.session import Cluster, local_settings
 
 folder = Path(sys.argv[1])
 settings = {"spark.master": "local-cluster[1,2,1024]", "spark.executor.memory": "1024m"}

@@ -23,9 +23,9 @@ from cli.main import app
 from corpus.errors import ConfigError, TamisError
 from corpus.ids import first_id
 from dedup.embed import STATIC, Windows, encode_documents, find_model, open_encoder
-from pipelines.config import load_pipeline
-from pipelines.runner import Runner
-from pipelines.session import Cluster
+from pipelines.run.config import load_pipeline
+from pipelines.run.runner import Runner
+from pipelines.spark.session import Cluster
 from tests.corpora import Corpus, Document, texts
 from tests.engine.run_reader import RunReader
 from tests.oracles import jaccard

@@ -16,9 +16,9 @@ import yaml
 from corpus.reading.run_reader import RunReader as Lookup
 from cli.inspect.sample import draw, reasons
 from dedup.short_texts import WIDTH, short_texts
-from pipelines.config import load_pipeline
-from pipelines.runner import Runner
-from pipelines.session import Cluster
+from pipelines.run.config import load_pipeline
+from pipelines.run.runner import Runner
+from pipelines.spark.session import Cluster
 from tests.corpora import Corpus, Document, texts
 from tests.engine.run_reader import RunReader
 from tests.engine.test_stages import SpanOracle, _spans_of

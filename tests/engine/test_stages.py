@@ -15,7 +15,7 @@ from filters.heuristic.thresholds import CjkThresholds, HeuristicThresholds, Oth
 from filters.language.detect import detect
 from filters.quality.model import SentenceModel
 from filters.quality.decide import SentenceQualityDecision, choose_cuts, document_quality, sentence_facts
-from pipelines.span_dedup import SpanDedupDecision, SpanDedupEvidence
+from pipelines.stages.span_dedup.stage import SpanDedupDecision, SpanDedupEvidence
 from tests.engine.run_reader import RunReader
 from tests.engine.small_run import SPAN
 from tests.oracles import Edit, exact_form, later_edits, shingles, stored_span, tokens, view_pieces

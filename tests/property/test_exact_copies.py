@@ -17,9 +17,9 @@ from corpus import ids
 from corpus.files import write_table
 from corpus.schemas import DROPS
 from dedup.exact import GONE, NEW, STANDS, elect_copies
-from pipelines import settle
-from pipelines.exact_dedup import domain_codes, group_copies
-from pipelines.exchange import by_shard
+from pipelines.run import settle_copies as settle
+from pipelines.stages.exact_dedup import domain_codes, group_copies
+from pipelines.spark.exchange import by_shard
 from tests.exchanges import by_kind, inbox_of
 
 Row = tuple[int, int, int, int, int]

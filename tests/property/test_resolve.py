@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from dedup.banding import jaccard_of_containment
 from dedup.verify import containment_sorted, jaccard_sorted, sampled
-from pipelines.near_dedup import NearDedupDecision
+from pipelines.stages.near_dedup.stage import NearDedupDecision
 from tests.oracles_dedup import (
     Document,
     Edge,

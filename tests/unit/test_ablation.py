@@ -16,7 +16,7 @@ from benchmarks.corpora import ablation_corpus
 from benchmarks.corpora.exhaustive import shingles
 from benchmarks.tools.spread import Spread
 from corpus.config import load_yaml
-from pipelines.config import load_pipeline
+from pipelines.run.config import load_pipeline
 from text.arrow import TextColumn
 
 pytest.importorskip("torch")

@@ -15,7 +15,7 @@ from cli.dedup.line_chart import Curve, line_chart
 from cli.main import app
 from corpus.errors import ConfigError
 from dedup.banding import detection_probability
-from pipelines.near_dedup import NearDedupDecision
+from pipelines.stages.near_dedup.stage import NearDedupDecision
 
 
 def text(*arguments: object) -> str:

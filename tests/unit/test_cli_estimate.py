@@ -14,8 +14,8 @@ from cli.run.estimate import RATES, Rates, estimated
 from cli.main import app
 from corpus.config import load_config
 from corpus.errors import TamisError
-from pipelines.config import load_pipeline
-from pipelines.profiles import CONF
+from pipelines.run.config import load_pipeline
+from pipelines.run.profiles import CONF
 
 SIMPLE: dict[str, Any] = {
     "measured": "here", "document_bytes": 4000, "kept": 0.5, "stored": {"ingest": 0.4, "shards": 0.2},

@@ -24,14 +24,14 @@ from filters.decontaminate.benchmark_items import BadLine, BenchmarkFiles, Form,
 from filters.decontaminate.find import find_items
 from filters.decontaminate.build_index import build_index
 from filters.decontaminate.index import NgramConfig, NgramIndex
-from pipelines.decontaminate import (
+from pipelines.stages.decontaminate import (
     COLUMNS,
     Decontaminate,
     DecontaminateDecision,
     DecontaminateEvidence,
     benchmark_facts,
 )
-from pipelines.stage import Batch
+from pipelines.stages.base import Batch
 from tests.runs import decision, write_run
 from text.arrow import TextColumn
 

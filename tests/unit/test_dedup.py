@@ -15,10 +15,10 @@ from corpus import ids
 from corpus.run_folder import DocumentShard
 from corpus.schemas import DROPS
 from dedup.minhash import signatures
-from pipelines.exchange import Hop, schemas_as_text
-from pipelines.near_candidates import Found, plan
-from pipelines.near_meaning import Meant
-from pipelines.near_verify import COLUMNS, EDGES, sets_of_shard
+from pipelines.spark.exchange import Hop, schemas_as_text
+from pipelines.stages.near_dedup.buckets import Found, plan
+from pipelines.stages.near_dedup.semantic_edges import Meant
+from pipelines.stages.near_dedup.verify import COLUMNS, EDGES, sets_of_shard
 from tests import oracles
 from tests.exchanges import exchange_here, shard_payload
 from text.arrow import TextColumn
@@ -83,7 +83,7 @@ def test_from_texts_to_survivors(tmp_path: Path, partitions: int) -> None:
     """Twins, bands, buckets, plan, sets, verification and election, each fed with what the one before gave."""
     random, first = Random(partitions), ids.first_id(3, 9)
     task = {**scanned(tmp_path, first), "partitions": partitions, "banding": SETTINGS}
-    module = "pipelines.near_candidates"
+    module = "pipelines.stages.near_dedup.buckets"
     hops = [
         Hop(f"{module}:pair_twins", partitions, {"writers": 2}),
         Hop(f"{module}:write_twins", 2, {"folder": str(tmp_path / "twins")}),
@@ -112,13 +112,13 @@ def test_from_texts_to_survivors(tmp_path: Path, partitions: int) -> None:
     schemas = {"drops": DROPS, "columns": COLUMNS, "edges": EDGES}
     hops = [
         Hop(
-            "pipelines.near_verify:resolve_components",
+            "pipelines.stages.near_dedup.verify:resolve_components",
             partitions,
             {"threshold": 0.75, "reject": 97, "writers": 2, "min_size_ratio": 0.0, "keep": "best_quality"},
         ),
-        Hop("pipelines.exchange:write_by_shard", 2, {"folder": str(tmp_path), "schemas": schemas_as_text(schemas)}),
+        Hop("pipelines.spark.exchange:write_by_shard", 2, {"folder": str(tmp_path), "schemas": schemas_as_text(schemas)}),
     ]
-    answers = exchange_here("pipelines.near_verify:emit_members", [task], hops, random)
+    answers = exchange_here("pipelines.stages.near_dedup.verify:emit_members", [task], hops, random)
     found = {a["table"]: pq.read_table(tmp_path / a["path"], partitioning=None).to_pylist() for a in answers}
     verified = [(row["doc_id"] - first, row["other"] - first, row["similarity"]) for row in found["edges"]]
     assert [edge[:2] for edge in verified] == [(0, 1), (0, 4)]

@@ -14,7 +14,7 @@ from corpus import inputs
 from corpus.errors import ConfigError, ReadError, TamisError
 from corpus.inputs import Format, InputConfig, InputFile, open_input, resolve_inputs
 from corpus.streams import Compression
-from pipelines.ingest import _groups
+from pipelines.run.ingest import _groups
 
 
 def make(folder: Path, *names: str) -> None:

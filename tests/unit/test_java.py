@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from corpus.errors import TamisError
-from pipelines import java
+from pipelines.spark import java
 
 
 def make_java(home: Path, version: str, incubator: bool = True) -> Path:

@@ -18,9 +18,9 @@ from corpus import ids
 from corpus.run_folder import DocumentShard
 from corpus.state import DecisionFiles
 from dedup.banding import MAX_ANCHORS, band_keys
-from pipelines import near_candidates
-from pipelines.exchange import Block, Hop, by_hash, by_shard, pack, unpack
-from pipelines.near_candidates import (
+from pipelines.stages.near_dedup import buckets as near_candidates
+from pipelines.spark.exchange import Block, Hop, by_hash, by_shard, pack, unpack
+from pipelines.stages.near_dedup.buckets import (
     TWINS,
     emit_bands,
     emit_keys,
@@ -28,7 +28,7 @@ from pipelines.near_candidates import (
     in_buckets,
     pair_twins,
 )
-from pipelines.near_meaning import Meant, known_of_shard
+from pipelines.stages.near_dedup.semantic_edges import Meant, known_of_shard
 from tests.exchanges import by_kind, exchange_here, inbox_of, shard_payload
 from tests.property.test_banding import ACCEPT, CLEAR, random_sketches
 
@@ -82,10 +82,10 @@ def test_what_is_alone_in_its_bucket_is_left_out(keys: list[int], random: Random
 def twins_of(payloads: list[dict[str, Any]], folder: Path, partitions: int, random: Random) -> list[dict[str, Any]]:
     tasks = [{**p, "partitions": partitions} for p in payloads]
     hops = [
-        Hop("pipelines.near_candidates:pair_twins", partitions, {"writers": 2}),
-        Hop("pipelines.near_candidates:write_twins", 2, {"folder": str(folder)}),
+        Hop("pipelines.stages.near_dedup.buckets:pair_twins", partitions, {"writers": 2}),
+        Hop("pipelines.stages.near_dedup.buckets:write_twins", 2, {"folder": str(folder)}),
     ]
-    return exchange_here("pipelines.near_candidates:emit_keys", tasks, hops, random)
+    return exchange_here("pipelines.stages.near_dedup.buckets:emit_keys", tasks, hops, random)
 
 
 @pytest.mark.parametrize("partitions", [1, 3, 8])

@@ -17,10 +17,10 @@ import pytest
 from corpus import ids
 from corpus.run_folder import DocumentShard
 from corpus.state import DecisionFiles
-from pipelines import near_verify
-from pipelines.exchange import by_id, by_shard, unpack
-from pipelines.near_candidates import MEMBERS
-from pipelines.near_verify import emit_members, resolve_components, sets_of_shard
+from pipelines.stages.near_dedup import verify as near_verify
+from pipelines.spark.exchange import by_id, by_shard, unpack
+from pipelines.stages.near_dedup.buckets import MEMBERS
+from pipelines.stages.near_dedup.verify import emit_members, resolve_components, sets_of_shard
 from tests.exchanges import by_kind, inbox_of, shard_payload
 from tests.oracles_dedup import Document, Edge, all_pairs_and_meanings
 from text.arrow import TextColumn

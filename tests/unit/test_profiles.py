@@ -11,9 +11,9 @@ import yaml
 
 from corpus.config import parse
 from corpus.errors import ConfigError
-from pipelines.config import PipelineConfig, load_pipeline
-from pipelines.profiles import CONF
-from pipelines.weights import Curve, Raised
+from pipelines.run.config import PipelineConfig, load_pipeline
+from pipelines.run.profiles import CONF
+from pipelines.run.weights import Curve, Raised
 
 PROFILES = ("web", "news", "books", "papers", "code", "law", "poetry", "dialogue")
 

@@ -16,8 +16,8 @@ from corpus.removal import OTHER, Line
 from corpus.removal_counts import ShardCounts, folded, lines, merge, shown
 from corpus.schemas import DROPS, EDITS
 from corpus.state import ShardState
-from pipelines.alarm import AlarmConfig, alarms, sentence
-from pipelines.config import load_pipeline
+from pipelines.run.alarm import AlarmConfig, alarms, sentence
+from pipelines.run.config import load_pipeline
 
 STAGES = ("near_dedup", "span_dedup")
 DOCUMENT = st.tuples(

@@ -13,12 +13,12 @@ import pytest
 from corpus.config import parse
 from corpus.errors import ConfigError
 from corpus.view import Edits, build_view
-from pipelines.config import load_pipeline
-from pipelines.context import PrepareContext
-from pipelines.profiles import CONF
-from pipelines.safety import Safety, SafetyDecision, SafetyEvidence
-from pipelines.session import Cluster
-from pipelines.stage import Batch, Verdict
+from pipelines.run.config import load_pipeline
+from pipelines.stages.context import PrepareContext
+from pipelines.run.profiles import CONF
+from pipelines.stages.safety import Safety, SafetyDecision, SafetyEvidence
+from pipelines.spark.session import Cluster
+from pipelines.stages.base import Batch, Verdict
 from text.arrow import TextColumn
 
 KIND = [f"what a lovely garden you have here {name}" for name in "abcdefghij"]

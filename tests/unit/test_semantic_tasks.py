@@ -18,8 +18,8 @@ from corpus.run_folder import DocumentShard
 from corpus.schemas import SEMANTIC_CELLS, SEMANTIC_COLUMNS, SEMANTIC_EDGES
 from corpus.state import DecisionFiles
 from dedup.vectors import pack_vectors, unit, vectors_as_bytes, vectors_from_bytes
-from pipelines.exchange import Block, Hop, by_id, by_shard, schemas_as_text, unpack
-from pipelines.semantic_tasks import (
+from pipelines.spark.exchange import Block, Hop, by_id, by_shard, schemas_as_text, unpack
+from pipelines.stages.semantic_clusters.tasks import (
     _assigner,
     compare_cells,
     emit_cells,
@@ -230,11 +230,11 @@ def test_whole_exchanges_write_equal_files(tmp_path: Path, partitions: int) -> N
     for number, (count, seed) in enumerate([(2, 0), (partitions, 1)]):
         folder = tmp_path / f"out-{number}"
         schemas = {"columns": SEMANTIC_COLUMNS, "edges": SEMANTIC_EDGES, "cells": SEMANTIC_CELLS}
-        last = Hop("pipelines.exchange:write_by_shard", WRITERS,
+        last = Hop("pipelines.spark.exchange:write_by_shard", WRITERS,
                    {"folder": str(folder), "schemas": schemas_as_text(schemas)})  # fmt: skip
-        hop = Hop("pipelines.semantic_tasks:compare_cells", count, HOP)
+        hop = Hop("pipelines.stages.semantic_clusters.tasks:compare_cells", count, HOP)
         tasks = [{**payload, "partitions": count} for payload in known.payloads]
-        answers = exchange_here("pipelines.semantic_tasks:emit_cells", tasks, [hop, last], Random(seed))
+        answers = exchange_here("pipelines.stages.semantic_clusters.tasks:emit_cells", tasks, [hop, last], Random(seed))
         for answer in answers:
             table = pq.read_table(folder / answer["path"])
             assert table.schema.names == schemas[answer["table"]].names

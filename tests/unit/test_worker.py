@@ -15,8 +15,8 @@ import pytest
 
 from corpus.cache import cache_folder
 from corpus.errors import ConfigError
-from pipelines import worker
-from pipelines.exchange import Block, Inbox, split
+from pipelines.spark import worker
+from pipelines.spark.exchange import Block, Inbox, split
 
 HERE = __name__
 
@@ -133,7 +133,7 @@ def test_the_loser_of_a_race_uses_the_winners_copy(tmp_path: Path, monkeypatch: 
 
 def test_code_in_a_zip_runs_from_a_real_folder(tmp_path: Path, repository: Path) -> None:
     """Kernels and the task's module come from the cache; the error that the task raises is the one that is caught."""
-    from pipelines.package import build_zip
+    from pipelines.spark.package import build_zip
 
     build_zip(repository, tmp_path / "tamis.zip")
     probe = (
@@ -143,9 +143,9 @@ def test_code_in_a_zip_runs_from_a_real_folder(tmp_path: Path, repository: Path)
         "import corpus.errors\n"
         "first = corpus.errors.TamisError\n"
         "worker.unpack_code(); worker.unpack_code()\n"
-        "import corpus.errors, text.tokens, pipelines.near_verify\n"
+        "import corpus.errors, text.tokens, pipelines.stages.near_dedup.verify\n"
         "assert corpus.errors.TamisError is not first\n"
-        "modules = [corpus.errors, text.tokens, pipelines.near_verify]\n"
+        "modules = [corpus.errors, text.tokens, pipelines.stages.near_dedup.verify]\n"
         "print(json.dumps([sys.path[:2], *(m.__file__ for m in modules)]))\n"
     )
     environment = {**os.environ, "TAMIS_CACHE": str(tmp_path / "cache"), "PYTHONPATH": ""}

@@ -1,0 +1,1 @@
+"""A run from its YAML to its published shards: configuration, runner, ledger, publishing."""

@@ -1,0 +1,122 @@
+"""The alarm: a run stops before its shards are written when a stage took nearly all of a domain or of a source.
+
+A source that all but vanishes in document dedup is almost always an error (a template, a licence or a header taken for
+the text), and one that nobody sees in a total. It is judged on committed counts when the asked-for stages are done, so
+that everything that explains the loss is there to be read, and a raised limit repeats no stage.
+
+Source of the defaults: marin-community/marin #6854, an audit of unverified MinHash over 113 sources: median 76 % of a
+source removed, 15 sources over 95 %, one wiped out; from 95 % on, the sources were distinct books, records and code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pydantic import Field, field_validator
+
+from corpus.config import StrictModel, unknown_key
+from corpus.removal import Line
+from corpus.removal_counts import column, folded, lines, removed_fractions
+from pipelines.stages.registry import STAGES
+
+
+class AlarmConfig(StrictModel):
+    """When a loss is no longer believed.
+
+    Exact copies are not watched unless asked for: equal text cannot be a mistaken match, and a mirror, a feed that is
+    crawled daily or a second dump of the same pages rightly loses nearly everything.
+    """
+
+    max_removed_fraction: float = Field(
+        0.95, gt=0, le=1, description="Share of documents or of text that one stage may take; 1 is no alarm."
+    )
+    min_documents: int = Field(1_000, ge=1, description="Smaller domains and sources raise none: few may be copies.")
+    stages: tuple[str, ...] = Field(("near_dedup", "span_dedup"), description="The stages that are watched.")
+
+    @field_validator("stages")
+    @classmethod
+    def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if name not in STAGES:
+                raise ValueError(unknown_key(name, list(STAGES)))
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """A loss over the limit.
+
+    Attributes:
+        of: "domain" or "source".
+        line: what was lost.
+        limit: the fraction that was allowed.
+    """
+
+    of: str
+    line: Line
+    limit: float
+
+
+def alarms(table: pa.Table, stages: Sequence[str], config_of: Callable[[str], AlarmConfig]) -> list[Alarm]:
+    """Every loss over its domain's limit, most documents first.
+
+    Args:
+        table: merged counts, see ``corpus.removal_counts``.
+        stages: the stages that have counts.
+        config_of: a domain's config.
+    """
+    domains = folded(table)
+    configs = {name: config_of(name) for name in domains.column("domain").to_pylist()}
+    found = []
+    for stage in stages:
+        whole = dict(zip(configs, column(domains, stage, "documents_in").tolist(), strict=True))
+        alone = column(table, stage, "documents_in") == _each(table, whole)  # then the source is its domain
+        for of, rows, wanted in (("domain", domains, np.ones(domains.num_rows, np.bool_)), ("source", table, ~alone)):
+            over = rows.filter(pa.array(wanted & _over(rows, stage, configs)))
+            found += [Alarm(of, x, configs[x.domain].max_removed_fraction) for x in lines(over, [stage])]
+    return sorted(found, key=lambda a: -a.line.documents_dropped)
+
+
+def _over(table: pa.Table, stage: str, configs: dict[str, AlarmConfig]) -> npt.NDArray[np.bool_]:
+    watched = _each(table, {name: stage in c.stages for name, c in configs.items()})
+    enough = column(table, stage, "documents_in") >= _each(table, {n: c.min_documents for n, c in configs.items()})
+    limit = _each(table, {name: c.max_removed_fraction for name, c in configs.items()})
+    return watched & enough & (removed_fractions(table, stage) > limit)
+
+
+def _each(table: pa.Table, by_domain: dict[str, bool] | dict[str, int] | dict[str, float]) -> npt.NDArray[Any]:
+    """The value of each row's domain."""
+    codes = table.column("domain").combine_chunks().dictionary_encode()
+    values = [by_domain[name] for name in codes.dictionary.to_pylist()]
+    return np.array(values)[codes.indices.to_numpy()] if values else np.zeros(0, np.bool_)
+
+
+def sentence(run: Path, found: Sequence[Alarm], reason: str, of_domain: bool) -> str:
+    """What the person is told.
+
+    Args:
+        run: the run folder.
+        found: the alarms, the one that is told first.
+        reason: the commonest reason of its stage, for ``tamis sample``.
+        of_domain: whether its domain has a limit of its own.
+    """
+    line, limit = found[0].line, found[0].limit
+    what = f"domain {line.domain!r}"
+    if found[0].of == "source":
+        what = f"source {line.source!r} in {what}" if line.source is not None else f"{what} without a source"
+    more = f", and {len(found) - 1:,} more are over theirs" if len(found) > 1 else ""
+    clusters = f"`tamis clusters {run}`, " if line.stage == "near_dedup" else ""
+    key = f"domains.{line.domain}.alarm.max_removed_fraction" if of_domain else "alarm.max_removed_fraction"
+    return (
+        f"the alarm stopped the run before write_shards: {line.stage} took {line.documents_dropped:,} of "
+        f"{line.documents_in:,} documents and {line.bytes_dropped:,} of {line.bytes_in:,} bytes of {what}, which is "
+        f"over the limit of {100 * limit:g} %{more}; look with `tamis stats {run} --by {found[0].of}`, {clusters}"
+        f"and `tamis sample {run} --stage {line.stage} --reason {reason}`; if it is meant, raise {key} and run again: "
+        "no stage is repeated"
+    )

@@ -1,0 +1,134 @@
+"""Earlier snapshots that a run is deduplicated against (``--against``), opened and checked.
+
+A run names one earlier run; that one names its own, and so on: the chain of ancestors. Their decisions are final, and
+what a global stage needs of them lies beside their decisions: digests, signatures, span hashes. Their text is read only
+for documents about which a signature cannot decide. See ``docs/design/snapshots.md``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from corpus.errors import ConfigError, TamisError
+from corpus.files import Manifest, load_manifest, stable_hash
+from corpus.run_folder import EarlierRun, RunFolder
+from pipelines.run.config import PipelineConfig
+from pipelines.stages.context import Ancestor
+from pipelines.run.publish import decisions_of
+from pipelines.stages.registry import stage_class
+from pipelines.stages.base import GlobalStage
+
+
+def open_ancestors(against: Path | None, config: PipelineConfig) -> tuple[Ancestor, ...]:
+    """The chain of ancestors, the earliest first; empty where a run stands alone.
+
+    Raises:
+        ConfigError: a run is not finished or not there, a snapshot number is taken or not later, or an earlier run's
+            evidence of a stage was taken with other settings.
+    """
+    if against is None:
+        return ()
+    run = RunFolder(against.absolute())
+    run.run_info()
+    chain = [*(_opened(run, earlier) for earlier in run.earlier_runs()), run]
+    seen, latest = {config.snapshot: "this run"}, config.snapshot
+    found = []
+    for run in reversed(chain):
+        snapshot = int(run.ingest.body["snapshot"])
+        if snapshot in seen:
+            raise ConfigError(
+                f"--against: {run.root} is snapshot {snapshot}, as is {seen[snapshot]}; give each snapshot a number "
+                "of its own (`snapshot:` in the YAML, or --set snapshot=N)"
+            )
+        if snapshot > latest:
+            raise ConfigError(
+                f"--against: {run.root} is snapshot {snapshot}, later than {latest}; a run is deduplicated against "
+                "earlier snapshots, so raise `snapshot` (in the YAML, or --set snapshot=N)"
+            )
+        decisions = tuple(run.chain())
+        _check_published(run, decisions)
+        seen[snapshot], latest = str(run.root), snapshot
+        found.append(Ancestor(run, decisions, _evidence(run, config)))
+    return tuple(reversed(found))
+
+
+def _opened(later: RunFolder, earlier: EarlierRun) -> RunFolder:
+    """An ancestor of the run that was named; its decisions must be those that this one knew."""
+    try:
+        run = earlier.open()
+    except TamisError as error:
+        raise ConfigError(f"--against: {later.root} was itself run against an earlier snapshot: {error}") from error
+    if stable_hash(decisions_of(run.chain())) != earlier.decisions:
+        raise ConfigError(
+            f"--against: {run.root} has been decided anew since {later.root} was run against it; run that one again"
+        )
+    return run
+
+
+def ancestry(ancestors: tuple[Ancestor, ...]) -> str:
+    """What a run's decisions depend on: the ancestors' documents and decisions; empty for none."""
+    if not ancestors:
+        return ""
+    return stable_hash([[a.run.ingest.body["identity"], [m.body["key"] for _, m in a.chain]] for a in ancestors])
+
+
+def named(ancestors: tuple[Ancestor, ...], out: Path) -> list[dict[str, Any]]:
+    """The ancestors for the ``run.json`` of ``out``: where they lie, and the identity by which they are known."""
+    return [
+        {
+            "snapshot": a.snapshot, "run": str(a.run.root), "beside": os.path.relpath(a.run.root, out),
+            "identity": a.run.ingest.body["identity"], "decisions": stable_hash(decisions_of(a.chain)),
+        }
+        for a in ancestors
+    ]  # fmt: skip
+
+
+def _check_published(run: RunFolder, chain: Sequence[tuple[str, Manifest]]) -> None:
+    published = load_manifest(run.root / "shards")
+    if published is None:
+        raise ConfigError(f"--against: {run.root} has no published shards yet; finish that run first")
+    if published.body.get("decisions") != decisions_of(chain):
+        raise ConfigError(
+            f"--against: the shards of {run.root} were published before its latest decisions; finish that run first"
+        )
+
+
+def _evidence(run: RunFolder, config: PipelineConfig) -> Mapping[str, Manifest]:
+    """The evidence of the stages that compare documents, as it must be: taken with the settings of now."""
+    found = {}
+    chain = {name for name, _ in run.chain()}
+    compared = [stage_class(name) for name in config.stages if issubclass(stage_class(name), GlobalStage)]
+    for kind in compared:
+        if kind.name not in chain:
+            raise ConfigError(_missing(run, kind.name))
+        name = kind.evidence_of or kind.name
+        kind = stage_class(name)
+        evidence = run.evidence(name)
+        if evidence is None:
+            raise ConfigError(_missing(run, name))
+        mine = config.evidence(name).model_dump(mode="json")
+        if evidence.body["config"] != mine or evidence.body.get("version") != kind.version:
+            raise ConfigError(
+                f"--against: stages.{name} of {run.root} was scanned with {_differing(evidence.body, mine)}; "
+                "evidence of one kind is needed to compare, so set the same here or run the earlier snapshot again"
+            )
+        found[name] = evidence
+    return found
+
+
+def _missing(run: RunFolder, name: str) -> str:
+    return (
+        f"--against: {run.root} has no stage {name}, so that this run's {name} has nothing to compare with; "
+        "use a pipeline that has the same deduplicating stages"
+    )
+
+
+def _differing(body: Mapping[str, Any], mine: Mapping[str, Any]) -> str:
+    theirs = body["config"]
+    keys = [k for k in sorted({*theirs, *mine}) if theirs.get(k) != mine.get(k)]
+    if not keys:
+        return "another version of Tamis"
+    return ", ".join(f"{k} {theirs.get(k)!r} (here {mine.get(k)!r})" for k in keys)

@@ -1,0 +1,291 @@
+"""The pipeline YAML: what a run is.
+
+    name: default
+    snapshot: 0
+    inputs: [{domain: web, paths: [crawl/*.warc.gz]}]
+    ingest: {target_shard_bytes: 134217728}
+    stages:                       # in this order
+      eligibility: {}
+      exact_dedup: {}
+      near_dedup: {threshold: 0.75}
+    domains:
+      code: {skip: [sentence_quality, span_dedup], heuristic_filter: {…}}
+    alarm: {max_removed_fraction: 0.95, min_documents: 1000}
+    write_shards: {target_shard_bytes: 268435456}
+
+``domains: {statutes: {profile: law}}`` takes what Tamis ships for that kind of text (``pipelines.run.profiles``).
+``extends: default.yaml`` takes another pipeline and changes what is named; ``order: [eligibility, …]`` puts its stages
+in another order.
+
+A stage's block is flat: its evidence and its decision settings stand side by side, and Tamis knows which is which. A
+domain may override decision settings, not evidence: what was seen does not depend on who looks.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from pydantic import Field, field_validator
+
+from corpus.config import StrictModel, load_yaml, parse, unknown_key
+from corpus.errors import ConfigError
+from corpus.ids import MAX_SNAPSHOT
+from corpus.inputs import InputConfig
+from pipelines.run.alarm import AlarmConfig
+from pipelines.run.profiles import merge, resolve_names
+from pipelines.stages.registry import STAGES, stage_class
+from pipelines.run.weights import WeightsConfig
+
+if TYPE_CHECKING:
+    from pipelines.stages.base import Stage
+
+
+class IngestConfig(StrictModel):
+    """How raw input becomes document shards."""
+
+    target_shard_bytes: int = Field(128 << 20, ge=1 << 10, le=1 << 30, description="Text bytes of a document shard.")
+    max_record_bytes: int = Field(32 << 20, ge=1 << 10, le=1 << 30, description="A larger record is quarantined.")
+    extraction_timeout_seconds: float = Field(20.0, gt=0, description="An HTML extraction that takes longer is ended.")
+    sample: float = Field(1.0, gt=0, le=1, description="Share of records to take, by a hash of file and offset.")
+    sample_seed: int = 0
+
+
+class WriteShardsConfig(StrictModel):
+    """How decisions become published shards."""
+
+    target_shard_bytes: int = Field(
+        256 << 20, ge=1 << 10, le=1 << 31, description="Kept text bytes of a published shard."
+    )
+    heldout_fraction: float = Field(0.005, ge=0, lt=1, description="Share of components set apart for evaluation.")
+    heldout_seed: int = 0
+
+
+class PipelineConfig(StrictModel):
+    """A whole pipeline, validated."""
+
+    name: str
+    snapshot: int = Field(0, ge=0, le=MAX_SNAPSHOT)
+    inputs: tuple[InputConfig, ...] = ()
+    ingest: IngestConfig = IngestConfig()  # type: ignore[call-arg]
+    stages: dict[str, dict[str, Any]]
+    domains: dict[str, dict[str, Any]] = {}
+    alarm: AlarmConfig = AlarmConfig()  # type: ignore[call-arg]
+    write_shards: WriteShardsConfig = WriteShardsConfig()  # type: ignore[call-arg]
+    weights: WeightsConfig = WeightsConfig()
+
+    @field_validator("stages", mode="before")
+    @classmethod
+    def _empty_blocks(cls, value: Any) -> Any:
+        return {k: {} if v is None else v for k, v in value.items()} if isinstance(value, dict) else value
+
+    def evidence(self, stage: str) -> StrictModel:
+        """The evidence config of a stage."""
+        kind = stage_class(stage)
+        block = self.stages[stage]
+        return parse(
+            kind.Evidence, {k: v for k, v in block.items() if k in kind.Evidence.model_fields}, f"stages.{stage}"
+        )
+
+    def decisions(self, stage: str) -> dict[str, Any]:
+        """The decision config of a stage as JSON: ``default``, ``domains`` (where overridden), ``skip``."""
+        kind = stage_class(stage)
+        block = {k: v for k, v in self.stages[stage].items() if k in kind.Decision.model_fields}
+        overrides, skip = {}, []
+        for domain, settings in sorted(self.domains.items()):
+            if stage in settings.get("skip", []):
+                skip.append(domain)
+            if stage in settings:
+                merged = parse(kind.Decision, merge(block, settings[stage]), f"domains.{domain}.{stage}")
+                overrides[domain] = merged.model_dump(mode="json")
+        return {
+            "default": parse(kind.Decision, block, f"stages.{stage}").model_dump(mode="json"),
+            "domains": overrides,
+            "skip": skip,
+        }
+
+    def alarm_of(self, domain: str) -> AlarmConfig:
+        """The alarm of a domain and of its sources."""
+        own = self.domains.get(domain, {})
+        if "alarm" not in own:
+            return self.alarm
+        if not isinstance(own["alarm"], dict):
+            raise ConfigError(f"domains.{domain}.alarm: expected a mapping of settings, found {own['alarm']!r}")
+        return parse(AlarmConfig, {**self.alarm.model_dump(), **own["alarm"]}, f"domains.{domain}.alarm")
+
+
+def load_pipeline(path: Path, *, inputs: list[str] | None = None, settings: list[str] | None = None) -> PipelineConfig:
+    """Reads and checks a pipeline YAML.
+
+    Args:
+        path: the YAML file.
+        inputs: ``DOMAIN=GLOB`` each; a domain named here replaces the YAML's inputs of that domain.
+        settings: ``stage.key=value`` each, the value in YAML.
+
+    Raises:
+        ConfigError: anything is wrong; one sentence.
+    """
+    raw = _load(path, set())
+    raw.setdefault("name", path.stem)
+    resolve_names(raw, path.absolute().parent)  # so that a setting may change what a name stands for
+    for text in settings or []:
+        _set(raw, text)
+    if inputs:
+        raw["inputs"] = _with_inputs(raw.get("inputs") or [], inputs)
+    _put_in_order(raw)
+    resolve_names(raw, path.absolute().parent)
+    config = parse(PipelineConfig, raw, "")
+    _check_stages(config)
+    return config
+
+
+def _load(path: Path, seen: set[Path]) -> dict[str, Any]:
+    """Reads a YAML and what it ``extends`` (a path beside it), the nearer one winning key by key."""
+    path = path.absolute()
+    if path in seen:
+        raise ConfigError(f"{path}: extends itself")
+    raw = load_yaml(path)
+    base = raw.pop("extends", None)
+    if base is None:
+        return raw
+    if not isinstance(base, str):
+        raise ConfigError(f"{path}: extends: found {base!r}; expected the path of a pipeline YAML")
+    return merge(_load(path.parent / base, seen | {path}), raw)
+
+
+def _put_in_order(raw: dict[str, Any]) -> None:
+    """Puts the stages in the order that ``order`` names, if it is there.
+
+    Raises:
+        ConfigError: it does not name each stage once.
+    """
+    order, stages = raw.pop("order", None), raw.get("stages")
+    if order is None or not isinstance(stages, dict):
+        return
+    if not isinstance(order, list) or sorted(map(str, order)) != sorted(stages):
+        raise ConfigError(f"order: found {order!r}; expected each stage once: {', '.join(stages)}")
+    raw["stages"] = {name: stages[name] for name in order}
+
+
+def _check_stages(config: PipelineConfig) -> None:
+    _check_order(list(config.stages))
+    for name, block in config.stages.items():
+        kind = stage_class(name)
+        allowed = sorted({*kind.Evidence.model_fields, *kind.Decision.model_fields})
+        for key in block:
+            if key not in allowed:
+                raise ConfigError(unknown_key(f"stages.{name}.{key}", allowed))
+        config.evidence(name)
+    for domain, settings in config.domains.items():
+        for key, value in settings.items():
+            if key == "skip":
+                _check_skip(domain, value, config)
+                continue
+            if key == "alarm":
+                config.alarm_of(domain)
+                continue
+            if key not in config.stages:
+                raise ConfigError(unknown_key(f"domains.{domain}.{key}", ["skip", "alarm", *config.stages]))
+            _check_override(f"domains.{domain}.{key}", value, stage_class(key))
+    for name in config.stages:
+        kind, decisions = stage_class(name), config.decisions(name)
+        for block in (decisions["default"], *decisions["domains"].values()):
+            kind.check(config.evidence(name), parse(kind.Decision, block, f"stages.{name}"))
+    _check_sources(config)
+
+
+def _check_order(stages: list[str]) -> None:
+    if "eligibility" in stages and stages[0] != "eligibility":
+        raise ConfigError(
+            f"stages: found eligibility behind {stages[0]}; it must come first, so that what may not be used is no "
+            "document's survivor"
+        )
+
+
+def _check_sources(config: PipelineConfig) -> None:
+    stages = list(config.stages)
+    for i, name in enumerate(stages):
+        kind = stage_class(name)
+        decision = parse(kind.Decision, config.decisions(name)["default"], f"stages.{name}")
+        for wanted in kind.needs(decision):
+            if wanted not in stages[:i]:
+                raise ConfigError(
+                    f"stages: found {name} without {wanted} before it; it decides by what {wanted} has seen"
+                )
+        if kind.evidence_of is not None:
+            kind.check_source(config.evidence(kind.evidence_of), decision)
+
+
+def _check_override(where: str, value: Any, kind: type[Stage]) -> None:
+    if value is not None and not isinstance(value, dict):
+        raise ConfigError(f"{where}: expected a mapping of settings, found {value!r}")
+    allowed = sorted(kind.Decision.model_fields if kind.by_domain is None else kind.by_domain)
+    for key in value or {}:
+        shared = key in kind.Evidence.model_fields or key in kind.Decision.model_fields
+        if shared and key not in allowed:
+            names = ", ".join(allowed) or "none"
+            what = "the scan" if key in kind.Evidence.model_fields else "a comparison between documents"
+            raise ConfigError(
+                f"{where}.{key}: {key!r} is a setting of {what}, the same for all domains; allowed are {names}"
+            )
+        if key not in allowed:
+            raise ConfigError(unknown_key(f"{where}.{key}", allowed))
+
+
+def _check_skip(domain: str, value: Any, config: PipelineConfig) -> None:
+    if not isinstance(value, list):
+        raise ConfigError(f"domains.{domain}.skip: expected a list of stages, found {value!r}")
+    for stage in value:
+        if stage not in config.stages:
+            raise ConfigError(unknown_key(f"domains.{domain}.skip.{stage}", list(config.stages)))
+
+
+def _with_inputs(given: list[Any], overrides: list[str]) -> list[Any]:
+    named: dict[str, list[str]] = {}
+    for text in overrides:
+        domain, separator, glob = text.partition("=")
+        if not separator or not domain or not glob:
+            raise ConfigError(f"--input: found {text!r}; expected DOMAIN=GLOB")
+        named.setdefault(domain, []).append(glob if _is_rooted(glob) else str(Path(glob).absolute()))
+    if not isinstance(given, list):
+        raise ConfigError(f"inputs: expected a list, found {given!r}")
+    for domain in named:
+        if sum(isinstance(i, dict) and i.get("domain") == domain for i in given) > 1:
+            raise ConfigError(f"--input {domain}: the YAML has several inputs of that domain; change them there")
+    kept = [i for i in given if not (isinstance(i, dict) and i.get("domain") in named)]
+    template = {i["domain"]: i for i in given if isinstance(i, dict) and i.get("domain") in named}
+    return kept + [{**template.get(d, {}), "domain": d, "paths": paths} for d, paths in named.items()]
+
+
+def _is_rooted(glob: str) -> bool:
+    """Whether a glob is no path below the current folder: an address, a package, a home folder, a variable."""
+    return "://" in glob or glob.startswith(("package:", "~", "$"))
+
+
+def _set(raw: dict[str, Any], text: str) -> None:
+    key, separator, value = text.partition("=")
+    parts = key.split(".")
+    if not separator or (len(parts) < 2 and key != "snapshot"):
+        raise ConfigError(f"--set: found {text!r}; expected stage.key=value, or snapshot=N")
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise ConfigError(f"--set {key}: {value!r} is not YAML") from None
+    if parts[0] not in PipelineConfig.model_fields:
+        if parts[0] not in STAGES:
+            raise ConfigError(f"--set {key}: {unknown_key(parts[0], [*STAGES, *PipelineConfig.model_fields])}")
+        present = raw.get("stages")
+        if isinstance(present, dict) and parts[0] not in present:
+            raise ConfigError(
+                f"--set {key}: the pipeline has no stage {parts[0]!r}; it has {', '.join(present) or 'none'}"
+            )
+        parts = ["stages", *parts]
+    target = raw
+    for part in parts[:-1]:
+        if target.get(part) is None:
+            target[part] = {}
+        target = target[part]
+        if not isinstance(target, dict):
+            raise ConfigError(f"--set {key}: {part} is no mapping")
+    target[parts[-1]] = parsed

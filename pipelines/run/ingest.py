@@ -1,0 +1,251 @@
+"""Ingest: raw files in, document shards out. The text is written here, once, and never again.
+
+A task reads one large input file, or several small ones of one domain in a row, and writes one or more shards. Which
+number a shard gets is decided by the driver when all tasks are done, in the order of the sorted input list; so
+numbers, and with them ids, do not depend on who finished first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from corpus.errors import ConfigError, TamisError
+from corpus.files import FileEntry, Manifest, commit, load_manifest, stable_hash, write_table
+from corpus.ids import MAX_ROW
+from corpus.inputs import InputConfig, InputFile, resolve_inputs
+from corpus.run_folder import RunFolder
+from corpus.schemas import DOCUMENT, QUARANTINE, URLS
+from pipelines.run.config import IngestConfig, PipelineConfig
+from pipelines.spark.session import Cluster
+
+ROW_GROUP_BYTES = 16 << 20
+"""Text bytes of a row group of a document shard: what looking at one document costs."""
+
+
+def ingest(run: RunFolder, config: PipelineConfig, base: Path, cluster: Cluster) -> Manifest:
+    """Ingests the pipeline's inputs; does nothing if that has been done.
+
+    Raises:
+        TamisError: the folder holds the ingest of other input.
+    """
+    if not config.inputs:
+        raise ConfigError("inputs: found none; name them in the YAML or with --input DOMAIN=GLOB")
+    files = resolve_inputs(config.inputs, base_dir=base)
+    key = _key(config, files)
+    done = load_manifest(run.ingest_folder)
+    if done is not None:
+        if done.body["key"] != key:
+            raise TamisError(
+                f"{run.root} holds the ingest of other input or of other ingest settings; choose another --out"
+            )
+        return done
+    groups = list(_groups(files, config.ingest.target_shard_bytes))
+    payloads = [_payload(group, config, run) for group in groups]
+    label = f"ingest {len(files)} files"
+    answers = cluster.map(
+        "pipelines.run.ingest:ingest_files", payloads, label=label, receipts=run.ingest_folder / "receipts"
+    )
+    return _commit(run, config, files, key, answers)
+
+
+def _key(config: PipelineConfig, files: list[InputFile]) -> str:
+    readers = [c.model_dump(mode="json", exclude={"paths"}) for c in config.inputs]
+    named = sorted(([f.domain, f.name, f.size, readers[f.config_index]] for f in files), key=repr)
+    return stable_hash([config.snapshot, config.ingest.model_dump(mode="json"), named])
+
+
+def _groups(files: list[InputFile], target: int) -> Iterator[list[InputFile]]:
+    """Consecutive files of a domain until they reach the target; a compressed byte counts for four, as Parquet's do."""
+    group: list[InputFile] = []
+    size = 0
+    for file in files:
+        weight = file.size * (1 if file.compression == "none" and file.format != "parquet" else 4)
+        if group and (file.domain != group[0].domain or size + weight > target):
+            yield group
+            group, size = [], 0
+        group.append(file)
+        size += weight
+    if group:
+        yield group
+
+
+def _payload(group: list[InputFile], config: PipelineConfig, run: RunFolder) -> dict[str, Any]:
+    return {
+        "files": [asdict(f) for f in group],
+        "configs": {str(f.config_index): config.inputs[f.config_index].model_dump(mode="json") for f in group},
+        "ingest": config.ingest.model_dump(mode="json"),
+        "folder": str(run.ingest_folder),
+    }
+
+
+def _commit(
+    run: RunFolder, config: PipelineConfig, files: list[InputFile], key: str, answers: list[dict[str, Any]]
+) -> Manifest:
+    entries: list[FileEntry] = []
+    number = 0
+    for answer in answers:
+        for shard in answer["shards"]:
+            for kind in ("documents", "urls"):
+                entries.append(replace(FileEntry(**shard[kind]), shard=number))
+            number += 1
+        entries += [FileEntry(**f) for f in answer["quarantine"]]
+    per_file = [line for answer in answers for line in answer["inputs"]]
+    quarantined: Counter[str] = Counter()
+    for line in per_file:
+        quarantined.update(line["quarantined"])
+    documents = [e for e in entries if e.table == "documents"]
+    body = {
+        "key": key,
+        "snapshot": config.snapshot,
+        "identity": stable_hash([config.snapshot, [e.digest for e in documents]]),
+        "inputs": per_file,
+        "records": sum(line["records"] for line in per_file),
+        "not_sampled": sum(line["not_sampled"] for line in per_file),
+        "skipped": sum(line["skipped"] for line in per_file),
+        "source_bytes": sum(f.size for f in files),
+        "documents": sum(e.rows for e in documents),
+        "text_bytes": sum(e.info["text_bytes"] for e in documents),
+        "sentences": sum(e.info["sentences"] for e in documents),
+        "quarantined": dict(sorted(quarantined.items())),
+    }
+    _check(body)
+    return commit(run.ingest_folder, body, entries)
+
+
+def _check(body: dict[str, Any]) -> None:
+    rest = body["records"] - body["documents"] - sum(body["quarantined"].values()) - body["not_sampled"]
+    if rest:
+        raise TamisError(f"the ledger of ingest is off by {rest} records; please report this")
+
+
+@dataclass
+class _FileCount:
+    """What became of one input file's records."""
+
+    domain: str
+    name: str
+    bytes: int
+    records: int = 0
+    documents: int = 0
+    not_sampled: int = 0
+    skipped: int = 0
+    quarantined: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass
+class _ShardWriter:
+    """Collects documents and writes a shard whenever the target is reached."""
+
+    folder: Path
+    domain: str
+    stem: str
+    target: int
+    rows: list[tuple[Any, ...]] = field(default_factory=list)
+    size: int = 0
+    written: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, row: tuple[Any, ...], text_bytes: int) -> None:
+        if self.rows and (self.size + text_bytes > self.target or len(self.rows) > MAX_ROW):
+            self.flush()
+        self.rows.append(row)
+        self.size += text_bytes
+
+    def flush(self) -> None:
+        if not self.rows:
+            return
+        from text.arrow import TextColumn
+        from text.segment import sentences
+
+        columns = list(zip(*self.rows, strict=True))
+        text = pa.array(columns[0], pa.string())
+        column = TextColumn.from_arrow(text)
+        counts = np.diff(sentences(column).ptr).astype(np.int32)
+        arrays = [text, pa.array(column.lengths.astype(np.int32)), pa.array(counts)]
+        arrays += [pa.array(values, DOCUMENT.field(i + 3).type) for i, values in enumerate(columns[1:])]
+        table = pa.Table.from_arrays(arrays, schema=DOCUMENT)
+        stem = f"{self.stem}-{len(self.written):03d}"
+        info = {"domain": self.domain, "text_bytes": column.nbytes, "sentences": int(counts.sum())}
+        entries = {}
+        for kind, rows, below in (
+            ("documents", table, f"documents/{self.domain}"),
+            ("urls", table.select(URLS.names).cast(URLS), "urls"),
+        ):
+            group = max(1, len(counts) * ROW_GROUP_BYTES // max(1, column.nbytes))
+            entry = write_table(self.folder / below, stem, rows, kind=kind, info=info, row_group_rows=group)
+            entries[kind] = asdict(replace(entry, path=f"{below}/{entry.path}"))
+        self.written.append(entries)
+        self.rows, self.size = [], 0
+
+
+def ingest_files(payload: dict[str, Any]) -> dict[str, Any]:
+    """Task: reads some input files of one domain and writes their document shards and quarantine."""
+    from corpus.readers import read
+
+    files = [InputFile(**f) for f in payload["files"]]
+    configs = {int(i): InputConfig.model_validate(c) for i, c in payload["configs"].items()}
+    settings = IngestConfig.model_validate(payload["ingest"])
+    folder = Path(payload["folder"])
+    stem = hashlib.sha256(f"{files[0].domain}\0{files[0].name}".encode()).hexdigest()[:12]
+    writer = _ShardWriter(folder, files[0].domain, stem, settings.target_shard_bytes)
+    bad: list[tuple[Any, ...]] = []
+    counts = []
+    for file in files:
+        count = _FileCount(file.domain, file.name, file.size)
+        skipped: Counter[str] = Counter()
+        records = read(
+            file, configs[file.config_index], max_record_bytes=settings.max_record_bytes,
+            extraction_timeout_seconds=settings.extraction_timeout_seconds, skipped=skipped,
+        )  # fmt: skip
+        _take(records, file, settings, writer, bad, count)
+        count.skipped = sum(skipped.values())
+        counts.append(asdict(count))
+    writer.flush()
+    quarantine = []
+    if bad:
+        table = pa.Table.from_arrays([pa.array(c) for c in zip(*bad, strict=True)], schema=QUARANTINE)
+        entry = write_table(folder / "quarantine", stem, table, kind="quarantine")
+        quarantine.append(asdict(replace(entry, path=f"quarantine/{entry.path}")))
+    return {"shards": writer.written, "quarantine": quarantine, "inputs": counts}
+
+
+def _take(
+    records: Any,
+    file: InputFile,
+    settings: IngestConfig,
+    writer: _ShardWriter,
+    bad: list[tuple[Any, ...]],
+    count: _FileCount,
+) -> None:
+    from corpus.records import Bad
+
+    for record in records:
+        count.records += 1
+        if not _sampled(file, record.offset, settings):
+            count.not_sampled += 1
+            continue
+        if isinstance(record, Bad):
+            bad.append((file.domain, file.name, record.offset, record.length, record.reason, record.detail))
+            count.quarantined[record.reason] = count.quarantined.get(record.reason, 0) + 1
+            continue
+        text = record.text.encode("utf-8")
+        row = (
+            text, record.source_id or f"{file.name}#{record.offset}", record.url, record.source, record.lang,
+            record.licence, record.extra, file.name, record.offset, record.length,
+        )  # fmt: skip
+        writer.add(row, len(text))
+        count.documents += 1
+
+
+def _sampled(file: InputFile, offset: int, settings: IngestConfig) -> bool:
+    if settings.sample >= 1:
+        return True
+    key = f"{settings.sample_seed}\0{file.domain}\0{file.name}\0{offset}".encode()
+    return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big") < settings.sample * 2.0**64

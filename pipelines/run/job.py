@@ -1,0 +1,124 @@
+"""What every spark-submit entry point in ``jobs/`` does: run a pipeline up to one stage.
+
+    spark-submit --py-files dist/tamis.zip jobs/run_near_dedup.py default --out RUN --input web='/data/*.warc.gz'
+
+The science is the pipeline's; a cluster's settings go to spark-submit (``--properties-file conf/spark/cluster.conf``).
+
+A job and ``tamis run --until`` do the same work, in the same run folder; whichever comes later goes on where the other
+stopped. Nothing of ours but this file and ``pipelines.spark.worker`` is imported before the code lies in a real folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TextIO
+
+from pipelines.spark.worker import unpack_code
+
+
+class PlainProgress:
+    """One line a step begun and one a step ended: what a cluster's log can show.
+
+    Args:
+        stream: where to write; stderr by default.
+    """
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stderr
+        self._label = ""
+        self._documents = 0
+        self._started = 0.0
+
+    def start(self, label: str, total: int, weights: Sequence[int]) -> None:
+        """A step begins."""
+        self._label, self._started = label, time.monotonic()
+        self._documents = sum(weights) if max(weights, default=0) > 1 else 0
+        print(f"{label}: {total} tasks" if total else label, file=self._stream, flush=True)
+
+    def update(self, done: int) -> None:
+        """So many tasks are done; said by Spark's own pages."""
+
+    def finish(self) -> None:
+        """The step is over."""
+        seconds = time.monotonic() - self._started
+        rate = f", {self._documents / max(seconds, 1e-3):,.0f} documents/s" if self._documents else ""
+        print(f"{self._label}: {seconds:.1f} s{rate}", file=self._stream, flush=True)
+
+
+def main(name: str, arguments: Sequence[str] | None = None) -> None:
+    """Runs a pipeline up to the stage ``name``, or the whole of it for "pipeline".
+
+    A user's error is one sentence on stderr and exit code 2; TAMIS_DEBUG=1 shows the trace.
+    """
+    unpack_code()
+    from corpus.errors import TamisError
+
+    options = _parser(name).parse_args(arguments)
+    try:
+        _run(options, None if name == "pipeline" else name)
+    except TamisError as error:
+        if os.environ.get("TAMIS_DEBUG"):
+            raise
+        print(f"tamis: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def find_pipeline(name: str) -> tuple[Path, Path]:
+    """The YAML of a pipeline, and the folder that its relative globs start from.
+
+    Args:
+        name: a path; or a bare name such as "default", found in ``conf/pipelines`` beside the packages, whose
+            relative globs start from the current folder.
+
+    Raises:
+        ConfigError: there is no pipeline of that bare name.
+    """
+    path = Path(name)
+    if len(path.parts) != 1 or path.suffix:
+        return path, path.absolute().parent
+    import pipelines.spark.session  # like local.conf: beside the unpacked packages, not in a zip
+    from corpus.errors import ConfigError
+
+    folder = Path(pipelines.spark.session.__file__).resolve().parents[1] / "conf" / "pipelines"
+    found = folder / f"{name}.yaml"
+    if not found.is_file():
+        names = ", ".join(sorted(p.stem for p in folder.glob("*.yaml"))) or "none"
+        raise ConfigError(f"{name}: there is no pipeline of that name; there are {names}, or give a path")
+    return found, Path.cwd()
+
+
+def _run(options: argparse.Namespace, until: str | None) -> None:
+    from pipelines.run.config import load_pipeline
+    from pipelines.run.runner import Runner
+    from pipelines.spark.session import Cluster, local_settings
+
+    path, base = find_pipeline(options.pipeline)
+    config = load_pipeline(path, inputs=options.inputs, settings=options.settings)
+    cluster = Cluster(local_settings(), PlainProgress())
+    try:
+        Runner(config, options.out, cluster, base, against=options.against).run(until)
+    finally:
+        cluster.stop()
+
+
+def _parser(name: str) -> argparse.ArgumentParser:
+    what = "Run a whole pipeline." if name == "pipeline" else f"Run a pipeline up to the end of {name}."
+    parser = argparse.ArgumentParser(prog=f"run_{name}.py", description=what)
+    parser.add_argument("pipeline", metavar="PIPELINE.yaml", help="a path, or the name of one in conf/pipelines")
+    parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="the run folder")
+    parser.add_argument(
+        "--input", dest="inputs", action="append", default=[], metavar="DOMAIN=GLOB",
+        help="replaces the YAML's inputs of that domain",
+    )  # fmt: skip
+    parser.add_argument(
+        "--set", dest="settings", action="append", default=[], metavar="stage.key=value", help="the value in YAML"
+    )
+    parser.add_argument(
+        "--against", type=Path, metavar="RUN", help="the run of the snapshot before: its documents are not kept again"
+    )
+    return parser

@@ -1,0 +1,103 @@
+"""Names in a pipeline YAML that stand for shipped settings: ``conf/profiles`` for domains, ``conf/scores`` for curves.
+
+    domains: {statutes: {profile: law}}
+    weights: {default: web, domains: {statutes: law}}
+
+A profile is what a kind of text wants: stages to skip, thresholds, curves (``weights``). What the YAML says itself
+beside ``profile`` wins, key by key. A stage that the pipeline has not is left out of a profile, so that one profile
+serves all pipelines. A name with a slash or ``.yaml`` is a file beside the pipeline YAML.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from corpus.config import load_yaml
+from corpus.errors import ConfigError
+
+CONF = Path(__file__).resolve().parents[1] / "conf"
+NO_STAGES = ("skip", "alarm", "weights")
+"""Keys of a profile that are no stages."""
+
+
+def resolve_names(raw: dict[str, Any], base: Path) -> None:
+    """Puts the settings in the place of their names, in a pipeline YAML as loaded.
+
+    Args:
+        raw: the mapping; changed.
+        base: folder of the YAML.
+
+    Raises:
+        ConfigError: there is no such file or name.
+    """
+    stages, domains = raw.get("stages"), raw.get("domains")
+    curves: dict[str, Any] = {}
+    if isinstance(stages, dict) and isinstance(domains, dict):
+        for domain, block in domains.items():
+            if isinstance(block, dict) and "profile" in block:
+                where = f"domains.{domain}.profile"
+                profile = _named(block.pop("profile"), "profiles", base, where)
+                if "weights" in profile:
+                    curves[domain] = profile.pop("weights")
+                domains[domain] = merge(_for_pipeline(profile, stages, where), block)
+    weights = raw.get("weights")
+    if weights is None:
+        weights = {}
+    if isinstance(weights, dict):
+        own = weights.get("domains")
+        named = {**curves, **own} if isinstance(own, dict) else curves
+        if named:
+            weights["domains"] = {d: _curve(c, base, f"weights.domains.{d}") for d, c in named.items()}
+        if "default" in weights:
+            weights["default"] = _curve(weights["default"], base, "weights.default")
+        if weights:
+            raw["weights"] = weights
+
+
+def _curve(value: Any, base: Path, where: str) -> Any:
+    return _named(value, "scores", base, where) if isinstance(value, str) else value
+
+
+def _named(name: Any, kind: str, base: Path, where: str) -> dict[str, Any]:
+    """The YAML of a name."""
+    if not isinstance(name, str):
+        raise ConfigError(f"{where}: found {name!r}; expected the name of one of conf/{kind}, or a YAML file")
+    if "/" in name or name.endswith((".yaml", ".yml")):
+        return load_yaml((base / name).absolute())
+    path = CONF / kind / f"{name}.yaml"
+    if not path.is_file():
+        known = sorted(p.stem for p in (CONF / kind).glob("*.yaml"))
+        like = difflib.get_close_matches(name, known, 1)
+        hint = f"; did you mean {like[0]!r}?" if like else ""
+        raise ConfigError(f"{where}: there is no {name!r} in conf/{kind}{hint} Allowed are {', '.join(known)}")
+    return load_yaml(path)
+
+
+def _for_pipeline(profile: Mapping[str, Any], stages: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """A profile without the stages that the pipeline has not."""
+    from pipelines.stages.registry import STAGES
+
+    found: dict[str, Any] = {}
+    for key, value in profile.items():
+        if key not in NO_STAGES and key not in STAGES:
+            raise ConfigError(f"{where}: found {key!r}; allowed are {', '.join([*NO_STAGES, *STAGES])}")
+        if key == "skip" and isinstance(value, list):
+            unknown = [s for s in value if s not in STAGES]
+            if unknown:
+                raise ConfigError(f"{where}: skip names {unknown[0]!r}; allowed are {', '.join(STAGES)}")
+            value = [s for s in value if s in stages]
+        if key in NO_STAGES or key in stages:
+            found[key] = value
+    return found
+
+
+def merge(base: dict[str, Any], over: dict[str, Any] | None) -> dict[str, Any]:
+    """Two nested mappings as one, the second winning key by key; lists are taken whole."""
+    merged = dict(base)
+    for key, value in (over or {}).items():
+        nested = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = merge(merged[key], value) if nested else value
+    return merged

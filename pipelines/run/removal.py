@@ -1,0 +1,101 @@
+"""Writes ``RUN/removal.json``, what each stage took from each domain and source, and raises the alarm.
+
+The counts are committed beside the ledger's (``pipelines.run.ledger``); here they are held against the funnel, bounded,
+and judged. Cost: one narrow file, a row a distinct source.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from corpus.errors import TamisError
+from corpus.files import load_manifest, write_json
+from corpus.removal import Line
+from corpus.removal_counts import folded, lines, shown
+from corpus.run_folder import RunFolder
+from pipelines.run.alarm import Alarm, alarms, sentence
+
+if TYPE_CHECKING:
+    from pipelines.run.config import PipelineConfig
+
+ALARMS_NAMED = 100
+
+
+def watch_removal(run: RunFolder, config: PipelineConfig, stages: Sequence[str]) -> None:
+    """Writes ``removal.json``.
+
+    Args:
+        run: a run folder whose ledger has been written.
+        config: the pipeline, with its alarm.
+        stages: the stages of the ledger.
+
+    Raises:
+        TamisError: a sum is off, or the alarm: a stage took more of a domain or a source than it may.
+    """
+    table = _committed(run)
+    funnel: dict[str, dict[str, Any]] = {s["name"]: s for s in _ledger(run)["stages"]}
+    domains = list(lines(folded(table), stages))
+    sources = shown(table, stages, config.alarm.min_documents)
+    for found in (domains, sources):
+        _check_sums(funnel, found)
+    raised = alarms(table, stages, config.alarm_of)
+    special = [domain for domain, settings in config.domains.items() if "alarm" in settings]
+    body = {
+        "stages": list(stages),
+        "domains": [_domain_json(line) for line in domains],
+        "sources": [asdict(line) for line in sources],
+        "sources_total": table.num_rows,
+        "alarm": {
+            "default": config.alarm.model_dump(mode="json"),
+            "domains": {domain: config.alarm_of(domain).model_dump(mode="json") for domain in special},
+            "raised": [_alarm_json(a) for a in raised[:ALARMS_NAMED]],
+            "raised_total": len(raised),
+        },
+    }  # fmt: skip
+    write_json(run.root / "removal.json", body)
+    if raised:
+        first = raised[0].line
+        taken = funnel[first.stage]["documents_dropped"] or funnel[first.stage]["bytes_dropped"]
+        reason = max(sorted(taken), key=lambda name: taken[name])
+        of_domain = "max_removed_fraction" in (config.domains.get(first.domain, {}).get("alarm") or {})
+        raise TamisError(sentence(run.root, raised, reason, of_domain))
+
+
+def _committed(run: RunFolder) -> pa.Table:
+    manifest = load_manifest(run.root / "accounts")
+    assert manifest is not None
+    return pq.read_table(manifest.paths("removal")[0], partitioning=None)
+
+
+def _ledger(run: RunFolder) -> dict[str, Any]:
+    ledger: dict[str, Any] = json.loads((run.root / "ledger.json").read_text("utf-8"))
+    return ledger
+
+
+def _check_sums(funnel: dict[str, dict[str, Any]], found: Iterable[Line]) -> None:
+    """The lines of a stage add up to its line of the funnel."""
+    sums = {name: [0, 0, 0, 0] for name in funnel}
+    for line in found:
+        counts = (line.documents_in, line.documents_dropped, line.bytes_in, line.bytes_dropped)
+        sums[line.stage] = [a + b for a, b in zip(sums[line.stage], counts, strict=True)]
+    for name, stage in funnel.items():
+        dropped = sum(stage["documents_dropped"].values()), sum(stage["bytes_dropped"].values())
+        if sums[name] != [stage["documents_in"], dropped[0], stage["bytes_in"], dropped[1]]:
+            raise TamisError(
+                f"what {name} took by domain and source is not what it took in the ledger; please report this"
+            )
+
+
+def _domain_json(line: Line) -> dict[str, Any]:
+    return {key: value for key, value in asdict(line).items() if key != "source"}
+
+
+def _alarm_json(alarm: Alarm) -> dict[str, Any]:
+    line = asdict(alarm.line) if alarm.of == "source" else _domain_json(alarm.line)
+    return {"of": alarm.of, **line, "limit": alarm.limit}

@@ -1,0 +1,284 @@
+"""The runner: decides what must be done, what is done already, and what counts.
+
+    ingest → for each stage: prepare → scan (evidence) → decide (decision) → ledger, alarm → write_shards → weights
+
+Every arrow ends in a manifest. Running again walks the same way, finds the manifests, and starts where the last run
+stopped; a changed threshold redoes its decision and what follows from it, not the scans.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from corpus.errors import ConfigError, TamisError
+from corpus.files import FileEntry, Manifest, commit, file_digest, load_manifest, stable_hash, write_json
+from corpus.run_folder import FORMAT_VERSION, RunFolder
+from pipelines.run.ledger import write_ledger
+from pipelines.run.ancestors import ancestry, named, open_ancestors
+from pipelines.run.config import PipelineConfig
+from pipelines.stages.context import Ancestor, DecisionContext, PrepareContext
+from pipelines.run.ingest import ingest
+from pipelines.run.publish import publish
+from pipelines.stages.registry import stage_class
+from pipelines.run.removal import watch_removal
+from pipelines.spark.session import Cluster
+from pipelines.run.settle_copies import settle_copies
+from pipelines.stages.shard_task import BATCH_BYTES, ShardTask, decision_files
+from pipelines.stages.base import GlobalStage, LocalStage
+
+Chain = list[tuple[str, Manifest]]
+
+
+@dataclass
+class Done:
+    """A stage's place in ``state.json``."""
+
+    stage: str
+    evidence: Manifest | None
+    decision: Manifest
+    seconds: float
+
+
+class Runner:
+    """Runs a pipeline into a run folder.
+
+    Args:
+        config: the pipeline.
+        out: the run folder.
+        cluster: Spark.
+        base: folder that relative globs start from.
+        batch_bytes: view text per batch; changes nothing in the output.
+        against: the run folder of the snapshot before this one; what it and its ancestors kept is not kept again.
+    """
+
+    def __init__(
+        self, config: PipelineConfig, out: Path, cluster: Cluster, base: Path, batch_bytes: int = BATCH_BYTES,
+        against: Path | None = None,
+    ) -> None:  # fmt: skip
+        self.config = config
+        self.run_folder = RunFolder(out.absolute())
+        self.cluster = cluster
+        self.base = base
+        self.batch_bytes = batch_bytes
+        self.against = against.absolute() if against else None
+        self._ancestors: tuple[Ancestor, ...] = ()
+        self._done: list[Done] = []
+
+    def run(self, until: str | None = None) -> RunFolder:
+        """Brings the run folder to the end of the pipeline, or to the end of one stage.
+
+        Args:
+            until: "ingest", a stage of the pipeline, or "write_shards"; None is all.
+
+        Raises:
+            TamisError: the run cannot go on, or the alarm stops it; one sentence.
+        """
+        order = ["ingest", *self.config.stages, "write_shards"]
+        if until is not None and until not in order:
+            raise ConfigError(f"stage {until!r} is not in pipeline {self.config.name}: it has {', '.join(order)}")
+        last = order.index(until or "write_shards")
+        with self.run_folder.locked():
+            self._ancestors = open_ancestors(self.against, self.config)
+            self._check_run_info()
+            ingest(self.run_folder, self.config, self.base, self.cluster)
+            for name in order[1 : min(last, len(self.config.stages)) + 1]:
+                self._run_stage(name)
+            if last > len(self.config.stages) or until is None:
+                self._settle()
+            if self._is_beginning_of_state():
+                return self.run_folder  # a later stage was reached before, by the same decisions: its story stands
+            self._write_run_info()
+            self._save_state()
+            kept = write_ledger(self.run_folder, self._chain(), self._seconds(), self.cluster)
+            watch_removal(self.run_folder, self.config, [d.stage for d in self._done])
+            if last == len(order) - 1:
+                publish(self.run_folder, self.config, self._chain(), kept, self.cluster)
+        return self.run_folder
+
+    def _check_run_info(self) -> None:
+        """A run goes on against the ancestors that it was begun with, wherever they lie now."""
+        if not (self.run_folder.root / "run.json").exists():
+            self._write_run_info()
+        info = self.run_folder.run_info()
+        begun, now = ([(a["snapshot"], a["identity"]) for a in x] for x in (info.get("ancestors", []), self._named()))
+        if begun != now:
+            known = info.get("against")
+            raise TamisError(
+                f"{self.run_folder.root} was begun against {known or 'no earlier run'}; go on with "
+                f"{f'--against {known}' if known else 'no --against'}, or choose another --out"
+            )
+
+    def _named(self) -> list[dict[str, Any]]:
+        return named(self._ancestors, self.run_folder.root)
+
+    def _write_run_info(self) -> None:
+        path = self.run_folder.root / "run.json"
+        body = {
+            "format_version": FORMAT_VERSION,
+            "pipeline": self.config.model_dump(mode="json"),
+            "base": str(self.base),
+            "against": str(self.against) if self.against else None,
+            "ancestors": self._named(),
+        }
+        write_json(path, body)
+
+    def _chain(self) -> Chain:
+        return [(d.stage, d.decision) for d in self._done]
+
+    def _seconds(self) -> dict[str, float]:
+        return {d.stage: d.seconds for d in self._done}
+
+    def _upstream(self) -> str:
+        if self._done:
+            return str(self._done[-1].decision.body["key"])
+        identity = str(self.run_folder.ingest.body["identity"])
+        return stable_hash([identity, ancestry(self._ancestors)]) if self._ancestors else identity
+
+    def _run_stage(self, name: str) -> None:
+        kind = stage_class(name)
+        if kind.settles_copies:
+            self._settle()
+        started = time.monotonic()
+        artefacts = self._prepare(name)
+        evidence = self._scan(name, artefacts, started) if kind.reads else None
+        seen = next((d.evidence for d in self._done if d.stage == kind.evidence_of), evidence)
+        decision = self._decide(name, artefacts, seen)
+        seconds = sum(float(m.body["seconds"]) for m in (evidence, decision) if m is not None)
+        self._done.append(Done(name, evidence, decision, seconds))
+
+    def _prepare(self, name: str) -> dict[str, str]:
+        context = PrepareContext(self.run_folder.root / "models" / name, self.base, self.cluster)
+        found = stage_class(name).prepare(self.config.evidence(name), context)
+        return {key: str(path) for key, path in sorted(found.items())}
+
+    def _scan(self, name: str, artefacts: dict[str, str], started: float) -> Manifest:
+        pinned = _digests(artefacts)
+        config = self.config.evidence(name).model_dump(mode="json")
+        identity = self.run_folder.ingest.body["identity"]
+        folder = self.run_folder.stage_folder(
+            name, "evidence", stable_hash([name, stage_class(name).version, config, pinned, identity])
+        )
+        skip = self.config.decisions(name)["skip"]
+        key = stable_hash([folder.name, self._upstream(), skip])
+        earlier = load_manifest(folder)
+        if earlier is not None and earlier.body["key"] == key:
+            return earlier
+        shards = self.run_folder.shards
+        payloads = [self._task(name, i, artefacts, earlier, folder).payload() for i in range(len(shards))]
+        answers = self.cluster.map(
+            "pipelines.stages.scan:scan_shard", payloads, label=f"{name}: scan", receipts=folder / "receipts",
+            weights=[s.rows for s in shards], gpu=stage_class(name)(self.config.evidence(name), artefacts).wants_gpu(),
+        )  # fmt: skip
+        files = [FileEntry(**f) for answer in answers for f in answer["files"]]
+        body = {
+            "key": key,
+            "content": stable_hash(sorted([f.shard, f.digest] for f in files)),
+            "config": config,
+            "version": stage_class(name).version,
+            "artefacts": pinned,
+            "scanned": sum(a["scanned"] for a in answers),
+            "reused": sum(a["reused"] for a in answers),
+            "seconds": round(time.monotonic() - started, 3),
+        }
+        return commit(folder, body, files)
+
+    def _decide(self, name: str, artefacts: dict[str, str], evidence: Manifest | None) -> Manifest:
+        kind, started = stage_class(name), time.monotonic()
+        decisions = self.config.decisions(name)
+        content = evidence.body["content"] if evidence else ""
+        settings: list[Any] = []
+        if kind.evidence_of:  # what a scan's key would hold
+            settings = [self.config.evidence(name).model_dump(mode="json"), _digests(artefacts)]
+        key = stable_hash([name, kind.version, decisions, content, self._upstream(), *settings])
+        folder = self.run_folder.stage_folder(name, "decision", key)
+        done = load_manifest(folder)
+        if done is not None:
+            return done
+        if issubclass(kind, GlobalStage):
+            assert evidence is not None
+            context = DecisionContext(
+                self.run_folder, self.cluster, kind, evidence, self._chain(), decisions, folder, self.base, artefacts,
+                ancestors=self._ancestors,
+            )  # fmt: skip
+            kind(self.config.evidence(name), artefacts).decide_globally(context)
+            return commit(folder, self._decided(key, decisions, context.facts, started), context.files)
+        shards = self.run_folder.shards
+        payloads = [self._task(name, i, artefacts, evidence, folder).payload() for i in range(len(shards))]
+        answers = self.cluster.map(
+            "pipelines.stages.scan:decide_shard", payloads, label=f"{name}: decide", receipts=folder / "receipts",
+            weights=[s.rows for s in shards],
+        )  # fmt: skip
+        files = [FileEntry(**f) for answer in answers for f in answer["files"]]
+        assert issubclass(kind, LocalStage)
+        stage = kind(self.config.evidence(name), artefacts)
+        facts = stage.facts([folder / f.path for f in files if f.table == "columns"])
+        return commit(folder, self._decided(key, decisions, facts, started), files)
+
+    @staticmethod
+    def _decided(key: str, decisions: dict[str, Any], facts: dict[str, Any], started: float) -> dict[str, Any]:
+        seconds = round(time.monotonic() - started, 3)
+        return {"key": key, "config": decisions, "facts": facts, "seconds": seconds}
+
+    def _is_beginning_of_state(self) -> bool:
+        """Whether an earlier run took these same decisions and went on: a job for an early stage of a finished run.
+
+        ``exact_dedup`` may be settled there and not yet here; the decisions behind it tell whether it is the same.
+        """
+        known = self.run_folder.state().get("stages", [])
+        root = self.run_folder.root
+        mine = [(d.stage, str(d.decision.folder.relative_to(root))) for d in self._done]
+        theirs = [(str(entry["stage"]), str(entry["decision"])) for entry in known]
+        if len(theirs) <= len(mine):
+            return False
+        return all(a == b or a[0] == b[0] == "exact_dedup" for a, b in zip(mine, theirs, strict=False))
+
+    def _task(
+        self, name: str, index: int, artefacts: dict[str, str], evidence: Manifest | None, folder: Path
+    ) -> ShardTask:
+        shard = self.run_folder.shards[index]
+        found = evidence.of_shard("evidence", shard.number) if evidence else []
+        paths = tuple(str(evidence.folder / f.path) for f in found) if evidence else ()
+        return ShardTask(
+            shard, decision_files(self._chain(), shard), name, self.config.evidence(name).model_dump(mode="json"),
+            artefacts, self.config.decisions(name), paths, folder, self.batch_bytes,
+        )  # fmt: skip
+
+    def _settle(self) -> None:
+        """Elects one copy of each text over domains, now that each domain's own rules have spoken."""
+        for i, done in enumerate(self._done):
+            if done.stage == "exact_dedup" and "settled" not in done.decision.body:
+                settled = settle_copies(self.run_folder, done.decision, self._chain(), self.cluster)
+                self._done[i] = replace(done, decision=settled)
+
+    def _save_state(self) -> None:
+        root = self.run_folder.root
+        state = self.run_folder.state()
+        state["stages"] = [
+            {
+                "stage": d.stage,
+                "evidence": str(d.evidence.folder.relative_to(root)) if d.evidence else None,
+                "decision": str(d.decision.folder.relative_to(root)),
+                "seconds": round(d.seconds, 3),
+            }
+            for d in self._done
+        ]
+        self.run_folder.write_state(state)
+
+
+def _digests(artefacts: dict[str, str]) -> dict[str, str]:
+    return {key: _digest(Path(path)) for key, path in artefacts.items()}
+
+
+def _digest(path: Path) -> str:
+    """sha256 of a file, or of a folder's files and their names."""
+    if path.is_file():
+        return file_digest(path)
+    if not path.exists():
+        raise TamisError(f"{path}: a model that the pipeline needs is missing")
+    files: Sequence[Path] = sorted(p for p in path.rglob("*") if p.is_file())
+    parts: list[Any] = [[str(p.relative_to(path)), file_digest(p)] for p in files]
+    return stable_hash(parts)

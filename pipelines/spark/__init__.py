@@ -1,0 +1,1 @@
+"""Spark: the session, tasks, the exchange, DataFrames, what executors need."""

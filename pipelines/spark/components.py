@@ -1,0 +1,155 @@
+"""Connected components of an edge table: in memory below a size, contracted in Spark until they fit above it.
+
+A round lets every node take the label of that node of its closed neighbourhood which comes first in the round's own
+order of hashed ids, and merges nodes of equal label: stars are contracted into one node each. Edges are written anew
+between labels; those inside a star vanish, and parallel ones become one. As soon as the edges left are few enough,
+union-find in memory finishes, and the labels of each round are resolved back, last round first.
+
+Contraction and not the alternation of large-star and small-star (Kiveris et al. 2014): that keeps one edge a node to
+the end, so that every round costs as much as the first and nothing ever fits in memory; here the work halves.
+The order changes every second round. In one order throughout, as in that of the ids, a run of rising nodes loses one
+node a round; in a new one each round, the leaves of a star that come before its centre cannot know of one another,
+where the order they were named in lets the second round join them all.
+
+Ids are our own, never ``monotonically_increasing_id``, which gives other numbers when a stage is recomputed. Each
+step is written out and read back, so the lineage stays flat, and a retry or adaptive execution cannot mix two
+versions of a round. The answer depends on neither order, partitioning nor the hashes: it is the least id of a
+component.
+
+Cost: four shuffles of 16 to 24 bytes an edge a round; a round leaves about half of the nodes of a path and fewer of
+anything denser. Two joins a round bring the labels back. No step collects the neighbours of a node: a hub's rows are
+combined before they are shuffled for the labels, and joined with one row each, which adaptive execution may split.
+
+Source: Łącki, Mirrokni and Włodarczyk 2018, "Connected Components at Scale via Local Contractions" (arXiv
+1807.10727), LocalContraction, with a hash for the random order of a phase, kept for two phases.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from corpus.errors import TamisError
+from dedup.components import connected_components
+from pipelines.stages.context import materialise
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+MAX_ROUNDS = 60
+"""Rounds grow with the logarithm of the nodes: a path of 2^30 nodes takes about 30."""
+COMPONENTS = "doc_id BIGINT, component BIGINT"
+
+
+class Contraction(NamedTuple):
+    """Components, and what they took.
+
+    Attributes:
+        frame: ``doc_id BIGINT, component BIGINT``.
+        rounds: contractions in Spark before the rest was finished in memory; 0 where all was.
+    """
+
+    frame: DataFrame
+    rounds: int
+
+
+def star_contraction(edges: DataFrame, max_edges_in_memory: int, scratch: Path) -> Contraction:
+    """The component of each node.
+
+    Args:
+        edges: ``a BIGINT, b BIGINT``, in any direction, repeated or not; a loop makes a node.
+        max_edges_in_memory: up to so many edges are read by the driver (40 bytes each at the peak).
+        scratch: folder that the answer is read from; what it holds of an earlier attempt is overwritten.
+
+    Returns:
+        ``doc_id BIGINT, component BIGINT``, the component being its least id; and the rounds it took.
+
+    Raises:
+        TamisError: more than ``max_edges_in_memory`` edges are left after ``MAX_ROUNDS`` rounds.
+    """
+    from pyspark.sql import functions as F
+
+    low, high = F.least("a", "b").alias("a"), F.greatest("a", "b").alias("b")
+    folder = scratch / "edges"
+    current = materialise(edges.select(low, high), folder)
+    if current.count() > max_edges_in_memory:
+        folder = scratch / "edges-00"
+        current = materialise(current.distinct(), folder)
+        shutil.rmtree(scratch / "edges")
+    labels: list[DataFrame] = []
+    while (left := current.count()) > max_edges_in_memory:
+        number = len(labels)
+        if number == MAX_ROUNDS:
+            raise TamisError(f"components: {left:,} edges are left after {MAX_ROUNDS} rounds; allow more in memory")
+        labels.append(materialise(_labels(current, number), scratch / f"labels-{number:02d}"))
+        folder = scratch / f"edges-{number + 1:02d}"
+        current = materialise(_contracted(current, labels[-1]), folder)
+        shutil.rmtree(scratch / f"edges-{number - 1:02d}", ignore_errors=True)
+    found = _in_memory(current, folder, scratch / "core")
+    for number in reversed(range(len(labels))):
+        found = materialise(_resolved(labels[number], found), scratch / f"roots-{number:02d}")
+        shutil.rmtree(scratch / f"labels-{number + 1:02d}", ignore_errors=True)
+        shutil.rmtree(scratch / f"roots-{number + 2:02d}", ignore_errors=True)
+    return Contraction(_least(found) if labels else found, len(labels))
+
+
+def _labels(edges: DataFrame, number: int) -> DataFrame:
+    """(node, label): the first of the node and its neighbours in this round's order.
+
+    Equal hashes of two neighbours do no harm: either is a neighbour, and the choice is written before it is used.
+    """
+    from pyspark.sql import functions as F
+
+    both = edges.select("a", "b").union(edges.select("b", "a")).toDF("node", "other")
+    salt = F.lit(number // 2)
+    order = F.xxhash64("other", salt)
+    first = both.groupBy("node").agg(F.min_by("other", order).alias("other"), F.min(order).alias("least"))
+    label = F.when(F.xxhash64("node", salt) < F.col("least"), F.col("node")).otherwise(F.col("other"))
+    return first.select("node", label.alias("label"))
+
+
+def _contracted(edges: DataFrame, labels: DataFrame) -> DataFrame:
+    """The distinct edges between labels; (least, greatest)."""
+    from pyspark.sql import functions as F
+
+    left = labels.select(F.col("node").alias("a"), F.col("label").alias("x"))
+    right = labels.select(F.col("node").alias("b"), F.col("label").alias("y"))
+    joined = edges.join(left, on="a", how="inner").join(right, on="b", how="inner").filter("x != y")
+    return joined.select(F.least("x", "y").alias("a"), F.greatest("x", "y").alias("b")).distinct()
+
+
+def _in_memory(edges: DataFrame, written: Path, target: Path) -> DataFrame:
+    """Components of edges that lie in a folder, by union-find in the driver; neither passes through the JVM.
+
+    ``component`` is the least id in what is left of a component.
+    """
+    table = pq.read_table(written, columns=["a", "b"], partitioning=None)
+    left, right = (np.asarray(table.column(name).to_numpy(), np.int64) for name in ("a", "b"))
+    nodes, component = connected_components(left, right)
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    pq.write_table(pa.table({"doc_id": nodes, "component": component}), target / "part-0.parquet")
+    return edges.sparkSession.read.schema(COMPONENTS).parquet(str(target))
+
+
+def _resolved(labels: DataFrame, found: DataFrame) -> DataFrame:
+    """Components of a round's nodes from those of the next round's; a label with no edges left is its own."""
+    from pyspark.sql import functions as F
+
+    later = found.withColumnRenamed("doc_id", "label")
+    component = F.coalesce("component", "label").alias("component")
+    return labels.join(later, on="label", how="left").select(F.col("node").alias("doc_id"), component)
+
+
+def _least(found: DataFrame) -> DataFrame:
+    """Renames each component to the least of its nodes."""
+    from pyspark.sql import functions as F
+
+    least = found.groupBy("component").agg(F.min("doc_id").alias("least"))
+    named = found.join(least, on="component", how="inner")
+    return named.select("doc_id", F.col("least").alias("component"))

@@ -1,0 +1,291 @@
+"""The Spark session, and the one way in which Tamis hands tasks to it.
+
+A text stage's unit of work is a document shard, named in a JSON payload; Spark gives scheduling, retries and locality,
+and no text enters the JVM. Global stages use DataFrames over narrow Parquet tables.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from corpus.errors import TamisError
+from pipelines.spark.exchange import Hop, build
+from pipelines.spark.gpu import with_gpu
+from pipelines.spark.java import java_home
+from pipelines.spark.worker import USER_ERROR, call
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+ALWAYS = {
+    "spark.sql.adaptive.enabled": "true",
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.execution.arrow.maxRecordsPerBatch": "100000",
+    "spark.sql.execution.arrow.maxBytesPerBatch": str(16 << 20),
+    "spark.sql.parquet.filterPushdown": "true",
+    "spark.sql.sources.parallelPartitionDiscovery.threshold": "1000000",
+    "spark.python.worker.reuse": "true",
+}
+"""Settings that the stages rely on, wherever they run; a user's own win.
+
+Not among them: ``spark.python.unix.domain.socket.enabled``. It would save some 40 ms a task (a delayed
+acknowledgement), but with it PySpark 4.3 prints a stack trace whenever an idle Python worker is let go.
+"""
+
+
+class Progress(Protocol):
+    """Where a running stage reports to."""
+
+    def start(self, label: str, total: int, weights: Sequence[int]) -> None:
+        """A step begins: ``total`` tasks, with the documents of each."""
+
+    def update(self, done: int) -> None:
+        """So many tasks are done."""
+
+    def finish(self) -> None:
+        """The step is over."""
+
+
+class Silent:
+    """Reports nothing."""
+
+    def start(self, label: str, total: int, weights: Sequence[int]) -> None:
+        """Nothing."""
+
+    def update(self, done: int) -> None:
+        """Nothing."""
+
+    def finish(self) -> None:
+        """Nothing."""
+
+
+DAEMON, OUR_DAEMON = "spark.python.daemon.module", "pipelines.run.daemon"
+
+
+def open_session(settings: dict[str, str] | None = None) -> SparkSession:
+    """Starts Spark, or joins the one that spark-submit started.
+
+    Args:
+        settings: Spark settings that win over ours.
+
+    Raises:
+        TamisError: no Java, or Spark refuses to start.
+    """
+    submitted = "PYSPARK_GATEWAY_PORT" in os.environ
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
+    if not submitted:
+        os.environ["JAVA_HOME"] = str(java_home())
+        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    from pyspark.sql import SparkSession
+
+    builder = SparkSession.builder.appName("tamis")
+    merged = {**ALWAYS, **(settings or {})}
+    if not merged.get("spark.master", "").startswith("local") and merged.get(DAEMON) == OUR_DAEMON:
+        del merged[DAEMON]  # nobody knows whether Tamis is installed on the nodes
+    for key, value in merged.items():
+        builder = builder.config(key, value)
+    try:
+        spark = builder.getOrCreate()
+    except Exception as error:
+        raise TamisError(f"Spark did not start: {last_line(error)}") from error
+    if not submitted:
+        spark.sparkContext.setLogLevel("OFF")
+    return spark
+
+
+def local_settings() -> dict[str, str]:
+    """The settings of ``conf/spark/local.conf``; none under spark-submit, where the cluster's own stand."""
+    if "PYSPARK_GATEWAY_PORT" in os.environ:
+        return {}
+    folder = Path(__file__).resolve().parents[1] / "conf" / "spark"
+    settings = read_spark_conf(folder / "local.conf")
+    quiet = f'"-Dlog4j2.configurationFile={folder / "log4j2.properties"}"'
+    options = settings.get("spark.driver.extraJavaOptions", "")
+    return {**settings, "spark.driver.extraJavaOptions": f"{options} {quiet}".strip()}
+
+
+def read_spark_conf(path: Path) -> dict[str, str]:
+    """Reads a file in the format of spark-defaults.conf."""
+    settings = {}
+    for line in path.read_text("utf-8").splitlines():
+        parts = line.split("#", 1)[0].split(None, 1)
+        if len(parts) == 2:
+            settings[parts[0]] = parts[1].strip()
+    return settings
+
+
+class Cluster:
+    """A lazily started Spark session with the task protocol of Tamis on top.
+
+    Args:
+        settings: Spark settings.
+        progress: where steps are reported.
+    """
+
+    def __init__(self, settings: dict[str, str] | None = None, progress: Progress | None = None) -> None:
+        self._settings = settings
+        self.progress: Progress = progress or Silent()
+        self._spark: SparkSession | None = None
+
+    @property
+    def spark(self) -> SparkSession:
+        """The session; started at first use, so that a run with nothing to do starts no JVM."""
+        if self._spark is None:
+            self._spark = open_session(self._settings)
+        return self._spark
+
+    def stop(self) -> None:
+        """Stops Spark if it was started."""
+        if self._spark is not None:
+            self._spark.stop()
+            self._spark = None
+
+    def map(
+        self, function: str, payloads: Sequence[dict[str, Any]], *, label: str, receipts: Path,
+        weights: Sequence[int] | None = None, gpu: bool = False,
+    ) -> list[dict[str, Any]]:  # fmt: skip
+        """Runs a function of ours once a payload, in Spark tasks; results come in the payloads' order.
+
+        Tasks with a receipt of an earlier, killed driver are not run again: a receipt is found by the hash of
+        its payload.
+
+        Args:
+            function: ``module:function``.
+            payloads: JSON-able dicts.
+            label: what the progress line says.
+            receipts: folder for receipts.
+            weights: documents of each payload, for the rate.
+            gpu: whether the tasks want a GPU each, where the cluster has some.
+
+        Raises:
+            TamisError: a task refused its input, or failed four times.
+        """
+        answers: dict[int, dict[str, Any]] = {}
+        todo: list[tuple[int, str]] = []
+        for i, payload in enumerate(payloads):
+            text = json.dumps(payload, sort_keys=True, ensure_ascii=False)
+            receipt = receipts / f"{hashlib.sha256((function + text).encode()).hexdigest()[:24]}.json"
+            if (found := _read_receipt(receipt)) is not None:
+                answers[i] = found
+            else:
+                todo.append((i, json.dumps({**payload, "receipt": str(receipt), "label": label}, ensure_ascii=False)))
+        if todo:
+            sizes = [weights[i] if weights else 1 for i, _ in todo]
+            with self._watched(label, sizes):
+                texts = self._run(function, [text for _, text in todo], label, gpu)
+            for (i, _), text in zip(todo, texts, strict=True):
+                answers[i] = json.loads(text)
+                if USER_ERROR in answers[i]:
+                    raise TamisError(answers[i][USER_ERROR])
+        return [answers[i] for i in range(len(payloads))]
+
+    def exchange(
+        self, source: str, payloads: Sequence[dict[str, Any]], hops: Sequence[Hop], *, label: str, gpu: bool = False
+    ) -> list[dict[str, Any]]:
+        """Runs an exchange (see ``pipelines.spark.exchange``) and returns the last hop's answers, in partition order.
+
+        Raises:
+            TamisError: a task failed four times.
+        """
+        if not payloads:
+            return []
+        with self._watched(label, [1] * (len(payloads) + sum(hop.partitions for hop in hops))):
+            try:
+                answers = build(self.spark.sparkContext, source, payloads, hops, label, gpu).collect()
+            except Exception as error:
+                raise stage_failed(label, error) from error
+        return [json.loads(text) for text in answers]
+
+    @property
+    def least_partitions(self) -> int:
+        """Partitions of a shuffle whose rows would fit in fewer: ``spark.sql.shuffle.partitions``."""
+        return int(self.spark.conf.get("spark.sql.shuffle.partitions") or "8")
+
+    def _run(self, function: str, payloads: list[str], label: str, gpu: bool) -> list[str]:
+        def task(rows: Iterable[str]) -> Iterable[str]:
+            return (call(function, row) for row in rows)
+
+        context = self.spark.sparkContext
+        try:
+            tasks = with_gpu(context.parallelize(payloads, len(payloads)).mapPartitions(task), gpu)
+            found: list[str] = tasks.collect()
+        except Exception as error:
+            raise stage_failed(label, error) from error
+        return found
+
+    @contextmanager
+    def _watched(self, label: str, weights: Sequence[int]) -> Iterator[None]:
+        """Polls Spark for finished tasks while the block runs; its jobs carry the label."""
+        stop = threading.Event()
+        context = self.spark.sparkContext
+        tracker = context.statusTracker()
+        earlier = set(tracker.getJobIdsForGroup(label))
+        context.setJobGroup(label, label)
+
+        def poll() -> None:
+            while not stop.wait(0.3):
+                jobs = [tracker.getJobInfo(j) for j in tracker.getJobIdsForGroup(label) if j not in earlier]
+                stages = {stage for job in jobs if job is not None for stage in job.stageIds}
+                known = [info for stage in stages if (info := tracker.getStageInfo(stage)) is not None]
+                if known:
+                    self.progress.update(sum(info.numCompletedTasks for info in known))
+
+        self.progress.start(label, len(weights), weights)
+        thread = threading.Thread(target=poll, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+            self.progress.finish()
+
+    @contextmanager
+    def step(self, label: str) -> Iterator[None]:
+        """Names a DataFrame step in the progress line, and turns Spark's failure into one sentence."""
+        self.progress.start(label, 0, [])
+        try:
+            yield
+        except TamisError:
+            raise
+        except Exception as error:
+            raise stage_failed(label, error) from error
+        finally:
+            self.progress.finish()
+
+
+def _read_receipt(path: Path) -> dict[str, Any] | None:
+    """A finished task's answer; None where there is none that can be read."""
+    try:
+        found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found
+
+
+def stage_failed(label: str, error: Exception) -> TamisError:
+    """A Spark failure as one sentence; the trace stays reachable as the cause."""
+    return TamisError(f"{label} failed: {last_line(error)}")
+
+
+def last_line(error: Exception) -> str:
+    """The line of a (Java or Python) error that says what happened."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    named = [line for line in lines if "RuntimeError: " in line and "File " not in line]
+    if named:
+        return named[0].split("RuntimeError: ", 1)[1]
+    causes = [line for line in lines if line.startswith("Caused by:") or "Exception:" in line]
+    chosen = (causes or lines or [type(error).__name__])[-1]
+    return chosen.removeprefix("Caused by: ")[:400]
+
+
+Task = Callable[[dict[str, Any]], dict[str, Any]]

@@ -1,0 +1,1 @@
+"""What a stage is, and one module or folder a stage."""

@@ -1,0 +1,189 @@
+"""What a stage is: a name, the columns it reads, two configs, a scan and a decision. The runner does everything else.
+
+    LocalStage    scan(batch) → evidence rows; decide(evidence, config) → verdict      one shard at a time, in a task
+    GlobalStage   scan(batch) → evidence rows; decide(context)          → verdict      over all shards, in Spark
+
+Evidence does not know thresholds; decisions do not see text.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from corpus.config import StrictModel
+from corpus.schemas import DROPS, EDITS
+from corpus.view import View
+
+if TYPE_CHECKING:
+    from pipelines.stages.context import DecisionContext, PrepareContext
+
+Int32 = npt.NDArray[np.int32]
+Int64 = npt.NDArray[np.int64]
+
+
+class NoConfig(StrictModel):
+    """Nothing to set."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some alive documents of one shard, as a scan receives them.
+
+    Attributes:
+        rows: int32[k], rows in the document shard, ascending.
+        doc_ids: int64[k].
+        domain: the domain of the shard's input.
+        view: their view; None for a stage that reads no text.
+        metadata: the other columns that the stage asked for, k rows.
+    """
+
+    rows: Int32
+    doc_ids: Int64
+    domain: str
+    view: View | None
+    metadata: pa.Table
+
+    @property
+    def texts(self) -> View:
+        """The view of a stage that reads text."""
+        assert self.view is not None
+        return self.view
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a decision about some rows of a shard says; tables sorted by row.
+
+    Attributes:
+        drops: rows of ``schemas.DROPS``.
+        edits: rows of ``schemas.EDITS``.
+        columns: ``row`` and the columns that the stage declares, or None.
+    """
+
+    drops: pa.Table = field(default_factory=DROPS.empty_table)
+    edits: pa.Table = field(default_factory=EDITS.empty_table)
+    columns: pa.Table | None = None
+
+
+class Stage(ABC):
+    """Common to both kinds.
+
+    Args:
+        evidence: the scan's config.
+        artefacts: what ``prepare`` made, as name → path.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
+    """Raised when the same config gives other evidence or decisions; part of both hashes."""
+    paper: ClassVar[str] = ""
+    Evidence: ClassVar[type[StrictModel]] = NoConfig
+    Decision: ClassVar[type[StrictModel]] = NoConfig
+    reads: ClassVar[tuple[str, ...]] = ("text",)
+    """Columns of the document shard that the scan reads."""
+    evidence_of: ClassVar[str | None] = None
+    """The earlier stage whose evidence a decision reads, for a stage that scans nothing itself."""
+    settles_copies: ClassVar[bool] = False
+    """True: one copy of each text must have been elected, over domains, before this stage."""
+    by_domain: ClassVar[tuple[str, ...] | None] = None
+    """Decision settings that a domain may override; None is all of them."""
+    provides: ClassVar[Mapping[str, pa.DataType]] = {}
+    """Columns that the decision leaves for the published shards."""
+
+    def __init__(self, evidence: StrictModel, artefacts: Mapping[str, str]) -> None:
+        self.evidence = evidence
+        self.artefacts = artefacts
+
+    @classmethod  # noqa: B027
+    def check(cls, evidence: StrictModel, decision: StrictModel) -> None:
+        """Refuses a decision that the evidence cannot serve.
+
+        Raises:
+            ConfigError: one sentence.
+        """
+
+    @classmethod  # noqa: B027
+    def check_source(cls, source: StrictModel, decision: StrictModel) -> None:
+        """Refuses a decision that the evidence config of ``evidence_of`` cannot serve.
+
+        Raises:
+            ConfigError: one sentence.
+        """
+
+    @classmethod
+    def needs(cls, decision: StrictModel) -> tuple[str, ...]:
+        """The stages that must stand before this one."""
+        return (cls.evidence_of,) if cls.evidence_of else ()
+
+    @classmethod
+    def prepare(cls, evidence: StrictModel, context: PrepareContext) -> dict[str, Path]:
+        """Trains or finds the models that the scan needs: name → file or folder, pinned by digest in the hash."""
+        return {}
+
+    def wants_gpu(self) -> bool:
+        """Whether its tasks would use a GPU, where the cluster has some."""
+        return False
+
+    def sees_cuts(self) -> bool:
+        """Whether the scan sees the text without the spans cut so far; else it sees the stored text."""
+        return True
+
+    @abstractmethod
+    def scan(self, batch: Batch) -> pa.Table:
+        """Evidence about a batch: a table with ``row`` first, rows ascending."""
+
+
+Earlier = Callable[[str, str, Any], npt.NDArray[Any]]
+"""``earlier(stage, column, default)`` → the column's values for the rows at hand; ``default`` where there is none."""
+
+
+class LocalStage(Stage):
+    """A stage that decides about a document without seeing another one."""
+
+    @abstractmethod
+    def decide(self, evidence: pa.Table, rows: Int32, first_id: int, decision: Any, earlier: Earlier) -> Verdict:
+        """The verdict on some documents of one shard that share a config.
+
+        Args:
+            evidence: their evidence, rows ascending.
+            rows: int32[k], the documents.
+            first_id: the id of the shard's row 0.
+            decision: the config in force for them.
+            earlier: reads columns that earlier stages left about them.
+        """
+
+    def facts(self, columns: Sequence[Path]) -> dict[str, Any]:
+        """Small figures for the manifest and the report, once all shards are decided.
+
+        Args:
+            columns: the files of columns that the decision left.
+        """
+        return {}
+
+
+class GlobalStage(Stage):
+    """A stage whose decision needs the whole corpus."""
+
+    @abstractmethod
+    def decide_globally(self, context: DecisionContext) -> None:
+        """Writes drops, edits and columns through the context."""
+
+
+def drops_table(rows: Int32, first_id: int, reasons: list[str] | pa.Array) -> pa.Table:
+    """Drops without a survivor, for a local decision."""
+    n = len(rows)
+    return pa.table(
+        [
+            pa.array(rows, pa.int32()), pa.array(first_id + rows.astype(np.int64)), pa.array(reasons, pa.string()),
+            pa.nulls(n, pa.int64()), pa.nulls(n, pa.float32()),
+        ],
+        schema=DROPS,
+    )  # fmt: skip

@@ -1,0 +1,242 @@
+"""Stage ``decontaminate``: benchmark items in the corpus, by n-gram overlap; documents are dropped, or sentences cut.
+
+The index of the benchmarks' n-grams is an artefact of the run, pinned by digest: another item, another scan. The scan
+keeps every item of which enough is found in a document, with its share and place; the decision names the least share
+and what it costs: the document, or the sentences in which the item stands.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pydantic import Field
+
+from corpus.config import StrictModel
+from corpus.errors import ConfigError
+from corpus.files import file_digest, stable_hash
+from corpus.inputs import InputFile, open_input
+from corpus.schemas import EDITS
+from filters.decontaminate.benchmark_items import BenchmarkFiles, benchmark_files, read_items
+from filters.decontaminate.find import find_items, merge_cuts
+from filters.decontaminate.build_index import build_index
+from filters.decontaminate.index import NgramConfig, NgramIndex
+from pipelines.stages.context import PrepareContext
+from pipelines.stages.base import Batch, Earlier, Int32, LocalStage, Verdict, drops_table
+
+INDEX_VERSION = 1
+"""Raised when the same files and settings give another index."""
+EVIDENCE = pa.schema(
+    [
+        pa.field("row", pa.int32(), nullable=False), pa.field("doc_id", pa.int64(), nullable=False),
+        pa.field("benchmark", pa.string()), pa.field("item", pa.string()), pa.field("grams", pa.int32()),
+        pa.field("share", pa.float32()), pa.field("start", pa.int32()), pa.field("end", pa.int32()),
+        pa.field("cut_start", pa.int32()), pa.field("cut_end", pa.int32()), pa.field("view_start", pa.int32()),
+        pa.field("view_end", pa.int32()), pa.field("first_sentence", pa.int32()), pa.field("last_sentence", pa.int32()),
+        pa.field("bytes", pa.int32()),
+    ]
+)  # fmt: skip
+"""One row a document with its bytes alone, then one for each run of text in which an item was found.
+
+``start`` and ``end`` are the run's in the stored text, ``cut_…`` those of the sentences that it touches, ``view_…`` the
+same sentences in the view; ``last_sentence`` is the one behind the last.
+"""
+COLUMNS = pa.schema(
+    [
+        pa.field("row", pa.int32(), nullable=False),
+        pa.field("doc_id", pa.int64(), nullable=False),
+        pa.field("contaminated_by", pa.string(), nullable=False),
+        pa.field("items", pa.list_(pa.string()), nullable=False),
+    ]
+)
+"""Documents that an item was found in: the one of the largest share, and all of them, as ``benchmark/item``."""
+
+
+class DecontaminateEvidence(StrictModel):
+    """What is searched for."""
+
+    benchmarks: tuple[BenchmarkFiles, ...] = Field(
+        min_length=1, description="Globs of JSON lines of items, or mappings with paths, name and columns."
+    )
+    ngrams: NgramConfig = NgramConfig()  # type: ignore[call-arg]
+    store_share: float = Field(
+        0.1, ge=0, le=1, description="Items of which less is found are not kept as evidence; bounds min_share."
+    )
+
+
+class DecontaminateDecision(StrictModel):
+    """What a found item costs."""
+
+    action: Literal["document", "span"] = Field("document", description="What goes: the document, or the sentences.")
+    min_share: float = Field(
+        0.5, gt=0, le=1,
+        description="Share of an item's tokens found from which it counts (Touvron et al. 2023: 0.2 to 0.8).",
+    )  # fmt: skip
+    max_removed_fraction: float = Field(
+        0.8, gt=0, le=1, description="With action span: a document that would lose more is dropped."
+    )
+
+
+class Decontaminate(LocalStage):
+    """Look every n-gram up, then drop or cut."""
+
+    name: ClassVar[str] = "decontaminate"
+    paper: ClassVar[str] = "Brown et al. 2020 (arXiv 2005.14165), C; Touvron et al. 2023 (arXiv 2307.09288), A.6"
+    Evidence = DecontaminateEvidence
+    Decision = DecontaminateDecision
+    provides: ClassVar[Mapping[str, pa.DataType]] = {"contaminated_by": pa.string()}
+    evidence: DecontaminateEvidence
+
+    @classmethod
+    def check(cls, evidence: StrictModel, decision: StrictModel) -> None:
+        """The least share must lie where hits are kept."""
+        assert isinstance(evidence, DecontaminateEvidence) and isinstance(decision, DecontaminateDecision)
+        if decision.min_share < evidence.store_share:
+            raise ConfigError(
+                f"stages.decontaminate.min_share: found {decision.min_share}; allowed is at least store_share, "
+                f"{evidence.store_share}: lower that as well"
+            )
+
+    @classmethod
+    def prepare(cls, evidence: StrictModel, context: PrepareContext) -> dict[str, Path]:
+        """Builds the index, once for each state of the files and settings."""
+        assert isinstance(evidence, DecontaminateEvidence)
+        files = benchmark_files(evidence.benchmarks, context.base, "stages.decontaminate.benchmarks")
+        settings = evidence.model_dump(mode="json", include={"benchmarks", "ngrams"})
+        content = [[f.name, f.config_index, _content(f)] for f in files]
+        folder = context.models / stable_hash([INDEX_VERSION, settings, content])
+        if not folder.exists():
+            with context.cluster.step("decontaminate: index"):
+                build_index(read_items(evidence.benchmarks, files), evidence.ngrams).save(folder)
+        return {"index": folder}
+
+    @cached_property
+    def _index(self) -> NgramIndex:
+        return NgramIndex.load(Path(self.artefacts["index"]))
+
+    def scan(self, batch: Batch) -> pa.Table:
+        """Rows of ``EVIDENCE``."""
+        column, items = batch.texts.column, self._index.items
+        found = find_items(self._index, column, self.evidence.store_share)
+        which = found.document
+        rows, start, end = batch.texts.to_stored(which, found.start, found.end)
+        _, cut_start, cut_end = batch.texts.to_stored(which, found.sentences_start, found.sentences_end)
+        named = items.select(["benchmark", "item"]).take(pa.array(found.item))
+        hits = {
+            "row": rows, "doc_id": batch.doc_ids[which], "benchmark": named.column("benchmark"),
+            "item": named.column("item"), "grams": found.grams, "share": found.share, "start": start, "end": end,
+            "cut_start": cut_start, "cut_end": cut_end, "view_start": found.sentences_start.astype(np.int32),
+            "view_end": found.sentences_end.astype(np.int32), "first_sentence": found.first_sentence,
+            "last_sentence": found.last_sentence, "bytes": pa.nulls(len(found), pa.int32()),
+        }  # fmt: skip
+        n = len(batch.rows)
+        known = {"row": batch.rows, "doc_id": batch.doc_ids, "bytes": column.lengths.astype(np.int32)}
+        heads = {f.name: known[f.name] if f.name in known else pa.nulls(n, f.type) for f in EVIDENCE}
+        table = pa.concat_tables([pa.table(heads, schema=EVIDENCE), pa.table(hits, schema=EVIDENCE)])
+        return table.take(pa.array(np.argsort(table.column("row").to_numpy(), kind="stable")))
+
+    def decide(
+        self, evidence: pa.Table, rows: Int32, first_id: int, decision: DecontaminateDecision, earlier: Earlier
+    ) -> Verdict:
+        """Drops or cuts for items of which enough was found, and names them."""
+        is_hit = evidence.column("item").is_valid()
+        heads, hits = evidence.filter(pc.invert(is_hit)), evidence.filter(is_hit)
+        hits = hits.filter(pa.array(hits.column("share").to_numpy() >= np.float32(decision.min_share)))
+        if not hits.num_rows:
+            return Verdict()
+        columns = _named(hits)
+        documents = columns.column("row").to_numpy()
+        if decision.action == "document":
+            return Verdict(drops_table(documents, first_id, ["contaminated"] * len(documents)), columns=columns)
+        row = hits.column("row").to_numpy()
+        cuts = merge_cuts(
+            row.astype(np.int64), hits.column("first_sentence").to_numpy(), hits.column("last_sentence").to_numpy()
+        )
+        place = np.searchsorted(documents, row[cuts.lead])
+        taken = hits.column("view_end").to_numpy()[cuts.last] - hits.column("view_start").to_numpy()[cuts.lead]
+        removed = np.bincount(place, taken, minlength=len(documents))
+        size = heads.column("bytes").to_numpy()[np.searchsorted(heads.column("row").to_numpy(), documents)]
+        gone = removed > decision.max_removed_fraction * size
+        stay = ~gone[place]
+        lead, last, n = cuts.lead[stay], cuts.last[stay], int(stay.sum())
+        edits = pa.table(
+            [
+                pa.array(row[lead]), hits.column("cut_start").take(lead), hits.column("cut_end").take(last),
+                pa.array(["contaminated_span"] * n, pa.string()), pa.nulls(n, pa.string()),
+                pa.array(cuts.sentences[stay]),
+            ],
+            schema=EDITS,
+        )  # fmt: skip
+        return Verdict(drops_table(documents[gone], first_id, ["contaminated"] * int(gone.sum())), edits, columns)
+
+    def facts(self, columns: Sequence[Path]) -> dict[str, Any]:
+        """For each benchmark what its items came to: see ``benchmark_facts``."""
+        tables = (pq.read_table(path, columns=["items"], partitioning=None) for path in columns)
+        return benchmark_facts(self._index, (t.column("items").to_pylist() for t in tables))
+
+
+def _content(file: InputFile) -> str:
+    """sha256 of a file's stored bytes."""
+    if "://" not in file.uri:
+        return file_digest(Path(file.uri))
+    import hashlib
+    from contextlib import closing
+
+    digest = hashlib.sha256()
+    with closing(open_input(file.uri)) as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _named(hits: pa.Table) -> pa.Table:
+    """Rows of ``COLUMNS``: the items of each document, the largest share first, then by name."""
+    names = pc.binary_join_element_wise(hits.column("benchmark"), hits.column("item"), "/").to_pylist()
+    ids, shares = hits.column("doc_id").to_pylist(), hits.column("share").to_pylist()
+    found: dict[tuple[int, int], dict[str, float]] = {}
+    for row, doc_id, name, share in zip(hits.column("row").to_pylist(), ids, names, shares, strict=True):
+        known = found.setdefault((row, doc_id), {})
+        known[name] = max(share, known.get(name, 0.0))
+    ordered = [sorted(items, key=lambda name: (-items[name], name)) for items in found.values()]
+    return pa.table(
+        [[row for row, _ in found], [i for _, i in found], [names[0] for names in ordered], ordered], schema=COLUMNS
+    )
+
+
+def benchmark_facts(index: NgramIndex, shards: Any) -> dict[str, Any]:
+    """Counts by benchmark, for the manifest and the report.
+
+    Args:
+        index: the index.
+        shards: for each shard, for each document that an item was found in, the items' names.
+
+    Returns:
+        ``benchmarks``: name → ``items``, how many were searched for by ``ngrams`` or ``whole``, were ``too_short`` or
+        ``repeated`` an earlier item, ``bad_lines``; ``found``, items found anywhere, and ``documents``, that any was
+        found in. ``templates``: n-grams that tell of no item, as too many hold them.
+    """
+    benchmarks, items = (index.items.column(name).to_pylist() for name in ("benchmark", "item"))
+    same_as = index.items.column("same_as").to_pylist()
+    alike: dict[str, list[int]] = defaultdict(list)
+    for row, first in enumerate(same_as):
+        of = row if first is None else first
+        alike[f"{benchmarks[of]}/{items[of]}"].append(row)
+    found: set[str] = set()
+    documents: Counter[str] = Counter()
+    for shard in shards:
+        for names in shard:
+            found.update(names)
+            documents.update({benchmarks[row] for name in names for row in alike[name]})
+    hit = Counter(benchmarks[row] for name in found for row in alike[name])
+    counts = {
+        name: {**line, "found": hit[name], "documents": documents[name]}
+        for name, line in index.about["benchmarks"].items()
+    }
+    return {"benchmarks": counts, "templates": index.about["templates"]}

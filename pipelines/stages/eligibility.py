@@ -1,0 +1,152 @@
+"""Stage ``eligibility``: takedown lists and domains by predicate. Metadata only; no text is read.
+
+It comes before ``exact_dedup``, so that the copy of a text that is kept is one that may be kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import Field, field_validator
+
+from corpus.config import StrictModel
+from corpus.errors import ConfigError
+from corpus.urls import places_above, url_key
+from pipelines.stages.context import PrepareContext
+from pipelines.stages.base import Batch, Int32, LocalStage, Verdict, drops_table
+
+_FIELDS = ("source_id", "url", "source", "lang", "licence")
+
+
+class Assignment(StrictModel):
+    """Documents of some inputs that go to another domain."""
+
+    domain: str = Field(pattern=r"^[a-z0-9][a-z0-9_\-]{0,63}$")
+    source_domains: tuple[str, ...] = Field((), description="Input domains to look at; empty is all.")
+    when: dict[str, str | tuple[str, ...]] = Field(
+        description="Field → allowed values, or a regular expression between slashes; all must hold."
+    )
+
+    @field_validator("when")
+    @classmethod
+    def _known_fields(cls, value: dict[str, Any]) -> dict[str, Any]:
+        for name, wanted in value.items():
+            if name not in _FIELDS:
+                raise ValueError(f"{name!r} is no field; allowed are {', '.join(_FIELDS)}")
+            if isinstance(wanted, str) and wanted.startswith("/"):
+                try:
+                    pc.match_substring_regex(pa.array([""]), _pattern(wanted))
+                except pa.ArrowInvalid as error:
+                    raise ValueError(f"{wanted!r} is no regular expression (RE2: {error})") from None
+        return value
+
+
+class EligibilityEvidence(StrictModel):
+    """What the scan looks for."""
+
+    url_lists: tuple[str, ...] = Field(
+        (), description="Files with a URL a line, or ||host, or ||host/folder, for all below it; # starts a comment."
+    )
+    id_lists: tuple[str, ...] = Field((), description="Files with one source_id a line.")
+    assign: tuple[Assignment, ...] = Field((), description="Domains by predicate; the first that holds wins.")
+
+
+class Eligibility(LocalStage):
+    """Drops what must not be used, and says which domain the rest belongs to."""
+
+    name: ClassVar[str] = "eligibility"
+    Evidence = EligibilityEvidence
+    reads: ClassVar[tuple[str, ...]] = _FIELDS
+    provides: ClassVar[Mapping[str, pa.DataType]] = {"domain": pa.string()}
+    evidence: EligibilityEvidence
+
+    @classmethod
+    def prepare(cls, evidence: StrictModel, context: PrepareContext) -> dict[str, Path]:
+        """Finds the list files; their contents are part of the evidence's identity."""
+        assert isinstance(evidence, EligibilityEvidence)
+        found = {}
+        for kind, names in (("url", evidence.url_lists), ("id", evidence.id_lists)):
+            for i, name in enumerate(names):
+                path = (context.base / name).absolute()
+                if not path.is_file():
+                    raise ConfigError(f"stages.eligibility.{kind}_lists: there is no file {name}")
+                found[f"{kind}_{i:03d}"] = path
+        return found
+
+    @cached_property
+    def _lists(self) -> dict[str, frozenset[str]]:
+        lists: dict[str, set[str]] = {"url": set(), "host": set(), "id": set()}
+        for key, path in self.artefacts.items():
+            for line in Path(path).read_text("utf-8").splitlines():
+                entry = line.strip()
+                if not entry or entry.startswith("#"):
+                    continue
+                if key.startswith("id"):
+                    lists["id"].add(entry)
+                elif entry.startswith("||"):
+                    lists["host"].add(url_key(entry[2:].rstrip("^/")))
+                else:
+                    lists["url"].add(url_key(entry))
+        return {k: frozenset(v) for k, v in lists.items()}
+
+    def scan(self, batch: Batch) -> pa.Table:
+        """One row a document: ``listed`` (null, "url_list" or "id_list") and ``domain`` (null: the input's)."""
+        urls = batch.metadata.column("url").to_pylist()
+        lists = self._lists
+        listed: list[str | None] = [None] * len(batch.rows)
+        if lists["url"] or lists["host"]:
+            listed = ["url_list" if u and self._url_listed(u) else None for u in urls]
+        if lists["id"]:
+            names = batch.metadata.column("source_id").to_pylist()
+            listed = ["id_list" if i in lists["id"] else found for i, found in zip(names, listed, strict=True)]
+        domain = self._assigned(batch)
+        return pa.table({
+            "row": pa.array(batch.rows), "doc_id": pa.array(batch.doc_ids), "listed": pa.array(listed, pa.string()),
+            "domain": pa.array(domain, pa.string()),
+        })  # fmt: skip
+
+    def _url_listed(self, url: str) -> bool:
+        key = url_key(url)
+        below = self._lists["host"]
+        return key in self._lists["url"] or (bool(below) and any(place in below for place in places_above(key)))
+
+    def _assigned(self, batch: Batch) -> list[str | None]:
+        domain = np.full(len(batch.rows), None, dtype=object)
+        for rule in reversed(self.evidence.assign):
+            if rule.source_domains and batch.domain not in rule.source_domains:
+                continue
+            holds = np.ones(len(batch.rows), np.bool_)
+            for name, wanted in rule.when.items():
+                column = batch.metadata.column(name)
+                if isinstance(wanted, str) and wanted.startswith("/"):
+                    hit = pc.match_substring_regex(column, _pattern(wanted))
+                else:
+                    values = [wanted] if isinstance(wanted, str) else list(wanted)
+                    hit = pc.is_in(column, pa.array(values, pa.string()))
+                holds &= pc.fill_null(hit, False).to_numpy(zero_copy_only=False)
+            domain[holds] = rule.domain
+        return [d if d != batch.domain else None for d in domain.tolist()]
+
+    def decide(self, evidence: pa.Table, rows: Int32, first_id: int, decision: Any, earlier: Any) -> Verdict:
+        """Drops the listed, hands the assigned on."""
+        listed = evidence.filter(pc.is_valid(evidence.column("listed")))
+        drops = drops_table(listed.column("row").to_numpy(), first_id, listed.column("listed").combine_chunks())
+        assigned = evidence.filter(pc.is_valid(evidence.column("domain"))).select(["row", "doc_id", "domain"])
+        return Verdict(drops=drops, columns=assigned if assigned.num_rows else None)
+
+
+def _pattern(wanted: str) -> str:
+    """What stands between the slashes.
+
+    Raises:
+        ValueError: the last slash is missing.
+    """
+    if len(wanted) < 2 or not wanted.endswith("/"):
+        raise ValueError(f"{wanted!r}: a regular expression stands between two slashes")
+    return wanted[1:-1]

@@ -1,0 +1,132 @@
+"""Stage ``exact_dedup``: one copy of each text, counted.
+
+"Exact" is equality after NFC and collapsed white space, by a 128-bit digest. The kept copy is the earliest eligible
+one.
+
+A text that occurs in several domains keeps, at first, one *contender* in each: a domain's own rule may drop its copy
+later, and then the next one must be there to be kept. ``settle_copies`` elects among the contenders once
+those rules have spoken; until then each contender goes through them on its own.
+
+Cost: 29 bytes a document are shuffled, once; a task sorts its share of the digests.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from corpus.schemas import DROPS
+from corpus.state import load_state, read_files
+from dedup.exact import GONE, STANDS, Copies, elect_copies
+from pipelines.stages.context import DecisionContext
+from pipelines.spark.exchange import Block, Hop, Inbox, by_hash, by_shard, partitions_for, split
+from pipelines.stages.shard_task import ShardTask
+from pipelines.stages.base import Batch, GlobalStage
+from text.hash import digest128
+
+COLUMNS = pa.schema([
+    pa.field("row", pa.int32()), pa.field("doc_id", pa.int64()), pa.field("exact_copies", pa.int32()),
+    pa.field("first_copy", pa.int64()), pa.field("domains", pa.int32()),
+])  # fmt: skip
+"""About kept texts that occur more than once: all copies, the first contender, the domains that contend."""
+CONTESTED = pa.schema([
+    pa.field("row", pa.int32()), pa.field("doc_id", pa.int64()), pa.field("first_copy", pa.int64()),
+])  # fmt: skip
+"""Documents whose text has contenders in several domains: ``contenders`` themselves, and their ``followers``."""
+ROW_BYTES = 29
+
+
+class ExactDedup(GlobalStage):
+    """Digest, group, keep the earliest."""
+
+    name: ClassVar[str] = "exact_dedup"
+    version: ClassVar[int] = 2
+    paper: ClassVar[str] = "Baichuan 2 (arXiv 2309.10305), figure 2; Lee et al. 2022 (arXiv 2107.06499)"
+    provides: ClassVar[Mapping[str, pa.DataType]] = {"exact_copies": pa.int32()}
+
+    def scan(self, batch: Batch) -> pa.Table:
+        """One row a document: the two halves of its digest."""
+        low, high = digest128(batch.texts.column)
+        return pa.table({"row": pa.array(batch.rows), "doc_id": pa.array(batch.doc_ids), "low": low, "high": high})
+
+    def decide_globally(self, context: DecisionContext) -> None:
+        """Drops every copy within a domain but the first; marks texts that have copies in several domains."""
+        rows = context.evidence_rows(with_ancestors=True)
+        partitions = partitions_for(rows, ROW_BYTES, context.cluster.least_partitions)
+        payloads = context.payloads(with_ancestors=True, partitions=partitions)
+        context.files += context.exchange(
+            "exact_dedup: elect", "pipelines.stages.exact_dedup:emit_digests", payloads,
+            [Hop("pipelines.stages.exact_dedup:group_copies", partitions, {"writers": context.writers})],
+            {"drops": DROPS, "columns": COLUMNS, "contenders": CONTESTED, "followers": CONTESTED},
+        )  # fmt: skip
+        context.facts["contenders"] = sum(f.rows for f in context.files if f.table == "contenders")
+
+
+def emit_digests(payload: dict[str, Any]) -> Iterator[Block]:
+    """Source: the digests of a document shard, by digest."""
+    task = ShardTask.of(payload)
+    evidence = read_files(task.evidence_files, ["row", "doc_id", "low", "high"])
+    if evidence is None:
+        return
+    low = evidence.column("low").to_numpy()
+    columns = {
+        "low": low, "high": evidence.column("high"), "doc_id": evidence.column("doc_id"),
+        "domain": domain_codes(task.domains()[evidence.column("row").to_numpy()]),
+        "state": np.zeros(len(low), np.int8),
+    }  # fmt: skip
+    if payload.get("earlier"):
+        stands = _settled_state(task)[evidence.column("row").to_numpy()]
+        columns["state"] = np.where(stands, STANDS, GONE).astype(np.int8)
+    yield from split("digests", columns, by_hash(low, payload["partitions"]))
+
+
+def _settled_state(task: ShardTask) -> npt.NDArray[np.bool_]:
+    """Which of an earlier snapshot's documents stood for their text when its copies were settled: bool[rows]."""
+    from pipelines.stages.registry import stage_class
+
+    before = itertools.takewhile(lambda files: not stage_class(files.stage).settles_copies, task.chain)
+    return load_state(tuple(before), task.shard.rows).alive
+
+
+def domain_codes(domains: npt.NDArray[np.object_]) -> npt.NDArray[np.int32]:
+    """A number for each domain name, int32[n]: equal names, equal numbers, in every task."""
+    names, inverse = np.unique(domains.astype(str), return_inverse=True)
+    codes = [int.from_bytes(hashlib.sha256(str(n).encode()).digest()[:4], "big", signed=True) for n in names]
+    return np.array(codes, np.int32)[inverse]
+
+
+def group_copies(inbox: Inbox, settings: dict[str, Any]) -> Iterator[Block]:
+    """Hop: digests of one partition → drops, columns and contested documents, by shard."""
+    table = inbox.table("digests")
+    if table is None:
+        return
+    names = ("low", "high", "doc_id", "domain", "state")
+    found = elect_copies(*(table.column(name).to_numpy() for name in names))
+    yield from _blocks(found, settings["writers"])
+
+
+def _blocks(found: Copies, writers: int) -> Iterator[Block]:
+    dropped = found.survivor != found.doc_id
+    contested = found.contenders > 1
+    own = found.contender == found.doc_id
+    shard = by_shard(found.doc_id, writers)
+    drops = {
+        "doc_id": found.doc_id[dropped], "reason": np.full(int(dropped.sum()), "exact_duplicate"),
+        "survivor": found.survivor[dropped], "similarity": np.ones(int(dropped.sum()), np.float32),
+    }  # fmt: skip
+    yield from split("drops", drops, shard[dropped])
+    kept = ~dropped
+    columns = {
+        "doc_id": found.doc_id[kept], "exact_copies": found.copies[kept], "first_copy": found.first[kept],
+        "domains": found.contenders[kept],
+    }  # fmt: skip
+    yield from split("columns", columns, shard[kept])
+    for kind, chosen in (("contenders", contested & own), ("followers", contested & ~own)):
+        columns = {"doc_id": found.doc_id[chosen], "first_copy": found.first[chosen]}
+        yield from split(kind, columns, shard[chosen])

@@ -1,0 +1,53 @@
+"""Stage ``heuristic_filter``.
+
+Gopher's, C4's and FineWeb's rules for spaced scripts, their counterparts for Chinese, as named features of one scan.
+What is wrong with single lines, ``line_filter`` cuts.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+import pyarrow as pa
+
+from corpus.config import StrictModel
+from filters.heuristic.decide import KEEP, REASONS, decide, scan
+from filters.heuristic.thresholds import CjkThresholds, OtherThresholds, SpacedThresholds
+from pipelines.stages.base import Batch, Earlier, Int32, LocalStage, Verdict, drops_table
+
+
+class HeuristicDecision(StrictModel):
+    """Thresholds by profile; each field names its source."""
+
+    spaced: SpacedThresholds = SpacedThresholds()
+    cjk: CjkThresholds = CjkThresholds()
+    other: OtherThresholds = OtherThresholds()
+
+
+class HeuristicFilter(LocalStage):
+    """One scan, then rules."""
+
+    name: ClassVar[str] = "heuristic_filter"
+    version: ClassVar[int] = 2
+    paper: ClassVar[str] = (
+        "Rae et al. 2021 (arXiv 2112.11446), A1.1; Raffel et al. 2020 (1910.10683), § 2.2; Penedo et al. 2024"
+        " (2406.17557), § 3.6"
+    )
+    Decision = HeuristicDecision
+
+    def scan(self, batch: Batch) -> pa.Table:
+        """One row a document: every feature."""
+        return pa.table({"row": pa.array(batch.rows), "doc_id": pa.array(batch.doc_ids), **scan(batch.texts.column)})
+
+    def decide(
+        self, evidence: pa.Table, rows: Int32, first_id: int, decision: HeuristicDecision, earlier: Earlier
+    ) -> Verdict:
+        """Drops a document for the first rule that it fails."""
+        features = {
+            name: evidence.column(name).to_numpy() for name in evidence.column_names if name not in ("row", "doc_id")
+        }
+        codes = decide(features, decision)  # type: ignore[arg-type]
+        gone = codes != KEEP
+        reasons = np.array(REASONS, dtype=object)[codes[gone]]
+        return Verdict(drops_table(evidence.column("row").to_numpy()[gone], first_id, reasons.tolist()))

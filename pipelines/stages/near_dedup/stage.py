@@ -1,0 +1,312 @@
+"""Stage ``near_dedup``: documents that are nearly the same, found by MinHash-LSH and believed only when verified.
+
+    signatures ─ twins ─ bands → buckets → candidate edges ─ sketch, then shingles → components → survivors
+
+Only narrow rows are shuffled (``near_candidates``, ``near_verify``); text is read twice, shard by shard: once for the
+signatures, once for the shingle sets of documents about which the sketch cannot decide.
+
+Source: Broder 1997; Lee et al. 2022 (arXiv 2107.06499), section 4.2, with verification and election per survivor added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import Field, model_validator
+
+from corpus.config import StrictModel
+from corpus.errors import ConfigError
+from corpus.files import FileEntry, Manifest, commit, load_manifest, stable_hash
+from corpus.schemas import DROPS
+from dedup.banding import MAX_ANCHORS, detection_probability, jaccard_of_containment, sketch_bounds
+from dedup.minhash import SKETCH_BITS, signatures
+from pipelines.stages.context import DecisionContext, forget
+from pipelines.spark.exchange import Hop, partitions_for
+from pipelines.stages.near_dedup.buckets import find_candidates, find_twins, plan
+from pipelines.stages.near_dedup.semantic_edges import Meant, find_meant
+from pipelines.stages.near_dedup.verify import COLUMNS, EDGES, OUTLYING
+from pipelines.stages.base import Batch, GlobalStage
+
+MEMBER_BYTES = 128
+"""Of a document and its edges in the exchange that verifies, without its set."""
+
+
+class NearDedupEvidence(StrictModel):
+    """The scan: signatures."""
+
+    num_perm: int = Field(128, ge=128, le=1024, multiple_of=4, description="Permutations of a signature.")
+    seed: int = Field(1, ge=0, description="Of the permutations.")
+    shingle_tokens: int = Field(5, ge=1, le=32, description="Tokens in a shingle.")
+    view: Literal["stored", "cut"] = Field(
+        "stored", description="The text as ingested, or without the spans cut so far (the order of the report)."
+    )
+
+
+class NearDedupDecision(StrictModel):
+    """Bands, verification, election.
+
+    With 21 × 6 a pair of similarity 0.8 is found with probability 0.998, of 0.75 with 0.984.
+    By containment a pair may have a lower Jaccard similarity than the threshold, which the bands must still find.
+    """
+
+    bands: int = Field(21, ge=1, description="Bands of a signature.")
+    rows: int = Field(6, ge=1, description="Minima in a band.")
+    threshold: float = Field(0.75, gt=0, le=1, description="Similarity from which two documents are the same.")
+    similarity: Literal["jaccard", "containment"] = Field(
+        "jaccard", description="Of shingle sets: what both hold over what either holds, or over the smaller set."
+    )
+    min_size_ratio: float = Field(
+        0.8, gt=0, le=1, description="With similarity containment: sets further apart in size are not the same."
+    )
+    recall: float = Field(0.95, gt=0, lt=1, description="Least detection probability wanted at the threshold.")
+    false_reject: float = Field(
+        1e-4, ge=0, lt=0.5, description="Share of pairs at the threshold that the sketch may rule out unseen."
+    )
+    false_accept: float = Field(
+        0.0, ge=0, lt=0.5,
+        description="Share of pairs below the threshold that the sketch may accept unseen; 0 has the shingles tell.",
+    )  # fmt: skip
+    max_anchors: int = Field(MAX_ANCHORS, ge=1, description="Stars that one bucket may grow; what is beyond is told.")
+    semantic: bool = Field(True, description="Join the edges by meaning of semantic_clusters, where it stands before.")
+    keep: Literal["best_quality", "furthest_from_centroid"] = Field(
+        "best_quality", description="Which of a component stays; the second is SemDeDup's and needs semantic_clusters."
+    )
+    max_set_size: int = Field(4096, ge=256, description="Larger shingle sets are compared by a sample of this size.")
+    max_edges_in_memory: int = Field(50_000_000, ge=0, description="More edges than this are contracted in Spark.")
+
+    @model_validator(mode="after")
+    def _reaches_recall(self) -> NearDedupDecision:
+        reached = detection_probability(self.least_jaccard(), self.bands, self.rows)
+        if reached < self.recall:
+            pair = f"a pair of similarity {self.threshold}"
+            if self.similarity == "containment":
+                pair = (
+                    f"a pair of containment {self.threshold} and min_size_ratio {self.min_size_ratio} (Jaccard "
+                    f"{self.least_jaccard():.3f})"
+                )
+            raise ValueError(
+                f"{self.bands} bands of {self.rows} rows find {pair} with probability "
+                f"{reached:.3f}, below the recall of {self.recall} asked for; use more bands or fewer rows"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _shingles_tell_containment(self) -> NearDedupDecision:
+        if self.similarity == "containment" and self.false_accept > 0:
+            raise ValueError(
+                f"false_accept is {self.false_accept}, but a sketch tells Jaccard similarity only; "
+                "with similarity containment it must be 0"
+            )
+        return self
+
+    def least_jaccard(self) -> float:
+        """The Jaccard similarity from which a pair may be the same: what the bands and the sketch must let through."""
+        if self.similarity == "jaccard":
+            return self.threshold
+        return jaccard_of_containment(self.threshold, self.min_size_ratio)
+
+    def clearly_the_same(self) -> float:
+        """The sketch similarity from which a pair is the same, two standard errors above the bound and at most 0.97.
+
+        A pair of Jaccard similarity J has a containment and a ratio of sizes of at least J.
+        """
+        certain = self.threshold if self.similarity == "jaccard" else max(self.threshold, self.min_size_ratio)
+        return min(0.97, certain + 2 * 0.06)
+
+
+class NearDedup(GlobalStage):
+    """Candidates, verification, components, survivors."""
+
+    name: ClassVar[str] = "near_dedup"
+    version: ClassVar[int] = 2
+    paper: ClassVar[str] = "Broder 1997; Lee et al. 2022 (arXiv 2107.06499)"
+    Evidence = NearDedupEvidence
+    Decision = NearDedupDecision
+    by_domain: ClassVar[tuple[str, ...]] = ()
+    settles_copies: ClassVar[bool] = True
+    provides: ClassVar[Mapping[str, pa.DataType]] = {
+        "component_id": pa.int64(),
+        "component_size": pa.int32(),
+        "near_copies": pa.int32(),
+    }
+    evidence: NearDedupEvidence
+
+    @classmethod
+    def check(cls, evidence: StrictModel, decision: StrictModel) -> None:
+        """The signature must be long enough for the bands."""
+        assert isinstance(evidence, NearDedupEvidence) and isinstance(decision, NearDedupDecision)
+        needed = decision.bands * decision.rows
+        if needed > evidence.num_perm:
+            raise ConfigError(
+                f"stages.near_dedup: {decision.bands} bands of {decision.rows} rows need {needed} permutations, "
+                f"found num_perm {evidence.num_perm}"
+            )
+
+    @classmethod
+    def needs(cls, decision: StrictModel) -> tuple[str, ...]:
+        """Distances to centroids, where they elect."""
+        assert isinstance(decision, NearDedupDecision)
+        return ("semantic_clusters",) if decision.keep == OUTLYING else ()
+
+    def sees_cuts(self) -> bool:
+        """By its config."""
+        return self.evidence.view == "cut"
+
+    def scan(self, batch: Batch) -> pa.Table:
+        """One row a document: its signature, sketch and size."""
+        column = batch.texts.column
+        found = signatures(column, self.evidence.num_perm, self.evidence.seed, self.evidence.shingle_tokens)
+        size = 4 * self.evidence.num_perm
+        packed = pa.Array.from_buffers(
+            pa.binary(size), len(column), [None, pa.py_buffer(np.ascontiguousarray(found.minima).view(np.uint8))]
+        )
+        return pa.table({
+            "row": pa.array(batch.rows), "doc_id": pa.array(batch.doc_ids),
+            "bytes": column.lengths.astype(np.int32), "shingles": found.shingles,
+            "token_key": found.token_keys,
+            "sketch_low": found.sketch[:, 0].view(np.int64), "sketch_high": found.sketch[:, 1].view(np.int64),
+            "signature": packed.cast(pa.binary()),
+        })  # fmt: skip
+
+    def decide_globally(self, context: DecisionContext) -> None:
+        """Elects survivors. See the module for the steps."""
+        config: NearDedupDecision = context.config()
+        scratch = context.folder / "scratch"
+        reject, accept = sketch_bounds(config.least_jaccard(), config.false_reject, config.false_accept)
+        settings = {
+            "bands": config.bands, "rows": config.rows, "num_perm": self.evidence.num_perm,
+            "accept": 2 * reject / SKETCH_BITS - 1, "clear": config.clearly_the_same(),
+            "max_anchors": config.max_anchors, "first_new": context.first_new,
+        }  # fmt: skip
+        payloads = context.payloads(with_ancestors=True)
+        documents = context.evidence_rows(with_ancestors=True)
+        payloads, twins = find_twins(context.cluster, payloads, documents, scratch / "twins")
+        found = find_candidates(context.cluster, payloads, documents, settings, scratch / "candidates")
+        meant = self._meant(context, config, payloads, scratch)
+        context.facts.update(
+            found.facts,
+            edges_by_meaning=meant.edges,
+            twins=sum(f.rows for f in twins),
+            reject_below_bits=reject,
+            accept_from_bits=accept,
+        )
+        with context.cluster.step("near_dedup: whom to verify"):
+            planned, rounds = plan(context.cluster, found, payloads, accept, config.max_edges_in_memory, scratch, meant)
+        context.facts["contraction_rounds"] = rounds
+        self._resolve(context, config, payloads, planned, scratch / "plan", reject)
+        forget(scratch)
+
+    def _meant(
+        self, context: DecisionContext, config: NearDedupDecision, payloads: list[dict[str, Any]], scratch: Path
+    ) -> Meant:
+        """The edges by meaning of this run; an ancestor's are between documents that are published."""
+        clusters = dict(context.chain).get("semantic_clusters") if config.semantic else None
+        if clusters is None:
+            return Meant()
+        count = sum(f.rows for f in clusters.files if f.table == "edges")
+        return find_meant(context.cluster, payloads, clusters.paths("edges"), count, scratch / "meant")
+
+    def _resolve(
+        self, context: DecisionContext, config: NearDedupDecision, payloads: list[dict[str, Any]],
+        planned: dict[int, list[FileEntry]], folder: Path, reject: int,
+    ) -> None:  # fmt: skip
+        """Reads sets, verifies, elects, writes."""
+        at = {(n, f.table, f.shard): str(folder / str(n) / f.path) for n, files in planned.items() for f in files}
+        tasks = []
+        for payload in payloads:
+            place = (payload["snapshot"], payload["shard"]["number"])
+            named = {kind: _known(at, (place[0], kind, place[1])) for kind in KINDS}
+            if any(named.values()):
+                tasks.append({**payload, **named})
+        sets, size = self._sets(context, config, tasks)
+        rows = sum(f.rows for files in planned.values() for f in files)
+        partitions = partitions_for(1, rows * MEMBER_BYTES + size, context.cluster.least_partitions)
+        tasks = [
+            {**t, "sets": sets.get((t["snapshot"], t["shard"]["number"]), []), "partitions": partitions} for t in tasks
+        ]
+        hop = Hop(
+            "pipelines.stages.near_dedup.verify:resolve_components", partitions,
+            {
+                "threshold": config.threshold, "reject": reject, "writers": context.writers,
+                "min_size_ratio": config.min_size_ratio if config.similarity == "containment" else 0.0,
+                "keep": config.keep,
+            },
+        )  # fmt: skip
+        context.files += context.exchange(
+            "near_dedup: verify and elect", "pipelines.stages.near_dedup.verify:emit_members", tasks, [hop],
+            {"drops": DROPS, "columns": COLUMNS, "edges": EDGES},
+        )  # fmt: skip
+        _tell(context)
+
+    def _sets(
+        self, context: DecisionContext, config: NearDedupDecision, tasks: list[dict[str, Any]]
+    ) -> tuple[dict[tuple[int, int], list[str]], int]:
+        """Second scan: the shingle sets of representatives that the sketch is not sure about.
+
+        They lie beside the evidence, under what they depend on: documents whose set is there already, from another
+        threshold or from a driver that died, are not read again.
+
+        Returns:
+            (snapshot, shard) → paths, and the bytes of all sets.
+        """
+        found: dict[tuple[int, int], list[str]] = {}
+        size = scanned = 0
+        for snapshot in sorted({t["snapshot"] for t in tasks}):
+            here = [t for t in tasks if t["snapshot"] == snapshot and t["members"]]
+            manifest, read = self._sets_of(context, config, snapshot, here)
+            scanned += read
+            for entry in manifest.files:
+                found[snapshot, entry.shard] = [str(manifest.folder / entry.path)]
+                size += entry.bytes
+        context.facts["sets_scanned"] = scanned
+        return found, size
+
+    def _sets_of(
+        self, context: DecisionContext, config: NearDedupDecision, snapshot: int, tasks: list[dict[str, Any]]
+    ) -> tuple[Manifest, int]:
+        run, evidence = context.source(snapshot)
+        view = evidence.body["key"] if self.sees_cuts() else ""
+        key = stable_hash([run.ingest.body["identity"], view, self.evidence.shingle_tokens, config.max_set_size])
+        folder = context.evidence.folder.parents[1] / "sets" / key
+        known = load_manifest(folder)
+        common = {
+            "folder": str(folder), "max_size": config.max_set_size, "width": self.evidence.shingle_tokens,
+            "cut": self.sees_cuts(),
+        }  # fmt: skip
+        wanted = []
+        for task in tasks:
+            paths = known.paths_of_shard("sets", task["shard"]["number"]) if known else []
+            wanted.append({**task, **common, "known": paths})
+        answers = context.cluster.map(
+            "pipelines.stages.near_dedup.verify:sets_of_shard", wanted, label="near_dedup: scan shingle sets",
+            receipts=folder / "receipts",
+        )  # fmt: skip
+        fresh = [FileEntry(**a["file"]) for a in answers if a["file"]]
+        others = [f for f in known.files if f.shard not in {e.shard for e in fresh}] if known else []
+        return commit(folder, {"key": key}, [*fresh, *others]), sum(a["scanned"] for a in answers)
+
+
+KINDS = ("members", "pairs")
+
+
+def _known(at: Mapping[tuple[int, str, int], str], place: tuple[int, str, int]) -> list[str]:
+    return [at[place]] if place in at else []
+
+
+def _tell(context: DecisionContext) -> None:
+    """Facts about what was decided, from the files."""
+    counts = {kind: sum(f.rows for f in context.files if f.table == kind) for kind in ("edges", "drops")}
+    sizes, names = [], []
+    for entry in context.files:
+        if entry.table == "columns":
+            table = pq.read_table(context.folder / entry.path, columns=["component_id", "component_size"])
+            names.append(table.column("component_id").to_numpy())
+            sizes.append(table.column("component_size").to_numpy())
+    context.facts["edges"], context.facts["dropped"] = counts["edges"], counts["drops"]
+    context.facts["components"] = len(np.unique(np.concatenate(names))) if names else 0
+    context.facts["largest_component"] = int(max((s.max() for s in sizes), default=0))

@@ -1,0 +1,104 @@
+"""Stage ``pii``: personal data is found, counted, and replaced by a placeholder that says what stood there.
+
+The evidence is where and what kind: offsets into the stored text, never the text. The decision says which kinds are
+replaced and by what; a kind set to null stays, and is still counted. A rewrite removes nothing, so its bytes are the
+ledger's signed ``rewritten``.
+
+Its place is right before ``span_dedup``. Behind the stages that drop documents, so that no text is scanned for nothing;
+before spans are cut, so that no number is cut in two and left as a piece that nothing recognises; and so that spans are
+compared as they will be published: two notices that differ in an address only are one notice twice. Near-duplicates
+are compared by the stored text (``near_dedup.view: stored``), which no rewrite changes. A match over a place where
+something was cut takes the cut with it.
+
+The stored text keeps what was replaced: document shards are as private as the crawl. The commands that show stored text
+put stars there unless asked (``cli.inspect.masking``). Only ``text`` is searched, not the URL or the other columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, ClassVar
+
+import numpy as np
+import pyarrow as pa
+from pydantic import Field
+
+from corpus.config import StrictModel
+from corpus.schemas import EDITS
+from filters.pii.find import KINDS, find
+from pipelines.stages.base import Batch, Earlier, Int32, LocalStage, Verdict
+
+Placeholder = Annotated[str, Field(min_length=1, max_length=32, pattern=r"^[A-Za-z_<>\[\]{}()|]+$")] | None
+"""What stands for a match, or null to leave it. No digit, sign or space, so that it is neither found nor divided."""
+COUNTED = tuple(kind for kind in KINDS if kind != "ip_local")
+
+
+class PiiEvidence(StrictModel):
+    """What is looked for, beside the kinds that are always looked for."""
+
+    old_resident_numbers: bool = Field(
+        False, description="Also resident numbers of 15 places (until 1999): region and birth date, no check digit."
+    )
+
+
+class PiiDecision(StrictModel):
+    """What is put in the place of each kind; null leaves the kind as it is."""
+
+    email: Placeholder = "<EMAIL>"
+    cn_id: Placeholder = "<CN_ID>"
+    iban: Placeholder = "<IBAN>"
+    bank_card: Placeholder = "<BANK_CARD>"
+    phone: Placeholder = "<PHONE>"
+    ip: Placeholder = "<IP>"
+    ip_local: Placeholder = None
+    """Private, loopback and documentation addresses: they identify nobody, and manuals are full of them."""
+
+
+class Pii(LocalStage):
+    """Find, then replace."""
+
+    name: ClassVar[str] = "pii"
+    paper: ClassVar[str] = "RFC 5322, RFC 4291, E.164, GB 11643-1999, ISO/IEC 7812-1, ISO 13616-1"
+    Evidence = PiiEvidence
+    Decision = PiiDecision
+    provides: ClassVar[Mapping[str, pa.DataType]] = {f"pii_{kind}": pa.int32() for kind in COUNTED}
+    evidence: PiiEvidence
+
+    def scan(self, batch: Batch) -> pa.Table:
+        """One row a document (``start`` = -1, no kind), then its matches."""
+        found = find(batch.texts.column, self.evidence.old_resident_numbers)
+        n, which = len(batch.rows), found.documents()
+        documents = pa.table({
+            "row": pa.array(batch.rows), "doc_id": pa.array(batch.doc_ids), "start": np.full(n, -1, np.int32),
+            "end": np.full(n, -1, np.int32), "kind": pa.nulls(n, pa.string()),
+        })  # fmt: skip
+        rows, first, last = batch.texts.to_stored(which, found.start.astype(np.int64), found.end.astype(np.int64))
+        matches = pa.table({
+            "row": rows, "doc_id": batch.doc_ids[which], "start": first, "end": last,
+            "kind": pa.array(np.array(KINDS, dtype=object)[found.kind], pa.string()),
+        })  # fmt: skip
+        return pa.concat_tables([documents, matches]).sort_by([("row", "ascending"), ("start", "ascending")])
+
+    def decide(
+        self, evidence: pa.Table, rows: Int32, first_id: int, decision: PiiDecision, earlier: Earlier
+    ) -> Verdict:
+        """Replaces the kinds that have a placeholder; counts all of them."""
+        row, kind = evidence.column("row").to_numpy(), evidence.column("kind").to_numpy(zero_copy_only=False)
+        place = np.searchsorted(rows, row)
+        counts = {
+            f"pii_{name}": pa.array(np.bincount(place[kind == name], minlength=len(rows)).astype(np.int32))
+            for name in COUNTED
+        }
+        columns = pa.table({"row": pa.array(rows), "doc_id": first_id + rows.astype(np.int64), **counts})
+        placeholders = decision.model_dump()
+        replaced = np.isin(kind, [name for name in KINDS if placeholders[name] is not None])
+        chosen = evidence.filter(pa.array(replaced))
+        kinds = chosen.column("kind").to_pylist()
+        edits = pa.table(
+            [
+                chosen.column("row"), chosen.column("start"), chosen.column("end"), pa.array(kinds, pa.string()),
+                pa.array([placeholders[name] for name in kinds], pa.string()), pa.array(np.zeros(len(kinds), np.int32)),
+            ],
+            schema=EDITS,
+        )  # fmt: skip
+        return Verdict(edits=edits, columns=columns)

@@ -1,0 +1,152 @@
+"""Stage ``safety``: how safe a text is, by a model that the pipeline trains from its references, and by word lists.
+
+The model scores sentences, as abuse sits in a sentence and not in a page: ``safety`` is their mean by length, and
+``unsafe_share`` the share of a document's bytes in sentences below ``unsafe_below``. Word lists count occurrences by
+``filters.word_lists``. Both leave columns for the weight; a document is dropped only where a limit says so, since a
+word list alone drops sex education and medicine first (Dodge et al. 2021).
+
+Sites are refused before anything else: see ``eligibility.url_lists``.
+
+Source: Baichuan 2 (arXiv 2309.10305), section 4; Dodge et al. 2021 (arXiv 2104.08758); Deng et al. 2022, COLD
+(arXiv 2201.06025), for the labels that the benchmark trains on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pyarrow as pa
+from pydantic import Field, model_validator
+
+from corpus.config import StrictModel
+from corpus.errors import ConfigError
+from filters.linear.model import LinearModel, score_spans
+from filters.quality.training import WordsTraining
+from filters.quality.decide import document_quality
+from filters.word_lists import WordList, count_listed
+from pipelines.stages.context import PrepareContext
+from pipelines.stages.sentence_quality import trained_model
+from pipelines.stages.base import Batch, Earlier, Int32, LocalStage, Verdict, drops_table
+from text.segment import sentences
+
+
+class SafetyEvidence(StrictModel):
+    """The model and the lists."""
+
+    model: str | None = Field(None, description="Folder of a trained model; null trains one, or uses none.")
+    training: WordsTraining | None = Field(
+        None, description="References: good is safe, bad is not. Null with model null: word lists alone."
+    )
+    word_lists: tuple[str, ...] = Field((), description="Files with one term a line; # starts a comment.")
+    unsafe_below: float = Field(0.5, gt=0, le=1, description="Sentences scoring less count as unsafe.")
+
+    @model_validator(mode="after")
+    def _something(self) -> SafetyEvidence:
+        if self.model is not None and self.training is not None:
+            raise ValueError("name either a trained model or the training, not both")
+        if self.model is None and self.training is None and not self.word_lists:
+            raise ValueError("name a model, a training or word_lists; without any there is nothing to look for")
+        return self
+
+
+class SafetyDecision(StrictModel):
+    """When a document is dropped; null never."""
+
+    max_unsafe_share: float | None = Field(None, ge=0, le=1, description="Share of its bytes in unsafe sentences.")
+    min_safety: float | None = Field(None, ge=0, le=1, description="Mean score of its sentences.")
+    max_listed_per_1000: float | None = Field(None, ge=0, description="Listed terms a thousand tokens.")
+    min_listed: int = Field(3, ge=1, description="Fewer listed terms never drop a document.")
+
+
+class Safety(LocalStage):
+    """Score and count; drop where a limit is set."""
+
+    name: ClassVar[str] = "safety"
+    paper: ClassVar[str] = "Baichuan 2 (arXiv 2309.10305), section 4; Dodge et al. 2021 (arXiv 2104.08758)"
+    Evidence = SafetyEvidence
+    Decision = SafetyDecision
+    provides: ClassVar[Mapping[str, pa.DataType]] = {
+        "safety": pa.float32(),
+        "unsafe_share": pa.float32(),
+        "listed_terms": pa.int32(),
+    }
+    evidence: SafetyEvidence
+
+    @classmethod
+    def prepare(cls, evidence: StrictModel, context: PrepareContext) -> dict[str, Path]:
+        """Trains or finds the model; finds the lists, whose contents are part of the evidence's identity."""
+        assert isinstance(evidence, SafetyEvidence)
+        found = {}
+        for i, name in enumerate(evidence.word_lists):
+            path = (context.base / name).absolute()
+            if not path.is_file():
+                raise ConfigError(f"stages.safety.word_lists: there is no file {name}")
+            WordList.load([path])
+            found[f"words_{i:03d}"] = path
+        if evidence.model is not None or evidence.training is not None:
+            found["model"] = trained_model(cls.name, evidence.model, evidence.training, context)
+        return found
+
+    @cached_property
+    def _model(self) -> LinearModel | None:
+        return LinearModel.load(Path(self.artefacts["model"])) if "model" in self.artefacts else None
+
+    @cached_property
+    def _words(self) -> WordList | None:
+        paths = [Path(path) for key, path in sorted(self.artefacts.items()) if key.startswith("words_")]
+        return WordList.load(paths) if paths else None
+
+    def scan(self, batch: Batch) -> pa.Table:
+        """One row a document: ``safety`` and ``unsafe`` bytes (null and 0 without a model), ``listed``, ``tokens``."""
+        column = batch.texts.column
+        n = len(column)
+        safety, unsafe = pa.nulls(n, pa.float32()), np.zeros(n, np.int64)
+        if self._model is not None:
+            spans = sentences(column)
+            scores = score_spans(self._model, column, spans)
+            lengths = (spans.ends(column) - spans.starts).astype(np.int64)
+            safety = pa.array(document_quality(scores, lengths, spans.ptr))
+            which = np.repeat(np.arange(n), np.diff(spans.ptr))
+            low = scores < self.evidence.unsafe_below
+            unsafe = np.bincount(which[low], lengths[low], minlength=n).astype(np.int64)
+        listed, tokens = np.zeros(n, np.int32), np.zeros(n, np.int32)
+        if self._words is not None:
+            listed, tokens = count_listed(self._words, column)
+        return pa.table({
+            "row": pa.array(batch.rows), "doc_id": pa.array(batch.doc_ids), "safety": safety, "unsafe": unsafe,
+            "bytes": column.lengths.astype(np.int64), "listed": listed, "tokens": tokens,
+        })  # fmt: skip
+
+    def decide(
+        self, evidence: pa.Table, rows: Int32, first_id: int, decision: SafetyDecision, earlier: Earlier
+    ) -> Verdict:
+        """Columns for all; drops for those over a limit, the first that holds as reason."""
+        unsafe, size, listed, tokens = (
+            evidence.column(name).to_numpy() for name in ("unsafe", "bytes", "listed", "tokens")
+        )
+        safety = evidence.column("safety").to_numpy(zero_copy_only=False).astype(np.float64)  # null becomes NaN
+        share = unsafe / np.maximum(size, 1)
+        over = {
+            "unsafe_share": share > _limit(decision.max_unsafe_share),
+            "low_safety": safety < -_limit(None if decision.min_safety is None else -decision.min_safety),
+            "listed_terms": (1000 * listed > _limit(decision.max_listed_per_1000) * np.maximum(tokens, 1))
+            & (listed >= decision.min_listed),
+        }  # fmt: skip
+        reasons = np.full(len(size), "", dtype=object)
+        for reason, holds in reversed(over.items()):
+            reasons[holds] = reason
+        dropped = np.flatnonzero(reasons != "")
+        drops = drops_table(evidence.column("row").to_numpy()[dropped], first_id, reasons[dropped].tolist())
+        columns = pa.table({
+            "row": evidence.column("row"), "doc_id": evidence.column("doc_id"), "safety": evidence.column("safety"),
+            "unsafe_share": share.astype(np.float32), "listed_terms": listed,
+        })  # fmt: skip
+        return Verdict(drops=drops, columns=columns)
+
+
+def _limit(value: float | None) -> float:
+    return np.inf if value is None else value

@@ -1,0 +1,38 @@
+"""Stage ``score``: how often a document's text was seen, as one number beside its quality.
+
+``frequency`` is the number of raw documents that a kept one stands for: its exact copies, and those of the near copies
+that were dropped for it. What a frequency is worth differs by source, so it becomes a weight only through a
+domain's curve (``weights`` in the pipeline YAML, see ``pipelines.run.weights``); the curve is not part of this decision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+
+from pipelines.stages.base import Batch, Earlier, Int32, LocalStage, Verdict
+
+
+class Score(LocalStage):
+    """Adds up copies."""
+
+    name: ClassVar[str] = "score"
+    paper: ClassVar[str] = "Baichuan 2 (arXiv 2309.10305), section 2.1"
+    reads: ClassVar[tuple[str, ...]] = ()
+    settles_copies: ClassVar[bool] = True
+    provides: ClassVar[Mapping[str, pa.DataType]] = {"frequency": pa.int32()}
+
+    def scan(self, batch: Batch) -> pa.Table:
+        """Nothing is scanned: the columns of earlier stages say it all."""
+        raise NotImplementedError
+
+    def decide(self, evidence: pa.Table, rows: Int32, first_id: int, decision: Any, earlier: Earlier) -> Verdict:
+        """Columns only; no document is dropped."""
+        frequency = earlier("exact_dedup", "exact_copies", 1) + earlier("near_dedup", "near_copies", 0)
+        columns = pa.table(
+            {"row": rows, "doc_id": first_id + rows.astype(np.int64), "frequency": frequency.astype(np.int32)}
+        )
+        return Verdict(columns=columns)

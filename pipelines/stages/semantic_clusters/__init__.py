@@ -1,0 +1,1 @@
+"""Cells of embeddings: their training, density, pairs that mean the same."""

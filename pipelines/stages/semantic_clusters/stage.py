@@ -1,0 +1,301 @@
+"""Stage ``semantic_clusters``: cells of embeddings, and the documents of a cell that mean the same.
+
+    embeddings ──sample──▶ centroids ──each shard──▶ cell ──exchange──▶ pairs within a cell ──▶ columns, edges, cells
+
+Centroids are an artefact beside the run's models: trained once for a set of embeddings, or taken over from the snapshot
+before, so that cells keep their numbers and drift can be told. Nothing is dropped here: ``near_dedup`` joins the
+semantic edges to its own and elects survivors once.
+
+Shuffled: a vector and 24 bytes a document.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import Field
+
+from corpus.config import StrictModel
+from corpus.errors import ConfigError, TamisError
+from corpus.files import Manifest, atomic_file, file_digest, read_json, stable_hash, write_json
+from corpus.schemas import SEMANTIC_CELLS, SEMANTIC_COLUMNS, SEMANTIC_EDGES
+from dedup.clusters import LEAST_MEMBERS, open_backend, train_centroids
+from dedup.embed import STATIC, USE
+from pipelines.stages.context import DecisionContext, PrepareContext, forget
+from pipelines.stages.embed import EmbedEvidence
+from pipelines.spark.exchange import Hop, partitions_for
+from pipelines.stages.base import Batch, GlobalStage
+
+CALIBRATED = {STATIC: 0.998, USE: 0.998}
+"""Cosine from which two documents mean the same: precision 0.95 by the labels of ``benchmarks.dedup.semantic_quality``."""
+DISTANCE_BINS = 2000
+CENTROIDS, FACTS = "centroids.npy", "facts.json"
+
+
+class SemanticClustersEvidence(StrictModel):
+    """The cells."""
+
+    target_cell_documents: int = Field(1000, ge=8, description="Documents of a cell, on average.")
+    sample_per_cell: int = Field(256, ge=LEAST_MEMBERS, description="Vectors a cell that the centroids are trained on.")
+    max_sample: int = Field(
+        16_000_000, ge=LEAST_MEMBERS,
+        description="Vectors that all centroids are trained on, at most; the driver holds them, as float32.",
+    )  # fmt: skip
+    iterations: int = Field(20, ge=1, le=1000, description="Of k-means.")
+    giant: float = Field(4.0, gt=1, description="Cells of more than this many times their share are divided.")
+    seed: int = Field(1, ge=0, description="Of the sample and of k-means.")
+    centroids: str | None = Field(
+        None, description="Folder of centroids to use; null trains them, or takes the ancestor's."
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="Where cells are trained, assigned and compared."
+    )
+
+
+class SemanticClustersDecision(StrictModel):
+    """Which documents mean the same."""
+
+    threshold: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Cosine from which two documents mean the same; null is the model's own (static, use).",
+    )
+    max_cell_documents: int = Field(
+        20_000,
+        ge=16,
+        description="Different vectors of a cell that are compared with one another; a larger cell is divided.",
+    )
+
+
+class SemanticClusters(GlobalStage):
+    """Trains or takes centroids, assigns, compares."""
+
+    name: ClassVar[str] = "semantic_clusters"
+    paper: ClassVar[str] = "Baichuan 2 (arXiv 2309.10305), section 2.1; Abbas et al. 2023 (arXiv 2303.09540)"
+    Evidence = SemanticClustersEvidence
+    Decision = SemanticClustersDecision
+    reads: ClassVar[tuple[str, ...]] = ()
+    evidence_of: ClassVar[str | None] = "embed"
+    by_domain: ClassVar[tuple[str, ...]] = ()
+    settles_copies: ClassVar[bool] = True
+    provides: ClassVar[Mapping[str, pa.DataType]] = {
+        f.name: f.type for f in SEMANTIC_COLUMNS if f.name not in ("row", "doc_id")
+    }
+    evidence: SemanticClustersEvidence
+
+    @classmethod
+    def check_source(cls, source: StrictModel, decision: StrictModel) -> None:
+        """A model without a threshold of its own must be given one."""
+        assert isinstance(source, EmbedEvidence) and isinstance(decision, SemanticClustersDecision)
+        if decision.threshold is None and source.model not in CALIBRATED:
+            raise ConfigError(
+                f"stages.semantic_clusters.threshold: for the model {source.model!r} it must be set; only "
+                f"{', '.join(CALIBRATED)} have one of their own (benchmarks/dedup/semantic_quality.py measures another)"
+            )
+
+    @classmethod
+    def prepare(cls, evidence: StrictModel, context: PrepareContext) -> dict[str, Path]:
+        """Finds named centroids, and FAISS."""
+        assert isinstance(evidence, SemanticClustersEvidence)
+        open_backend(evidence.device)
+        if evidence.centroids is None:
+            return {}
+        folder = (context.base / evidence.centroids).absolute()
+        _opened(folder, "stages.semantic_clusters.centroids")
+        return {"centroids": folder}
+
+    def scan(self, batch: Batch) -> pa.Table:
+        """Nothing is scanned: ``embed`` has seen it all."""
+        raise NotImplementedError
+
+    def wants_gpu(self) -> bool:
+        """Assignment would."""
+        return self.evidence.device != "cpu"
+
+    def decide_globally(self, context: DecisionContext) -> None:
+        """See the module for the steps."""
+        config: SemanticClustersDecision = context.config()
+        _check_one_model(context)
+        payloads = context.payloads(with_ancestors=True)
+        centroids = self._centroids(context)
+        model = str(context.evidence.body["config"]["model"])
+        threshold = CALIBRATED[model] if config.threshold is None else config.threshold
+        shared = {"centroids": str(centroids / CENTROIDS), "device": self.evidence.device}
+        width = np.load(centroids / CENTROIDS, mmap_mode="r").shape[1]
+        partitions = partitions_for(context.evidence_rows(True), 4 * width + 24, context.cluster.least_partitions)
+        hop = Hop(
+            "pipelines.stages.semantic_clusters.tasks:compare_cells", partitions,
+            {
+                "threshold": threshold, "max_cell_documents": config.max_cell_documents, "seed": self.evidence.seed,
+                "device": self.evidence.device, "writers": context.writers,
+            },
+        )  # fmt: skip
+        tasks = [{**p, **shared, "partitions": partitions, "writers": context.writers} for p in payloads]
+        schemas = {"columns": SEMANTIC_COLUMNS, "edges": SEMANTIC_EDGES, "cells": SEMANTIC_CELLS}
+        context.files += context.exchange(
+            "semantic_clusters: assign and compare",
+            "pipelines.stages.semantic_clusters.tasks:emit_cells",
+            tasks,
+            [hop],
+            schemas,
+            gpu=self.wants_gpu(),
+        )
+        context.facts.update(
+            threshold=threshold, centroids=str(centroids.relative_to(context.run.root)),
+            centroids_digest=file_digest(centroids / CENTROIDS),
+        )  # fmt: skip
+        context.facts.update(_told(context, read_json(centroids / FACTS)))
+        forget(context.folder / "scratch")
+
+    # ----------------------------------------------------------------------------------------------------- centroids
+
+    def _centroids(self, context: DecisionContext) -> Path:
+        """The folder of the centroids in the run: those named, or the ancestor's, or trained here."""
+        if "centroids" in context.artefacts:
+            return _taken(context, Path(context.artefacts["centroids"]), "stages.semantic_clusters.centroids")
+        for ancestor in reversed(context.ancestors):
+            known = dict(ancestor.chain)[self.name].body["facts"]
+            if known["trained"]["cells"]:  # else it had no vector
+                return _taken(context, ancestor.run.root / known["centroids"], "--against")
+        settings = self.evidence.model_dump(mode="json", exclude={"device", "centroids"})
+        key = stable_hash([settings, context.evidence.body["content"], context.upstream, context.decisions["skip"]])
+        folder = context.run.root / "models" / self.name / key
+        if not (folder / CENTROIDS).exists():
+            sample, documents = self._sample(context)
+            with context.cluster.step("semantic_clusters: centroids"):
+                backend = open_backend(self.evidence.device)
+                cells = max(1, -(-documents // self.evidence.target_cell_documents))
+                found = train_centroids(
+                    sample, cells, self.evidence.seed, backend, iterations=self.evidence.iterations,
+                    giant=self.evidence.giant,
+                )  # fmt: skip
+            facts = {"documents": documents, "sampled": len(sample), "wanted": cells, "cells": len(found),
+                     "backend": backend.name, "config": settings}  # fmt: skip
+            _keep(folder, found, facts)
+        return folder
+
+    def _sample(self, context: DecisionContext) -> tuple[npt.NDArray[np.float32], int]:
+        """Vectors by a hash of seed and id, in the order of ids; and how many documents have one."""
+        documents = context.evidence_rows()
+        while True:
+            cells = max(1, -(-documents // self.evidence.target_cell_documents))
+            wanted = min(documents, cells * self.evidence.sample_per_cell, self.evidence.max_sample)
+            answers = self._sampled(context, wanted / max(1, documents))
+            there, picked = (sum(a[key] for a in answers) for key in ("documents", "picked"))
+            if picked >= min(there, wanted) / 2:
+                break
+            documents = there  # many have no vector, or are of domains that skip this stage: a larger share of the rest
+        sample = np.zeros((picked, embedding_width(context.evidence) or 1), np.float32)
+        at = 0
+        for answer in answers:
+            if answer["picked"]:
+                sample[at : at + answer["picked"]] = np.load(answer["file"])
+                at += answer["picked"]
+        return sample, there
+
+    def _sampled(self, context: DecisionContext, share: float) -> list[dict[str, Any]]:
+        folder = context.folder / "scratch" / "sample"
+        tasks = context.payloads(share=share, seed=self.evidence.seed, into=str(folder))
+        return context.cluster.map(
+            "pipelines.stages.semantic_clusters.tasks:sample_vectors", tasks, label="semantic_clusters: sample",
+            receipts=folder / "receipts", weights=[s.rows for s in context.run.shards], gpu=False,
+        )  # fmt: skip
+
+
+def _check_one_model(context: DecisionContext) -> None:
+    mine = context.evidence.body["artefacts"]["model"]
+    for ancestor in context.ancestors:
+        theirs = ancestor.evidence["embed"].body["artefacts"]["model"]
+        if theirs != mine:
+            raise TamisError(
+                f"--against: {ancestor.run.root} was embedded by another model of that name (digest {theirs}, "
+                f"here {mine}); "
+                "use the same, or embed the earlier snapshot again"
+            )
+
+
+def _opened(source: Path, key: str) -> tuple[npt.NDArray[np.float32], dict[str, Any]]:
+    """The centroids of a folder and what is known about them.
+
+    Raises:
+        ConfigError: there are none.
+    """
+    try:
+        found, facts = np.load(source / CENTROIDS), read_json(source / FACTS)
+    except (OSError, ValueError, TamisError) as error:
+        raise ConfigError(f"{key}: {source} holds no centroids of Tamis ({CENTROIDS} and {FACTS})") from error
+    return found, facts
+
+
+def _taken(context: DecisionContext, source: Path, key: str) -> Path:
+    """Centroids of another place, copied into this run."""
+    found, facts = _opened(source, key)
+    width = embedding_width(context.evidence)
+    if found.ndim != 2 or (width and found.shape[1] != width):
+        raise ConfigError(
+            f"{key}: the centroids of {source} have {found.shape[-1]} dimensions and the embeddings {width}: "
+            "they come from different models"
+        )
+    folder = context.run.root / "models" / SemanticClusters.name / hashlib.sha256(found.tobytes()).hexdigest()[:16]
+    if not (folder / CENTROIDS).exists():
+        _keep(folder, found.astype(np.float32), {**facts, "taken": True})
+    return folder
+
+
+def _keep(folder: Path, centroids: npt.NDArray[np.float32], facts: dict[str, Any]) -> None:
+    write_json(folder / FACTS, facts)
+    with atomic_file(folder / CENTROIDS) as file:
+        np.save(file, centroids)
+
+
+def embedding_width(embedded: Manifest) -> int:
+    """Numbers of a vector; 0 where nothing was embedded."""
+    for path in embedded.paths("evidence"):
+        return int(pq.read_schema(path).field("embedding").type.list_size)
+    return 0
+
+
+# --------------------------------------------------------------------------------------------------------------- facts
+
+
+def _told(context: DecisionContext, trained: dict[str, Any]) -> dict[str, Any]:
+    """Facts about what was decided, from the files; with an ancestor, how far the new documents are from the old."""
+    edges = sum(f.rows for f in context.files if f.table == "edges")
+    counts, total, bins = 0, 0.0, np.zeros(DISTANCE_BINS, np.int64)
+    for entry in context.files:
+        if entry.table == "columns":
+            distance = pq.read_table(context.folder / entry.path, columns=["centroid_distance"]).column(0).to_numpy()
+            counts, total = counts + len(distance), total + float(distance.sum(dtype=np.float64))
+            bins += np.bincount(_bin(distance), minlength=DISTANCE_BINS)
+    cells = [pq.read_table(context.folder / f.path) for f in context.files if f.table == "cells"]
+    table = pa.concat_tables(cells) if cells else SEMANTIC_CELLS.empty_table()
+    sizes = table.column("cluster_size").to_numpy()
+    reach = int(np.searchsorted(np.cumsum(bins), 0.99 * counts)) if counts else 0
+    facts: dict[str, Any] = {
+        "documents": counts, "without_vector": context.evidence_rows() - counts, "edges": edges, "cells": len(sizes),
+        "largest_cell": int(sizes.max(initial=0)), "divided_cells": int(table.column("divided").to_numpy().sum()),
+        "capped_documents": int(table.column("capped").to_numpy().sum()), "trained": trained,
+        "distance": {"mean": round(total / max(1, counts), 6), "p99": round((reach + 1) * 2 / DISTANCE_BINS, 6)},
+    }  # fmt: skip
+    before = dict(context.ancestors[-1].chain)[SemanticClusters.name].body["facts"] if context.ancestors else {}
+    if before.get("documents"):
+        before = before["distance"]
+        beyond = int(bins[_bin(np.array([before["p99"]]) + 0.5 / DISTANCE_BINS)[0] :].sum())
+        facts["drift"] = {
+            "mean_before": before["mean"], "mean": facts["distance"]["mean"], "p99_before": before["p99"],
+            "share_beyond_p99": round(beyond / max(1, counts), 6),
+        }  # fmt: skip
+    return facts
+
+
+def _bin(distance: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """The bin of each distance of 0 to 2."""
+    return np.clip(distance * (DISTANCE_BINS / 2), 0, DISTANCE_BINS - 1).astype(np.int64)

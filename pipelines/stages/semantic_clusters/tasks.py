@@ -1,0 +1,162 @@
+"""The task sides of ``semantic_clusters``: samples, cells, comparison."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from corpus.state import load_state, read_files
+from dedup.cells import compare, divide_giants
+from dedup.clusters import Assigner, Backend, open_backend
+from dedup.vectors import Float32, unit, unpack_vectors, usable, vectors_as_bytes, vectors_from_bytes
+from pipelines.spark.exchange import Block, Inbox, by_id, by_shard, split
+from pipelines.stages.shard_task import ShardTask
+from text.hash import uniform
+
+Int64 = npt.NDArray[np.int64]
+MEMBERS_AT_ONCE = 65_536
+
+
+def _alive(payload: dict[str, Any]) -> tuple[Int64, Float32] | None:
+    """Ids and unit vectors of a shard's documents that are alive and have one."""
+    task = ShardTask.of(payload)
+    evidence = read_files(task.evidence_files, ["row", "doc_id", "embedding"])
+    if evidence is None:
+        return None
+    vectors = unpack_vectors(evidence.column("embedding")).astype(np.float32)
+    taken = np.zeros(task.shard.rows, np.bool_)
+    taken[task.taken(load_state(task.chain, task.shard.rows))] = True
+    keep = taken[evidence.column("row").to_numpy()] & usable(vectors)
+    return evidence.column("doc_id").to_numpy()[keep], unit(vectors[keep])
+
+
+def sample_vectors(payload: dict[str, Any]) -> dict[str, Any]:
+    """Task: the vectors of a shard that the hash of seed and id picks.
+
+    Returns:
+        ``{"file": path of a float32[n, dim] .npy or None, "documents": how many have a vector, "picked": n}``.
+    """
+    found = _alive(payload)
+    if found is None or not len(found[0]):
+        return {"file": None, "documents": 0, "picked": 0}
+    ids, vectors = found
+    picked = uniform(payload["seed"], ids) < payload["share"]
+    folder = Path(payload["into"])
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{payload['shard']['number']:06d}.{uuid.uuid4().hex[:12]}.npy"  # a name that no other attempt has
+    np.save(path, vectors[picked])
+    return {"file": str(path), "documents": len(ids), "picked": int(picked.sum())}
+
+
+@lru_cache(maxsize=1)
+def _assigner(centroids: str, device: str) -> Assigner:
+    return Assigner(np.load(centroids), _backend(device))
+
+
+@lru_cache(maxsize=2)
+def _backend(device: str) -> Backend:
+    return open_backend(device, threads=1)
+
+
+def emit_cells(payload: dict[str, Any]) -> Iterator[Block]:
+    """Source: each document with its vector, by its cell."""
+    found = _alive(payload)
+    if found is None or not len(found[0]):
+        return
+    ids, vectors = found
+    halves = vectors.astype(np.float16)
+    assigned = _assigner(payload["centroids"], payload["device"])(vectors)
+    placed = np.flatnonzero(assigned.cell >= 0)
+    for start in range(0, len(placed), MEMBERS_AT_ONCE):
+        part = placed[start : start + MEMBERS_AT_ONCE]
+        cell = assigned.cell[part]
+        columns = {
+            "cell": cell, "doc_id": ids[part], "cosine": assigned.cosine[part],
+            "vector": vectors_as_bytes(halves[part]), "final": np.full(len(cell), bool(payload.get("earlier"))),
+        }  # fmt: skip
+        yield from split("members", columns, by_id(cell.astype(np.int64), payload["partitions"]))
+
+
+def compare_cells(inbox: Inbox, settings: dict[str, Any]) -> Iterator[Block]:
+    """Hop: whole cells → columns, edges and cells, by shard."""
+    table = inbox.table("members")
+    if table is None:
+        return
+    vectors = vectors_from_bytes(table.column("vector")).astype(np.float32)
+    cell, doc_id = table.column("cell").to_numpy(), table.column("doc_id").to_numpy()
+    cosine, final = table.column("cosine").to_numpy(), table.column("final").to_numpy()
+    order = np.lexsort((doc_id, cell))
+    cell, doc_id, cosine, final, vectors = cell[order], doc_id[order], cosine[order], final[order], unit(vectors[order])
+    ptr = _bounds(cell)
+    backend = _backend(settings["device"])
+    order, parts, divided = divide_giants(vectors, ptr, settings["max_cell_documents"], settings["seed"], backend)
+    cell, doc_id, cosine, final, vectors = cell[order], doc_id[order], cosine[order], final[order], vectors[order]
+    found = compare(vectors, parts, settings["threshold"])
+    ptr = _bounds(cell)
+    sizes = np.diff(ptr).astype(np.int32)
+    which = np.repeat(np.arange(len(sizes)), sizes)
+    component, component_size = _components(found.component, doc_id)
+    distance = np.maximum(np.float32(0), np.round(1 - cosine, 4)).astype(np.float32)
+    new = ~final
+    columns = {
+        "doc_id": doc_id[new], "cluster_id": cell[new], "cluster_size": sizes[which][new],
+        "centroid_distance": distance[new], "density": pa.array(found.density[new], from_pandas=True),
+        "nearest_similarity": pa.array(found.nearest[new], from_pandas=True),
+        "semantic_component": pa.array(component[new], mask=component_size[new] < 2),
+        "semantic_size": component_size[new],
+    }  # fmt: skip
+    yield from split("columns", columns, by_shard(doc_id[new], settings["writers"]))
+    yield from _edges(found, doc_id, final, settings["writers"])
+    capped = np.add.reduceat(found.capped, ptr[:-1], dtype=np.int32)
+    yield from _cells(ptr, cell, doc_id, distance, new, capped, divided.astype(np.int32), settings["writers"])
+
+
+def _bounds(cell: npt.NDArray[np.int32]) -> Int64:
+    return np.concatenate(([0], np.flatnonzero(np.diff(cell)) + 1, [len(cell)])).astype(np.int64)
+
+
+def _components(first: Int64, doc_id: Int64) -> tuple[Int64, npt.NDArray[np.int32]]:
+    """The least id of each member's semantic component, and how many it has."""
+    names, inverse = np.unique(first, return_inverse=True)
+    least = np.full(len(names), np.iinfo(np.int64).max)
+    np.minimum.at(least, inverse, doc_id)
+    return least[inverse], np.bincount(inverse, minlength=len(names)).astype(np.int32)[inverse]
+
+
+def _edges(found: Any, doc_id: Int64, final: npt.NDArray[np.bool_], writers: int) -> Iterator[Block]:
+    """Each edge beside its lesser document, or the new one where the other is published; not those of two published."""
+    left, right = found.left, found.right
+    swap = np.where(final[left] == final[right], doc_id[left] > doc_id[right], final[left])
+    told = ~(final[left] & final[right])
+    a, b = np.where(swap, right, left)[told], np.where(swap, left, right)[told]
+    columns = {"doc_id": doc_id[a], "other": doc_id[b], "similarity": np.round(found.cosine[told], 6)}
+    yield from split("edges", columns, by_shard(doc_id[a], writers))
+
+
+def _cells(
+    ptr: Int64, cell: npt.NDArray[np.int32], doc_id: Int64, distance: Float32, new: npt.NDArray[np.bool_],
+    capped: npt.NDArray[np.int32], divided: npt.NDArray[np.int32], writers: int,
+) -> Iterator[Block]:  # fmt: skip
+    """A row a cell that has new documents, kept with the one nearest to its centroid."""
+    which = np.repeat(np.arange(len(ptr) - 1), np.diff(ptr))[new]
+    if not len(which):
+        return
+    ids, far = doc_id[new], distance[new]
+    order = np.lexsort((ids, far, which))
+    lead = order[np.flatnonzero(np.diff(which[order], prepend=-1))]
+    cells = which[lead]
+    counts = np.bincount(which, minlength=len(ptr) - 1)
+    mean = np.bincount(which, far.astype(np.float64), minlength=len(ptr) - 1) / np.maximum(counts, 1)
+    columns = {
+        "doc_id": ids[lead], "cluster_id": cell[ptr[:-1]][cells], "cluster_size": np.diff(ptr)[cells].astype(np.int32),
+        "new_documents": counts[cells].astype(np.int32), "mean_distance": np.round(mean[cells], 4).astype(np.float32),
+        "divided": divided[cells], "capped": capped[cells],
+    }  # fmt: skip
+    yield from split("cells", columns, by_shard(ids[lead], writers))

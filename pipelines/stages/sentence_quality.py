@@ -1,0 +1,146 @@
+"""Stage ``sentence_quality``: a score per sentence by a model that the pipeline trains from its references.
+
+The scan keeps a document's mean score and the sentences that score low enough to be cut under some threshold; the
+decision cuts the worst of them, up to a cap. What a "good" sentence is, the reference sets of the YAML say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pyarrow as pa
+from pydantic import Field, model_validator
+
+from corpus.config import StrictModel
+from corpus.errors import ConfigError
+from corpus.files import stable_hash
+from corpus.schemas import EDITS
+from filters.quality.references import reference_identity
+from filters.quality.training import QualityTraining, WordsTraining, train
+from filters.quality.model import SentenceModel
+from filters.quality.decide import SentenceQualityDecision, choose_cuts, document_quality, sentence_facts
+from pipelines.stages.context import PrepareContext
+from pipelines.stages.base import Batch, Earlier, Int32, LocalStage, Verdict, drops_table
+from text.segment import sentences
+
+
+class SentenceQualityEvidence(StrictModel):
+    """The model, and which sentences are worth remembering."""
+
+    model: str | None = Field(None, description="Folder of a trained model; null trains one.")
+    training: QualityTraining | None = Field(None, description="What to train on where no model is named.")
+    store_below: float = Field(
+        0.5, gt=0, le=1, description="Sentences scoring less are kept as evidence; bounds the threshold."
+    )
+
+    @model_validator(mode="after")
+    def _one_model(self) -> SentenceQualityEvidence:
+        if (self.model is None) == (self.training is None):
+            raise ValueError("name either a trained model or the training, not both and not neither")
+        return self
+
+
+class SentenceQuality(LocalStage):
+    """Score, then cut."""
+
+    name: ClassVar[str] = "sentence_quality"
+    paper: ClassVar[str] = "Baichuan 2 (arXiv 2309.10305), figure 2; Joulin et al. 2017 (arXiv 1607.01759)"
+    Evidence = SentenceQualityEvidence
+    Decision = SentenceQualityDecision
+    provides: ClassVar[Mapping[str, pa.DataType]] = {"quality": pa.float32()}
+    evidence: SentenceQualityEvidence
+
+    @classmethod
+    def check(cls, evidence: StrictModel, decision: StrictModel) -> None:
+        """The threshold must lie where sentences are remembered."""
+        assert isinstance(evidence, SentenceQualityEvidence) and isinstance(decision, SentenceQualityDecision)
+        if decision.threshold > evidence.store_below:
+            raise ConfigError(
+                f"stages.sentence_quality.threshold: found {decision.threshold}; allowed is at most store_below, "
+                f"{evidence.store_below}: raise that as well"
+            )
+
+    @classmethod
+    def prepare(cls, evidence: StrictModel, context: PrepareContext) -> dict[str, Path]:
+        """Trains the model, once for each training config and state of the reference text."""
+        assert isinstance(evidence, SentenceQualityEvidence)
+        return {"model": trained_model(cls.name, evidence.model, evidence.training, context)}
+
+    @cached_property
+    def _model(self) -> SentenceModel:
+        return SentenceModel.load(Path(self.artefacts["model"]))
+
+    def scan(self, batch: Batch) -> pa.Table:
+        """One row a document (``start`` = -1: its quality and bytes), then its low-scoring sentences."""
+        column = batch.texts.column
+        spans = sentences(column)
+        scores = self._model.score(column, spans)
+        lengths = (spans.ends(column) - spans.starts).astype(np.int64)
+        n = len(batch.rows)
+        documents = pa.table({
+            "row": pa.array(batch.rows), "doc_id": pa.array(batch.doc_ids), "start": np.full(n, -1, np.int32),
+            "end": np.full(n, -1, np.int32), "score": document_quality(scores, lengths, spans.ptr),
+            "bytes": column.lengths.astype(np.int32), "chars": np.zeros(n, np.int32), "fenced": np.zeros(n, np.bool_),
+        })  # fmt: skip
+        low = np.flatnonzero(scores < self.evidence.store_below)
+        chars, fenced = sentence_facts(column, spans, low)
+        which = np.repeat(np.arange(n, dtype=np.int64), np.diff(spans.ptr))[low]
+        start = spans.starts[low].astype(np.int64)
+        rows, first, last = batch.texts.to_stored(which, start, start + lengths[low])
+        found = pa.table({
+            "row": rows, "doc_id": batch.doc_ids[which], "start": first, "end": last, "score": scores[low],
+            "bytes": lengths[low].astype(np.int32), "chars": chars, "fenced": fenced,
+        })  # fmt: skip
+        return pa.concat_tables([documents, found]).sort_by([("row", "ascending"), ("start", "ascending")])
+
+    def decide(
+        self, evidence: pa.Table, rows: Int32, first_id: int, decision: SentenceQualityDecision, earlier: Earlier
+    ) -> Verdict:
+        """Cuts sentences; drops documents below the least quality where one is set."""
+        starts = evidence.column("start").to_numpy()
+        heads = starts < 0
+        documents = evidence.filter(pa.array(heads))
+        quality = documents.column("score").to_numpy()
+        columns = pa.table({
+            "row": documents.column("row"), "doc_id": documents.column("doc_id"), "quality": quality,
+        })  # fmt: skip
+        bad = quality < np.float32(decision.min_document_quality)
+        drops = drops_table(documents.column("row").to_numpy()[bad], first_id, ["low_quality"] * int(bad.sum()))
+        found = evidence.filter(pa.array(~heads))
+        ptr = np.concatenate(
+            [np.searchsorted(found.column("row").to_numpy(), documents.column("row").to_numpy()), [found.num_rows]]
+        )
+        cut = choose_cuts(
+            found.column("score").to_numpy(), found.column("bytes").to_numpy().astype(np.int64),
+            found.column("chars").to_numpy(), found.column("fenced").to_numpy(),
+            ptr.astype(np.int64), documents.column("bytes").to_numpy().astype(np.int64),
+            decision,
+        )  # fmt: skip
+        chosen = found.filter(pa.array(cut))
+        n = chosen.num_rows
+        edits = pa.table(
+            [
+                chosen.column("row"), chosen.column("start"), chosen.column("end"),
+                pa.array(["low_quality_sentence"] * n, pa.string()),
+                pa.nulls(n, pa.string()), pa.array(np.ones(n, np.int32)),
+            ],
+            schema=EDITS,
+        )  # fmt: skip
+        return Verdict(drops, edits, columns)
+
+
+def trained_model(stage: str, model: str | None, training: WordsTraining | None, context: PrepareContext) -> Path:
+    """The folder of the model that a stage names, or that is trained, once for each training and state of its text."""
+    if model is not None:
+        return (context.base / model).absolute()
+    assert training is not None
+    texts = [reference_identity(reference, context.base) for reference in training.references]
+    folder = context.models / stable_hash([training.model_dump(mode="json"), texts])
+    if not folder.exists():
+        with context.cluster.step(f"{stage}: train"):
+            train(training, context.base, folder)
+    return folder

@@ -1,0 +1,1 @@
+"""Repeated paragraphs and sentences: who owns a span, what is cut."""

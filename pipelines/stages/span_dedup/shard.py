@@ -1,0 +1,206 @@
+"""One document shard's spans in a task of ``span_dedup``: read once, joined with what the exchanges told about them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from corpus.state import ShardState, read_files
+from pipelines.stages.shard_task import ShardTask
+from pipelines.stages.base import Int32, Int64
+from text.sequences import positions_of
+
+PARAGRAPH, SENTENCE, DOCUMENT = 0, 1, 2
+OWNERS = pa.schema([
+    pa.field("hash", pa.int64()), pa.field("copies", pa.int32()), pa.field("owner", pa.int64()),
+    pa.field("owner_start", pa.int32()),
+])  # fmt: skip
+"""Repeated spans that a shard holds a copy of, by hash: occurrences over the corpus, and the owner's place."""
+_EVIDENCE = ("row", "level", "start", "end", "parent", "bytes", "sentences", "hash")
+
+
+@dataclass(frozen=True)
+class Occurrences:
+    """The copies of repeated spans in one shard; arrays of one length.
+
+    Attributes:
+        row, start, end, bytes, sentences, hash: of the span.
+        copies: over the corpus.
+        owns: whether this copy is the first.
+    """
+
+    row: Int32
+    start: Int32
+    end: Int32
+    bytes: Int32
+    sentences: Int32
+    hash: Int64
+    copies: Int64
+    owns: npt.NDArray[np.bool_]
+
+    def filter(self, keep: npt.NDArray[np.bool_]) -> Occurrences:
+        """Some of them."""
+        return Occurrences(*(getattr(self, name)[keep] for name in self.__dataclass_fields__))
+
+    @property
+    def place(self) -> Int64:
+        """(row, start) of each as one number."""
+        return place_of(self.row, self.start)
+
+
+@dataclass(frozen=True)
+class Documents:
+    """What spans mean for the documents of a shard; arrays over its rows.
+
+    Attributes:
+        total: bytes of the view; 0 where the stage did not look.
+        removed: bytes that cuts would remove.
+        repeated: bytes in repeated spans.
+        max_copies: of any of its spans; 0 where none repeats.
+        gone: whether the document is dropped.
+    """
+
+    total: Int64
+    removed: Int64
+    repeated: Int64
+    max_copies: Int64
+    gone: npt.NDArray[np.bool_]
+
+
+@dataclass
+class ShardSpans:
+    """A task's shard.
+
+    Attributes:
+        task: the task.
+        payload: what it came with: ``owners_0`` and ``owners_1`` are files of ``OWNERS``.
+        more: further columns of the evidence.
+    """
+
+    task: ShardTask
+    payload: dict[str, Any]
+    more: Sequence[str] = field(default=())
+
+    @classmethod
+    def of(cls, payload: dict[str, Any], more: Sequence[str] = ()) -> ShardSpans:
+        """Opens a payload."""
+        return cls(ShardTask.of(payload), payload, more)
+
+    @cached_property
+    def _evidence(self) -> pa.Table | None:
+        return read_files(self.task.evidence_files, [*_EVIDENCE, *self.more])
+
+    def level(self, level: int) -> pa.Table | None:
+        """The spans of a level, by (row, start); None where nothing was seen."""
+        if self._evidence is None:
+            return None
+        return self._evidence.filter(pa.array(self._evidence.column("level").to_numpy() == level))
+
+    @cached_property
+    def paragraphs(self) -> Occurrences:
+        """The copies of repeated paragraphs."""
+        return self._occurrences(self.level(PARAGRAPH), PARAGRAPH)
+
+    @cached_property
+    def outside(self) -> pa.Table | None:
+        """The sentences that lie in no cut paragraph."""
+        table = self.level(SENTENCE)
+        return None if table is None else outside_of(table, self.paragraphs.filter(~self.paragraphs.owns))
+
+    @cached_property
+    def sentences(self) -> Occurrences:
+        """The copies of repeated sentences outside cut paragraphs."""
+        return self._occurrences(self.outside, SENTENCE)
+
+    def _occurrences(self, table: pa.Table | None, level: int) -> Occurrences:
+        owners = read_files(self.payload[f"owners_{level}"])
+        if table is None or owners is None:
+            none, no64 = np.zeros(0, np.int32), np.zeros(0, np.int64)
+            return Occurrences(none, none, none, none, none, no64, no64, np.zeros(0, np.bool_))
+        at = positions_of(owners.column("hash").to_numpy(), table.column("hash").to_numpy())
+        rows = np.flatnonzero(at >= 0)
+        at = at[rows]
+        row, start, end, size, inside, hashes = (
+            table.column(n).to_numpy()[rows] for n in ("row", "start", "end", "bytes", "sentences", "hash")
+        )
+        owns = (owners.column("owner").to_numpy()[at] == self.doc_ids(row)) & (
+            owners.column("owner_start").to_numpy()[at] == start
+        )
+        copies = owners.column("copies").to_numpy()[at].astype(np.int64)
+        return Occurrences(row, start, end, size, inside, hashes, copies, owns)
+
+    def doc_ids(self, rows: Int32) -> Int64:
+        """The ids of documents of the shard."""
+        return self.task.shard.first_id + rows.astype(np.int64)
+
+    def documents(self, near: Sequence[str] = ()) -> Documents:
+        """Judges the documents by their repeated spans and by what the links in some files would cut."""
+        n = self.task.shard.rows
+        sizes = self.level(DOCUMENT)
+        total, removed, repeated, most = (np.zeros(n, np.int64) for _ in range(4))
+        if sizes is not None:
+            total[sizes.column("row").to_numpy()] = sizes.column("bytes").to_numpy()
+        for spans in (self.paragraphs, self.sentences):
+            removed += np.bincount(spans.row, np.where(spans.owns, 0, spans.bytes), n).astype(np.int64)
+            repeated = np.maximum(repeated, np.bincount(spans.row, spans.bytes, n).astype(np.int64))
+            np.maximum.at(most, spans.row, spans.copies)
+        cuts = self.linked(near)
+        touched = most > 0
+        if cuts is not None:
+            removed += np.bincount(cuts.column("row").to_numpy(), cuts.column("bytes").to_numpy(), n).astype(np.int64)
+            touched |= removed > 0
+        limit = np.full(n, self.payload["default"]["max_removed_fraction"])
+        for domain, config in self.payload["overrides"].items():
+            limit[self.task.domains().astype(str) == domain] = config["max_removed_fraction"]
+        gone = touched & ((removed > limit * total) | (removed >= total))
+        return Documents(total, removed, repeated, most, gone)
+
+    def linked(self, files: Sequence[str]) -> pa.Table | None:
+        """The sentences that the links in some files would cut."""
+        links, table = read_files(files), self.level(SENTENCE) if files else None
+        return None if links is None or table is None else table.filter(pa.array(np.isin(places(table), places(links))))
+
+
+def place_of(row: npt.NDArray[Any], start: npt.NDArray[Any]) -> Int64:
+    """(row, start) as one number, in their order."""
+    return row.astype(np.int64) << 32 | start
+
+
+def places(table: pa.Table) -> Int64:
+    """(row, start) of each span as one number."""
+    return place_of(table.column("row").to_numpy(), table.column("start").to_numpy())
+
+
+def outside_of(table: pa.Table, cut: Occurrences) -> pa.Table:
+    """The sentences of a table in order that lie in none of some paragraphs."""
+    if not len(cut.row):
+        return table
+    parent = place_of(table.column("row").to_numpy(), table.column("parent").to_numpy())
+    inside = np.zeros(len(parent) + 1, np.int32)
+    np.add.at(inside, np.searchsorted(parent, cut.place, "left"), 1)
+    np.add.at(inside, np.searchsorted(parent, cut.place, "right"), -1)
+    return table.filter(pa.array(np.cumsum(inside[:-1]) == 0))
+
+
+def published(table: pa.Table, level: int, state: ShardState) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """An earlier snapshot's spans: which were published, and which only count, as they were cut or their document was.
+
+    A sentence in a longer piece that was cut is neither: it does not count in its own snapshot.
+    """
+    row = table.column("row").to_numpy()
+    start, end = table.column("start").to_numpy(), table.column("end").to_numpy()
+    edits, alive = state.edits, state.alive[row]
+    if not len(edits):
+        return alive, ~alive
+    edited = edits.rows().astype(np.int64)
+    place = np.searchsorted(place_of(edited, edits.start), place_of(row, start), "right") - 1
+    at = np.maximum(place, 0)
+    cut = (place >= 0) & (edited[at] == row) & (edits.end[at] >= end)
+    longer = cut & (edits.end[at].astype(np.int64) - edits.start[at] > end - start)
+    return alive & ~cut, ~(alive & ~cut) & ~(longer & (level == SENTENCE))

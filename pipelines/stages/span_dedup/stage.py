@@ -1,0 +1,220 @@
+"""Stage ``span_dedup``: paragraphs, then sentences, that occur more than once among the documents still kept.
+
+The first copy (least document id, then offset) owns a span; the others are cut. A document of which little would be
+left is dropped instead, as the last step; spans that it owned go to their next copy, once, and that is counted.
+Short spans are never looked at, so that "谢谢。" or "Read more" stays where it stands: what is short repeats
+by chance, and says nothing about copying.
+
+    paragraphs ──▶ counted, owners ──▶ sentences outside cut paragraphs ──▶ counted, owners ──▶ documents ──▶ heirs
+
+Only hashes, positions and counts are shuffled, and each hash at most once a document shard: a span that occurs a
+billion times is as many rows as there are shards, so that nothing is skewed. What belongs to a shard comes back to it
+and is decided there.
+
+With ``near_sentences`` sentences that differ in a word or two are cut as well: see ``pipelines.stages.span_dedup.near_sentences``.
+
+Source: Baichuan 2 (arXiv 2309.10305), figure 2; Lee et al. 2022.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pydantic import Field
+
+from corpus.config import StrictModel
+from corpus.errors import ConfigError
+from corpus.files import FileEntry
+from dedup.short_texts import MAX_TOKENS, short_texts
+from pipelines.stages.context import DecisionContext
+from pipelines.spark.exchange import Hop, partitions_for, schemas_as_text
+from pipelines.stages.span_dedup.near_sentences import confirm_links, find_links, near_columns
+from pipelines.stages.span_dedup.shard import DOCUMENT, OWNERS, PARAGRAPH, SENTENCE
+from pipelines.stages.span_dedup.tasks import HEIRS
+from pipelines.stages.base import Batch, GlobalStage, Int32, Int64
+from pipelines.run.weights import place
+from text.segment import Spans, sentences_and_paragraphs
+from text.sequences import nested_hashes, opening
+from text.tokens import token_hashes
+
+SPAN_BYTES = 32
+"""Of a distinct hash of a shard in the exchanges."""
+
+
+class SpanDedupEvidence(StrictModel):
+    """Which spans are looked at."""
+
+    min_paragraph_tokens: int = Field(10, ge=1, description="Shorter paragraphs are never cut.")
+    min_sentence_tokens: int = Field(12, ge=1, description="Shorter sentences are never cut.")
+    near_sentences: bool = Field(False, description="Take signatures of sentences, and cut near-duplicates too.")
+    near_min_tokens: int = Field(12, ge=1, description="Shorter sentences are never near-duplicates.")
+
+
+class SpanDedupDecision(StrictModel):
+    """What repeats, and when a document is dropped."""
+
+    min_copies: int = Field(2, ge=2, description="Occurrences from which a span counts as repeated.")
+    max_removed_fraction: float = Field(0.8, gt=0, le=1, description="A document that would lose more is dropped.")
+    near_threshold: float = Field(
+        0.8, ge=0.5, le=1, description="With near_sentences: Jaccard similarity, of token 3-grams, of a near-duplicate."
+    )
+
+
+class SpanDedup(GlobalStage):
+    """Hash, count, keep the first copy."""
+
+    name: ClassVar[str] = "span_dedup"
+    version: ClassVar[int] = 3
+    paper: ClassVar[str] = "Baichuan 2 (arXiv 2309.10305), figure 2; BaichuanSEED (arXiv 2408.15079)"
+    Evidence = SpanDedupEvidence
+    Decision = SpanDedupDecision
+    settles_copies: ClassVar[bool] = True
+    by_domain: ClassVar[tuple[str, ...]] = ("max_removed_fraction",)
+    provides: ClassVar[Mapping[str, pa.DataType]] = {"repeated_share": pa.float32(), "max_span_copies": pa.int32()}
+    evidence: SpanDedupEvidence
+
+    @classmethod
+    def check(cls, evidence: StrictModel, decision: StrictModel) -> None:
+        """Refuses near-duplicates among sentences that are not looked at."""
+        assert isinstance(evidence, SpanDedupEvidence)
+        if evidence.near_sentences and evidence.near_min_tokens < evidence.min_sentence_tokens:
+            raise ConfigError(
+                f"stages.span_dedup.near_min_tokens: found {evidence.near_min_tokens}, below min_sentence_tokens "
+                f"({evidence.min_sentence_tokens}); sentences shorter than that are not looked at"
+            )
+
+    def scan(self, batch: Batch) -> pa.Table:
+        """One row a long enough span, offsets in the stored text; one row a document with its bytes."""
+        column = batch.texts.column
+        inner, outer = sentences_and_paragraphs(column)
+        first = opening(inner, outer)
+        ptr, words = token_hashes(inner.as_column(column))
+        (by_paragraph, paragraph_tokens), (by_sentence, sentence_tokens) = nested_hashes(ptr, words, first)
+        inside = np.diff(np.append(first, len(inner.starts)))
+        long_outer = np.flatnonzero(paragraph_tokens >= self.evidence.min_paragraph_tokens)
+        long_inner = np.flatnonzero(sentence_tokens >= self.evidence.min_sentence_tokens)
+        parent = np.repeat(outer.starts, inside)[long_inner]
+        pieces = [
+            _span_rows(batch, PARAGRAPH, outer, long_outer, outer.starts[long_outer], inside, by_paragraph),
+            _span_rows(batch, SENTENCE, inner, long_inner, parent, np.ones_like(sentence_tokens), by_sentence),
+            _document_rows(batch),
+        ]
+        table = {name: np.concatenate([p[name] for p in pieces]) for name in pieces[0]}
+        order = np.argsort(table["row"].astype(np.int64) << 34 | table["level"].astype(np.int64) << 32 | table["start"])
+        found = pa.table({name: values[order] for name, values in table.items()})
+        if self.evidence.near_sentences:
+            columns = self._near(ptr, words, long_inner, len(long_outer), len(order))
+            for name, column in columns.items():
+                found = found.append_column(name, column.take(pa.array(order)))
+        return found
+
+    def _near(
+        self, ptr: Int64, tokens: npt.NDArray[np.uint64], sentences: Int64, before: int, rows: int
+    ) -> dict[str, pa.Array]:
+        """Band keys and sets; ``sentences`` are those in rows, from row ``before`` on."""
+        sizes = ptr[sentences + 1] - ptr[sentences]
+        taken = np.flatnonzero((sizes >= self.evidence.near_min_tokens) & (sizes <= MAX_TOKENS))
+        return near_columns(short_texts(ptr, tokens, sentences[taken]), before + taken, rows)
+
+    def decide_globally(self, context: DecisionContext) -> None:
+        """Cuts all copies but the first; see the module."""
+        config: SpanDedupDecision = context.config()
+        scratch = context.folder / "scratch"
+        overrides = {d: c.model_dump(mode="json") for d, c in context.domain_configs().items()}
+        common = {"default": config.model_dump(mode="json"), "overrides": overrides}
+        payloads = context.payloads(with_ancestors=True)
+        rows = context.evidence_rows(with_ancestors=True)
+        for level, name in ((PARAGRAPH, "paragraphs"), (SENTENCE, "sentences")):
+            found = self._count(context, payloads, rows, level, name, config.min_copies)
+            payloads = _with_files(payloads, f"owners_{level}", found)
+        payloads = [{**p, **common} for p in payloads]
+        near = self.evidence.near_sentences
+        if near:
+            found, context.facts["near_capped"] = find_links(context, payloads, rows, config.near_threshold)
+            payloads = _with_files(payloads, "near", found)
+        payloads = [p for p in payloads if not p.get("earlier")]
+        heirs = _run(
+            context, "span_dedup: heirs", "pipelines.stages.span_dedup.tasks:emit_orphans", payloads, rows,
+            "pipelines.stages.span_dedup.tasks:name_heirs", {}, {"heirs": HEIRS},
+        )  # fmt: skip
+        payloads = _with_files(payloads, "heirs", heirs)
+        if near:
+            payloads = _with_files(payloads, "near_kept", confirm_links(context, payloads, rows))
+        answers = context.cluster.map(
+            "pipelines.stages.span_dedup.tasks:decide_spans", [{**p, "folder": str(context.folder)} for p in payloads],
+            label="span_dedup: decide", receipts=context.folder / "receipts",
+        )  # fmt: skip
+        context.files += [FileEntry(**f) for a in answers for f in a["files"]]
+        for fact in ("dropped", "cuts", "inherited", *(["near_cuts"] if near else [])):
+            context.facts[fact] = sum(a[fact] for a in answers)
+        shutil.rmtree(scratch, ignore_errors=True)
+
+    @staticmethod
+    def _count(
+        context: DecisionContext, payloads: Sequence[dict[str, Any]], rows: int, level: int, name: str, min_copies: int
+    ) -> list[FileEntry]:
+        """The repeated spans of a level: for each shard, those that it holds a copy of."""
+        tasks = [{**p, "level": level} for p in payloads]
+        return _run(
+            context, f"span_dedup: {name}", "pipelines.stages.span_dedup.tasks:emit_spans", tasks, rows,
+            "pipelines.stages.span_dedup.tasks:name_owners", {"min_copies": min_copies}, {f"owners_{level}": OWNERS},
+        )  # fmt: skip
+
+
+def _run(
+    context: DecisionContext, label: str, source: str, payloads: Sequence[dict[str, Any]], rows: int, function: str,
+    settings: Mapping[str, Any], schemas: Mapping[str, pa.Schema],
+) -> list[FileEntry]:  # fmt: skip
+    """An exchange by hash, whose answers come back to the shards; files under names by their content."""
+    scratch = context.folder / "scratch"
+    partitions = partitions_for(rows, SPAN_BYTES, context.cluster.least_partitions)
+    tasks = [{**p, "partitions": partitions} for p in payloads]
+    hop = Hop(function, partitions, {**settings, "writers": context.writers})
+    last = Hop(
+        "pipelines.stages.span_dedup.tasks:write_by_home", context.writers,
+        {"folder": str(scratch), "schemas": schemas_as_text(schemas)},
+    )  # fmt: skip
+    answers = context.cluster.exchange(source, tasks, [hop, last], label=label)
+    files = [FileEntry(**a) for a in answers]
+    return [place(scratch, f, f"{f.table}-{f.shard:06d}-{f.digest[:16]}.parquet") for f in files]
+
+
+def _with_files(payloads: Sequence[dict[str, Any]], key: str, files: Sequence[FileEntry]) -> list[dict[str, Any]]:
+    """Payloads with the paths of each shard's files under ``key``; a payload's folder is the stage's."""
+    paths: dict[int, list[str]] = {}
+    for entry in files:
+        paths.setdefault(entry.shard, []).append(f"scratch/{entry.path}")
+    found = []
+    for p in payloads:
+        mine = [] if p.get("earlier") else paths.get(p["shard"]["number"], [])
+        found.append({**p, key: [f"{p['folder']}/{path}" for path in mine]})
+    return found
+
+
+def _span_rows(
+    batch: Batch, level: int, spans: Spans, chosen: Int64, parent: Int32, inside: npt.NDArray[Any], hashes: Int64
+) -> dict[str, npt.NDArray[Any]]:
+    """Rows of some spans of a level; ``inside`` and ``hashes`` are all spans', ``parent`` the chosen ones'."""
+    column = batch.texts.column
+    which = np.repeat(np.arange(len(column), dtype=np.int64), np.diff(spans.ptr))[chosen]
+    start, end = spans.starts[chosen].astype(np.int64), spans.ends(column)[chosen].astype(np.int64)
+    rows, low, high = batch.texts.to_stored(which, start, end)
+    _, parent_low, _ = batch.texts.to_stored(which, parent.astype(np.int64), parent.astype(np.int64) + 1)
+    return {
+        "row": rows, "level": np.full(len(rows), level, np.int8), "start": low, "end": high, "parent": parent_low,
+        "bytes": (end - start).astype(np.int32), "sentences": inside[chosen].astype(np.int32), "hash": hashes[chosen],
+    }  # fmt: skip
+
+
+def _document_rows(batch: Batch) -> dict[str, npt.NDArray[Any]]:
+    zeros = np.zeros(len(batch.rows), np.int32)
+    size = batch.texts.column.lengths.astype(np.int32)
+    return {
+        "row": batch.rows, "level": np.full(len(zeros), DOCUMENT, np.int8), "start": zeros, "end": size,
+        "parent": zeros, "bytes": size, "sentences": zeros, "hash": np.zeros(len(zeros), np.int64),
+    }  # fmt: skip

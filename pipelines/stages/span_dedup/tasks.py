@@ -1,0 +1,212 @@
+"""The task sides of ``span_dedup``: a shard's spans out, what is known of them back, decisions from both.
+
+``home`` is the number of the document shard that asked; answers come back to it in one file a shard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from corpus.files import write_table
+from corpus.schemas import EDITS
+from corpus.state import load_state, read_files
+from dedup.spans import count_spans, distinct
+from pipelines.spark.exchange import Block, Inbox, by_hash, split
+from pipelines.stages.scan import write_verdicts
+from pipelines.stages.span_dedup.shard import PARAGRAPH, SENTENCE, Occurrences, ShardSpans, published
+from pipelines.stages.base import Verdict, drops_table
+
+ELSEWHERE = -1
+"""Home of earlier snapshots' spans: nobody is told about them."""
+_NOBODY = np.iinfo(np.int64).max
+"""Owner of spans that are not there any more: behind every document."""
+REASONS = np.array(["repeated_paragraph", "repeated_sentence", "near_repeated_sentence"], dtype=object)
+NEAR = 2
+"""The place of near-duplicate sentences among the reasons."""
+HEIRS = pa.schema([
+    pa.field("hash", pa.int64()), pa.field("level", pa.int8()), pa.field("doc_id", pa.int64()),
+    pa.field("start", pa.int32()),
+])  # fmt: skip
+"""Spans whose owner was dropped and that a document of the shard now owns."""
+COLUMNS = pa.schema([
+    pa.field("row", pa.int32()), pa.field("doc_id", pa.int64()), pa.field("repeated_share", pa.float32()),
+    pa.field("max_span_copies", pa.int32()),
+])  # fmt: skip
+
+
+# ----------------------------------------------------------------------------------------------------- count and own
+
+
+def emit_spans(payload: dict[str, Any]) -> Iterator[Block]:
+    """Source: a shard's spans of one level, one row a distinct hash: how often, where first."""
+    shard, level, partitions = ShardSpans.of(payload), payload["level"], payload["partitions"]
+    if not payload.get("earlier"):
+        yield from _counted(shard, shard.outside if level == SENTENCE else shard.level(level), partitions)
+        return
+    table = shard.level(level)
+    if table is not None:
+        there, only_counts = published(table, level, load_state(shard.task.chain, shard.task.shard.rows))
+        yield from _counted(shard, table.filter(pa.array(there)), partitions)
+        yield from _counted(shard, table.filter(pa.array(only_counts)), partitions, owns=False)
+
+
+def _counted(shard: ShardSpans, table: pa.Table | None, partitions: int, owns: bool = True) -> Iterator[Block]:
+    """One row a distinct hash: how often, and the place that would own it; none where the copies are not there."""
+    if table is None:
+        return
+    hashes, first, copies = distinct(table.column("hash").to_numpy())  # by (row, start): the first is the least
+    home = ELSEWHERE if shard.payload.get("earlier") else shard.task.shard.number
+    columns = {
+        "hash": hashes, "copies": copies.astype(np.int32),
+        "doc_id": shard.doc_ids(table.column("row").to_numpy()[first]) if owns else np.full(len(hashes), _NOBODY),
+        "start": table.column("start").to_numpy()[first], "home": np.full(len(hashes), home, np.int32),
+    }  # fmt: skip
+    yield from split("spans", columns, by_hash(hashes, partitions))
+
+
+def name_owners(inbox: Inbox, settings: dict[str, Any]) -> Iterator[Block]:
+    """Hop: all shards' counts of some hashes → what each of those shards is told about the repeated ones."""
+    table = inbox.table("spans")
+    if table is None:
+        return
+    owners = count_spans(
+        table.column("hash").to_numpy(), table.column("copies").to_numpy().astype(np.int64),
+        table.column("doc_id").to_numpy(), table.column("start").to_numpy(), settings["min_copies"],
+    )  # fmt: skip
+    home = table.column("home").to_numpy()[owners.rows]
+    told = home >= 0
+    at, home = owners.of[told], home[told]
+    columns = {
+        "hash": owners.hash[at], "copies": np.minimum(owners.copies[at], 2**31 - 1).astype(np.int32),
+        "owner": owners.doc_id[at], "owner_start": owners.start[at], "home": home,
+    }  # fmt: skip
+    yield from split("owners", columns, (home % settings["writers"]).astype(np.uint16))
+
+
+def write_by_home(inbox: Inbox, settings: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Last hop: the rows of one kind for each shard, sorted by hash, in one file a shard."""
+    ((kind, schema_hex),) = settings["schemas"].items()
+    table = next(iter(inbox.tables.values()), None)
+    if table is None:
+        return
+    schema = pa.ipc.read_schema(pa.py_buffer(bytes.fromhex(schema_hex)))
+    home = table.column("home").to_numpy()
+    order = np.lexsort((table.column("hash").to_numpy(), home))
+    table, home = table.take(pa.array(order)), home[order]
+    bounds = [0, *(np.flatnonzero(np.diff(home)) + 1).tolist(), len(home)]
+    for low, high in zip(bounds[:-1], bounds[1:], strict=True):
+        part = table.slice(low, high - low).select(schema.names).cast(schema).combine_chunks()
+        shard = int(home[low])
+        yield asdict(write_table(Path(settings["folder"]), f"{kind}-{shard:06d}", part, kind=kind, shard=shard))
+
+
+# ---------------------------------------------------------------------------------------------------------- documents
+
+
+def emit_orphans(payload: dict[str, Any]) -> Iterator[Block]:
+    """Source: spans whose owner is dropped, and, for each repeated span, the shard's first copy that stays."""
+    shard, partitions = ShardSpans.of(payload), payload["partitions"]
+    gone = shard.documents(payload.get("near", ())).gone
+    for level, spans in ((PARAGRAPH, shard.paragraphs), (SENTENCE, shard.sentences)):
+        orphaned = spans.filter(spans.owns & gone[spans.row]).hash
+        columns = {"hash": orphaned, "level": np.full(len(orphaned), level, np.int8)}
+        yield from split("orphans", columns, by_hash(orphaned, partitions))
+        left = spans.filter(~spans.owns & ~gone[spans.row])
+        hashes, first, _ = distinct(left.hash)
+        columns = {
+            "hash": hashes, "level": np.full(len(hashes), level, np.int8), "doc_id": shard.doc_ids(left.row[first]),
+            "start": left.start[first], "home": np.full(len(hashes), shard.task.shard.number, np.int32),
+        }  # fmt: skip
+        yield from split("candidates", columns, by_hash(hashes, partitions))
+
+
+def name_heirs(inbox: Inbox, settings: dict[str, Any]) -> Iterator[Block]:
+    """Hop: the next owner of each orphaned span, told to its shard."""
+    orphans, candidates = inbox.table("orphans"), inbox.table("candidates")
+    if orphans is None or candidates is None:
+        return
+    wanted = {level: np.sort(_of_level(orphans, level).column("hash").to_numpy()) for level in (PARAGRAPH, SENTENCE)}
+    for level, hashes in wanted.items():
+        table = _of_level(candidates, level)
+        table = table.filter(pa.array(np.isin(table.column("hash").to_numpy(), hashes)))
+        names = ("start", "doc_id", "hash")
+        table = table.take(pa.array(np.lexsort([table.column(n).to_numpy() for n in names])))
+        _, first = np.unique(table.column("hash").to_numpy(), return_index=True)
+        heirs = table.take(pa.array(first))
+        target = (heirs.column("home").to_numpy() % settings["writers"]).astype(np.uint16)
+        yield from split("heirs", {n: heirs.column(n) for n in heirs.column_names}, target)
+
+
+def _of_level(table: pa.Table, level: int) -> pa.Table:
+    return table.filter(pa.array(table.column("level").to_numpy() == level))
+
+
+def decide_spans(payload: dict[str, Any]) -> dict[str, Any]:
+    """Task: a shard's drops, cuts and columns.
+
+    Returns:
+        ``{"files": [FileEntry], "dropped": documents, "cuts": spans, "inherited": spans}``.
+    """
+    shard = ShardSpans.of(payload)
+    task, documents = shard.task, shard.documents(payload.get("near", ()))
+    heirs = read_files(payload["heirs"])
+    tables, inherited = [], 0
+    for level, spans in enumerate((shard.paragraphs, shard.sentences)):
+        heir = _inherits(shard, spans, None if heirs is None else _of_level(heirs, level))
+        inherited += int(heir.sum())
+        tables.append(_edits(spans.filter(~spans.owns & ~heir & ~documents.gone[spans.row]), level))
+    near = shard.linked(payload.get("near_kept", ()))  # of documents that stay
+    if near is not None:
+        tables.append(_near_edits(near))
+    seen = np.flatnonzero(documents.max_copies > 0).astype(np.int32)
+    share = np.minimum(1.0, documents.repeated[seen] / np.maximum(documents.total[seen], 1)).astype(np.float32)
+    columns = pa.table([
+        pa.array(seen), pa.array(shard.doc_ids(seen)), pa.array(share),
+        pa.array(documents.max_copies[seen].astype(np.int32)),
+    ], schema=COLUMNS)  # fmt: skip
+    gone = np.flatnonzero(documents.gone).astype(np.int32)
+    drops = drops_table(gone, task.shard.first_id, ["mostly_repeated_spans"] * len(gone))
+    edits = pa.concat_tables(tables)
+    files = write_verdicts(task.folder, task.shard.number, [Verdict(drops, edits, columns if len(seen) else None)])
+    links = read_files(payload.get("near_kept", ()))
+    if links is not None:
+        number = task.shard.number
+        files.append(write_table(task.folder, f"links-{number:06d}", links, kind="links", shard=number))
+    return {
+        "files": [asdict(f) for f in files], "dropped": len(gone), "cuts": edits.num_rows, "inherited": inherited,
+        "near_cuts": 0 if near is None else near.num_rows,
+    }  # fmt: skip
+
+
+def _inherits(shard: ShardSpans, spans: Occurrences, heirs: pa.Table | None) -> npt.NDArray[np.bool_]:
+    """Which copies own their span now that its first owner is dropped."""
+    if heirs is None:
+        return np.zeros(len(spans.row), np.bool_)
+    names = {(int(d), int(s)) for d, s in zip(heirs["doc_id"].to_pylist(), heirs["start"].to_pylist(), strict=True)}
+    mine = zip(shard.doc_ids(spans.row).tolist(), spans.start.tolist(), strict=True)
+    return np.fromiter((place in names for place in mine), np.bool_, len(spans.row))
+
+
+def _edits(cut: Occurrences, level: int) -> pa.Table:
+    n = len(cut.row)
+    return pa.table([
+        pa.array(cut.row), pa.array(cut.start), pa.array(cut.end),
+        pa.array(np.full(n, REASONS[level], dtype=object), pa.string()), pa.nulls(n, pa.string()),
+        pa.array(cut.sentences),
+    ], schema=EDITS)  # fmt: skip
+
+
+def _near_edits(cut: pa.Table) -> pa.Table:
+    n = cut.num_rows
+    return pa.table([
+        cut.column("row"), cut.column("start"), cut.column("end"),
+        pa.array(np.full(n, REASONS[NEAR], dtype=object), pa.string()), pa.nulls(n, pa.string()),
+        pa.array(np.ones(n, np.int32)),
+    ], schema=EDITS)  # fmt: skip
