@@ -7,21 +7,21 @@ import sys
 
 import typer
 
-from cli.inspect.clusters import clusters
-from cli.dedup.curve import app as dedup
-from cli.run.demo import demo
-from cli.inspect.diff import diff
-from cli.run.estimate import estimate
-from cli.inspect.explain import explain
 from cli.data.mixture import app as mixture
-from cli.training.model import app as model
-from cli.report.report import report
-from cli.run.run import plan, run
-from cli.inspect.sample import sample
-from cli.training.scaling import app as scaling
-from cli.inspect.stats import stats
 from cli.data.tokenizer import app as tokenizer
 from cli.data.tokens import app as tokens
+from cli.dedup.curve import app as dedup
+from cli.inspect.clusters import clusters
+from cli.inspect.diff import diff
+from cli.inspect.explain import explain
+from cli.inspect.sample import sample
+from cli.inspect.stats import stats
+from cli.report.report import report
+from cli.run.demo import demo
+from cli.run.estimate import estimate
+from cli.run.run import plan, run
+from cli.training.model import app as model
+from cli.training.scaling import app as scaling
 from cli.training.train import train
 from corpus.errors import TamisError
 

@@ -20,13 +20,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 
-from sampler.bins.format import AnyBin, MemoryBin, ShardIndex, TokenBins, Tokens
 from sampler.bins.build import dtype_of, encode_texts
-from sampler.stream.domain_documents import frozen
+from sampler.bins.format import AnyBin, MemoryBin, ShardIndex, TokenBins, Tokens
 from sampler.mixture import EVERY, DomainShare, Mixture
 from sampler.prepare import Prepared, open_stream
 from sampler.progress import Progress, silent
 from sampler.published import Shard, list_shards, read_rows
+from sampler.stream.domain_documents import frozen
 from sampler.tokenizer.model import Tokenizer
 from sampler.weight_files import Weights, find_weights
 

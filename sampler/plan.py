@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sampler.stream.domain_documents import DomainDocuments
+from sampler.stream.mixture_stream import MixtureStream
 from sampler.stream.packing import CONCAT, Pieces, sequences_of
 from sampler.stream.phases import Phase
-from sampler.stream.mixture_stream import MixtureStream
 
 _MEASURED_BLOCKS, _MEASURED_PASSES = 4, 256
 

@@ -12,16 +12,16 @@ import numpy as np
 
 from corpus.errors import ConfigError
 from corpus.files import canonical_json
-from sampler.bins.manifests import open_bins, tokenizer_of
-from sampler.bins.format import AnyBin, TokenBins
 from sampler.bins.build import build_bins
+from sampler.bins.format import AnyBin, TokenBins
+from sampler.bins.manifests import open_bins, tokenizer_of
 from sampler.mixture import EVERY, BoostConfig, DomainShare, Mixture, PhaseConfig, resolve_shares
-from sampler.stream.phases import lay_phases
 from sampler.progress import Progress, silent
 from sampler.published import list_shards
-from sampler.stream.mixture_stream import MixtureStream
-from sampler.tokenizer.model import Tokenizer, tokenizer_for
 from sampler.stream.document_index import Boost, heldout_rows, open_documents, read_doc_ids
+from sampler.stream.mixture_stream import MixtureStream
+from sampler.stream.phases import lay_phases
+from sampler.tokenizer.model import Tokenizer, tokenizer_for
 from sampler.weight_files import Weights, find_weights
 
 FORMAT = 3

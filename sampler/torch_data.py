@@ -21,10 +21,10 @@ import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
 from corpus.errors import TamisError
-from sampler.stream.batch import Batch
 from sampler.loader import Prefetch
-from sampler.stream.state import position_of, state_at
+from sampler.stream.batch import Batch
 from sampler.stream.mixture_stream import RankStream
+from sampler.stream.state import position_of, state_at
 
 FIELDS = ("tokens", "labels", "positions", "cu_seqlens")
 Item = dict[str, Any]

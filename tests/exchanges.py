@@ -13,8 +13,8 @@ import pyarrow as pa
 from corpus.run_folder import DocumentShard
 from corpus.state import DecisionFiles
 from pipelines.spark.exchange import Block, Hop, Inbox, Record, pack, unpack
-from pipelines.stages.shard_task import ShardTask
 from pipelines.spark.worker import emit_blocks, receive_blocks
+from pipelines.stages.shard_task import ShardTask
 
 
 def cut_anyhow(kind: str, table: pa.Table, random: Random) -> list[Block]:

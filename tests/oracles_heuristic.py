@@ -8,9 +8,9 @@ from collections import Counter
 
 import numpy as np
 
+from filters.character_marks import CLOSERS, LINE_BULLETS, LINE_TERMINALS, STOP_WORDS, STOPS
 from filters.heuristic.counting import LONG_LINE_CHARS, SHORT_CJK_LINE_CHARS, SHORT_LINE_CHARS
 from filters.heuristic.features import CJK, COUNTS, FEATURES, OTHER, SPACED
-from filters.character_marks import CLOSERS, LINE_BULLETS, LINE_TERMINALS, STOP_WORDS, STOPS
 from tests.oracles_segment import is_cjk, is_single, is_word
 
 _BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")

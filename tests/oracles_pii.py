@@ -6,8 +6,8 @@ import ipaddress
 import re
 import string
 
-from filters.pii.find import KINDS
 from filters.pii.addresses import FILE_ENDINGS, LOCAL_IPV4, LOCAL_IPV6, VERSION_WORDS
+from filters.pii.find import KINDS
 from filters.pii.numbers import FIRST_YEAR, IBAN_LENGTHS, LAST_YEAR, PROVINCES
 
 Match = tuple[str, int, int]

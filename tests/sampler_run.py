@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sampler.bins.format import MemoryBin, ShardIndex
-from sampler.stream.domain_documents import DomainDocuments
 from sampler.stream.document_index import open_documents
+from sampler.stream.domain_documents import DomainDocuments
 from sampler.weight_files import Weights
 
 ENGLISH = " ".join(

@@ -26,25 +26,25 @@ import torch
 
 from corpus.errors import TamisError
 from corpus.files import write_json
-from sampler.stream.batch import Batch
 from sampler.loader import Prefetch
 from sampler.mixture import Mixture
 from sampler.progress import Progress, silent
-from sampler.stream.state import state_at
+from sampler.stream.batch import Batch
 from sampler.stream.mixture_stream import RankStream
+from sampler.stream.state import state_at
 from sampler.torch_data import Item, tensors, to_device
-from trainer.scaling.loss_band import LossBand
 from trainer.checkpoint import Saved
 from trainer.config import TrainConfig
-from trainer.evaluation.loss import MODEL_FIELDS, item_loss
-from trainer.facts import write_facts
 from trainer.evaluation.heldout import domain_losses
+from trainer.evaluation.loss import MODEL_FIELDS, item_loss
+from trainer.evaluation.unigram import count_tokens, predicted, unigram_loss
+from trainer.facts import write_facts
 from trainer.metrics import ALARM, ENDED, SKIPPED, WENT_BACK, text_chart, typical
 from trainer.optim import learning_rate, set_learning_rate
 from trainer.scaling.law import training_flops
+from trainer.scaling.loss_band import LossBand
 from trainer.setup import Run, build
 from trainer.spikes import Watch
-from trainer.evaluation.unigram import count_tokens, predicted, unigram_loss
 
 Report = Callable[[dict[str, Any]], None]
 MOST_WAYS_BACK = 3

@@ -31,13 +31,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.tools import machine
 from benchmarks.ablations.ablation_arms import ARMS, run_pipeline
+from benchmarks.ablations.trials import prepare_trials, text_cells, text_of, tiny_model, train
+from benchmarks.chain.chain_speed import CpuByStage
 from benchmarks.corpora.ablation_corpus import make
 from benchmarks.corpora.base_text import DATA, LANGUAGES
-from benchmarks.chain.chain_speed import CpuByStage
+from benchmarks.tools import machine
 from benchmarks.tools.spread import loss_cells
-from benchmarks.ablations.trials import prepare_trials, text_cells, text_of, tiny_model, train
 
 SEED_TABLE = {"none": (3.136, 2.893), "document": (3.083, 2.877), "multi-level": (3.006, 2.874)}
 """BaichuanSEED's held-out losses, Chinese and English."""

@@ -40,9 +40,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.tools import machine
-from benchmarks.corpora.ablation_corpus import make
-from benchmarks.corpora.base_text import DATA, LANGUAGES
 from benchmarks.ablations.data_ablation_arms import (
     ARMS,
     RAW,
@@ -55,8 +52,20 @@ from benchmarks.ablations.data_ablation_arms import (
     write_arms,
 )  # fmt: skip
 from benchmarks.ablations.data_ablation_picture import draw_svg, write_html
+from benchmarks.ablations.trials import (
+    CONF,
+    Trials,
+    prepare_trials,
+    text_cells,
+    text_of,
+    tiny_model,
+    train,
+    unigram_losses,
+)
+from benchmarks.corpora.ablation_corpus import make
+from benchmarks.corpora.base_text import DATA, LANGUAGES
+from benchmarks.tools import machine
 from benchmarks.tools.spread import compared, loss_cells
-from benchmarks.ablations.trials import CONF, Trials, prepare_trials, text_cells, text_of, tiny_model, train, unigram_losses
 from corpus.config import load_config, load_yaml, parse
 from corpus.errors import TamisError
 from corpus.files import atomic_file, file_digest, load_manifest, read_json, stable_hash, write_json

@@ -28,9 +28,9 @@ from benchmarks.tools import machine
 from corpus.config import parse
 from corpus.errors import ConfigError
 from sampler.mixture import Mixture
-from trainer.scaling.loss_band import LossBand
 from trainer.config import ModelConfig, TrainConfig
 from trainer.scaling.law import fit_scaling_law, predict, product_weights
+from trainer.scaling.loss_band import LossBand
 from trainer.scaling.runs import read_suite
 
 DOMAINS = ("code", "docs_en", "news_en", "wiki_en")

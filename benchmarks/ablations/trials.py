@@ -29,9 +29,9 @@ from sampler.tokenizer.model import Tokenizer, TokenizerConfig, tokenizer_for
 from sampler.weight_files import Weights, find_weights
 from trainer.config import TrainConfig
 from trainer.evaluation.loss import mean_loss, whole_epoch
+from trainer.evaluation.unigram import unigram_loss
 from trainer.loop import take_steps
 from trainer.setup import Run, assemble
-from trainer.evaluation.unigram import unigram_loss
 
 CONF = ROOT / "conf"
 TOKENIZER = TokenizerConfig(vocab_size=4096, character_coverage=0.995)

@@ -25,8 +25,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import yaml
 
-from benchmarks.tools.machine import as_line, describe
 from benchmarks.corpora.shared_corpus import ROOT, digests
+from benchmarks.tools.machine import as_line, describe
 from benchmarks.tools.spark_standalone import EventLog, Standalone, end_group, environment, spark_home
 from corpus.files import Manifest
 from corpus.run_folder import RunFolder

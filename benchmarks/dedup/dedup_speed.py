@@ -33,11 +33,11 @@ from typing import Any
 
 import yaml
 
-from benchmarks.tools import machine
 from benchmarks.corpora.base_text import DATA
 from benchmarks.corpora.corpus import cached
-from benchmarks.tools.cpu import Usage, measure
 from benchmarks.dedup.dedup_run import write_documents
+from benchmarks.tools import machine
+from benchmarks.tools.cpu import Usage, measure
 
 FLOOR = "floor"
 STAGES = (FLOOR, "exact_dedup", "near_dedup", "span_dedup")

@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.tools import machine
 from benchmarks.dedup.semantic_speed import mixture
+from benchmarks.tools import machine
 from dedup.clusters import Assigner, open_backend
 from dedup.embed import MINILM, Windows, encode_documents, find_model, open_encoder
 from text.arrow import TextColumn

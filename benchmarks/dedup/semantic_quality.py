@@ -30,10 +30,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.tools import machine
 from benchmarks.corpora.base_text import DATA, ROOT, read_records
 from benchmarks.corpora.exhaustive import jaccard
 from benchmarks.corpora.labelled import auc
+from benchmarks.tools import machine
 from dedup.clusters import assign, open_backend, train_centroids
 from dedup.embed import MINILM, NANO_E5, STATIC, USE, Encoder, Windows, encode_documents, find_model, open_encoder
 from text.arrow import TextColumn

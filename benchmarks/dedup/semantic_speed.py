@@ -138,7 +138,9 @@ def through_spark(
     np.save(centroids_file(work, len(centroids)), centroids)  # workers keep what they have opened
     payloads, hops = exchange_of(vectors, work, len(centroids))
     _, seconds = timed(
-        lambda: cluster.exchange("pipelines.stages.semantic_clusters.tasks:emit_cells", payloads, hops, label="semantic_speed")
+        lambda: cluster.exchange(
+            "pipelines.stages.semantic_clusters.tasks:emit_cells", payloads, hops, label="semantic_speed"
+        )
     )
     tables = [pq.read_table(p, partitioning=None) for p in (work / "out").glob("edges-*.parquet")]
     edges = pa.concat_tables(tables) if tables else SEMANTIC_EDGES.empty_table()

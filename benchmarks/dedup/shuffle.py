@@ -25,10 +25,10 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.tools import machine
 from benchmarks.corpora.base_text import DATA, ROOT
 from benchmarks.corpora.corpus import cached
 from benchmarks.dedup.dedup_run import PIPELINE
+from benchmarks.tools import machine
 from corpus.files import Manifest
 from pipelines.run.config import load_pipeline
 from pipelines.run.runner import Runner

@@ -24,11 +24,11 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.tools import machine
 from benchmarks.corpora.base_text import DATA, base_documents
+from benchmarks.tools import machine
 from filters.decontaminate.benchmark_items import Form, Item
-from filters.decontaminate.find import find_items
 from filters.decontaminate.build_index import build_index
+from filters.decontaminate.find import find_items
 from filters.decontaminate.index import NgramConfig, NgramIndex
 from text.arrow import TextColumn
 

@@ -28,13 +28,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from benchmarks.tools import machine
 from benchmarks.corpora.base_text import DATA, LANGUAGES, base_documents
 from benchmarks.dedup.dedup_speed import SHARD_BYTES, WARM_UP_GIGABYTES, Bench
+from benchmarks.tools import machine
 from filters.heuristic.decide import decide, scan
-from filters.lines.thresholds import LineThresholds
-from filters.lines.features import scan_lines
 from filters.lines.decide import Lines, choose_lines
+from filters.lines.features import scan_lines
+from filters.lines.thresholds import LineThresholds
 from text.arrow import TextColumn
 
 STAGES = ("heuristic_filter", "line_filter")

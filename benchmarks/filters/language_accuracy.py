@@ -22,8 +22,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.filters.language_sample import FILES, load
-from filters.language.lid import identify
 from filters.language.detect import detect, detect_lines
+from filters.language.lid import identify
 from text.arrow import TextColumn
 from text.segment import sentences
 

@@ -26,12 +26,12 @@ from benchmarks.filters.quality_model import gold_pages, in_main
 from corpus.config import load_yaml, parse
 from filters.heuristic.decide import KEEP, REASONS, decide, scan
 from filters.heuristic.thresholds import CjkThresholds, HeuristicThresholds, SpacedThresholds
-from filters.lines.features import scan_lines
 from filters.lines.decide import KEEP as LINE_KEPT
 from filters.lines.decide import Lines, choose_lines
-from filters.quality.training import QualityTraining, train
-from filters.quality.model import SentenceModel
+from filters.lines.features import scan_lines
 from filters.quality.decide import SentenceQualityDecision, choose_cuts, sentence_facts
+from filters.quality.model import SentenceModel
+from filters.quality.training import QualityTraining, train
 from pipelines.run.config import load_pipeline
 from pipelines.stages.line_filter import LineDecision
 from text.arrow import TextColumn

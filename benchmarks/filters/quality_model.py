@@ -24,11 +24,11 @@ import zstandard
 
 from corpus.config import load_yaml, parse
 from filters.linear.model import score_spans
-from filters.quality.references import bare
-from filters.quality.training import QualityTraining, train
+from filters.quality.decide import SentenceQualityDecision, choose_cuts, sentence_facts
 from filters.quality.form import sentence_form
 from filters.quality.model import SentenceModel
-from filters.quality.decide import SentenceQualityDecision, choose_cuts, sentence_facts
+from filters.quality.references import bare
+from filters.quality.training import QualityTraining, train
 from text.arrow import TextColumn
 from text.segment import Spans, sentences
 

@@ -38,11 +38,11 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.tools import machine
+from benchmarks.corpora.sampler_corpus import write_corpus
 from benchmarks.loaders.common import Corpus
 from benchmarks.loaders.identity import Taken
-from benchmarks.corpora.sampler_corpus import write_corpus
 from benchmarks.sampler.sampler_speed import CORPUS, PEERS, interpreter_for, is_there
+from benchmarks.tools import machine
 
 RUN, LONGER, BREAK, NEXT, BATCH = 16_000, 64_000, 8_000, 2_000, 8
 OTHER_WEIGHTS = {"web": 0.3, "code": 0.3, "books": 0.2, "maths": 0.2}

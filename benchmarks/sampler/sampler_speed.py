@@ -33,8 +33,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.tools import machine
 from benchmarks.corpora.sampler_corpus import write_corpus
+from benchmarks.tools import machine
 
 CORPUS = Path(tempfile.gettempdir()) / "tamis-loaders" / "corpus"
 SECONDS = 900

@@ -62,7 +62,15 @@ def main() -> None:
     print(machine.as_line(machine.describe()))
     print("\n| form | peak beyond weights and inputs, MiB | s | loss |\n|---|---|---|---|")
     for chunk in (PLAIN, *options.chunks):
-        command = [sys.executable, "-m", "benchmarks.trainer.loss_memory", "--one", str(chunk), "--tokens", str(shape[0])]
+        command = [
+            sys.executable,
+            "-m",
+            "benchmarks.trainer.loss_memory",
+            "--one",
+            str(chunk),
+            "--tokens",
+            str(shape[0]),
+        ]
         command += ["--width", str(shape[1]), "--vocabulary", str(shape[2])]
         found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         name = f"chunks of {chunk}" if chunk else "full logits"

@@ -28,9 +28,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.tools import machine
 from benchmarks.corpora.base_text import ROOT
 from benchmarks.corpora.sampler_corpus import document_ends
+from benchmarks.tools import machine
 
 if TYPE_CHECKING:
     from trainer.setup import Run

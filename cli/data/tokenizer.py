@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.data.tokenizer_options import BytesOption, InputOption, RunOption, SeedOption, named_as_options, parse_factors
 from cli.output import FormatOption, OutputFormat
 from cli.present import echo_json
-from cli.data.tokenizer_options import BytesOption, InputOption, RunOption, SeedOption, named_as_options, parse_factors
 from corpus.errors import ConfigError
 
 if TYPE_CHECKING:
-    from sampler.tokenizer.compression import Encoder
-    from sampler.tokenizer.texts import Group
     from sampler.progress import Progress
+    from sampler.tokenizer.compression import Encoder
     from sampler.tokenizer.extension import Script
+    from sampler.tokenizer.texts import Group
 
 app = typer.Typer(no_args_is_help=True, help="Vocabularies: train, compare, extend.")
 _VOCABULARY = 125_696  # Baichuan 2's
@@ -51,8 +51,8 @@ def train(
     format: FormatOption = OutputFormat.text,
 ) -> None:
     """Train a SentencePiece BPE with Baichuan 2's settings on the training split of a run."""
-    from cli.progress_bar import progress_bar
     from cli.data.tokenizer_view import print_training
+    from cli.progress_bar import progress_bar
     from corpus.config import parse
     from sampler.published import list_shards
     from sampler.tokenizer.training import TokenizerConfig, train_model
@@ -91,8 +91,8 @@ def report(
     format: FormatOption = OutputFormat.text,
 ) -> None:
     """Compare how tokenizers compress each domain: tokens a character, bytes a token, texts that do not come back."""
-    from cli.progress_bar import progress_bar
     from cli.data.tokenizer_view import print_report
+    from cli.progress_bar import progress_bar
     from sampler.tokenizer.compression import measure
     from sampler.tokenizer.model import open_tokenizer
     from sampler.tokenizer.peers import find_peers
@@ -141,10 +141,10 @@ def extend(
     format: FormatOption = OutputFormat.text,
 ) -> None:
     """Put the pieces that a BPE model lacks of another one behind its own, as BiLLa did with Chinese ones."""
-    from cli.progress_bar import progress_bar
     from cli.data.tokenizer_view import print_extension
-    from sampler.tokenizer.model import open_tokenizer, read_model
+    from cli.progress_bar import progress_bar
     from sampler.tokenizer.extension import extend_model
+    from sampler.tokenizer.model import open_tokenizer, read_model
 
     _require_file(out)
     before = open_tokenizer(base, needs_eos=False)

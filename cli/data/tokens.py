@@ -20,8 +20,8 @@ from cli.progress_bar import progress_bar
 from corpus.errors import ConfigError
 
 if TYPE_CHECKING:
-    from sampler.stream.batch import Packed
     from sampler.prepare import Prepared
+    from sampler.stream.batch import Packed
 
 app = typer.Typer(no_args_is_help=True, help="Token bins, and the batches that a mixture makes of them.")
 _HEAD_TOKENS = 24

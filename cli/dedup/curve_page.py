@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from cli.dedup.curve import SHOWN, threshold_text, verdict
-from cli.report.charts import OTHER, PALETTE, REMOVED, Figure, figure
 from cli.pages.page import Page, table
+from cli.report.charts import OTHER, PALETTE, REMOVED, Figure, figure
 
 
 def write_page(result: dict[str, Any], out: Path) -> Path:

@@ -17,9 +17,9 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.inspect.masking import PersonalOption
+from cli.inspect.stats import RunArgument
 from cli.output import FormatOption, OutputFormat
 from cli.present import clean, console, echo_json, one_line
-from cli.inspect.stats import RunArgument
 from corpus.errors import TamisError
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from cli.present import first_chars
 from corpus.errors import TamisError
 
 if TYPE_CHECKING:
-    from corpus.reading.run_reader import RunReader
     from cli.inspect.token_diff import Tokens
+    from corpus.reading.run_reader import RunReader
 
 STAGE = "near_dedup"
 EDGES_SHOWN, SPANS_SHOWN, SPAN_CHARS, CONTEXT_CHARS = 100, 8, 400, 30

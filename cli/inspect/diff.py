@@ -20,8 +20,8 @@ from cli.present import console, echo_json, first_chars
 from corpus.reading.rows import view_text
 
 if TYPE_CHECKING:
-    from corpus.reading.run_reader import RunReader
     from cli.inspect.outcomes import Matched, Names
+    from corpus.reading.run_reader import RunReader
 
 KINDS = ("both", "only_a", "only_b", "neither")
 TEXT_CHARS, SEED = 300, 0

@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.text import Text
 
 from cli.inspect.masking import PersonalOption
+from cli.inspect.stats import RunArgument
 from cli.output import FormatOption, OutputFormat
 from cli.present import clean, console, echo_json, first_chars, one_line, plain, plain_row, size
-from cli.inspect.stats import RunArgument
 from corpus.errors import TamisError
 from corpus.ids import first_id
 

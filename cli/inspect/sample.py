@@ -14,9 +14,9 @@ from rich.console import Console
 from rich.text import Text
 
 from cli.inspect.masking import PersonalOption
+from cli.inspect.stats import RunArgument
 from cli.output import FormatOption, OutputFormat
 from cli.present import clean, console, echo_json, first_chars
-from cli.inspect.stats import RunArgument
 from corpus.errors import TamisError
 
 if TYPE_CHECKING:

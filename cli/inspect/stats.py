@@ -14,10 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.inspect.contamination import benchmark_lines, benchmark_table
-from corpus.reading.lineage import ancestors_json, ancestors_line
+from cli.inspect.removal import ByOption, show_removal
 from cli.output import FormatOption, OutputFormat
 from cli.present import clean, console, echo_json, removed, share, size
-from cli.inspect.removal import ByOption, show_removal
+from corpus.reading.lineage import ancestors_json, ancestors_line
 
 RunArgument = Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")]
 

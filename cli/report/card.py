@@ -19,11 +19,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import yaml
 
-from corpus.reading.run_reader import read_ledger
-from cli.present import share, size
 from cli.inspect.stats import reason_rows
+from cli.present import share, size
 from corpus.errors import TamisError
 from corpus.files import load_manifest
+from corpus.reading.run_reader import read_ledger
 from corpus.run_folder import RunFolder
 from corpus.schemas import PUBLISHED
 

@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 if TYPE_CHECKING:
-    from cli.report.data import Numbers
     from cli.pages.page import Page
+    from cli.report.data import Numbers
     from corpus.run_folder import RunFolder
 
 MAP_POINTS = 3000
@@ -73,8 +73,8 @@ def principal(vectors: np.ndarray[Any, np.dtype[np.float32]]) -> tuple[np.ndarra
 
 def add_cells(page: Page, numbers: Numbers) -> None:
     """The section; nothing where the run has no cells."""
-    from cli.report.charts import PALETTE, counts, figure
     from cli.pages.page import table
+    from cli.report.charts import PALETTE, counts, figure
 
     facts = numbers.semantic
     if facts is None or not numbers.cells:

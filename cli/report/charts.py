@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from cli.report.data import QUALITY_BINS, Numbers
 from cli.inspect.stats import REPORT, REPORT_REMAINS, funnel_lines, reason_rows
+from cli.report.data import QUALITY_BINS, Numbers
 
 Figure = dict[str, Any]
 KEPT, KEPT_LIGHT, REMOVED, OTHER = "#3a7ca5", "#8fbcd4", "#d1793b", "#9aa0a6"

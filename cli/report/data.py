@@ -18,11 +18,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cli.inspect.contamination import benchmark_lines
-from corpus.reading.run_reader import read_ledger, weights_folder
 from cli.inspect.removal import read_removal
 from cli.report.cells import collect_cells
 from cli.training.data import Training, read_training
 from corpus.files import load_manifest
+from corpus.reading.run_reader import read_ledger, weights_folder
 from corpus.run_folder import RunFolder
 
 QUALITY_BINS = 40

@@ -6,14 +6,14 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cli.report.data import Numbers
     from cli.pages.page import Page
+    from cli.report.data import Numbers
 
 
 def add_models(page: Page, numbers: Numbers) -> None:
     """A section for each trained sentence-quality model."""
-    from cli.report.charts import reliability
     from cli.pages.page import table
+    from cli.report.charts import reliability
 
     for name, evaluation in numbers.evaluations.items():
         measured = {k: found for k, found in sorted(evaluation["languages"].items()) if "note" not in found}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cli.present import share, size
 from cli.inspect.removal import By, Loss, losses, source_name, unnamed_note
+from cli.present import share, size
 
 if TYPE_CHECKING:
-    from cli.report.data import Numbers
     from cli.pages.page import Page
+    from cli.report.data import Numbers
 
 BARS, ROWS = 15, 40
 
@@ -44,8 +44,8 @@ def _hidden(removal: dict[str, Any], by: By, count: int) -> str:
 
 
 def _section(page: Page, title: str, note: str, found: list[Loss], by: By) -> None:
-    from cli.report.charts import taken
     from cli.pages.page import table
+    from cli.report.charts import taken
 
     rows = []
     for loss in found[:ROWS]:

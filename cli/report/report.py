@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.inspect.contamination import BENCHMARK_HEADER, BENCHMARK_NOTE, benchmark_cells
+from cli.inspect.stats import REPORT, REPORT_REMAINS, RunArgument, funnel_lines, reason_rows
 from cli.output import FormatOption, OutputFormat
 from cli.present import echo_json, removed, share, size
-from cli.inspect.stats import REPORT, REPORT_REMAINS, RunArgument, funnel_lines, reason_rows
 from corpus.errors import ConfigError
 from corpus.run_folder import RunFolder
 
 if TYPE_CHECKING:
-    from cli.report.data import Numbers
     from cli.pages.page import Page
+    from cli.report.data import Numbers
 
 SOURCES_SHOWN = 20
 
@@ -79,10 +79,10 @@ def write_report(run: RunFolder, out: Path) -> Path:
     Raises:
         TamisError: the run has no ledger yet.
     """
+    from cli.pages.page import Page
     from cli.report.cells import add_cells
     from cli.report.data import collect
     from cli.report.models import add_models, add_training
-    from cli.pages.page import Page
     from cli.report.removal import add_removal
 
     run.run_info()
@@ -130,8 +130,8 @@ def _header(page: Page, numbers: Numbers) -> None:
 
 
 def _funnel(page: Page, numbers: Numbers) -> None:
-    from cli.report.charts import beside_report, funnel
     from cli.pages.page import table
+    from cli.report.charts import beside_report, funnel
 
     ledger = numbers.ledger
     rows = []
@@ -155,8 +155,8 @@ def _funnel(page: Page, numbers: Numbers) -> None:
 
 
 def _reasons(page: Page, numbers: Numbers) -> None:
-    from cli.report.charts import reasons
     from cli.pages.page import table
+    from cli.report.charts import reasons
 
     rows = reason_rows(numbers.ledger)
     if not rows:
@@ -202,8 +202,8 @@ def _components(page: Page, numbers: Numbers) -> None:
 
 
 def _scores(page: Page, numbers: Numbers) -> None:
-    from cli.report.charts import curve, frequency, quality, weights
     from cli.pages.page import table
+    from cli.report.charts import curve, frequency, quality, weights
 
     if numbers.quality:
         note = "Kept documents by the mean score of their sentences."

@@ -19,9 +19,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from cli.run.demo_corpus import DemoInput, build_demo_corpus
 from cli.output import FormatOption, OutputFormat
 from cli.present import echo_json
+from cli.run.demo_corpus import DemoInput, build_demo_corpus
 
 CONFIGURATION = Path(__file__).resolve().parent.parent / "conf"
 NOTE = (
@@ -59,9 +59,9 @@ def demo(
 
 def _steps(console: Console, folder: Path, out: Path, steps: int) -> list[DemoInput]:
     """The five steps; returns the inputs that the first one made."""
+    from cli.inspect import stats  # each imports what it needs; the corpus needs none of it
     from cli.report.report import report  # each imports what it needs; the corpus needs none of it
     from cli.run.run import run  # each imports what it needs; the corpus needs none of it
-    from cli.inspect import stats  # each imports what it needs; the corpus needs none of it
     from cli.training import train  # each imports what it needs; the corpus needs none of it
 
     with _step(console, "1/5  corpus: real text out of installed packages, laid out as a crawl"):

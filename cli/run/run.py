@@ -10,8 +10,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from corpus.reading.lineage import ancestors_line
 from cli.output import FormatOption, OutputFormat
+from corpus.reading.lineage import ancestors_line
 
 PipelineArgument = Annotated[Path, typer.Argument(help="A pipeline YAML.", metavar="PIPELINE.yaml")]
 InputOption = Annotated[

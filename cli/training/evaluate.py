@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from sampler.progress import Progress
     from sampler.tokenizer.model import Tokenizer
     from trainer.config import TrainConfig
-    from trainer.model import Transformer
     from trainer.evaluation.perplexity import Row
+    from trainer.model import Transformer
 
 ALONG = 6
 """Digits behind the point in evaluation.json: what a sum in another order leaves as it is."""
@@ -168,8 +168,8 @@ def _bare_bins(place: str, tokenizer: Tokenizer) -> Any:
 
 def _open_model(run: Path, config: TrainConfig, tokenizer: Tokenizer, step: int | None) -> tuple[Transformer, int]:
     from trainer.evaluation.scores import scoring_model
-    from trainer.setup import choose_device
     from trainer.evaluation.trained import read_trained
+    from trainer.setup import choose_device
 
     state, found = read_trained(run / "train" / config.name, config, step=step, tokenizer=tokenizer.digest)
     return scoring_model(state, config.model, choose_device(config.device)), found

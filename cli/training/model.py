@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.training.evaluate import evaluate, harness
 from cli.output import FormatOption, OutputFormat
 from cli.present import echo_json
 from cli.progress_bar import progress_bar
+from cli.training.evaluate import evaluate, harness
 
 if TYPE_CHECKING:
     pass
@@ -47,8 +47,8 @@ def export(
     from sampler.mixture import load_mixture
     from sampler.prepare import tokenizer_for_mixture
     from trainer.config import TrainConfig
-    from trainer.export.llama import Vocabulary, export_llama
     from trainer.evaluation.trained import read_trained
+    from trainer.export.llama import Vocabulary, export_llama
 
     config = load_config(TrainConfig, model)
     data, folder = load_mixture(mixture, run)

@@ -20,8 +20,8 @@ from corpus.errors import ConfigError
 
 if TYPE_CHECKING:
     from trainer.config import TrainConfig
-    from trainer.scaling.power_law import PowerLaw
     from trainer.scaling.law import Prediction
+    from trainer.scaling.power_law import PowerLaw
     from trainer.scaling.runs import Suite
 
 app = typer.Typer(no_args_is_help=True, help="Fit a scaling law to small runs, predict a larger one.")

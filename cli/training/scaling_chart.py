@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from corpus.files import atomic_file
-from trainer.scaling.power_law import PowerLaw
 from trainer.scaling.law import Point, Prediction, band
+from trainer.scaling.power_law import PowerLaw
 
 
 def write_scaling_chart(

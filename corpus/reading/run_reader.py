@@ -18,12 +18,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from corpus.reading.fates import Fate, Published
-from corpus.reading.lineage import Lineage
 from cli.inspect.masking import masked
-from corpus.reading.rows import may_hold, take_rows
 from corpus.errors import TamisError
 from corpus.files import Manifest, load_manifest
+from corpus.reading.fates import Fate, Published
+from corpus.reading.lineage import Lineage
+from corpus.reading.rows import may_hold, take_rows
 from corpus.run_folder import DocumentShard, RunFolder
 
 

@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from filters.decontaminate.kernels import find_hits, join_hits
 from filters.decontaminate.index import NgramIndex
+from filters.decontaminate.kernels import find_hits, join_hits
 from text.arrow import TextColumn
 from text.chars import char_tables
 from text.fold import fold

@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from filters.heuristic.features import CJK, FEATURES, OTHER, SPACED, scan
-from filters.heuristic.thresholds import HeuristicThresholds
 from filters.heuristic.rules import REASONS, RULES, Rule
+from filters.heuristic.thresholds import HeuristicThresholds
 
 __all__ = [
     "CJK",

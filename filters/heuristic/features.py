@@ -25,8 +25,8 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from filters.heuristic.decide import counting as c
 from filters.character_marks import load_tables
+from filters.heuristic.decide import counting as c
 from filters.heuristic.repetition import duplicates, gram_repetition, scratch_of
 from text.arrow import TextColumn
 

@@ -21,9 +21,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from filters.lines.thresholds import STORE_UPPER_RATIO, STORE_WORDS
-from filters.lines.phrases import BOILERPLATE, C4_WORDS, COUNTER, JAVASCRIPT, POLICY, ZH_BOILERPLATE, ZH_COUNTER
 from filters.character_marks import CLOSER, END, IS_CJK, IS_LETTER, IS_NUMBER, IS_SPACE, IS_WORD, load_tables
+from filters.lines.phrases import BOILERPLATE, C4_WORDS, COUNTER, JAVASCRIPT, POLICY, ZH_BOILERPLATE, ZH_COUNTER
+from filters.lines.thresholds import STORE_UPPER_RATIO, STORE_WORDS
 from text.arrow import TextColumn
 from text.chars import HIGH_BITS, LOW_BITS, U64, UPPER, WORD, bytes_before, class_of, decode, load8
 from text.segment import DOTS, STRONG, sentences

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from filters.quality.references import Examples, ReferenceSet
-from filters.quality.model import SentenceModel
 from filters.quality.decide import document_quality
+from filters.quality.model import SentenceModel
+from filters.quality.references import Examples, ReferenceSet
 
 Floats = npt.NDArray[np.floating[Any]]
 _BINS = 10

@@ -21,9 +21,9 @@ import numpy as np
 import numpy.typing as npt
 
 from filters.linear.model import LinearModel, score_spans
-from filters.quality.references import Examples
 from filters.quality.form import sentence_form
 from filters.quality.heads import Floats, Heads, head_of, intervals, log_odds, neighbours, own_scores
+from filters.quality.references import Examples
 
 FOLDS = 5
 LEAST_SOURCES = 3

@@ -33,8 +33,8 @@ from filters.linear.fasttext_file import read_fasttext
 from filters.linear.model import LinearModel
 from filters.quality.evaluation import evaluate, score_examples
 from filters.quality.fit_heads import LEAST_SOURCES, fit_heads
-from filters.quality.references import Examples, ReferenceSet, read_examples, tokens_text
 from filters.quality.model import SentenceModel
+from filters.quality.references import Examples, ReferenceSet, read_examples, tokens_text
 
 __all__ = ["QualityTraining", "ReferenceSet", "TrainedModel", "WordsTraining", "tokens_text", "train"]
 

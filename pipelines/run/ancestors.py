@@ -16,10 +16,10 @@ from corpus.errors import ConfigError, TamisError
 from corpus.files import Manifest, load_manifest, stable_hash
 from corpus.run_folder import EarlierRun, RunFolder
 from pipelines.run.config import PipelineConfig
-from pipelines.stages.context import Ancestor
 from pipelines.run.publish import decisions_of
-from pipelines.stages.registry import stage_class
 from pipelines.stages.base import GlobalStage
+from pipelines.stages.context import Ancestor
+from pipelines.stages.registry import stage_class
 
 
 def open_ancestors(against: Path | None, config: PipelineConfig) -> tuple[Ancestor, ...]:

@@ -35,8 +35,8 @@ from corpus.ids import MAX_SNAPSHOT
 from corpus.inputs import InputConfig
 from pipelines.run.alarm import AlarmConfig
 from pipelines.run.profiles import merge, resolve_names
-from pipelines.stages.registry import STAGES, stage_class
 from pipelines.run.weights import WeightsConfig
+from pipelines.stages.registry import STAGES, stage_class
 
 if TYPE_CHECKING:
     from pipelines.stages.base import Stage

@@ -23,11 +23,11 @@ from corpus.run_folder import RunFolder
 from corpus.schemas import DROPPED, METADATA, PUBLISHED, SCORES
 from corpus.state import ShardState, load_state, read_files
 from corpus.view import build_view
-from pipelines.run.ledger import Kept
 from pipelines.run.config import PipelineConfig, WriteShardsConfig
+from pipelines.run.ledger import Kept
+from pipelines.run.weights import place, write_weights
 from pipelines.spark.session import Cluster
 from pipelines.stages.shard_task import ShardTask, decision_files, earlier_column
-from pipelines.run.weights import place, write_weights
 from text.hash import uniform
 
 ROW_GROUP_BYTES = 32 << 20

@@ -17,18 +17,18 @@ from typing import Any
 from corpus.errors import ConfigError, TamisError
 from corpus.files import FileEntry, Manifest, commit, file_digest, load_manifest, stable_hash, write_json
 from corpus.run_folder import FORMAT_VERSION, RunFolder
-from pipelines.run.ledger import write_ledger
 from pipelines.run.ancestors import ancestry, named, open_ancestors
 from pipelines.run.config import PipelineConfig
-from pipelines.stages.context import Ancestor, DecisionContext, PrepareContext
 from pipelines.run.ingest import ingest
+from pipelines.run.ledger import write_ledger
 from pipelines.run.publish import publish
-from pipelines.stages.registry import stage_class
 from pipelines.run.removal import watch_removal
-from pipelines.spark.session import Cluster
 from pipelines.run.settle_copies import settle_copies
-from pipelines.stages.shard_task import BATCH_BYTES, ShardTask, decision_files
+from pipelines.spark.session import Cluster
 from pipelines.stages.base import GlobalStage, LocalStage
+from pipelines.stages.context import Ancestor, DecisionContext, PrepareContext
+from pipelines.stages.registry import stage_class
+from pipelines.stages.shard_task import BATCH_BYTES, ShardTask, decision_files
 
 Chain = list[tuple[str, Manifest]]
 

@@ -25,11 +25,11 @@ from corpus.files import file_digest, stable_hash
 from corpus.inputs import InputFile, open_input
 from corpus.schemas import EDITS
 from filters.decontaminate.benchmark_items import BenchmarkFiles, benchmark_files, read_items
-from filters.decontaminate.find import find_items, merge_cuts
 from filters.decontaminate.build_index import build_index
+from filters.decontaminate.find import find_items, merge_cuts
 from filters.decontaminate.index import NgramConfig, NgramIndex
-from pipelines.stages.context import PrepareContext
 from pipelines.stages.base import Batch, Earlier, Int32, LocalStage, Verdict, drops_table
+from pipelines.stages.context import PrepareContext
 
 INDEX_VERSION = 1
 """Raised when the same files and settings give another index."""

@@ -24,10 +24,10 @@ import pyarrow as pa
 from corpus.schemas import DROPS
 from corpus.state import load_state, read_files
 from dedup.exact import GONE, STANDS, Copies, elect_copies
-from pipelines.stages.context import DecisionContext
 from pipelines.spark.exchange import Block, Hop, Inbox, by_hash, by_shard, partitions_for, split
-from pipelines.stages.shard_task import ShardTask
 from pipelines.stages.base import Batch, GlobalStage
+from pipelines.stages.context import DecisionContext
+from pipelines.stages.shard_task import ShardTask
 from text.hash import digest128
 
 COLUMNS = pa.schema([

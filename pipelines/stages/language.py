@@ -16,10 +16,10 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from corpus.config import StrictModel
-from filters.language.lid import SAMPLE_BYTES, find_model
 from filters.language.detect import detect
-from pipelines.stages.context import PrepareContext
+from filters.language.lid import SAMPLE_BYTES, find_model
 from pipelines.stages.base import Batch, Earlier, Int32, LocalStage, Verdict, drops_table
+from pipelines.stages.context import PrepareContext
 
 
 class LanguageEvidence(StrictModel):

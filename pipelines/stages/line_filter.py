@@ -16,9 +16,9 @@ import pyarrow as pa
 
 from corpus.config import StrictModel
 from corpus.schemas import EDITS
-from filters.lines.thresholds import LineThresholds
-from filters.lines.features import scan_lines
 from filters.lines.decide import FLAGGED, KEEP, LINE_REASONS, Lines, choose_lines
+from filters.lines.features import scan_lines
+from filters.lines.thresholds import LineThresholds
 from pipelines.stages.base import Batch, Earlier, Int32, LocalStage, Verdict, drops_table
 
 

@@ -22,9 +22,9 @@ from corpus.files import FileEntry, write_table
 from corpus.schemas import DROPS, EDITS
 from corpus.state import ShardState, load_state, read_files
 from corpus.view import Edits, build_view
+from pipelines.stages.base import Batch, LocalStage, Stage, Verdict
 from pipelines.stages.registry import stage_class
 from pipelines.stages.shard_task import ShardTask, earlier_column
-from pipelines.stages.base import Batch, LocalStage, Stage, Verdict
 from text.arrow import TextColumn
 
 Int32 = npt.NDArray[np.int32]

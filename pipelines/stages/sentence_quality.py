@@ -19,12 +19,12 @@ from corpus.config import StrictModel
 from corpus.errors import ConfigError
 from corpus.files import stable_hash
 from corpus.schemas import EDITS
+from filters.quality.decide import SentenceQualityDecision, choose_cuts, document_quality, sentence_facts
+from filters.quality.model import SentenceModel
 from filters.quality.references import reference_identity
 from filters.quality.training import QualityTraining, WordsTraining, train
-from filters.quality.model import SentenceModel
-from filters.quality.decide import SentenceQualityDecision, choose_cuts, document_quality, sentence_facts
-from pipelines.stages.context import PrepareContext
 from pipelines.stages.base import Batch, Earlier, Int32, LocalStage, Verdict, drops_table
+from pipelines.stages.context import PrepareContext
 from text.segment import sentences
 
 

@@ -22,14 +22,14 @@ import numpy.typing as npt
 
 from corpus.errors import ConfigError, TamisError
 from corpus.files import file_digest, stable_hash
-from sampler.bins.manifests import HEAD, MODEL, model_beside, open_bins, read_json_of
-from sampler.bins.format import FORMAT, TokenBins, Tokens, index_bytes
 from sampler.bins.checksums import check_of
+from sampler.bins.format import FORMAT, TokenBins, Tokens, index_bytes
 from sampler.bins.local_store import LocalStore
+from sampler.bins.manifests import HEAD, MODEL, model_beside, open_bins, read_json_of
 from sampler.bins.retries import LOG
+from sampler.bins.store import Store, open_store
 from sampler.progress import Progress, silent
 from sampler.published import Shard, list_shards, read_rows
-from sampler.bins.store import Store, open_store
 from sampler.tokenizer.model import Tokenizer
 
 

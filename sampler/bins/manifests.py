@@ -22,8 +22,8 @@ from corpus.errors import ConfigError, TamisError
 from corpus.files import stable_hash
 from sampler.bins.format import FORMAT, AnyBin, ShardBin, TokenBins, corrupt
 from sampler.bins.local_store import LocalStore
-from sampler.progress import Progress, silent
 from sampler.bins.store import Store, open_store
+from sampler.progress import Progress, silent
 from sampler.tokenizer.model import Tokenizer, tokenizer_from
 
 HEAD, MODEL = "bins.json", "tokenizer.model"

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Protocol
 
 from sampler.bins.local_store import Bytes, LocalStore
-from sampler.bins.retries import Patience
 from sampler.bins.remote_store import RemoteStore
+from sampler.bins.retries import Patience
 
 
 class Store(Protocol):

@@ -32,8 +32,8 @@ import numpy.typing as npt
 
 from corpus.errors import ConfigError, TamisError
 from corpus.files import atomic_file
-from sampler.bins.format import AnyBin, TokenBins, Tokens
 from sampler.bins.build import dtype_of
+from sampler.bins.format import AnyBin, TokenBins, Tokens
 from sampler.progress import Progress, silent
 
 Split = Literal["train", "heldout", "all"]

@@ -19,11 +19,11 @@ import numpy.typing as npt
 
 from corpus.errors import ConfigError, TamisError
 from corpus.files import atomic_file, read_json, stable_hash, write_json
-from sampler.stream.mixture_stream import order
-from sampler.bins.format import AnyBin
 from sampler.bins.checksums import check_of
-from sampler.stream.domain_documents import DomainDocuments, frozen, lay_blocks, map_columns
+from sampler.bins.format import AnyBin
 from sampler.bins.retries import LOG
+from sampler.stream.domain_documents import DomainDocuments, frozen, lay_blocks, map_columns
+from sampler.stream.mixture_stream import order
 from sampler.weight_files import Weights
 from text.hash import uniform
 

@@ -25,9 +25,9 @@ import numpy as np
 import numpy.typing as npt
 
 from corpus.errors import TamisError
-from sampler.stream.mixture_stream import order
 from sampler.bins.format import AnyBin
 from sampler.stream.domain_documents import DomainDocuments
+from sampler.stream.mixture_stream import order
 from sampler.stream.packing import CONCAT, Pieces, Plan, plan, sequences_of
 from sampler.stream.window import Window
 

@@ -21,8 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from corpus.errors import ConfigError
-from sampler.stream.batch import Batch
 from sampler.mixture import Mixture
+from sampler.stream.batch import Batch
 from sampler.stream.phases import Phase
 from sampler.stream.window import Window
 

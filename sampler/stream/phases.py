@@ -19,9 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from corpus.files import canonical_json, read_json, stable_hash, write_json
+from sampler.mixture import DomainShare, PhaseConfig
 from sampler.stream.blend import Blend
 from sampler.stream.domain_documents import DomainDocuments
-from sampler.mixture import DomainShare, PhaseConfig
 from sampler.stream.domain_reader import Cursor, DomainReader
 
 _WORTH_KEEPING = 1 << 22

@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from cli.inspect.explain import describe
-from corpus.reading.run_reader import RunReader as Lookup
 from corpus.errors import ConfigError
+from corpus.reading.run_reader import RunReader as Lookup
 from pipelines.spark.session import Cluster
 from tests.corpora import texts
 from tests.engine.run_reader import RunReader

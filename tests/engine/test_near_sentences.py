@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import yaml
 
-from corpus.reading.run_reader import RunReader as Lookup
 from cli.inspect.sample import draw, reasons
+from corpus.reading.run_reader import RunReader as Lookup
 from dedup.short_texts import WIDTH, short_texts
 from pipelines.run.config import load_pipeline
 from pipelines.run.runner import Runner

@@ -13,8 +13,8 @@ import pytest
 from filters.heuristic.decide import KEEP, REASONS, decide, scan
 from filters.heuristic.thresholds import CjkThresholds, HeuristicThresholds, OtherThresholds, SpacedThresholds
 from filters.language.detect import detect
-from filters.quality.model import SentenceModel
 from filters.quality.decide import SentenceQualityDecision, choose_cuts, document_quality, sentence_facts
+from filters.quality.model import SentenceModel
 from pipelines.stages.span_dedup.stage import SpanDedupDecision, SpanDedupEvidence
 from tests.engine.run_reader import RunReader
 from tests.engine.small_run import SPAN

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from corpus.errors import TamisError
-from pipelines.spark.session import Cluster
 from pipelines.run.token_bins import build_on
+from pipelines.spark.session import Cluster
 from sampler.bins.build import build_bins
 from sampler.mixture import Mixture
 from sampler.prepare import tokenizer_for_mixture

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from filters.decontaminate.benchmark_items import Form, Item
-from filters.decontaminate.find import find_items, merge_cuts
 from filters.decontaminate.build_index import build_index
+from filters.decontaminate.find import find_items, merge_cuts
 from filters.decontaminate.index import NGRAMS, TOO_SHORT, WHOLE, NgramConfig, NgramIndex
 from tests.oracles import tokens
 from tests.oracles_decontaminate import Sizes, alone, hits, searched, token_spans

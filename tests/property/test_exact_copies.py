@@ -18,8 +18,8 @@ from corpus.files import write_table
 from corpus.schemas import DROPS
 from dedup.exact import GONE, NEW, STANDS, elect_copies
 from pipelines.run import settle_copies as settle
-from pipelines.stages.exact_dedup import domain_codes, group_copies
 from pipelines.spark.exchange import by_shard
+from pipelines.stages.exact_dedup import domain_codes, group_copies
 from tests.exchanges import by_kind, inbox_of
 
 Row = tuple[int, int, int, int, int]

@@ -19,7 +19,17 @@ from hypothesis import strategies as st
 from corpus import ids
 from corpus.schemas import DROPS, EDITS
 from pipelines.spark import exchange
-from pipelines.spark.exchange import Block, by_hash, by_id, by_shard, pack, partitions_for, split, unpack, write_rows_by_shard
+from pipelines.spark.exchange import (
+    Block,
+    by_hash,
+    by_id,
+    by_shard,
+    pack,
+    partitions_for,
+    split,
+    unpack,
+    write_rows_by_shard,
+)
 from pipelines.stages.near_dedup.buckets import PAIRS
 from tests.exchanges import cut_anyhow, inbox_of
 

@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from filters.heuristic.features import COUNTS, FEATURES
 from filters.heuristic.decide import KEEP, decide, failures, scan
+from filters.heuristic.features import COUNTS, FEATURES
 from tests import oracles_heuristic
 from text.arrow import TextColumn
 

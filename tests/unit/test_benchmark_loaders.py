@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.sampler.loader_exactness import others, repeated
+from benchmarks.corpora.sampler_corpus import END_OF_DOCUMENT, write_corpus
 from benchmarks.loaders.common import Corpus
 from benchmarks.loaders.identity import Places, Taken
-from benchmarks.corpora.sampler_corpus import END_OF_DOCUMENT, write_corpus
+from benchmarks.sampler.loader_exactness import others, repeated
 
 
 def _corpus(folder: Path, seed: int = 0) -> Corpus:

@@ -13,8 +13,8 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from cli.report.card import count, write_card
 from cli.main import app
+from cli.report.card import count, write_card
 from corpus.errors import TamisError
 from corpus.files import load_manifest
 from corpus.run_folder import RunFolder

@@ -10,17 +10,12 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from cli.run.run import demo
-
-from cli.report.report import report
-
-from cli.run.run import run
-
 from cli.inspect import stats
-
-from cli.training import train
-from cli.run.demo_corpus import DemoInput
 from cli.main import app
+from cli.report.report import report
+from cli.run.demo_corpus import DemoInput
+from cli.run.run import demo, run
+from cli.training import train
 
 
 @pytest.mark.parametrize("as_json", [True, False])

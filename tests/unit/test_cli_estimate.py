@@ -10,8 +10,8 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from cli.run.estimate import RATES, Rates, estimated
 from cli.main import app
+from cli.run.estimate import RATES, Rates, estimated
 from corpus.config import load_config
 from corpus.errors import TamisError
 from pipelines.run.config import load_pipeline

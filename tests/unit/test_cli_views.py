@@ -14,11 +14,11 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from cli.main import app
 from cli.inspect.masking import masked
+from cli.main import app
 from cli.present import clean, one_line, plain, removed, size
-from corpus.reading.rows import take_rows, view_text
 from corpus.errors import TamisError
+from corpus.reading.rows import take_rows, view_text
 from tests.runs import HOSTILE, KEPT_TEXT, URL, S, write_empty_run, write_run
 
 

@@ -27,9 +27,10 @@ from tests.runs import HOSTILE, KEPT_TEXT, S
 
 pytest.importorskip("torch")
 
-from benchmarks.ablations import data_ablation  # noqa: E402
-
-from benchmarks.ablations import trials  # noqa: E402
+from benchmarks.ablations import (
+    data_ablation,  # noqa: E402
+    trials,  # noqa: E402
+)
 
 LAW = "A law. " * 3
 FILTERED_TEXT = KEPT_TEXT.replace("点击关注我们！", "").replace("bob@example.org", "<EMAIL>")

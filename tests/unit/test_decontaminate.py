@@ -20,10 +20,19 @@ from corpus.files import Manifest, commit, load_manifest
 from corpus.run_folder import RunFolder
 from corpus.schemas import DROPS, EDITS
 from corpus.view import Edits, build_view
-from filters.decontaminate.benchmark_items import BadLine, BenchmarkFiles, Form, Item, benchmark_files, item_forms, read_items
-from filters.decontaminate.find import find_items
+from filters.decontaminate.benchmark_items import (
+    BadLine,
+    BenchmarkFiles,
+    Form,
+    Item,
+    benchmark_files,
+    item_forms,
+    read_items,
+)
 from filters.decontaminate.build_index import build_index
+from filters.decontaminate.find import find_items
 from filters.decontaminate.index import NgramConfig, NgramIndex
+from pipelines.stages.base import Batch
 from pipelines.stages.decontaminate import (
     COLUMNS,
     Decontaminate,
@@ -31,7 +40,6 @@ from pipelines.stages.decontaminate import (
     DecontaminateEvidence,
     benchmark_facts,
 )
-from pipelines.stages.base import Batch
 from tests.runs import decision, write_run
 from text.arrow import TextColumn
 

@@ -116,7 +116,9 @@ def test_from_texts_to_survivors(tmp_path: Path, partitions: int) -> None:
             partitions,
             {"threshold": 0.75, "reject": 97, "writers": 2, "min_size_ratio": 0.0, "keep": "best_quality"},
         ),
-        Hop("pipelines.spark.exchange:write_by_shard", 2, {"folder": str(tmp_path), "schemas": schemas_as_text(schemas)}),
+        Hop(
+            "pipelines.spark.exchange:write_by_shard", 2, {"folder": str(tmp_path), "schemas": schemas_as_text(schemas)}
+        ),
     ]
     answers = exchange_here("pipelines.stages.near_dedup.verify:emit_members", [task], hops, random)
     found = {a["table"]: pq.read_table(tmp_path / a["path"], partitioning=None).to_pylist() for a in answers}

@@ -27,9 +27,9 @@ torch.set_num_threads(1)
 from sampler.stream.batch import IGNORED  # noqa: E402
 from trainer.config import ModelConfig  # noqa: E402
 from trainer.evaluation.loss import mean_loss, whole_epoch  # noqa: E402
-from trainer.model import Transformer  # noqa: E402
 from trainer.evaluation.perplexity import judge, questions_of, table_of  # noqa: E402
 from trainer.evaluation.scores import Question, answer, scoring_model  # noqa: E402
+from trainer.model import Transformer  # noqa: E402
 
 SHAPE: dict[str, Any] = {"width": 32, "layers": 2, "heads": 2}
 LENGTH = 32

@@ -17,8 +17,8 @@ torch.set_num_threads(1)
 from safetensors.torch import load_file  # noqa: E402
 
 from trainer.config import ModelConfig  # noqa: E402
-from trainer.export.llama import Vocabulary, export_llama  # noqa: E402
 from trainer.export.check import largest_difference  # noqa: E402
+from trainer.export.llama import Vocabulary, export_llama  # noqa: E402
 from trainer.model import Transformer  # noqa: E402
 
 WORDS = Vocabulary(model=None, bos_id=1, eos_id=2)

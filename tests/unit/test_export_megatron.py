@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from corpus.errors import ConfigError, TamisError
-from sampler.bins.manifests import open_bins
-from sampler.bins.format import TokenBins
 from sampler.bins.build import build_bins
+from sampler.bins.format import TokenBins
+from sampler.bins.manifests import open_bins
 from sampler.export.megatron import chosen, export_megatron, kept_tokens
 from sampler.published import list_shards
 from sampler.tokenizer.model import TokenizerConfig, tokenizer_for

@@ -20,8 +20,8 @@ from corpus.errors import TamisError
 from corpus.files import FileEntry, commit, file_digest, load_manifest, stable_hash, write_json, write_table
 from corpus.run_folder import FORMAT_VERSION, RunFolder
 from corpus.schemas import DROPS, EDITS
-from pipelines.stages.context import write_scattered
 from pipelines.spark.exchange import Block, pack, schemas_as_text, unpack, write_by_shard
+from pipelines.stages.context import write_scattered
 
 
 def table(n: int, start: int = 0) -> pa.Table:

@@ -22,10 +22,10 @@ torch.set_num_threads(1)
 
 from sampler.stream.batch import IGNORED  # noqa: E402
 from trainer.config import ModelConfig  # noqa: E402
-from trainer.export.llama import Vocabulary, export_llama  # noqa: E402
 from trainer.evaluation.harness import HarnessModel, run_tasks, windows  # noqa: E402
-from trainer.model import Transformer  # noqa: E402
 from trainer.evaluation.scores import scoring_model  # noqa: E402
+from trainer.export.llama import Vocabulary, export_llama  # noqa: E402
+from trainer.model import Transformer  # noqa: E402
 
 LENGTH = 24
 SAYINGS = [

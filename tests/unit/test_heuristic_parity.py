@@ -40,9 +40,9 @@ import pytest
 from benchmarks.corpora.base_text import read_records
 from filters.heuristic.decide import REASONS, SPACED, failures, scan
 from filters.heuristic.thresholds import HeuristicThresholds, SpacedThresholds
-from filters.lines.thresholds import LineThresholds
-from filters.lines.features import scan_lines
 from filters.lines.decide import KEEP, LINE_REASONS, Lines, choose_lines
+from filters.lines.features import scan_lines
+from filters.lines.thresholds import LineThresholds
 from text.arrow import TextColumn
 
 pytest.importorskip("datatrove", reason="compares with datatrove, which the dev extra installs")

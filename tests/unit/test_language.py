@@ -13,8 +13,8 @@ import pytest
 import zstandard
 
 from corpus.errors import ConfigError
-from filters.language.lid import lid as language
 from filters.language.lid import find_model, identify, load_model
+from filters.language.lid import lid as language
 from text.arrow import TextColumn
 
 TEXTS = {

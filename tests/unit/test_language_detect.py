@@ -13,12 +13,12 @@ import pytest
 import zstandard
 
 from corpus.view import Edits, build_view
+from filters.language.detect import detect, detect_lines
 from filters.language.label_tree import best_leaf, leaf_score
 from filters.language.lid import find_model, identify, load_model
-from filters.language.detect import detect, detect_lines
 from pipelines.run import publish
-from pipelines.stages.language import Language, LanguageDecision, LanguageEvidence
 from pipelines.stages.base import Batch, Verdict
+from pipelines.stages.language import Language, LanguageDecision, LanguageEvidence
 from tests import oracles_language as oracle
 from tests.unit.test_language import ODD, TEXTS
 from text.arrow import TextColumn

@@ -8,11 +8,11 @@ import pytest
 from pydantic import ValidationError
 
 from corpus.view import Edits, build_view
-from filters.lines.thresholds import LineThresholds
-from filters.lines.features import scan_lines
 from filters.lines.decide import KEEP, LINE_REASONS, Lines, choose_lines
-from pipelines.stages.line_filter import LineDecision, LineFilter
+from filters.lines.features import scan_lines
+from filters.lines.thresholds import LineThresholds
 from pipelines.stages.base import Batch
+from pipelines.stages.line_filter import LineDecision, LineFilter
 from text.arrow import TextColumn
 
 ALL = LineThresholds(c4_terminal_punctuation=True, zh_terminal_punctuation=True, zh_min_chars=3)

@@ -17,8 +17,8 @@ import pytest
 from corpus import ids
 from corpus.run_folder import DocumentShard
 from corpus.state import DecisionFiles
-from pipelines.stages.near_dedup import verify as near_verify
 from pipelines.spark.exchange import by_id, by_shard, unpack
+from pipelines.stages.near_dedup import verify as near_verify
 from pipelines.stages.near_dedup.buckets import MEMBERS
 from pipelines.stages.near_dedup.verify import emit_members, resolve_components, sets_of_shard
 from tests.exchanges import by_kind, inbox_of, shard_payload

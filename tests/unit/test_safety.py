@@ -14,11 +14,11 @@ from corpus.config import parse
 from corpus.errors import ConfigError
 from corpus.view import Edits, build_view
 from pipelines.run.config import load_pipeline
-from pipelines.stages.context import PrepareContext
 from pipelines.run.profiles import CONF
-from pipelines.stages.safety import Safety, SafetyDecision, SafetyEvidence
 from pipelines.spark.session import Cluster
 from pipelines.stages.base import Batch, Verdict
+from pipelines.stages.context import PrepareContext
+from pipelines.stages.safety import Safety, SafetyDecision, SafetyEvidence
 from text.arrow import TextColumn
 
 KIND = [f"what a lovely garden you have here {name}" for name in "abcdefghij"]

@@ -13,12 +13,12 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from corpus.errors import ConfigError, TamisError
-from sampler.bins.manifests import open_bins, tokenizer_of, verify_bins
 from sampler.bins.build import build_bins, build_shard
+from sampler.bins.manifests import open_bins, tokenizer_of, verify_bins
+from sampler.bins.remote_store import RemoteStore
 from sampler.export.megatron import export_megatron
 from sampler.mixture import Mixture
 from sampler.prepare import prepare
-from sampler.bins.remote_store import RemoteStore
 from sampler.published import list_shards
 from sampler.tokenizer.model import Tokenizer, TokenizerConfig, tokenizer_for
 from tests.moto_server import ask, moto_server, uri

@@ -18,12 +18,12 @@ import numpy as np
 import pytest
 
 from corpus.errors import TamisError
-from sampler.bins.manifests import open_bins, verify_bins
 from sampler.bins.build import build_bins
-from sampler.mixture import Mixture
-from sampler.bins.retries import Patience
-from sampler.prepare import prepare
+from sampler.bins.manifests import open_bins, verify_bins
 from sampler.bins.remote_store import PIECE, RemoteStore
+from sampler.bins.retries import Patience
+from sampler.mixture import Mixture
+from sampler.prepare import prepare
 from sampler.published import list_shards
 from sampler.tokenizer.model import TokenizerConfig, tokenizer_for
 from tests.flaky_proxy import Fault, Proxy, flaky_proxy

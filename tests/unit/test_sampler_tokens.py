@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from corpus.errors import ConfigError, TamisError
-from sampler.bins.manifests import open_bins, tokenizer_of, verify_bins
-from sampler.bins.format import TokenBins
 from sampler.bins.build import build_bins, build_shard
+from sampler.bins.format import TokenBins
+from sampler.bins.manifests import open_bins, tokenizer_of, verify_bins
 from sampler.prepare import bins_for
 from sampler.published import list_shards
 from sampler.tokenizer.model import Tokenizer, TokenizerConfig, tokenizer_for

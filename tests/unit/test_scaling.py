@@ -18,8 +18,8 @@ from corpus.errors import ConfigError, TamisError
 pytest.importorskip("scipy")
 
 from trainer.config import ModelConfig  # noqa: E402
-from trainer.scaling.power_law import PowerLaw, fit_power_law  # noqa: E402
 from trainer.scaling.law import Point, band, fit_scaling_law, predict, product_weights, training_flops  # noqa: E402
+from trainer.scaling.power_law import PowerLaw, fit_power_law  # noqa: E402
 from trainer.scaling.runs import read_suite  # noqa: E402
 
 B, FLOOR = -0.15, 1.7

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from cli.main import app
 from cli.data.tokenizer_options import parse_factors
+from cli.main import app
 from corpus.errors import ConfigError
 from sampler.tokenizer.model import open_tokenizer
 from tests.sampler_run import write_run

@@ -25,12 +25,12 @@ from sampler.stream.batch import IGNORED  # noqa: E402
 from trainer import loop, setup  # noqa: E402
 from trainer.config import ModelConfig, OptimizerConfig, TrainConfig  # noqa: E402
 from trainer.evaluation.loss import batch_loss, mean_loss, whole_epoch  # noqa: E402
+from trainer.evaluation.unigram import count_tokens, unigram_loss  # noqa: E402
 from trainer.loss import summed_loss, targets  # noqa: E402
 from trainer.metrics import read_metrics, text_chart  # noqa: E402
 from trainer.model import Transformer, rotary, rotate  # noqa: E402
 from trainer.optim import build_optimizer, learning_rate  # noqa: E402
 from trainer.spikes import Watch  # noqa: E402
-from trainer.evaluation.unigram import count_tokens, unigram_loss  # noqa: E402
 
 CONF = Path(__file__).parents[2] / "conf" / "models"
 MIXTURE = Mixture(domains="*", sequence_length=32, seed=1, tokenizer=SMALL)  # type: ignore[arg-type]

@@ -17,12 +17,11 @@ torch = pytest.importorskip("torch")
 torch.set_num_threads(1)
 
 from trainer import loop, setup  # noqa: E402
-
-from trainer.evaluation import loss as evaluate  # noqa: E402
 from trainer.config import TrainConfig  # noqa: E402
+from trainer.evaluation import loss as evaluate  # noqa: E402
+from trainer.evaluation.heldout import domain_losses  # noqa: E402
 from trainer.evaluation.loss import batch_loss, mean_loss  # noqa: E402
 from trainer.head import Head  # noqa: E402
-from trainer.evaluation.heldout import domain_losses  # noqa: E402
 from trainer.metrics import read_metrics  # noqa: E402
 
 DOMAINS = ("en", "zh", "en-法 <b>")

@@ -27,11 +27,11 @@ import numpy as np
 from lm_eval.api.model import TemplateLM
 
 from corpus.errors import ConfigError, TamisError
-from sampler.stream.batch import IGNORED
 from sampler.progress import Progress, silent
+from sampler.stream.batch import IGNORED
 from sampler.tokenizer.model import Tokenizer
-from trainer.model import Transformer
 from trainer.evaluation.scores import Question, answer
+from trainer.model import Transformer
 
 MOST_NEW_TOKENS = 256
 """Of a text to generate where the task does not say: the harness's own default."""

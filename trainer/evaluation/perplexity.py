@@ -25,8 +25,8 @@ import numpy.typing as npt
 
 from sampler.heldout import HeldoutDocuments, JudgedText
 from sampler.progress import Progress, silent
-from trainer.model import Transformer
 from trainer.evaluation.scores import Question, answer
+from trainer.model import Transformer
 
 _GROUP_TOKENS = 1 << 18  # of documents that are sorted by length together
 

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from sampler.tokenizer.sentencepiece_model import BYTE, CONTROL, NORMAL, UNKNOWN, Piece, model_type, read_pieces
 from sampler.tokenizer.model import tokenizer_from
+from sampler.tokenizer.sentencepiece_model import BYTE, CONTROL, NORMAL, UNKNOWN, Piece, model_type, read_pieces
 
 SPACE = "▁"
 _PROBE = " \ufb01  \uff21e\u0301 \u00bd "

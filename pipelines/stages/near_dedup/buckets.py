@@ -22,11 +22,11 @@ from corpus import ids
 from corpus.files import FileEntry, write_table
 from corpus.state import load_state, read_files
 from dedup.graph import Plan, distinct_edges, plan_verification
+from pipelines.run.weights import place
 from pipelines.spark.components import star_contraction
 from pipelines.spark.exchange import Block, Hop, Inbox, by_hash, by_shard, partitions_for, split, write_rows_by_shard
 from pipelines.spark.session import Cluster
 from pipelines.stages.shard_task import ShardTask
-from pipelines.run.weights import place
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 from corpus.files import write_table
 from corpus.state import load_state, read_files
 from dedup.graph import NO_MEANING
-from pipelines.stages.near_dedup.buckets import EDGE, evidence_of_shard
 from pipelines.spark.session import Cluster
+from pipelines.stages.near_dedup.buckets import EDGE, evidence_of_shard
 from pipelines.stages.shard_task import ShardTask, earlier_column
 
 if TYPE_CHECKING:

@@ -25,12 +25,12 @@ from corpus.files import FileEntry, Manifest, commit, load_manifest, stable_hash
 from corpus.schemas import DROPS
 from dedup.banding import MAX_ANCHORS, detection_probability, jaccard_of_containment, sketch_bounds
 from dedup.minhash import SKETCH_BITS, signatures
-from pipelines.stages.context import DecisionContext, forget
 from pipelines.spark.exchange import Hop, partitions_for
+from pipelines.stages.base import Batch, GlobalStage
+from pipelines.stages.context import DecisionContext, forget
 from pipelines.stages.near_dedup.buckets import find_candidates, find_twins, plan
 from pipelines.stages.near_dedup.semantic_edges import Meant, find_meant
 from pipelines.stages.near_dedup.verify import COLUMNS, EDGES, OUTLYING
-from pipelines.stages.base import Batch, GlobalStage
 
 MEMBER_BYTES = 128
 """Of a document and its edges in the exchange that verifies, without its set."""

@@ -28,10 +28,10 @@ from corpus.files import Manifest, atomic_file, file_digest, read_json, stable_h
 from corpus.schemas import SEMANTIC_CELLS, SEMANTIC_COLUMNS, SEMANTIC_EDGES
 from dedup.clusters import LEAST_MEMBERS, open_backend, train_centroids
 from dedup.embed import STATIC, USE
-from pipelines.stages.context import DecisionContext, PrepareContext, forget
-from pipelines.stages.embed import EmbedEvidence
 from pipelines.spark.exchange import Hop, partitions_for
 from pipelines.stages.base import Batch, GlobalStage
+from pipelines.stages.context import DecisionContext, PrepareContext, forget
+from pipelines.stages.embed import EmbedEvidence
 
 CALIBRATED = {STATIC: 0.998, USE: 0.998}
 """Cosine from which two documents mean the same: precision 0.95 by the labels of ``benchmarks.dedup.semantic_quality``."""

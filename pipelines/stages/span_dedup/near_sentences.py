@@ -34,11 +34,11 @@ from corpus import ids
 from corpus.files import FileEntry, write_table
 from corpus.state import load_state, read_files
 from dedup.short_texts import BANDS, ShortTexts, link_buckets
-from pipelines.stages.context import DecisionContext
-from pipelines.spark.exchange import Block, Hop, Inbox, by_hash, by_id, by_shard, partitions_for, split
-from pipelines.stages.span_dedup.shard import SENTENCE, ShardSpans, places, published
-from pipelines.stages.base import Int32, Int64
 from pipelines.run.weights import place
+from pipelines.spark.exchange import Block, Hop, Inbox, by_hash, by_id, by_shard, partitions_for, split
+from pipelines.stages.base import Int32, Int64
+from pipelines.stages.context import DecisionContext
+from pipelines.stages.span_dedup.shard import SENTENCE, ShardSpans, places, published
 
 HERE = "pipelines.stages.span_dedup.near_sentences"
 BAND_BYTES = 112

@@ -12,8 +12,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from corpus.state import ShardState, read_files
-from pipelines.stages.shard_task import ShardTask
 from pipelines.stages.base import Int32, Int64
+from pipelines.stages.shard_task import ShardTask
 from text.sequences import positions_of
 
 PARAGRAPH, SENTENCE, DOCUMENT = 0, 1, 2

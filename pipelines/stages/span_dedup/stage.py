@@ -31,13 +31,13 @@ from corpus.config import StrictModel
 from corpus.errors import ConfigError
 from corpus.files import FileEntry
 from dedup.short_texts import MAX_TOKENS, short_texts
-from pipelines.stages.context import DecisionContext
+from pipelines.run.weights import place
 from pipelines.spark.exchange import Hop, partitions_for, schemas_as_text
+from pipelines.stages.base import Batch, GlobalStage, Int32, Int64
+from pipelines.stages.context import DecisionContext
 from pipelines.stages.span_dedup.near_sentences import confirm_links, find_links, near_columns
 from pipelines.stages.span_dedup.shard import DOCUMENT, OWNERS, PARAGRAPH, SENTENCE
 from pipelines.stages.span_dedup.tasks import HEIRS
-from pipelines.stages.base import Batch, GlobalStage, Int32, Int64
-from pipelines.run.weights import place
 from text.segment import Spans, sentences_and_paragraphs
 from text.sequences import nested_hashes, opening
 from text.tokens import token_hashes

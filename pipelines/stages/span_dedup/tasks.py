@@ -19,9 +19,9 @@ from corpus.schemas import EDITS
 from corpus.state import load_state, read_files
 from dedup.spans import count_spans, distinct
 from pipelines.spark.exchange import Block, Inbox, by_hash, split
+from pipelines.stages.base import Verdict, drops_table
 from pipelines.stages.scan import write_verdicts
 from pipelines.stages.span_dedup.shard import PARAGRAPH, SENTENCE, Occurrences, ShardSpans, published
-from pipelines.stages.base import Verdict, drops_table
 
 ELSEWHERE = -1
 """Home of earlier snapshots' spans: nobody is told about them."""
