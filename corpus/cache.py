@@ -2,8 +2,7 @@
 
 Compiled kernels go to a folder named by a digest of all our sources. numba itself looks only at the file of the
 function that it loads: after an upgrade, or an edit of a helper in another file, it would go on using machine code of
-the old
-helper. It would also write beside the sources, which on a cluster may be read-only.
+the old helper. It would also write beside the sources, which on a cluster may be read-only.
 
 Cost: reading some 500 kB of sources, 5 ms, once a process.
 """

@@ -2,9 +2,8 @@
 dry.
 
 All from the expected tokens of an epoch and the shares, so that a plan over trillions takes no longer than one over
-millions: figures are those that the stream comes to, but for the
-rounding of documents' copies, which a domain of few documents shows. Padding of best_fit and document is
-measured, on the first blocks of each domain.
+millions: figures are those that the stream comes to, but for the rounding of documents' copies, which a domain of few
+documents shows. Padding of best_fit and document is measured, on the first blocks of each domain.
 """
 
 from __future__ import annotations

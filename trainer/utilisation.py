@@ -2,9 +2,9 @@
 
     MFU = FLOPs a token · tokens a second / (devices · FLOPs a second of one)
 
-FLOPs a token are those of `trainer.scaling.law`: 6 · N + 12 · layers · width · length, of what the model needs, not of what
-is computed: recomputed activations do not count, attention counts whole, though a causal kernel does half of it and
-one that masks documents less. With `length` halved it is the strict figure; the benchmark prints both.
+FLOPs a token are those of `trainer.scaling.law`: 6 · N + 12 · layers · width · length, of what the model needs, not of
+what is computed: recomputed activations do not count, attention counts whole, though a causal kernel does half of it
+and one that masks documents less. With `length` halved it is the strict figure; the benchmark prints both.
 
 Two denominators, as one alone misleads: the data sheet's dense rate of the compute type, which no program reaches, and
 the best rate of a large matrix product on this very device, at its temperature and power limit.

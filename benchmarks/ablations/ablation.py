@@ -2,13 +2,14 @@
 
     python -m benchmarks.ablations.ablation [--megabytes 2] [--steps 160] [--seeds 3] [--small] [--work FOLDER] [--format json]
 
-A crawl in miniature (``benchmarks.corpora.ablation_corpus``) goes through five pipelines (``benchmarks.ablations.ablation_arms``): as it
-is; documents deduplicated; spans too; filters and sentence quality too; the same shards sampled by score. On each the
-same model trains for the same tokens, of which each language has half, several times from different seeds (initial
-weights and order of the data). Printed is the loss on reference text that no page of the crawl is a relative of: nats a
-token, and bits a byte, which do not depend on the tokenizer; mean and spread over the seeds, and whether an arm differs
-from the one before by more than that: *within the spread* where their ranges touch. By default the training is about
-one epoch of the multi-level arm, which is how pretraining uses clean text; the arms without dedup see part of theirs.
+A crawl in miniature (``benchmarks.corpora.ablation_corpus``) goes through five pipelines
+(``benchmarks.ablations.ablation_arms``): as it is; documents deduplicated; spans too; filters and sentence quality too;
+the same shards sampled by score. On each the same model trains for the same tokens, of which each language has half,
+several times from different seeds (initial weights and order of the data). Printed is the loss on reference text that
+no page of the crawl is a relative of: nats a token, and bits a byte, which do not depend on the tokenizer; mean and
+spread over the seeds, and whether an arm differs from the one before by more than that: *within the spread* where their
+ranges touch. By default the training is about one epoch of the multi-level arm, which is how pretraining uses clean
+text; the arms without dedup see part of theirs.
 
 The shape is that of BaichuanSEED's ablation (arXiv 2408.15079), of a 2 B model on a real crawl, which is shown beside
 it. What a model of two million weights makes of as few tokens need not be what a large one makes of many, and three

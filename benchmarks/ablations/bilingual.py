@@ -3,9 +3,10 @@
     python -m benchmarks.ablations.bilingual --run demo/run [--work FOLDER] [--steps 300] [--format json]
 
 One small model, one tokenizer of both languages, one number of training tokens; the data are English, Chinese, or half
-and half. Each is judged on the held-out documents of the demo's run, whole, by `trainer.evaluation.perplexity`: in English, in
-Chinese, and on both together. BiLLa's own table compares published models of 7 B on 1,000 documents of each language.
-Here everything is small: the direction of the differences can be seen, not their size in models worth training.
+and half. Each is judged on the held-out documents of the demo's run, whole, by `trainer.evaluation.perplexity`: in
+English, in Chinese, and on both together. BiLLa's own table compares published models of 7 B on 1,000 documents of each
+language. Here everything is small: the direction of the differences can be seen, not their size in models worth
+training.
 
 FOLDER gets links to the run's shards, a tokenizer, bins, and the trainings. Cost: some eight minutes of one core.
 """

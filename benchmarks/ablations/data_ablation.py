@@ -4,19 +4,19 @@
                                        [--model conf/models/10m.yaml] [--device cuda] [--format json]
 
 A finished run of the default pipeline is read raw, filtered, without duplicate documents, without duplicate spans (as
-published), and so with the run's weights (``benchmarks.ablations.data_ablation_arms``, which says what two neighbours differ in
-and how held-out text stays apart). On each the same model trains for the same tokens, of which each language has an
-equal part, once a seed: of the initial weights and of the order of the data. Printed is the held-out loss, nats a token
-and bits a byte, with the spread over seeds and the differences seed by seed; beside it the loss of a unigram model of
-the arm's text, which has no seed. Drawn is the loss on the way.
+published), and so with the run's weights (``benchmarks.ablations.data_ablation_arms``, which says what two neighbours
+differ in and how held-out text stays apart). On each the same model trains for the same tokens, of which each language
+has an equal part, once a seed: of the initial weights and of the order of the data. Printed is the held-out loss, nats
+a token and bits a byte, with the spread over seeds and the differences seed by seed; beside it the loss of a unigram
+model of the arm's text, which has no seed. Drawn is the loss on the way.
 
-Without ``--run`` a run is made: a crawl in miniature (``benchmarks.corpora.ablation_corpus``), copied in the shares of the
-Baichuan 2 report's funnel, and the reference text that was set apart from it before. That text is better to judge on
-than the run's own documents, for no filter has chosen it. By default a training makes about one epoch of the full arm,
-as pretraining uses clean text, and less than half of the raw one.
+Without ``--run`` a run is made: a crawl in miniature (``benchmarks.corpora.ablation_corpus``), copied in the shares of
+the Baichuan 2 report's funnel, and the reference text that was set apart from it before. That text is better to judge
+on than the run's own documents, for no filter has chosen it. By default a training makes about one epoch of the full
+arm, as pretraining uses clean text, and less than half of the raw one.
 
-``benchmarks.ablations.ablation`` asks another question: what pipelines of more and more stages make of one crawl, each run by
-itself. Here there is one run, and its own tables say what each arm is.
+``benchmarks.ablations.ablation`` asks another question: what pipelines of more and more stages make of one crawl, each
+run by itself. Here there is one run, and its own tables say what each arm is.
 
 Every finished training is a file in FOLDER/results, named by all that made it: a benchmark that was killed goes on with
 those that are missing, more ``--seeds`` add to those that are there, and once the first has begun to train a second

@@ -2,11 +2,11 @@
 
     python -m benchmarks.chain.chain_speed [--gigabytes 1] [--work FOLDER] [--format json]
 
-A corpus of English and Chinese (``benchmarks.corpora.corpus``, planted copies) goes through the chain in a fresh process, from
-Parquet input to published shards and weights. The CPU time of the tree (JVM, daemon, workers, driver; /proc) is read
-whenever a step begins or ends and given to the step's stage; what passes between steps goes to the one before. The same
-is done with a corpus of one document: that is what each stage costs without data, and it is subtracted. The quality
-model is trained in the run, from packaged text: that, too, costs the same without data.
+A corpus of English and Chinese (``benchmarks.corpora.corpus``, planted copies) goes through the chain in a fresh
+process, from Parquet input to published shards and weights. The CPU time of the tree (JVM, daemon, workers, driver;
+/proc) is read whenever a step begins or ends and given to the step's stage; what passes between steps goes to the one
+before. The same is done with a corpus of one document: that is what each stage costs without data, and it is
+subtracted. The quality model is trained in the run, from packaged text: that, too, costs the same without data.
 
 Rates are MB (10^6 bytes) of ingested text a CPU-second, whatever earlier stages have dropped of it. Kernels are
 compiled before. Take quiet cores. Linux only.

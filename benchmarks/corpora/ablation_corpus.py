@@ -7,8 +7,9 @@ The raw text of a language is put together as the Baichuan 2 report's funnel fin
     14.47 %  passages that stand in many pages
 
 Junk has the share that the report's heuristics and sentence quality took (1.77 + 3.06). Which page is copied, and which
-passage repeated, follows Zipf's law: a few are everywhere, most nowhere else. Edited copies are ``benchmarks.corpora.edits``',
-from J 0.97 down to 0.5; the real pages have duplicates, menus and templates of their own.
+passage repeated, follows Zipf's law: a few are everywhere, most nowhere else. Edited copies are
+``benchmarks.corpora.edits``', from J 0.97 down to 0.5; the real pages have duplicates, menus and templates of their
+own.
 
 *Reference text* is set apart before anything else: whole articles of edited sources. Whatever else holds 20 % of the
 5-grams of one of them, or is held by it to 20 %, leaves the pool: its copies, corrections, excerpts. What has been

@@ -4,10 +4,9 @@
 
 Runs ``conf/pipelines/default.yaml`` over every ``*.jsonl.zst`` and the archives of the shared data folder, with a
 quality model trained from its labelled sources (``shared_references.yaml``). Then does it again in another folder,
-kills the driver
-(SIGKILL, its Spark and Python workers with it) at the given shares of the first run's time, starts it again after
-each kill, and compares the sha256 of every published file. The ledger's sums are asserted by the run itself; here
-they are shown.
+kills the driver (SIGKILL, its Spark and Python workers with it) at the given shares of the first run's time, starts it
+again after each kill, and compares the sha256 of every published file. The ledger's sums are asserted by the run
+itself; here they are shown.
 """
 
 from __future__ import annotations

@@ -14,11 +14,12 @@ datatrove hands strings to xxhash, which xxhash 4 refuses. text-dedup 0.4.1 want
 pulls an onnxruntime and a Spark. dupekit is not on PyPI; Data-Juicer's requirements were not tried. Spark MLlib runs in
 Tamis' own environment. A peer whose package the given interpreter lacks is skipped with a line.
 
-Each runs in a subprocess under ``benchmarks.tools.cpu``, from Parquet to the list of what it drops; its imports and start-up
-count (some seconds: take 100 MB or more). Tamis' line is ``near_dedup`` alone on an ingested folder, JVM start and all;
-a second one subtracts what a corpus of one document costs. Truth is exhaustive (``benchmarks.corpora.exhaustive``): recall is
-the share of pairs with J ≥ 0.8 not both kept, precision the share of dropped documents whose named survivor has
-J ≥ 0.7; where a tool names none (marked *) any other document will do, which flatters it.
+Each runs in a subprocess under ``benchmarks.tools.cpu``, from Parquet to the list of what it drops; its imports and
+start-up count (some seconds: take 100 MB or more). Tamis' line is ``near_dedup`` alone on an ingested folder, JVM start
+and all; a second one subtracts what a corpus of one document costs. Truth is exhaustive
+(``benchmarks.corpora.exhaustive``): recall is the share of pairs with J ≥ 0.8 not both kept, precision the share of
+dropped documents whose named survivor has J ≥ 0.7; where a tool names none (marked *) any other document will do, which
+flatters it.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     python -m benchmarks.dedup.dedup_quality [--documents 12000] [--langs en zh] [--format json] [--work FOLDER]
 
 For each language: real documents of the shared data folder, drawn by a seed, with planted copies
-(``benchmarks.corpora.corpus``), go through ``conf/pipelines/dedup.yaml`` by the normal runner. The truth is every pair with
-J ≥ 0.5 (``benchmarks.corpora.exhaustive``), planted or not.
+(``benchmarks.corpora.corpus``), go through ``conf/pipelines/dedup.yaml`` by the normal runner. The truth is every pair
+with J ≥ 0.5 (``benchmarks.corpora.exhaustive``), planted or not.
 
 - *recall*: the share of pairs with J ≥ 0.8 that are not both kept; also over those pairs of which neither document is
   an exact copy that went before, and by bins of similarity.

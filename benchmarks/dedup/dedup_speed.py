@@ -2,11 +2,12 @@
 
     python -m benchmarks.dedup.dedup_speed [--gigabytes 0.25 1 4] [--stages near_dedup …] [--repeats 1] [--work FOLDER]
 
-For each size a corpus is made once (``benchmarks.corpora.corpus``, both languages, planted copies) and ingested once. Then, for
-each stage alone, a fresh process brings a copy of the ingested run folder (hard links) from there to the end of the
-stage: JVM start, scan, shuffles, verification, survivors, ledger. ``benchmarks.tools.cpu`` counts all its processes. The
-*intercept* is the same for a corpus of one document; it is printed and subtracted. The *marginal* rate between two
-sizes needs no intercept: MB more over CPU-seconds more ("-" where noise made it fewer). MB are 10^6 bytes of text.
+For each size a corpus is made once (``benchmarks.corpora.corpus``, both languages, planted copies) and ingested once.
+Then, for each stage alone, a fresh process brings a copy of the ingested run folder (hard links) from there to the end
+of the stage: JVM start, scan, shuffles, verification, survivors, ledger. ``benchmarks.tools.cpu`` counts all its
+processes. The *intercept* is the same for a corpus of one document; it is printed and subtracted. The *marginal* rate
+between two sizes needs no intercept: MB more over CPU-seconds more ("-" where noise made it fewer). MB are 10^6 bytes
+of text.
 
 The *floor* is Spark reading the same shards' text through an identity ``mapInArrow`` to nowhere. The same code was
 seen to take a third more CPU-seconds within a day on a shared machine, so look at the ratio to it. Repeats go round

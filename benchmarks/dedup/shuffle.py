@@ -2,10 +2,10 @@
 
     python -m benchmarks.dedup.shuffle [--gigabytes 0.25] [--work FOLDER] [--nodes 100] [--format json]
 
-Runs exact, semantic, near and span dedup over a corpus of ``benchmarks.corpora.corpus`` (both languages, planted copies) with
-Spark's event log on, and sums ``Shuffle Bytes Written`` of all tasks by the label of their job. Records are the
-blocks of ``pipelines.spark.exchange``. Beside the bytes written to the shuffle stand those of the files that a stage leaves
-on disk.
+Runs exact, semantic, near and span dedup over a corpus of ``benchmarks.corpora.corpus`` (both languages, planted
+copies) with Spark's event log on, and sums ``Shuffle Bytes Written`` of all tasks by the label of their job. Records
+are the blocks of ``pipelines.spark.exchange``. Beside the bytes written to the shuffle stand those of the files that a
+stage leaves on disk.
 
 The extrapolation assumes the corpus's own mean document and 4 UTF-8 bytes a token; a real crawl has other documents, so
 it is an order of magnitude, not a promise. Cost: one run.

@@ -5,9 +5,9 @@
 Documents are the real English and Chinese text of the shared data folder; items are runs of words (30) or characters
 (45) drawn from the same text's, so that few of their n-grams stand in it, a twentieth of them a third as long, so that
 both kinds of gram are looked for; and 200 cut out of documents, which both must find. The kernel's rate is that of
-``filters.decontaminate.find.find_items``: folding, tokens, look-up, shares and places of what is found, one thread, the best
-of three. The baseline tokenises by a regular expression, joins each 13 words or 20 characters, and asks a ``set``; it
-gives neither shares nor places. MB are 10^6 bytes of text.
+``filters.decontaminate.find.find_items``: folding, tokens, look-up, shares and places of what is found, one thread, the
+best of three. The baseline tokenises by a regular expression, joins each 13 words or 20 characters, and asks a ``set``;
+it gives neither shares nor places. MB are 10^6 bytes of text.
 
 Cost: with a million items some 4 GB of memory, and minutes in which the items are made and the index built.
 """

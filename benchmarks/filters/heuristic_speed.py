@@ -2,15 +2,15 @@
 
     python -m benchmarks.filters.heuristic_speed [--langs en zh] [--repeats 5] [--spark 0.25 1] [--peer-megabytes 2]
 
-For each language the text is every shared document of it (``benchmarks.corpora.base_text``: web pages, news, books, abstracts).
-*Features* is ``filters.heuristic.features.scan``, every feature of every rule; *lines* is ``filters.lines.features.scan_lines``;
-*decisions* is what all rules cost after that. The fastest of the repeats counts, as CPU-seconds of this process, which
-has one thread busy; kernels are compiled before. The peer is datatrove's Gopher quality and repetition, C4 and FineWeb
-filters one after the other, each on all documents, where datatrove (and for Chinese jieba) is installed; its own
-readers and writers are not counted.
+For each language the text is every shared document of it (``benchmarks.corpora.base_text``: web pages, news, books,
+abstracts). *Features* is ``filters.heuristic.features.scan``, every feature of every rule; *lines* is
+``filters.lines.features.scan_lines``; *decisions* is what all rules cost after that. The fastest of the repeats counts,
+as CPU-seconds of this process, which has one thread busy; kernels are compiled before. The peer is datatrove's Gopher
+quality and repetition, C4 and FineWeb filters one after the other, each on all documents, where datatrove (and for
+Chinese jieba) is installed; its own readers and writers are not counted.
 
-``--spark`` measures the stages as ``benchmarks.dedup.dedup_speed`` does: corpora of those sizes, CPU-seconds of the whole
-process tree, the one-document run subtracted.
+``--spark`` measures the stages as ``benchmarks.dedup.dedup_speed`` does: corpora of those sizes, CPU-seconds of the
+whole process tree, the one-document run subtracted.
 """
 
 from __future__ import annotations

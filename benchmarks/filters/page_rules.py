@@ -4,9 +4,9 @@
 
 Pages with gold main content go through ``heuristic_filter``'s rules as they are; behind ``line_filter``; behind the
 sentence model without a cap (``benchmarks/shared_references.yaml``, trained here unless ``--model`` names one, on none
-of these pages); and as their main
-content alone, which is what an ideal extraction would give. Each with FineWeb's three rules about lines and without.
-Counted are pages kept, the share of all main content in them, and the share of their bytes that is none.
+of these pages); and as their main content alone, which is what an ideal extraction would give. Each with FineWeb's
+three rules about lines and without. Counted are pages kept, the share of all main content in them, and the share of
+their bytes that is none.
 """
 
 from __future__ import annotations

@@ -2,10 +2,10 @@
 
     python -m benchmarks.filters.pii_speed [--megabytes 60] [--peer-megabytes 4] [--format json]
 
-Real text of both languages (``benchmarks.corpora.base_text``), one core. The kernel reads batches of 8 MiB, as the stage does;
-the time is CPU time of the best of three passes. The peer is one compiled ``re`` alternation a kind over Python
-strings, in the usual forms, without check digits; its strings are made before the clock starts. Figures are MB of UTF-8
-a CPU-second. What is found is counted by kind, never shown.
+Real text of both languages (``benchmarks.corpora.base_text``), one core. The kernel reads batches of 8 MiB, as the
+stage does; the time is CPU time of the best of three passes. The peer is one compiled ``re`` alternation a kind over
+Python strings, in the usual forms, without check digits; its strings are made before the clock starts. Figures are MB
+of UTF-8 a CPU-second. What is found is counted by kind, never shown.
 
 Cost: half a minute.
 """

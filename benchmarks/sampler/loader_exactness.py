@@ -2,9 +2,10 @@
 
     python -m benchmarks.sampler.loader_exactness [--python PEERS/bin/python] [--corpus FOLDER] [--peers …] [--out FOLDER]
 
-The environment of the peers is that of ``benchmarks.sampler.sampler_speed``, the corpus ``benchmarks.corpora.sampler_corpus``, and the
-global batch 8. Every answer comes from a process of its own (``benchmarks.loaders.take``). A run is 16,000 samples,
-less than an epoch of any domain; its state is saved after 8,000. Asked is, of each tool:
+The environment of the peers is that of ``benchmarks.sampler.sampler_speed``, the corpus
+``benchmarks.corpora.sampler_corpus``, and the global batch 8. Every answer comes from a process of its own
+(``benchmarks.loaders.take``). A run is 16,000 samples, less than an epoch of any domain; its state is saved after
+8,000. Asked is, of each tool:
 
     drift      the largest |count_d - w_d · t| over the 16,000 samples, in samples
     twice      samples among the 16,000 that came before, though no epoch of a domain ends

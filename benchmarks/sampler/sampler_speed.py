@@ -16,9 +16,9 @@ MosaicML Streaming holds numpy below 2.2, and the others bear it. Megatron-core 
 wheel for 3.11 runs as far as the datasets, and imports triton even where there is no GPU. torchtitan was not tried. A
 peer whose package the given interpreter lacks is skipped with a line.
 
-The corpus is ``benchmarks.corpora.sampler_corpus``: four domains, 168 M tokens. Each line is one process that reads batches of
-8 x 4,096 tokens as int64 CPU tensors and does nothing with them (``benchmarks.loaders.measuring`` says what each figure
-is); conversion to the tool's format came before, in another. Worker processes are not used.
+The corpus is ``benchmarks.corpora.sampler_corpus``: four domains, 168 M tokens. Each line is one process that reads
+batches of 8 x 4,096 tokens as int64 CPU tensors and does nothing with them (``benchmarks.loaders.measuring`` says what
+each figure is); conversion to the tool's format came before, in another. Worker processes are not used.
 """
 
 from __future__ import annotations

@@ -5,9 +5,9 @@
 
 A model of a file in `conf/models` takes steps of `rows` sequences, one micro-batch each, with the loop's own step,
 loader and optimizer; only checkpoints and judging are left out. The text is made up: ids by Zipf's law, documents of
-log-normal lengths as `benchmarks.corpora.sampler_corpus` has them, packed and masked as any text is. After `--warmup` steps, in
-which blocks and loss are compiled, each step is timed. Then three more are profiled, and the time of kernels is summed
-by what they do; *idle* is what no kernel took. The memory is the allocator's peak (on a CPU the process's).
+log-normal lengths as `benchmarks.corpora.sampler_corpus` has them, packed and masked as any text is. After `--warmup`
+steps, in which blocks and loss are compiled, each step is timed. Then three more are profiled, and the time of kernels
+is summed by what they do; *idle* is what no kernel took. The memory is the allocator's peak (on a CPU the process's).
 
 The aim is 58.3 % of the data sheet at 1 B, 4,096 and bfloat16 on one GPU (Baichuan-7B's headline, on A800). On a CPU
 everything runs but the figure: ``--device cpu --model conf/models/10m.yaml --length 256 --rows 2 --vocabulary 4096``.

@@ -1,8 +1,8 @@
 """One component of near copies: its members beside their survivors, the verified edges, and where the texts differ.
 
 The texts compared are the stored ones, as ``near_dedup`` saw them: before any span was cut, and with the personal data
-that the view may not show. Cost: the narrow tables of
-``near_dedup`` for the shards of the component, its list of components once, and the texts of the members shown.
+that the view may not show. Cost: the narrow tables of ``near_dedup`` for the shards of the component, its list of
+components once, and the texts of the members shown.
 """
 
 from __future__ import annotations

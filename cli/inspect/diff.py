@@ -1,8 +1,8 @@
 """``tamis diff``: what another configuration would have kept, document by document, and why it did not.
 
-How the documents of two runs are matched, and what that costs, is told in ``cli.inspect.outcomes``: by doc_id where both hold
-the same ingest, else by (domain of the input, source_id). Bytes are bytes as ingested; where both runs kept a document,
-what each left of it is counted too. Examples are drawn by a hash of the ids: everyone reads the same ones.
+How the documents of two runs are matched, and what that costs, is told in ``cli.inspect.outcomes``: by doc_id where
+both hold the same ingest, else by (domain of the input, source_id). Bytes are bytes as ingested; where both runs kept a
+document, what each left of it is counted too. Examples are drawn by a hash of the ids: everyone reads the same ones.
 """
 
 from __future__ import annotations

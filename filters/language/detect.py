@@ -1,9 +1,10 @@
 """The language of each document and of its lines: lid.176 and script rules.
 
-``detect`` answers for documents. lid.176's answer stands where no script rules; else the rules of ``filters.language.scripts``
-choose. The lines of the same sample are judged one by one, which says how far the document is of one language:
-a page of one, a text beside its translation, an article under a foreign menu. Lines are told apart in the sample
-because reading every line costs twice as much and more; ``benchmarks/filters/language_accuracy.py`` measures the difference.
+``detect`` answers for documents. lid.176's answer stands where no script rules; else the rules of
+``filters.language.scripts`` choose. The lines of the same sample are judged one by one, which says how far the document
+is of one language: a page of one, a text beside its translation, an article under a foreign menu. Lines are told apart
+in the sample because reading every line costs twice as much and more; ``benchmarks/filters/language_accuracy.py``
+measures the difference.
 
 ``detect_lines`` answers for every line of every document, each read whole.
 

@@ -10,10 +10,9 @@ the end of a line is a word ``</s>`` and takes part too, word hashes are FNV-1a 
 enter the bigram hash as int32. A text without tokens is scored from ``</s>`` alone, as fastText does. A
 probability is fastText's without the 1e-5 that it adds before its logarithm.
 
-Cost: one tokenisation, a table look-up a token and one a bigram; together 113 to 157 MB/s a core on documents
-and 89 to 140 on their sentences (``benchmarks/filters/quality_model.py``).
-Source: Joulin et al. 2016, "Bag of Tricks for Efficient Text Classification", arXiv:1607.01759; fastText
-0.9.2, ``dictionary.cc`` (getLine, addWordNgrams).
+Cost: one tokenisation, a table look-up a token and one a bigram; together 113 to 157 MB/s a core on documents and 89 to
+140 on their sentences (``benchmarks/filters/quality_model.py``). Source: Joulin et al. 2016, "Bag of Tricks for
+Efficient Text Classification", arXiv:1607.01759; fastText 0.9.2, ``dictionary.cc`` (getLine, addWordNgrams).
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@ and for each apart, because a pooled figure hides the source that the model does
 for sentences without their neighbours. Sets that are parts of pages have sentences only. What cannot be measured is
 said in words.
 
-Cost: a sort of the held-out scores.
-Source: Mann and Whitney 1947; Hanley and McNeil 1982 (the area as a rank statistic).
+Cost: a sort of the held-out scores. Source: Mann and Whitney 1947; Hanley and McNeil 1982 (the area as a rank
+statistic).
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ The heads are two logistic regressions, one after the other: words and form, the
 set weighs as the root of its size, so that a big one does not decide alone.
 
 Cost: as many trainings of words as there are folds, at most five; then some 20 passes over the examples, which take 350
-bytes each.
-Source: stacked generalisation (Wolpert 1992); iteratively reweighted least squares (Nelder and Wedderburn 1972).
+bytes each. Source: stacked generalisation (Wolpert 1992); iteratively reweighted least squares (Nelder and Wedderburn
+1972).
 """
 
 from __future__ import annotations

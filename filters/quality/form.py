@@ -4,10 +4,9 @@ A bag of folded words knows what a sentence is about and little of how it is wri
 here`` are the same to it, and so are a sentence and its words in another order. The numbers here are what it cannot
 see, counted in one pass over the bytes as they stand, and they mean the same in any script that has them.
 
-Cost: one pass, a table look-up a character.
-Source: the surface features of Gopher (Rae et al. 2021, arXiv:2112.11446, A1.1) and of web page boilerplate detection
-(Kohlschütter et al. 2010, "Boilerplate Detection using Shallow Text Features"), taken per sentence. Deviation: no
-mark-up, as there is none left.
+Cost: one pass, a table look-up a character. Source: the surface features of Gopher (Rae et al. 2021, arXiv:2112.11446,
+A1.1) and of web page boilerplate detection (Kohlschütter et al. 2010, "Boilerplate Detection using Shallow Text
+Features"), taken per sentence. Deviation: no mark-up, as there is none left.
 """
 
 from __future__ import annotations

@@ -9,9 +9,9 @@ meant.
 A head is additive and can be read. Trees or a small network would see interactions and cost more than all the rest;
 with points and neighbours the aims are met (``benchmarks/filters/quality_model.py``).
 
-Cost: some 40 look-ups a sentence; the pass of ``sentence_form`` is the larger part.
-Source: logistic regression over binned features as in generalised additive models (Hastie and Tibshirani 1986); for the
-neighbours Kohlschütter et al. 2010, section 4.
+Cost: some 40 look-ups a sentence; the pass of ``sentence_form`` is the larger part. Source: logistic regression over
+binned features as in generalised additive models (Hastie and Tibshirani 1986); for the neighbours Kohlschütter et al.
+2010, section 4.
 """
 
 from __future__ import annotations

@@ -9,10 +9,9 @@ Labels are balanced within each language: both get as many examples as the scarc
 a label's part as evenly as they can, so that neither a language nor a big file decides what quality is.
 
 Cost: some 10 MB/s to read and tokenise, then seconds of training for 100,000 sentences, six times with heads; all
-examples lie in memory.
-Source: Joulin et al. 2016, arXiv:1607.01759; a fastText classifier of reference against raw text as in GPT-3
-(Brown et al. 2020, arXiv:2005.14165, appendix A) and DCLM (Li et al. 2024, arXiv:2406.11794). Deviation: per
-sentence.
+examples lie in memory. Source: Joulin et al. 2016, arXiv:1607.01759; a fastText classifier of reference against raw
+text as in GPT-3 (Brown et al. 2020, arXiv:2005.14165, appendix A) and DCLM (Li et al. 2024, arXiv:2406.11794).
+Deviation: per sentence.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Stage ``score``: how often a document's text was seen, as one number beside its quality.
 
 ``frequency`` is the number of raw documents that a kept one stands for: its exact copies, and those of the near copies
-that were dropped for it. What a frequency is worth differs by source, so it becomes a weight only through a
-domain's curve (``weights`` in the pipeline YAML, see ``pipelines.run.weights``); the curve is not part of this decision.
+that were dropped for it. What a frequency is worth differs by source, so it becomes a weight only through a domain's
+curve (``weights`` in the pipeline YAML, see ``pipelines.run.weights``); the curve is not part of this decision.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """Compiling published shards into token bins, shard by shard; what is there already stays.
 
-A shard's pair of files is written under temporary names and renamed, then its receipt: a killed build goes on where
-it was. The domain's manifest names them all and is written last. The same shards and tokenizer give the same bytes,
-whoever built
-them: one process here, or tasks on a cluster (`pipelines.run.token_bins`).
+A shard's pair of files is written under temporary names and renamed, then its receipt: a killed build goes on where it
+was. The domain's manifest names them all and is written last. The same shards and tokenizer give the same bytes,
+whoever built them: one process here, or tasks on a cluster (`pipelines.run.token_bins`).
 
 Cost: one encoding of the text, 2-6 MB/s on two threads; memory: a batch of documents and 16 bytes a document of the
 shard.

@@ -5,8 +5,8 @@ runs of consecutive documents within one shard, about `shuffle_block_tokens` lon
 has to be open at a time. Which documents a pass holds and where it ends follow in closed form (`sampler.stream.order`).
 
 Everything that grows with the corpus lies in maps: the bins' indexes, and two uint32 a document made here and kept
-beside the bins under the hash of what they were made from (`sampler.stream.document_index`). Private memory is a block table, 12
-bytes for some four million tokens.
+beside the bins under the hash of what they were made from (`sampler.stream.document_index`). Private memory is a block
+table, 12 bytes for some four million tokens.
 
 Cost: a sweep for one pass 2-3 ns a document, once; its table is kept too.
 """

@@ -1,9 +1,9 @@
 """One domain in one phase: its sequences, with random access.
 
-A domain is an endless run of passes over permuted blocks of permuted documents (`sampler.stream.domain_documents`); a phase starts
-at the cursor where the one before it stopped and cuts what follows into sequences. Sequence j is found without
-replaying any: its pass, by closed form (concat) or by the table of passes counted so far; its block, in the prefix
-sums over the pass's blocks; its documents, in the block's.
+A domain is an endless run of passes over permuted blocks of permuted documents (`sampler.stream.domain_documents`); a
+phase starts at the cursor where the one before it stopped and cuts what follows into sequences. Sequence j is found
+without replaying any: its pass, by closed form (concat) or by the table of passes counted so far; its block, in the
+prefix sums over the pass's blocks; its documents, in the block's.
 
 A cursor may lie in the middle of a block, even of a document: it then carries what is left of that block, which the
 phase reads first. Nothing is consumed twice and nothing skipped, whatever changes from phase to phase: the sequence

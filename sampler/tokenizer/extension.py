@@ -1,11 +1,11 @@
 """Another language for a vocabulary that is in use: the pieces of a second model behind those of the first.
 
 A model that was trained with the first vocabulary keeps its embeddings, as each old piece keeps its id and its bytes
-(`sampler.tokenizer.sentencepiece_model`). What is added comes in the second model's order, with scores below the lowest of the
-base's merges: in SentencePiece's BPE the highest score is merged first, so a base merge always goes before an added
-one. (Some models give runs of spaces -1e9, where float32 knows only each 64th number: scores go down in steps that it
-keeps apart.) A text in which no added piece can arise is encoded as before. With `han`, that is each text without
-Han characters and the punctuation set among them.
+(`sampler.tokenizer.sentencepiece_model`). What is added comes in the second model's order, with scores below the lowest
+of the base's merges: in SentencePiece's BPE the highest score is merged first, so a base merge always goes before an
+added one. (Some models give runs of spaces -1e9, where float32 knows only each 64th number: scores go down in steps
+that it keeps apart.) A text in which no added piece can arise is encoded as before. With `han`, that is each text
+without Han characters and the punctuation set among them.
 
 A BPE piece can only arise from two shorter ones. Those of a piece of allowed characters have allowed characters
 too, so a filter by characters never cuts the way to a piece; merges that the base does in another order may.

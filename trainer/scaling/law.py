@@ -2,7 +2,8 @@
 
 Baichuan 2 fitted this form to models of 10 M to 3 B weights and predicted the losses of 7 B and 13 B with it. Losses
 compare under one tokenizer and one held-out text only. How the numbers are found, and why the interval is a profile
-interval, is `trainer.scaling.power_law`'s; with four runs one degree of freedom is left, and the interval says so by its width.
+interval, is `trainer.scaling.power_law`'s; with four runs one degree of freedom is left, and the interval says so by
+its width.
 
 **Compute.** C = D · (6 · N + 12 · layers · width · length) FLOPs, D tokens in sequences of `length`. N are the weights
 that tokens are multiplied with: all but the embedding, whose rows are only looked up, and but the norms' gains; the

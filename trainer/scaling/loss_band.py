@@ -4,9 +4,9 @@
 
 After warm-up the loss of the steps so far is fitted and the next stretch predicted, up to `stretch` times the tokens of
 the fit; at its end the fit is made anew with all steps, and so on. What is compared is the median of the last few
-losses, which a single spike does not move. The band is the law's profile interval (`trainer.scaling.power_law`) with the noise
-of such a median, widened by a tolerance, for real curves are no exact power laws. While the run is outside, the law
-stays as it is: what comes slowly must not be taken for the curve.
+losses, which a single spike does not move. The band is the law's profile interval (`trainer.scaling.power_law`) with
+the noise of such a median, widened by a tolerance, for real curves are no exact power laws. While the run is outside,
+the law stays as it is: what comes slowly must not be taken for the curve.
 
 By default only a loss above the band raises an alarm. Below it a run falls when the learning rate does, at the end of a
 cosine; `below` says it too, which finds text that was seen before.

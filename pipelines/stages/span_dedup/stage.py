@@ -11,7 +11,8 @@ Only hashes, positions and counts are shuffled, and each hash at most once a doc
 billion times is as many rows as there are shards, so that nothing is skewed. What belongs to a shard comes back to it
 and is decided there.
 
-With ``near_sentences`` sentences that differ in a word or two are cut as well: see ``pipelines.stages.span_dedup.near_sentences``.
+With ``near_sentences`` sentences that differ in a word or two are cut as well: see
+``pipelines.stages.span_dedup.near_sentences``.
 
 Source: Baichuan 2 (arXiv 2309.10305), figure 2; Lee et al. 2022.
 """
