@@ -23,7 +23,7 @@ from cli.run.run import plan, run
 from cli.training.model import app as model
 from cli.training.scaling import app as scaling
 from cli.training.train import train
-from corpus.errors import TamisError
+from tamis.errors import TamisError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
                   help="Tamis: raw crawl in, scored shards and token batches out.")  # fmt: skip

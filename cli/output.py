@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from corpus.errors import ConfigError
+from tamis.errors import ConfigError
 
 
 class OutputFormat(StrEnum):

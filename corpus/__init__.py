@@ -1,5 +1,5 @@
 """Documents on disk: schemas, ids, readers, shards, views, run layout, ledger."""
 
-from corpus.cache import use_kernel_cache
+from tamis.cache import use_kernel_cache
 
 use_kernel_cache()

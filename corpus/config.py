@@ -10,7 +10,7 @@ from typing import Any, TypeVar, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from corpus.errors import ConfigError
+from tamis.errors import ConfigError
 
 
 class StrictModel(BaseModel):

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from corpus.errors import TamisError
+from tamis.errors import TamisError
 
 MANIFEST = "manifest.json"
 

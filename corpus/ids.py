@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from corpus.errors import TamisError
+from tamis.errors import TamisError
 
 SNAPSHOT_BITS, SHARD_BITS, ROW_BITS = 12, 24, 27
 MAX_SNAPSHOT = (1 << SNAPSHOT_BITS) - 1

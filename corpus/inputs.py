@@ -22,8 +22,8 @@ from urllib.parse import quote
 import pyarrow.fs as pafs
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from corpus.errors import ConfigError, ReadError
 from corpus.streams import ByteFile, Compression
+from tamis.errors import ConfigError, ReadError
 
 Format = Literal["jsonl", "parquet", "warc", "wet", "text"]
 

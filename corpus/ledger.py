@@ -15,8 +15,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corpus.errors import TamisError
 from corpus.state import ShardState
+from tamis.errors import TamisError
 
 Int64 = npt.NDArray[np.int64]
 

@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from corpus import ids
-from corpus.errors import TamisError
 from corpus.files import Manifest, load_manifest, read_json, write_json
+from tamis.errors import TamisError
 from text.arrow import TextColumn
 
 FORMAT_VERSION = 1

@@ -19,8 +19,8 @@ from typing import Literal, Protocol
 
 import zstandard
 
-from corpus.errors import ReadError
 from corpus.records import Bad, Reason
+from tamis.errors import ReadError
 
 Compression = Literal["none", "gzip", "zstd"]
 

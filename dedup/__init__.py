@@ -1,5 +1,5 @@
 """What repeats: exact copies, spans, near-duplicates, components, clusters, survivors."""
 
-from corpus.cache import use_kernel_cache
+from tamis.cache import use_kernel_cache
 
 use_kernel_cache()

@@ -20,8 +20,8 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from corpus.errors import ConfigError, TamisError
 from dedup.vectors import Float32, unit, usable
+from tamis.errors import ConfigError, TamisError
 
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]

@@ -26,8 +26,8 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from corpus.errors import ConfigError
 from corpus.packages import package_file
+from tamis.errors import ConfigError
 from text.arrow import TextColumn
 from text.chars import char_tables
 from text.fold import fold

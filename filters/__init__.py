@@ -1,5 +1,5 @@
 """What is worth keeping, and why: heuristics, language, quality, safety, privacy, decontamination."""
 
-from corpus.cache import use_kernel_cache
+from tamis.cache import use_kernel_cache
 
 use_kernel_cache()

@@ -25,7 +25,7 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from corpus.errors import ConfigError
+from tamis.errors import ConfigError
 from text.arrow import TextColumn
 from text.sequences import nested_hashes, positions_of
 from text.tokens import token_hashes

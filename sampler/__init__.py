@@ -1,5 +1,5 @@
 """From published shards to token batches: tokenizer, token bins, mixture, order, packing, stream."""
 
-from corpus.cache import use_kernel_cache
+from tamis.cache import use_kernel_cache
 
 use_kernel_cache()

@@ -16,12 +16,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from corpus.errors import TamisError
 from sampler.bins.format import AnyBin, TokenBins
 from sampler.mixture import Mixture
 from sampler.prepare import HOLDOUT, choose_shards, has_heldout
 from sampler.published import Shard, list_shards
 from sampler.stream.document_index import heldout_rows
+from tamis.errors import TamisError
 from text.hash import uniform
 
 UNKNOWN = "unknown"

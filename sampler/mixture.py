@@ -17,9 +17,9 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from corpus.config import StrictModel, load_config
-from corpus.errors import ConfigError
 from sampler.tokenizer.model import TokenizerConfig
 from sampler.weight_files import CURRENT
+from tamis.errors import ConfigError
 
 EVERY = "*"
 _LEAST = 1e-9

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-from corpus.errors import ConfigError
 from corpus.files import canonical_json
 from sampler.bins.build import build_bins
 from sampler.bins.format import AnyBin, TokenBins
@@ -23,6 +22,7 @@ from sampler.stream.mixture_stream import MixtureStream
 from sampler.stream.phases import lay_phases
 from sampler.tokenizer.model import Tokenizer, tokenizer_for
 from sampler.weight_files import Weights, find_weights
+from tamis.errors import ConfigError
 
 FORMAT = 3
 HOLDOUT = 0.02  # share of documents held out by hash where the pipeline held out none

@@ -16,8 +16,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from corpus.errors import TamisError
 from corpus.files import file_digest, load_manifest
+from tamis.errors import TamisError
 
 COLUMNS = ("doc_id", "text", "split")
 

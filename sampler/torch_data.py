@@ -20,11 +20,11 @@ import numpy as np
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
-from corpus.errors import TamisError
 from sampler.loader import Prefetch
 from sampler.stream.batch import Batch
 from sampler.stream.mixture_stream import RankStream
 from sampler.stream.state import position_of, state_at
+from tamis.errors import TamisError
 
 FIELDS = ("tokens", "labels", "positions", "cu_seqlens")
 Item = dict[str, Any]

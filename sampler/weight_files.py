@@ -15,8 +15,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from corpus.errors import ConfigError, TamisError
 from corpus.files import MANIFEST, file_digest, load_manifest, read_json
+from tamis.errors import ConfigError, TamisError
 
 CURRENT, NONE = "current", "none"
 

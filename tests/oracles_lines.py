@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from filters.character_marks import CLOSERS, LINE_TERMINALS
-from filters.lines.decide import features as f
+from filters.lines import features as f
 from filters.lines.phrases import BOILERPLATE, COUNTER, JAVASCRIPT, POLICY, ZH_BOILERPLATE, ZH_COUNTER
 from filters.lines.thresholds import STORE_UPPER_RATIO, STORE_WORDS
 from tests.oracles_segment import is_cjk, is_word

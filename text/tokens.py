@@ -1,8 +1,8 @@
 """Tokens, as Tamis means them everywhere: similarity, spans and models share this one state machine.
 
 A token is, after NFKC and lower-casing, a run of Unicode letters, marks and numbers, or a single character of Han,
-Kana, Thai, Lao, Khmer or Myanmar. So "COVID-19 疫情" is ``covid 19 疫 情``: mixed text is handled by run of script, and no
-word segmenter is needed for the scripts that write no spaces.
+Kana, Thai, Lao, Khmer or Myanmar. So "COVID-19 疫情" is ``covid 19 疫 情``: mixed text is handled by run of script, and
+no word segmenter is needed for the scripts that write no spaces.
 
 The kernel emits hashes, never strings. A token's characters are packed into 64-bit words, a byte for ASCII and four for
 anything else, and mixed a word at a time: most tokens are one word, so that there is no multiplication a byte to wait

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from corpus.errors import ConfigError
+from tamis.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)

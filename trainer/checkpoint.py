@@ -30,8 +30,8 @@ from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_di
 from torch.distributed.checkpoint.state_dict_loader import _load_state_dict, load
 from torch.distributed.checkpoint.state_dict_saver import async_save
 
-from corpus.errors import ConfigError, TamisError
 from corpus.files import file_digest, read_json, write_json
+from tamis.errors import ConfigError, TamisError
 
 POINTER, MANIFEST = "checkpoint.json", "manifest.json"
 # A process without a group saves alone, as it should; torch tells so from a thread, past any narrower filter.

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from corpus.config import StrictModel
-from corpus.errors import ConfigError
+from tamis.errors import ConfigError
 
 
 class ModelConfig(StrictModel):

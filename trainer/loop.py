@@ -24,7 +24,6 @@ from typing import Any
 
 import torch
 
-from corpus.errors import TamisError
 from corpus.files import write_json
 from sampler.loader import Prefetch
 from sampler.mixture import Mixture
@@ -33,6 +32,7 @@ from sampler.stream.batch import Batch
 from sampler.stream.mixture_stream import RankStream
 from sampler.stream.state import state_at
 from sampler.torch_data import Item, tensors, to_device
+from tamis.errors import TamisError
 from trainer.checkpoint import Saved
 from trainer.config import TrainConfig
 from trainer.evaluation.heldout import domain_losses

@@ -40,7 +40,7 @@ from torch.distributed.tensor.parallel import (
     parallelize_module,
 )
 
-from corpus.errors import ConfigError
+from tamis.errors import ConfigError
 from trainer.config import ModelConfig, ParallelConfig
 from trainer.model import Transformer
 from trainer.topology import order_ranks, place_here

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from corpus.errors import ConfigError
+from tamis.errors import ConfigError
 
 TAGS = {
     "loss": "loss/training",

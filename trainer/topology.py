@@ -16,7 +16,7 @@ import socket
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from corpus.errors import ConfigError
+from tamis.errors import ConfigError
 
 Place = tuple[tuple[str, ...], int]
 """A path of switches that ends in a machine, and the rank's number there."""

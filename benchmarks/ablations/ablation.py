@@ -1,6 +1,7 @@
 """What deduplication and sampling are worth to a model: one corpus, five ways to make text of it, one tiny model.
 
-    python -m benchmarks.ablations.ablation [--megabytes 2] [--steps 160] [--seeds 3] [--small] [--work FOLDER] [--format json]
+    python -m benchmarks.ablations.ablation [--megabytes 2] [--steps 160] [--seeds 3] [--small]
+                                           [--work FOLDER] [--format json]
 
 A crawl in miniature (``benchmarks.corpora.ablation_corpus``) goes through five pipelines
 (``benchmarks.ablations.ablation_arms``): as it is; documents deduplicated; spans too; filters and sentence quality too;

@@ -24,15 +24,15 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.corpora.base_text import ROOT
 from benchmarks.tools import machine
 from corpus.config import load_config
-from corpus.errors import ConfigError
 from sampler.heldout import heldout_text
 from sampler.mixture import DomainShare, Mixture
 from sampler.prepare import open_tokens
 from sampler.tokenizer.model import TokenizerConfig
 from sampler.tokenizer.sentencepiece_model import piece_bytes
+from tamis.errors import ConfigError
+from tamis.places import ROOT
 from trainer.config import TrainConfig
 from trainer.evaluation.perplexity import judge, table_of
 from trainer.evaluation.scores import scoring_model

@@ -1,6 +1,7 @@
 """What a run's data is worth to a model: one run read five ways, the same model, equal tokens, several seeds.
 
-    python -m benchmarks.ablations.data_ablation [--run RUN] [--megabytes 4] [--steps 200] [--seeds 3] [--small] [--work FOLDER]
+    python -m benchmarks.ablations.data_ablation [--run RUN] [--megabytes 4] [--steps 200] [--seeds 3] [--small]
+           [--work FOLDER]
                                        [--model conf/models/10m.yaml] [--device cuda] [--format json]
 
 A finished run of the default pipeline is read raw, filtered, without duplicate documents, without duplicate spans (as
@@ -67,8 +68,8 @@ from benchmarks.corpora.base_text import DATA, LANGUAGES
 from benchmarks.tools import machine
 from benchmarks.tools.spread import compared, loss_cells
 from corpus.config import load_config, load_yaml, parse
-from corpus.errors import TamisError
 from corpus.files import atomic_file, file_digest, load_manifest, read_json, stable_hash, write_json
+from tamis.errors import TamisError
 from trainer.config import TrainConfig
 
 FORMAT = 1

@@ -36,7 +36,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.corpora.ablation_corpus import MOST_SHARED, most_shared
-from corpus.errors import ConfigError, TamisError
 from corpus.files import Manifest
 from corpus.run_folder import DocumentShard, RunFolder
 from corpus.state import DecisionFiles, ShardState, load_state, read_files
@@ -45,6 +44,7 @@ from filters.language.detect import detect
 from sampler.bins.format import TokenBins
 from sampler.published import list_shards
 from sampler.weight_files import Weights, find_weights
+from tamis.errors import ConfigError, TamisError
 from text.arrow import TextColumn
 from text.hash import uniform
 

@@ -26,8 +26,8 @@ from typing import Any
 
 from benchmarks.tools import machine
 from corpus.config import parse
-from corpus.errors import ConfigError
 from sampler.mixture import Mixture
+from tamis.errors import ConfigError
 from trainer.config import ModelConfig, TrainConfig
 from trainer.scaling.law import fit_scaling_law, predict, product_weights
 from trainer.scaling.loss_band import LossBand

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.corpora.base_text import LANGUAGES, ROOT
+from benchmarks.corpora.base_text import LANGUAGES
 from benchmarks.tools.spread import Losses
 from corpus.config import load_config
 from sampler.bins.format import TokenBins
@@ -27,6 +27,7 @@ from sampler.published import list_shards
 from sampler.stream.mixture_stream import MixtureStream
 from sampler.tokenizer.model import Tokenizer, TokenizerConfig, tokenizer_for
 from sampler.weight_files import Weights, find_weights
+from tamis.places import ROOT
 from trainer.config import TrainConfig
 from trainer.evaluation.loss import mean_loss, whole_epoch
 from trainer.evaluation.unigram import unigram_loss

@@ -28,12 +28,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.corpora.base_text import DATA, ROOT
+from benchmarks.corpora.base_text import DATA
 from benchmarks.corpora.corpus import cached
 from benchmarks.dedup.dedup_run import write_documents
 from benchmarks.dedup.dedup_speed import ONE_DOCUMENT, WARM_UP_GIGABYTES
 from benchmarks.tools import machine
 from benchmarks.tools.cpu import TICKS, descendants, fields_after_name
+from tamis.places import ROOT
 
 BEFORE = "start"
 """What is spent before the first step: Python, the JVM."""

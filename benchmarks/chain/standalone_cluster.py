@@ -25,12 +25,14 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import yaml
 
-from benchmarks.corpora.shared_corpus import ROOT, digests
+from benchmarks.corpora.base_text import DATA
+from benchmarks.corpora.shared_corpus import digests
 from benchmarks.tools.machine import as_line, describe
 from benchmarks.tools.spark_standalone import EventLog, Standalone, end_group, environment, spark_home
 from corpus.files import Manifest
 from corpus.run_folder import RunFolder
 from pipelines.spark.package import build_zip
+from tamis.places import ROOT
 
 STAGES = ("eligibility", "exact_dedup", "near_dedup", "span_dedup", "score")
 INPUTS = {"law": "zh_laws_versions", "judgments": "zh_court_judgments", "news": "zh_news_articles", "wiki": "zh_wiki_*"}
@@ -151,7 +153,7 @@ def show(name: str, seconds: float, log: EventLog, archive_used: bool) -> None:
 def options() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
+    parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--pipeline", type=Path, help="by default documents and spans, see STAGES")
     parser.add_argument("--input", dest="inputs", action="append", default=[], metavar="DOMAIN=GLOB")
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "tamis-standalone")

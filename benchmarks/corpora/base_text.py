@@ -14,7 +14,8 @@ from pathlib import Path
 
 import zstandard
 
-ROOT = Path(__file__).resolve().parents[1]
+from tamis.places import ROOT
+
 DATA = ROOT.parent / "shared" / "data"
 """The shared data folder beside a checkout."""
 LANGUAGES = ("en", "zh")

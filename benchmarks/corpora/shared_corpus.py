@@ -26,7 +26,9 @@ from typing import Any
 
 import yaml
 
-ROOT = Path(__file__).resolve().parents[1]
+from benchmarks.corpora.base_text import DATA
+from tamis.places import ROOT
+
 DOMAINS = {
     "web": ["web_pages_*", "web_warc_pages", "en_web_*"],
     "news": ["en_news_*", "zh_news_articles"],
@@ -97,7 +99,7 @@ def digests(out: Path) -> dict[str, str]:
 def main() -> None:
     """Runs, kills, compares, prints."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
+    parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "tamis-shared-corpus")
     parser.add_argument("--kills", type=float, nargs="*", default=[0.25, 0.6])
     arguments = parser.parse_args()

@@ -10,10 +10,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.corpora.base_text import ROOT
 from pipelines.run.config import load_pipeline
 from pipelines.run.runner import Runner
 from pipelines.spark.session import Cluster, local_settings
+from tamis.places import ROOT
 
 PIPELINE = ROOT / "conf" / "pipelines" / "dedup.yaml"
 

@@ -23,11 +23,12 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from benchmarks.corpora.base_text import DATA, ROOT
+from benchmarks.corpora.base_text import DATA
 from benchmarks.corpora.corpus import cached
 from benchmarks.dedup.dedup_run import open_cluster, outcome
 from pipelines.run.config import load_pipeline
 from pipelines.run.runner import Runner
+from tamis.places import ROOT
 
 ORDERS = ("default", "report")
 WANTED = 0.8

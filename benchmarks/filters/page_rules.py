@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.corpora.base_text import DATA, ROOT
+from benchmarks.corpora.base_text import DATA
 from benchmarks.filters.quality_model import gold_pages, in_main
 from corpus.config import load_yaml, parse
 from filters.heuristic.decide import KEEP, REASONS, decide, scan
@@ -34,6 +34,7 @@ from filters.quality.model import SentenceModel
 from filters.quality.training import QualityTraining, train
 from pipelines.run.config import load_pipeline
 from pipelines.stages.line_filter import LineDecision
+from tamis.places import ROOT
 from text.arrow import TextColumn
 from text.segment import sentences
 

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import zstandard
 
+from benchmarks.corpora.base_text import DATA
 from corpus.config import load_yaml, parse
 from filters.linear.model import score_spans
 from filters.quality.decide import SentenceQualityDecision, choose_cuts, sentence_facts
@@ -29,10 +30,10 @@ from filters.quality.form import sentence_form
 from filters.quality.model import SentenceModel
 from filters.quality.references import bare
 from filters.quality.training import QualityTraining, train
+from tamis.places import ROOT
 from text.arrow import TextColumn
 from text.segment import Spans, sentences
 
-ROOT = Path(__file__).resolve().parents[1]
 SPEED_FILES = ("en_news_nyt", "zh_books_novels", "zh_tech_lctt", "zh_reviews", "web_pages_en")
 PAGES = (
     ("web_pages_en", "en"), ("web_pages_zh", "zh"), ("web_pages_multilingual", "de"), ("web_pages_multilingual", "es"),
@@ -48,7 +49,7 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="keep the model in this folder")
     arguments = parser.parse_args()
     config = parse(QualityTraining, load_yaml(arguments.references), "sentence_quality")
-    data = ROOT.parent / "shared" / "data"
+    data = DATA
     with tempfile.TemporaryDirectory() as scratch:
         start = time.perf_counter()
         trained = train(config, ROOT, arguments.keep or Path(scratch) / "model")

@@ -20,12 +20,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.corpora.base_text import DATA, ROOT, read_records
+from benchmarks.corpora.base_text import DATA, read_records
 from corpus.config import load_yaml, parse
 from filters.linear.model import LinearModel, score, score_spans
 from filters.quality.evaluation import auc
 from filters.quality.training import WordsTraining, train
 from filters.word_lists import WordList, count_listed
+from tamis.places import ROOT
 from text.arrow import TextColumn
 from text.segment import sentences
 

@@ -1,6 +1,7 @@
 """What other data loaders promise of their samples: mixture, change of weights, longer run, resume.
 
-    python -m benchmarks.sampler.loader_exactness [--python PEERS/bin/python] [--corpus FOLDER] [--peers …] [--out FOLDER]
+    python -m benchmarks.sampler.loader_exactness [--python PEERS/bin/python] [--corpus FOLDER] [--peers …]
+           [--out FOLDER]
 
 The environment of the peers is that of ``benchmarks.sampler.sampler_speed``, the corpus
 ``benchmarks.corpora.sampler_corpus``, and the global batch 8. Every answer comes from a process of its own

@@ -37,12 +37,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.corpora.base_text import DATA, ROOT, base_documents
+from benchmarks.corpora.base_text import DATA, base_documents
 from benchmarks.tools import machine
 from benchmarks.tools.cpu import measure as measure_command
 from sampler.tokenizer.compression import encoded_alike, measure
 from sampler.tokenizer.model import open_tokenizer
 from sampler.tokenizer.texts import run_groups
+from tamis.places import ROOT
 from text.hash import uniform
 
 OTHER_SOURCES = ("en_news_bbc", "en_wiki_wikitext2", "zh_news_articles", "zh_wiki_cmrc")

@@ -43,7 +43,7 @@ WORKERS = (b"pyspark.daemon", b"pipelines.run.daemon")
 IGNORES_CHILDREN = 1 << (signal.SIGCHLD - 1)
 """In the mask ``SigIgn`` of /proc/PID/status."""
 TICKS = os.sysconf("SC_CLK_TCK")
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks.corpora.base_text import ROOT
+from tamis.places import ROOT
 
 
 def describe() -> dict[str, Any]:

@@ -10,11 +10,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks.corpora.base_text import ROOT
 from benchmarks.dedup.dedup_run import open_cluster
 from pipelines.run.config import load_pipeline
 from pipelines.run.runner import Runner
 from pipelines.spark.session import Cluster
+from tamis.places import ROOT
 
 
 def _copy_to_nowhere(cluster: Cluster, run: Path) -> None:

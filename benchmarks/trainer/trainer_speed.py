@@ -1,6 +1,7 @@
 """How fast one device trains: tokens a second, MFU over both denominators, and where the time goes.
 
-    python -m benchmarks.trainer.trainer_speed [--model conf/models/1b.yaml] [--length 4096] [--rows 8] [--vocabulary 125696]
+    python -m benchmarks.trainer.trainer_speed [--model conf/models/1b.yaml] [--length 4096] [--rows 8]
+           [--vocabulary 125696]
                                        [--steps 20] [--device cuda] [--eager] [--attention auto] [--format json]
 
 A model of a file in `conf/models` takes steps of `rows` sequences, one micro-batch each, with the loop's own step,
@@ -28,9 +29,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.corpora.base_text import ROOT
 from benchmarks.corpora.sampler_corpus import document_ends
 from benchmarks.tools import machine
+from tamis.places import ROOT
 
 if TYPE_CHECKING:
     from trainer.setup import Run

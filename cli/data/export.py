@@ -16,7 +16,7 @@ import typer
 
 from cli.output import FormatOption, OutputFormat
 from cli.progress_bar import progress_bar
-from corpus.errors import ConfigError
+from tamis.errors import ConfigError
 
 if TYPE_CHECKING:
     from sampler.export.megatron import MegatronDataset

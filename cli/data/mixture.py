@@ -15,7 +15,7 @@ from rich.console import Console
 
 from cli.output import FormatOption, OutputFormat, parse_number
 from cli.progress_bar import progress_bar
-from corpus.errors import ConfigError
+from tamis.errors import ConfigError
 
 if TYPE_CHECKING:
     from sampler.plan import Row

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from corpus.errors import TamisError
 from corpus.files import atomic_file
 from sampler.plan import Row
+from tamis.errors import TamisError
 
 
 def write_mixture_chart(path: Path, rows: list[Row], title: str) -> None:

@@ -13,7 +13,7 @@ import typer
 from cli.data.tokenizer_options import BytesOption, InputOption, RunOption, SeedOption, named_as_options, parse_factors
 from cli.output import FormatOption, OutputFormat
 from cli.present import echo_json
-from corpus.errors import ConfigError
+from tamis.errors import ConfigError
 
 if TYPE_CHECKING:
     from sampler.progress import Progress

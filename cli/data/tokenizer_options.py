@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from corpus.errors import ConfigError
+from tamis.errors import ConfigError
 
 RunOption = Annotated[Path | None, typer.Option("--run", metavar="RUN", help="Measure on the domains of this run.")]
 InputOption = Annotated[

@@ -17,7 +17,7 @@ from rich.console import Console
 from cli.data.export import export
 from cli.output import FormatOption, OutputFormat
 from cli.progress_bar import progress_bar
-from corpus.errors import ConfigError
+from tamis.errors import ConfigError
 
 if TYPE_CHECKING:
     from sampler.prepare import Prepared

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from cli.output import FormatOption, OutputFormat
 from cli.present import console, echo_json
-from corpus.errors import ConfigError
+from tamis.errors import ConfigError
 
 if TYPE_CHECKING:
     from rich.console import Console

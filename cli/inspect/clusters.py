@@ -16,11 +16,11 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from cli.inspect.masking import PersonalOption
+from cli.inspect.masking import PersonalOption, open_run
 from cli.inspect.stats import RunArgument
 from cli.output import FormatOption, OutputFormat
 from cli.present import clean, console, echo_json, one_line
-from corpus.errors import TamisError
+from tamis.errors import TamisError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,15 +58,14 @@ def clusters(
     format: FormatOption = OutputFormat.text,
 ) -> None:
     """Show the largest families of duplicates, or one of them with the spans in which its members differ."""
-    from corpus.reading.run_reader import RunReader
 
     if semantic:
-        _show_cells(RunReader(run, personal_data), top, show, format)
+        _show_cells(open_run(run, personal_data), top, show, format)
         return
     if show is not None:
-        _show(RunReader(run, personal_data), show, kind, n, format)
+        _show(open_run(run, personal_data), show, kind, n, format)
         return
-    result = describe(RunReader(run, personal_data), kind, top)
+    result = describe(open_run(run, personal_data), kind, top)
     if format is OutputFormat.json:
         echo_json(result)
         return

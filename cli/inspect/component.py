@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from cli.present import first_chars
-from corpus.errors import TamisError
+from tamis.errors import TamisError
 
 if TYPE_CHECKING:
     from cli.inspect.token_diff import Tokens

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.inspect.masking import PersonalOption
+from cli.inspect.masking import PersonalOption, open_run
 from cli.output import FormatOption, OutputFormat
 from cli.present import console, echo_json, first_chars
 from corpus.reading.rows import view_text
@@ -38,9 +38,8 @@ def diff(
 ) -> None:
     """Compare two runs: what both kept, what only one of them kept, and which decisions and settings made it so."""
     from cli.inspect.diff_view import print_diff
-    from corpus.reading.run_reader import RunReader
 
-    result = compare(RunReader(run_a, personal_data), RunReader(run_b, personal_data), n)
+    result = compare(open_run(run_a, personal_data), open_run(run_b, personal_data), n)
     if format is OutputFormat.json:
         echo_json(result)
     else:

@@ -12,12 +12,12 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from cli.inspect.masking import PersonalOption
+from cli.inspect.masking import PersonalOption, open_run
 from cli.inspect.stats import RunArgument
 from cli.output import FormatOption, OutputFormat
 from cli.present import clean, console, echo_json, first_chars, one_line, plain, plain_row, size
-from corpus.errors import TamisError
 from corpus.ids import first_id
+from tamis.errors import TamisError
 
 if TYPE_CHECKING:
     from corpus.reading.run_reader import RunReader
@@ -33,9 +33,8 @@ def explain(
     format: FormatOption = OutputFormat.text,
 ) -> None:
     """Tell one document's whole story, kept or dropped, stage by stage."""
-    from corpus.reading.run_reader import RunReader
 
-    reader = RunReader(run, personal_data)
+    reader = open_run(run, personal_data)
     found = reader.find(key)
     quarantined = [plain_row(row) for row in reader.quarantined(key)]
     documents = [{"found_by": by, **describe(reader, doc_id)} for doc_id, by in found.items()]

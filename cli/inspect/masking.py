@@ -8,14 +8,22 @@ chats and logs. So the views show stars unless ``--personal-data`` asks for the 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from corpus.reading.run_reader import RunReader
 
 PersonalOption = Annotated[
     bool,
     typer.Option("--personal-data", help="Show e-mail addresses, telephone numbers and their like, not stars."),
 ]
+
+
+def open_run(root: Path, personal_data: bool) -> RunReader:
+    """A run folder opened for showing: with stars for personal data, unless it is asked for."""
+    return RunReader(root, None if personal_data else masked)
 
 
 def masked(texts: Sequence[str]) -> list[str]:

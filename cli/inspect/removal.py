@@ -16,8 +16,8 @@ from rich.text import Text
 
 from cli.output import OutputFormat
 from cli.present import console, echo_json, one_line, share, size
-from corpus.errors import TamisError
 from corpus.removal import OTHER, Line
+from tamis.errors import TamisError
 
 if TYPE_CHECKING:
     from corpus.run_folder import RunFolder

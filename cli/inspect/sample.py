@@ -13,11 +13,11 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from cli.inspect.masking import PersonalOption
+from cli.inspect.masking import PersonalOption, open_run
 from cli.inspect.stats import RunArgument
 from cli.output import FormatOption, OutputFormat
 from cli.present import clean, console, echo_json, first_chars
-from corpus.errors import TamisError
+from tamis.errors import TamisError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -39,9 +39,8 @@ def sample(
     format: FormatOption = OutputFormat.text,
 ) -> None:
     """Show texts that a decision removed or cut, beside what was kept instead."""
-    from corpus.reading.run_reader import RunReader
 
-    result = draw(RunReader(run, personal_data), stage, reason, n, seed, full)
+    result = draw(open_run(run, personal_data), stage, reason, n, seed, full)
     if format is OutputFormat.json:
         echo_json(result)
         return

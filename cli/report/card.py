@@ -21,11 +21,11 @@ import yaml
 
 from cli.inspect.stats import reason_rows
 from cli.present import share, size
-from corpus.errors import TamisError
 from corpus.files import load_manifest
 from corpus.reading.run_reader import read_ledger
 from corpus.run_folder import RunFolder
 from corpus.schemas import PUBLISHED
+from tamis.errors import TamisError
 
 ROWS_SHOWN = 100
 UNKNOWN = "unknown"

@@ -16,8 +16,8 @@ from cli.inspect.contamination import BENCHMARK_HEADER, BENCHMARK_NOTE, benchmar
 from cli.inspect.stats import REPORT, REPORT_REMAINS, RunArgument, funnel_lines, reason_rows
 from cli.output import FormatOption, OutputFormat
 from cli.present import echo_json, removed, share, size
-from corpus.errors import ConfigError
 from corpus.run_folder import RunFolder
+from tamis.errors import ConfigError
 
 if TYPE_CHECKING:
     from cli.pages.page import Page

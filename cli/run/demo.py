@@ -22,8 +22,8 @@ from rich.console import Console
 from cli.output import FormatOption, OutputFormat
 from cli.present import echo_json
 from cli.run.demo_corpus import DemoInput, build_demo_corpus
+from tamis.places import CONF
 
-CONFIGURATION = Path(__file__).resolve().parent.parent / "conf"
 NOTE = (
     "The demo's quality model shows the mechanism, not quality: it learned from a few thousand sentences "
     "which were chosen by where they stood, and nobody labelled one."
@@ -59,28 +59,28 @@ def demo(
 
 def _steps(console: Console, folder: Path, out: Path, steps: int) -> list[DemoInput]:
     """The five steps; returns the inputs that the first one made."""
-    from cli.inspect import stats  # each imports what it needs; the corpus needs none of it
+    from cli.inspect.stats import stats  # each imports what it needs; the corpus needs none of it
     from cli.report.report import report  # each imports what it needs; the corpus needs none of it
     from cli.run.run import run  # each imports what it needs; the corpus needs none of it
-    from cli.training import train  # each imports what it needs; the corpus needs none of it
+    from cli.training.train import train  # each imports what it needs; the corpus needs none of it
 
     with _step(console, "1/5  corpus: real text out of installed packages, laid out as a crawl"):
         inputs = build_demo_corpus(folder, lambda message: console.print(f"     {message}"))
         _describe(console, inputs)
     with _step(console, "2/5  run: conf/pipelines/demo.yaml"):
-        run.run(
-            pipeline=CONFIGURATION / "pipelines" / "demo.yaml",
+        run(
+            pipeline=CONF / "pipelines" / "demo.yaml",
             out=out,
             inputs=[f"{entry.domain}={(folder / entry.path_glob).resolve()}" for entry in inputs],
         )
     with _step(console, "3/5  stats: the funnel"):
-        stats.stats(out)
+        stats(out)
     with _step(console, "4/5  report: one HTML file"):
-        report.report(out)
+        report(out)
     with _step(console, "5/5  train: a small model on the shards"):
-        train.train(
-            model=CONFIGURATION / "models" / "tiny.yaml",
-            mixture=CONFIGURATION / "mixtures" / "default.yaml",
+        train(
+            model=CONF / "models" / "tiny.yaml",
+            mixture=CONF / "mixtures" / "default.yaml",
             run=out,
             steps=steps,
         )

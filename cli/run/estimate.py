@@ -18,9 +18,10 @@ from rich.table import Table
 from cli.output import FormatOption, OutputFormat
 from cli.present import console, echo_json, size
 from corpus.config import StrictModel, load_config
-from corpus.errors import ConfigError
+from tamis.errors import ConfigError
+from tamis.places import CONF
 
-RATES = Path(__file__).resolve().parents[1] / "conf" / "rates.yaml"
+RATES = CONF / "rates.yaml"
 SECONDS = 3600.0
 
 

@@ -39,10 +39,10 @@ def run(
 ) -> None:
     """Run a pipeline into a run folder; run again to go on where it stopped."""
     from cli.progress import RichProgress
-    from corpus.errors import ConfigError
     from pipelines.run.config import load_pipeline
     from pipelines.run.runner import Runner
     from pipelines.spark.session import Cluster, local_settings
+    from tamis.errors import ConfigError
 
     extra = list(settings or [])
     if sample is not None:

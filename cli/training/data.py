@@ -11,8 +11,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from corpus.errors import TamisError
 from corpus.files import read_json
+from tamis.errors import TamisError
 from trainer.metrics import ALARM, CHANGED, ENDED, SKIPPED, WENT_BACK, read_metrics
 
 DRAWN = 2_000

@@ -15,7 +15,7 @@ import typer
 from cli.output import FormatOption, OutputFormat
 from cli.present import console, echo_json
 from cli.progress_bar import progress_bar
-from corpus.errors import ConfigError
+from tamis.errors import ConfigError
 
 if TYPE_CHECKING:
     from rich.table import Table

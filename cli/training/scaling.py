@@ -16,7 +16,7 @@ from cli.data.mixture import parse_tokens
 from cli.output import FormatOption, OutputFormat, parse_number
 from cli.present import console, echo_json
 from cli.progress_bar import progress_bar
-from corpus.errors import ConfigError
+from tamis.errors import ConfigError
 
 if TYPE_CHECKING:
     from trainer.config import TrainConfig

@@ -15,12 +15,12 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from corpus.errors import ReadError
 from corpus.inputs import InputConfig, InputFile
 from corpus.readers.columns import to_record
 from corpus.readers.limits import Limits
 from corpus.records import Bad, Reason, Record
 from corpus.streams import Raw
+from tamis.errors import ReadError
 
 _BATCH_BYTES = 32 << 20
 _MAX_BATCH_ROWS = 4096

@@ -7,32 +7,41 @@ are opened when an id asks for them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
 
 from corpus import ids
-from corpus.errors import TamisError
 from corpus.run_folder import EarlierRun, RunFolder
-
-if TYPE_CHECKING:
-    from corpus.reading.run_reader import RunReader
+from tamis.errors import TamisError
 
 Found = TypeVar("Found")
 
 
-class Lineage:
+class HasRun(Protocol):
+    """What opens a run folder for reading."""
+
+    run: RunFolder
+
+
+Reader = TypeVar("Reader", bound=HasRun)
+
+
+class Lineage(Generic[Reader]):
     """A run and its ancestors.
 
     Args:
         run: the run.
         reader: its reader.
+        open_run: opens an ancestor's run folder.
     """
 
-    def __init__(self, run: RunFolder, reader: RunReader) -> None:
+    def __init__(self, run: RunFolder, reader: Reader, open_run: Callable[[Path], Reader]) -> None:
         self.snapshot = int(run.ingest.body["snapshot"])
         self.earlier: Mapping[int, EarlierRun] = {e.snapshot: e for e in run.earlier_runs()}
-        self._open: dict[int, RunReader] = {self.snapshot: reader}
+        self._open: dict[int, Reader] = {self.snapshot: reader}
+        self._open_run = open_run
 
-    def holder(self, doc_id: int) -> RunReader:
+    def holder(self, doc_id: int) -> Reader:
         """The reader of the run that holds an id; the run itself where no ancestor has its snapshot.
 
         Raises:
@@ -41,13 +50,8 @@ class Lineage:
         snapshot = ids.snapshot_of(doc_id)
         known = self.earlier.get(snapshot)
         if snapshot not in self._open and known is not None:
-            self._open[snapshot] = self._opened(known)
+            self._open[snapshot] = self._open_run(known.open().root)
         return self._open.get(snapshot, self._open[self.snapshot])
-
-    def _opened(self, known: EarlierRun) -> RunReader:
-        from corpus.reading.run_reader import RunReader
-
-        return RunReader(known.open().root, self._open[self.snapshot].personal_data)
 
     def missing(self, doc_id: int) -> str | None:
         """Why an ancestor's document cannot be shown, in a sentence; None where it can."""
@@ -61,9 +65,7 @@ class Lineage:
         """Those ids that this run or an ancestor that is still there holds."""
         return [i for i in doc_ids if self.missing(i) is None and self.holder(i).run.shard_of_id(i) is not None]
 
-    def gather(
-        self, doc_ids: Iterable[int], read: Callable[[RunReader, list[int]], dict[int, Found]]
-    ) -> dict[int, Found]:
+    def gather(self, doc_ids: Iterable[int], read: Callable[[Reader, list[int]], dict[int, Found]]) -> dict[int, Found]:
         """Reads something about documents from the run that holds each, in id order."""
         by_snapshot: dict[int, list[int]] = {}
         for doc_id in sorted(set(doc_ids)):

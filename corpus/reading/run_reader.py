@@ -8,7 +8,7 @@ the row group that holds the row and dropped again, so that memory does not grow
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from cli.inspect.masking import masked
-from corpus.errors import TamisError
 from corpus.files import Manifest, load_manifest
 from corpus.reading.fates import Fate, Published
 from corpus.reading.lineage import Lineage
 from corpus.reading.rows import may_hold, take_rows
 from corpus.run_folder import DocumentShard, RunFolder
+from tamis.errors import TamisError
+
+Mask = Callable[[Sequence[str]], list[str]]
 
 
 class RunReader:
@@ -32,20 +33,20 @@ class RunReader:
 
     Args:
         root: the run folder.
-        personal_data: whether texts are given with the personal data in them; stars stand for it otherwise.
+        mask: makes texts fit to be shown, each of the same length in bytes; None gives them as they are.
 
     Raises:
         TamisError: it is none, or its ingest has not finished.
     """
 
-    def __init__(self, root: Path, personal_data: bool = False) -> None:
-        self.personal_data = personal_data
+    def __init__(self, root: Path, mask: Mask | None = None) -> None:
+        self.mask = mask
         self.run = RunFolder(root.absolute())
         self.info = self.run.run_info()
         self.shards = self.run.shards
         self.chain = self.run.chain()
         self.sidecar = lru_cache(maxsize=256)(self._sidecar)
-        self.lineage = Lineage(self.run, self)
+        self.lineage = Lineage(self.run, self, lambda root: RunReader(root, mask))
 
     def stage(self, name: str) -> Manifest:
         """The current decision of a stage.
@@ -147,20 +148,20 @@ class RunReader:
         Args:
             ids: of the documents.
             columns: of ``corpus.schemas.DOCUMENT``.
-            as_stored: gives texts without stars, for comparing them; what is shown goes through ``shown``.
+            as_stored: gives texts unmasked, for comparing them; what is shown goes through ``shown``.
         """
         return self.lineage.gather(ids, lambda reader, mine: reader._own_documents(mine, columns, as_stored))
 
     def shown(self, text: str) -> str:
         """A stored text as it may be shown, of the same length in bytes."""
-        return text if self.personal_data else masked([text])[0]
+        return text if self.mask is None else self.mask([text])[0]
 
     def _own_documents(self, ids: Iterable[int], columns: Sequence[str], as_stored: bool) -> dict[int, dict[str, Any]]:
         found: dict[int, dict[str, Any]] = {}
         for shard, wanted in self.by_shard(ids):
             rows = take_rows(shard.path, [i - shard.first_id for i in wanted], columns)
-            if "text" in columns and not self.personal_data and not as_stored:
-                for row, text in zip(rows, masked([row["text"] for row in rows]), strict=True):
+            if "text" in columns and self.mask is not None and not as_stored:
+                for row, text in zip(rows, self.mask([row["text"] for row in rows]), strict=True):
                     row["text"] = text
             found.update(zip(wanted, rows, strict=True))
         return found

@@ -20,11 +20,11 @@ import orjson
 from pydantic import Field, model_validator
 
 from corpus.config import StrictModel
-from corpus.errors import ConfigError
 from corpus.inputs import InputConfig, InputFile, open_input, resolve_inputs
 from corpus.readers.columns import dig, label
 from corpus.records import Bad
 from corpus.streams import Line, Raw, read_lines
+from tamis.errors import ConfigError
 
 MAX_LINE_BYTES = 32 << 20
 _LETTERS = "ABCDEFGHIJ"

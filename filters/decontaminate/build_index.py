@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from corpus.errors import ConfigError
 from filters.decontaminate.benchmark_items import BadLine, Form, Item
 from filters.decontaminate.index import FORMAT, ITEMS, NGRAMS, TOO_SHORT, WHOLE, NgramConfig, NgramIndex
 from filters.decontaminate.ngrams import (
@@ -27,6 +26,7 @@ from filters.decontaminate.ngrams import (
     powers,
     weigh_forms,
 )
+from tamis.errors import ConfigError
 from text.arrow import TextColumn
 from text.chars import char_tables
 from text.tokens import token_hashes

@@ -28,8 +28,8 @@ import pyarrow as pa
 from pydantic import Field, model_validator
 
 from corpus.config import StrictModel
-from corpus.errors import ConfigError
 from filters.decontaminate.benchmark_items import BadLine
+from tamis.errors import ConfigError
 
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]

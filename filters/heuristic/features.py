@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from filters.character_marks import load_tables
-from filters.heuristic.decide import counting as c
+from filters.heuristic import counting as c
 from filters.heuristic.repetition import duplicates, gram_repetition, scratch_of
 from text.arrow import TextColumn
 

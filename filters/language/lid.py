@@ -32,11 +32,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from corpus.errors import ConfigError
 from corpus.packages import package_file
 from filters.language.label_tree import build_tree, find_paths
 from filters.language.lid_kernels import Tables, build_word_slots, identify_texts
 from filters.linear.fasttext_file import HIERARCHICAL_SOFTMAX, FastTextFile, read_fasttext
+from tamis.errors import ConfigError
 from text.arrow import TextColumn
 from text.chars import char_tables
 

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from corpus.errors import ConfigError
+from tamis.errors import ConfigError
 
 _MAGIC = 793712314
 _VERSION = 12

@@ -25,9 +25,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from corpus.errors import ConfigError
 from filters.linear.fasttext_file import SOFTMAX, FastTextFile
 from filters.linear.kernels import build_slots, hash_words, score_texts
+from tamis.errors import ConfigError
 from text.arrow import TextColumn
 from text.chars import char_tables
 from text.fold import fold

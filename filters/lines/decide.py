@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from filters.lines.decide import features as f
+from filters.lines import features as f
 from filters.lines.thresholds import LineThresholds
 
 Bools = npt.NDArray[np.bool_]

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 
-from corpus.errors import ConfigError
 from filters.linear.model import LinearModel, score_spans
 from filters.quality.form import FEATURES, sentence_form
 from filters.quality.heads import (
@@ -27,6 +26,7 @@ from filters.quality.heads import (
     log_odds,
     own_scores,
 )  # fmt: skip
+from tamis.errors import ConfigError
 from text.arrow import TextColumn
 from text.segment import Spans
 

@@ -34,8 +34,8 @@ from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
 
-from corpus.errors import TamisError
 from corpus.packages import package_folders
+from tamis.errors import TamisError
 
 
 class Text(NamedTuple):

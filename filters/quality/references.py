@@ -24,11 +24,11 @@ import orjson
 from pydantic import Field, field_validator, model_validator
 
 from corpus.config import StrictModel
-from corpus.errors import ConfigError
 from corpus.inputs import FieldMap, InputConfig, open_input, resolve_inputs
 from corpus.readers import read
 from corpus.records import Record
 from filters.quality.corruption import corrupt
+from tamis.errors import ConfigError
 from text.arrow import TextColumn
 from text.chars import SINGLE, WORD, char_tables
 from text.segment import Spans, sentences

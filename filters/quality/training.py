@@ -27,13 +27,13 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from corpus.config import StrictModel
-from corpus.errors import ConfigError
 from filters.linear.fasttext_file import read_fasttext
 from filters.linear.model import LinearModel
 from filters.quality.evaluation import evaluate, score_examples
 from filters.quality.fit_heads import LEAST_SOURCES, fit_heads
 from filters.quality.model import SentenceModel
 from filters.quality.references import Examples, ReferenceSet, read_examples, tokens_text
+from tamis.errors import ConfigError
 
 __all__ = ["QualityTraining", "ReferenceSet", "TrainedModel", "WordsTraining", "tokens_text", "train"]
 

@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from corpus.errors import ConfigError, TamisError
 from corpus.files import Manifest, load_manifest, stable_hash
 from corpus.run_folder import EarlierRun, RunFolder
 from pipelines.run.config import PipelineConfig
@@ -20,6 +19,7 @@ from pipelines.run.publish import decisions_of
 from pipelines.stages.base import GlobalStage
 from pipelines.stages.context import Ancestor
 from pipelines.stages.registry import stage_class
+from tamis.errors import ConfigError, TamisError
 
 
 def open_ancestors(against: Path | None, config: PipelineConfig) -> tuple[Ancestor, ...]:

@@ -30,13 +30,13 @@ import yaml
 from pydantic import Field, field_validator
 
 from corpus.config import StrictModel, load_yaml, parse, unknown_key
-from corpus.errors import ConfigError
 from corpus.ids import MAX_SNAPSHOT
 from corpus.inputs import InputConfig
 from pipelines.run.alarm import AlarmConfig
 from pipelines.run.profiles import merge, resolve_names
 from pipelines.run.weights import WeightsConfig
 from pipelines.stages.registry import STAGES, stage_class
+from tamis.errors import ConfigError
 
 if TYPE_CHECKING:
     from pipelines.stages.base import Stage

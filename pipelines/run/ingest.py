@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from corpus.errors import ConfigError, TamisError
 from corpus.files import FileEntry, Manifest, commit, load_manifest, stable_hash, write_table
 from corpus.ids import MAX_ROW
 from corpus.inputs import InputConfig, InputFile, resolve_inputs
@@ -25,6 +24,7 @@ from corpus.run_folder import RunFolder
 from corpus.schemas import DOCUMENT, QUARANTINE, URLS
 from pipelines.run.config import IngestConfig, PipelineConfig
 from pipelines.spark.session import Cluster
+from tamis.errors import ConfigError, TamisError
 
 ROW_GROUP_BYTES = 16 << 20
 """Text bytes of a row group of a document shard: what looking at one document costs."""

@@ -56,7 +56,7 @@ def main(name: str, arguments: Sequence[str] | None = None) -> None:
     A user's error is one sentence on stderr and exit code 2; TAMIS_DEBUG=1 shows the trace.
     """
     unpack_code()
-    from corpus.errors import TamisError
+    from tamis.errors import TamisError
 
     options = _parser(name).parse_args(arguments)
     try:
@@ -81,10 +81,10 @@ def find_pipeline(name: str) -> tuple[Path, Path]:
     path = Path(name)
     if len(path.parts) != 1 or path.suffix:
         return path, path.absolute().parent
-    import pipelines.spark.session  # like local.conf: beside the unpacked packages, not in a zip
-    from corpus.errors import ConfigError
+    from tamis.errors import ConfigError
+    from tamis.places import CONF
 
-    folder = Path(pipelines.spark.session.__file__).resolve().parents[1] / "conf" / "pipelines"
+    folder = CONF / "pipelines"
     found = folder / f"{name}.yaml"
     if not found.is_file():
         names = ", ".join(sorted(p.stem for p in folder.glob("*.yaml"))) or "none"

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from corpus.errors import TamisError
 from corpus.files import Manifest, commit, load_manifest, stable_hash, write_json, write_table
 from corpus.ledger import StageLedger, account, total_ledgers
 from corpus.removal_counts import ShardCounts, merge
@@ -20,6 +19,7 @@ from corpus.run_folder import RunFolder
 from corpus.state import ShardState, read_files
 from pipelines.spark.session import Cluster
 from pipelines.stages.shard_task import ShardTask, decision_files
+from tamis.errors import TamisError
 
 LEDGER_VERSION = 2
 """Raised when ``account_shard`` counts something else; committed counts of another version are counted again."""

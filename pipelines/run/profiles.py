@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from corpus.config import load_yaml
-from corpus.errors import ConfigError
+from tamis.errors import ConfigError
+from tamis.places import CONF
 
-CONF = Path(__file__).resolve().parents[1] / "conf"
 NO_STAGES = ("skip", "alarm", "weights")
 """Keys of a profile that are no stages."""
 

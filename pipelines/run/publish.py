@@ -17,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from corpus.errors import TamisError
 from corpus.files import MANIFEST, FileEntry, Manifest, commit, load_manifest, stable_hash, write_table
 from corpus.run_folder import RunFolder
 from corpus.schemas import DROPPED, METADATA, PUBLISHED, SCORES
@@ -28,6 +27,7 @@ from pipelines.run.ledger import Kept
 from pipelines.run.weights import place, write_weights
 from pipelines.spark.session import Cluster
 from pipelines.stages.shard_task import ShardTask, decision_files, earlier_column
+from tamis.errors import TamisError
 from text.hash import uniform
 
 ROW_GROUP_BYTES = 32 << 20

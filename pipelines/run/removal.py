@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from corpus.errors import TamisError
 from corpus.files import load_manifest, write_json
 from corpus.removal import Line
 from corpus.removal_counts import folded, lines, shown
 from corpus.run_folder import RunFolder
 from pipelines.run.alarm import Alarm, alarms, sentence
+from tamis.errors import TamisError
 
 if TYPE_CHECKING:
     from pipelines.run.config import PipelineConfig

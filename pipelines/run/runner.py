@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from corpus.errors import ConfigError, TamisError
 from corpus.files import FileEntry, Manifest, commit, file_digest, load_manifest, stable_hash, write_json
 from corpus.run_folder import FORMAT_VERSION, RunFolder
 from pipelines.run.ancestors import ancestry, named, open_ancestors
@@ -29,6 +28,7 @@ from pipelines.stages.base import GlobalStage, LocalStage
 from pipelines.stages.context import Ancestor, DecisionContext, PrepareContext
 from pipelines.stages.registry import stage_class
 from pipelines.stages.shard_task import BATCH_BYTES, ShardTask, decision_files
+from tamis.errors import ConfigError, TamisError
 
 Chain = list[tuple[str, Manifest]]
 

@@ -56,8 +56,8 @@ def build_on(cluster: Cluster, run: Path, tokenizer: Path, out: str) -> TokenBin
 def main(arguments: Sequence[str] | None = None) -> None:
     """The job. A user's error is one sentence on stderr and exit code 2; TAMIS_DEBUG=1 shows the trace."""
     unpack_code()
-    from corpus.errors import TamisError
     from pipelines.spark.session import Cluster, local_settings
+    from tamis.errors import TamisError
 
     options = _parser().parse_args(arguments)
     cluster: Cluster | None = None

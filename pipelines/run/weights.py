@@ -29,12 +29,12 @@ import pyarrow.parquet as pq
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from corpus.config import StrictModel
-from corpus.errors import TamisError
 from corpus.files import FileEntry, Manifest, commit, load_manifest, stable_hash, write_table
 from corpus.run_folder import RunFolder
 from corpus.schemas import WEIGHTS
 from corpus.urls import host_of, hosts_above, url_key
 from pipelines.spark.session import Cluster
+from tamis.errors import TamisError
 
 Points = tuple[tuple[float, float], ...]
 Numbers = npt.NDArray[Any]

@@ -34,9 +34,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from corpus.errors import TamisError
 from dedup.components import connected_components
 from pipelines.stages.context import materialise
+from tamis.errors import TamisError
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

@@ -27,8 +27,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from corpus.cache import cache_folder, temporary_cache_folder
-from corpus.errors import TamisError
+from tamis.cache import cache_folder, temporary_cache_folder
+from tamis.errors import TamisError
 
 MINIMUM_VERSION = 17
 INCUBATOR_MODULE = "jdk.incubator.vector"

@@ -20,7 +20,9 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-PACKAGES = ("corpus", "text", "filters", "dedup", "pipelines", "jobs", "sampler", "trainer", "cli")
+from tamis.places import ROOT
+
+PACKAGES = ("tamis", "corpus", "text", "filters", "dedup", "pipelines", "jobs", "sampler", "trainer", "cli")
 CONFIGURATION = "conf"
 CONFIGURATION_SUFFIXES = (".yaml", ".yml", ".conf", ".json", ".txt")
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can say
@@ -31,17 +33,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, build the zip and print its path, size and digest."""
     parser = argparse.ArgumentParser(prog="python -m pipelines.spark.package", description="Build the executors' zip.")
     parser.add_argument("--out", type=Path, default=Path("dist/tamis.zip"), help="the zip to write")
-    parser.add_argument("--root", type=Path, default=repository_root(), help="the folder that holds the packages")
+    parser.add_argument("--root", type=Path, default=ROOT, help="the folder that holds the packages")
     options = parser.parse_args(arguments)
     digest = build_zip(options.root, options.out)
     size = options.out.stat().st_size
     print(f"{options.out}  {size:,} bytes  sha256 {digest}")
     return 0
-
-
-def repository_root() -> Path:
-    """Return the folder that holds the packages: this file's grandparent."""
-    return Path(__file__).resolve().parent.parent
 
 
 def build_zip(root: Path, out: Path) -> str:

@@ -16,11 +16,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from corpus.errors import TamisError
 from pipelines.spark.exchange import Hop, build
 from pipelines.spark.gpu import with_gpu
 from pipelines.spark.java import java_home
 from pipelines.spark.worker import USER_ERROR, call
+from tamis.errors import TamisError
+from tamis.places import CONF
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -106,7 +107,7 @@ def local_settings() -> dict[str, str]:
     """The settings of ``conf/spark/local.conf``; none under spark-submit, where the cluster's own stand."""
     if "PYSPARK_GATEWAY_PORT" in os.environ:
         return {}
-    folder = Path(__file__).resolve().parents[1] / "conf" / "spark"
+    folder = CONF / "spark"
     settings = read_spark_conf(folder / "local.conf")
     quiet = f'"-Dlog4j2.configurationFile={folder / "log4j2.properties"}"'
     options = settings.get("spark.driver.extraJavaOptions", "")

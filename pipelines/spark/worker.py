@@ -41,7 +41,7 @@ def call(function: str, payload: str) -> str:
     module, name = function.split(":")
     request = json.loads(payload)
     receipt = request.pop("receipt", None)
-    from corpus.errors import ReadError, TamisError
+    from tamis.errors import ReadError, TamisError
 
     try:
         result = getattr(importlib.import_module(module), name)(request)
@@ -102,15 +102,16 @@ def unpack_code() -> None:
     folder = unpacked(archive)
     if str(folder) not in sys.path[:1]:
         sys.path.insert(0, str(folder))
-        for module in [m for m in sys.modules if m.split(".")[0] in {"corpus", "text", "filters", "dedup", "sampler"}]:
-            del sys.modules[module]
-        package: Any = sys.modules["pipelines"]
-        package.__path__ = [str(folder / "pipelines"), *package.__path__]
+        for name, module in list(sys.modules.items()):
+            if name.split(".")[0] in {"tamis", "corpus", "text", "filters", "dedup", "sampler"}:
+                del sys.modules[name]
+            elif name.split(".")[0] == "pipelines" and hasattr(module, "__path__"):
+                module.__path__ = [str(folder.joinpath(*name.split("."))), *module.__path__]
 
 
 def unpacked(archive: Path) -> Path:
     """The folder where a code archive lies unpacked, under its digest; made on first use."""
-    from corpus.cache import cache_folder
+    from tamis.cache import cache_folder
 
     digest = hashlib.sha256(archive.read_bytes()).hexdigest()[:16]
     folder = cache_folder() / "code" / digest

@@ -20,7 +20,6 @@ import pyarrow.parquet as pq
 from pydantic import Field
 
 from corpus.config import StrictModel
-from corpus.errors import ConfigError
 from corpus.files import file_digest, stable_hash
 from corpus.inputs import InputFile, open_input
 from corpus.schemas import EDITS
@@ -30,6 +29,7 @@ from filters.decontaminate.find import find_items, merge_cuts
 from filters.decontaminate.index import NgramConfig, NgramIndex
 from pipelines.stages.base import Batch, Earlier, Int32, LocalStage, Verdict, drops_table
 from pipelines.stages.context import PrepareContext
+from tamis.errors import ConfigError
 
 INDEX_VERSION = 1
 """Raised when the same files and settings give another index."""

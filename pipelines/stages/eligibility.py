@@ -16,10 +16,10 @@ import pyarrow.compute as pc
 from pydantic import Field, field_validator
 
 from corpus.config import StrictModel
-from corpus.errors import ConfigError
 from corpus.urls import places_above, url_key
 from pipelines.stages.base import Batch, Int32, LocalStage, Verdict, drops_table
 from pipelines.stages.context import PrepareContext
+from tamis.errors import ConfigError
 
 _FIELDS = ("source_id", "url", "source", "lang", "licence")
 

@@ -6,7 +6,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 from corpus.config import unknown_key
-from corpus.errors import ConfigError
+from tamis.errors import ConfigError
 
 if TYPE_CHECKING:
     from pipelines.stages.base import Stage

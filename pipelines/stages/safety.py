@@ -23,7 +23,6 @@ import pyarrow as pa
 from pydantic import Field, model_validator
 
 from corpus.config import StrictModel
-from corpus.errors import ConfigError
 from filters.linear.model import LinearModel, score_spans
 from filters.quality.decide import document_quality
 from filters.quality.training import WordsTraining
@@ -31,6 +30,7 @@ from filters.word_lists import WordList, count_listed
 from pipelines.stages.base import Batch, Earlier, Int32, LocalStage, Verdict, drops_table
 from pipelines.stages.context import PrepareContext
 from pipelines.stages.sentence_quality import trained_model
+from tamis.errors import ConfigError
 from text.segment import sentences
 
 

@@ -16,7 +16,6 @@ import pyarrow as pa
 from pydantic import Field, model_validator
 
 from corpus.config import StrictModel
-from corpus.errors import ConfigError
 from corpus.files import stable_hash
 from corpus.schemas import EDITS
 from filters.quality.decide import SentenceQualityDecision, choose_cuts, document_quality, sentence_facts
@@ -25,6 +24,7 @@ from filters.quality.references import reference_identity
 from filters.quality.training import QualityTraining, WordsTraining, train
 from pipelines.stages.base import Batch, Earlier, Int32, LocalStage, Verdict, drops_table
 from pipelines.stages.context import PrepareContext
+from tamis.errors import ConfigError
 from text.segment import sentences
 
 

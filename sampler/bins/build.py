@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from corpus.errors import ConfigError, TamisError
 from corpus.files import file_digest, stable_hash
 from sampler.bins.checksums import check_of
 from sampler.bins.format import FORMAT, TokenBins, Tokens, index_bytes
@@ -30,6 +29,7 @@ from sampler.bins.store import Store, open_store
 from sampler.progress import Progress, silent
 from sampler.published import Shard, list_shards, read_rows
 from sampler.tokenizer.model import Tokenizer
+from tamis.errors import ConfigError, TamisError
 
 
 def build_bins(

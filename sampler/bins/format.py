@@ -35,9 +35,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from corpus.errors import TamisError
 from sampler.bins.checksums import CHUNK, check_of, checks_of_chunks
 from sampler.bins.store import Store
+from tamis.errors import TamisError
 
 FORMAT = 2
 _MAGIC = b"TAMISIDX"

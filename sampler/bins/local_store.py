@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from corpus.errors import TamisError
 from corpus.files import atomic_file
+from tamis.errors import TamisError
 
 Bytes = npt.NDArray[np.uint8]
 

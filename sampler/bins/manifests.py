@@ -16,15 +16,15 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import Field
 
-from corpus.cache import cache_folder
 from corpus.config import StrictModel, parse
-from corpus.errors import ConfigError, TamisError
 from corpus.files import stable_hash
 from sampler.bins.format import FORMAT, AnyBin, ShardBin, TokenBins, corrupt
 from sampler.bins.local_store import LocalStore
 from sampler.bins.store import Store, open_store
 from sampler.progress import Progress, silent
 from sampler.tokenizer.model import Tokenizer, tokenizer_from
+from tamis.cache import cache_folder
+from tamis.errors import ConfigError, TamisError
 
 HEAD, MODEL = "bins.json", "tokenizer.model"
 Parsed = TypeVar("Parsed", bound=StrictModel)

@@ -29,12 +29,12 @@ from urllib.parse import parse_qsl, urlencode
 import numpy as np
 import pyarrow.fs as pafs
 
-from corpus.cache import cache_folder
-from corpus.errors import ConfigError
 from corpus.files import atomic_file, file_digest
 from corpus.inputs import file_system
 from sampler.bins.local_store import Bytes, map_file
 from sampler.bins.retries import LOG, Patience, try_often
+from tamis.cache import cache_folder
+from tamis.errors import ConfigError
 
 Value = TypeVar("Value")
 PIECE = 8 << 20

@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TypeVar
 
-from corpus.errors import TamisError
+from tamis.errors import TamisError
 
 LOG = logging.getLogger("tamis.sampler")
 Value = TypeVar("Value")

@@ -30,11 +30,11 @@ from typing import BinaryIO, Literal
 import numpy as np
 import numpy.typing as npt
 
-from corpus.errors import ConfigError, TamisError
 from corpus.files import atomic_file
 from sampler.bins.build import dtype_of
 from sampler.bins.format import AnyBin, TokenBins, Tokens
 from sampler.progress import Progress, silent
+from tamis.errors import ConfigError, TamisError
 
 Split = Literal["train", "heldout", "all"]
 TYPES = {"<u2": ("<u2", 8), "<u4": ("<i4", 4)}

@@ -31,10 +31,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from corpus.errors import ConfigError
 from sampler.export.megatron import Split
 from sampler.progress import Progress, silent
 from sampler.published import Rows, Shard, list_shards, read_rows
+from tamis.errors import ConfigError
 
 Lines = Literal["joined", "one"]
 _BREAK = re.compile("\r\n|\n|\r")

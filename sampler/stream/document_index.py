@@ -17,14 +17,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from corpus.errors import ConfigError, TamisError
 from corpus.files import atomic_file, read_json, stable_hash, write_json
 from sampler.bins.checksums import check_of
 from sampler.bins.format import AnyBin
 from sampler.bins.retries import LOG
 from sampler.stream.domain_documents import DomainDocuments, frozen, lay_blocks, map_columns
-from sampler.stream.mixture_stream import order
+from sampler.stream import order
 from sampler.weight_files import Weights
+from tamis.errors import ConfigError, TamisError
 from text.hash import uniform
 
 FORMAT = 2

@@ -24,7 +24,7 @@ import numpy.typing as npt
 from corpus.files import atomic_file, read_json, stable_hash, write_json
 from sampler.bins.checksums import check_of
 from sampler.bins.format import AnyBin
-from sampler.stream.mixture_stream import order
+from sampler.stream import order
 from sampler.stream.packing import Pieces, sequences_of
 
 BLOCK_DOCUMENTS = 1 << 16

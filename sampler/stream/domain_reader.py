@@ -24,12 +24,12 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from corpus.errors import TamisError
 from sampler.bins.format import AnyBin
 from sampler.stream.domain_documents import DomainDocuments
-from sampler.stream.mixture_stream import order
+from sampler.stream import order
 from sampler.stream.packing import CONCAT, Pieces, Plan, plan, sequences_of
 from sampler.stream.window import Window
+from tamis.errors import TamisError
 
 Value = TypeVar("Value")
 Int64s = npt.NDArray[np.int64]

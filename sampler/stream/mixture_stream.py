@@ -20,11 +20,11 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from corpus.errors import ConfigError
 from sampler.mixture import Mixture
 from sampler.stream.batch import Batch
 from sampler.stream.phases import Phase
 from sampler.stream.window import Window
+from tamis.errors import ConfigError
 
 EXACT_STEPS = 1 << 22
 

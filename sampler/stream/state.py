@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from corpus.errors import TamisError
 from corpus.files import canonical_json
 from sampler.stream.mixture_stream import MixtureStream
+from tamis.errors import TamisError
 
 FORMAT = 2
 

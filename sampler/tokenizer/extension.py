@@ -25,8 +25,8 @@ from typing import Literal
 
 import numpy as np
 
-from corpus.errors import TamisError
 from sampler.tokenizer.sentencepiece_model import NORMAL, Piece, model_type, read_pieces, with_pieces
+from tamis.errors import TamisError
 from text.chars import HAN, TABLE_SIZE, char_tables
 
 Script = Literal["han"]

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from corpus.errors import TamisError
 from corpus.files import atomic_file, canonical_json, read_json, write_json
 from sampler.progress import Progress, silent
 from sampler.published import Shard
 from sampler.tokenizer.training import THREADS, TokenizerConfig, train_model, train_tokenizer, training_settings
+from tamis.errors import TamisError
 
 __all__ = [
     "Tokenizer",

@@ -26,8 +26,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from corpus.errors import ConfigError, TamisError
 from sampler.published import Shard, read_rows
+from tamis.errors import ConfigError, TamisError
 from text.hash import uniform
 
 _SALT = 0x746F6B656E697A65  # the sample must not correlate with other draws from the same seed

@@ -22,12 +22,12 @@ from typing import Literal
 import numpy as np
 
 from corpus.config import parse
-from corpus.errors import ConfigError, TamisError
 from corpus.inputs import FORMATS, InputConfig, InputFile, resolve_inputs
 from corpus.readers import read
 from corpus.records import Record
 from sampler.progress import Progress, silent
 from sampler.published import Shard, list_shards, read_rows
+from tamis.errors import ConfigError, TamisError
 from text.hash import uniform
 
 _SALT = 0x636F6D7072657373  # other documents than the tokenizer's sample

@@ -30,10 +30,10 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from corpus.config import StrictModel
-from corpus.errors import ConfigError, TamisError
 from sampler.progress import Progress, silent
 from sampler.published import Shard
 from sampler.tokenizer.sample import DomainSample, draw, plan_sample
+from tamis.errors import ConfigError, TamisError
 
 FORMAT = 2
 BAICHUAN_VOCABULARY = 125_696

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from corpus import ids
-from corpus.errors import TamisError
 from pipelines.spark.session import Cluster, Silent
+from tamis.errors import TamisError
 from tests.e2e.story import Story, digests_of
 from tests.engine.run_reader import RunReader
 from tests.engine.small_run import execute

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
-from corpus.errors import TamisError
+from tamis.errors import TamisError
 from tests.e2e.story import Story
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from corpus.errors import TamisError
 from corpus.run_folder import RunFolder
 from pipelines.run import publish
 from pipelines.run.config import load_pipeline
 from pipelines.run.runner import Runner
 from pipelines.spark.session import Cluster
+from tamis.errors import TamisError
 from tests.engine.run_reader import RunReader
 from tests.engine.small_run import execute
 

@@ -13,8 +13,8 @@ import yaml
 from typer.testing import CliRunner
 
 from cli.main import app
-from corpus.errors import TamisError
 from pipelines.spark.session import Cluster
+from tamis.errors import TamisError
 from tests.corpora import texts
 from tests.engine.run_reader import RunReader
 from tests.engine.small_run import execute

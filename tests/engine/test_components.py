@@ -16,9 +16,9 @@ from pyspark import TaskContext
 from pyspark.sql import DataFrame
 
 import pipelines.spark.components
-from corpus.errors import TamisError
 from pipelines.spark.components import star_contraction
 from pipelines.spark.session import Cluster
+from tamis.errors import TamisError
 
 pytestmark = pytest.mark.spark
 

@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from cli.inspect.explain import describe
-from corpus.errors import ConfigError
 from corpus.reading.run_reader import RunReader as Lookup
 from pipelines.spark.session import Cluster
+from tamis.errors import ConfigError
 from tests.corpora import texts
 from tests.engine.run_reader import RunReader
 from tests.engine.small_run import execute

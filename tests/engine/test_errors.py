@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from cli.main import main
-from corpus.errors import TamisError
 from pipelines.spark.session import Cluster
+from tamis.errors import TamisError
 from tests.engine.run_reader import RunReader
 from tests.engine.small_run import execute
 

@@ -13,11 +13,11 @@ import pyarrow as pa
 import pytest
 
 from corpus import ids
-from corpus.errors import TamisError
 from pipelines.spark.exchange import Block, Hop, Inbox, by_id, split, write_rows_by_shard
 from pipelines.spark.session import Cluster
 from pipelines.stages.context import scatter
 from pipelines.stages.near_dedup.buckets import PAIRS
+from tamis.errors import TamisError
 from tests.engine.run_reader import RunReader
 from tests.engine.small_run import execute
 

@@ -20,12 +20,12 @@ import yaml
 from typer.testing import CliRunner
 
 from cli.main import app
-from corpus.errors import ConfigError, TamisError
 from corpus.ids import first_id
 from dedup.embed import STATIC, Windows, encode_documents, find_model, open_encoder
 from pipelines.run.config import load_pipeline
 from pipelines.run.runner import Runner
 from pipelines.spark.session import Cluster
+from tamis.errors import ConfigError, TamisError
 from tests.corpora import Corpus, Document, texts
 from tests.engine.run_reader import RunReader
 from tests.oracles import jaccard

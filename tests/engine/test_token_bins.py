@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from corpus.errors import TamisError
 from pipelines.run.token_bins import build_on
 from pipelines.spark.session import Cluster
 from sampler.bins.build import build_bins
 from sampler.mixture import Mixture
 from sampler.prepare import tokenizer_for_mixture
 from sampler.tokenizer.model import Tokenizer
+from tamis.errors import TamisError
 from tests.sampler_run import SMALL, write_run, write_shard
 
 pytestmark = pytest.mark.spark

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sampler.stream.domain_documents import DomainDocuments
 from sampler.stream.domain_reader import Cursor, DomainReader
-from sampler.stream.mixture_stream import order
+from sampler.stream import order
 from sampler.stream.window import PADDING, Window, positions_of, segments_of
 from tests.sampler_run import bare_documents
 

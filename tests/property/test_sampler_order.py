@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sampler.stream.mixture_stream import order
+from sampler.stream import order
 
 
 @settings(max_examples=100, deadline=None)

@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpus.errors import ConfigError, TamisError
 from sampler.loader import Prefetch
 from sampler.mixture import Mixture, PhaseConfig, resolve_shares
 from sampler.stream.digest import step_digests
 from sampler.stream.mixture_stream import MixtureStream, RankStream, order
 from sampler.stream.phases import lay_phases
 from sampler.stream.state import position_of, state_at
+from tamis.errors import ConfigError, TamisError
 from tests.sampler_run import bare_documents
 
 SIZES = {"books": [400, 3, 1], "code": [1], "web": [5, 80, 1, 1, 30] * 8}

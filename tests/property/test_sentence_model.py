@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpus.errors import ConfigError
 from filters.linear.model import LinearModel
 from filters.quality.fit_heads import EDGES, _logistic
 from filters.quality.form import FEATURES, sentence_form
@@ -27,6 +26,7 @@ from filters.quality.heads import (
     own_scores,
 )  # fmt: skip
 from filters.quality.model import SentenceModel
+from tamis.errors import ConfigError
 from tests.oracles_form import form
 from text.arrow import TextColumn
 from text.segment import sentences

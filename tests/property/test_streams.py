@@ -12,9 +12,9 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpus.errors import ReadError
 from corpus.records import Bad
 from corpus.streams import Compression, Line, Raw, find_member, next_member, read_lines, split_lines
+from tamis.errors import ReadError
 
 LINES = st.lists(st.binary(max_size=40).map(lambda line: line.replace(b"\n", b"n")), max_size=20)
 COMPRESSIONS = st.sampled_from(["none", "gzip", "zstd"])

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from corpus.errors import TamisError
 from corpus.ledger import account, total_ledgers
 from corpus.schemas import DROPS, EDITS
 from corpus.state import ShardState
 from corpus.view import build_view
+from tamis.errors import TamisError
 from tests import oracles
 from text.arrow import TextColumn
 

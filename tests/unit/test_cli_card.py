@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from cli.report.card import count, write_card
-from corpus.errors import TamisError
 from corpus.files import load_manifest
 from corpus.run_folder import RunFolder
+from tamis.errors import TamisError
 from tests.runs import write_empty_run, write_run
 
 

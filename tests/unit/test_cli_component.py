@@ -15,7 +15,7 @@ from cli.inspect.component import compare
 from cli.inspect.masking import masked
 from cli.inspect.token_diff import MAX_GAP, Tokens, byte_offsets, differences
 from cli.main import app
-from corpus.errors import TamisError
+from tamis.errors import TamisError
 from tests import oracles
 from tests.runs import S, decision, write_run
 

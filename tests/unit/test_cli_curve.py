@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 from cli.dedup.curve import bands_needed
 from cli.dedup.line_chart import Curve, line_chart
 from cli.main import app
-from corpus.errors import ConfigError
 from dedup.banding import detection_probability
 from pipelines.stages.near_dedup.stage import NearDedupDecision
+from tamis.errors import ConfigError
 
 
 def text(*arguments: object) -> str:

@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 from cli.inspect.diff import Tally, compare
 from cli.inspect.outcomes import Names, Outcomes, _joined, _Keyed, _numbered, matched
 from cli.main import app
-from corpus.errors import TamisError
 from corpus.reading.run_reader import RunReader
+from tamis.errors import TamisError
 from tests.runs import NOTICE, S, decision, write_empty_run, write_ingest, write_run
 
 

@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 from cli.main import app
 from cli.run.estimate import RATES, Rates, estimated
 from corpus.config import load_config
-from corpus.errors import TamisError
 from pipelines.run.config import load_pipeline
 from pipelines.run.profiles import CONF
+from tamis.errors import TamisError
 
 SIMPLE: dict[str, Any] = {
     "measured": "here", "document_bytes": 4000, "kept": 0.5, "stored": {"ingest": 0.4, "shards": 0.2},

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpus.errors import ConfigError, TamisError
 from dedup import clusters
 from dedup.clusters import LEAST_MEMBERS, Assigner, Backend, _Torch, assign, open_backend, train_centroids, unit_mean
 from dedup.vectors import usable
+from tamis.errors import ConfigError, TamisError
 from tests.oracles_embed import cosines
 
 BACKENDS = ["faiss", "torch"]

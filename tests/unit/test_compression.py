@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corpus.errors import ConfigError
 from sampler.tokenizer.compression import encoded_alike, measure
-from sampler.tokenizer.model import peers as tokenizer_peers
+from sampler.tokenizer import peers as tokenizer_peers
 from sampler.tokenizer.peers import Peer, find_peers
 from sampler.tokenizer.texts import input_groups, run_groups, smallest_hashes
+from tamis.errors import ConfigError
 from tests.sampler_run import texts, write_run, write_shard
 
 

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from corpus.config import load_yaml, parse
-from corpus.errors import ConfigError
 from pipelines.run.config import PipelineConfig, WriteShardsConfig, load_pipeline
 from pipelines.run.ledger import Kept
 from pipelines.run.publish import plan_groups, split_of
 from pipelines.run.weights import Curve, WeightsConfig
+from tamis.errors import ConfigError
 
 GOOD = """
 inputs: [{domain: web, paths: [a.jsonl], fields: {text: body}}, {domain: code, paths: [b.jsonl]}]

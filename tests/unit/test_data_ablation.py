@@ -19,9 +19,9 @@ from benchmarks.ablations import data_ablation_arms as arms
 from benchmarks.ablations.data_ablation_arms import ARMS, DEDUPLICATED, FILTERED, FULL, RAW, SCORED, Source
 from benchmarks.ablations.data_ablation_picture import COLOURS, draw_svg, write_html
 from corpus.config import load_yaml
-from corpus.errors import ConfigError, TamisError
 from corpus.files import read_json, write_json
 from sampler.bins.format import TokenBins
+from tamis.errors import ConfigError, TamisError
 from tests import runs, sampler_run
 from tests.runs import HOSTILE, KEPT_TEXT, S
 

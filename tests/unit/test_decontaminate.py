@@ -15,7 +15,6 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from corpus.config import parse
-from corpus.errors import ConfigError
 from corpus.files import Manifest, commit, load_manifest
 from corpus.run_folder import RunFolder
 from corpus.schemas import DROPS, EDITS
@@ -40,6 +39,7 @@ from pipelines.stages.decontaminate import (
     DecontaminateEvidence,
     benchmark_facts,
 )
+from tamis.errors import ConfigError
 from tests.runs import decision, write_run
 from text.arrow import TextColumn
 

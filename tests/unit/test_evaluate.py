@@ -14,11 +14,11 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
-from corpus.errors import ConfigError, TamisError
 from sampler.heldout import heldout_text, languages_of, other_text, published_shards
 from sampler.mixture import DomainShare, Mixture
 from sampler.prepare import bins_for, open_stream, prepare, split_streams
 from sampler.tokenizer.sentencepiece_model import piece_bytes
+from tamis.errors import ConfigError, TamisError
 from tests.sampler_run import SMALL, texts, write_run, write_shard
 
 torch = pytest.importorskip("torch")

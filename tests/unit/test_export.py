@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
-from corpus.errors import ConfigError, TamisError
+from tamis.errors import ConfigError, TamisError
 
 torch = pytest.importorskip("torch")
 torch.set_num_threads(1)

@@ -13,13 +13,13 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
-from corpus.errors import ConfigError, TamisError
 from sampler.bins.build import build_bins
 from sampler.bins.format import TokenBins
 from sampler.bins.manifests import open_bins
 from sampler.export.megatron import chosen, export_megatron, kept_tokens
 from sampler.published import list_shards
 from sampler.tokenizer.model import TokenizerConfig, tokenizer_for
+from tamis.errors import ConfigError, TamisError
 from tests.sampler_run import SMALL, bare_bin, write_run
 
 SPLITS = ("train", "heldout", "all")

@@ -9,8 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
-from corpus.errors import ConfigError, TamisError
 from sampler.export.text import TextExport, export_text, render
+from tamis.errors import ConfigError, TamisError
 from tests.sampler_run import texts, write_run, write_shard
 
 ODD = [

@@ -16,12 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from corpus import ids
-from corpus.errors import TamisError
 from corpus.files import FileEntry, commit, file_digest, load_manifest, stable_hash, write_json, write_table
 from corpus.run_folder import FORMAT_VERSION, RunFolder
 from corpus.schemas import DROPS, EDITS
 from pipelines.spark.exchange import Block, pack, schemas_as_text, unpack, write_by_shard
 from pipelines.stages.context import write_scattered
+from tamis.errors import TamisError
 
 
 def table(n: int, start: int = 0) -> pa.Table:

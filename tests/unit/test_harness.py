@@ -12,8 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
-from corpus.errors import ConfigError, TamisError
 from sampler.tokenizer.model import Tokenizer, tokenizer_from
+from tamis.errors import ConfigError, TamisError
 from tests.sampler_run import CHINESE, ENGLISH, SMALL, texts, write_run
 
 torch = pytest.importorskip("torch")

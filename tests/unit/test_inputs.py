@@ -11,10 +11,10 @@ import pytest
 from pydantic import ValidationError
 
 from corpus import inputs
-from corpus.errors import ConfigError, ReadError, TamisError
 from corpus.inputs import Format, InputConfig, InputFile, open_input, resolve_inputs
 from corpus.streams import Compression
 from pipelines.run.ingest import _groups
+from tamis.errors import ConfigError, ReadError, TamisError
 
 
 def make(folder: Path, *names: str) -> None:

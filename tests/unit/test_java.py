@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from corpus.errors import TamisError
 from pipelines.spark import java
+from tamis.errors import TamisError
 
 
 def make_java(home: Path, version: str, incubator: bool = True) -> Path:

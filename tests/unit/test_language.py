@@ -12,9 +12,9 @@ import pyarrow as pa
 import pytest
 import zstandard
 
-from corpus.errors import ConfigError
 from filters.language.lid import find_model, identify, load_model
 from filters.language.lid import lid as language
+from tamis.errors import ConfigError
 from text.arrow import TextColumn
 
 TEXTS = {

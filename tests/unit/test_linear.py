@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import zstandard
 
-from corpus.errors import ConfigError
 from filters.linear.fasttext_file import read_fasttext
 from filters.linear.model import LinearModel, score, score_spans
+from tamis.errors import ConfigError
 from tests.oracles import tokens
 from text.arrow import TextColumn
 from text.segment import sentences

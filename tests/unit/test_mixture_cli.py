@@ -11,10 +11,10 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from cli.main import app
-from corpus.errors import ConfigError, TamisError
 from sampler.mixture import Mixture
 from sampler.plan import plan_mixture
 from sampler.prepare import open_stream, prepare
+from tamis.errors import ConfigError, TamisError
 from tests.sampler_run import SMALL, write_run, write_weights
 
 BASE: dict[str, Any] = {"run": "run", "domains": "*", "sequence_length": 32, "seed": 1, "tokenizer": SMALL}

@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from corpus.errors import TamisError
-from sampler.bins.format import retries as module
+from sampler.bins import retries as module
 from sampler.bins.retries import Patience, try_often, within
+from tamis.errors import TamisError
 
 SHORT = Patience(attempts=4, seconds=5, pause=0.5)
 

@@ -7,11 +7,11 @@ import pyarrow as pa
 import pytest
 
 from corpus.config import parse
-from corpus.errors import ConfigError
 from corpus.view import Edits, build_view
 from filters.pii.find import KINDS, find
 from pipelines.stages.base import Batch
 from pipelines.stages.pii import COUNTED, Pii, PiiDecision, PiiEvidence
+from tamis.errors import ConfigError
 from tests.oracles_pii import is_card, is_resident
 from text.arrow import TextColumn
 

@@ -10,10 +10,10 @@ import pytest
 import yaml
 
 from corpus.config import parse
-from corpus.errors import ConfigError
 from pipelines.run.config import PipelineConfig, load_pipeline
 from pipelines.run.profiles import CONF
 from pipelines.run.weights import Curve, Raised
+from tamis.errors import ConfigError
 
 PROFILES = ("web", "news", "books", "papers", "code", "law", "poetry", "dialogue")
 

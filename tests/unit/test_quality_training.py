@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpus.config import parse
-from corpus.errors import ConfigError
 from filters.linear.model import LinearModel, score
 from filters.quality.corruption import corrupt
 from filters.quality.evaluation import auc
@@ -21,6 +20,7 @@ from filters.quality.fit_heads import out_of_fold
 from filters.quality.model import SentenceModel
 from filters.quality.references import read_examples, split
 from filters.quality.training import QualityTraining, balance, tokens_text, train
+from tamis.errors import ConfigError
 from tests.oracles import tokens
 from text.arrow import TextColumn
 from text.segment import sentences

@@ -20,12 +20,12 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpus.errors import ReadError
 from corpus.inputs import InputConfig, InputFile, resolve_inputs
 from corpus.readers import READERS, read
 from corpus.readers.limits import Limits
 from corpus.records import REASONS, Bad, Reason, Record
 from corpus.streams import Raw
+from tamis.errors import ReadError
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "warc"
 CHECKED_ZSTD = zstandard.ZstdCompressor(write_checksum=True)

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpus.errors import ConfigError
 from corpus.removal import OTHER, Line
 from corpus.removal_counts import ShardCounts, folded, lines, merge, shown
 from corpus.schemas import DROPS, EDITS
 from corpus.state import ShardState
 from pipelines.run.alarm import AlarmConfig, alarms, sentence
 from pipelines.run.config import load_pipeline
+from tamis.errors import ConfigError
 
 STAGES = ("near_dedup", "span_dedup")
 DOCUMENT = st.tuples(

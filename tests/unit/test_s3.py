@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from corpus.errors import ConfigError, ReadError
 from corpus.inputs import InputConfig, InputFile, resolve_inputs
 from corpus.readers import read
 from corpus.records import Bad, Record
+from tamis.errors import ConfigError, ReadError
 from tests.s3_server import BUCKET, Store, s3_server
 
 GLOBS = ("raw/**/*.jsonl.zst", "raw/*.parquet")

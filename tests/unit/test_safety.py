@@ -11,7 +11,6 @@ import pyarrow as pa
 import pytest
 
 from corpus.config import parse
-from corpus.errors import ConfigError
 from corpus.view import Edits, build_view
 from pipelines.run.config import load_pipeline
 from pipelines.run.profiles import CONF
@@ -19,6 +18,7 @@ from pipelines.spark.session import Cluster
 from pipelines.stages.base import Batch, Verdict
 from pipelines.stages.context import PrepareContext
 from pipelines.stages.safety import Safety, SafetyDecision, SafetyEvidence
+from tamis.errors import ConfigError
 from text.arrow import TextColumn
 
 KIND = [f"what a lovely garden you have here {name}" for name in "abcdefghij"]

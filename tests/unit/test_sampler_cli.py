@@ -11,9 +11,9 @@ import yaml
 from typer.testing import CliRunner
 
 from cli.data.tokens import app, parse_steps
-from corpus.errors import ConfigError
 from sampler.mixture import load_mixture
 from sampler.prepare import prepare
+from tamis.errors import ConfigError
 from tests.sampler_run import SMALL, write_run
 
 

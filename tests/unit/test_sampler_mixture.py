@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from corpus.config import load_config
-from corpus.errors import ConfigError, TamisError
 from sampler.mixture import Mixture, load_mixture
 from sampler.prepare import prepare, split_streams
+from tamis.errors import ConfigError, TamisError
 from tests.sampler_run import SMALL, write_run, write_weights
 
 CONF = Path(__file__).parents[2] / "conf" / "mixtures"

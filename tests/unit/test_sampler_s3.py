@@ -12,7 +12,6 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
-from corpus.errors import ConfigError, TamisError
 from sampler.bins.build import build_bins, build_shard
 from sampler.bins.manifests import open_bins, tokenizer_of, verify_bins
 from sampler.bins.remote_store import RemoteStore
@@ -21,6 +20,7 @@ from sampler.mixture import Mixture
 from sampler.prepare import prepare
 from sampler.published import list_shards
 from sampler.tokenizer.model import Tokenizer, TokenizerConfig, tokenizer_for
+from tamis.errors import ConfigError, TamisError
 from tests.moto_server import ask, moto_server, uri
 from tests.sampler_run import SMALL, write_run
 
@@ -164,7 +164,7 @@ def test_damage_is_refused_by_name(server: int, bucket: str, run: Path, tokenize
 
 
 def _cached() -> list[Path]:
-    from corpus.cache import cache_folder
+    from tamis.cache import cache_folder
 
     return [path for path in (cache_folder() / "bins").rglob("*") if path.is_file()]
 

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from corpus.errors import TamisError
 from sampler.bins.build import build_bins
 from sampler.bins.manifests import open_bins, verify_bins
 from sampler.bins.remote_store import PIECE, RemoteStore
@@ -26,6 +25,7 @@ from sampler.mixture import Mixture
 from sampler.prepare import prepare
 from sampler.published import list_shards
 from sampler.tokenizer.model import TokenizerConfig, tokenizer_for
+from tamis.errors import TamisError
 from tests.flaky_proxy import Fault, Proxy, flaky_proxy
 from tests.moto_server import ask, free_port, moto_server, uri
 from tests.sampler_run import SMALL, write_run

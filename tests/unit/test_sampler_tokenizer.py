@@ -10,11 +10,11 @@ import sentencepiece
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corpus.errors import ConfigError, TamisError
 from sampler.published import list_shards
 from sampler.tokenizer.model import Tokenizer, TokenizerConfig, open_tokenizer, tokenizer_for, train_tokenizer
 from sampler.tokenizer.sample import draw, fill_shares, plan_sample, resolve_factors
 from sampler.tokenizer.training import train_model
+from tamis.errors import ConfigError, TamisError
 from tests.sampler_run import SMALL, texts, write_run, write_shard
 
 

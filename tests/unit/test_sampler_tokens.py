@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from corpus.errors import ConfigError, TamisError
 from sampler.bins.build import build_bins, build_shard
 from sampler.bins.format import TokenBins
 from sampler.bins.manifests import open_bins, tokenizer_of, verify_bins
@@ -18,6 +17,7 @@ from sampler.prepare import bins_for
 from sampler.published import list_shards
 from sampler.tokenizer.model import Tokenizer, TokenizerConfig, tokenizer_for
 from sampler.weight_files import find_weights
+from tamis.errors import ConfigError, TamisError
 from tests.sampler_run import SMALL, texts, write_run, write_shard, write_weights
 
 
@@ -179,7 +179,7 @@ def test_exchanged_bins_are_refused_even_of_one_size(run: Path) -> None:
 
 
 def test_only_what_is_read_is_checked_and_only_once(run: Path, tmp_path: Path) -> None:
-    from sampler.bins.format import format as module
+    from sampler.bins import format as module
 
     write_shard(tmp_path / "shards" / "en" / "a.parquet", ["word " * 700_000, "the end"], 1)
     write_shard(tmp_path / "shards" / "en" / "b.parquet", ["few words"], 9)

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from corpus.errors import ConfigError, TamisError
 from sampler.mixture import Mixture
 from sampler.prepare import prepare
 from sampler.stream.mixture_stream import MixtureStream, RankStream
 from sampler.stream.state import state_at
+from tamis.errors import ConfigError, TamisError
 from tests.sampler_run import SMALL, write_run
 
 torch = pytest.importorskip("torch")

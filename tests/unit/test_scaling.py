@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
-from corpus.errors import ConfigError, TamisError
+from tamis.errors import ConfigError, TamisError
 
 pytest.importorskip("scipy")
 

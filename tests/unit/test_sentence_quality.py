@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpus.config import parse
-from corpus.errors import ConfigError
 from filters.quality.decide import SentenceQualityDecision, choose_cuts, document_quality, sentence_facts
+from tamis.errors import ConfigError
 from text.arrow import TextColumn
 from text.segment import Spans, sentences
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from corpus.errors import ConfigError
 from corpus.packages import package_file
 from dedup import static_table
 from dedup.static_table import StaticTable, build, packaged_table
+from tamis.errors import ConfigError
 from tests.oracles_embed import SlowTable, cosines
 from text.arrow import TextColumn
 

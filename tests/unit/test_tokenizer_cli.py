@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from cli.data.tokenizer_options import parse_factors
 from cli.main import app
-from corpus.errors import ConfigError
 from sampler.tokenizer.model import open_tokenizer
+from tamis.errors import ConfigError
 from tests.sampler_run import write_run
 
 runner = CliRunner()

@@ -11,11 +11,11 @@ import sentencepiece
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corpus.errors import TamisError
 from sampler.published import list_shards
 from sampler.tokenizer.extension import Extension, extend_model, is_han
 from sampler.tokenizer.model import TokenizerConfig, train_tokenizer
 from sampler.tokenizer.sentencepiece_model import BYTE, CONTROL, NORMAL, Piece, model_type, read_pieces, with_pieces
+from tamis.errors import TamisError
 from tests.sampler_run import CHINESE, ENGLISH, texts, write_run
 
 CHARACTERS = "abcdefgh The miller 水流过木轮石磨开始，。！\n\t 1▁é"

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from corpus.config import load_config, parse
-from corpus.errors import ConfigError, TamisError
 from sampler.mixture import Mixture
 from sampler.prepare import bins_for, open_stream
+from tamis.errors import ConfigError, TamisError
 from tests.sampler_run import SMALL, write_run
 
 torch = pytest.importorskip("torch")

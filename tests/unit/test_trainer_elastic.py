@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 
 from corpus.config import parse
-from corpus.errors import TamisError
 from sampler.mixture import Mixture
 from sampler.prepare import prepare
+from tamis.errors import TamisError
 from tests.conftest import REPOSITORY
 from tests.ranks import on_ranks
 from tests.sampler_run import SMALL, write_run

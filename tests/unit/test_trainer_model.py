@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from corpus.config import load_config
-from corpus.errors import ConfigError
+from tamis.errors import ConfigError
 
 torch = pytest.importorskip("torch")
 torch.set_num_threads(1)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from corpus.errors import ConfigError
+from tamis.errors import ConfigError
 
 torch = pytest.importorskip("torch")
 torch.set_num_threads(1)

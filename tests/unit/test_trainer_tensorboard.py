@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from corpus.config import parse
-from corpus.errors import ConfigError
 from sampler.mixture import Mixture
+from tamis.errors import ConfigError
 from tests.sampler_run import SMALL, write_run
 
 torch = pytest.importorskip("torch")

@@ -20,8 +20,8 @@ from cli.main import app
 from cli.training.charts import smoothed
 from cli.training.data import DRAWN, loader_share, read_training, stretches, throughput
 from cli.training.report import numbers, write_training_report
-from corpus.errors import TamisError
 from corpus.files import write_json
+from tamis.errors import TamisError
 from tests.sampler_run import SMALL, write_run
 
 NAMES = ("code", "web_中文", "a<b>&\"c'")

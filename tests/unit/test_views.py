@@ -8,12 +8,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from corpus.errors import TamisError
 from corpus.files import commit, write_table
 from corpus.ledger import account, total_ledgers
 from corpus.schemas import DROPS, EDITS
 from corpus.state import DecisionFiles, ShardState, load_state, read_files
 from corpus.view import Edits, build_view
+from tamis.errors import TamisError
 from text.arrow import TextColumn
 
 STORED = "[menu] write to bob@example.org, please [cookies]"

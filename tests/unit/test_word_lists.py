@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpus.errors import ConfigError
 from filters.word_lists import LEAST_SPELLED, WordList, count_listed
+from tamis.errors import ConfigError
 from tests.oracles import tokens as oracle_tokens
 from text.arrow import TextColumn
 

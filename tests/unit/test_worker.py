@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from corpus.cache import cache_folder
-from corpus.errors import ConfigError
 from pipelines.spark import worker
 from pipelines.spark.exchange import Block, Inbox, split
+from tamis.cache import cache_folder
+from tamis.errors import ConfigError
 
 HERE = __name__
 
@@ -140,12 +140,12 @@ def test_code_in_a_zip_runs_from_a_real_folder(tmp_path: Path, repository: Path)
         "import json, sys\n"
         f"sys.path.insert(0, {str(tmp_path / 'tamis.zip')!r})\n"
         "from pipelines import worker\n"
-        "import corpus.errors\n"
-        "first = corpus.errors.TamisError\n"
+        "import tamis.errors\n"
+        "first = tamis.errors.TamisError\n"
         "worker.unpack_code(); worker.unpack_code()\n"
-        "import corpus.errors, text.tokens, pipelines.stages.near_dedup.verify\n"
-        "assert corpus.errors.TamisError is not first\n"
-        "modules = [corpus.errors, text.tokens, pipelines.stages.near_dedup.verify]\n"
+        "import tamis.errors, text.tokens, pipelines.stages.near_dedup.verify\n"
+        "assert tamis.errors.TamisError is not first\n"
+        "modules = [tamis.errors, text.tokens, pipelines.stages.near_dedup.verify]\n"
         "print(json.dumps([sys.path[:2], *(m.__file__ for m in modules)]))\n"
     )
     environment = {**os.environ, "TAMIS_CACHE": str(tmp_path / "cache"), "PYTHONPATH": ""}

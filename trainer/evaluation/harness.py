@@ -26,10 +26,10 @@ from typing import Any
 import numpy as np
 from lm_eval.api.model import TemplateLM
 
-from corpus.errors import ConfigError, TamisError
 from sampler.progress import Progress, silent
 from sampler.stream.batch import IGNORED
 from sampler.tokenizer.model import Tokenizer
+from tamis.errors import ConfigError, TamisError
 from trainer.evaluation.scores import Question, answer
 from trainer.model import Transformer
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from corpus.errors import TamisError
+from tamis.errors import TamisError
 from trainer.checkpoint import POINTER, read_pointer, read_weights
 from trainer.config import TrainConfig
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from corpus.errors import ConfigError
+from tamis.errors import ConfigError
 from trainer.config import ModelConfig
 from trainer.model import Transformer
 

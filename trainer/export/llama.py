@@ -24,8 +24,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from corpus.errors import ConfigError
 from corpus.files import atomic_file, write_json
+from tamis.errors import ConfigError
 from trainer.config import ModelConfig
 from trainer.export.tokenizer import fast_tokenizer, settings
 from trainer.model import INTERLEAVED, Transformer

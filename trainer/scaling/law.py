@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from corpus.errors import ConfigError
+from tamis.errors import ConfigError
 from trainer.config import ModelConfig
 from trainer.scaling.power_law import Floats, PowerLaw, fit_power_law
 

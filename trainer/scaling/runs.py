@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from corpus.config import parse
-from corpus.errors import ConfigError, TamisError
 from corpus.files import read_json
+from tamis.errors import ConfigError, TamisError
 from trainer.config import ModelConfig
 from trainer.scaling.law import Point, training_flops
 

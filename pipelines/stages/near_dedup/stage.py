@@ -20,7 +20,6 @@ import pyarrow.parquet as pq
 from pydantic import Field, model_validator
 
 from corpus.config import StrictModel
-from corpus.errors import ConfigError
 from corpus.files import FileEntry, Manifest, commit, load_manifest, stable_hash
 from corpus.schemas import DROPS
 from dedup.banding import MAX_ANCHORS, detection_probability, jaccard_of_containment, sketch_bounds
@@ -31,6 +30,7 @@ from pipelines.stages.context import DecisionContext, forget
 from pipelines.stages.near_dedup.buckets import find_candidates, find_twins, plan
 from pipelines.stages.near_dedup.semantic_edges import Meant, find_meant
 from pipelines.stages.near_dedup.verify import COLUMNS, EDGES, OUTLYING
+from tamis.errors import ConfigError
 
 MEMBER_BYTES = 128
 """Of a document and its edges in the exchange that verifies, without its set."""

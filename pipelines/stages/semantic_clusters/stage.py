@@ -23,7 +23,6 @@ import pyarrow.parquet as pq
 from pydantic import Field
 
 from corpus.config import StrictModel
-from corpus.errors import ConfigError, TamisError
 from corpus.files import Manifest, atomic_file, file_digest, read_json, stable_hash, write_json
 from corpus.schemas import SEMANTIC_CELLS, SEMANTIC_COLUMNS, SEMANTIC_EDGES
 from dedup.clusters import LEAST_MEMBERS, open_backend, train_centroids
@@ -32,9 +31,10 @@ from pipelines.spark.exchange import Hop, partitions_for
 from pipelines.stages.base import Batch, GlobalStage
 from pipelines.stages.context import DecisionContext, PrepareContext, forget
 from pipelines.stages.embed import EmbedEvidence
+from tamis.errors import ConfigError, TamisError
 
 CALIBRATED = {STATIC: 0.998, USE: 0.998}
-"""Cosine from which two documents mean the same: precision 0.95 by the labels of ``benchmarks.dedup.semantic_quality``."""
+"""Cosine from which two documents mean the same: precision 0.95, by ``benchmarks.dedup.semantic_quality``."""
 DISTANCE_BINS = 2000
 CENTROIDS, FACTS = "centroids.npy", "facts.json"
 

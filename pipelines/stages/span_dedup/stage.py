@@ -29,7 +29,6 @@ import pyarrow as pa
 from pydantic import Field
 
 from corpus.config import StrictModel
-from corpus.errors import ConfigError
 from corpus.files import FileEntry
 from dedup.short_texts import MAX_TOKENS, short_texts
 from pipelines.run.weights import place
@@ -39,6 +38,7 @@ from pipelines.stages.context import DecisionContext
 from pipelines.stages.span_dedup.near_sentences import confirm_links, find_links, near_columns
 from pipelines.stages.span_dedup.shard import DOCUMENT, OWNERS, PARAGRAPH, SENTENCE
 from pipelines.stages.span_dedup.tasks import HEIRS
+from tamis.errors import ConfigError
 from text.segment import Spans, sentences_and_paragraphs
 from text.sequences import nested_hashes, opening
 from text.tokens import token_hashes

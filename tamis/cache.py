@@ -17,10 +17,11 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-from corpus.errors import TamisError
+from tamis.errors import TamisError
+from tamis.places import ROOT
 
 _HOMES = (("TAMIS_CACHE", ""), ("XDG_CACHE_HOME", "tamis"))
-KERNEL_PACKAGES = ("text", "corpus", "filters", "dedup", "sampler")
+KERNEL_PACKAGES = ("tamis", "text", "corpus", "filters", "dedup", "sampler")
 
 
 def cache_folder() -> Path:
@@ -58,15 +59,14 @@ def use_kernel_cache() -> None:
 
     Does nothing for code in a zip, or where the user chose a folder.
     """
-    root = Path(__file__).resolve().parents[1]
     if "NUMBA_CACHE_DIR" in os.environ and os.environ.get("TAMIS_KERNEL_CACHE") != os.environ["NUMBA_CACHE_DIR"]:
         return
-    if not (root / "corpus").is_dir():
+    if not (ROOT / "corpus").is_dir():
         return
     digest = hashlib.sha256()
     for package in KERNEL_PACKAGES:
-        for path in sorted((root / package).rglob("*.py")):
-            digest.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes())
+        for path in sorted((ROOT / package).rglob("*.py")):
+            digest.update(f"{path.relative_to(ROOT)}\0".encode() + path.read_bytes())
     folder = str(cache_folder() / "kernels" / digest.hexdigest()[:16])
     os.environ["NUMBA_CACHE_DIR"] = os.environ["TAMIS_KERNEL_CACHE"] = folder
     if "numba" in sys.modules:
