@@ -25,8 +25,13 @@ from cli.training.scaling import app as scaling
 from cli.training.train import train
 from tamis.errors import TamisError
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
-                  help="Tamis: raw crawl in, scored shards and token batches out.")  # fmt: skip
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Tamis: raw crawl in, scored shards and token batches out.",
+)
 for _command in (run, plan, estimate, stats, clusters, explain, sample, diff, report, train, demo):
     app.command()(_command)
 app.add_typer(mixture, name="mixture")

@@ -24,10 +24,16 @@ class RichProgress:
 
         self._console = console or Console(stderr=True)
         self._bar = Progress(
-            SpinnerColumn(), TextColumn("{task.description}", justify="left"), BarColumn(bar_width=24),
-            TextColumn("{task.completed}/{task.total}"), TextColumn("{task.fields[rate]}"), TimeElapsedColumn(),
-            TimeRemainingColumn(), console=self._console, transient=True,
-        )  # fmt: skip
+            SpinnerColumn(),
+            TextColumn("{task.description}", justify="left"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.completed}/{task.total}"),
+            TextColumn("{task.fields[rate]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+        )
         self._live = self._console.is_terminal
         self._task: TaskID | None = None
         self._label = ""

@@ -99,9 +99,15 @@ def file_digest(path: Path) -> str:
 
 
 def write_table(
-    folder: Path, stem: str, table: pa.Table, *, kind: str, shard: int = -1, info: dict[str, Any] | None = None,
+    folder: Path,
+    stem: str,
+    table: pa.Table,
+    *,
+    kind: str,
+    shard: int = -1,
+    info: dict[str, Any] | None = None,
     row_group_rows: int | None = None,
-) -> FileEntry:  # fmt: skip
+) -> FileEntry:
     """Writes a Parquet file under a name that no other attempt can have.
 
     Equal tables give equal bytes: no time and no name is in the file, and chunks, which would move the pages' bounds,
@@ -120,9 +126,13 @@ def write_table(
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{stem}.{uuid.uuid4().hex[:12]}.parquet"
     pq.write_table(
-        table, path, row_group_size=row_group_rows or max(1, table.num_rows), write_page_index=False,
-        store_schema=True, **how,
-    )  # fmt: skip
+        table,
+        path,
+        row_group_size=row_group_rows or max(1, table.num_rows),
+        write_page_index=False,
+        store_schema=True,
+        **how,
+    )
     return FileEntry(kind, shard, path.name, table.num_rows, path.stat().st_size, file_digest(path), info or {})
 
 

@@ -36,8 +36,9 @@ class ShardCounts:
     """
 
     def __init__(self, domains: npt.NDArray[Any], sources: pa.ChunkedArray, size: Int64) -> None:
-        rows = pa.table([pa.array(domains.tolist(), pa.string()), sources, pa.array(np.arange(len(size)))],
-                        names=[*KEYS, "row"])  # fmt: skip
+        rows = pa.table(
+            [pa.array(domains.tolist(), pa.string()), sources, pa.array(np.arange(len(size)))], names=[*KEYS, "row"]
+        )
         groups = rows.group_by(KEYS).aggregate([("row", "list")]).combine_chunks()
         members = groups.column("row_list").combine_chunks()
         self._group = np.empty(len(size), np.int64)

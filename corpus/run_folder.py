@@ -149,12 +149,16 @@ class RunFolder:
         snapshot = int(self.ingest.body["snapshot"])
         return tuple(
             DocumentShard(
-                f.shard, f.info["domain"], self.ingest_folder / f.path, f.rows, f.info["text_bytes"],
+                f.shard,
+                f.info["domain"],
+                self.ingest_folder / f.path,
+                f.rows,
+                f.info["text_bytes"],
                 ids.first_id(snapshot, f.shard),
             )
             for f in self.ingest.files
             if f.table == "documents"
-        )  # fmt: skip
+        )
 
     def state(self) -> dict[str, Any]:
         """``state.json``; empty before the first commit."""

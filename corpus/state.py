@@ -51,9 +51,8 @@ class ShardState:
         if edits is not None and edits.num_rows:
             rows = edits.column("row").to_numpy()
             merged = merged.merged(
-                rows, edits.column("start").to_numpy(), edits.column("end").to_numpy(),
-                edits.column("replacement"),
-            )  # fmt: skip
+                rows, edits.column("start").to_numpy(), edits.column("end").to_numpy(), edits.column("replacement")
+            )
             cut = np.where(edits.column("replacement").is_null().to_numpy(), edits.column("sentences").to_numpy(), 0)
             counts = np.bincount(rows, cut, minlength=len(alive)).astype(np.int64)
             cut_sentences = cut_sentences + counts

@@ -49,9 +49,8 @@ class Edits:
         """No edits."""
         empty = np.zeros(0, np.int32)
         return cls(
-            np.zeros(rows + 1, np.int64), empty, empty, empty,
-            TextColumn(np.zeros(1, np.int64), np.zeros(0, np.uint8)),
-        )  # fmt: skip
+            np.zeros(rows + 1, np.int64), empty, empty, empty, TextColumn(np.zeros(1, np.int64), np.zeros(0, np.uint8))
+        )
 
     def rows(self) -> Int32:
         """The row of each edit, int32[m]."""
@@ -172,9 +171,18 @@ def build_view(stored: TextColumn, edits: Edits, rows: Int32, base: int = 0) -> 
     np.cumsum(sizes, out=offsets[1:])
     data = np.empty(int(offsets[-1]), np.uint8)
     _copy_view(
-        stored.offsets, stored.data, edits.ptr, edits.start, edits.end, edits.replacement.offsets,
-        edits.replacement.data, rows, base, offsets, data,
-    )  # fmt: skip
+        stored.offsets,
+        stored.data,
+        edits.ptr,
+        edits.start,
+        edits.end,
+        edits.replacement.offsets,
+        edits.replacement.data,
+        rows,
+        base,
+        offsets,
+        data,
+    )
     return View(rows, TextColumn(offsets, data), edits)
 
 

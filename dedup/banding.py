@@ -135,9 +135,14 @@ class Candidates:
 
 
 def bucket_edges(
-    keys: npt.NDArray[np.int64], ids: npt.NDArray[np.int64], sketch: npt.NDArray[np.uint64],
-    accept: float, clear: float, max_anchors: int = MAX_ANCHORS, first_new: int = 0,
-) -> Candidates:  # fmt: skip
+    keys: npt.NDArray[np.int64],
+    ids: npt.NDArray[np.int64],
+    sketch: npt.NDArray[np.uint64],
+    accept: float,
+    clear: float,
+    max_anchors: int = MAX_ANCHORS,
+    first_new: int = 0,
+) -> Candidates:
     """Candidate edges of whole buckets.
 
     Args:

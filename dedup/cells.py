@@ -122,9 +122,13 @@ def _compared(
     dense = np.where(counts > 0, total / np.maximum(counts, 1), np.nan).astype(np.float32)
     near = np.where(counts > 0, best[:, 0], np.nan).astype(np.float32)
     return (
-        np.round(near, 4), np.round(dense, 4), np.concatenate(lefts), np.concatenate(rights), np.concatenate(cosines),
+        np.round(near, 4),
+        np.round(dense, 4),
+        np.concatenate(lefts),
+        np.concatenate(rights),
+        np.concatenate(cosines),
         capped,
-    )  # fmt: skip
+    )
 
 
 @nb.njit(cache=True)

@@ -247,9 +247,16 @@ class _Faiss:
 
     def kmeans(self, vectors: Float32, cells: int, seed: int, iterations: int) -> Float32:
         trainer = self._faiss.Kmeans(
-            vectors.shape[1], cells, niter=iterations, seed=seed & 0x7FFFFFFF, spherical=True, gpu=self._gpu,
-            verbose=False, min_points_per_centroid=1, max_points_per_centroid=1 << 30,
-        )  # fmt: skip
+            vectors.shape[1],
+            cells,
+            niter=iterations,
+            seed=seed & 0x7FFFFFFF,
+            spherical=True,
+            gpu=self._gpu,
+            verbose=False,
+            min_points_per_centroid=1,
+            max_points_per_centroid=1 << 30,
+        )
         trainer.train(np.ascontiguousarray(vectors))
         return of_length_one(np.asarray(trainer.centroids, np.float32), vectors)
 

@@ -206,9 +206,12 @@ class _SentenceTransformer:
         transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # a task's output is nobody's terminal
         chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
         self._model = SentenceTransformer(
-            str(folder), device=chosen, trust_remote_code=False, local_files_only=True,
+            str(folder),
+            device=chosen,
+            trust_remote_code=False,
+            local_files_only=True,
             model_kwargs={"use_safetensors": True},
-        )  # fmt: skip
+        )
         if chosen == "cuda":
             self._model.half()
         self._memory_error = torch.OutOfMemoryError

@@ -47,9 +47,14 @@ class Plan:
 
 
 def plan_verification(
-    low: Int64, high: Int64, agree: npt.NDArray[np.int16], twin: Int64, twin_rep: Int64, accept: int,
+    low: Int64,
+    high: Int64,
+    agree: npt.NDArray[np.int16],
+    twin: Int64,
+    twin_rep: Int64,
+    accept: int,
     meaning: tuple[Int64, Int64, Float32] = NO_MEANING,
-) -> Plan:  # fmt: skip
+) -> Plan:
     """Plans the verification of candidate edges.
 
     Args:

@@ -93,9 +93,15 @@ class Resolved:
 
 
 def resolve(
-    members: Members, sets: Sets, left: Int64, right: Int64, threshold: float, reject: int, min_size_ratio: float = 0.0,
+    members: Members,
+    sets: Sets,
+    left: Int64,
+    right: Int64,
+    threshold: float,
+    reject: int,
+    min_size_ratio: float = 0.0,
     meaning: npt.NDArray[np.float32] | None = None,
-) -> Resolved:  # fmt: skip
+) -> Resolved:
     """Verifies edges, unites what holds, elects survivors.
 
     The best of a component (earlier snapshots first, then quality, length, the earlier id) takes out those that are
@@ -123,9 +129,10 @@ def resolve(
     by_meaning = meant & ((similarity < low) | (method == BY_SKETCH))
     similarity, method = np.where(by_meaning, meaning, similarity), np.where(by_meaning, BY_MEANING, method)
     parent = _union(
-        len(members.doc_id), np.concatenate([left[holds], np.arange(len(members.rep))]),
+        len(members.doc_id),
+        np.concatenate([left[holds], np.arange(len(members.rep))]),
         np.concatenate([right[holds], members.rep]),
-    )  # fmt: skip
+    )
     rounded = np.round(np.nan_to_num(members.quality, nan=0.5) * 100).astype(np.int64)
     merits: tuple[npt.NDArray[Any], ...] = (-members.length, -rounded)
     if min_size_ratio:

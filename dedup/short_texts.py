@@ -90,9 +90,15 @@ class Links:
 
 
 def link_buckets(
-    keys: Int64, doc_id: Int64, start: Int32, ptr: Int64, shingles: npt.NDArray[np.uint32], threshold: float,
-    first_new: int = 0, max_anchors: int = MAX_ANCHORS,
-) -> Links:  # fmt: skip
+    keys: Int64,
+    doc_id: Int64,
+    start: Int32,
+    ptr: Int64,
+    shingles: npt.NDArray[np.uint32],
+    threshold: float,
+    first_new: int = 0,
+    max_anchors: int = MAX_ANCHORS,
+) -> Links:
     """Links each member of a bucket to the first anchor that it is like; one that is like none becomes an anchor.
 
     Args:

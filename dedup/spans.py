@@ -51,9 +51,12 @@ class Owners:
 
 
 def count_spans(
-    hashes: npt.NDArray[np.int64], copies: npt.NDArray[np.int64], doc_id: npt.NDArray[np.int64],
-    start: npt.NDArray[np.int32], min_copies: int,
-) -> Owners:  # fmt: skip
+    hashes: npt.NDArray[np.int64],
+    copies: npt.NDArray[np.int64],
+    doc_id: npt.NDArray[np.int64],
+    start: npt.NDArray[np.int32],
+    min_copies: int,
+) -> Owners:
     """Counts spans by hash and finds their owners.
 
     Args:

@@ -77,9 +77,19 @@ class StaticTable:
         texts = folded.column
         longest = int(texts.lengths.max()) if len(texts) else 0
         return _encode(
-            texts.offsets, texts.data, folded.done, *char_tables(), self.keys, self.rows, self.own, self.shared,
-            self.vectors, self.mean, np.empty(longest + 1, np.uint64), NO_FNV,
-        )  # fmt: skip
+            texts.offsets,
+            texts.data,
+            folded.done,
+            *char_tables(),
+            self.keys,
+            self.rows,
+            self.own,
+            self.shared,
+            self.vectors,
+            self.mean,
+            np.empty(longest + 1, np.uint64),
+            NO_FNV,
+        )
 
     def save(self, folder: Path) -> None:
         """Writes one ``.npy`` an array: equal tables, equal bytes."""

@@ -47,9 +47,8 @@ def _counts(a, b, modulus):  # type: ignore[no-untyped-def]
 
 
 def sampled(
-    ptr: npt.NDArray[np.int64], hashes: npt.NDArray[Any], modulus: npt.NDArray[np.int64],
-    limit: npt.NDArray[np.int64],
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any], npt.NDArray[np.int64]]:  # fmt: skip
+    ptr: npt.NDArray[np.int64], hashes: npt.NDArray[Any], modulus: npt.NDArray[np.int64], limit: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any], npt.NDArray[np.int64]]:
     """Sets brought down to some size each, as ``text.shingle.shingle_sets`` does it: by a modulus of the hash.
 
     Args:

@@ -117,9 +117,12 @@ def count_listed(words: WordList, column: TextColumn) -> tuple[npt.NDArray[np.in
 
 
 def _counted(
-    ptr: npt.NDArray[np.int64], tokens: npt.NDArray[np.uint64], words: WordList, starts: npt.NDArray[np.int64],
+    ptr: npt.NDArray[np.int64],
+    tokens: npt.NDArray[np.uint64],
+    words: WordList,
+    starts: npt.NDArray[np.int64],
     texts: npt.NDArray[np.int64],
-) -> npt.NDArray[np.int32]:  # fmt: skip
+) -> npt.NDArray[np.int32]:
     """Looks at the candidates, one length after another, and counts those that do not overlap."""
     matched = np.zeros(len(starts), np.int32)
     for length in words.lengths.tolist():

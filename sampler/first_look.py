@@ -121,9 +121,11 @@ def _heads(shards: list[Shard], tokenizer: Tokenizer, weights: Weights, wanted: 
         if not ids:
             continue
         index = ShardIndex(
-            offsets=frozen(np.array(ends, np.int64)), doc_ids=frozen(np.concatenate(ids)),
-            heldout=frozen(np.concatenate(heldout).astype(np.uint8)), checks=np.zeros(0, np.uint64),
-        )  # fmt: skip
+            offsets=frozen(np.array(ends, np.int64)),
+            doc_ids=frozen(np.concatenate(ids)),
+            heldout=frozen(np.concatenate(heldout).astype(np.uint8)),
+            checks=np.zeros(0, np.uint64),
+        )
         data = frozen(np.concatenate(tokens))
         digest = hashlib.sha256(b"first look" + shard.digest.encode() + data.tobytes()).hexdigest()
         yield MemoryBin(f"{shard.domain}/{shard.path.stem}", index, data, digest)

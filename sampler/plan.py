@@ -104,10 +104,19 @@ def _row(
         return at if begins <= epochs and (phase.stop is None or at <= before + sequences * phase.length) else None
 
     return Row(
-        phase=phase.number, domain=name, share=share, sequences=round(share * sequences), tokens=room * (1 - padding),
-        padding=padding, epoch_tokens=documents.tokens_per_epoch, begins=begins,
-        ends=begins + sequences * phase.length * rate, max_epochs=limit, repeats_at=reached(1.0), dry_at=reached(limit),
-    )  # fmt: skip
+        phase=phase.number,
+        domain=name,
+        share=share,
+        sequences=round(share * sequences),
+        tokens=room * (1 - padding),
+        padding=padding,
+        epoch_tokens=documents.tokens_per_epoch,
+        begins=begins,
+        ends=begins + sequences * phase.length * rate,
+        max_epochs=limit,
+        repeats_at=reached(1.0),
+        dry_at=reached(limit),
+    )
 
 
 def _sequences(phase: Phase, gone: dict[str, float], padding: dict[str, float], left: float | None) -> int:

@@ -96,12 +96,18 @@ def open_stream(
     boosts = _boosts(mixture.boosts, chosen)
     documents = {
         name: open_documents(
-            name, shards, weights=weights, seed=mixture.seed, block_tokens=mixture.shuffle_block_tokens,
-            split=mixture.split, holdout=holdout, boosts=_touching(boosts, shards),
+            name,
+            shards,
+            weights=weights,
+            seed=mixture.seed,
+            block_tokens=mixture.shuffle_block_tokens,
+            split=mixture.split,
+            holdout=holdout,
+            boosts=_touching(boosts, shards),
             cache=cache,
         )
         for name, shards in chosen.items()
-    }  # fmt: skip
+    }
     tokens = {name: has.tokens_per_epoch for name, has in documents.items()}
 
     def shares_of(stretch: PhaseConfig) -> dict[str, DomainShare]:

@@ -50,7 +50,7 @@ BOILERPLATE = {
         "本网站的所有文章版权均归原作者所有，未经书面授权任何单位和个人不得以任何方式转载，违者将依法追究责任。",
         "欢迎关注我们的公众号，每天早上八点准时为您推送最新的新闻资讯，更多精彩内容请点击下方的链接继续阅读。",
     ),
-}  # fmt: skip
+}
 REPEATED_SENTENCE = {
     "en": "Readers who want to know more about it should turn to the second volume of the handbook of the institute.",
     "zh": "有兴趣的读者可以到本市图书馆三楼的参考阅览室查阅这一事件的全部原始档案和照片。",
@@ -68,7 +68,7 @@ _FRAMES = {
         "关于{0}的公告\n\n根据有关规定，现将下列事项予以公布。自公告之日起三十日内，有关单位和个人可以向本机关提出书面意见。\n\n{1}",
         "{1}\n\n以上内容选自本馆所藏《{0}》，排版与原书一致，页边的数字是旧版的页码，供读者核对时参考使用。",
     ),
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
@@ -277,9 +277,15 @@ class _Builder:
         similarity = jaccard(of.text, text) if of else None
         name = f"{self.lang}-{kind}-{len(self.out):04d}"
         made = Document(
-            name, text, domain or self.domain, self.lang, kind, of.name if of else None, similarity,
+            name,
+            text,
+            domain or self.domain,
+            self.lang,
+            kind,
+            of.name if of else None,
+            similarity,
             f"https://www.example.org/{name}",
-        )  # fmt: skip
+        )
         self.out.append(made)
         return made
 

@@ -87,9 +87,14 @@ def all_pairs(documents: list[Document], edges: list[Edge], threshold: float, re
 
 
 def all_pairs_and_meanings(
-    documents: list[Document], edges: list[Edge], threshold: float, reject: int, ratio: float = 0.0,
-    meaning: Mapping[Edge, float] | None = None, furthest: bool = False,
-) -> tuple[Found, set[int]]:  # fmt: skip
+    documents: list[Document],
+    edges: list[Edge],
+    threshold: float,
+    reject: int,
+    ratio: float = 0.0,
+    meaning: Mapping[Edge, float] | None = None,
+    furthest: bool = False,
+) -> tuple[Found, set[int]]:
     """The same where some edges have a cosine, and whom such an edge alone has taken.
 
     Sets are asked first; then the cosine; the sketch where a survivor has no edge by meaning.
@@ -157,9 +162,14 @@ def resolved(documents: list[Document], edges: list[Edge], threshold: float, rej
 
 
 def resolved_with_meanings(
-    documents: list[Document], edges: list[Edge], threshold: float, reject: int, ratio: float = 0.0,
-    meaning: Mapping[Edge, float] | None = None, furthest: bool = False,
-) -> tuple[Found, set[int]]:  # fmt: skip
+    documents: list[Document],
+    edges: list[Edge],
+    threshold: float,
+    reject: int,
+    ratio: float = 0.0,
+    meaning: Mapping[Edge, float] | None = None,
+    furthest: bool = False,
+) -> tuple[Found, set[int]]:
     """The twin of ``all_pairs_and_meanings``."""
     documents = sorted(documents, key=lambda d: (d.component, d.doc_id))
     ids = [d.doc_id for d in documents]
@@ -185,12 +195,14 @@ def as_arrays(documents: list[Document]) -> tuple[Members, Sets]:
     at = {d.doc_id: i for i, d in enumerate(documents)}
     mask = (1 << 64) - 1
     members = Members(
-        np.array([d.component for d in documents], np.int64), np.array([d.doc_id for d in documents], np.int64),
+        np.array([d.component for d in documents], np.int64),
+        np.array([d.doc_id for d in documents], np.int64),
         np.array([at[d.rep] for d in documents], np.int64),
         np.array([[d.bits & mask, d.bits >> 64] for d in documents], np.uint64).reshape(-1, 2),
-        np.array([d.quality for d in documents], np.float32), np.array([d.length for d in documents], np.int64),
+        np.array([d.quality for d in documents], np.float32),
+        np.array([d.length for d in documents], np.int64),
         np.array([d.final for d in documents], np.bool_),
-    )  # fmt: skip
+    )
     read = [i for i, d in enumerate(documents) if d.shingles is not None]
     of = np.full(len(documents), -1, np.int64)
     of[read] = np.arange(len(read))

@@ -44,15 +44,24 @@ TAIL = re.compile(rf"[0-9]{{1,3}}(?:\.[0-9]{{1,3}}){{3}}{_ENDS}")
 RESIDENT = re.compile(_BEGINS + r"[0-9]{6}[ -]?[0-9]{8}[ -]?[0-9]{3}[0-9Xx]" + _ENDS)
 OLD_RESIDENT = re.compile(_BEGINS + "[0-9]{15}" + _ENDS)
 _LAYOUTS = (
-    (4, 4, 4, 4, 3), (4, 4, 4, 4, 2), (4, 4, 4, 4, 1), (4, 4, 4, 4), (6, 13), (6, 12), (6, 11), (6, 10), (4, 6, 5),
-    (4, 6, 4), (4, 4, 4, 3), (4, 4, 4, 2), (4, 4, 4, 1),
-)  # fmt: skip
+    (4, 4, 4, 4, 3),
+    (4, 4, 4, 4, 2),
+    (4, 4, 4, 4, 1),
+    (4, 4, 4, 4),
+    (6, 13),
+    (6, 12),
+    (6, 11),
+    (6, 10),
+    (4, 6, 5),
+    (4, 6, 4),
+    (4, 4, 4, 3),
+    (4, 4, 4, 2),
+    (4, 4, 4, 1),
+)
 CARDS = [re.compile(_BEGINS + "[0-9]{13,19}" + _ENDS)] + [
-    re.compile(
-        _BEGINS + f"[0-9]{{{first}}}([ -])" + r"\1".join(f"[0-9]{{{n}}}" for n in rest) + _ENDS
-    )
+    re.compile(_BEGINS + f"[0-9]{{{first}}}([ -])" + r"\1".join(f"[0-9]{{{n}}}" for n in rest) + _ENDS)
     for first, *rest in _LAYOUTS
-]  # fmt: skip
+]
 ISSUERS = re.compile(
     "4(?:.{12}|.{15}|.{18})|5[1-5].{14}|(?:222[1-9]|22[3-9].|2[3-6]..|27[01].|2720).{12}|3[47].{13}"
     "|(?:352[89]|35[3-8].|6[025]..|64[4-9].).{12,15}|(?:36..|38..|30[0-5].).{10}"
@@ -105,11 +114,18 @@ def _phone(text: str, i: int) -> int:
     for form in (MOBILE, PLUS_ONE):
         if m := form.match(text, i):
             return m.end()
-    ends = [
-        m.end() for end in range(len(text), i, -1)
-        if (m := PLUS.match(text, i, end)) and m.end() == end and not re.match(_NAME, text[end : end + 1])
-        and 8 <= sum(c.isdigit() for c in m.group()) <= 15
-    ] if text[i] in "+(" else []  # fmt: skip
+    ends = (
+        [
+            m.end()
+            for end in range(len(text), i, -1)
+            if (m := PLUS.match(text, i, end))
+            and m.end() == end
+            and not re.match(_NAME, text[end : end + 1])
+            and 8 <= sum(c.isdigit() for c in m.group()) <= 15
+        ]
+        if text[i] in "+("
+        else []
+    )
     if ends:
         return max(ends)
     if text[i] == "+" or text[i : i + 2] == "(+":

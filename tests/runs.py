@@ -65,26 +65,50 @@ def write_run(root: Path) -> Path:
     run = RunFolder(root)
     chain = [
         decision(root, "eligibility", {0: {"columns": {"row": [4], "domain": ["law"]}}}),
-        decision(root, "exact_dedup", {
-            0: {"drops": [(1, 1, "exact_duplicate", 0, 1.0)], "columns": {"row": [0], "exact_copies": [2]}},
-            1: {"drops": [(0, S, "exact_duplicate", 4, 1.0), (3, S + 3, "exact_duplicate", 4, 1.0)]},
-        }, {"row": [0, 1], "low": [-(1 << 62), 5], "high": [1, 2]}),
+        decision(
+            root,
+            "exact_dedup",
+            {
+                0: {"drops": [(1, 1, "exact_duplicate", 0, 1.0)], "columns": {"row": [0], "exact_copies": [2]}},
+                1: {"drops": [(0, S, "exact_duplicate", 4, 1.0), (3, S + 3, "exact_duplicate", 4, 1.0)]},
+            },
+            {"row": [0, 1], "low": [-(1 << 62), 5], "high": [1, 2]},
+        ),
         decision(root, "heuristic_filter", {1: {"drops": [(0, S, "too_short", None, None)]}}),
-        decision(root, "sentence_quality", {
-            0: {"edits": [(0, *BAD, "low_quality_sentence", None, 1), (0, *ADDRESS, "email", "<EMAIL>", 0)],
-                "columns": {"row": [0, 4], "quality": [0.25, 0.75]}},
-        }),
-        decision(root, "near_dedup", {
-            0: {"drops": [(2, 2, "near_duplicate", 3, 0.8125)],
-                "columns": {"row": [2, 3], "component_id": [2, 2], "component_size": [2, 2], "near_copies": [0, 1]},
-                "edges": {"row": [2], "other": [3], "similarity": [0.8125]}},
-        }, {"row": [0, 2], "signature": [b"s" * 64, b"t" * 64]}),
-        decision(root, "span_dedup", {
-            0: {"drops": [(3, 3, "mostly_repeated_spans", None, None)],
-                "edits": [(0, *NOTICE, "repeated_paragraph", None, 1)]},
-        }),
+        decision(
+            root,
+            "sentence_quality",
+            {
+                0: {
+                    "edits": [(0, *BAD, "low_quality_sentence", None, 1), (0, *ADDRESS, "email", "<EMAIL>", 0)],
+                    "columns": {"row": [0, 4], "quality": [0.25, 0.75]},
+                }
+            },
+        ),
+        decision(
+            root,
+            "near_dedup",
+            {
+                0: {
+                    "drops": [(2, 2, "near_duplicate", 3, 0.8125)],
+                    "columns": {"row": [2, 3], "component_id": [2, 2], "component_size": [2, 2], "near_copies": [0, 1]},
+                    "edges": {"row": [2], "other": [3], "similarity": [0.8125]},
+                }
+            },
+            {"row": [0, 2], "signature": [b"s" * 64, b"t" * 64]},
+        ),
+        decision(
+            root,
+            "span_dedup",
+            {
+                0: {
+                    "drops": [(3, 3, "mostly_repeated_spans", None, None)],
+                    "edits": [(0, *NOTICE, "repeated_paragraph", None, 1)],
+                }
+            },
+        ),
         decision(root, "score", {}),
-    ]  # fmt: skip
+    ]
     state = [{"stage": n, "evidence": e, "decision": d, "seconds": 1.5} for n, e, d in chain]
     run.write_state({"stages": state, "weights": "curve"})
     _publish(run, _account(run, ingest))
@@ -98,23 +122,44 @@ def write_ingest(root: Path, texts: Any, names: Any) -> Manifest:
         n = len(part)
         size = [len(t.encode()) for t in part]
         urls = [URL if (number, row) in ((0, 4), (1, 0)) else None for row in range(n)]
-        columns = [part, size, [3] * n, ids, urls, ["<src>"] * n, ["zh"] * n, [None] * n, [None] * n, ["a.jsonl"] * n,
-                   [100 * i for i in range(n)], [90] * n]  # fmt: skip
+        columns = [
+            part,
+            size,
+            [3] * n,
+            ids,
+            urls,
+            ["<src>"] * n,
+            ["zh"] * n,
+            [None] * n,
+            [None] * n,
+            ["a.jsonl"] * n,
+            [100 * i for i in range(n)],
+            [90] * n,
+        ]
         arrays = [pa.array(values, field.type) for values, field in zip(columns, DOCUMENT, strict=True)]
         table = pa.Table.from_arrays(arrays, schema=DOCUMENT)
         info = {"domain": domain, "text_bytes": sum(size), "sentences": 3 * n}
-        files += [write_table(folder, f"{kind}-{number}", t, kind=kind, shard=number, info=info)
-                  for kind, t in (("documents", table), ("urls", table.select(URLS.names).cast(URLS)))]  # fmt: skip
+        files += [
+            write_table(folder, f"{kind}-{number}", t, kind=kind, shard=number, info=info)
+            for kind, t in (("documents", table), ("urls", table.select(URLS.names).cast(URLS)))
+        ]
     bad = {"domain": "web", "file": "b.jsonl", "offset": 77, "length": 9, "reason": "bad_utf8", "detail": "byte 0xff"}
     quarantine = pa.Table.from_pylist([bad], QUARANTINE)
     files.append(write_table(folder, "quarantine", quarantine, kind="quarantine"))
     documents = sum(f.rows for f in files if f.table == "documents")
     info_sum = {k: sum(f.info[k] for f in files if f.table == "documents") for k in ("text_bytes", "sentences")}
     body = {
-        "snapshot": 0, "identity": "i", "documents": documents, "records": documents + 1, "not_sampled": 0,
-        "skipped": 0, "source_bytes": 5_000, "quarantined": {"bad_utf8": 1}, **info_sum,
+        "snapshot": 0,
+        "identity": "i",
+        "documents": documents,
+        "records": documents + 1,
+        "not_sampled": 0,
+        "skipped": 0,
+        "source_bytes": 5_000,
+        "quarantined": {"bad_utf8": 1},
+        **info_sum,
         "inputs": [{"name": "b.jsonl", "records": documents + 1, "quarantined": {"bad_utf8": 1}}],
-    }  # fmt: skip
+    }
     root.mkdir(parents=True, exist_ok=True)
     write_json(root / "run.json", {"format_version": FORMAT_VERSION, "pipeline": {"name": "small <run>"}, "base": "."})
     return commit(folder, body, files)
@@ -184,11 +229,17 @@ def _publish(run: RunFolder, states: list[ShardState]) -> None:
         n = len(rows)
         quality = [0.25, 0.75] if shard.number == 0 else [None] * n
         values: dict[str, Any] = {
-            "doc_id": shard.first_id + rows.astype(np.int64), "domain": [domain] * n, "split": ["train"] * n,
-            "text": texts.to_arrow().cast(pa.string()), "bytes": texts.lengths.astype(np.int32), "sentences": [1] * n,
-            "stored_bytes": [1] * n, **{k: stored.column(k) for k in METADATA}, "quality": quality,
+            "doc_id": shard.first_id + rows.astype(np.int64),
+            "domain": [domain] * n,
+            "split": ["train"] * n,
+            "text": texts.to_arrow().cast(pa.string()),
+            "bytes": texts.lengths.astype(np.int32),
+            "sentences": [1] * n,
+            "stored_bytes": [1] * n,
+            **{k: stored.column(k) for k in METADATA},
+            "quality": quality,
             "frequency": [2, 40][:n],
-        }  # fmt: skip
+        }
         arrays = [_column(values.get(f.name, [None] * n), f.type) for f in PUBLISHED]
         table = pa.Table.from_arrays(arrays, schema=PUBLISHED)
         weights = pa.table({"doc_id": values["doc_id"], "weight": pa.array([1.5] * n, pa.float32())}, schema=WEIGHTS)

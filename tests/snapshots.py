@@ -210,12 +210,16 @@ def write_growing_pipeline(path: Path, globs: list[dict[str, str]], snapshot: in
         "inputs": [{"domain": d, "paths": [found[d] for found in globs if d in found]} for d in domains],
         "ingest": {"target_shard_bytes": 40_000},
         "stages": {
-            "eligibility": {}, "exact_dedup": {}, "heuristic_filter": NO_RULES, "near_dedup": {}, "span_dedup": {},
+            "eligibility": {},
+            "exact_dedup": {},
+            "heuristic_filter": NO_RULES,
+            "near_dedup": {},
+            "span_dedup": {},
             "score": {},
         },
         "domains": {"forum": {"heuristic_filter": {"spaced": {"min_words": 100_000}}}},
         "write_shards": {"target_shard_bytes": 60_000, "heldout_fraction": 0.1},
-    }  # fmt: skip
+    }
     path.write_text(yaml.safe_dump(body, allow_unicode=True, sort_keys=False), "utf-8")
     return path
 

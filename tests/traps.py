@@ -81,10 +81,15 @@ def calls(w: Words, domain: str) -> list[Document]:
     Some come again with one value changed, some with other white space, which "exact" does not see through.
     """
     schema = {
-        "type": "function", "name": "search_catalogue", "description": w.mixed(40), "strict": True,
-        "parameters": {name: {"type": "string", "description": w.mixed(9), "required": True}
-                       for name in ("query", "location", "from_date", "to_date", "language", "max_results")},
-    }  # fmt: skip
+        "type": "function",
+        "name": "search_catalogue",
+        "description": w.mixed(40),
+        "strict": True,
+        "parameters": {
+            name: {"type": "string", "description": w.mixed(9), "required": True}
+            for name in ("query", "location", "from_date", "to_date", "language", "max_results")
+        },
+    }
     made = []
     for number in range(CALLS):
         call = {"query": w.mixed(10), "location": w.mixed(5), "language": w.mixed(3), "max_results": number}
@@ -130,9 +135,11 @@ def equal(w: Words, domain: str) -> list[Document]:
         marks = [" — " if number >> bit & 1 else " " for bit in range(11)]
         pieces = [w.join(words[9 * i : 9 * i + 9]) + marks[i] for i in range(11)]
         made.append(_document(domain, w, number, "".join(pieces)))
-    return made + _near_copies(made, domain, w) + [
-        _document(domain, w, f"other-{n}", text) for n, text in enumerate(texts(w.lang)[-60:])
-    ]  # fmt: skip
+    return (
+        made
+        + _near_copies(made, domain, w)
+        + [_document(domain, w, f"other-{n}", text) for n, text in enumerate(texts(w.lang)[-60:])]
+    )
 
 
 def _near_copies(made: list[Document], domain: str, w: Words) -> list[Document]:
@@ -150,8 +157,12 @@ def _document(domain: str, w: Words, number: int | str, text: str, of: Document 
 
 
 TRAPS: dict[str, Callable[[Words, str], list[Document]]] = {
-    "template": template, "licence": licence, "calls": calls, "chain": chain, "equal": equal,
-}  # fmt: skip
+    "template": template,
+    "licence": licence,
+    "calls": calls,
+    "chain": chain,
+    "equal": equal,
+}
 
 
 def all_traps(lang: str) -> list[Document]:

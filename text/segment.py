@@ -54,9 +54,21 @@ from text.segment_tables import (
 )
 
 __all__ = [
-    "BEFORE_NUMBER", "BEFORE_STARTER", "BULLETS", "CLOSERS", "CODE_CHARS", "DOTS", "MIDDLE", "NEVER", "OPENERS",
-    "STARTERS", "STRONG", "Spans", "paragraphs", "sentences",
-]  # fmt: skip
+    "BEFORE_NUMBER",
+    "BEFORE_STARTER",
+    "BULLETS",
+    "CLOSERS",
+    "CODE_CHARS",
+    "DOTS",
+    "MIDDLE",
+    "NEVER",
+    "OPENERS",
+    "STARTERS",
+    "STRONG",
+    "Spans",
+    "paragraphs",
+    "sentences",
+]
 
 MAX_DOCUMENT_BYTES = 2**31 - 1
 

@@ -7,18 +7,7 @@ from __future__ import annotations
 
 import numba as nb
 
-from text.segment_lines import (
-    BLANK,
-    CJK,
-    CODE,
-    CODE_INDENT,
-    CODE_LIKE,
-    CODE_START,
-    FENCE,
-    INDENTED,
-    LIST,
-    LOWER,
-)
+from text.segment_lines import BLANK, CJK, CODE, CODE_INDENT, CODE_LIKE, CODE_START, FENCE, INDENTED, LIST, LOWER
 
 MIN_WRAPPED_COLUMNS = 40
 MAX_WRAPPED_COLUMNS = 90

@@ -67,15 +67,7 @@ def load_tables() -> Tables:
     lead = np.zeros(256, np.bool_)
     lead[[c.encode()[0] for c in STRONG + DOTS + '.!?"']] = True
     marks = np.zeros(0x10000, np.uint8)
-    for bit, chars in (
-        (1, STRONG),
-        (2, DOTS),
-        (4, ".!?"),
-        (8, CLOSERS),
-        (16, OPENERS),
-        (32, MIDDLE),
-        (64, BULLETS),
-    ):
+    for bit, chars in ((1, STRONG), (2, DOTS), (4, ".!?"), (8, CLOSERS), (16, OPENERS), (32, MIDDLE), (64, BULLETS)):
         marks[[ord(c) for c in chars]] |= bit
     words, word_kinds = np.zeros(1 << WORD_BITS, np.uint64), np.zeros(1 << WORD_BITS, np.uint8)
     for kind, listed in enumerate((NEVER, BEFORE_NUMBER, BEFORE_STARTER, STARTERS), 1):

@@ -80,10 +80,7 @@ def facts_of(state: Run) -> dict[str, Any]:
     return {
         "config": state.config.model_dump(mode="json"),
         "mixture": state.train.mixture.model_dump(mode="json", exclude={"run", "bins"}),
-        "tokenizer": {
-            "digest": state.prepared.tokenizer.digest,
-            "vocab_size": state.prepared.tokenizer.vocab_size,
-        },
+        "tokenizer": {"digest": state.prepared.tokenizer.digest, "vocab_size": state.prepared.tokenizer.vocab_size},
         "manifest": state.train.manifest,
         "parameters": state.parameters,
         "ranks": state.world.size,

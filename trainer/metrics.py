@@ -29,13 +29,7 @@ class Metrics:
     """
 
     def __init__(
-        self,
-        path: Path,
-        keep_steps: int,
-        keep_position: int = 0,
-        *,
-        writes: bool = True,
-        board: Board | None = None,
+        self, path: Path, keep_steps: int, keep_position: int = 0, *, writes: bool = True, board: Board | None = None
     ) -> None:
         self.path, self.writes, self.board = path, writes, board
         self.rows = [row for row in read_metrics(path) if row["step"] < keep_steps] if keep_steps else []

@@ -158,9 +158,11 @@ def check_layout(model: ModelConfig, config: ParallelConfig, vocab_size: int, se
         ConfigError: naming what does not divide.
     """
     for what, number in (
-        ("heads", model.heads), ("vocabulary", vocab_size), ("sequence_length", sequence_length),
+        ("heads", model.heads),
+        ("vocabulary", vocab_size),
+        ("sequence_length", sequence_length),
         ("feed-forward / 16", model.feed_forward // 16),
-    ):  # fmt: skip
+    ):
         if number % config.tensor:
             raise ConfigError(
                 f"key `parallel.tensor` is {config.tensor}, which does not divide the {what}, {number} "

@@ -110,13 +110,7 @@ def assemble(
         optimizer=optimizer,
         world=world,
         checkpoints=checkpoints,
-        metrics=Metrics(
-            folder / "metrics.jsonl",
-            first_step,
-            position,
-            writes=world.rank == 0,
-            board=board,
-        ),  # fmt: skip
+        metrics=Metrics(folder / "metrics.jsonl", first_step, position, writes=world.rank == 0, board=board),
         parameters=parameters,
         rates=measure_rates(config.model, vocab_size, world.device, world.size),
         first_step=first_step,

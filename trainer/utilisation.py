@@ -26,10 +26,25 @@ from trainer.scaling.law import training_flops
 
 FORMULA = "MFU = (6 · N + 12 · layers · width · length) · tokens/s / (devices · peak)"
 DENSE_BFLOAT16 = {
-    "A100": 312e12, "A800": 312e12, "H100 PCIe": 756e12, "H100 NVL": 835e12, "H100": 989.4e12, "H800": 989.4e12,
-    "H200": 989.4e12, "H20": 148e12, "GH200": 989.4e12, "B200": 2250e12, "L40S": 362e12, "L40": 181e12, "L4": 121e12,
-    "A40": 149.7e12, "A10": 125e12, "RTX 4090": 165.2e12, "RTX 3090": 71e12, "V100": 125e12,
-}  # fmt: skip
+    "A100": 312e12,
+    "A800": 312e12,
+    "H100 PCIe": 756e12,
+    "H100 NVL": 835e12,
+    "H100": 989.4e12,
+    "H800": 989.4e12,
+    "H200": 989.4e12,
+    "H20": 148e12,
+    "GH200": 989.4e12,
+    "B200": 2250e12,
+    "L40S": 362e12,
+    "L40": 181e12,
+    "L4": 121e12,
+    "A40": 149.7e12,
+    "A10": 125e12,
+    "RTX 4090": 165.2e12,
+    "RTX 3090": 71e12,
+    "V100": 125e12,
+}
 """FLOPs a second, dense, tensor cores with float32 accumulation; V100: float16. The longest name that fits counts."""
 _REPEATS = 5
 

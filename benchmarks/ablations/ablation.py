@@ -105,15 +105,19 @@ def as_markdown(body: dict[str, Any]) -> str:
     size, corpus = body["size"], body["corpus"]
     raw = sum(facts["raw_bytes"] for facts in corpus.values())
     lines = [
-        machine.as_line(body["machine"]), "",
+        machine.as_line(body["machine"]),
+        "",
         f"{sum(f['documents'] for f in corpus.values()):,.0f} raw pages, {raw / 1e6:.1f} MB; reference "
-        + ", ".join(f"{lang} {f['reference_documents']} documents, {f['reference_bytes']:,} bytes"
-                    for lang, f in corpus.items())
-        + "; largest share of 5-grams in common " + ", ".join(f"{f['most_shared']:.2f}" for f in corpus.values())
-        + f". {body['tokens_trained']:,} tokens a training, {size['seeds']} seeds; {body['seconds']:.0f} s wall.", "",
+        + ", ".join(
+            f"{lang} {f['reference_documents']} documents, {f['reference_bytes']:,} bytes" for lang, f in corpus.items()
+        )
+        + "; largest share of 5-grams in common "
+        + ", ".join(f"{f['most_shared']:.2f}" for f in corpus.values())
+        + f". {body['tokens_trained']:,} tokens a training, {size['seeds']} seeds; {body['seconds']:.0f} s wall.",
+        "",
         "| arm | documents | tokens en | zh | epochs en | zh | junk en | zh | pipeline CPU-s | training CPU-s |",
         "|" + 10 * "---|",
-    ]  # fmt: skip
+    ]
     for name, arm in body["arms"].items():
         cells = text_cells({lang: arm["text"][lang] for lang in LANGUAGES})
         cells += [f"{arm['pipeline_cpu_seconds']:.0f}", f"{arm['training_cpu_seconds']:.0f}"]

@@ -51,7 +51,7 @@ from benchmarks.ablations.data_ablation_arms import (
     repeated_share,
     weights_of,
     write_arms,
-)  # fmt: skip
+)
 from benchmarks.ablations.data_ablation_picture import draw_svg, write_html
 from benchmarks.ablations.trials import (
     CONF,
@@ -135,10 +135,18 @@ def training_key(trials: Trials, arm: Arm, folder: Path, seed: int, every: int) 
         sorted(folder.glob("weights/*/*.parquet")) if arm.scored else []
     )
     held = sorted(trials.reference.glob("shards/*/*.parquet"))
-    return stable_hash([
-        FORMAT, [file_digest(path) for path in files], [file_digest(path) for path in held], trials.tokenizer.digest,
-        trials.config.model_dump(mode="json"), trials.mixture.model_dump(mode="json"), seed, every,
-    ])  # fmt: skip
+    return stable_hash(
+        [
+            FORMAT,
+            [file_digest(path) for path in files],
+            [file_digest(path) for path in held],
+            trials.tokenizer.digest,
+            trials.config.model_dump(mode="json"),
+            trials.mixture.model_dump(mode="json"),
+            seed,
+            every,
+        ]
+    )
 
 
 def train_once(
@@ -177,9 +185,11 @@ def _train(trials: Trials, arm: Arm, folder: Path, seed: int, every: int) -> dic
         weights, name = weights_of(arm, folder), f"{arm.name}-seed-{seed}"
         points = train(trials, folder, seed, progress, name=name, weights=weights, every=every)
     body = {
-        "seed": seed, "points": [asdict(point) for point in points],
-        "seconds": time.monotonic() - wall, "cpu_seconds": time.process_time() - cpu,
-    }  # fmt: skip
+        "seed": seed,
+        "points": [asdict(point) for point in points],
+        "seconds": time.monotonic() - wall,
+        "cpu_seconds": time.process_time() - cpu,
+    }
     shown = ", ".join(f"{lang} {loss['nats']:.3f}" for lang, loss in points[-1].losses.items())
     print(f"seed {seed}, {arm.name}: {shown} nats a token in {body['seconds']:.0f} s", file=sys.stderr)
     return body
@@ -216,10 +226,16 @@ def measure(
         trials = prepare_trials(arms / RAW.folder, arms / "heldout", config, progress, languages)
     every = max(1, config.steps // size.looks)
     body: dict[str, Any] = {
-        "machine": described, "size": asdict(size) | {"steps": config.steps}, "seed": seed, "model": config.name,
-        "device": config.device, "languages": list(languages), "tokens_trained": trials.tokens, **facts,
+        "machine": described,
+        "size": asdict(size) | {"steps": config.steps},
+        "seed": seed,
+        "model": config.name,
+        "device": config.device,
+        "languages": list(languages),
+        "tokens_trained": trials.tokens,
+        **facts,
         "held_out_of": "the run" if reference is None else "text set apart before it",
-    }  # fmt: skip
+    }
     texts = body.pop("arms")
     body["arms"] = {
         arm.name: {
@@ -230,7 +246,7 @@ def measure(
             "trainings": [],
         }
         for arm in ARMS
-    }  # fmt: skip
+    }
     for wait in (False, True):  # first what no other process is at, then what it has made
         for number in range(size.seeds):
             for arm in ARMS:
@@ -246,14 +262,17 @@ def as_markdown(body: dict[str, Any]) -> str:
     wall, cpu = (sum(t[key] for a in arms.values() for t in a["trainings"]) for key in ("seconds", "cpu_seconds"))
     held = ", ".join(f"{lang} {f['documents']} documents, {f['bytes']:,} bytes" for lang, f in body["heldout"].items())
     lines = [
-        machine.as_line(body["machine"]), "",
+        machine.as_line(body["machine"]),
+        "",
         f"Held out of {body['held_out_of']}: {held}; {body['excluded']} relatives left out of every arm, the nearest "
         f"other shares {body['most_shared']:.2f} of its 5-grams. Model {body['model']}, {body['tokens_trained']:,} "
-        f"tokens a training, {body['size']['seeds']} seeds; {wall:.0f} s of training, {cpu:.0f} CPU-s.", "",
-        "| arm | documents | " + " | ".join(f"{what} {lang}" for what in ("tokens", "epochs", "junk", "repeated")
-                                             for lang in languages) + " |",
+        f"tokens a training, {body['size']['seeds']} seeds; {wall:.0f} s of training, {cpu:.0f} CPU-s.",
+        "",
+        "| arm | documents | "
+        + " | ".join(f"{what} {lang}" for what in ("tokens", "epochs", "junk", "repeated") for lang in languages)
+        + " |",
         "|" + (2 + 4 * len(languages)) * "---|",
-    ]  # fmt: skip
+    ]
     for name, arm in arms.items():
         cells = text_cells(arm["text"]) + [f"{100 * arm['repeated'][lang]:.1f} %" for lang in languages]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")

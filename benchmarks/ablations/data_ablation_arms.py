@@ -60,8 +60,9 @@ MOST_HELD = 0.1
 SPARE = 3
 """Times the held-out bytes that are looked at for relatives."""
 GRAM = 5
-TEXT = pa.schema([("doc_id", pa.int64()), ("text", pa.large_string()), ("language", pa.string()),
-                  ("source", pa.string())])  # fmt: skip
+TEXT = pa.schema(
+    [("doc_id", pa.int64()), ("text", pa.large_string()), ("language", pa.string()), ("source", pa.string())]
+)
 
 Ids = npt.NDArray[np.int64]
 
@@ -154,12 +155,15 @@ class Source:
         state = self.state(shard, takes)
         rows = np.flatnonzero(state.alive).astype(np.int32)
         picked = pa.array(rows)
-        return pa.table([
-            pa.array(shard.first_id + rows.astype(np.int64)),
-            build_view(column, state.edits, rows).column.to_arrow().cast(pa.large_string()),
-            self._languages(shard, column).take(picked),
-            stored["source"].take(picked).cast(pa.string()),
-        ], schema=TEXT)  # fmt: skip
+        return pa.table(
+            [
+                pa.array(shard.first_id + rows.astype(np.int64)),
+                build_view(column, state.edits, rows).column.to_arrow().cast(pa.large_string()),
+                self._languages(shard, column).take(picked),
+                stored["source"].take(picked).cast(pa.string()),
+            ],
+            schema=TEXT,
+        )
 
     def _languages(self, shard: DocumentShard, stored: TextColumn) -> pa.Array:
         if set(self.languages) <= {s.domain for s in self.folder.shards}:
@@ -240,9 +244,9 @@ def choose_held_out(source: Source, size: int, seed: int) -> pa.Table:
     order = np.argsort(uniform(seed, ids), kind="stable")
     limits = {lang: min(size, int(MOST_HELD * sizes[languages == lang].sum())) for lang in source.languages}
     mine = [order[(alone & (languages == lang))[order]] for lang in source.languages]
-    candidates = np.concatenate([
-        _first(rows, sizes, SPARE * limit) for rows, limit in zip(mine, limits.values(), strict=True)
-    ])  # fmt: skip
+    candidates = np.concatenate(
+        [_first(rows, sizes, SPARE * limit) for rows, limit in zip(mine, limits.values(), strict=True)]
+    )
     apart = candidates[_shared_with_others(source, full.take(pa.array(candidates))) < MOST_SHARED]
     chosen = [_first(apart[languages[apart] == lang], sizes, limit) for lang, limit in limits.items()]
     return full.take(pa.array(np.sort(np.concatenate(chosen))))
@@ -305,8 +309,9 @@ def write_arms(source: Source, held: pa.Table, out: Path, chosen: bool) -> dict[
     gone = np.union1d(excluded, held["doc_id"].to_numpy()) if chosen else excluded
     facts: dict[str, Any] = {
         "heldout": _write(out / "heldout", held, source.languages),
-        "excluded": len(excluded), "most_shared": most,
-    }  # fmt: skip
+        "excluded": len(excluded),
+        "most_shared": most,
+    }
     arms = {}
     for arm in ARMS:
         if not arm.scored:

@@ -133,14 +133,23 @@ def write_html(path: Path, arms: Mapping[str, Trainings], languages: Sequence[st
             line, shared = {"color": COLOURS.get(name, "#000000")}, {"legendgroup": name, "row": 1, "col": column}
             curve = curve_of(trainings, lang)
             figure.add_scatter(
-                x=[t for t, _ in curve], y=[s.mean for _, s in curve], name=name, line={**line, "width": 3},
-                showlegend=column == 1, **shared,
-            )  # fmt: skip
+                x=[t for t, _ in curve],
+                y=[s.mean for _, s in curve],
+                name=name,
+                line={**line, "width": 3},
+                showlegend=column == 1,
+                **shared,
+            )
             for seed, points in enumerate(trainings, 1):
                 figure.add_scatter(
-                    x=[p["tokens"] for p in points], y=[p["losses"][lang]["nats"] for p in points], opacity=0.35,
-                    line={**line, "width": 1}, name=f"{name}, training {seed}", showlegend=False, **shared,
-                )  # fmt: skip
+                    x=[p["tokens"] for p in points],
+                    y=[p["losses"][lang]["nats"] for p in points],
+                    opacity=0.35,
+                    line={**line, "width": 1},
+                    name=f"{name}, training {seed}",
+                    showlegend=False,
+                    **shared,
+                )
         figure.update_xaxes(title="tokens trained on", row=1, col=column)
         figure.update_yaxes(title="held-out loss, nats a token", row=1, col=column)
     figure.update_layout(template="plotly_white", height=560, title="Held-out loss by language and by what was read")

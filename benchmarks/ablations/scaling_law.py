@@ -49,11 +49,18 @@ def config_of(width: int, layers: int, seed: int, tokens_a_weight: float) -> Tra
     return parse(
         TrainConfig,
         {
-            "name": f"w{width}-l{layers}-s{seed}", "model": shape, "optimizer": optimizer, "steps": steps,
-            "global_batch": BATCH, "seed": seed, "device": "cpu", "heldout_steps": steps, "heldout_sequences": 256,
+            "name": f"w{width}-l{layers}-s{seed}",
+            "model": shape,
+            "optimizer": optimizer,
+            "steps": steps,
+            "global_batch": BATCH,
+            "seed": seed,
+            "device": "cpu",
+            "heldout_steps": steps,
+            "heldout_sequences": 256,
         },
         "",
-    )  # fmt: skip
+    )
 
 
 def link_run(run: Path, work: Path) -> Path:
@@ -77,11 +84,14 @@ def train_one(shape: tuple[int, int, int], run: Path, tokens_a_weight: float) ->
     mixture = parse(
         Mixture,
         {
-            "domains": {"*": {"max_epochs": 4}}, "curve": "none", "sequence_length": LENGTH, "seed": 1,
+            "domains": {"*": {"max_epochs": 4}},
+            "curve": "none",
+            "sequence_length": LENGTH,
+            "seed": 1,
             "tokenizer": {"vocab_size": VOCABULARY, "sample_bytes": 4_000_000},
         },
         "",
-    )  # fmt: skip
+    )
     config = config_of(*shape, tokens_a_weight)
     summary = train(config, mixture, run)
     rows = read_metrics(run / "train" / config.name / "metrics.jsonl")
@@ -89,8 +99,9 @@ def train_one(shape: tuple[int, int, int], run: Path, tokens_a_weight: float) ->
     alarms = [str(alarm) for row in rows if (alarm := band.add(row["tokens"], row["loss"]))]
     print(f"{config.name}: {summary['heldout_loss']:.4f} in {summary['seconds']:.0f} s; {alarms}", file=sys.stderr)
     return {key: summary[key] for key in ("name", "parameters", "steps", "tokens", "heldout_loss", "seconds")} | {
-        "alarms": alarms, "folder": str(run / "train" / config.name),
-    }  # fmt: skip
+        "alarms": alarms,
+        "folder": str(run / "train" / config.name),
+    }
 
 
 def measure(run: Path, work: Path, tokens_a_weight: float) -> dict[str, Any]:

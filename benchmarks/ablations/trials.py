@@ -107,8 +107,10 @@ def prepare_trials(
     mixture = load_config(Mixture, CONF / "mixtures" / "default.yaml")
     mixture = mixture.model_copy(update={"domains": domains, "tokenizer": TOKENIZER})
     tokenizer = tokenizer_for(raw, list_shards(raw), TOKENIZER, mixture.seed, progress)
-    texts = {lang: [pq.read_table(s.path, columns=["text"], partitioning=None)["text"] for s in shards]
-             for lang, shards in list_shards(reference).items()}  # fmt: skip
+    texts = {
+        lang: [pq.read_table(s.path, columns=["text"], partitioning=None)["text"] for s in shards]
+        for lang, shards in list_shards(reference).items()
+    }
     return Trials(
         tokenizer,
         reference,
@@ -125,9 +127,15 @@ def tiny_model(steps: int) -> TrainConfig:
 
 
 def train(
-    trials: Trials, run: Path, seed: int, progress: Progress,
-    *, name: str = "", weights: Weights | None = None, every: int = 0,
-) -> list[Point]:  # fmt: skip
+    trials: Trials,
+    run: Path,
+    seed: int,
+    progress: Progress,
+    *,
+    name: str = "",
+    weights: Weights | None = None,
+    every: int = 0,
+) -> list[Point]:
     """Trains once on a run; the seed is that of the initial weights and of the order of the data.
 
     Args:
@@ -193,9 +201,11 @@ def text_of(trials: Trials, run: Path, weights: Weights | None = None) -> dict[s
         junk = np.array(pa.concat_tables(shards)["source"].to_pylist()) == "junk"
         drawn = lengths * np.concatenate([weights.read(shard.name, shard.index.doc_ids) for shard in bins])
         found[lang] = {
-            "documents": len(lengths), "tokens": int(lengths.sum()), "epochs": trained / float(drawn.sum()),
+            "documents": len(lengths),
+            "tokens": int(lengths.sum()),
+            "epochs": trained / float(drawn.sum()),
             "junk": float(drawn[junk].sum() / drawn.sum()),
-        }  # fmt: skip
+        }
     return found
 
 

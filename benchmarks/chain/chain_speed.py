@@ -118,8 +118,13 @@ def main() -> None:
     made = cached(options.work / "corpus", options.gigabytes, "both", data=options.data)
     cached(options.work / "warm", WARM_UP_GIGABYTES, "both", data=options.data)
     runs = {name: measured(options, options.work / name / "input") for name in ("warm", "one", "corpus")}
-    body = {"machine": machine.describe(), "documents": made["documents"], "bytes": made["bytes"],
-            "stages": by_stage(made["bytes"], runs["one"], runs["corpus"]), "disk": runs["corpus"]["disk"]}  # fmt: skip
+    body = {
+        "machine": machine.describe(),
+        "documents": made["documents"],
+        "bytes": made["bytes"],
+        "stages": by_stage(made["bytes"], runs["one"], runs["corpus"]),
+        "disk": runs["corpus"]["disk"],
+    }
     print(json.dumps(body, indent=1) if options.format == "json" else as_markdown(body))
 
 
@@ -159,11 +164,16 @@ def by_stage(size: int, empty: dict[str, Any], full: dict[str, Any]) -> list[dic
     rows = []
     for stage in full["cpu"]:
         base, spent = empty["cpu"].get(stage, 0.0), full["cpu"][stage]
-        rows.append({
-            "stage": stage, "cpu_seconds_empty": base, "cpu_seconds": spent, "seconds": full["wall"][stage],
-            "bytes_in": full["bytes_in"].get(stage, size),
-            "mb_per_cpu_second": size / 1e6 / (spent - base) if spent - base > 0.05 else None,
-        })  # fmt: skip
+        rows.append(
+            {
+                "stage": stage,
+                "cpu_seconds_empty": base,
+                "cpu_seconds": spent,
+                "seconds": full["wall"][stage],
+                "bytes_in": full["bytes_in"].get(stage, size),
+                "mb_per_cpu_second": size / 1e6 / (spent - base) if spent - base > 0.05 else None,
+            }
+        )
     return rows
 
 
@@ -173,9 +183,13 @@ def as_markdown(body: dict[str, Any]) -> str:
     spent, base = (sum(r[key] for r in rows) for key in ("cpu_seconds", "cpu_seconds_empty"))
     size = body["bytes"] / 1e6
     lines = [
-        machine.as_line(body["machine"]), "", f"{body['documents']:,} documents, {size:,.0f} MB.", "",
-        "| stage | text in, MB | CPU-s without data | CPU-s | difference | % | MB/CPU-s | s |", "|" + 8 * "---|",
-    ]  # fmt: skip
+        machine.as_line(body["machine"]),
+        "",
+        f"{body['documents']:,} documents, {size:,.0f} MB.",
+        "",
+        "| stage | text in, MB | CPU-s without data | CPU-s | difference | % | MB/CPU-s | s |",
+        "|" + 8 * "---|",
+    ]
     for r in rows:
         more = r["cpu_seconds"] - r["cpu_seconds_empty"]
         rate = "-" if r["mb_per_cpu_second"] is None else f"{r['mb_per_cpu_second']:,.0f}"

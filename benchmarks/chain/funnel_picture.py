@@ -42,10 +42,7 @@ def draw(ledger: dict[str, object]) -> str:
     for i, (label, left, change, other, removed) in enumerate(rows):
         y = 40 + ROW * i
         parts.append(f'<text x="{LEFT - 12}" y="{y + 17}" text-anchor="end">{escape(label)}</text>')
-        for x, share, delta, colour in (
-            (LEFT, left, change, "#2a6f97"),
-            (LEFT + BAR + 60, other, removed, "#a9bcc9"),
-        ):
+        for x, share, delta, colour in ((LEFT, left, change, "#2a6f97"), (LEFT + BAR + 60, other, removed, "#a9bcc9")):
             width = (BAR - 70) * share / 100
             text = f"{share:.1f}" + (f" ({delta:+.1f})" if delta else "")
             parts.append(f'<rect x="{x}" y="{y}" width="{width:.1f}" height="24" fill="{colour}"/>')

@@ -38,16 +38,25 @@ STAGES = ("eligibility", "exact_dedup", "near_dedup", "span_dedup", "score")
 INPUTS = {"law": "zh_laws_versions", "judgments": "zh_court_judgments", "news": "zh_news_articles", "wiki": "zh_wiki_*"}
 """Domain → file stem in the shared data folder: 4 MB of Chinese in which much repeats."""
 SMALL = {
-    "spark.executor.cores": "1", "spark.executor.memory": "1g", "spark.executor.memoryOverhead": "0",
-    "spark.driver.memory": "1g", "spark.driver.maxResultSize": "512m", "spark.sql.shuffle.partitions": "8",
-    "spark.driver.host": "127.0.0.1", "spark.ui.enabled": "false", "spark.log.level": "WARN",
-}  # fmt: skip
+    "spark.executor.cores": "1",
+    "spark.executor.memory": "1g",
+    "spark.executor.memoryOverhead": "0",
+    "spark.driver.memory": "1g",
+    "spark.driver.maxResultSize": "512m",
+    "spark.sql.shuffle.partitions": "8",
+    "spark.driver.host": "127.0.0.1",
+    "spark.ui.enabled": "false",
+    "spark.log.level": "WARN",
+}
 """What of ``cluster.conf`` does not fit on one machine."""
 STEADY = {"spark.speculation": "false"}
 HASTY = {
-    "spark.speculation": "true", "spark.speculation.interval": "10ms", "spark.speculation.quantile": "0.1",
-    "spark.speculation.multiplier": "1.01", "spark.speculation.minTaskRuntime": "10ms",
-}  # fmt: skip
+    "spark.speculation": "true",
+    "spark.speculation.interval": "10ms",
+    "spark.speculation.quantile": "0.1",
+    "spark.speculation.multiplier": "1.01",
+    "spark.speculation.minTaskRuntime": "10ms",
+}
 
 
 @dataclass(frozen=True)
@@ -71,11 +80,15 @@ class Chain:
         events = self.work / f"events-{name}"
         events.mkdir()
         settings = {
-            **SMALL, **settings, "spark.local.dir": str(self.work / "local"),
+            **SMALL,
+            **settings,
+            "spark.local.dir": str(self.work / "local"),
             "spark.executorEnv.TAMIS_CACHE": str(self.work / "cache"),
-            "spark.eventLog.enabled": "true", "spark.eventLog.dir": events.as_uri(),
-            "spark.eventLog.rolling.enabled": "false", "spark.eventLog.compress": "false",
-        }  # fmt: skip
+            "spark.eventLog.enabled": "true",
+            "spark.eventLog.dir": events.as_uri(),
+            "spark.eventLog.rolling.enabled": "false",
+            "spark.eventLog.compress": "false",
+        }
         command = [str(spark_home() / "bin" / "spark-submit"), "--master", master]
         command += ["--properties-file", str(ROOT / "conf" / "spark" / "cluster.conf")]
         command += [part for key, value in settings.items() for part in ("--conf", f"{key}={value}")]
@@ -93,10 +106,14 @@ class Chain:
         submitted = "spark-submit" in command[0]
         with log.open("wb") as opened:
             process = subprocess.Popen(
-                [*command, str(self.pipeline), "--out", str(self.work / name), *options], cwd=ROOT,
+                [*command, str(self.pipeline), "--out", str(self.work / name), *options],
+                cwd=ROOT,
                 env={**environment(), "TAMIS_CACHE": str(self.work / "cache-of-driver")} if submitted else None,
-                stdin=subprocess.DEVNULL, stdout=opened, stderr=opened, start_new_session=True,
-            )  # fmt: skip
+                stdin=subprocess.DEVNULL,
+                stdout=opened,
+                stderr=opened,
+                start_new_session=True,
+            )
             try:
                 code = process.wait()
             finally:

@@ -38,11 +38,26 @@ from text.arrow import TextColumn
 from text.shingle import shingle_sets
 
 PAGES = {
-    "en": ("web_pages_en", "web_pages_multilingual", "web_warc_pages", "en_web_dolma_cc_head", "en_news_bbc",
-           "en_news_nyt", "en_news_reuters", "en_mixed_nltk"),
-    "zh": ("web_pages_zh", "zh_news_articles", "zh_wiki_cmrc", "zh_tech_lctt", "zh_laws_versions",
-           "zh_court_judgments", "zh_academic_abstracts"),
-}  # fmt: skip
+    "en": (
+        "web_pages_en",
+        "web_pages_multilingual",
+        "web_warc_pages",
+        "en_web_dolma_cc_head",
+        "en_news_bbc",
+        "en_news_nyt",
+        "en_news_reuters",
+        "en_mixed_nltk",
+    ),
+    "zh": (
+        "web_pages_zh",
+        "zh_news_articles",
+        "zh_wiki_cmrc",
+        "zh_tech_lctt",
+        "zh_laws_versions",
+        "zh_court_judgments",
+        "zh_academic_abstracts",
+    ),
+}
 """Where real pages come from; equal bytes of each source, as far as it has them."""
 REFERENCES = {"en": ("en_news_bbc", "en_news_nyt"), "zh": ("zh_news_articles", "zh_wiki_cmrc")}
 COMMENTS = {"en": ("en_toxic_davidson",), "zh": ("zh_reviews", "zh_app_descriptions", "zh_toxic_cold", "zh_spam_mail")}
@@ -106,8 +121,9 @@ def make_language(data: Path, lang: str, size: int, reference_bytes: int, rng: R
         SystemExit: the folder has too little text for it.
     """
     sources = {stem: _shuffled(read_texts(data, stem, lang, *PAGE_BYTES), rng) for stem in PAGES[lang]}
-    reference = [text for stem in REFERENCES[lang]
-                 for text in _take(sources[stem], reference_bytes // len(REFERENCES[lang]))]  # fmt: skip
+    reference = [
+        text for stem in REFERENCES[lang] for text in _take(sources[stem], reference_bytes // len(REFERENCES[lang]))
+    ]
     held = TextColumn.from_arrow(_strings(reference))
     kept = {stem: _apart(held, texts) for stem, texts in sources.items()}
     excluded = sum(map(len, sources.values())) - sum(map(len, kept.values()))
@@ -128,10 +144,14 @@ def make_language(data: Path, lang: str, size: int, reference_bytes: int, rng: R
     sizes = {"pages": pages, "junk": junk, "reference": reference, "raw": [texts[i] for i in order]}
     facts: dict[str, float] = {f"{name}_bytes": sum(map(len, found)) for name, found in sizes.items()}
     facts |= {
-        "documents": len(order), "exact_copies": len(again), "near_copies": len(edited),
-        "reference_documents": len(reference), "relatives_excluded": excluded,
-        "left_out_at_the_end": len(texts) - len(order), "most_shared": float(shared[order].max()),
-    }  # fmt: skip
+        "documents": len(order),
+        "exact_copies": len(again),
+        "near_copies": len(edited),
+        "reference_documents": len(reference),
+        "relatives_excluded": excluded,
+        "left_out_at_the_end": len(texts) - len(order),
+        "most_shared": float(shared[order].max()),
+    }
     return Crawl([texts[i] for i in order], [bool(spam[i]) for i in order], reference, facts)
 
 

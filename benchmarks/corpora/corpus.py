@@ -175,9 +175,13 @@ def _rendered(editor: Editor, blob: npt.NDArray[np.uint8], docs: npt.NDArray[np.
 
 
 def _copied(
-    editor: Editor, blob: npt.NDArray[np.uint8], docs: npt.NDArray[np.int64], names: list[str], plan: Plan,
+    editor: Editor,
+    blob: npt.NDArray[np.uint8],
+    docs: npt.NDArray[np.int64],
+    names: list[str],
+    plan: Plan,
     rng: np.random.Generator,
-) -> tuple[list[tuple[str, str, float, str]], list[tuple[str, bytes]]]:  # fmt: skip
+) -> tuple[list[tuple[str, str, float, str]], list[tuple[str, bytes]]]:
     """Plants copies of some of these documents: the truth about them, and their texts."""
     places, recipes = [], []
     for first, last, share in ((0, len(EDITED), plan.edited), (len(EDITED), len(RECIPES), plan.exact)):

@@ -66,10 +66,27 @@ EXACT = (Recipe("exact"), Recipe("exact_breaks", breaks=True, weight=0.5))
 RECIPES = (*EDITED, *EXACT)
 
 _MARKS = {
-    ", ": "; ", ". ": " . ", ",": " ,", "? ": " ! ", "! ": ". ", " - ": " -- ", "; ": ", ", " (": " [", ") ": "] ",
-    "，": ",", "。": ". ", "、": ",", "：": ":", "；": "，", "“": "「", "”": "」", "！": "!", "？": "?",
-    "（": "(", "）": ")",
-}  # fmt: skip
+    ", ": "; ",
+    ". ": " . ",
+    ",": " ,",
+    "? ": " ! ",
+    "! ": ". ",
+    " - ": " -- ",
+    "; ": ", ",
+    " (": " [",
+    ") ": "] ",
+    "，": ",",
+    "。": ". ",
+    "、": ",",
+    "：": ":",
+    "；": "，",
+    "“": "「",
+    "”": "」",
+    "！": "!",
+    "？": "?",
+    "（": "(",
+    "）": ")",
+}
 PROBE = "".join(f"x{old}x{new}x " for old, new in _MARKS.items()).encode()
 """Add this document to what is split, so that every mark is in the vocabulary."""
 

@@ -60,9 +60,7 @@ def planted_news(rows: list[dict[str, Any]], run: Deduplicate) -> dict[str, Any]
     joined = {tuple(sorted((name, drop.survivor))) for name, drop in found.dropped.items() if drop.survivor}
     names = list(texts)
     pairs = similar_pairs(texts.values(), 0.5)
-    similar = {
-        tuple(sorted((names[a], names[b]))): s for (a, b), s in pairs.as_dict().items()
-    }  # fmt: skip
+    similar = {tuple(sorted((names[a], names[b]))): s for (a, b), s in pairs.as_dict().items()}
     hit = sum(found.joined(a, b) for a, b in gold)
     return {
         "documents": len(texts),

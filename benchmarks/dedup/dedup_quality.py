@@ -86,7 +86,7 @@ def figures(ids: list[str], texts: list[str], pairs: Pairs, found: Outcome) -> d
         "missed_pairs": [
             [ids[pairs.a[i]], ids[pairs.b[i]], float(pairs.similarity[i])] for i in np.flatnonzero(similar & both)[:5]
         ],
-    }  # fmt: skip
+    }
 
 
 def _by_similarity(pairs: Pairs, counted: Mask, both: Mask) -> dict[str, dict[str, Any]]:

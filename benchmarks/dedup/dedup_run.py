@@ -89,9 +89,7 @@ def outcome(run: Path) -> Outcome:
     name = {row["doc_id"]: row["source_id"] for row in (*kept, *dropped)}
     if len(set(name.values())) != len(name):
         raise SystemExit(f"{run}: two documents have one id")
-    drops = {
-        row["source_id"]: Drop(row["reason"], name.get(row["survivor"]), row["similarity"]) for row in dropped
-    }  # fmt: skip
+    drops = {row["source_id"]: Drop(row["reason"], name.get(row["survivor"]), row["similarity"]) for row in dropped}
     ledger = json.loads((run / "ledger.json").read_text("utf-8"))
     facts = {"documents": len(name), "stages": {s["name"]: s["documents_dropped"] for s in ledger["stages"]}}
     return Outcome(frozenset(row["source_id"] for row in kept), drops, facts)

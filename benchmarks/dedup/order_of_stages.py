@@ -32,8 +32,13 @@ from tamis.places import ROOT
 
 ORDERS = ("default", "report")
 WANTED = 0.8
-SHARES = (("lost (< 0.2)", 0.0, 0.2), ("maimed (0.2 to 0.8)", 0.2, 0.8), ("once (0.8 to 1.2)", 0.8, 1.2),
-          ("more (1.2 to 1.8)", 1.2, 1.8), ("twice (> 1.8)", 1.8, np.inf))  # fmt: skip
+SHARES = (
+    ("lost (< 0.2)", 0.0, 0.2),
+    ("maimed (0.2 to 0.8)", 0.2, 0.8),
+    ("once (0.8 to 1.2)", 0.8, 1.2),
+    ("more (1.2 to 1.8)", 1.2, 1.8),
+    ("twice (> 1.8)", 1.8, np.inf),
+)
 
 
 def main() -> None:
@@ -79,12 +84,14 @@ def stages(ledger: dict[str, Any]) -> list[dict[str, Any]]:
     """Documents and bytes that each stage took."""
     return [
         {
-            "stage": s["name"], "documents": s["documents_in"] - s["documents_kept"],
-            "bytes": s["bytes_in"] - s["bytes_kept"], "kept_documents": s["documents_kept"],
+            "stage": s["name"],
+            "documents": s["documents_in"] - s["documents_kept"],
+            "bytes": s["bytes_in"] - s["bytes_kept"],
+            "kept_documents": s["documents_kept"],
             "kept_bytes": s["bytes_kept"],
         }
         for s in ledger["stages"]
-    ]  # fmt: skip
+    ]
 
 
 def planted_families(corpus: Path, out: Path) -> list[tuple[list[str], int]]:
@@ -105,14 +112,20 @@ def published(out: Path, families: list[tuple[list[str], int]]) -> dict[str, Any
     size = {row["source_id"]: len(row["text"].encode()) for row in _rows(out / "shards", ["source_id", "text"])}
     decided = outcome(out)
     standing = [{decided.final(name) for name in family} & decided.kept for family, _ in families]
-    share = np.array([
-        sum(size[name] for name in names) / max(1, least) for names, (_, least) in zip(standing, families, strict=True)
-    ])  # fmt: skip
+    share = np.array(
+        [
+            sum(size[name] for name in names) / max(1, least)
+            for names, (_, least) in zip(standing, families, strict=True)
+        ]
+    )
     return {
-        "documents": len(size), "bytes": sum(size.values()), "families": len(families),
+        "documents": len(size),
+        "bytes": sum(size.values()),
+        "families": len(families),
         "shares": {name: int(((share >= low) & (share < high)).sum()) for name, low, high in SHARES},
-        "several_stay": sum(len(names) > 1 for names in standing), "none_stays": sum(not names for names in standing),
-    }  # fmt: skip
+        "several_stay": sum(len(names) > 1 for names in standing),
+        "none_stays": sum(not names for names in standing),
+    }
 
 
 def _rows(folder: Path, columns: list[str]) -> list[dict[str, Any]]:

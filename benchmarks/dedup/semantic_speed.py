@@ -64,8 +64,10 @@ def main() -> None:
     options = parser.parse_args()
     cluster = Cluster({**local_settings(), "spark.master": f"local[{CORES},4]"})
     print(machine.as_line(machine.describe()), "\n")
-    print("| vectors | cells | training, s | FAISS: assign + compare, s | one process, s | Spark: first, again, s | "
-          "FAISS / Spark | brute force, s | pairs found |\n" + "|" + 9 * "---|")  # fmt: skip
+    print(
+        "| vectors | cells | training, s | FAISS: assign + compare, s | one process, s | Spark: first, again, s | "
+        "FAISS / Spark | brute force, s | pairs found |\n" + "|" + 9 * "---|"
+    )
     try:
         warm = mixture(2000, options.dim, options.cell)
         through_spark(cluster, warm, centroids_of(warm, options.cell)[0], options.work)

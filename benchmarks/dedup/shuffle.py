@@ -82,9 +82,12 @@ def measure(inputs: str, work: Path) -> dict[str, Any]:
         "utf-8",
     )
     settings = {
-        **local_settings(), "spark.eventLog.enabled": "true", "spark.eventLog.dir": logs.as_uri(),
-        "spark.eventLog.rolling.enabled": "false", "spark.eventLog.compress": "false",
-    }  # fmt: skip
+        **local_settings(),
+        "spark.eventLog.enabled": "true",
+        "spark.eventLog.dir": logs.as_uri(),
+        "spark.eventLog.rolling.enabled": "false",
+        "spark.eventLog.compress": "false",
+    }
     cluster = Cluster(settings)
     try:
         folder = Runner(load_pipeline(path, inputs=[f"web={inputs}"]), out, cluster, ROOT).run("span_dedup")
@@ -129,18 +132,27 @@ def show(found: dict[str, Any], nodes: int) -> None:
     documents = found["documents"]
     mean = found["text_bytes"] / documents
     table = Table(
-        "step", "tasks", "bytes a document", "of its text", "TB for 1 T tokens", f"GB a node of {nodes} for 15 T",
+        "step",
+        "tasks",
+        "bytes a document",
+        "of its text",
+        "TB for 1 T tokens",
+        f"GB a node of {nodes} for 15 T",
         title=f"{documents:,} documents of {mean:,.0f} bytes",
-    )  # fmt: skip
+    )
     a_trillion = 1e12 * BYTES_A_TOKEN / mean
     steps = {label: s for label, s in found["steps"].items() if s["bytes"]}
     steps["all"] = {key: sum(s[key] for s in steps.values()) for key in ("tasks", "bytes")}
     for label, step in steps.items():
         each = step["bytes"] / documents
         table.add_row(
-            label, f"{step['tasks']:,}", f"{each:,.1f}", f"{each / mean:.1%}", f"{each * a_trillion / 1e12:.2f}",
+            label,
+            f"{step['tasks']:,}",
+            f"{each:,.1f}",
+            f"{each / mean:.1%}",
+            f"{each * a_trillion / 1e12:.2f}",
             f"{15 * each * a_trillion / 1e9 / nodes:,.0f}",
-        )  # fmt: skip
+        )
     console = Console()
     console.print(table)
     for stage, sizes in found["files"].items():

@@ -29,18 +29,42 @@ from text.arrow import TextColumn
 from text.segment import sentences
 
 SHORT_FILES = (
-    "en_news_reuters", "en_mixed_nltk", "en_toxic_davidson", "zh_wiki_cmrc", "zh_app_descriptions",
-    "zh_court_judgments", "zh_poetry", "zh_short_clue", "zh_news_titles", "zh_toxic_cold",
-)  # fmt: skip
+    "en_news_reuters",
+    "en_mixed_nltk",
+    "en_toxic_davidson",
+    "zh_wiki_cmrc",
+    "zh_app_descriptions",
+    "zh_court_judgments",
+    "zh_poetry",
+    "zh_short_clue",
+    "zh_news_titles",
+    "zh_toxic_cold",
+)
 """Files beside those of ``language_sample``."""
 PIECE_FILES = (
-    "zh_news_articles", "zh_wiki_cmrc", "zh_books_novels", "zh_reviews", "zh_academic_abstracts", "zh_laws_versions",
-    "zh_poetry", "zh_blog_weekly", "en_news_bbc", "en_mixed_nltk", "en_books_gutenberg", "en_wiki_wikitext2",
-)  # fmt: skip
+    "zh_news_articles",
+    "zh_wiki_cmrc",
+    "zh_books_novels",
+    "zh_reviews",
+    "zh_academic_abstracts",
+    "zh_laws_versions",
+    "zh_poetry",
+    "zh_blog_weekly",
+    "en_news_bbc",
+    "en_mixed_nltk",
+    "en_books_gutenberg",
+    "en_wiki_wikitext2",
+)
 LINE_FILES = (
-    "langid_udhr", "en_news_bbc", "en_books_gutenberg", "zh_news_articles", "zh_laws_versions", "web_pages_en",
-    "web_pages_zh", "web_pages_multilingual",
-)  # fmt: skip
+    "langid_udhr",
+    "en_news_bbc",
+    "en_books_gutenberg",
+    "zh_news_articles",
+    "zh_laws_versions",
+    "web_pages_en",
+    "web_pages_zh",
+    "web_pages_multilingual",
+)
 SHORT, LONGER = (10, 30), (30, 100)
 SEED = 20261123
 

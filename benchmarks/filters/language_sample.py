@@ -34,20 +34,46 @@ from filters.language.lid import find_model, identify
 from text.arrow import TextColumn
 
 UDHR = {
-    "Belorus_Belaruski": "be", "Bengali": "bn", "Bulgarian_Balgarski": "bg", "Czech": "cs",
-    "Esperanto": "eo", "Gujarati": "gu", "Hindi": "hi", "Hungarian_Magyar": "hu", "Kannada": "kn",
-    "Lao": "lo", "Macedonian": "mk", "Maltese": "mt", "Marathi": "mr", "Osetin_Ossetian": "os",
-    "Russian_Russky": "ru", "Sinhala": "si", "Turkish_Turkce": "tr", "Ukrainian": "uk",
-    "Vietnamese": "vi", "Yoruba": "yo",
-}  # fmt: skip
+    "Belorus_Belaruski": "be",
+    "Bengali": "bn",
+    "Bulgarian_Balgarski": "bg",
+    "Czech": "cs",
+    "Esperanto": "eo",
+    "Gujarati": "gu",
+    "Hindi": "hi",
+    "Hungarian_Magyar": "hu",
+    "Kannada": "kn",
+    "Lao": "lo",
+    "Macedonian": "mk",
+    "Maltese": "mt",
+    "Marathi": "mr",
+    "Osetin_Ossetian": "os",
+    "Russian_Russky": "ru",
+    "Sinhala": "si",
+    "Turkish_Turkce": "tr",
+    "Ukrainian": "uk",
+    "Vietnamese": "vi",
+    "Yoruba": "yo",
+}
 FILES = (
-    "langid_udhr", "en_news_nyt", "en_news_bbc", "en_books_gutenberg", "en_brown", "zh_blog_weekly",
-    "zh_books_novels", "zh_laws_versions", "zh_news_articles", "zh_academic_abstracts", "zh_reviews",
-    "zh_tech_lctt", "zh_tech_goldminer", "web_pages_en", "web_pages_zh", "web_pages_multilingual",
-)  # fmt: skip
-SAMPLES = (
-    (512, 1), (512, 4), (1024, 1), (1024, 8), (2048, 1), (2048, 2), (2048, 4), (2048, 16), (4096, 4), (0, 1),
-)  # fmt: skip
+    "langid_udhr",
+    "en_news_nyt",
+    "en_news_bbc",
+    "en_books_gutenberg",
+    "en_brown",
+    "zh_blog_weekly",
+    "zh_books_novels",
+    "zh_laws_versions",
+    "zh_news_articles",
+    "zh_academic_abstracts",
+    "zh_reviews",
+    "zh_tech_lctt",
+    "zh_tech_goldminer",
+    "web_pages_en",
+    "web_pages_zh",
+    "web_pages_multilingual",
+)
+SAMPLES = ((512, 1), (512, 4), (1024, 1), (1024, 8), (2048, 1), (2048, 2), (2048, 4), (2048, 16), (4096, 4), (0, 1))
 
 
 def load(path: Path) -> tuple[TextColumn, list[str]]:

@@ -82,10 +82,15 @@ def measure(lang: str, options: argparse.Namespace) -> dict[str, Any]:
     peer = best_of(lambda: [sum(1 for _ in form.finditer(t)) for t in sample for form in PEER.values()])
     ours = best_of(lambda: find(column))
     return {
-        "lang": lang, "bytes": size, "documents": sum(len(c) for c in columns), "mb_per_s": size / seconds / 1e6,
-        "peer_bytes": sample_size, "peer_mb_per_s": sample_size / peer / 1e6,
-        "same_text_mb_per_s": sample_size / ours / 1e6, "found": {k: found[k] for k in KINDS},
-    }  # fmt: skip
+        "lang": lang,
+        "bytes": size,
+        "documents": sum(len(c) for c in columns),
+        "mb_per_s": size / seconds / 1e6,
+        "peer_bytes": sample_size,
+        "peer_mb_per_s": sample_size / peer / 1e6,
+        "same_text_mb_per_s": sample_size / ours / 1e6,
+        "found": {k: found[k] for k in KINDS},
+    }
 
 
 def best_of(work: Callable[[], object]) -> float:

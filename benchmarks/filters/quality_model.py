@@ -36,8 +36,11 @@ from text.segment import Spans, sentences
 
 SPEED_FILES = ("en_news_nyt", "zh_books_novels", "zh_tech_lctt", "zh_reviews", "web_pages_en")
 PAGES = (
-    ("web_pages_en", "en"), ("web_pages_zh", "zh"), ("web_pages_multilingual", "de"), ("web_pages_multilingual", "es"),
-)  # fmt: skip
+    ("web_pages_en", "en"),
+    ("web_pages_zh", "zh"),
+    ("web_pages_multilingual", "de"),
+    ("web_pages_multilingual", "es"),
+)
 """Pages with gold main content, and the language looked at. Of zh, what ``netease-news`` has was trained on."""
 THRESHOLDS = (0.02, 0.05, 0.1, 0.2, 0.4)
 

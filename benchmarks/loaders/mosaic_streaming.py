@@ -84,13 +84,7 @@ class Streamed:
         self.loader = self.dataset = None
 
 
-PEER = Peer(
-    name="MosaicML Streaming",
-    packages=("mosaicml-streaming",),
-    load=load,
-    convert=convert,
-    open=Streamed,
-)
+PEER = Peer(name="MosaicML Streaming", packages=("mosaicml-streaming",), load=load, convert=convert, open=Streamed)
 
 if __name__ == "__main__":
     run(PEER, "mosaic_streaming")

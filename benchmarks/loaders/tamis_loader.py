@@ -92,9 +92,12 @@ class Ours:
     def __init__(self, setup: Setup, state: Any) -> None:
         changed = setup.weights != setup.corpus.weights and state is not None
         self.stream = open_for_benchmark(
-            setup.folder, setup.sequence_length, setup.corpus.weights if changed else setup.weights,
-            setup.weights if changed else None, state["position"] if changed else 0,
-        )  # fmt: skip
+            setup.folder,
+            setup.sequence_length,
+            setup.corpus.weights if changed else setup.weights,
+            setup.weights if changed else None,
+            state["position"] if changed else 0,
+        )
         step = setup.batch * setup.world_size
         ranked = library("sampler.stream.mixture_stream").RankStream(self.stream, setup.rank, setup.world_size, step)
         self.dataset = library("sampler.torch_data").StreamDataset(ranked)

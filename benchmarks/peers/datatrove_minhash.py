@@ -29,9 +29,15 @@ def main() -> None:
             (1, [source, dedup.MinhashDedupSignature(signatures, config=config, language=language)]),
             (config.num_buckets, [dedup.MinhashDedupBuckets(signatures, buckets, config=config)]),
             (1, [dedup.MinhashDedupCluster(buckets, ids, config=config)]),
-            (1, [source, dedup.MinhashDedupFilter(ids, writer.JsonlWriter(removed, compression=None)),
-                 writer.JsonlWriter(kept, compression=None)]),
-        )  # fmt: skip
+            (
+                1,
+                [
+                    source,
+                    dedup.MinhashDedupFilter(ids, writer.JsonlWriter(removed, compression=None)),
+                    writer.JsonlWriter(kept, compression=None),
+                ],
+            ),
+        )
         for number, (tasks, pipeline) in enumerate(steps):
             executor(pipeline, tasks=tasks, workers=1, logging_dir=f"{scratch}/logs-{number}").run()
         lines = [line for path in Path(removed).rglob("*.jsonl") for line in path.read_bytes().splitlines()]

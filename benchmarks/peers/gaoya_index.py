@@ -9,9 +9,15 @@ def main() -> None:
     """Drops what the index has a candidate for."""
     folder, out, lang = arguments()
     index = library("gaoya.minhash").MinHashStringIndex(
-        hash_size=32, jaccard_threshold=THRESHOLD, num_bands=None, band_size=None, num_hashes=PERMUTATIONS,
-        analyzer="char" if lang == "zh" else "word", lowercase=True, ngram_range=(WIDTH, WIDTH),
-    )  # fmt: skip
+        hash_size=32,
+        jaccard_threshold=THRESHOLD,
+        num_bands=None,
+        band_size=None,
+        num_hashes=PERMUTATIONS,
+        analyzer="char" if lang == "zh" else "word",
+        lowercase=True,
+        ngram_range=(WIDTH, WIDTH),
+    )
     names: list[str] = []
     dropped: dict[str, str | None] = {}
     for number, (name, text) in enumerate(documents(folder)):

@@ -19,10 +19,18 @@ def main() -> None:
     folder, out, _ = arguments()
     with tempfile.TemporaryDirectory() as scratch:
         settings = {
-            "path": "parquet", "data_files": f"{folder}/*.parquet", "split": "train", "cache_dir": f"{scratch}/cache",
-            "output": f"{scratch}/out", "num_proc": 1, "column": "text", "ngram": WIDTH, "min_length": 1,
-            "num_perm": PERMUTATIONS, "threshold": THRESHOLD,
-        }  # fmt: skip
+            "path": "parquet",
+            "data_files": f"{folder}/*.parquet",
+            "split": "train",
+            "cache_dir": f"{scratch}/cache",
+            "output": f"{scratch}/out",
+            "num_proc": 1,
+            "column": "text",
+            "ngram": WIDTH,
+            "min_length": 1,
+            "num_perm": PERMUTATIONS,
+            "threshold": THRESHOLD,
+        }
         flags = [text for key, value in settings.items() for text in (f"--{key}", str(value))]
         subprocess.run([sys.executable, "-m", "text_dedup.minhash", *flags, "--debug"], check=True)
         with (Path(scratch) / "out" / "uf.pkl").open("rb") as file:

@@ -179,8 +179,17 @@ def _free_port() -> int:
 
 def as_markdown(body: dict[str, Any]) -> str:
     """One line a tool."""
-    heads = ["tool", "drift", "twice in 16,000", "repeats of 2,000", "changed of 2,000", "resume, others of 2,000",
-             "at world 2", "with 2 workers", "twice in 10,000 with them"]  # fmt: skip
+    heads = [
+        "tool",
+        "drift",
+        "twice in 16,000",
+        "repeats of 2,000",
+        "changed of 2,000",
+        "resume, others of 2,000",
+        "at world 2",
+        "with 2 workers",
+        "twice in 10,000 with them",
+    ]
     lines = [machine.as_line(body["machine"]), "", f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
     keys = ("drift", "twice", "repeats", "changed", "resume", "world_2", "workers_2", "twice_workers")
     for row in body["rows"]:

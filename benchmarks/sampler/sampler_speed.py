@@ -125,8 +125,21 @@ def main() -> None:
 
 def as_markdown(body: dict[str, Any]) -> str:
     """One line a tool."""
-    heads = ["tool", "M tokens/s, best", "median", "of the floor", "import, s", "first batch, s", "resume, s", "exact",
-             "first open, s", "convert, s", "private, MB", "USS, MB", "drift in 16,000"]  # fmt: skip
+    heads = [
+        "tool",
+        "M tokens/s, best",
+        "median",
+        "of the floor",
+        "import, s",
+        "first batch, s",
+        "resume, s",
+        "exact",
+        "first open, s",
+        "convert, s",
+        "private, MB",
+        "USS, MB",
+        "drift in 16,000",
+    ]
     lines = [machine.as_line(body["machine"]), "", f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
     floor = next((r["tokens_per_second_best"] for r in body["rows"] if r["name"] == "memmap floor"), None)
     seconds: Callable[[Any], str] = lambda x: "-" if x is None else f"{x:.3f}"  # noqa: E731

@@ -139,10 +139,14 @@ def _train(run: Path, out: Path, size: int, sample_bytes: int) -> dict[str, Any]
     usage = measure_command([*command, "--vocab-size", str(size), "--sample-bytes", str(sample_bytes), *factors])
     facts = json.loads(out.with_name(f"{out.name}.json").read_text("utf-8"))
     return {
-        "model": str(out), "vocab_size": size, "digest": facts["digest"], "sampled": facts["sampled"],
-        "cpu_seconds": usage.cpu_seconds, "wall_seconds": usage.wall_seconds,
+        "model": str(out),
+        "vocab_size": size,
+        "digest": facts["digest"],
+        "sampled": facts["sampled"],
+        "cpu_seconds": usage.cpu_seconds,
+        "wall_seconds": usage.wall_seconds,
         "peak_bytes": usage.peak_process_bytes,
-    }  # fmt: skip
+    }
 
 
 def _measured(name: str, model: Path, groups: dict[str, list[str]]) -> dict[str, Any]:

@@ -93,9 +93,13 @@ def measure(
         wrapper = [sys.executable, str(Path(__file__).resolve()), "--report", str(report), "--", *command]
         with log.open("wb") as out:
             subprocess.run(
-                wrapper, cwd=cwd, env={**os.environ, **(env or {})}, check=False,
-                stdout=out if quiet else None, stderr=out if quiet else None,
-            )  # fmt: skip
+                wrapper,
+                cwd=cwd,
+                env={**os.environ, **(env or {})},
+                check=False,
+                stdout=out if quiet else None,
+                stderr=out if quiet else None,
+            )
         if not report.exists():
             raise SystemExit(f"{' '.join(command)}: was not measured\n{_tail(log)}")
         usage = Usage(**json.loads(report.read_text("utf-8")))

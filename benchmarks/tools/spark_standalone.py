@@ -37,9 +37,14 @@ def spark_home() -> Path:
 def environment(host: str = HOST) -> dict[str, str]:
     """For Spark's scripts: our Java, loopback, small daemons, one interpreter on all sides."""
     return {
-        **os.environ, "JAVA_HOME": str(java_home()), "SPARK_HOME": str(spark_home()), "SPARK_LOCAL_IP": host,
-        "SPARK_DAEMON_MEMORY": "256m", "PYSPARK_PYTHON": sys.executable, "PYSPARK_DRIVER_PYTHON": sys.executable,
-    }  # fmt: skip
+        **os.environ,
+        "JAVA_HOME": str(java_home()),
+        "SPARK_HOME": str(spark_home()),
+        "SPARK_LOCAL_IP": host,
+        "SPARK_DAEMON_MEMORY": "256m",
+        "PYSPARK_PYTHON": sys.executable,
+        "PYSPARK_DRIVER_PYTHON": sys.executable,
+    }
 
 
 @dataclass
@@ -69,10 +74,19 @@ class Standalone:
             for number in range(self.workers):
                 place = self.folder / f"worker-{number}"
                 self._start(
-                    place.name, "Worker", f"127.0.0.{number + 2}", "--cores", str(self.cores),
-                    "--memory", f"{self.memory}m", "--webui-port", str(free_port()), "--work-dir", str(place),
+                    place.name,
+                    "Worker",
+                    f"127.0.0.{number + 2}",
+                    "--cores",
+                    str(self.cores),
+                    "--memory",
+                    f"{self.memory}m",
+                    "--webui-port",
+                    str(free_port()),
+                    "--work-dir",
+                    str(place),
                     self.master,
-                )  # fmt: skip
+                )
             self._wait(f"http://{HOST}:{page}/json/", self.workers)
         except BaseException:
             self.stop()
@@ -90,10 +104,14 @@ class Standalone:
         with (self.folder / f"{name}.log").open("wb") as log:
             self._processes.append(
                 subprocess.Popen(
-                    [*command, "--host", host, *arguments], env=environment(host), stdin=subprocess.DEVNULL,
-                    stdout=log, stderr=log, start_new_session=True,
+                    [*command, "--host", host, *arguments],
+                    env=environment(host),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
                 )
-            )  # fmt: skip
+            )
 
     def _wait(self, page: str, workers: int) -> None:
         """Until the master's page names so many living workers."""

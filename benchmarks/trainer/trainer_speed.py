@@ -70,27 +70,38 @@ def open_run(options: argparse.Namespace, folder: Path) -> Run:
     shape = config.model.model_copy(update={"attention": options.attention})
     config = config.model_copy(
         update={
-            "model": shape, "device": options.device, "global_batch": options.rows, "compile": not options.eager,
-            "name": "speed", "steps": options.warmup + options.steps + PROFILED + 1, "heldout_sequences": 1,
-            "loss_band": False, "spike_factor": 0.0,
+            "model": shape,
+            "device": options.device,
+            "global_batch": options.rows,
+            "compile": not options.eager,
+            "name": "speed",
+            "steps": options.warmup + options.steps + PROFILED + 1,
+            "heldout_sequences": 1,
+            "loss_band": False,
+            "spike_factor": 0.0,
             "parallel": config.parallel.model_copy(update={"recompute": options.recompute}),
         }
-    )  # fmt: skip
+    )
     tokens = max(1 << 20, (config.steps + 8) * options.rows * (options.length + 1))
     rng, ids = np.random.default_rng(1), Ids(options.vocabulary)
     ends = document_ends(rng, tokens)
     data = np.minimum(3 + rng.zipf(1.2, tokens) % (ids.vocab_size - 3), ids.vocab_size - 1).astype(np.uint32)
     data[ends - 1] = ids.eos_id
     index = ShardIndex(
-        offsets=np.append(np.int64(0), ends), doc_ids=np.arange(len(ends)), heldout=np.zeros(len(ends), np.uint8),
+        offsets=np.append(np.int64(0), ends),
+        doc_ids=np.arange(len(ends)),
+        heldout=np.zeros(len(ends), np.uint8),
         checks=np.zeros(0, np.uint64),
-    )  # fmt: skip
+    )
     for array in (data, index.offsets, index.doc_ids, index.heldout):
         array.setflags(write=False)
     bins = TokenBins(
-        tokenizer_digest=ids.digest, vocab_size=ids.vocab_size, eos_id=ids.eos_id,
-        domains={"made": [MemoryBin("made/0000", index, data, "made")]}, cache=None,
-    )  # fmt: skip
+        tokenizer_digest=ids.digest,
+        vocab_size=ids.vocab_size,
+        eos_id=ids.eos_id,
+        domains={"made": [MemoryBin("made/0000", index, data, "made")]},
+        cache=None,
+    )
     mixture = Mixture(domains="*", sequence_length=options.length, seed=1)  # type: ignore[arg-type]
     stream = open_stream(folder, bins, mixture)
     prepared: Any = Prepared(run=folder, mixture=mixture, tokenizer=ids, bins=bins, stream=stream)  # type: ignore[arg-type]
@@ -124,14 +135,21 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     typical = statistics.median(seconds[options.warmup :])
     tokens = options.rows * options.length
     found = {
-        "model": state.config.name, "parameters": state.parameters, "tokens_a_step": tokens, "loss": losses[-1],
-        "seconds_a_step": typical, "first_step_seconds": seconds[0], "tokens_per_second": tokens / typical,
-        "loader_seconds": statistics.median(waits[options.warmup :]), "longest_wait": max(waits[options.warmup :]),
-        "peak_memory_gib": memory, **state.rates.describe(),
+        "model": state.config.name,
+        "parameters": state.parameters,
+        "tokens_a_step": tokens,
+        "loss": losses[-1],
+        "seconds_a_step": typical,
+        "first_step_seconds": seconds[0],
+        "tokens_per_second": tokens / typical,
+        "loader_seconds": statistics.median(waits[options.warmup :]),
+        "longest_wait": max(waits[options.warmup :]),
+        "peak_memory_gib": memory,
+        **state.rates.describe(),
         "whole": state.rates.of(tokens / typical, options.length),
         "causal": state.rates.of(tokens / typical, options.length / 2),
         "time": profile(state.device.type, one),
-    }  # fmt: skip
+    }
     steps.close()
     state.metrics.close()
     return found
@@ -179,14 +197,18 @@ def as_markdown(found: dict[str, Any], options: argparse.Namespace) -> str:
     model = f"{options.model.stem}: {found['parameters']:,} parameters, vocabulary {options.vocabulary:,}"
     waits = f"{found['loader_seconds'] * 1e3:.2f} ms a step (longest {found['longest_wait'] * 1e3:.2f})"
     lines = [
-        machine.as_line(machine.describe()), "",
+        machine.as_line(machine.describe()),
+        "",
         f"{found['device_name']}, torch {torch.__version__}, {how}, attention {options.attention}; {model}, "
         f"{options.rows} × {options.length:,} tokens a step. {found['tokens_per_second']:,.0f} tokens/s: "
         f"{found['seconds_a_step']:.3f} s a step (median of {options.steps}; the first "
-        f"{found['first_step_seconds']:.1f} s); {found['peak_memory_gib']:.1f} GiB; waiting for data {waits}.", "",
-        found["formula"], "",
-        "| MFU over | TFLOP/s | attention whole | causal half |", "|---|---|---|---|",
-    ]  # fmt: skip
+        f"{found['first_step_seconds']:.1f} s); {found['peak_memory_gib']:.1f} GiB; waiting for data {waits}.",
+        "",
+        found["formula"],
+        "",
+        "| MFU over | TFLOP/s | attention whole | causal half |",
+        "|---|---|---|---|",
+    ]
     for name, key, share in (("the data sheet", "peak", "mfu"), ("a measured matrix product", "gemm", "mfu_gemm")):
         if found[key] is not None:
             shares = f"{found['whole'][share]:.1%} | {found['causal'][share]:.1%}"

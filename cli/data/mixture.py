@@ -129,10 +129,17 @@ def _print(rows: list[Row]) -> None:
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         cells: list[Any] = [
-            row.phase, escape(row.domain), f"{row.share:.2%}", _short(row.tokens),
-            f"{row.padding:.1%}" if row.padding else "", _short(row.epoch_tokens), f"{row.ends:.2f}",
-            f"{row.max_epochs:g}", _short(row.repeats_at), _short(row.dry_at),
-        ]  # fmt: skip
+            row.phase,
+            escape(row.domain),
+            f"{row.share:.2%}",
+            _short(row.tokens),
+            f"{row.padding:.1%}" if row.padding else "",
+            _short(row.epoch_tokens),
+            f"{row.ends:.2f}",
+            f"{row.max_epochs:g}",
+            _short(row.repeats_at),
+            _short(row.dry_at),
+        ]
         table.add_row(*map(str, cells))
     console = Console()
     console.print(table)

@@ -25,9 +25,13 @@ def write_mixture_chart(path: Path, rows: list[Row], title: str) -> None:
 
     edges = _edges(rows)
     figure = make_subplots(
-        rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.08, row_heights=[0.4, 0.6],
+        rows=2,
+        cols=1,
+        shared_xaxes=True,
+        vertical_spacing=0.08,
+        row_heights=[0.4, 0.6],
         subplot_titles=("share of tokens", "epochs of each domain; dotted: allowed"),
-    )  # fmt: skip
+    )
     for number, domain in enumerate(sorted({row.domain for row in rows})):
         colour = qualitative.Plotly[number % len(qualitative.Plotly)]
         mine = {row.phase: row for row in rows if row.domain == domain}
@@ -40,9 +44,15 @@ def write_mixture_chart(path: Path, rows: list[Row], title: str) -> None:
             epochs += [row.begins, row.ends] if row else [reached] * 2
             reached = epochs[-1]
         figure.add_scatter(
-            x=x, y=shares, name=domain, stackgroup="shares", line={"width": 0, "color": colour}, legendgroup=domain,
-            row=1, col=1,
-        )  # fmt: skip
+            x=x,
+            y=shares,
+            name=domain,
+            stackgroup="shares",
+            line={"width": 0, "color": colour},
+            legendgroup=domain,
+            row=1,
+            col=1,
+        )
         figure.add_scatter(
             x=x, y=epochs, name=domain, line={"color": colour}, legendgroup=domain, showlegend=False, row=2, col=1
         )

@@ -152,16 +152,27 @@ def extend(
         groups = _groups(run, inputs, sample_bytes, seed, progress) if run or inputs else []
         merged = extend_model(read_model(base), read_model(other), _script(only_script))
         facts = {
-            "base": str(base), "base_size": merged.base_size, "base_digest": before.digest, "with": str(other),
-            "only_script": only_script, "added": len(merged.added), "known": merged.known,
-            "filtered": merged.filtered, "vocabulary": merged.base_size + len(merged.added),
-        }  # fmt: skip
+            "base": str(base),
+            "base_size": merged.base_size,
+            "base_digest": before.digest,
+            "with": str(other),
+            "only_script": only_script,
+            "added": len(merged.added),
+            "known": merged.known,
+            "filtered": merged.filtered,
+            "vocabulary": merged.base_size + len(merged.added),
+        }
         settings_path = _write(out, merged.model, facts)
         after = open_tokenizer(out, needs_eos=False)
         progress("measuring before and after", 0, 0)
         compression = {group.name: _compared(group, before, after) for group in groups}
-    result = {"model": str(out), "settings": str(settings_path), "digest": after.digest, **facts,
-              "compression": compression}  # fmt: skip
+    result = {
+        "model": str(out),
+        "settings": str(settings_path),
+        "digest": after.digest,
+        **facts,
+        "compression": compression,
+    }
     if format is OutputFormat.json:
         echo_json(result)
     else:

@@ -22,9 +22,14 @@ def print_training(result: dict[str, Any]) -> None:
     total = sum(sample["bytes"] for sample in result["sampled"].values())
     for domain, sample in result["sampled"].items():
         table.add_row(
-            escape(domain), f"{sample['factor']:g}", f"{sample['documents']:,}", f"{sample['of_documents']:,}",
-            size(sample["bytes"]), size(sample["of_bytes"]), f"{share(sample['bytes'], total):.1f}",
-        )  # fmt: skip
+            escape(domain),
+            f"{sample['factor']:g}",
+            f"{sample['documents']:,}",
+            f"{sample['of_documents']:,}",
+            size(sample["bytes"]),
+            size(sample["of_bytes"]),
+            f"{share(sample['bytes'], total):.1f}",
+        )
     screen = console()
     screen.print(table)
     screen.print(
@@ -40,10 +45,13 @@ def print_report(result: dict[str, Any]) -> None:
         for number, tokenizer in enumerate(result["tokenizers"]):
             found = tokenizer["groups"][group["name"]]
             table.add_row(
-                escape(group["name"]) if number == 0 else "", escape(clean(tokenizer["name"])),
-                f"{tokenizer['vocabulary']:,}", f"{found['tokens_per_character']:.4f}",
-                f"{found['bytes_per_token']:.3f}", _changed(found),
-            )  # fmt: skip
+                escape(group["name"]) if number == 0 else "",
+                escape(clean(tokenizer["name"])),
+                f"{tokenizer['vocabulary']:,}",
+                f"{found['tokens_per_character']:.4f}",
+                f"{found['bytes_per_token']:.3f}",
+                _changed(found),
+            )
     screen = console()
     screen.print(table)
     for group in result["groups"]:
@@ -72,9 +80,13 @@ def print_extension(result: dict[str, Any]) -> None:
             row = found[when]
             alike = f"{found['encoded_as_before']:,} of {row['documents']:,}" if when == "after" else ""
             table.add_row(
-                escape(name) if when == "before" else "", when, f"{row['tokens_per_character']:.4f}",
-                f"{row['bytes_per_token']:.3f}", _changed(row), alike,
-            )  # fmt: skip
+                escape(name) if when == "before" else "",
+                when,
+                f"{row['tokens_per_character']:.4f}",
+                f"{row['bytes_per_token']:.3f}",
+                _changed(row),
+                alike,
+            )
     screen.print(table)
 
 

@@ -92,10 +92,12 @@ def describe(wanted: Wanted, pairs: list[tuple[int, int]]) -> dict[str, Any]:
     """The result as JSON: what was asked, and for each pair its curve, its recall and its cost."""
     meant = wanted.containment
     return {
-        "threshold": wanted.threshold, "recall": wanted.recall, "num_perm": wanted.num_perm,
+        "threshold": wanted.threshold,
+        "recall": wanted.recall,
+        "num_perm": wanted.num_perm,
         "containment": None if meant is None else {"threshold": meant[0], "min_size_ratio": meant[1]},
         "pairs": [_described(wanted, bands, rows) for bands, rows in pairs],
-    }  # fmt: skip
+    }
 
 
 def _described(wanted: Wanted, bands: int, rows: int) -> dict[str, Any]:
@@ -105,8 +107,12 @@ def _described(wanted: Wanted, bands: int, rows: int) -> dict[str, Any]:
     shares = [detection_probability(percent / 100, bands, rows) for percent in range(101)]
     low, high = (round(100 * end) for end in WASTED)
     return {
-        "bands": bands, "rows": rows, "permutations": bands * rows, "at_threshold": _rounded(reached),
-        "reaches_recall": reached >= wanted.recall, "fits_signature": bands * rows <= wanted.num_perm,
+        "bands": bands,
+        "rows": rows,
+        "permutations": bands * rows,
+        "at_threshold": _rounded(reached),
+        "reaches_recall": reached >= wanted.recall,
+        "fits_signature": bands * rows <= wanted.num_perm,
         "recall_from_similarity": round(float((1 - (1 - wanted.recall) ** (1 / bands)) ** (1 / rows)), 4),
         "bands_needed": bands_needed(wanted.threshold, wanted.recall, rows),
         "candidates": {
@@ -114,7 +120,7 @@ def _described(wanted: Wanted, bands: int, rows: int) -> dict[str, Any]:
             "mean": _rounded(sum(shares[low : high + 1]) / (high + 1 - low)),
         },
         "curve": [{"similarity": n / 100, "probability": _rounded(share)} for n, share in enumerate(shares)],
-    }  # fmt: skip
+    }
 
 
 def bands_needed(threshold: float, recall: float, rows: int, most: int = 100_000) -> int | None:
@@ -200,8 +206,13 @@ def _print(screen: Console, result: dict[str, Any]) -> None:
         for i, pair in enumerate(result["pairs"])
     ]
     screen.print("Probability that a pair is found, over its Jaccard similarity", style="bold")
-    for line in line_chart(curves, width=min(CHART_WIDTH, max(20, screen.width - 10)), height=CHART_HEIGHT,
-                           vertical=result["threshold"], horizontal=result["recall"]):  # fmt: skip
+    for line in line_chart(
+        curves,
+        width=min(CHART_WIDTH, max(20, screen.width - 10)),
+        height=CHART_HEIGHT,
+        vertical=result["threshold"],
+        horizontal=result["recall"],
+    ):
         screen.print(line, no_wrap=True, crop=False, overflow="ignore")
     screen.print(f"       ┆ threshold {threshold_text(result)}   ┄ recall wanted {result['recall']:g}\n", style="dim")
     screen.print(_pairs_table(result))
@@ -231,10 +242,16 @@ def _curve(function: Any, bands: int, rows: int) -> Any:
 
 
 def _pairs_table(result: dict[str, Any]) -> Table:
-    table = Table(box=None, padding=(0, 1), header_style="bold", caption_justify="left", caption=(
-        f"Cost: of pairs with similarity {WASTED[0]} to {WASTED[1]}, spread evenly, the share that share a bucket; "
-        "a sketch then sorts out most of them before the exact comparison."
-    ))  # fmt: skip
+    table = Table(
+        box=None,
+        padding=(0, 1),
+        header_style="bold",
+        caption_justify="left",
+        caption=(
+            f"Cost: of pairs with similarity {WASTED[0]} to {WASTED[1]}, spread evenly, the share that share a bucket; "
+            "a sketch then sorts out most of them before the exact comparison."
+        ),
+    )
     for name in ("", "bands × rows"):
         table.add_column(name, no_wrap=True)
     for name in ("permutations", f"found at {result['threshold']:g}", f"{result['recall']:g} from", "cost"):
@@ -244,10 +261,14 @@ def _pairs_table(result: dict[str, Any]) -> Table:
         good = pair["reaches_recall"] and pair["fits_signature"]
         said = "" if good else ("below the recall" if not pair["reaches_recall"] else "signature too short")
         table.add_row(
-            Text(str((i + 1) % 10), STYLES[i % len(STYLES)]), f"{pair['bands']} × {pair['rows']}",
-            f"{pair['permutations']:,}", f"{pair['at_threshold']:.4f}", f"{pair['recall_from_similarity']:.3f}",
-            f"{100 * pair['candidates']['mean']:.1f} %", Text(said, "bold red"),
-        )  # fmt: skip
+            Text(str((i + 1) % 10), STYLES[i % len(STYLES)]),
+            f"{pair['bands']} × {pair['rows']}",
+            f"{pair['permutations']:,}",
+            f"{pair['at_threshold']:.4f}",
+            f"{pair['recall_from_similarity']:.3f}",
+            f"{100 * pair['candidates']['mean']:.1f} %",
+            Text(said, "bold red"),
+        )
     return table
 
 
@@ -263,6 +284,7 @@ def _curve_table(result: dict[str, Any]) -> Table:
         at = similarity == result["threshold"]
         found = [f"{detection_probability(similarity, p['bands'], p['rows']):.4f}" for p in result["pairs"]]
         wasted = WASTED[0] <= similarity <= WASTED[1] and similarity < result["threshold"]
-        table.add_row(f"{similarity:g}", *found, "← threshold" if at else ("cost" if wasted else ""),
-                      style="bold" if at else "")  # fmt: skip
+        table.add_row(
+            f"{similarity:g}", *found, "← threshold" if at else ("cost" if wasted else ""), style="bold" if at else ""
+        )
     return table

@@ -15,16 +15,21 @@ def write_page(result: dict[str, Any], out: Path) -> Path:
     page = Page("Detection probability of near duplicates")
     page.header(
         "MinHash-LSH finds a pair of similarity J with probability 1 − (1 − J^rows)^bands",
-        [(f"{result['threshold']:g}", "threshold"), (f"{result['recall']:g}", "recall wanted there"),
-         (str(result["num_perm"]), "minima of a signature")],
-    )  # fmt: skip
+        [
+            (f"{result['threshold']:g}", "threshold"),
+            (f"{result['recall']:g}", "recall wanted there"),
+            (str(result["num_perm"]), "minima of a signature"),
+        ],
+    )
     refused = [said for pair in result["pairs"] if (said := verdict(result, pair)) is not None]
     page.section(
         "The curve",
-        " ".join(refused) or f"The threshold is {threshold_text(result)}. Right of it: recall. Left of it: candidates "
+        " ".join(refused)
+        or f"The threshold is {threshold_text(result)}. Right of it: recall. Left of it: candidates "
         "that come to nothing.",
-        page.chart(_chart(result)), table(*_curve_rows(result)),
-    )  # fmt: skip
+        page.chart(_chart(result)),
+        table(*_curve_rows(result)),
+    )
     page.section(
         "What it costs",
         "Of the pairs at a similarity below the threshold, the share that become candidates, in %.",
@@ -43,23 +48,39 @@ def _chart(result: dict[str, Any]) -> Figure:
     hover = "J = %{x:.2f}: %{y:.4f}<extra>%{fullData.name}</extra>"
     lines: list[Figure] = []
     for i, pair in enumerate(result["pairs"]):
-        lines.append({
-            "type": "scatter", "mode": "lines", "name": _name(pair), "hovertemplate": hover,
-            "x": [point["similarity"] for point in pair["curve"]],
-            "y": [point["probability"] for point in pair["curve"]],
-            "line": {"color": PALETTE[i % len(PALETTE)], "width": 2.5},
-        })  # fmt: skip
+        lines.append(
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "name": _name(pair),
+                "hovertemplate": hover,
+                "x": [point["similarity"] for point in pair["curve"]],
+                "y": [point["probability"] for point in pair["curve"]],
+                "line": {"color": PALETTE[i % len(PALETTE)], "width": 2.5},
+            }
+        )
     threshold, recall = result["threshold"], result["recall"]
     for name, x, y, color in (
         (f"threshold {threshold:g}", [threshold, threshold], [0, 1], REMOVED),
         (f"recall wanted {recall:g}", [0, 1], [recall, recall], OTHER),
     ):
-        lines.append({"type": "scatter", "mode": "lines", "name": name, "x": x, "y": y, "hoverinfo": "skip",
-                      "line": {"color": color, "width": 1.5, "dash": "dash"}})  # fmt: skip
+        lines.append(
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "name": name,
+                "x": x,
+                "y": y,
+                "hoverinfo": "skip",
+                "line": {"color": color, "width": 1.5, "dash": "dash"},
+            }
+        )
     return figure(
-        lines, 460, x={"title": "Jaccard similarity of the pair", "range": [0, 1]},
+        lines,
+        460,
+        x={"title": "Jaccard similarity of the pair", "range": [0, 1]},
         y={"title": "probability that it is found", "range": [0, 1.02]},
-    )  # fmt: skip
+    )
 
 
 def _curve_rows(result: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
@@ -81,9 +102,11 @@ def _cost_rows(result: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     header = ["bands × rows", "permutations", "found at the threshold", *shown]
     rows = [
         [
-            _name(pair), f"{pair['permutations']:,}", f"{pair['at_threshold']:.4f}",
+            _name(pair),
+            f"{pair['permutations']:,}",
+            f"{pair['at_threshold']:.4f}",
             *(f"{100 * pair['candidates'][key]:.1f}" for key in shown),
         ]
         for pair in result["pairs"]
-    ]  # fmt: skip
+    ]
     return header, rows

@@ -76,17 +76,22 @@ def _cell(
     texts = reader.documents(examples, ["text", "source_id"])
     fates = reader.fates(examples)
     return {
-        "id": cell["cluster_id"], "size": cell["cluster_size"], "new_documents": cell["new_documents"],
-        "mean_distance": round(float(cell["mean_distance"]), 4), "terms": _terms(inside, len(chosen), common, sampled),
+        "id": cell["cluster_id"],
+        "size": cell["cluster_size"],
+        "new_documents": cell["new_documents"],
+        "mean_distance": round(float(cell["mean_distance"]), 4),
+        "terms": _terms(inside, len(chosen), common, sampled),
         "domains": dict(sorted(domains.items(), key=lambda item: (-item[1], item[0]))),
         "examples": [
             {
-                "doc_id": str(i), "source_id": texts[i]["source_id"], "fate": fates[i].to_json(),
+                "doc_id": str(i),
+                "source_id": texts[i]["source_id"],
+                "fate": fates[i].to_json(),
                 "text": texts[i]["text"][:TEXT_CHARS],
             }
             for i in examples
         ],
-    }  # fmt: skip
+    }
 
 
 def _spread(ids: list[int], n: int) -> list[int]:

@@ -128,9 +128,12 @@ def describe(reader: RunReader, kind: Kind, top: int) -> dict[str, Any]:
     chosen = [_cluster(int(names[i]), np.sort(members[keys == names[i]]), drops, edges) for i in largest]
     _name_documents(reader, chosen)
     return {
-        "kind": kind.value, "count": len(names), "documents": int(sizes.sum()), "dropped": len(drops["doc_id"]),
+        "kind": kind.value,
+        "count": len(names),
+        "documents": int(sizes.sum()),
+        "dropped": len(drops["doc_id"]),
         "clusters": chosen,
-    }  # fmt: skip
+    }
 
 
 def _gathered(reader: RunReader, stage: str, table: str, columns: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
@@ -161,14 +164,19 @@ def _cluster(
     similarity, earlier = drops["similarity"][lost], drops["survivor"][lost]  # a survivor may be an earlier snapshot's
     survivors = np.union1d(members[~gone], earlier[earlier >= 0])
     return {
-        "id": str(name), "size": len(members), "dropped": int(gone.sum()), "similarity": _range(similarity),
-        "edges": None if edges is None else {
+        "id": str(name),
+        "size": len(members),
+        "dropped": int(gone.sum()),
+        "similarity": _range(similarity),
+        "edges": None
+        if edges is None
+        else {
             "count": int(np.isin(edges["doc_id"], members).sum()),
             **_range(edges["similarity"][np.isin(edges["doc_id"], members)]),
         },
         "survivors": [{"doc_id": str(i)} for i in survivors.tolist()],
         "members": [{"doc_id": str(i)} for i in members[gone][:MEMBERS_SHOWN].tolist()],
-    }  # fmt: skip
+    }
 
 
 def _range(values: npt.NDArray[np.float64]) -> dict[str, float | None]:
@@ -189,9 +197,10 @@ def _name_documents(reader: RunReader, chosen: list[dict[str, Any]]) -> None:
     for person, doc_id in zip(people, ids, strict=True):
         known = doc_id in names
         person.update(
-            source_id=names[doc_id]["source_id"] if known else None, domain=domains.get(doc_id),
+            source_id=names[doc_id]["source_id"] if known else None,
+            domain=domains.get(doc_id),
             **reader.lineage.origin_json(doc_id),
-        )  # fmt: skip
+        )
     survivors = [int(person["doc_id"]) for found in chosen for person in found["survivors"]]
     fates = reader.fates(reader.lineage.reachable(survivors))
     leaders = [int(found["survivors"][0]["doc_id"]) for found in chosen if found["survivors"]]

@@ -105,19 +105,25 @@ def _component(reader: RunReader, name: int, asked: set[int], shown: int) -> dic
     stands_for = Counter(row["survivor"] for row in drops.values())
     survivors = sorted({*stands_for, *(i for i in members if i not in drops)})
     return {
-        "id": str(name), "size": len(members), "dropped": len(drops), "edges_count": len(edges),
+        "id": str(name),
+        "size": len(members),
+        "dropped": len(drops),
+        "edges_count": len(edges),
         "edges": [_edge(row) for row in sorted(edges, key=lambda e: (e["similarity"], e["doc_id"]))[:EDGES_SHOWN]],
         "survivors": _survivors(reader, survivors, stands_for),
         "members": _compared(reader, order[:shown], edges),
         "members_not_shown": max(0, len(order) - shown),
-    }  # fmt: skip
+    }
 
 
 def _edge(row: dict[str, Any]) -> dict[str, Any]:
     method = {"method": row["method"]} if "method" in row else {}
     return {
-        "doc_id": str(row["doc_id"]), "other": str(row["other"]), "similarity": round(row["similarity"], 4), **method
-    }  # fmt: skip
+        "doc_id": str(row["doc_id"]),
+        "other": str(row["other"]),
+        "similarity": round(row["similarity"], 4),
+        **method,
+    }
 
 
 def _survivors(reader: RunReader, ids: list[int], stands_for: Counter[int]) -> Rows:
@@ -125,12 +131,15 @@ def _survivors(reader: RunReader, ids: list[int], stands_for: Counter[int]) -> R
     names, domains, fates = reader.documents(here, ["source_id"]), reader.domains(here), reader.fates(here)
     return [
         {
-            "doc_id": str(i), "source_id": names[i]["source_id"] if i in names else None, "domain": domains.get(i),
-            "stands_for": stands_for[i], "fate": fates[i].to_json() if i in fates else None,
+            "doc_id": str(i),
+            "source_id": names[i]["source_id"] if i in names else None,
+            "domain": domains.get(i),
+            "stands_for": stands_for[i],
+            "fate": fates[i].to_json() if i in fates else None,
             **reader.lineage.origin_json(i),
         }
         for i in ids
-    ]  # fmt: skip
+    ]
 
 
 def _compared(reader: RunReader, rows: Rows, edges: Rows) -> Rows:
@@ -148,10 +157,13 @@ def _compared(reader: RunReader, rows: Rows, edges: Rows) -> Rows:
             texts = reader.documents(reader.lineage.reachable([survivor]), ["text"], as_stored=True)
             survivors = {survivor: Tokens.of(texts[survivor]["text"]) if survivor in texts else None}
         member = {
-            "doc_id": str(doc_id), "source_id": names[doc_id]["source_id"], "domain": domains[doc_id],
-            "survivor": str(survivor), "edges": degree[doc_id],
+            "doc_id": str(doc_id),
+            "source_id": names[doc_id]["source_id"],
+            "domain": domains[doc_id],
+            "survivor": str(survivor),
+            "edges": degree[doc_id],
             "similarity": None if row["similarity"] is None else round(row["similarity"], 4),
-        }  # fmt: skip
+        }
         against = survivors[survivor]
         if against is not None:
             text = reader.documents([doc_id], ["text"], as_stored=True)[doc_id]["text"]
@@ -181,8 +193,9 @@ def compare(member: Tokens, survivor: Tokens, shown: Callable[[str], str] = str)
     theirs = _sides(survivor, [(c, d) for _, _, c, d in first], shown)
     return {
         "differences": [{"member": a, "survivor": b} for a, b in zip(ours, theirs, strict=True)],
-        "differences_count": len(blocks), "whole": member.complete and survivor.complete,
-    }  # fmt: skip
+        "differences_count": len(blocks),
+        "whole": member.complete and survivor.complete,
+    }
 
 
 def _sides(tokens: Tokens, spans: list[tuple[int, int]], shown: Callable[[str], str]) -> Rows:
@@ -196,9 +209,13 @@ def _sides(tokens: Tokens, spans: list[tuple[int, int]], shown: Callable[[str], 
     sides = []
     for n, (first, _, _, last) in enumerate(around):
         low, start, end, high = offsets[4 * n : 4 * n + 4]
-        sides.append({
-            "start": start, "end": end, "text": first_chars(data[start:end].decode(), SPAN_CHARS),
-            "before": ("…" if first else "") + data[low:start].decode(),
-            "after": data[end:high].decode() + ("…" if last < size else ""),
-        })  # fmt: skip
+        sides.append(
+            {
+                "start": start,
+                "end": end,
+                "text": first_chars(data[start:end].decode(), SPAN_CHARS),
+                "before": ("…" if first else "") + data[low:start].decode(),
+                "after": data[end:high].decode() + ("…" if last < size else ""),
+            }
+        )
     return sides

@@ -54,10 +54,12 @@ def _survivor(survivor: dict[str, Any]) -> str:
 
 def _print_member(screen: Console, member: dict[str, Any]) -> None:
     similarity = "similarity not known" if member["similarity"] is None else f"similarity {member['similarity']:.4f}"
-    screen.print(Text.assemble(
-        (clean(f"{member['doc_id']}  {member['source_id']}"), "bold"),
-        clean(f"  [{member['domain']}]  {similarity} to {member['survivor']}, {member['edges']:,} verified edges"),
-    ))  # fmt: skip
+    screen.print(
+        Text.assemble(
+            (clean(f"{member['doc_id']}  {member['source_id']}"), "bold"),
+            clean(f"  [{member['domain']}]  {similarity} to {member['survivor']}, {member['edges']:,} verified edges"),
+        )
+    )
     if "differences" not in member:
         screen.print("  its survivor's text is not in this run", style="dim")
         return

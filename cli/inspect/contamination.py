@@ -45,16 +45,28 @@ def benchmark_cells(line: dict[str, Any]) -> list[str]:
     """A line's cells, below ``BENCHMARK_HEADER``."""
     searched = line["ngrams"] + line["whole"]
     return [
-        clean(line["benchmark"]), f"{line['items']:,}", f"{searched:,}", f"{line['too_short']:,}",
-        f"{line['bad_lines']:,}", f"{line['found']:,}", f"{share(line['found'], searched):.2f} %",
+        clean(line["benchmark"]),
+        f"{line['items']:,}",
+        f"{searched:,}",
+        f"{line['too_short']:,}",
+        f"{line['bad_lines']:,}",
+        f"{line['found']:,}",
+        f"{share(line['found'], searched):.2f} %",
         f"{line['documents']:,}",
-    ]  # fmt: skip
+    ]
 
 
 def benchmark_table(lines: list[dict[str, Any]]) -> Table:
     """The benchmarks for a terminal."""
-    table = Table(title="\nBenchmark items looked for in the text", title_justify="left", caption=BENCHMARK_NOTE,
-                  caption_justify="left", box=None, padding=(0, 1), header_style="bold")  # fmt: skip
+    table = Table(
+        title="\nBenchmark items looked for in the text",
+        title_justify="left",
+        caption=BENCHMARK_NOTE,
+        caption_justify="left",
+        box=None,
+        padding=(0, 1),
+        header_style="bold",
+    )
     for number, name in enumerate(BENCHMARK_HEADER):
         table.add_column(name, justify="right" if number else "left", no_wrap=number > 0)
     for line in lines:

@@ -55,17 +55,20 @@ def compare(a: RunReader, b: RunReader, n: int) -> dict[str, Any]:
     for chunk in matched(a, b, names):
         tally.add(chunk)
     return {
-        "a": str(a.run.root), "b": str(b.run.root),
+        "a": str(a.run.root),
+        "b": str(b.run.root),
         "matched_by": "doc_id" if same_ingest(a, b) else "domain and source_id",
         "documents": {"a": sum(s.rows for s in a.shards), "b": sum(s.rows for s in b.shards)},
         "unfinished": {"a": unfinished(a), "b": unfinished(b)},
         "settings": differing_settings(a, b),
-        "totals": tally.totals(), "reasons": _reasons(tally, names), "domains": _by_domain(tally, names),
+        "totals": tally.totals(),
+        "reasons": _reasons(tally, names),
+        "domains": _by_domain(tally, names),
         "examples": {
             "only_a": _examples(tally.examples["only_a"], a, b),
             "only_b": _examples([(key, there, here) for key, here, there in tally.examples["only_b"]], b, a),
         },
-    }  # fmt: skip
+    }
 
 
 @dataclass
@@ -190,11 +193,16 @@ def _examples(drawn: list[tuple[float, int, int]], own: RunReader, other: RunRea
     for _, here, there in drawn:
         text = view_text(documents[here]["text"], own.edits_before(here, None))
         fate = fates[there].to_json() if there >= 0 else None
-        found.append({
-            "doc_id": str(here), "source_id": documents[here]["source_id"], "domain": domains[here],
-            "text": first_chars(text, TEXT_CHARS), "other": fate,
-            "survivor": _survivor(other, fates[there].survivor) if there >= 0 else None,
-        })  # fmt: skip
+        found.append(
+            {
+                "doc_id": str(here),
+                "source_id": documents[here]["source_id"],
+                "domain": domains[here],
+                "text": first_chars(text, TEXT_CHARS),
+                "other": fate,
+                "survivor": _survivor(other, fates[there].survivor) if there >= 0 else None,
+            }
+        )
     return found
 
 
@@ -203,6 +211,4 @@ def _survivor(reader: RunReader, doc_id: int | None) -> dict[str, Any] | None:
     if doc_id is None or not reader.lineage.reachable([doc_id]):
         return None
     stored = reader.documents([doc_id], ["source_id", "text"])[doc_id]
-    return {
-        "doc_id": str(doc_id), "source_id": stored["source_id"], "text": first_chars(stored["text"], TEXT_CHARS)
-    }  # fmt: skip
+    return {"doc_id": str(doc_id), "source_id": stored["source_id"], "text": first_chars(stored["text"], TEXT_CHARS)}

@@ -11,9 +11,7 @@ from rich.text import Text
 
 from cli.present import clean, one_line, share, size
 
-TITLES = {
-    "both": "kept by both", "only_a": "kept by A only", "only_b": "kept by B only", "neither": "kept by neither",
-}  # fmt: skip
+TITLES = {"both": "kept by both", "only_a": "kept by A only", "only_b": "kept by B only", "neither": "kept by neither"}
 SETTINGS_SHOWN, REASONS_SHOWN, VALUE_CHARS, TEXT_CHARS = 40, 12, 48, 240
 
 
@@ -68,9 +66,12 @@ def _totals(totals: dict[str, dict[str, int]]) -> Table:
     table = _table("Documents", ("",), ("documents", "share", "text", "share"))
     for kind, line in totals.items():
         table.add_row(
-            TITLES[kind], f"{line['documents']:,}", f"{share(line['documents'], documents):.2f} %",
-            size(line["bytes"]), f"{share(line['bytes'], whole):.2f} %",
-        )  # fmt: skip
+            TITLES[kind],
+            f"{line['documents']:,}",
+            f"{share(line['documents'], documents):.2f} %",
+            size(line["bytes"]),
+            f"{share(line['bytes'], whole):.2f} %",
+        )
     return table
 
 

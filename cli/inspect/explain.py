@@ -86,19 +86,28 @@ def describe(reader: RunReader, doc_id: int) -> dict[str, Any]:
     fate = reader.fates([doc_id])[doc_id]
     published = reader.published(doc_id)
     return {
-        "doc_id": str(doc_id), "domain": reader.domains([doc_id])[doc_id], "input_domain": shard.domain,
+        "doc_id": str(doc_id),
+        "domain": reader.domains([doc_id])[doc_id],
+        "input_domain": shard.domain,
         **plain_row(stored),
         "document_shard": {
-            "number": shard.number, "path": str(shard.path.relative_to(reader.run.root)),
+            "number": shard.number,
+            "path": str(shard.path.relative_to(reader.run.root)),
             "row": doc_id - shard.first_id,
         },
-        "kept": fate.kept, "stages": _stages(reader, doc_id, text, fate.stage),
-        "published": None if published is None else {
-            "path": published.path, "row": published.row, "split": published.values["split"],
-            "weight": plain("weight", published.weight), "columns": plain_row(published.values, STORED[:-2]),
+        "kept": fate.kept,
+        "stages": _stages(reader, doc_id, text, fate.stage),
+        "published": None
+        if published is None
+        else {
+            "path": published.path,
+            "row": published.row,
+            "split": published.values["split"],
+            "weight": plain("weight", published.weight),
+            "columns": plain_row(published.values, STORED[:-2]),
         },
         "text": text,
-    }  # fmt: skip
+    }
 
 
 def _stages(reader: RunReader, doc_id: int, text: str, dropped_by: str | None) -> list[dict[str, Any]]:
@@ -130,9 +139,12 @@ def _stages(reader: RunReader, doc_id: int, text: str, dropped_by: str | None) -
 
 def _edit(row: dict[str, Any], data: bytes) -> dict[str, Any]:
     return {
-        "start": row["start"], "end": row["end"], "reason": row["reason"], "replacement": row["replacement"],
+        "start": row["start"],
+        "end": row["end"],
+        "reason": row["reason"],
+        "replacement": row["replacement"],
         "text": data[row["start"] : row["end"]].decode("utf-8", "replace"),
-    }  # fmt: skip
+    }
 
 
 def _named(reader: RunReader, fate: dict[str, Any]) -> dict[str, Any]:

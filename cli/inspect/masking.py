@@ -16,8 +16,7 @@ import typer
 from corpus.reading.run_reader import RunReader
 
 PersonalOption = Annotated[
-    bool,
-    typer.Option("--personal-data", help="Show e-mail addresses, telephone numbers and their like, not stars."),
+    bool, typer.Option("--personal-data", help="Show e-mail addresses, telephone numbers and their like, not stars.")
 ]
 
 

@@ -106,8 +106,14 @@ def show_removal(run: RunFolder, by: By, format: OutputFormat) -> None:
         raise TamisError(f"{run.root} has no removal.json yet: let `tamis run` come to the end of a stage first")
     found = losses(removal, by)
     if format is OutputFormat.json:
-        echo_json({"by": by, "alarm": removal["alarm"], "sources_total": removal["sources_total"],
-                   "rows": [_json(loss, by) for loss in found]})  # fmt: skip
+        echo_json(
+            {
+                "by": by,
+                "alarm": removal["alarm"],
+                "sources_total": removal["sources_total"],
+                "rows": [_json(loss, by) for loss in found],
+            }
+        )
         return
     lost = [loss for loss in found if loss.line.removed_fraction]
     if not lost:
@@ -125,17 +131,31 @@ def _json(loss: Loss, by: By) -> dict[str, Any]:
     line = loss.line
     source = {"source": line.source} if by is By.source else {}
     return {
-        "stage": line.stage, "domain": line.domain, **source, "sources": line.sources,
-        "documents_in": line.documents_in, "documents_dropped": line.documents_dropped, "bytes_in": line.bytes_in,
-        "bytes_dropped": line.bytes_dropped, "removed_fraction": round(line.removed_fraction, 6), "limit": loss.limit,
+        "stage": line.stage,
+        "domain": line.domain,
+        **source,
+        "sources": line.sources,
+        "documents_in": line.documents_in,
+        "documents_dropped": line.documents_dropped,
+        "bytes_in": line.bytes_in,
+        "bytes_dropped": line.bytes_dropped,
+        "removed_fraction": round(line.removed_fraction, 6),
+        "limit": loss.limit,
         "alarm": loss.alarm,
-    }  # fmt: skip
+    }
 
 
 def _table(found: list[Loss], by: By) -> Table:
     below = "limit: the share above which a run stops before its shards (alarm.max_removed_fraction)."
-    table = Table(title=f"What each stage took from each {by}, worst first", title_justify="left", box=None,
-                  padding=(0, 1), header_style="bold", caption=below, caption_justify="left")  # fmt: skip
+    table = Table(
+        title=f"What each stage took from each {by}, worst first",
+        title_justify="left",
+        box=None,
+        padding=(0, 1),
+        header_style="bold",
+        caption=below,
+        caption_justify="left",
+    )
     for name in ("stage", "domain", *(["source"] if by is By.source else [])):
         table.add_column(name, no_wrap=name != "source")
     for name in ("documents", "−documents", "text", "−text", "limit"):
@@ -145,9 +165,14 @@ def _table(found: list[Loss], by: By) -> Table:
         source = [Text(source_name(line))] if by is By.source else []
         limit = "" if loss.limit is None else f"{100 * loss.limit:g} %"
         table.add_row(
-            line.stage, Text(line.domain), *source, f"{line.documents_in:,}",
-            f"{share(line.documents_dropped, line.documents_in):.2f} %", size(line.bytes_in),
-            f"{share(line.bytes_dropped, line.bytes_in):.2f} %", f"{limit} !" if loss.alarm else limit,
+            line.stage,
+            Text(line.domain),
+            *source,
+            f"{line.documents_in:,}",
+            f"{share(line.documents_dropped, line.documents_in):.2f} %",
+            size(line.bytes_in),
+            f"{share(line.bytes_dropped, line.bytes_in):.2f} %",
+            f"{limit} !" if loss.alarm else limit,
             style="bold red" if loss.alarm else ("" if loss.counts else "dim"),
-        )  # fmt: skip
+        )
     return table

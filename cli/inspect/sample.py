@@ -69,10 +69,13 @@ def draw(reader: RunReader, stage: str, reason: str, n: int, seed: int, full: bo
             chosen = _chosen(rows, n, seed)
             show = _dropped if kind == "drops" else _edited
             return {
-                "stage": stage, "reason": bare, "kind": "documents" if kind == "drops" else "spans",
-                "available": len(rows), "seed": seed,
+                "stage": stage,
+                "reason": bare,
+                "kind": "documents" if kind == "drops" else "spans",
+                "available": len(rows),
+                "seed": seed,
                 "samples": show(reader, stage, chosen, None if full else TEXT_CHARS),
-            }  # fmt: skip
+            }
     counts = reasons(reader, stage)
     known = ", ".join(f"{name} ({count:,})" for name, count in counts.items())
     raise TamisError(
@@ -157,18 +160,24 @@ def _dropped(reader: RunReader, stage: str, rows: list[dict[str, Any]], chars: i
         stored = documents[doc_id]
         text = view_text(stored["text"], reader.edits_before(doc_id, stage))
         return {
-            "doc_id": str(doc_id), "source_id": stored["source_id"], "url": stored["url"], "domain": domains[doc_id],
+            "doc_id": str(doc_id),
+            "source_id": stored["source_id"],
+            "url": stored["url"],
+            "domain": domains[doc_id],
             "text": first_chars(text, chars),
-        }  # fmt: skip
+        }
 
     found = []
     for row in rows:
         survivor = row["survivor"]
-        found.append({
-            **shown(row["doc_id"]), "similarity": None if row["similarity"] is None else round(row["similarity"], 4),
-            "survivor": {**shown(survivor), "fate": fates[survivor].to_json()} if survivor in fates else None,
-            "survivor_missing": None if survivor is None else reader.lineage.missing(survivor),
-        })  # fmt: skip
+        found.append(
+            {
+                **shown(row["doc_id"]),
+                "similarity": None if row["similarity"] is None else round(row["similarity"], 4),
+                "survivor": {**shown(survivor), "fate": fates[survivor].to_json()} if survivor in fates else None,
+                "survivor_missing": None if survivor is None else reader.lineage.missing(survivor),
+            }
+        )
     return found
 
 
@@ -185,12 +194,20 @@ def _edited(reader: RunReader, stage: str, rows: list[dict[str, Any]], chars: in
             before = ("…" if len(before) > CONTEXT_CHARS else "") + before[-CONTEXT_CHARS:]
             after = first_chars(after, CONTEXT_CHARS)
         cut = data[row["start"] : row["end"]].decode("utf-8", "replace")
-        found.append({
-            "doc_id": str(row["doc_id"]), "source_id": stored["source_id"], "url": stored["url"],
-            "domain": domains[row["doc_id"]], "start": row["start"], "end": row["end"], "before": before,
-            "span": first_chars(cut, chars), "after": after,
-            "replacement": row["replacement"],
-        })  # fmt: skip
+        found.append(
+            {
+                "doc_id": str(row["doc_id"]),
+                "source_id": stored["source_id"],
+                "url": stored["url"],
+                "domain": domains[row["doc_id"]],
+                "start": row["start"],
+                "end": row["end"],
+                "before": before,
+                "span": first_chars(cut, chars),
+                "after": after,
+                "replacement": row["replacement"],
+            }
+        )
     return found
 
 

@@ -19,9 +19,7 @@ def differing_settings(a: RunReader, b: RunReader) -> list[dict[str, Any]]:
     """``[{"key", "a", "b"}]``, in the order of the pipeline; None where a run has no such setting."""
     ours, theirs = _settings(a, b), _settings(b, a)
     keys = dict.fromkeys([*ours, *theirs])
-    return [
-        {"key": key, "a": ours.get(key), "b": theirs.get(key)} for key in keys if ours.get(key) != theirs.get(key)
-    ]  # fmt: skip
+    return [{"key": key, "a": ours.get(key), "b": theirs.get(key)} for key in keys if ours.get(key) != theirs.get(key)]
 
 
 def unfinished(reader: RunReader) -> list[str]:

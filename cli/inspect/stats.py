@@ -36,9 +36,19 @@ REPORT_REMAINS = 31.68
 """What the report keeps, % of raw."""
 
 STAGE_KEYS = (
-    "name", "documents_in", "documents_kept", "documents_dropped", "bytes_in", "bytes_kept", "bytes_dropped",
-    "bytes_rewritten", "sentences_in", "sentences_kept", "sentences_dropped", "seconds",
-)  # fmt: skip
+    "name",
+    "documents_in",
+    "documents_kept",
+    "documents_dropped",
+    "bytes_in",
+    "bytes_kept",
+    "bytes_dropped",
+    "bytes_rewritten",
+    "sentences_in",
+    "sentences_kept",
+    "sentences_dropped",
+    "seconds",
+)
 
 
 def stats(run: RunArgument, by: ByOption = None, format: FormatOption = OutputFormat.text) -> None:
@@ -52,11 +62,16 @@ def stats(run: RunArgument, by: ByOption = None, format: FormatOption = OutputFo
         return show_removal(folder, by, format)
     ledger = read_ledger(folder)
     if format is OutputFormat.json:
-        echo_json({
-            "stages": [{key: stage[key] for key in STAGE_KEYS} for stage in ledger["stages"]],
-            "quarantined": ledger["quarantined"], "ingest": ledger["ingest"], "domains": ledger["domains"],
-            "benchmarks": benchmark_lines(folder), "ancestors": ancestors_json(folder),
-        })  # fmt: skip
+        echo_json(
+            {
+                "stages": [{key: stage[key] for key in STAGE_KEYS} for stage in ledger["stages"]],
+                "quarantined": ledger["quarantined"],
+                "ingest": ledger["ingest"],
+                "domains": ledger["domains"],
+                "benchmarks": benchmark_lines(folder),
+                "ancestors": ancestors_json(folder),
+            }
+        )
         return
     screen = console()
     if line := ancestors_line(ancestors_json(folder)):
@@ -79,23 +94,31 @@ def funnel_lines(ledger: dict[str, Any]) -> list[dict[str, Any]]:
     documents, text = ledger["ingest"]["documents"], ledger["ingest"]["text_bytes"]
     lines = []
     for stage in ledger["stages"]:
-        lines.append({
-            "name": stage["name"],
-            "documents_removed": share(stage["documents_in"] - stage["documents_kept"], documents),
-            "bytes_removed": share(stage["bytes_in"] - stage["bytes_kept"], text),
-            "documents_left": share(stage["documents_kept"], documents),
-            "bytes_left": share(stage["bytes_kept"], text),
-            "report": REPORT[stage["name"]][1] if stage["name"] in REPORT else None,
-        })  # fmt: skip
+        lines.append(
+            {
+                "name": stage["name"],
+                "documents_removed": share(stage["documents_in"] - stage["documents_kept"], documents),
+                "bytes_removed": share(stage["bytes_in"] - stage["bytes_kept"], text),
+                "documents_left": share(stage["documents_kept"], documents),
+                "bytes_left": share(stage["bytes_kept"], text),
+                "report": REPORT[stage["name"]][1] if stage["name"] in REPORT else None,
+            }
+        )
     return lines
 
 
 def funnel_table(ledger: dict[str, Any], with_bar: bool) -> Table:
     """The funnel, a line a stage: what is left behind it, and what it removed."""
     ingest = ledger["ingest"]
-    table = Table(title="The funnel: what is left behind each stage, and what it removed of raw", title_justify="left",
-                  caption="Baichuan 2: share of raw that the report's step removed (arXiv 2309.10305, figure 2).",
-                  caption_justify="left", box=None, padding=(0, 1), header_style="bold")  # fmt: skip
+    table = Table(
+        title="The funnel: what is left behind each stage, and what it removed of raw",
+        title_justify="left",
+        caption="Baichuan 2: share of raw that the report's step removed (arXiv 2309.10305, figure 2).",
+        caption_justify="left",
+        box=None,
+        padding=(0, 1),
+        header_style="bold",
+    )
     table.add_column("stage", no_wrap=True)
     for name in ("documents", "text", "sentences"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -103,8 +126,13 @@ def funnel_table(ledger: dict[str, Any], with_bar: bool) -> Table:
         table.add_column("text left", no_wrap=True)
     for name in ("documents", "text", "Baichuan 2", "time"):
         table.add_column(f"−{name}" if name in ("documents", "text") else name, justify="right", no_wrap=True)
-    _add(table, with_bar, ["raw", f"{ingest['documents']:,}", size(ingest["text_bytes"]), f"{ingest['sentences']:,}"],
-         100.0 if ingest["text_bytes"] else 0.0, ["", "", "100 %", ""])  # fmt: skip
+    _add(
+        table,
+        with_bar,
+        ["raw", f"{ingest['documents']:,}", size(ingest["text_bytes"]), f"{ingest['sentences']:,}"],
+        100.0 if ingest["text_bytes"] else 0.0,
+        ["", "", "100 %", ""],
+    )
     lines = funnel_lines(ledger)
     for stage, line in zip(ledger["stages"], lines, strict=True):
         report = "" if line["report"] is None else removed(line["report"])
@@ -181,8 +209,13 @@ def reason_rows(ledger: dict[str, Any]) -> list[ReasonRow]:
 def reasons_table(ledger: dict[str, Any]) -> Table:
     """What was removed, by stage and reason; a cut leaves its document."""
     documents, text = ledger["ingest"]["documents"], ledger["ingest"]["text_bytes"]
-    table = Table(title="\nWhat was removed, and why (share of raw)", title_justify="left", box=None, padding=(0, 1),
-                  header_style="bold")  # fmt: skip
+    table = Table(
+        title="\nWhat was removed, and why (share of raw)",
+        title_justify="left",
+        box=None,
+        padding=(0, 1),
+        header_style="bold",
+    )
     for name in ("stage", "reason"):
         table.add_column(name, no_wrap=True)
     for name in ("documents", "share", "sentences", "text", "share"):
@@ -192,9 +225,13 @@ def reasons_table(ledger: dict[str, Any]) -> Table:
         count = row.documents
         counted = ["", ""] if count is None else [f"{count:,}", f"{share(count, documents):.2f} %"]
         table.add_row(
-            row.stage if row.stage != shown else "", Text(row.reason), *counted, f"{row.sentences:,}", size(row.bytes),
+            row.stage if row.stage != shown else "",
+            Text(row.reason),
+            *counted,
+            f"{row.sentences:,}",
+            size(row.bytes),
             f"{share(row.bytes, text):.2f} %",
-        )  # fmt: skip
+        )
         shown = row.stage
     for stage in ledger["stages"]:
         if stage["bytes_rewritten"]:

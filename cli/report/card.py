@@ -29,8 +29,15 @@ from tamis.errors import TamisError
 
 ROWS_SHOWN = 100
 UNKNOWN = "unknown"
-_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"),
-          (10_000_000, "1M<n<10M"), (100_000_000, "10M<n<100M"), (1_000_000_000, "100M<n<1B"))  # fmt: skip
+_SIZES = (
+    (1_000, "n<1K"),
+    (10_000, "1K<n<10K"),
+    (100_000, "10K<n<100K"),
+    (1_000_000, "100K<n<1M"),
+    (10_000_000, "1M<n<10M"),
+    (100_000_000, "10M<n<100M"),
+    (1_000_000_000, "100M<n<1B"),
+)
 Line = tuple[str, ...]
 
 
@@ -119,7 +126,7 @@ def _front_matter(name: str, counts: Counts) -> str:
         "configs": [
             {"config_name": d, "data_files": [{"split": "train", "path": f"shards/{d}/*.parquet"}]} for d in domains
         ],
-    }  # fmt: skip
+    }
     return f"---\n{yaml.safe_dump(body, allow_unicode=True, sort_keys=False)}---\n"
 
 
@@ -139,9 +146,7 @@ def _summary(ledger: dict[str, Any], counts: Counts) -> str:
 
 
 def _sources(counts: Counts) -> str:
-    rows = [
-        [*line, f"{c['documents']:,}", size(c["bytes"])] for line, c in _largest(counts.sources)[:ROWS_SHOWN]
-    ]  # fmt: skip
+    rows = [[*line, f"{c['documents']:,}", size(c["bytes"])] for line, c in _largest(counts.sources)[:ROWS_SHOWN]]
     more = len(counts.sources) - len(rows)
     note = f"\n{more:,} smaller lines are not shown.\n" if more else ""
     licences: Counter[str] = Counter()
@@ -169,10 +174,15 @@ def _removed(ledger: dict[str, Any]) -> str:
         for s in ledger["stages"]
     ]
     reasons = [
-        [r.stage, r.reason, "" if r.documents is None else f"{r.documents:,}", size(r.bytes),
-         f"{share(r.bytes, text):.3f} %"]
+        [
+            r.stage,
+            r.reason,
+            "" if r.documents is None else f"{r.documents:,}",
+            size(r.bytes),
+            f"{share(r.bytes, text):.3f} %",
+        ]
         for r in reason_rows(ledger)
-    ]  # fmt: skip
+    ]
     quarantined = [[reason, f"{n:,}"] for reason, n in sorted(ledger["quarantined"].items())]
     parts = [
         "## What was removed, and why\n",

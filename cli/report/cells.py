@@ -83,24 +83,33 @@ def add_cells(page: Page, numbers: Numbers) -> None:
         f"{facts['cells']:,} cells of {facts['documents']:,} documents; {facts['edges']:,} pairs within a cell mean "
         f"the same, from a cosine of {facts['threshold']} on."
     )
-    rows = [("mean distance to the centroid", f"{facts['distance']['mean']:.3f}"),
-            ("99 % of documents lie within", f"{facts['distance']['p99']:.3f}")]  # fmt: skip
+    rows = [
+        ("mean distance to the centroid", f"{facts['distance']['mean']:.3f}"),
+        ("99 % of documents lie within", f"{facts['distance']['p99']:.3f}"),
+    ]
     if facts.get("drift"):
         drift = facts["drift"]
-        rows += [("mean distance in the snapshot before", f"{drift['mean_before']:.3f}"),
-                 ("beyond its 99th percentile now", f"{100 * drift['share_beyond_p99']:.2f} %")]  # fmt: skip
+        rows += [
+            ("mean distance in the snapshot before", f"{drift['mean_before']:.3f}"),
+            ("beyond its 99th percentile now", f"{100 * drift['share_beyond_p99']:.2f} %"),
+        ]
     parts = [page.chart(counts(numbers.cells, "documents in the cell", "cells")), table(("distance", ""), rows)]
     if len(numbers.map):
         traces = []
         for i, domain in enumerate(sorted(Counter(numbers.map_domains))):
             mine = [k for k, d in enumerate(numbers.map_domains) if d == domain]
-            traces.append({
-                "type": "scattergl", "mode": "markers", "name": escape(domain),
-                "x": numbers.map[mine, 0].round(4).tolist(), "y": numbers.map[mine, 1].round(4).tolist(),
-                "customdata": [numbers.map_cells[k] for k in mine],
-                "marker": {"size": 4, "color": PALETTE[i % len(PALETTE)]},
-                "hovertemplate": f"{escape(domain)}, cell %{{customdata}}<extra></extra>",
-            })  # fmt: skip
+            traces.append(
+                {
+                    "type": "scattergl",
+                    "mode": "markers",
+                    "name": escape(domain),
+                    "x": numbers.map[mine, 0].round(4).tolist(),
+                    "y": numbers.map[mine, 1].round(4).tolist(),
+                    "customdata": [numbers.map_cells[k] for k in mine],
+                    "marker": {"size": 4, "color": PALETTE[i % len(PALETTE)]},
+                    "hovertemplate": f"{escape(domain)}, cell %{{customdata}}<extra></extra>",
+                }
+            )
         parts += [
             f"<h3>A map of {len(numbers.map):,} documents</h3><p class='note'>Their embeddings on the two principal "
             f"directions, which hold {100 * facts['map_variance']:.0f} % of the variance.</p>",

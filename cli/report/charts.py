@@ -32,9 +32,11 @@ def funnel(numbers: Numbers) -> Figure:
     documents = [100.0, *(line["documents_left"] for line in lines)]
     return figure(
         [_bars("documents", documents, names, KEPT_LIGHT), _bars("text (bytes)", text, names, KEPT)],
-        _HEAD + 50 * len(names), x={"title": "% of raw left", "range": [0, 108], "ticksuffix": " %"}, y=_names(),
+        _HEAD + 50 * len(names),
+        x={"title": "% of raw left", "range": [0, 108], "ticksuffix": " %"},
+        y=_names(),
         barmode="group",
-    )  # fmt: skip
+    )
 
 
 def beside_report(numbers: Numbers) -> Figure:
@@ -46,9 +48,10 @@ def beside_report(numbers: Numbers) -> Figure:
     documents = [ours[n]["documents_removed"] if n in ours else None for n in REPORT] + [last["documents_left"]]
     theirs = [share for _, share in REPORT.values()] + [REPORT_REMAINS]
     bars = [
-        _bars("Baichuan 2", theirs, names, OTHER), _bars("this run, documents", documents, names, KEPT_LIGHT),
+        _bars("Baichuan 2", theirs, names, OTHER),
+        _bars("this run, documents", documents, names, KEPT_LIGHT),
         _bars("this run, bytes", text, names, KEPT),
-    ]  # fmt: skip
+    ]
     axis = {
         "title": "% of raw removed; in the last row, of raw that remains",
         "ticksuffix": " %",
@@ -96,10 +99,14 @@ def taken(names: Sequence[str], shares: Sequence[float], limits: Sequence[float 
     """What stages took from domains or sources, % of what they received, and a tick at each one's alarm limit."""
     names = [escape(name) for name in names]
     ticks = {
-        "type": "scatter", "mode": "markers", "name": "alarm", "x": list(limits), "y": names,
+        "type": "scatter",
+        "mode": "markers",
+        "name": "alarm",
+        "x": list(limits),
+        "y": names,
         "marker": {"symbol": "line-ns", "size": 22, "color": OTHER, "line": {"width": 2, "color": OTHER}},
         "hovertemplate": "%{y}: a run stops above %{x:g} %<extra></extra>",
-    }  # fmt: skip
+    }
     axis = {"title": "% of what the stage received", "range": [0, 108], "ticksuffix": " %"}
     bars = _bars("removed", shares, names, REMOVED, "%{x:.1f} %")
     return figure([bars, ticks], _HEAD + _ROW * len(names), x=axis, y=_names())
@@ -121,8 +128,17 @@ def quality(numbers: Numbers) -> Figure:
     bars = []
     for i, (domain, counts) in enumerate(sorted(numbers.quality.items())):
         hover = f"{escape(domain)}: %{{y:,}} documents at %{{x:.2f}}<extra></extra>"
-        bars.append({"type": "bar", "name": escape(domain), "x": middle, "y": counts.tolist(), "hovertemplate": hover,
-                     "marker": {"color": PALETTE[i % len(PALETTE)]}, "width": 1 / QUALITY_BINS})  # fmt: skip
+        bars.append(
+            {
+                "type": "bar",
+                "name": escape(domain),
+                "x": middle,
+                "y": counts.tolist(),
+                "hovertemplate": hover,
+                "marker": {"color": PALETTE[i % len(PALETTE)]},
+                "width": 1 / QUALITY_BINS,
+            }
+        )
     axis = {"title": "mean sentence score of the document", "range": [0, 1]}
     return figure(bars, 340, x=axis, y={"title": "kept documents", "tickformat": ",d"}, barmode="stack")
 
@@ -137,8 +153,17 @@ def weights(numbers: Numbers) -> Figure:
         heights = np.histogram(list(counts), bins, weights=list(counts.values()))[0]
         hover = f"{escape(domain)}: %{{y:,}} documents at weight %{{x:.2f}}<extra></extra>"
         middle = ((bins[1:] + bins[:-1]) / 2).tolist()
-        bars.append({"type": "bar", "name": escape(domain), "x": middle, "y": heights.tolist(), "hovertemplate": hover,
-                     "width": float(bins[1] - bins[0]), "marker": {"color": PALETTE[i % len(PALETTE)]}})  # fmt: skip
+        bars.append(
+            {
+                "type": "bar",
+                "name": escape(domain),
+                "x": middle,
+                "y": heights.tolist(),
+                "hovertemplate": hover,
+                "width": float(bins[1] - bins[0]),
+                "marker": {"color": PALETTE[i % len(PALETTE)]},
+            }
+        )
     axis = {
         "title": "weight: expected times a document is sampled",
         "range": [min(0.0, low), max(2.0, float(bins[-1]))],
@@ -154,9 +179,17 @@ def curve(numbers: Numbers, name: str, title: str) -> Figure:
         points = [tuple(point) for point in settings[name]]
         last = max(1024.0, points[-1][0]) if counts else 1.0
         ends = [(1.0 if counts else 0.0, points[0][1]), *points, (last, points[-1][1])]
-        lines.append({"type": "scatter", "mode": "lines", "name": escape(domain), "x": [x for x, _ in ends],
-                      "y": [y for _, y in ends], "line": {"color": PALETTE[i % len(PALETTE)], "width": 2},
-                      "hovertemplate": f"{escape(domain)}: %{{y:.2f}} at %{{x}}<extra></extra>"})  # fmt: skip
+        lines.append(
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "name": escape(domain),
+                "x": [x for x, _ in ends],
+                "y": [y for _, y in ends],
+                "line": {"color": PALETTE[i % len(PALETTE)], "width": 2},
+                "hovertemplate": f"{escape(domain)}: %{{y:.2f}} at %{{x}}<extra></extra>",
+            }
+        )
     axis = {"title": title, **({"type": "log", "dtick": "D2"} if counts else {"range": [0, 1]})}
     return figure(lines, 300, x=axis, y={"title": "factor", "rangemode": "tozero"})
 
@@ -182,15 +215,34 @@ def reliability(languages: Mapping[str, Sequence[Mapping[str, float]]]) -> Figur
     """What a model promises against what is so: language → its bins of ``mean_score`` and ``good``."""
     hover = "score %{x:.2f}: %{y:.1%} good<extra>%{fullData.name}</extra>"
     lines: list[Figure] = [
-        {"type": "scatter", "mode": "lines", "name": "as promised", "x": [0, 1], "y": [0, 1], "hoverinfo": "skip",
-         "line": {"color": OTHER, "width": 1.5, "dash": "dash"}},
-    ]  # fmt: skip
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "name": "as promised",
+            "x": [0, 1],
+            "y": [0, 1],
+            "hoverinfo": "skip",
+            "line": {"color": OTHER, "width": 1.5, "dash": "dash"},
+        }
+    ]
     for (name, bins), color in zip(languages.items(), itertools.cycle(PALETTE)):
-        lines.append({"type": "scatter", "mode": "lines+markers", "name": escape(name), "hovertemplate": hover,
-                      "x": [b["mean_score"] for b in bins], "y": [b["good"] for b in bins],
-                      "line": {"color": color, "width": 2.5}})  # fmt: skip
-    return figure(lines, 380, x={"title": "mean score of the sentences", "range": [0, 1]},
-                  y={"title": "share that is good, if both labels weighed the same", "range": [0, 1]})  # fmt: skip
+        lines.append(
+            {
+                "type": "scatter",
+                "mode": "lines+markers",
+                "name": escape(name),
+                "hovertemplate": hover,
+                "x": [b["mean_score"] for b in bins],
+                "y": [b["good"] for b in bins],
+                "line": {"color": color, "width": 2.5},
+            }
+        )
+    return figure(
+        lines,
+        380,
+        x={"title": "mean score of the sentences", "range": [0, 1]},
+        y={"title": "share that is good, if both labels weighed the same", "range": [0, 1]},
+    )
 
 
 def counts(found: Counter[int], x_title: str, y_title: str) -> Figure:
@@ -201,9 +253,16 @@ def counts(found: Counter[int], x_title: str, y_title: str) -> Figure:
         binned[low, value if value <= 16 else 1 << (value - 1).bit_length()] += count
     order = sorted(binned)
     labels = [f"{low:,}" if low == high else f"{low:,}–{high:,}" for low, high in order]
-    bars = {"type": "bar", "x": labels, "y": [binned[key] for key in order], "marker": {"color": KEPT},
-            "text": [f"{binned[key]:,}" for key in order], "textposition": "outside", "cliponaxis": False,
-            "hovertemplate": f"%{{x}}: %{{y:,}} {y_title}<extra></extra>"}  # fmt: skip
+    bars = {
+        "type": "bar",
+        "x": labels,
+        "y": [binned[key] for key in order],
+        "marker": {"color": KEPT},
+        "text": [f"{binned[key]:,}" for key in order],
+        "textposition": "outside",
+        "cliponaxis": False,
+        "hovertemplate": f"%{{x}}: %{{y:,}} {y_title}<extra></extra>",
+    }
     steep = max(binned.values()) > 50 * min(binned.values())
     scale: dict[str, Any] = {"type": "log", "dtick": 1} if steep else {"tickformat": ",d"}
     return figure(
@@ -216,11 +275,17 @@ def counts(found: Counter[int], x_title: str, y_title: str) -> Figure:
 
 def _bars(name: str, values: Sequence[float | None], names: Sequence[str], color: str, text: str = PERCENT) -> Figure:
     return {
-        "type": "bar", "orientation": "h", "name": name, "x": list(values), "y": list(names),
+        "type": "bar",
+        "orientation": "h",
+        "name": name,
+        "x": list(values),
+        "y": list(names),
         "marker": {"color": color},
-        "texttemplate": text, "textposition": "outside", "cliponaxis": False,
+        "texttemplate": text,
+        "textposition": "outside",
+        "cliponaxis": False,
         "hovertemplate": "%{y}: " + text + "<extra>%{fullData.name}</extra>",
-    }  # fmt: skip
+    }
 
 
 def _names() -> Figure:
@@ -233,11 +298,16 @@ def figure(data: list[Figure], height: int, x: Figure, y: Figure, **layout: Any)
     return {
         "data": data,
         "layout": {
-            "height": height - (0 if legend else 24), "xaxis": _axis(x), "yaxis": _axis(y), "bargap": 0.25,
-            "margin": {"l": 8, "r": 56, "t": 36 if legend else 12, "b": 48}, "showlegend": legend,
-            "legend": {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "traceorder": "normal"}, **layout,
+            "height": height - (0 if legend else 24),
+            "xaxis": _axis(x),
+            "yaxis": _axis(y),
+            "bargap": 0.25,
+            "margin": {"l": 8, "r": 56, "t": 36 if legend else 12, "b": 48},
+            "showlegend": legend,
+            "legend": {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "traceorder": "normal"},
+            **layout,
         },
-    }  # fmt: skip
+    }
 
 
 def _axis(settings: Figure) -> Figure:

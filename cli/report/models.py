@@ -31,18 +31,23 @@ def add_models(page: Page, numbers: Numbers) -> None:
             f"Model {name}.",
             table(header, [_measured(*item) for item in measured.items()]) if measured else "",
             page.chart(reliability(bins)) if bins else "",
-            *notes, "<h3>Reference sets</h3>",
+            *notes,
+            "<h3>Reference sets</h3>",
             _reference_table(evaluation["sources"]),
-        )  # fmt: skip
+        )
 
 
 def _measured(language: str, found: dict[str, Any]) -> tuple[str, ...]:
     cut = found["suggested_cut"]
     return (
-        language, _figure(found["auc_examples"]), _figure(found.get("auc_alone")), _figure(found["auc_documents"]),
-        f"{found['examples']['good']:,} / {found['examples']['bad']:,}", f"{cut['threshold']:.4f}",
+        language,
+        _figure(found["auc_examples"]),
+        _figure(found.get("auc_alone")),
+        _figure(found["auc_documents"]),
+        f"{found['examples']['good']:,} / {found['examples']['bad']:,}",
+        f"{cut['threshold']:.4f}",
         f"{100 * cut['bad_examples_below']:.1f} %",
-    )  # fmt: skip
+    )
 
 
 def _figure(value: float | None) -> str:
@@ -53,10 +58,16 @@ def _reference_table(sources: list[dict[str, Any]]) -> str:
     from cli.pages.page import table
 
     rows = [
-        (s["name"], s["lang"], s["label"], "held out" if s["held_out"] else "trained on", f"{s['examples']:,}",
-         f"{s['mean_example_score']:.3f}")
+        (
+            s["name"],
+            s["lang"],
+            s["label"],
+            "held out" if s["held_out"] else "trained on",
+            f"{s['examples']:,}",
+            f"{s['mean_example_score']:.3f}",
+        )
         for s in sources
-    ]  # fmt: skip
+    ]
     return table(("set", "language", "label", "use", "sentences", "mean score"), rows, 4)
 
 

@@ -51,18 +51,27 @@ def _section(page: Page, title: str, note: str, found: list[Loss], by: By) -> No
     for loss in found[:ROWS]:
         line, limit = loss.line, "" if loss.limit is None else f"{100 * loss.limit:g} %"
         source = [source_name(line)] if by is By.source else []
-        rows.append([
-            line.stage, line.domain, *source, f"{line.documents_in:,}",
-            f"{share(line.documents_dropped, line.documents_in):.2f} %", size(line.bytes_in),
-            f"{share(line.bytes_dropped, line.bytes_in):.2f} %", limit, "alarm" if loss.alarm else "",
-        ])  # fmt: skip
+        rows.append(
+            [
+                line.stage,
+                line.domain,
+                *source,
+                f"{line.documents_in:,}",
+                f"{share(line.documents_dropped, line.documents_in):.2f} %",
+                size(line.bytes_in),
+                f"{share(line.bytes_dropped, line.bytes_in):.2f} %",
+                limit,
+                "alarm" if loss.alarm else "",
+            ]
+        )
     names = ["stage", "domain", *(["source"] if by is By.source else [])]
     header = (*names, "documents", "−documents", "text", "−text", "limit", "")
     drawn = [loss for loss in found if loss.counts][:BARS]
     chart = taken(
-        [_label(loss, by) for loss in drawn], [100 * loss.line.removed_fraction for loss in drawn],
+        [_label(loss, by) for loss in drawn],
+        [100 * loss.line.removed_fraction for loss in drawn],
         [None if loss.limit is None else 100 * loss.limit for loss in drawn],
-    )  # fmt: skip
+    )
     page.section(title, note, page.chart(chart) if drawn else "", table(header, rows, len(names)))
 
 

@@ -120,13 +120,20 @@ def _header(page: Page, numbers: Numbers) -> None:
         below += "; the alarm stopped the run before its shards were written"
     elif not numbers.published:
         below += "; the run has not published its shards yet"
-    page.header(below, [
-        (f"{ingest['documents']:,}", "documents ingested"), (size(ingest["text_bytes"]), "text ingested"),
-        (f"{last['documents_kept']:,}", f"documents kept, {share(last['documents_kept'], ingest['documents']):.1f} %"),
-        (size(last["bytes_kept"]), f"text kept, {share(last['bytes_kept'], ingest['text_bytes']):.1f} %"),
-        (f"{sum(numbers.ledger['quarantined'].values()):,}", "records quarantined"),
-        (f"{sum(s['seconds'] for s in stages):,.0f} s", "in stages"),
-    ])  # fmt: skip
+    page.header(
+        below,
+        [
+            (f"{ingest['documents']:,}", "documents ingested"),
+            (size(ingest["text_bytes"]), "text ingested"),
+            (
+                f"{last['documents_kept']:,}",
+                f"documents kept, {share(last['documents_kept'], ingest['documents']):.1f} %",
+            ),
+            (size(last["bytes_kept"]), f"text kept, {share(last['bytes_kept'], ingest['text_bytes']):.1f} %"),
+            (f"{sum(numbers.ledger['quarantined'].values()):,}", "records quarantined"),
+            (f"{sum(s['seconds'] for s in stages):,.0f} s", "in stages"),
+        ],
+    )
 
 
 def _funnel(page: Page, numbers: Numbers) -> None:
@@ -137,13 +144,25 @@ def _funnel(page: Page, numbers: Numbers) -> None:
     rows = []
     for stage, line in zip(ledger["stages"], funnel_lines(ledger), strict=True):
         reported = "" if line["report"] is None else removed(line["report"])
-        rows.append([
-            stage["name"], f"{stage['documents_kept']:,}", size(stage["bytes_kept"]), f"{stage['sentences_kept']:,}",
-            removed(line["documents_removed"]), removed(line["bytes_removed"]), reported, f"{stage['seconds']:,.1f} s",
-        ])  # fmt: skip
+        rows.append(
+            [
+                stage["name"],
+                f"{stage['documents_kept']:,}",
+                size(stage["bytes_kept"]),
+                f"{stage['sentences_kept']:,}",
+                removed(line["documents_removed"]),
+                removed(line["bytes_removed"]),
+                reported,
+                f"{stage['seconds']:,.1f} s",
+            ]
+        )
     header = ("stage", "documents", "text", "sentences", "−documents", "−text", "Baichuan 2", "time")
-    page.section("The funnel", "What is left of the raw data behind each stage. Text is counted in bytes as ingested.",
-                 page.chart(funnel(numbers)), table(header, rows))  # fmt: skip
+    page.section(
+        "The funnel",
+        "What is left of the raw data behind each stage. Text is counted in bytes as ingested.",
+        page.chart(funnel(numbers)),
+        table(header, rows),
+    )
     page.section(
         "Beside the Baichuan 2 report",
         f"Share of raw that each step removed, and what remains: {REPORT_REMAINS} % in the report (arXiv 2309.10305, "
@@ -151,7 +170,7 @@ def _funnel(page: Page, numbers: Numbers) -> None:
         "no bar.",
         page.chart(beside_report(numbers)),
         table(("our stage", "the report's step"), [(name, step) for name, (step, _) in REPORT.items()], 2),
-    )  # fmt: skip
+    )
 
 
 def _reasons(page: Page, numbers: Numbers) -> None:
@@ -165,15 +184,21 @@ def _reasons(page: Page, numbers: Numbers) -> None:
     ingest = numbers.ledger["ingest"]
     cells = [
         (
-            row.stage, row.reason, "" if row.documents is None else f"{row.documents:,}", f"{row.sentences:,}",
-            size(row.bytes), f"{share(row.bytes, ingest['text_bytes']):.3f} %",
+            row.stage,
+            row.reason,
+            "" if row.documents is None else f"{row.documents:,}",
+            f"{row.sentences:,}",
+            size(row.bytes),
+            f"{share(row.bytes, ingest['text_bytes']):.3f} %",
         )
         for row in rows
-    ]  # fmt: skip
+    ]
     page.section(
-        "Why", "Text removed, by stage and reason. “cut:” marks spans taken out of documents that stay.",
-        page.chart(reasons(numbers)), table(("stage", "reason", "documents", "sentences", "text", "of raw"), cells, 2),
-    )  # fmt: skip
+        "Why",
+        "Text removed, by stage and reason. “cut:” marks spans taken out of documents that stay.",
+        page.chart(reasons(numbers)),
+        table(("stage", "reason", "documents", "sentences", "text", "of raw"), cells, 2),
+    )
 
 
 def _domains(page: Page, numbers: Numbers) -> None:
@@ -227,14 +252,15 @@ def _scores(page: Page, numbers: Numbers) -> None:
             for domain, c in sorted(numbers.curves.items())
         ]
         page.section(
-            "Curves", "A weight is the product of these factors, and of that for raised hosts, within floor and cap.",
+            "Curves",
+            "A weight is the product of these factors, and of that for raised hosts, within floor and cap.",
             page.chart(curve(numbers, "frequency", "copies, itself among them")),
             page.chart(curve(numbers, "quality", "quality")),
             page.chart(curve(numbers, "language", "certainty of the language")),
             page.chart(curve(numbers, "safety", "safety")),
             page.chart(curve(numbers, "density", "density: mean cosine to the eight nearest of the cell")),
             table(("domain", "floor", "cap", "raised hosts", "temperature of cells"), limits),
-        )  # fmt: skip
+        )
 
 
 def _languages(page: Page, numbers: Numbers) -> None:
@@ -267,9 +293,13 @@ def _quarantine(page: Page, numbers: Numbers) -> None:
     rows = [(reason, f"{count:,}", f"{share(count, records):.3f} %") for reason, count in found]
     files = [(name, f"{bad:,}", f"{total:,}") for name, total, bad in numbers.quarantined_by_file]
     note = "Raw records that never became documents; ingest/quarantine lists each with file, offset and detail."
-    page.section("Quarantine", note,
-                 table(("reason", "records", "of records"), rows), "<h3>Files with most of them</h3>",
-                 table(("file", "quarantined", "records"), files))  # fmt: skip
+    page.section(
+        "Quarantine",
+        note,
+        table(("reason", "records", "of records"), rows),
+        "<h3>Files with most of them</h3>",
+        table(("file", "quarantined", "records"), files),
+    )
 
 
 def _settings(page: Page, numbers: Numbers) -> None:

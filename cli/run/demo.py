@@ -46,10 +46,17 @@ def demo(
     if format is OutputFormat.json:
         summary = json.loads((out / "train" / "tiny" / "summary.json").read_text("utf-8"))
         ledger = json.loads((out / "ledger.json").read_text("utf-8"))
-        echo_json({
-            "run": str(out), "report": str(out / "report.html"), "inputs": [asdict(entry) for entry in inputs],
-            "ledger": ledger, "training": summary, "note": NOTE, "seconds": round(time.monotonic() - started, 1),
-        })  # fmt: skip
+        echo_json(
+            {
+                "run": str(out),
+                "report": str(out / "report.html"),
+                "inputs": [asdict(entry) for entry in inputs],
+                "ledger": ledger,
+                "training": summary,
+                "note": NOTE,
+                "seconds": round(time.monotonic() - started, 1),
+            }
+        )
         return
     console.print(f"\n{NOTE}", soft_wrap=True)
     console.print(f"Report: {out / 'report.html'}   ({time.monotonic() - started:.0f} s in all)", soft_wrap=True)
@@ -78,12 +85,7 @@ def _steps(console: Console, folder: Path, out: Path, steps: int) -> list[DemoIn
     with _step(console, "4/5  report: one HTML file"):
         report(out)
     with _step(console, "5/5  train: a small model on the shards"):
-        train(
-            model=CONF / "models" / "tiny.yaml",
-            mixture=CONF / "mixtures" / "default.yaml",
-            run=out,
-            steps=steps,
-        )
+        train(model=CONF / "models" / "tiny.yaml", mixture=CONF / "mixtures" / "default.yaml", run=out, steps=steps)
     return inputs
 
 

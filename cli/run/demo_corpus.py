@@ -133,11 +133,7 @@ def _code(raw: Path, planted: list[Record]) -> DemoInput:
 def _docs_en(raw: Path, planted: list[Record]) -> DemoInput:
     """Write docstrings as Parquet; every twentieth of numpy's stands again in a second file."""
     scipy = sources.docstrings("scipy", "stats", "signal", "optimize", "linalg")
-    by_package = {
-        "numpy": sources.docstrings("numpy"),
-        "pandas": sources.docstrings("pandas"),
-        "scipy": scipy,
-    }
+    by_package = {"numpy": sources.docstrings("numpy"), "pandas": sources.docstrings("pandas"), "scipy": scipy}
     records = [
         {"name": text.name, "text": text.text, "package": package, "licence": "BSD-3-Clause"}
         for package, texts in by_package.items()

@@ -118,11 +118,13 @@ def estimated(
         hours = core_hours / (nodes * cores * busy) + shuffled / (nodes * network * 1e9) / SECONDS
         stages.append({"name": name, "core_hours": core_hours, "shuffle_bytes": shuffled, "hours": hours})
     return {
-        "text_bytes": text, "documents": documents, "stages": stages,
+        "text_bytes": text,
+        "documents": documents,
+        "stages": stages,
         **{key: sum(s[key] for s in stages) for key in ("core_hours", "shuffle_bytes", "hours")},
         "disk_bytes": {name: text * share for name, share in rates.stored.items()},
         "kept_bytes": text * rates.kept,
-    }  # fmt: skip
+    }
 
 
 def _print(result: dict[str, Any], tokens: float, nodes: int, cores: int) -> None:

@@ -69,8 +69,10 @@ def run(
     kept = stages[-1]["documents_kept"] if stages else ledger["ingest"]["documents"]
     Console().print(
         f"{kept:,} of {ledger['ingest']['documents']:,} documents kept in {out}/shards; "
-        f"`tamis stats {out}` shows the funnel", highlight=False, soft_wrap=True,
-    )  # fmt: skip
+        f"`tamis stats {out}` shows the funnel",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def plan(
@@ -97,10 +99,15 @@ def plan(
     stages: list[dict[str, Any]] = []
     for name in config.stages:
         kind = stage_class(name)
-        stages.append({
-            "name": name, "module": kind.__module__, "paper": kind.paper,
-            "evidence": config.evidence(name).model_dump(mode="json"), "decision": config.decisions(name),
-        })  # fmt: skip
+        stages.append(
+            {
+                "name": name,
+                "module": kind.__module__,
+                "paper": kind.paper,
+                "evidence": config.evidence(name).model_dump(mode="json"),
+                "decision": config.decisions(name),
+            }
+        )
     if format is OutputFormat.json:
         named = {"name": config.name, "snapshot": config.snapshot, "ancestors": ancestors}
         typer.echo(json.dumps({**named, "inputs": domains, "stages": stages}, ensure_ascii=False))
@@ -116,9 +123,12 @@ def plan(
     for stage in stages:
         decision = stage["decision"]
         table.add_row(
-            str(stage["name"]), str(stage["module"]), _short(stage["evidence"]), _short(decision["default"]),
+            str(stage["name"]),
+            str(stage["module"]),
+            _short(stage["evidence"]),
+            _short(decision["default"]),
             ", ".join(decision["skip"]),
-        )  # fmt: skip
+        )
     console.print(table)
 
 

@@ -32,20 +32,41 @@ def loss(training: Training) -> Figure:
     ends = _last_of(groups)
     lines = _band(training, groups)
     lines.append(_line("training", groups, lambda g: mean(g, "loss"), KEPT_LIGHT, hover, 1))
-    lines.append({
-        "type": "scatter", "mode": "lines", "name": f"median of {SMOOTH} steps", "x": _steps(groups),
-        "y": [_figures(smooth[i]) for i in ends], "line": {"color": KEPT, "width": 2}, "hovertemplate": hover,
-    })  # fmt: skip
-    lines.append({
-        "type": "scatter", "mode": "lines+markers", "name": "held out", "x": [r["step"] + 1 for r in training.judged],
-        "y": [finite(r["heldout_loss"]) for r in training.judged],
-        "line": {"color": PALETTE[1], "width": 2.5}, "hovertemplate": hover,
-    })  # fmt: skip
+    lines.append(
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "name": f"median of {SMOOTH} steps",
+            "x": _steps(groups),
+            "y": [_figures(smooth[i]) for i in ends],
+            "line": {"color": KEPT, "width": 2},
+            "hovertemplate": hover,
+        }
+    )
+    lines.append(
+        {
+            "type": "scatter",
+            "mode": "lines+markers",
+            "name": "held out",
+            "x": [r["step"] + 1 for r in training.judged],
+            "y": [finite(r["heldout_loss"]) for r in training.judged],
+            "line": {"color": PALETTE[1], "width": 2.5},
+            "hovertemplate": hover,
+        }
+    )
     unigram = finite(training.summary.get("unigram_loss"))
     if unigram is not None and rows:
-        lines.append({"type": "scatter", "mode": "lines", "name": f"unigram model, {unigram:.3f}",
-                      "x": [1, training.steps], "y": [unigram, unigram], "hovertemplate": hover,
-                      "line": {"color": REMOVED, "width": 2, "dash": "dash"}})  # fmt: skip
+        lines.append(
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "name": f"unigram model, {unigram:.3f}",
+                "x": [1, training.steps],
+                "y": [unigram, unigram],
+                "hovertemplate": hover,
+                "line": {"color": REMOVED, "width": 2, "dash": "dash"},
+            }
+        )
     lines += _events(training, smooth)
     return figure(lines, 440, x=STEP, y={"title": "loss, nats a token"})
 
@@ -55,12 +76,17 @@ def by_domain(training: Training) -> Figure:
     lines: list[Figure] = []
     for i, name in enumerate(training.domains):
         told = [row for row in training.judged if name in row.get("heldout_by_domain", {})]
-        lines.append({
-            "type": "scatter", "mode": "lines+markers", "name": escape(name), "x": [r["step"] + 1 for r in told],
-            "y": [finite(r["heldout_by_domain"][name]) for r in told],
-            "line": {"color": PALETTE[i % len(PALETTE)], "width": 2, "dash": _dash(i)},
-            "hovertemplate": f"{escape(name)}, step %{{x:,}}: %{{y:.3f}}<extra></extra>",
-        })  # fmt: skip
+        lines.append(
+            {
+                "type": "scatter",
+                "mode": "lines+markers",
+                "name": escape(name),
+                "x": [r["step"] + 1 for r in told],
+                "y": [finite(r["heldout_by_domain"][name]) for r in told],
+                "line": {"color": PALETTE[i % len(PALETTE)], "width": 2, "dash": _dash(i)},
+                "hovertemplate": f"{escape(name)}, step %{{x:,}}: %{{y:.3f}}<extra></extra>",
+            }
+        )
     return figure(lines, 400, x=STEP, y={"title": "held-out loss, nats a token"})
 
 
@@ -153,11 +179,18 @@ def _events(training: Training, smooth: list[float | None]) -> list[Figure]:
         mine = [event for event in training.events if event.get("kind") == kind]
         if mine:
             places = [smooth[at.get(event["step"], len(smooth) - 1)] for event in mine]
-            found.append({
-                "type": "scatter", "mode": "markers", "name": kind, "x": [e["step"] + 1 for e in mine], "y": places,
-                "text": [escape(e["event"]) for e in mine], "hovertemplate": "step %{x:,}: %{text}<extra></extra>",
-                "marker": {"symbol": _SYMBOLS[kind], "size": 10, "color": REMOVED},
-            })  # fmt: skip
+            found.append(
+                {
+                    "type": "scatter",
+                    "mode": "markers",
+                    "name": kind,
+                    "x": [e["step"] + 1 for e in mine],
+                    "y": places,
+                    "text": [escape(e["event"]) for e in mine],
+                    "hovertemplate": "step %{x:,}: %{text}<extra></extra>",
+                    "marker": {"symbol": _SYMBOLS[kind], "size": 10, "color": REMOVED},
+                }
+            )
     return found
 
 
@@ -165,10 +198,15 @@ def _line(
     name: str, groups: list[list[Row]], value: Callable[[list[Row]], float | None], color: str, hover: str, width: float
 ) -> Figure:
     return {
-        "type": "scatter", "mode": "lines" if len(groups) > 1 else "markers", "name": name, "x": _steps(groups),
-        "y": [_figures(value(group)) for group in groups], "line": {"color": color, "width": width},
-        "marker": {"color": color}, "hovertemplate": hover,
-    }  # fmt: skip
+        "type": "scatter",
+        "mode": "lines" if len(groups) > 1 else "markers",
+        "name": name,
+        "x": _steps(groups),
+        "y": [_figures(value(group)) for group in groups],
+        "line": {"color": color, "width": width},
+        "marker": {"color": color},
+        "hovertemplate": hover,
+    }
 
 
 def _steps(groups: list[list[Row]]) -> list[int]:

@@ -124,18 +124,27 @@ def _domains(page: Page, training: Training) -> None:
         told = [row.get("heldout_by_domain", {}).get(name) for row in training.judged]
         losses = [finite(loss) for loss in told if loss is not None]
         first, last = (losses[0], losses[-1]) if losses else (None, None)
-        rows.append((
-            name, _loss_text(first), _loss_text(last),
-            "–" if first is None or last is None else f"{last - first:+.3f}".replace("-", "−"),
-            f"{held[name]:,}" if name in held else "–",
-            f"{share(tokens[name], whole):.1f} %" if name in tokens else "–",
-            f"{epochs[name]:.3f}" if name in epochs else "–",
-        ))  # fmt: skip
+        rows.append(
+            (
+                name,
+                _loss_text(first),
+                _loss_text(last),
+                "–" if first is None or last is None else f"{last - first:+.3f}".replace("-", "−"),
+                f"{held[name]:,}" if name in held else "–",
+                f"{share(tokens[name], whole):.1f} %" if name in tokens else "–",
+                f"{epochs[name]:.3f}" if name in epochs else "–",
+            )
+        )
     first_step, last_step = (training.judged[i]["step"] + 1 for i in (0, -1))
     header = (
-        "domain", f"step {first_step:,}", f"step {last_step:,}", "change", "sequences held out", "share of training",
+        "domain",
+        f"step {first_step:,}",
+        f"step {last_step:,}",
+        "change",
+        "sequences held out",
+        "share of training",
         "epochs",
-    )  # fmt: skip
+    )
     note = "Held-out loss of each domain, nats a token; weighted by held-out tokens they give the loss above. Shares "
     note += "are of the tokens trained on so far; a domain without a loss has none of the held-out sequences."
     page.section("Loss by domain", note, page.chart(by_domain(training)), table(header, rows))
@@ -147,8 +156,9 @@ def _optimizer(page: Page, training: Training) -> None:
     if training.rows:
         clip = training.facts.get("config", {}).get("optimizer", {}).get("clip_norm")
         note = "The gradient's norm before clipping" + ("" if clip is None else f" to {clip:g}") + ", and the schedule."
-        page.section("Gradient and learning rate", note, page.chart(gradient(training)),
-                     page.chart(learning_rate(training)))  # fmt: skip
+        page.section(
+            "Gradient and learning rate", note, page.chart(gradient(training)), page.chart(learning_rate(training))
+        )
 
 
 def _throughput(page: Page, training: Training) -> None:
@@ -169,8 +179,9 @@ def _throughput(page: Page, training: Training) -> None:
         ("longest wait", f"{longest.get('loader_seconds', 0.0):.4f} s (step {longest['step'] + 1:,})"),
     ]
     note = "Time of the steps alone: neither judging on held-out text nor saving is in it."
-    page.section("Throughput", note, page.chart(speed(training)), page.chart(waiting(training)),
-                 table(("measured", ""), rows))  # fmt: skip
+    page.section(
+        "Throughput", note, page.chart(speed(training)), page.chart(waiting(training)), table(("measured", ""), rows)
+    )
 
 
 def _utilisation(page: Page, training: Training) -> None:
@@ -180,11 +191,13 @@ def _utilisation(page: Page, training: Training) -> None:
     if not any(row.get(key) is not None for row in training.rows for key, _ in _DENOMINATORS):
         return
     device = training.device
-    units = (("devices", "devices", 1.0, ""),
-             ("products", "6 · N: FLOPs a token of products with weights, forward and backward", 1.0, ""),
-             ("attention", "12 · layers · width: FLOPs a token and token of length", 1.0, ""),
-             ("peak", "peak of one device, data sheet", 1e-12, " TFLOP/s"),
-             ("gemm", "a large matrix product on one device, measured", 1e-12, " TFLOP/s"))  # fmt: skip
+    units = (
+        ("devices", "devices", 1.0, ""),
+        ("products", "6 · N: FLOPs a token of products with weights, forward and backward", 1.0, ""),
+        ("attention", "12 · layers · width: FLOPs a token and token of length", 1.0, ""),
+        ("peak", "peak of one device, data sheet", 1e-12, " TFLOP/s"),
+        ("gemm", "a large matrix product on one device, measured", 1e-12, " TFLOP/s"),
+    )
     rows = [
         (text, f"{device[key] * scale:,.{0 if scale == 1 else 2}f}{unit}")
         for key, text, scale, unit in units
@@ -204,8 +217,9 @@ def _events(page: Page, training: Training) -> None:
         page.section("Events", "Nothing happened beside the steps: none was passed over, the loss raised no alarm.")
         return
     shown = training.events[-EVENTS_SHOWN:]
-    rows = [(event.get("kind", ""), event["event"], f"{event['step'] + 1:,}", f"{event['position']:,}")
-            for event in shown]  # fmt: skip
+    rows = [
+        (event.get("kind", ""), event["event"], f"{event['step'] + 1:,}", f"{event['position']:,}") for event in shown
+    ]
     note = "Steps that were passed over, ways back to a checkpoint, alarms. The sample is where in the data it was."
     more = len(training.events) - len(shown)
     note += f" The last {len(shown)}; {more:,} before them are in events.jsonl." if more else ""
@@ -219,10 +233,15 @@ def _checkpoints(page: Page, training: Training) -> None:
         page.section("Checkpoints", "None has been written yet.")
         return
     rows = [
-        (saved.name, "newest" if saved.newest else "", "for good" if saved.kept else "", f"{saved.step:,}",
-         size(saved.size))
+        (
+            saved.name,
+            "newest" if saved.newest else "",
+            "for good" if saved.kept else "",
+            f"{saved.step:,}",
+            size(saved.size),
+        )
         for saved in training.checkpoints
-    ]  # fmt: skip
+    ]
     note = f"A resume goes on from the newest, after {training.tokens:,} tokens."
     page.section("Checkpoints", note, table(("folder", "", "kept", "step", "size"), rows, 3))
 

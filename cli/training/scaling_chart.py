@@ -28,26 +28,41 @@ def write_scaling_chart(
     figure = go.Figure()
     figure.add_scatter(x=x, y=high, mode="lines", line={"width": 0}, showlegend=False, hoverinfo="skip")
     figure.add_scatter(
-        x=x, y=low, mode="lines", line={"width": 0}, fill="tonexty", fillcolor="rgba(76,120,168,0.18)",
-        name=f"where a run lies with {level:.0%} probability", hoverinfo="skip",
-    )  # fmt: skip
+        x=x,
+        y=low,
+        mode="lines",
+        line={"width": 0},
+        fill="tonexty",
+        fillcolor="rgba(76,120,168,0.18)",
+        name=f"where a run lies with {level:.0%} probability",
+        hoverinfo="skip",
+    )
     name = f"{law.a:.3g} · C^{law.b:.3f} + {law.floor:.3f}"
     figure.add_scatter(x=x, y=middle, mode="lines", line={"color": "#4c78a8"}, name=name)
     figure.add_scatter(
-        x=[point.flops for point in points], y=[point.loss for point in points], mode="markers", name="runs",
-        text=[point.name for point in points], marker={"size": 9, "color": "#333"},
-    )  # fmt: skip
+        x=[point.flops for point in points],
+        y=[point.loss for point in points],
+        mode="markers",
+        name="runs",
+        text=[point.name for point in points],
+        marker={"size": 9, "color": "#333"},
+    )
     if prediction is not None:
         up, down = prediction.high - prediction.loss, prediction.loss - prediction.low
         figure.add_scatter(
-            x=[prediction.flops], y=[prediction.loss], mode="markers", name="predicted",
+            x=[prediction.flops],
+            y=[prediction.loss],
+            mode="markers",
+            name="predicted",
             marker={"size": 11, "symbol": "diamond", "color": "#e45756"},
             error_y={"type": "data", "symmetric": False, "array": [up], "arrayminus": [down]},
-        )  # fmt: skip
+        )
     figure.update_layout(
-        title="Scaling law: held-out loss by training compute", template="plotly_white", height=560,
+        title="Scaling law: held-out loss by training compute",
+        template="plotly_white",
+        height=560,
         xaxis={"type": "log", "title": "training compute, FLOPs", "exponentformat": "power"},
         yaxis={"title": "held-out loss, nats a token"},
-    )  # fmt: skip
+    )
     with atomic_file(path) as file:
         file.write(figure.to_html(include_plotlyjs=True, full_html=True, div_id="scaling").encode())

@@ -116,10 +116,7 @@ def _value(scalar: pa.Scalar) -> object:
         return value
     except UnicodeDecodeError:
         return _Undecodable
-    except (
-        ValueError,
-        OverflowError,
-    ):  # a time that Python and JSON cannot say, in a column kept beside the text
+    except (ValueError, OverflowError):  # a time that Python and JSON cannot say, in a column kept beside the text
         return None
 
 

@@ -34,10 +34,13 @@ class Fate:
         if self.kept:
             return {"doc_id": str(self.doc_id), "kept": True}
         return {
-            "doc_id": str(self.doc_id), "kept": False, "stage": self.stage, "reason": self.reason,
+            "doc_id": str(self.doc_id),
+            "kept": False,
+            "stage": self.stage,
+            "reason": self.reason,
             "survivor": None if self.survivor is None else str(self.survivor),
             "similarity": None if self.similarity is None else round(self.similarity, 4),
-        }  # fmt: skip
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,16 +96,26 @@ def build_index(found: Iterable[Item | BadLine], config: NgramConfig) -> NgramIn
     how[forms.item[~whole]] = NGRAMS
     how = np.where(same_as >= 0, how[same_as], how)
     arrays = {
-        "keys": keys, "starts": _starts(keys), "bits": _bits(hashes), "anchor_bits": _bits(anchors),
-        "post_ptr": post_ptr, "posts": posts, "form_item": forms.item,
-        "form_tokens": np.where(whole, lengths, covered), "form_length": np.where(whole, lengths, 0),
-        "form_hash": whole_hash, "weights": weights,
-    }  # fmt: skip
+        "keys": keys,
+        "starts": _starts(keys),
+        "bits": _bits(hashes),
+        "anchor_bits": _bits(anchors),
+        "post_ptr": post_ptr,
+        "posts": posts,
+        "form_item": forms.item,
+        "form_tokens": np.where(whole, lengths, covered),
+        "form_length": np.where(whole, lengths, 0),
+        "form_hash": whole_hash,
+        "weights": weights,
+    }
     table = _items_table(items, how, same_as, tokens)
     about = {
-        "format": FORMAT, "ngrams": config.model_dump(mode="json"), "grams": len(keys), "templates": templates,
+        "format": FORMAT,
+        "ngrams": config.model_dump(mode="json"),
+        "grams": len(keys),
+        "templates": templates,
         "benchmarks": _counts(table, bad),
-    }  # fmt: skip
+    }
     return NgramIndex(**{k: _fixed(v) for k, v in arrays.items()}, items=table, bad_lines=tuple(bad), about=about)
 
 
@@ -202,10 +212,14 @@ def _bits(hashes: Uint64) -> Uint64:
 
 def _items_table(items: list[Item], how: npt.NDArray[np.object_], same_as: Int32, tokens: Int32) -> pa.Table:
     columns = [
-        pa.array([i.benchmark for i in items]), pa.array([i.name for i in items]), pa.array([i.file for i in items]),
-        pa.array([i.line for i in items], pa.int32()), pa.array(how.tolist(), pa.string()),
-        pa.array(same_as, mask=same_as < 0), pa.array(tokens),
-    ]  # fmt: skip
+        pa.array([i.benchmark for i in items]),
+        pa.array([i.name for i in items]),
+        pa.array([i.file for i in items]),
+        pa.array([i.line for i in items], pa.int32()),
+        pa.array(how.tolist(), pa.string()),
+        pa.array(same_as, mask=same_as < 0),
+        pa.array(tokens),
+    ]
     return pa.Table.from_arrays(columns, schema=ITEMS)
 
 
@@ -216,10 +230,12 @@ def _counts(items: pa.Table, bad: list[BadLine]) -> dict[str, dict[str, int]]:
     counts = {name: dict.fromkeys(keys, 0) for name in names}
     for (name, how, repeated), number in Counter(
         zip(
-            items.column("benchmark").to_pylist(), items.column("searched_by").to_pylist(),
-            items.column("same_as").is_valid().to_pylist(), strict=True,
+            items.column("benchmark").to_pylist(),
+            items.column("searched_by").to_pylist(),
+            items.column("same_as").is_valid().to_pylist(),
+            strict=True,
         )
-    ).items():  # fmt: skip
+    ).items():
         counts[name]["items"] += number
         counts[name][how] += number
         counts[name]["repeated"] += number if repeated else 0

@@ -74,9 +74,21 @@ def find_items(index: NgramIndex, column: TextColumn, min_share: float = 0.0) ->
     """
     folded = fold(column)
     found = find_hits(
-        folded.column.offsets, folded.column.data, folded.done, *char_tables(), index.weights, index.keys, index.starts,
-        index.bits, index.anchor_bits, index.post_ptr, index.posts, index.form_length, index.form_hash, index.longest,
-    )  # fmt: skip
+        folded.column.offsets,
+        folded.column.data,
+        folded.done,
+        *char_tables(),
+        index.weights,
+        index.keys,
+        index.starts,
+        index.bits,
+        index.anchor_bits,
+        index.post_ptr,
+        index.posts,
+        index.form_length,
+        index.form_hash,
+        index.longest,
+    )
     found = found[np.lexsort((found[:, 4], found[:, 2], found[:, 1], found[:, 0]))]
     rows, share = join_hits(found, index.form_item, index.form_tokens)
     enough = share >= np.float32(min_share)

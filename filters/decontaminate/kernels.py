@@ -41,9 +41,23 @@ def _write_hit(out, post, first, last, length, whole, prefix, count, power):  # 
 
 @nb.njit(cache=True)
 def find_hits(  # type: ignore[no-untyped-def]
-    offsets, data, done, classes, fold_start, fold_data, weights, keys, starts, bits, anchor_bits, post_ptr, posts,
-    form_length, form_hash, longest,
-):  # fmt: skip
+    offsets,
+    data,
+    done,
+    classes,
+    fold_start,
+    fold_data,
+    weights,
+    keys,
+    starts,
+    bits,
+    anchor_bits,
+    post_ptr,
+    posts,
+    form_length,
+    form_hash,
+    longest,
+):
     """The grams of the index in some documents.
 
     Args:

@@ -21,19 +21,7 @@ from filters.heuristic.features import CJK, FEATURES, OTHER, SPACED, scan
 from filters.heuristic.rules import REASONS, RULES, Rule
 from filters.heuristic.thresholds import HeuristicThresholds
 
-__all__ = [
-    "CJK",
-    "FEATURES",
-    "KEEP",
-    "OTHER",
-    "REASONS",
-    "RULES",
-    "SPACED",
-    "Rule",
-    "decide",
-    "failures",
-    "scan",
-]
+__all__ = ["CJK", "FEATURES", "KEEP", "OTHER", "REASONS", "RULES", "SPACED", "Rule", "decide", "failures", "scan"]
 
 KEEP = -1
 """The reason code of a document that is kept."""

@@ -93,10 +93,7 @@ def scan(column: TextColumn) -> dict[str, npt.NDArray[np.int32] | npt.NDArray[np
     counts = np.zeros((len(COUNTS), len(column)), np.int32)
     ratios = np.zeros((len(RATIOS), len(column)), np.float32)
     _scan(column.offsets, column.data, load_tables(), int(column.lengths.max(initial=0)), counts, ratios)
-    return {
-        **{name: counts[k] for k, name in enumerate(COUNTS)},
-        **{name: ratios[k] for k, name in enumerate(RATIOS)},
-    }
+    return {**{name: counts[k] for k, name in enumerate(COUNTS)}, **{name: ratios[k] for k, name in enumerate(RATIOS)}}
 
 
 @nb.njit(cache=True)

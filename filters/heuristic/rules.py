@@ -43,11 +43,7 @@ def _repetition(prefix: str, profile: int, grams: dict[int, str]) -> tuple[Rule,
     ]
     of_grams = [
         Rule(
-            f"{prefix}_{kind}_{grams[n]}",
-            profile,
-            f"{kind}_{n}gram_char_ratio",
-            None,
-            f"max_{kind}_{n}gram_char_ratio",
+            f"{prefix}_{kind}_{grams[n]}", profile, f"{kind}_{n}gram_char_ratio", None, f"max_{kind}_{n}gram_char_ratio"
         )
         for kind, sizes in (("top", range(2, 5)), ("dup", range(5, 11)))
         for n in sizes

@@ -81,11 +81,7 @@ class LineLanguages:
 
 
 def detect(
-    column: TextColumn,
-    model_path: Path | None = None,
-    *,
-    sample_bytes: int = SAMPLE_BYTES,
-    pieces: int = PIECES,
+    column: TextColumn, model_path: Path | None = None, *, sample_bytes: int = SAMPLE_BYTES, pieces: int = PIECES
 ) -> Languages:
     """The language of each text, and how far its lines agree.
 
@@ -106,9 +102,12 @@ def detect(
     )
     names = _names(model)
     return Languages(
-        pa.DictionaryArray.from_arrays(pa.array(codes), names), scores, letters, shares,
+        pa.DictionaryArray.from_arrays(pa.array(codes), names),
+        scores,
+        letters,
+        shares,
         pa.DictionaryArray.from_arrays(pa.array(seconds, mask=seconds < 0), names),
-    )  # fmt: skip
+    )
 
 
 def detect_lines(column: TextColumn, model_path: Path | None = None) -> LineLanguages:

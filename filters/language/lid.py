@@ -137,11 +137,7 @@ def _load(path: Path) -> LanguageModel:
 
 
 def identify(
-    column: TextColumn,
-    model_path: Path | None = None,
-    *,
-    sample_bytes: int = SAMPLE_BYTES,
-    pieces: int = PIECES,
+    column: TextColumn, model_path: Path | None = None, *, sample_bytes: int = SAMPLE_BYTES, pieces: int = PIECES
 ) -> tuple[pa.DictionaryArray, npt.NDArray[np.float32]]:
     """The most likely language of each text and its probability, by lid.176 alone.
 

@@ -156,9 +156,16 @@ def add_words(text, tables, word, hidden):  # type: ignore[no-untyped-def]
                 used += 1
             word[filled] = 62
             used += _add_subwords(
-                word[: filled + 1], tables.minn, tables.maxn, tables.bucket, n_words, tables.kept_bits,
-                tables.kept_before, tables.vectors, hidden,
-            )  # fmt: skip
+                word[: filled + 1],
+                tables.minn,
+                tables.maxn,
+                tables.bucket,
+                n_words,
+                tables.kept_bits,
+                tables.kept_before,
+                tables.vectors,
+                hidden,
+            )
             filled = 1
             h = FNV_OFFSET
     return used

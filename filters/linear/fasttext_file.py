@@ -122,9 +122,7 @@ class _Cursor:
         return value
 
 
-def _dictionary(
-    cursor: _Cursor,
-) -> tuple[list[bytes], list[str], npt.NDArray[np.int64], npt.NDArray[np.int32] | None]:
+def _dictionary(cursor: _Cursor) -> tuple[list[bytes], list[str], npt.NDArray[np.int64], npt.NDArray[np.int32] | None]:
     size, _, _, _, n_pruned = cursor.take("<iiiqq")
     words: list[bytes] = []
     labels: list[str] = []

@@ -27,15 +27,7 @@ def hash_words(offsets, data, classes, fold_start, fold_data, end_row, no_fnv): 
             continue
         # The words are folded already: folding them again could change the few that are not stable under it.
         count = tokenize(
-            data,
-            offsets[row],
-            offsets[row + 1],
-            True,
-            classes,
-            fold_start,
-            fold_data,
-            hashes[row : row + 1],
-            no_fnv,
+            data, offsets[row], offsets[row + 1], True, classes, fold_start, fold_data, hashes[row : row + 1], no_fnv
         )
         if count != 1:
             return hashes, row

@@ -120,12 +120,7 @@ class LinearModel:
         return model
 
     def _about(self) -> dict[str, object]:
-        return {
-            "format": _FORMAT,
-            "labels": list(self.labels),
-            "end_row": self.end_row,
-            "bucket": self.bucket,
-        }
+        return {"format": _FORMAT, "labels": list(self.labels), "end_row": self.end_row, "bucket": self.bucket}
 
     def _digest(self) -> str:
         sha = hashlib.sha256(json.dumps(self._about(), sort_keys=True).encode())
@@ -156,9 +151,17 @@ def score(model: LinearModel, column: TextColumn, label: str = "good") -> npt.ND
     folded = fold(column)
     texts = folded.column
     scores: npt.NDArray[np.float32] = score_texts(
-        texts.offsets, texts.data, folded.done, *char_tables(), model.slot_keys, model.slot_rows,
-        np.ascontiguousarray(relative), len(model.word_hashes), U64(model.bucket), model.end_row,
-    )  # fmt: skip
+        texts.offsets,
+        texts.data,
+        folded.done,
+        *char_tables(),
+        model.slot_keys,
+        model.slot_rows,
+        np.ascontiguousarray(relative),
+        len(model.word_hashes),
+        U64(model.bucket),
+        model.end_row,
+    )
     return scores
 
 

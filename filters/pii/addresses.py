@@ -28,16 +28,42 @@ from filters.pii.numbers import BEFORE
 
 MAX_LOCAL, MAX_LABEL, MAX_TOP = 64, 63, 24
 FILE_ENDINGS = (
-    "bmp", "css", "gif", "htm", "html", "ico", "jpeg", "jpg", "js", "json", "pdf", "php", "png", "svg", "txt", "webp",
+    "bmp",
+    "css",
+    "gif",
+    "htm",
+    "html",
+    "ico",
+    "jpeg",
+    "jpg",
+    "js",
+    "json",
+    "pdf",
+    "php",
+    "png",
+    "svg",
+    "txt",
+    "webp",
     "xml",
-)  # fmt: skip
+)
 """Last labels that are no top-level domains but look like one."""
 VERSION_WORDS = ("build", "chapter", "release", "rev", "section", "v", "ver", "version")
 """A number of four parts behind one of them, or behind 版本 or 版本号, is no address."""
 LOCAL_IPV4 = (
-    "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24",
-    "192.0.2.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/3",
-)  # fmt: skip
+    "0.0.0.0/8",
+    "10.0.0.0/8",
+    "100.64.0.0/10",
+    "127.0.0.0/8",
+    "169.254.0.0/16",
+    "172.16.0.0/12",
+    "192.0.0.0/24",
+    "192.0.2.0/24",
+    "192.168.0.0/16",
+    "198.18.0.0/15",
+    "198.51.100.0/24",
+    "203.0.113.0/24",
+    "224.0.0.0/3",
+)
 LOCAL_IPV6 = ("64:ff9b:1::/48", "100::/64", "2001:db8::/32", "3fff::/20", "fc00::/7", "fe80::/10", "ff00::/8")
 """Beside ``::``, ``::1`` and what embeds a local IPv4 address."""
 

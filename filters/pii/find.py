@@ -85,8 +85,11 @@ def find(column: TextColumn, old_resident_numbers: bool = False) -> Matches:
 def _find(offsets, data, old, ptr, found):  # type: ignore[no-untyped-def]
     """Writes (start, end, kind, 0) of all candidates, as many as there is room for; returns how many there are."""
     scratch = (
-        np.zeros(WINDOW, np.int64), np.zeros(WINDOW, np.int64), np.zeros(WINDOW, np.int64), np.zeros(WINDOW, np.int64),
-    )  # fmt: skip
+        np.zeros(WINDOW, np.int64),
+        np.zeros(WINDOW, np.int64),
+        np.zeros(WINDOW, np.int64),
+        np.zeros(WINDOW, np.int64),
+    )
     n = 0
     for d in range(len(offsets) - 1):
         n = _find_in(data[offsets[d] : offsets[d + 1]], old, scratch, found, n)

@@ -95,12 +95,17 @@ def evaluate(scored: Sequence[Scored], max_good_lost: float) -> dict[str, Any]:
 def _source(scored: Scored) -> dict[str, Any]:
     reference = scored.reference
     return {
-        "name": reference.name, "source": reference.source, "lang": reference.lang, "label": reference.label,
-        "corrupt": reference.corrupt, "held_out": reference.held_out,
-        "examples": len(scored.examples), "documents": len(scored.documents),
+        "name": reference.name,
+        "source": reference.source,
+        "lang": reference.lang,
+        "label": reference.label,
+        "corrupt": reference.corrupt,
+        "held_out": reference.held_out,
+        "examples": len(scored.examples),
+        "documents": len(scored.documents),
         "mean_example_score": _rounded(scored.examples.mean(dtype=np.float64)),
         "mean_document_score": _mean(scored.documents),
-    }  # fmt: skip
+    }
 
 
 def _language(lang: str, scored: Sequence[Scored], max_good_lost: float) -> dict[str, Any]:

@@ -20,29 +20,83 @@ from text.chars import LETTER, NUMBER, PUNCT, SINGLE, SPACE, SYMBOL, UPPER, WORD
 from text.segment import CLOSERS
 
 FEATURES = (
-    "log_chars", "log_tokens", "share_upper", "share_digit", "share_mark", "share_symbol", "share_single",
-    "word_length", "longest_word", "one_letter_words", "capital_words", "shouted_words", "doubled_marks",
-    "commas", "exclamations", "questions", "ellipses", "quotes", "brackets", "slashes", "signs", "apostrophes",
-    "longest_run", "inner_breaks", "starts_upper", "starts_lower", "starts_digit", "starts_single", "starts_mark",
-    "ends_stop", "ends_colon", "ends_mark", "ends_word", "ends_digit",
-)  # fmt: skip
+    "log_chars",
+    "log_tokens",
+    "share_upper",
+    "share_digit",
+    "share_mark",
+    "share_symbol",
+    "share_single",
+    "word_length",
+    "longest_word",
+    "one_letter_words",
+    "capital_words",
+    "shouted_words",
+    "doubled_marks",
+    "commas",
+    "exclamations",
+    "questions",
+    "ellipses",
+    "quotes",
+    "brackets",
+    "slashes",
+    "signs",
+    "apostrophes",
+    "longest_run",
+    "inner_breaks",
+    "starts_upper",
+    "starts_lower",
+    "starts_digit",
+    "starts_single",
+    "starts_mark",
+    "ends_stop",
+    "ends_colon",
+    "ends_mark",
+    "ends_word",
+    "ends_digit",
+)
 """Columns of ``sentence_form``. Lengths are logarithms of one more; shares are of characters without white space, words
 of words, marks a token; where a sentence ends is asked before closing quotes and brackets."""
 
 _COUNTS = (
-    CHARS, LETTERS, SINGLES, UPPERS, DIGITS, MARKS, SYMBOLS, WORDS, WORD_LETTERS, LONGEST, ONE_LETTER, CAPITAL, SHOUTED,
-    DOUBLED, RUN, BREAKS, MARKED, *_,
-) = tuple(range(25))  # fmt: skip
+    CHARS,
+    LETTERS,
+    SINGLES,
+    UPPERS,
+    DIGITS,
+    MARKS,
+    SYMBOLS,
+    WORDS,
+    WORD_LETTERS,
+    LONGEST,
+    ONE_LETTER,
+    CAPITAL,
+    SHOUTED,
+    DOUBLED,
+    RUN,
+    BREAKS,
+    MARKED,
+    *_,
+) = tuple(range(25))
 COMMA, EXCLAMATION, QUESTION, ELLIPSIS, QUOTE, BRACKET, SLASH, SIGN, APOSTROPHE, STOP, COLON, CLOSE, BREAK = (
     1 << k for k in range(13)
 )
 _COUNTED = (COMMA, EXCLAMATION, QUESTION, ELLIPSIS, QUOTE, BRACKET, SLASH, SIGN, APOSTROPHE)
 _MARKS = (
-    (",，、،", COMMA), ("!！", EXCLAMATION), ("?？", QUESTION), ("…～~", ELLIPSIS),
-    ("\"“”«»「」『』《》〈〉", QUOTE), ("()[]{}（）【】〔〕［］", BRACKET), ("/\\|｜／", SLASH),
+    (",，、،", COMMA),
+    ("!！", EXCLAMATION),
+    ("?？", QUESTION),
+    ("…～~", ELLIPSIS),
+    ('"“”«»「」『』《》〈〉', QUOTE),
+    ("()[]{}（）【】〔〕［］", BRACKET),
+    ("/\\|｜／", SLASH),
     ("@#*_+=^<>$%&•·★☆◆●■►→", SIGN),
-    (".。｡!！?？…", STOP), (":：;；", COLON), (CLOSERS + "'", CLOSE), ("'’", APOSTROPHE), ("\n", BREAK),
-)  # fmt: skip
+    (".。｡!！?？…", STOP),
+    (":：;；", COLON),
+    (CLOSERS + "'", CLOSE),
+    ("'’", APOSTROPHE),
+    ("\n", BREAK),
+)
 
 
 def _mark_table() -> npt.NDArray[np.uint16]:
@@ -161,8 +215,12 @@ def _count(data, start, end, classes, marks, counts):  # type: ignore[no-untyped
     if size:
         _end_word(counts, size, size_upper)
     counts[CHARS], counts[LETTERS], counts[SINGLES], counts[RUN], counts[BREAKS] = (
-        chars, letters, single, longest_run, breaks,
-    )  # fmt: skip
+        chars,
+        letters,
+        single,
+        longest_run,
+        breaks,
+    )
     return first, last
 
 

@@ -15,17 +15,7 @@ import numpy as np
 
 from filters.linear.model import LinearModel, score_spans
 from filters.quality.form import FEATURES, sentence_form
-from filters.quality.heads import (
-    LIMIT,
-    PRIOR,
-    UNSPACED_FROM,
-    WINDOW,
-    Floats,
-    Heads,
-    joint_scores,
-    log_odds,
-    own_scores,
-)  # fmt: skip
+from filters.quality.heads import LIMIT, PRIOR, UNSPACED_FROM, WINDOW, Floats, Heads, joint_scores, log_odds, own_scores
 from tamis.errors import ConfigError
 from text.arrow import TextColumn
 from text.segment import Spans

@@ -64,10 +64,7 @@ def reference_sets() -> Iterator[tuple[str, list[str]]]:
     ingested = "\n".join(text.text for i, text in enumerate(sources.abc_news()) if not is_reference_news(i))
     documentation = sources.sentences((text.text for text in sources.docstrings("gensim")), "en")
     yield "en-positive-train-encyclopaedia", sources.sentences(wiki, "en")
-    yield (
-        "en-positive-train-documentation",
-        _some(documentation, DOCUMENTATION_SENTENCES),
-    )
+    yield ("en-positive-train-documentation", _some(documentation, DOCUMENTATION_SENTENCES))
     fresh = [text for text in sources.sentences(news, "en") if text not in ingested]  # agencies repeat
     yield "en-positive-heldout-news", fresh
 

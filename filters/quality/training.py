@@ -146,12 +146,7 @@ def train(config: WordsTraining, base_dir: Path, out_folder: Path, progress: Pro
     for i, reference in enumerate(config.references):
         examples.append(
             read_examples(
-                reference,
-                f"references[{i}]",
-                base_dir,
-                config.seed,
-                config.min_tokens,
-                config.max_record_bytes,
+                reference, f"references[{i}]", base_dir, config.seed, config.min_tokens, config.max_record_bytes
             )
         )
         say(f"read {reference.name}: {len(examples[-1].lines):,} examples")
@@ -260,10 +255,18 @@ def _fit(
     with text.open("w", encoding="utf-8", newline="\n") as file:
         file.writelines(lines[i] for i in order)
     trained = fasttext.train_supervised(
-        input=str(text), dim=config.dim, epoch=config.epoch, lr=config.lr, wordNgrams=config.word_ngrams,
-        bucket=config.bucket, minCount=config.min_count, seed=config.seed, loss="softmax", thread=1,
+        input=str(text),
+        dim=config.dim,
+        epoch=config.epoch,
+        lr=config.lr,
+        wordNgrams=config.word_ngrams,
+        bucket=config.bucket,
+        minCount=config.min_count,
+        seed=config.seed,
+        loss="softmax",
+        thread=1,
         verbose=0,
-    )  # fmt: skip
+    )
     trained.save_model(str(binary))
     model = LinearModel.from_fasttext(read_fasttext(binary))
     text.unlink()

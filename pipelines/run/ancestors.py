@@ -79,11 +79,14 @@ def named(ancestors: tuple[Ancestor, ...], out: Path) -> list[dict[str, Any]]:
     """The ancestors for the ``run.json`` of ``out``: where they lie, and the identity by which they are known."""
     return [
         {
-            "snapshot": a.snapshot, "run": str(a.run.root), "beside": os.path.relpath(a.run.root, out),
-            "identity": a.run.ingest.body["identity"], "decisions": stable_hash(decisions_of(a.chain)),
+            "snapshot": a.snapshot,
+            "run": str(a.run.root),
+            "beside": os.path.relpath(a.run.root, out),
+            "identity": a.run.ingest.body["identity"],
+            "decisions": stable_hash(decisions_of(a.chain)),
         }
         for a in ancestors
-    ]  # fmt: skip
+    ]
 
 
 def _check_published(run: RunFolder, chain: Sequence[tuple[str, Manifest]]) -> None:

@@ -201,9 +201,12 @@ def ingest_files(payload: dict[str, Any]) -> dict[str, Any]:
         count = _FileCount(file.domain, file.name, file.size)
         skipped: Counter[str] = Counter()
         records = read(
-            file, configs[file.config_index], max_record_bytes=settings.max_record_bytes,
-            extraction_timeout_seconds=settings.extraction_timeout_seconds, skipped=skipped,
-        )  # fmt: skip
+            file,
+            configs[file.config_index],
+            max_record_bytes=settings.max_record_bytes,
+            extraction_timeout_seconds=settings.extraction_timeout_seconds,
+            skipped=skipped,
+        )
         _take(records, file, settings, writer, bad, count)
         count.skipped = sum(skipped.values())
         counts.append(asdict(count))
@@ -237,9 +240,17 @@ def _take(
             continue
         text = record.text.encode("utf-8")
         row = (
-            text, record.source_id or f"{file.name}#{record.offset}", record.url, record.source, record.lang,
-            record.licence, record.extra, file.name, record.offset, record.length,
-        )  # fmt: skip
+            text,
+            record.source_id or f"{file.name}#{record.offset}",
+            record.url,
+            record.source,
+            record.lang,
+            record.licence,
+            record.extra,
+            file.name,
+            record.offset,
+            record.length,
+        )
         writer.add(row, len(text))
         count.documents += 1
 

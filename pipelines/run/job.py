@@ -112,9 +112,13 @@ def _parser(name: str) -> argparse.ArgumentParser:
     parser.add_argument("pipeline", metavar="PIPELINE.yaml", help="a path, or the name of one in conf/pipelines")
     parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="the run folder")
     parser.add_argument(
-        "--input", dest="inputs", action="append", default=[], metavar="DOMAIN=GLOB",
+        "--input",
+        dest="inputs",
+        action="append",
+        default=[],
+        metavar="DOMAIN=GLOB",
         help="replaces the YAML's inputs of that domain",
-    )  # fmt: skip
+    )
     parser.add_argument(
         "--set", dest="settings", action="append", default=[], metavar="stage.key=value", help="the value in YAML"
     )

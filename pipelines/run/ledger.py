@@ -81,9 +81,12 @@ def _counted(run: RunFolder, chain: Sequence[tuple[str, Manifest]], cluster: Clu
         return list(done.body["answers"])
     payloads = [ShardTask(s, decision_files(chain, s), "", {}, {}, {}, (), folder, 0).payload() for s in run.shards]
     answers = cluster.map(
-        "pipelines.run.ledger:account_shard", payloads, label="ledger", receipts=folder / f"receipts-{key}",
+        "pipelines.run.ledger:account_shard",
+        payloads,
+        label="ledger",
+        receipts=folder / f"receipts-{key}",
         weights=[s.rows for s in run.shards],
-    )  # fmt: skip
+    )
     paths = [folder / a.pop("removal") for a in answers]
     removal = merge((pq.read_table(path, partitioning=None) for path in paths), [name for name, _ in chain])
     commit(folder, {"key": key, "answers": answers}, [write_table(folder, "removal", removal, kind="removal")])
@@ -133,10 +136,15 @@ def account_shard(payload: dict[str, Any]) -> dict[str, Any]:
     for domain in np.unique(domains):
         here = domains == domain
         alive = here & before.alive
-        lines.append({
-            "domain": str(domain), "documents_in": int(here.sum()), "documents_kept": int(alive.sum()),
-            "bytes_in": int(size[here].sum()), "bytes_kept": int(left[alive].sum()),
-        })  # fmt: skip
+        lines.append(
+            {
+                "domain": str(domain),
+                "documents_in": int(here.sum()),
+                "documents_kept": int(alive.sum()),
+                "bytes_in": int(size[here].sum()),
+                "bytes_kept": int(left[alive].sum()),
+            }
+        )
         if alive.any():
             kept.append(
                 {

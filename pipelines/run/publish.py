@@ -59,9 +59,14 @@ def publish(
 
 
 def _write_shards(
-    run: RunFolder, settings: WriteShardsConfig, key: str, tasks: dict[int, dict[str, Any]],
-    kept: Sequence[Kept], decisions: list[str], cluster: Cluster,
-) -> Manifest:  # fmt: skip
+    run: RunFolder,
+    settings: WriteShardsConfig,
+    key: str,
+    tasks: dict[int, dict[str, Any]],
+    kept: Sequence[Kept],
+    decisions: list[str],
+    cluster: Cluster,
+) -> Manifest:
     folder = run.root / "shards"
     done = load_manifest(folder)
     if done is not None and done.body["key"] == key:
@@ -70,15 +75,22 @@ def _write_shards(
     groups = list(plan_groups(kept, settings.target_shard_bytes))
     payloads = [
         {
-            "domain": domain, "tasks": [tasks[n] for n in numbers], "folder": str(folder),
-            "name": f"{domain}/{domain}-{index:05d}.parquet", "settings": settings.model_dump(mode="json"), "number": i,
+            "domain": domain,
+            "tasks": [tasks[n] for n in numbers],
+            "folder": str(folder),
+            "name": f"{domain}/{domain}-{index:05d}.parquet",
+            "settings": settings.model_dump(mode="json"),
+            "number": i,
         }
         for i, (domain, index, numbers) in enumerate(groups)
-    ]  # fmt: skip
+    ]
     answers = cluster.map(
-        "pipelines.run.publish:write_published", payloads, label="write_shards", receipts=folder / f"receipts-{key}",
+        "pipelines.run.publish:write_published",
+        payloads,
+        label="write_shards",
+        receipts=folder / f"receipts-{key}",
         weights=[sum(k.documents for k in kept if k.domain == d and k.shard in set(n)) for d, _, n in groups],
-    )  # fmt: skip
+    )
     (folder / MANIFEST).unlink(missing_ok=True)  # final names are about to be overwritten
     entries = [place(folder, FileEntry(**a["file"]), a["name"]) for a in answers]
     rows, size = sum(e.rows for e in entries), sum(e.info["text_bytes"] for e in entries)
@@ -123,9 +135,14 @@ def write_published(payload: dict[str, Any]) -> dict[str, Any]:
     rows = max(1, min(table.num_rows, table.num_rows * ROW_GROUP_BYTES // max(1, size)))
     info = {"domain": payload["domain"], "text_bytes": size}
     entry = write_table(
-        Path(payload["folder"]), payload["name"].replace("/", "-"), table, kind="published", shard=payload["number"],
-        info=info, row_group_rows=rows,
-    )  # fmt: skip
+        Path(payload["folder"]),
+        payload["name"].replace("/", "-"),
+        table,
+        kind="published",
+        shard=payload["number"],
+        info=info,
+        row_group_rows=rows,
+    )
     return {"file": asdict(entry), "name": payload["name"]}
 
 
@@ -175,8 +192,8 @@ def _write_dropped(run: RunFolder, key: str, tasks: dict[int, dict[str, Any]], c
     _forget_others(folder, key)
     payloads = [{"task": tasks[n], "folder": str(folder)} for n in sorted(tasks)]
     answers = cluster.map(
-        "pipelines.run.publish:write_dropped_rows", payloads, label="dropped", receipts=folder / f"receipts-{key}",
-    )  # fmt: skip
+        "pipelines.run.publish:write_dropped_rows", payloads, label="dropped", receipts=folder / f"receipts-{key}"
+    )
     (folder / MANIFEST).unlink(missing_ok=True)
     entries = [place(folder, FileEntry(**a["file"]), a["name"]) for a in answers if a["file"]]
     alive = run.ingest.body["documents"] - sum(e.rows for e in entries)

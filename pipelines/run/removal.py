@@ -57,7 +57,7 @@ def watch_removal(run: RunFolder, config: PipelineConfig, stages: Sequence[str])
             "raised": [_alarm_json(a) for a in raised[:ALARMS_NAMED]],
             "raised_total": len(raised),
         },
-    }  # fmt: skip
+    }
     write_json(run.root / "removal.json", body)
     if raised:
         first = raised[0].line

@@ -56,9 +56,14 @@ class Runner:
     """
 
     def __init__(
-        self, config: PipelineConfig, out: Path, cluster: Cluster, base: Path, batch_bytes: int = BATCH_BYTES,
+        self,
+        config: PipelineConfig,
+        out: Path,
+        cluster: Cluster,
+        base: Path,
+        batch_bytes: int = BATCH_BYTES,
         against: Path | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.config = config
         self.run_folder = RunFolder(out.absolute())
         self.cluster = cluster
@@ -170,9 +175,13 @@ class Runner:
         shards = self.run_folder.shards
         payloads = [self._task(name, i, artefacts, earlier, folder).payload() for i in range(len(shards))]
         answers = self.cluster.map(
-            "pipelines.stages.scan:scan_shard", payloads, label=f"{name}: scan", receipts=folder / "receipts",
-            weights=[s.rows for s in shards], gpu=stage_class(name)(self.config.evidence(name), artefacts).wants_gpu(),
-        )  # fmt: skip
+            "pipelines.stages.scan:scan_shard",
+            payloads,
+            label=f"{name}: scan",
+            receipts=folder / "receipts",
+            weights=[s.rows for s in shards],
+            gpu=stage_class(name)(self.config.evidence(name), artefacts).wants_gpu(),
+        )
         files = [FileEntry(**f) for answer in answers for f in answer["files"]]
         body = {
             "key": key,
@@ -201,17 +210,28 @@ class Runner:
         if issubclass(kind, GlobalStage):
             assert evidence is not None
             context = DecisionContext(
-                self.run_folder, self.cluster, kind, evidence, self._chain(), decisions, folder, self.base, artefacts,
+                self.run_folder,
+                self.cluster,
+                kind,
+                evidence,
+                self._chain(),
+                decisions,
+                folder,
+                self.base,
+                artefacts,
                 ancestors=self._ancestors,
-            )  # fmt: skip
+            )
             kind(self.config.evidence(name), artefacts).decide_globally(context)
             return commit(folder, self._decided(key, decisions, context.facts, started), context.files)
         shards = self.run_folder.shards
         payloads = [self._task(name, i, artefacts, evidence, folder).payload() for i in range(len(shards))]
         answers = self.cluster.map(
-            "pipelines.stages.scan:decide_shard", payloads, label=f"{name}: decide", receipts=folder / "receipts",
+            "pipelines.stages.scan:decide_shard",
+            payloads,
+            label=f"{name}: decide",
+            receipts=folder / "receipts",
             weights=[s.rows for s in shards],
-        )  # fmt: skip
+        )
         files = [FileEntry(**f) for answer in answers for f in answer["files"]]
         assert issubclass(kind, LocalStage)
         stage = kind(self.config.evidence(name), artefacts)
@@ -243,9 +263,16 @@ class Runner:
         found = evidence.of_shard("evidence", shard.number) if evidence else []
         paths = tuple(str(evidence.folder / f.path) for f in found) if evidence else ()
         return ShardTask(
-            shard, decision_files(self._chain(), shard), name, self.config.evidence(name).model_dump(mode="json"),
-            artefacts, self.config.decisions(name), paths, folder, self.batch_bytes,
-        )  # fmt: skip
+            shard,
+            decision_files(self._chain(), shard),
+            name,
+            self.config.evidence(name).model_dump(mode="json"),
+            artefacts,
+            self.config.decisions(name),
+            paths,
+            folder,
+            self.batch_bytes,
+        )
 
     def _settle(self) -> None:
         """Elects one copy of each text over domains, now that each domain's own rules have spoken."""

@@ -75,13 +75,14 @@ def _settled(
             payloads.append({**task.payload(), **contested, "partitions": partitions})
     earlier = {str(s.number): provisional.paths_of_shard("drops", s.number) for s in run.shards}
     answers = cluster.exchange(
-        "pipelines.run.settle_copies:emit_contested", payloads,
+        "pipelines.run.settle_copies:emit_contested",
+        payloads,
         [
             Hop("pipelines.run.settle_copies:elect", partitions, {"writers": partitions}),
             Hop("pipelines.run.settle_copies:write_drops", partitions, {"folder": str(folder), "earlier": earlier}),
         ],
         label="exact_dedup: settle copies over domains",
-    )  # fmt: skip
+    )
     return [FileEntry(**a) for a in answers]
 
 

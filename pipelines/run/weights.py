@@ -199,16 +199,22 @@ def write_weights(run: RunFolder, config: WeightsConfig, published: Manifest, cl
         sizes = cell_sizes(run)
         payloads = [
             {
-                "shard": str(published.folder / f.path), "name": f.path, "folder": str(folder),
-                "curve": config.curve(f.info["domain"]).model_dump(mode="json"), "number": i,
+                "shard": str(published.folder / f.path),
+                "name": f.path,
+                "folder": str(folder),
+                "curve": config.curve(f.info["domain"]).model_dump(mode="json"),
+                "number": i,
                 "cluster_scale": config.curve(f.info["domain"]).cluster.scale(*sizes),
             }
             for i, f in enumerate(shards)
-        ]  # fmt: skip
+        ]
         answers = cluster.map(
-            "pipelines.run.weights:weigh_shard", payloads, label="weights", receipts=folder / "receipts",
+            "pipelines.run.weights:weigh_shard",
+            payloads,
+            label="weights",
+            receipts=folder / "receipts",
             weights=[f.rows for f in shards],
-        )  # fmt: skip
+        )
         entries = [place(folder, FileEntry(**a["file"]), a["name"]) for a in answers]
         manifest = commit(folder, {"key": key, "config": config.model_dump(mode="json")}, entries)
     state = run.state()

@@ -72,8 +72,7 @@ def members(root: Path) -> Iterator[Path]:
     found = [path for package in PACKAGES for path in (root / package).rglob("*") if _is_code(path)]
     found += [path for path in (root / CONFIGURATION).rglob("*") if path.suffix in CONFIGURATION_SUFFIXES]
     yield from sorted(
-        (path for path in found if path.is_file()),
-        key=lambda path: path.relative_to(root).as_posix().encode(),
+        (path for path in found if path.is_file()), key=lambda path: path.relative_to(root).as_posix().encode()
     )
 
 

@@ -151,9 +151,15 @@ class Cluster:
             self._spark = None
 
     def map(
-        self, function: str, payloads: Sequence[dict[str, Any]], *, label: str, receipts: Path,
-        weights: Sequence[int] | None = None, gpu: bool = False,
-    ) -> list[dict[str, Any]]:  # fmt: skip
+        self,
+        function: str,
+        payloads: Sequence[dict[str, Any]],
+        *,
+        label: str,
+        receipts: Path,
+        weights: Sequence[int] | None = None,
+        gpu: bool = False,
+    ) -> list[dict[str, Any]]:
         """Runs a function of ours once a payload, in Spark tasks; results come in the payloads' order.
 
         Tasks with a receipt of an earlier, killed driver are not run again: a receipt is found by the hash of

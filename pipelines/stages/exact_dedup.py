@@ -30,14 +30,17 @@ from pipelines.stages.context import DecisionContext
 from pipelines.stages.shard_task import ShardTask
 from text.hash import digest128
 
-COLUMNS = pa.schema([
-    pa.field("row", pa.int32()), pa.field("doc_id", pa.int64()), pa.field("exact_copies", pa.int32()),
-    pa.field("first_copy", pa.int64()), pa.field("domains", pa.int32()),
-])  # fmt: skip
+COLUMNS = pa.schema(
+    [
+        pa.field("row", pa.int32()),
+        pa.field("doc_id", pa.int64()),
+        pa.field("exact_copies", pa.int32()),
+        pa.field("first_copy", pa.int64()),
+        pa.field("domains", pa.int32()),
+    ]
+)
 """About kept texts that occur more than once: all copies, the first contender, the domains that contend."""
-CONTESTED = pa.schema([
-    pa.field("row", pa.int32()), pa.field("doc_id", pa.int64()), pa.field("first_copy", pa.int64()),
-])  # fmt: skip
+CONTESTED = pa.schema([pa.field("row", pa.int32()), pa.field("doc_id", pa.int64()), pa.field("first_copy", pa.int64())])
 """Documents whose text has contenders in several domains: ``contenders`` themselves, and their ``followers``."""
 ROW_BYTES = 29
 
@@ -61,10 +64,12 @@ class ExactDedup(GlobalStage):
         partitions = partitions_for(rows, ROW_BYTES, context.cluster.least_partitions)
         payloads = context.payloads(with_ancestors=True, partitions=partitions)
         context.files += context.exchange(
-            "exact_dedup: elect", "pipelines.stages.exact_dedup:emit_digests", payloads,
+            "exact_dedup: elect",
+            "pipelines.stages.exact_dedup:emit_digests",
+            payloads,
             [Hop("pipelines.stages.exact_dedup:group_copies", partitions, {"writers": context.writers})],
             {"drops": DROPS, "columns": COLUMNS, "contenders": CONTESTED, "followers": CONTESTED},
-        )  # fmt: skip
+        )
         context.facts["contenders"] = sum(f.rows for f in context.files if f.table == "contenders")
 
 
@@ -76,10 +81,12 @@ def emit_digests(payload: dict[str, Any]) -> Iterator[Block]:
         return
     low = evidence.column("low").to_numpy()
     columns = {
-        "low": low, "high": evidence.column("high"), "doc_id": evidence.column("doc_id"),
+        "low": low,
+        "high": evidence.column("high"),
+        "doc_id": evidence.column("doc_id"),
         "domain": domain_codes(task.domains()[evidence.column("row").to_numpy()]),
         "state": np.zeros(len(low), np.int8),
-    }  # fmt: skip
+    }
     if payload.get("earlier"):
         stands = _settled_state(task)[evidence.column("row").to_numpy()]
         columns["state"] = np.where(stands, STANDS, GONE).astype(np.int8)
@@ -117,15 +124,19 @@ def _blocks(found: Copies, writers: int) -> Iterator[Block]:
     own = found.contender == found.doc_id
     shard = by_shard(found.doc_id, writers)
     drops = {
-        "doc_id": found.doc_id[dropped], "reason": np.full(int(dropped.sum()), "exact_duplicate"),
-        "survivor": found.survivor[dropped], "similarity": np.ones(int(dropped.sum()), np.float32),
-    }  # fmt: skip
+        "doc_id": found.doc_id[dropped],
+        "reason": np.full(int(dropped.sum()), "exact_duplicate"),
+        "survivor": found.survivor[dropped],
+        "similarity": np.ones(int(dropped.sum()), np.float32),
+    }
     yield from split("drops", drops, shard[dropped])
     kept = ~dropped
     columns = {
-        "doc_id": found.doc_id[kept], "exact_copies": found.copies[kept], "first_copy": found.first[kept],
+        "doc_id": found.doc_id[kept],
+        "exact_copies": found.copies[kept],
+        "first_copy": found.first[kept],
         "domains": found.contenders[kept],
-    }  # fmt: skip
+    }
     yield from split("columns", columns, shard[kept])
     for kind, chosen in (("contenders", contested & own), ("followers", contested & ~own)):
         columns = {"doc_id": found.doc_id[chosen], "first_copy": found.first[chosen]}

@@ -65,12 +65,16 @@ class Language(LocalStage):
         """One row a document: its language and score, the share of its lines, the language of most other lines."""
         path = Path(self.artefacts["model"])
         found = detect(batch.texts.column, path, sample_bytes=self.evidence.sample_bytes)
-        return pa.table({
-            "row": pa.array(batch.rows), "doc_id": pa.array(batch.doc_ids),
-            "language": found.codes.cast(pa.string()), "language_score": pa.array(found.scores),
-            "language_share": pa.array(found.shares, from_pandas=True),
-            "second_language": found.seconds.cast(pa.string()),
-        })  # fmt: skip
+        return pa.table(
+            {
+                "row": pa.array(batch.rows),
+                "doc_id": pa.array(batch.doc_ids),
+                "language": found.codes.cast(pa.string()),
+                "language_score": pa.array(found.scores),
+                "language_share": pa.array(found.shares, from_pandas=True),
+                "second_language": found.seconds.cast(pa.string()),
+            }
+        )
 
     def decide(
         self, evidence: pa.Table, rows: Int32, first_id: int, decision: LanguageDecision, earlier: Earlier

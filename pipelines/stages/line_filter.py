@@ -37,17 +37,33 @@ class LineFilter(LocalStage):
         """One row a document (``start`` = -1: its words and bytes), then the lines that a rule could cut."""
         column, n = batch.texts.column, len(batch.rows)
         facts = scan_lines(column)
-        documents = pa.table({
-            "row": pa.array(batch.rows), "doc_id": pa.array(batch.doc_ids), "start": np.full(n, -1, np.int32),
-            "end": np.full(n, -1, np.int32), "bytes": column.lengths.astype(np.int32), "words": facts.total_words,
-            "upper_ratio": np.zeros(n, np.float32), "flags": np.zeros(n, np.uint8), "sentences": np.zeros(n, np.int32),
-        })  # fmt: skip
+        documents = pa.table(
+            {
+                "row": pa.array(batch.rows),
+                "doc_id": pa.array(batch.doc_ids),
+                "start": np.full(n, -1, np.int32),
+                "end": np.full(n, -1, np.int32),
+                "bytes": column.lengths.astype(np.int32),
+                "words": facts.total_words,
+                "upper_ratio": np.zeros(n, np.float32),
+                "flags": np.zeros(n, np.uint8),
+                "sentences": np.zeros(n, np.int32),
+            }
+        )
         rows, first, last = batch.texts.to_stored(facts.doc, facts.start, facts.end)
-        found = pa.table({
-            "row": rows, "doc_id": batch.doc_ids[facts.doc], "start": first, "end": last,
-            "bytes": (facts.end - facts.start).astype(np.int32), "words": facts.words,
-            "upper_ratio": facts.upper_ratio, "flags": facts.flags, "sentences": facts.sentences,
-        })  # fmt: skip
+        found = pa.table(
+            {
+                "row": rows,
+                "doc_id": batch.doc_ids[facts.doc],
+                "start": first,
+                "end": last,
+                "bytes": (facts.end - facts.start).astype(np.int32),
+                "words": facts.words,
+                "upper_ratio": facts.upper_ratio,
+                "flags": facts.flags,
+                "sentences": facts.sentences,
+            }
+        )
         return pa.concat_tables([documents, found]).sort_by([("row", "ascending"), ("start", "ascending")])
 
     def decide(
@@ -73,11 +89,15 @@ class LineFilter(LocalStage):
         names = np.array(LINE_REASONS, object)[chosen[gone & ~dropped[of]]]
         edits = pa.table(
             [
-                cut.column("row"), cut.column("start"), cut.column("end"), pa.array(names.tolist(), pa.string()),
-                pa.nulls(cut.num_rows, pa.string()), cut.column("sentences"),
+                cut.column("row"),
+                cut.column("start"),
+                cut.column("end"),
+                pa.array(names.tolist(), pa.string()),
+                pa.nulls(cut.num_rows, pa.string()),
+                cut.column("sentences"),
             ],
             schema=EDITS,
-        )  # fmt: skip
+        )
         return Verdict(drops, edits)
 
 

@@ -68,15 +68,25 @@ class Pii(LocalStage):
         """One row a document (``start`` = -1, no kind), then its matches."""
         found = find(batch.texts.column, self.evidence.old_resident_numbers)
         n, which = len(batch.rows), found.documents()
-        documents = pa.table({
-            "row": pa.array(batch.rows), "doc_id": pa.array(batch.doc_ids), "start": np.full(n, -1, np.int32),
-            "end": np.full(n, -1, np.int32), "kind": pa.nulls(n, pa.string()),
-        })  # fmt: skip
+        documents = pa.table(
+            {
+                "row": pa.array(batch.rows),
+                "doc_id": pa.array(batch.doc_ids),
+                "start": np.full(n, -1, np.int32),
+                "end": np.full(n, -1, np.int32),
+                "kind": pa.nulls(n, pa.string()),
+            }
+        )
         rows, first, last = batch.texts.to_stored(which, found.start.astype(np.int64), found.end.astype(np.int64))
-        matches = pa.table({
-            "row": rows, "doc_id": batch.doc_ids[which], "start": first, "end": last,
-            "kind": pa.array(np.array(KINDS, dtype=object)[found.kind], pa.string()),
-        })  # fmt: skip
+        matches = pa.table(
+            {
+                "row": rows,
+                "doc_id": batch.doc_ids[which],
+                "start": first,
+                "end": last,
+                "kind": pa.array(np.array(KINDS, dtype=object)[found.kind], pa.string()),
+            }
+        )
         return pa.concat_tables([documents, matches]).sort_by([("row", "ascending"), ("start", "ascending")])
 
     def decide(
@@ -96,9 +106,13 @@ class Pii(LocalStage):
         kinds = chosen.column("kind").to_pylist()
         edits = pa.table(
             [
-                chosen.column("row"), chosen.column("start"), chosen.column("end"), pa.array(kinds, pa.string()),
-                pa.array([placeholders[name] for name in kinds], pa.string()), pa.array(np.zeros(len(kinds), np.int32)),
+                chosen.column("row"),
+                chosen.column("start"),
+                chosen.column("end"),
+                pa.array(kinds, pa.string()),
+                pa.array([placeholders[name] for name in kinds], pa.string()),
+                pa.array(np.zeros(len(kinds), np.int32)),
             ],
             schema=EDITS,
-        )  # fmt: skip
+        )
         return Verdict(edits=edits, columns=columns)

@@ -116,10 +116,17 @@ class Safety(LocalStage):
         listed, tokens = np.zeros(n, np.int32), np.zeros(n, np.int32)
         if self._words is not None:
             listed, tokens = count_listed(self._words, column)
-        return pa.table({
-            "row": pa.array(batch.rows), "doc_id": pa.array(batch.doc_ids), "safety": safety, "unsafe": unsafe,
-            "bytes": column.lengths.astype(np.int64), "listed": listed, "tokens": tokens,
-        })  # fmt: skip
+        return pa.table(
+            {
+                "row": pa.array(batch.rows),
+                "doc_id": pa.array(batch.doc_ids),
+                "safety": safety,
+                "unsafe": unsafe,
+                "bytes": column.lengths.astype(np.int64),
+                "listed": listed,
+                "tokens": tokens,
+            }
+        )
 
     def decide(
         self, evidence: pa.Table, rows: Int32, first_id: int, decision: SafetyDecision, earlier: Earlier
@@ -135,16 +142,21 @@ class Safety(LocalStage):
             "low_safety": safety < -_limit(None if decision.min_safety is None else -decision.min_safety),
             "listed_terms": (1000 * listed > _limit(decision.max_listed_per_1000) * np.maximum(tokens, 1))
             & (listed >= decision.min_listed),
-        }  # fmt: skip
+        }
         reasons = np.full(len(size), "", dtype=object)
         for reason, holds in reversed(over.items()):
             reasons[holds] = reason
         dropped = np.flatnonzero(reasons != "")
         drops = drops_table(evidence.column("row").to_numpy()[dropped], first_id, reasons[dropped].tolist())
-        columns = pa.table({
-            "row": evidence.column("row"), "doc_id": evidence.column("doc_id"), "safety": evidence.column("safety"),
-            "unsafe_share": share.astype(np.float32), "listed_terms": listed,
-        })  # fmt: skip
+        columns = pa.table(
+            {
+                "row": evidence.column("row"),
+                "doc_id": evidence.column("doc_id"),
+                "safety": evidence.column("safety"),
+                "unsafe_share": share.astype(np.float32),
+                "listed_terms": listed,
+            }
+        )
         return Verdict(drops=drops, columns=columns)
 
 

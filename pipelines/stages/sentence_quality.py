@@ -81,20 +81,35 @@ class SentenceQuality(LocalStage):
         scores = self._model.score(column, spans)
         lengths = (spans.ends(column) - spans.starts).astype(np.int64)
         n = len(batch.rows)
-        documents = pa.table({
-            "row": pa.array(batch.rows), "doc_id": pa.array(batch.doc_ids), "start": np.full(n, -1, np.int32),
-            "end": np.full(n, -1, np.int32), "score": document_quality(scores, lengths, spans.ptr),
-            "bytes": column.lengths.astype(np.int32), "chars": np.zeros(n, np.int32), "fenced": np.zeros(n, np.bool_),
-        })  # fmt: skip
+        documents = pa.table(
+            {
+                "row": pa.array(batch.rows),
+                "doc_id": pa.array(batch.doc_ids),
+                "start": np.full(n, -1, np.int32),
+                "end": np.full(n, -1, np.int32),
+                "score": document_quality(scores, lengths, spans.ptr),
+                "bytes": column.lengths.astype(np.int32),
+                "chars": np.zeros(n, np.int32),
+                "fenced": np.zeros(n, np.bool_),
+            }
+        )
         low = np.flatnonzero(scores < self.evidence.store_below)
         chars, fenced = sentence_facts(column, spans, low)
         which = np.repeat(np.arange(n, dtype=np.int64), np.diff(spans.ptr))[low]
         start = spans.starts[low].astype(np.int64)
         rows, first, last = batch.texts.to_stored(which, start, start + lengths[low])
-        found = pa.table({
-            "row": rows, "doc_id": batch.doc_ids[which], "start": first, "end": last, "score": scores[low],
-            "bytes": lengths[low].astype(np.int32), "chars": chars, "fenced": fenced,
-        })  # fmt: skip
+        found = pa.table(
+            {
+                "row": rows,
+                "doc_id": batch.doc_ids[which],
+                "start": first,
+                "end": last,
+                "score": scores[low],
+                "bytes": lengths[low].astype(np.int32),
+                "chars": chars,
+                "fenced": fenced,
+            }
+        )
         return pa.concat_tables([documents, found]).sort_by([("row", "ascending"), ("start", "ascending")])
 
     def decide(
@@ -105,9 +120,7 @@ class SentenceQuality(LocalStage):
         heads = starts < 0
         documents = evidence.filter(pa.array(heads))
         quality = documents.column("score").to_numpy()
-        columns = pa.table({
-            "row": documents.column("row"), "doc_id": documents.column("doc_id"), "quality": quality,
-        })  # fmt: skip
+        columns = pa.table({"row": documents.column("row"), "doc_id": documents.column("doc_id"), "quality": quality})
         bad = quality < np.float32(decision.min_document_quality)
         drops = drops_table(documents.column("row").to_numpy()[bad], first_id, ["low_quality"] * int(bad.sum()))
         found = evidence.filter(pa.array(~heads))
@@ -115,21 +128,27 @@ class SentenceQuality(LocalStage):
             [np.searchsorted(found.column("row").to_numpy(), documents.column("row").to_numpy()), [found.num_rows]]
         )
         cut = choose_cuts(
-            found.column("score").to_numpy(), found.column("bytes").to_numpy().astype(np.int64),
-            found.column("chars").to_numpy(), found.column("fenced").to_numpy(),
-            ptr.astype(np.int64), documents.column("bytes").to_numpy().astype(np.int64),
+            found.column("score").to_numpy(),
+            found.column("bytes").to_numpy().astype(np.int64),
+            found.column("chars").to_numpy(),
+            found.column("fenced").to_numpy(),
+            ptr.astype(np.int64),
+            documents.column("bytes").to_numpy().astype(np.int64),
             decision,
-        )  # fmt: skip
+        )
         chosen = found.filter(pa.array(cut))
         n = chosen.num_rows
         edits = pa.table(
             [
-                chosen.column("row"), chosen.column("start"), chosen.column("end"),
+                chosen.column("row"),
+                chosen.column("start"),
+                chosen.column("end"),
                 pa.array(["low_quality_sentence"] * n, pa.string()),
-                pa.nulls(n, pa.string()), pa.array(np.ones(n, np.int32)),
+                pa.nulls(n, pa.string()),
+                pa.array(np.ones(n, np.int32)),
             ],
             schema=EDITS,
-        )  # fmt: skip
+        )
         return Verdict(drops, edits, columns)
 
 

@@ -55,9 +55,16 @@ class ShardTask:
             for d in payload["chain"]
         )
         return cls(
-            shard, chain, payload["stage"], payload["evidence_config"], payload["artefacts"], payload["decisions"],
-            tuple(payload["evidence_files"]), Path(payload["folder"]), payload.get("batch_bytes", BATCH_BYTES),
-        )  # fmt: skip
+            shard,
+            chain,
+            payload["stage"],
+            payload["evidence_config"],
+            payload["artefacts"],
+            payload["decisions"],
+            tuple(payload["evidence_files"]),
+            Path(payload["folder"]),
+            payload.get("batch_bytes", BATCH_BYTES),
+        )
 
     def payload(self) -> dict[str, Any]:
         """The task as JSON; paths as strings."""

@@ -98,9 +98,13 @@ def build_shard(payload: dict[str, Any], tokenizer: Tokenizer | None = None) -> 
         tokens = np.memmap(paths["bin"], dtype, "r") if size else np.zeros(0, dtype)
         paths["idx"].write_bytes(index_bytes(offsets, ids, heldout, np.asarray(tokens)))
         receipt = {
-            "shard": shard.path.stem, "source": shard.digest, "documents": len(ids), "tokens": int(offsets[-1]),
-            "first": [int(ids[0]), int(ids[-1])] if len(ids) else [], **{k: file_facts(p) for k, p in paths.items()},
-        }  # fmt: skip
+            "shard": shard.path.stem,
+            "source": shard.digest,
+            "documents": len(ids),
+            "tokens": int(offsets[-1]),
+            "first": [int(ids[0]), int(ids[-1])] if len(ids) else [],
+            **{k: file_facts(p) for k, p in paths.items()},
+        }
         for kind, path in paths.items():
             store.put(path, f"{name}.{kind}")
     store.write(f"{name}.json", _json({**receipt, "key": _key(payload)}))

@@ -116,9 +116,11 @@ class ShardBin:
         ends = np.cumsum([_HEADER.size, 8 * (self.documents + 1), 8 * self.documents, 8 * head[5], self.documents])
         offsets, doc_ids, checks, heldout = (data[a:b] for a, b in zip(ends[:-1], ends[1:], strict=True))
         return ShardIndex(
-            offsets=offsets.view(np.int64), doc_ids=doc_ids.view(np.int64), checks=checks.view(np.uint64),
+            offsets=offsets.view(np.int64),
+            doc_ids=doc_ids.view(np.int64),
+            checks=checks.view(np.uint64),
             heldout=heldout,
-        )  # fmt: skip
+        )
 
     def read(self, start: int, stop: int) -> Tokens:
         """Tokens start…stop-1, checked: a view of the map, or a copy where the store is remote.

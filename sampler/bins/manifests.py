@@ -93,9 +93,12 @@ def open_bins(place: str) -> TokenBins:
         if store.mapped:
             _check_sizes(store, domain, entries)
     return TokenBins(
-        tokenizer_digest=head.tokenizer, vocab_size=head.vocab_size, eos_id=head.eos_id, domains=domains,
+        tokenizer_digest=head.tokenizer,
+        vocab_size=head.vocab_size,
+        eos_id=head.eos_id,
+        domains=domains,
         cache=index_cache(store),
-    )  # fmt: skip
+    )
 
 
 def tokenizer_of(place: str) -> Tokenizer:

@@ -196,9 +196,11 @@ def _object_store(root: str, settings: dict[str, str], patience: Patience) -> tu
             return file_system(root + "?" * bool(settings) + urlencode(settings))
         given: dict[str, Any] = {name: _FLAGS.get(value, value) for name, value in settings.items()}
         system = pafs.S3FileSystem(
-            connect_timeout=patience.seconds, request_timeout=patience.seconds,
-            retry_strategy=pafs.AwsStandardS3RetryStrategy(max_attempts=1), **given,
-        )  # fmt: skip
+            connect_timeout=patience.seconds,
+            request_timeout=patience.seconds,
+            retry_strategy=pafs.AwsStandardS3RetryStrategy(max_attempts=1),
+            **given,
+        )
     except (TypeError, ValueError, OSError) as error:
         raise ConfigError(f"{root}: cannot be opened with these settings ({str(error).splitlines()[0]}).") from error
     return system, root.removeprefix("s3://")

@@ -98,10 +98,13 @@ def export_megatron(
         progress("writing Megatron files", done, total)
         found.append(
             MegatronDataset(
-                domain=domain, prefix=str(prefix) if documents else None, documents=documents, tokens=tokens,
+                domain=domain,
+                prefix=str(prefix) if documents else None,
+                documents=documents,
+                tokens=tokens,
                 dtype=np.dtype(dtype).name,
             )
-        )  # fmt: skip
+        )
     return found
 
 

@@ -70,12 +70,7 @@ class TextExport:
 
 
 def export_text(
-    run: Path,
-    out: Path,
-    files: int,
-    split: Split = "train",
-    lines: Lines = "joined",
-    progress: Progress = silent,
+    run: Path, out: Path, files: int, split: Split = "train", lines: Lines = "joined", progress: Progress = silent
 ) -> TextExport:
     """Write a run's documents as text files.
 

@@ -101,10 +101,15 @@ class Batch:
         """Some of the rows, without a copy of their tokens."""
         begin, end = int(self.first[low]), int(self.first[high])
         return Batch(
-            window=self.window[low:high], used=self.used[low:high], domains=self.domains[low:high], names=self.names,
-            first=self.first[low : high + 1] - begin, columns=self.columns[begin:end], doc_ids=self.doc_ids[begin:end],
+            window=self.window[low:high],
+            used=self.used[low:high],
+            domains=self.domains[low:high],
+            names=self.names,
+            first=self.first[low : high + 1] - begin,
+            columns=self.columns[begin:end],
+            doc_ids=self.doc_ids[begin:end],
             samples=self.samples[low:high],
-        )  # fmt: skip
+        )
 
     @property
     def sequences(self) -> list[Packed]:

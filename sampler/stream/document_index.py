@@ -21,8 +21,8 @@ from corpus.files import atomic_file, read_json, stable_hash, write_json
 from sampler.bins.checksums import check_of
 from sampler.bins.format import AnyBin
 from sampler.bins.retries import LOG
-from sampler.stream.domain_documents import DomainDocuments, frozen, lay_blocks, map_columns
 from sampler.stream import order
+from sampler.stream.domain_documents import DomainDocuments, frozen, lay_blocks, map_columns
 from sampler.weight_files import Weights
 from tamis.errors import ConfigError, TamisError
 from text.hash import uniform
@@ -89,13 +89,17 @@ def open_documents(
         weights, boosts = Weights.none(), ()
     key = stable_hash(
         {
-            "format": FORMAT, "domain": domain, "seed": seed, "split": split, "holdout": holdout,
+            "format": FORMAT,
+            "domain": domain,
+            "seed": seed,
+            "split": split,
+            "holdout": holdout,
             "block_tokens": block_tokens,
             "bins": [[shard.name, shard.digest] for shard in shards],
             "weights": [weights.digest_of(shard.name) for shard in shards],
             "boosts": [boost.identity for boost in boosts],
         }
-    )  # fmt: skip
+    )
     folder = cache / key if cache else None
     if folder and (folder / "index.json").exists() and (known := _open(folder, domain, seed, shards)):
         return known
@@ -107,9 +111,16 @@ def open_documents(
 
 
 def _make(
-    domain: str, seed: int, shards: Sequence[AnyBin], weights: Weights, boosts: Sequence[Boost], split: str,
-    holdout: float, block_tokens: int, folder: Path | None,
-) -> DomainDocuments:  # fmt: skip
+    domain: str,
+    seed: int,
+    shards: Sequence[AnyBin],
+    weights: Weights,
+    boosts: Sequence[Boost],
+    split: str,
+    holdout: float,
+    block_tokens: int,
+    folder: Path | None,
+) -> DomainDocuments:
     """Shard by shard, so that a large domain is never in memory where there is a folder to write to."""
     bases, digest, expected, top = _bases(shards), hashlib.sha256(), 0.0, 0
     with _column(folder, "weights", int(bases[-1])) as packed, _column(folder, "draws", int(bases[-1])) as draws:
@@ -121,10 +132,19 @@ def _make(
             digest.update(fixed.tobytes() + shard.digest.encode())
     starts, owners = lay_blocks(shards, bases, block_tokens)
     found = DomainDocuments(
-        domain=domain, seed=seed, shards=shards, bases=bases, weights=frozen(packed), draws=frozen(draws),
-        starts=starts, block_shards=owners, passes=max(top, 1), tokens_per_epoch=expected, digest=digest.hexdigest(),
+        domain=domain,
+        seed=seed,
+        shards=shards,
+        bases=bases,
+        weights=frozen(packed),
+        draws=frozen(draws),
+        starts=starts,
+        block_shards=owners,
+        passes=max(top, 1),
+        tokens_per_epoch=expected,
+        digest=digest.hexdigest(),
         folder=folder,
-    )  # fmt: skip
+    )
     if folder:
         for name in ("starts", "block_shards"):
             with atomic_file(folder / f"{name}.npy") as file:
@@ -187,10 +207,19 @@ def _open(folder: Path, domain: str, seed: int, shards: Sequence[AnyBin]) -> Dom
         weights, draws = map_columns(folder)
         starts, owners = np.load(folder / "starts.npy"), np.load(folder / "block_shards.npy")
         return DomainDocuments(
-            domain=domain, seed=seed, shards=shards, bases=_bases(shards), weights=weights, draws=draws,
-            starts=starts, block_shards=owners, passes=facts["passes"], tokens_per_epoch=facts["tokens_per_epoch"],
-            digest=facts["digest"], folder=folder,
-        )  # fmt: skip
+            domain=domain,
+            seed=seed,
+            shards=shards,
+            bases=_bases(shards),
+            weights=weights,
+            draws=draws,
+            starts=starts,
+            block_shards=owners,
+            passes=facts["passes"],
+            tokens_per_epoch=facts["tokens_per_epoch"],
+            digest=facts["digest"],
+            folder=folder,
+        )
     except (OSError, ValueError, KeyError, TamisError) as error:
         LOG.warning("%s: is a damaged index (%s); made again", folder, error)
         return None

@@ -151,9 +151,13 @@ class DomainDocuments:
         ):
             if last > first:
                 found[first:last] = order.tokens_by_block(
-                    self.weights[low:high], self.draws[low:high], shard.index.offsets,
-                    self.starts[first : last + 1] - low, number, self.passes,
-                )  # fmt: skip
+                    self.weights[low:high],
+                    self.draws[low:high],
+                    shard.index.offsets,
+                    self.starts[first : last + 1] - low,
+                    number,
+                    self.passes,
+                )
         return found
 
     def _count_sequences(self, number: int, length: int, packing: str) -> npt.NDArray[np.int64]:
@@ -220,10 +224,7 @@ def lay_blocks(
         edges = order.block_starts(shard.index.offsets, block_tokens, BLOCK_DOCUMENTS)[:-1]
         starts.append(edges + bases[number])
         owners.append(np.full(len(edges), number, np.int32))
-    return (
-        np.concatenate([*starts, bases[-1:]]).astype(np.int64),
-        np.concatenate([np.zeros(0, np.int32), *owners]),
-    )
+    return (np.concatenate([*starts, bases[-1:]]).astype(np.int64), np.concatenate([np.zeros(0, np.int32), *owners]))
 
 
 def map_columns(folder: Path) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:

@@ -25,8 +25,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sampler.bins.format import AnyBin
-from sampler.stream.domain_documents import DomainDocuments
 from sampler.stream import order
+from sampler.stream.domain_documents import DomainDocuments
 from sampler.stream.packing import CONCAT, Pieces, Plan, plan, sequences_of
 from sampler.stream.window import Window
 from tamis.errors import TamisError
@@ -268,10 +268,14 @@ class DomainReader:
             prefix += int(self.documents.tokens_by_block(number)[block]) - pieces.tokens
         planned = None if self.packing == CONCAT else plan(pieces, self.length, self.packing)
         return Block(
-            shard=shard, base=base, pieces=pieces, prefix=prefix.astype(np.int64),
-            plan=planned, document_ends=shard.index.offsets[planned.pieces.rows + 1] if planned else prefix[:0],
+            shard=shard,
+            base=base,
+            pieces=pieces,
+            prefix=prefix.astype(np.int64),
+            plan=planned,
+            document_ends=shard.index.offsets[planned.pieces.rows + 1] if planned else prefix[:0],
             fetch=lambda: self._source(number, slot, block),
-        )  # fmt: skip
+        )
 
     def _source(self, number: int, slot: int, block: int) -> npt.NDArray[Any]:
         """A block's tokens; of a remote bin the next block is fetched meanwhile."""

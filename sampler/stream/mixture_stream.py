@@ -96,9 +96,15 @@ class MixtureStream:
             codes[low:high] = self._codes[phase.number][domains]
         first, columns, doc_ids = window.pieces()
         return Batch(
-            window=window.tokens, used=window.used, domains=codes, names=self.domains, first=first, columns=columns,
-            doc_ids=doc_ids, samples=samples,
-        )  # fmt: skip
+            window=window.tokens,
+            used=window.used,
+            domains=codes,
+            names=self.domains,
+            first=first,
+            columns=columns,
+            doc_ids=doc_ids,
+            samples=samples,
+        )
 
     def tokens_until(self, position: int) -> int:
         """Room of the first `position` samples in tokens, padding included."""

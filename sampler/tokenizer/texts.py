@@ -142,12 +142,7 @@ def _records(
 ) -> Iterator[tuple[float, str]]:
     """Records are known by file and offset, as in the pipeline; bad ones are left out."""
     for done, file in enumerate(files, 1):
-        found = read(
-            file,
-            config,
-            max_record_bytes=_MAX_RECORD_BYTES,
-            extraction_timeout_seconds=_EXTRACTION_SECONDS,
-        )
+        found = read(file, config, max_record_bytes=_MAX_RECORD_BYTES, extraction_timeout_seconds=_EXTRACTION_SECONDS)
         for record in found:
             if isinstance(record, Record):
                 identity = f"{seed}\0{file.name}\0{record.offset}".encode()

@@ -50,11 +50,13 @@ def write_tiny(folder: Path, reverse: bool = False) -> Path:
         listed = {domain: sorted(Path(glob).parent.iterdir(), reverse=True) for domain, glob in globs.items()}
         inputs = {domain: [str(p) for p in listed[domain]] for domain in reversed(listed)}
     return write_pipeline(
-        folder / "tiny.yaml", inputs,
-        ingest={"target_shard_bytes": 20_000}, write_shards={"target_shard_bytes": 30_000},
+        folder / "tiny.yaml",
+        inputs,
+        ingest={"target_shard_bytes": 20_000},
+        write_shards={"target_shard_bytes": 30_000},
         domains={"forum": {"heuristic_filter": {"spaced": {"min_words": 100_000}}}},
         stages={"semantic_clusters": {"target_cell_documents": 20, "threshold": 0.9}, "near_dedup": {"semantic": True}},
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture(scope="module")
@@ -95,9 +97,14 @@ def assert_same(run: RunReader, reference: RunReader) -> None:
 
 @pytest.mark.parametrize(("shuffle_partitions", "batch_bytes"), [(1, 2_000), (8, 50_000)])
 def test_other_shuffle_partitions_and_batch_sizes(
-    reference: RunReader, pipeline: Path, cluster: Cluster, partitions: None, tmp_path: Path,
-    shuffle_partitions: int, batch_bytes: int,
-) -> None:  # fmt: skip
+    reference: RunReader,
+    pipeline: Path,
+    cluster: Cluster,
+    partitions: None,
+    tmp_path: Path,
+    shuffle_partitions: int,
+    batch_bytes: int,
+) -> None:
     cluster.spark.conf.set("spark.sql.shuffle.partitions", str(shuffle_partitions))
     assert_same(execute(pipeline, tmp_path / "run", cluster, batch_bytes=batch_bytes), reference)
 
@@ -168,12 +175,21 @@ def test_a_second_attempt_of_a_task_writes_another_file_of_the_same_bytes(refere
     shard = reference.run.shards[0]
     payload = {
         "shard": {
-            "number": shard.number, "domain": shard.domain, "path": str(shard.path), "rows": shard.rows,
-            "bytes": shard.bytes, "first_id": shard.first_id,
+            "number": shard.number,
+            "domain": shard.domain,
+            "path": str(shard.path),
+            "rows": shard.rows,
+            "bytes": shard.bytes,
+            "first_id": shard.first_id,
         },
-        "chain": [], "stage": "exact_dedup", "evidence_config": {}, "artefacts": {}, "decisions": {},
-        "evidence_files": [], "folder": str(tmp_path),
-    }  # fmt: skip
+        "chain": [],
+        "stage": "exact_dedup",
+        "evidence_config": {},
+        "artefacts": {},
+        "decisions": {},
+        "evidence_files": [],
+        "folder": str(tmp_path),
+    }
     first, second = (scan_shard(payload)["files"][0] for _ in range(2))
     assert first["digest"] == second["digest"] and first["path"] != second["path"]
 
@@ -186,16 +202,18 @@ class Driver:
 
     def __init__(self, pipeline: Path, out: Path, **settings: str) -> None:
         self.log = out.with_suffix(".log")
-        given = {
-            "spark.driver.memory": "1g", "spark.local.dir": str(out.parent / "local"), **settings,
-        }  # fmt: skip
+        given = {"spark.driver.memory": "1g", "spark.local.dir": str(out.parent / "local"), **settings}
         options = [part for key, value in given.items() for part in ("--spark", f"{key}={value}")]
         environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "cli.main", "run", str(pipeline), "--out", str(out), *options],
-                cwd=REPOSITORY, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
-            )  # fmt: skip
+                cwd=REPOSITORY,
+                env=environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
 
     def finish(self) -> None:
         """Waits for its end and asserts that it went well."""
@@ -225,15 +243,20 @@ def test_local_cluster_with_speculation(reference: RunReader, pipeline: Path, tm
     before = set(work.glob("app-*"))
     try:
         Driver(
-            pipeline, tmp_path / "run",
+            pipeline,
+            tmp_path / "run",
             **{
-                "spark.master": "local-cluster[2,1,2048]", "spark.executor.memory": "1g",
-                "spark.executor.extraJavaOptions": "-XX:TieredStopAtLevel=1", "spark.speculation": "true",
-                "spark.speculation.interval": "10ms", "spark.speculation.quantile": "0.1",
-                "spark.speculation.multiplier": "1.01", "spark.speculation.minTaskRuntime": "10ms",
+                "spark.master": "local-cluster[2,1,2048]",
+                "spark.executor.memory": "1g",
+                "spark.executor.extraJavaOptions": "-XX:TieredStopAtLevel=1",
+                "spark.speculation": "true",
+                "spark.speculation.interval": "10ms",
+                "spark.speculation.quantile": "0.1",
+                "spark.speculation.multiplier": "1.01",
+                "spark.speculation.minTaskRuntime": "10ms",
                 "spark.sql.shuffle.partitions": "4",
             },
-        ).finish()  # fmt: skip
+        ).finish()
     finally:
         for folder in set(work.glob("app-*")) - before:
             shutil.rmtree(folder, ignore_errors=True)

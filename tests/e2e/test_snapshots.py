@@ -47,9 +47,12 @@ def test_exact_dedup_keeps_the_texts_that_it_keeps_in_one_run_over_all(story: St
 def test_copies_over_domains_and_snapshots(story: Story) -> None:
     kept = {name for name in story.kept if "-ruled-" in name}
     assert kept == {
-        "en-ruled-00-1-pages", "en-ruled-01-2-pages", "en-ruled-02-0-pages", "en-ruled-04-1-pages",
+        "en-ruled-00-1-pages",
+        "en-ruled-01-2-pages",
+        "en-ruled-02-0-pages",
+        "en-ruled-04-1-pages",
         *(n for n in kept if n.startswith(("en-ruled-03", "en-ruled-06"))),
-    }  # fmt: skip
+    }
     for number, domains in ((3, ("pages", "notes")), (6, ("pages", "en"))):
         (one,) = (n for n in kept if n.startswith(f"en-ruled-{number:02d}"))
         assert one.rsplit("-", 1)[1] in domains and story.corpus.snapshot_of[one] == 1
@@ -117,8 +120,9 @@ def test_the_bridge_goes_and_both_its_ends_stay(story: Story) -> None:
 def test_twins_over_snapshots(story: Story) -> None:
     for lang in ("en", "zh"):
         assert {n for n in story.kept if n.startswith(f"{lang}-twin")} == {
-            f"{lang}-twin-00-old", f"{lang}-twin-01-first",
-        }  # fmt: skip
+            f"{lang}-twin-00-old",
+            f"{lang}-twin-01-first",
+        }
         for name in ("00-new", "00-newer"):
             assert story.fates[f"{lang}-twin-{name}"] == ("near_dedup", f"{lang}-twin-00-old")
 

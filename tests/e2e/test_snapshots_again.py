@@ -88,9 +88,14 @@ def test_killed_again_and_again_it_comes_to_the_same_bytes(
 ) -> None:
     out, against = tmp_path / "run", story.runs[0].root
     steps = (
-        "exact_dedup: elect", "near_dedup: bands and buckets", "near_dedup: scan shingle sets",
-        "near_dedup: verify and elect", "span_dedup: sentences", "span_dedup: decide", "write_shards",
-    )  # fmt: skip
+        "exact_dedup: elect",
+        "near_dedup: bands and buckets",
+        "near_dedup: scan shingle sets",
+        "near_dedup: verify and elect",
+        "span_dedup: sentences",
+        "span_dedup: decide",
+        "write_shards",
+    )
     for step in steps:
         cluster.progress = Dies(step)
         with pytest.raises(KeyboardInterrupt):
@@ -110,9 +115,8 @@ def test_other_partitions_give_the_same_bytes(story: Story, cluster: Cluster, pa
 
 def test_edges_beyond_memory_give_the_same_bytes(story: Story, cluster: Cluster, tmp_path: Path) -> None:
     again = execute(
-        story.pipelines[2], tmp_path / "run", cluster, ["near_dedup.max_edges_in_memory=20"],
-        against=story.runs[1].root,
-    )  # fmt: skip
+        story.pipelines[2], tmp_path / "run", cluster, ["near_dedup.max_edges_in_memory=20"], against=story.runs[1].root
+    )
     mine, theirs = (  # weights lie under a hash of all settings
         {name: d for name, d in run.file_digests().items() if not name.startswith("weights")}
         for run in (again, story.runs[2])
@@ -140,7 +144,7 @@ REFUSED = {
     "other evidence": (0, 1, ["near_dedup.num_perm=256"], "num_perm 128 (here 256)"),
     "other spans": (0, 1, ["span_dedup.min_sentence_tokens=5"], "min_sentence_tokens 12 (here 5)"),
     "no run": (None, 1, [], "is not a run folder"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", REFUSED)

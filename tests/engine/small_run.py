@@ -155,7 +155,8 @@ def write_small_pipeline(folder: Path) -> Path:
         "other": OtherThresholds().model_dump(),
     }
     return write_pipeline(
-        folder / "small.yaml", inputs,
+        folder / "small.yaml",
+        inputs,
         stages={"eligibility": eligibility, "heuristic_filter": defaults, "sentence_quality": {"threshold": 0.1}},
         domains={
             "forum": {"heuristic_filter": {"spaced": {"min_words": 100_000}}},
@@ -163,7 +164,7 @@ def write_small_pipeline(folder: Path) -> Path:
             "notes_zh": {"sentence_quality": {"threshold": 0.0}},
             "news": {"heuristic_filter": {"cjk": {"min_text_chars": 80}}},  # not its profile's
         },
-    )  # fmt: skip
+    )
 
 
 def execute(

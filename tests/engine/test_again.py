@@ -109,11 +109,7 @@ def test_a_changed_threshold_repeats_no_scan_of_its_own_stage(finished: RunReade
 
 
 def test_a_later_stage_scans_only_what_came_back_to_life(finished: RunReader, changed: RunReader) -> None:
-    for stage, skipped in (
-        ("sentence_quality", {"pages", "code"}),
-        ("near_dedup", set()),
-        ("span_dedup", {"code"}),
-    ):
+    for stage, skipped in (("sentence_quality", {"pages", "code"}), ("near_dedup", set()), ("span_dedup", {"code"})):
         # Contenders of exact_dedup that lose later are scanned, too; they are the same in both runs.
         old = {row["doc_id"] for row in finished.evidence(stage)}
         new = {row["doc_id"] for row in changed.evidence(stage)}

@@ -77,9 +77,12 @@ def resumed(stopped: tuple[RunReader, str], pipeline: Path, cluster: Cluster) ->
 def test_a_run_that_loses_a_source_stops_before_its_shards(stopped: tuple[RunReader, str]) -> None:
     run, said = stopped
     for part in (
-        f"near_dedup took {TEMPLATES - 1} of {TEMPLATES} documents", "source 'templates' in domain 'feed'",
-        "limit of 95 %", "--stage near_dedup --reason near_duplicate", "raise alarm.max_removed_fraction",
-    ):  # fmt: skip
+        f"near_dedup took {TEMPLATES - 1} of {TEMPLATES} documents",
+        "source 'templates' in domain 'feed'",
+        "limit of 95 %",
+        "--stage near_dedup --reason near_duplicate",
+        "raise alarm.max_removed_fraction",
+    ):
         assert part in said
     assert "\n" not in said
     assert not any((run.root / name).exists() for name in ("shards", "dropped", "weights"))

@@ -38,10 +38,12 @@ def planted() -> Corpus:
         long = [text for text in texts(lang) if len(shingles(text)) > 150]
         for number, text in enumerate(long[:SIZE]):
             parts = {
-                "whole": text, "begin": excerpt(text, lang, 0, 0.88), "end": excerpt(text, lang, 0.13, 1),
+                "whole": text,
+                "begin": excerpt(text, lang, 0, 0.88),
+                "end": excerpt(text, lang, 0.13, 1),
                 "short": excerpt(text, lang, 0.1, 0.6),
                 "rewritten": half_rewritten(text, long[SIZE + number], lang, 0.3, 0.4),
-            }  # fmt: skip
+            }
             made += [Document(f"{lang}-{number}-{kind}", part, lang, lang, kind) for kind, part in parts.items()]
     return Corpus(made)
 
@@ -55,10 +57,11 @@ def run(folder: Path, corpus: Corpus, cluster: Cluster, **settings: object) -> R
     """Runs exact and near dedup into ``folder/run``; a second call decides anew on the same evidence."""
     near = {"bands": 25, "rows": 5, **settings}
     body = {
-        "name": "contained", "inputs": [{"domain": d, "paths": [g]} for d, g in corpus.write(folder / "raw").items()],
+        "name": "contained",
+        "inputs": [{"domain": d, "paths": [g]} for d, g in corpus.write(folder / "raw").items()],
         "ingest": {"target_shard_bytes": 40_000},
         "stages": {"eligibility": {}, "exact_dedup": {}, "near_dedup": near, "score": {}},
-    }  # fmt: skip
+    }
     path = folder / "contained.yaml"
     path.write_text(yaml.safe_dump(body), "utf-8")
     Runner(load_pipeline(path), folder / "run", cluster, folder).run()

@@ -124,9 +124,11 @@ def write_inputs(folder: Path) -> dict[str, str]:
 def run(folder: Path, cluster: Cluster, out: str, stage: dict[str, Any] | None = None, **options: Any) -> RunReader:
     settings = {"benchmarks": ["benchmarks/*.jsonl"], **(stage or {})}
     body = {
-        "name": "decontaminate", "inputs": [{"domain": "web", "paths": ["web.jsonl"]}],
-        "ingest": {"target_shard_bytes": 15_000}, "stages": {"exact_dedup": {}, "decontaminate": settings},
-    }  # fmt: skip
+        "name": "decontaminate",
+        "inputs": [{"domain": "web", "paths": ["web.jsonl"]}],
+        "ingest": {"target_shard_bytes": 15_000},
+        "stages": {"exact_dedup": {}, "decontaminate": settings},
+    }
     path = folder / f"{out}.yaml"
     path.write_text(yaml.safe_dump(body, sort_keys=False), "utf-8")
     return execute(path, folder / out, cluster, **options)
@@ -167,9 +169,15 @@ def test_every_planted_item_is_found_and_no_other_document_goes(
 def test_each_benchmark_is_told_of(by_document: RunReader) -> None:
     facts = by_document.chain["decontaminate"].body["facts"]["benchmarks"]
     assert facts["en_items"] == {
-        "items": 6, "ngrams": 3, "whole": 1, "too_short": 2, "repeated": 0, "bad_lines": 1, "found": 4,
+        "items": 6,
+        "ngrams": 3,
+        "whole": 1,
+        "too_short": 2,
+        "repeated": 0,
+        "bad_lines": 1,
+        "found": 4,
         "documents": 4 * len(WAYS) + 1,
-    }  # fmt: skip
+    }
     assert (facts["zh_items"]["found"], facts["zh_items"]["documents"]) == (3, 3 * len(WAYS))
 
 

@@ -18,8 +18,13 @@ from tests.engine.small_run import NO_RULES, execute
 pytestmark = pytest.mark.spark
 
 STAGES: dict[str, Any] = {
-    "eligibility": {}, "exact_dedup": {}, "heuristic_filter": NO_RULES, "near_dedup": {}, "span_dedup": {}, "score": {},
-}  # fmt: skip
+    "eligibility": {},
+    "exact_dedup": {},
+    "heuristic_filter": NO_RULES,
+    "near_dedup": {},
+    "span_dedup": {},
+    "score": {},
+}
 """All that needs no model; no rule of the heuristics but those that a test sets."""
 
 
@@ -90,8 +95,9 @@ def test_documents_without_tokens_are_copies_of_nothing_but_themselves(cluster: 
     sums_hold(found)
     reasons = {row["source_id"]: (row["reason"], found.name(row["survivor"])) for row in found.dropped()}
     assert reasons == {"2": ("exact_duplicate", "0"), "7": ("near_duplicate", "6")} or reasons == {
-        "2": ("exact_duplicate", "0"), "6": ("near_duplicate", "7"),
-    }  # fmt: skip
+        "2": ("exact_duplicate", "0"),
+        "6": ("near_duplicate", "7"),
+    }
 
 
 def test_a_document_larger_than_a_batch(cluster: Cluster, tmp_path: Path) -> None:

@@ -27,7 +27,9 @@ CASES = {
     "bands that cannot reach the recall": (GOOD, ["--set", "near_dedup.bands=2"], "use more bands"),
     "setting of a stage that is not there": (GOOD, ["--set", "language.min_score=0.5"], "has no stage 'language'"),
     "evidence overridden in a domain": (
-        {**GOOD, "domains": {"web": {"near_dedup": {"num_perm": 256}}}}, [], "the same for all domains",
+        {**GOOD, "domains": {"web": {"near_dedup": {"num_perm": 256}}}},
+        [],
+        "the same for all domains",
     ),
     "skip of no stage": ({**GOOD, "domains": {"web": {"skip": ["span_dedup"]}}}, [], "unknown key 'span_dedup'"),
     "no inputs": (GOOD, None, "inputs: found none"),
@@ -36,7 +38,7 @@ CASES = {
     "stop behind no stage": (GOOD, ["--until", "span_dedup"], "not in pipeline"),
     "setting of Spark without a value": (GOOD, ["--spark", "spark.master"], "expected key=value"),
     "both a model and no training": ({"stages": {"sentence_quality": {}}}, [], "trained model"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", CASES)

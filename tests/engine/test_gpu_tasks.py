@@ -54,9 +54,14 @@ def test_tasks_that_want_a_gpu_are_given_one_each(tmp_path: Path) -> None:
     (tmp_path / "asked.py").write_text(TASK, "utf-8")
     environment = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}
     done = subprocess.run(
-        [sys.executable, "-c", DRIVER, str(tmp_path)], cwd=REPOSITORY, env=environment, capture_output=True, text=True,
-        timeout=300, check=False,
-    )  # fmt: skip
+        [sys.executable, "-c", DRIVER, str(tmp_path)],
+        cwd=REPOSITORY,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads(done.stdout.splitlines()[-1])
     assert [task["given"] for task in found["False"]] == [{}] * 6

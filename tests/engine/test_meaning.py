@@ -83,25 +83,36 @@ def second_snapshot() -> Corpus:
 
 
 def execute(
-    folder: Path, corpus: Corpus, cluster: Cluster, against: Path | None = None, snapshot: int = 0,
-    without: tuple[str, ...] = (), **changes: Any,
-) -> RunReader:  # fmt: skip
+    folder: Path,
+    corpus: Corpus,
+    cluster: Cluster,
+    against: Path | None = None,
+    snapshot: int = 0,
+    without: tuple[str, ...] = (),
+    **changes: Any,
+) -> RunReader:
     """Runs into ``folder/run``; ``changes`` are settings of the stages, ``without`` names some to leave out."""
     folder.mkdir(parents=True, exist_ok=True)
     stages: dict[str, dict[str, Any]] = {
-        "eligibility": {}, "exact_dedup": {}, "embed": WHOLE,
-        "semantic_clusters": {"target_cell_documents": 16, "threshold": LEAST, "device": "cpu"}, "near_dedup": {},
+        "eligibility": {},
+        "exact_dedup": {},
+        "embed": WHOLE,
+        "semantic_clusters": {"target_cell_documents": 16, "threshold": LEAST, "device": "cpu"},
+        "near_dedup": {},
         "score": {},
-    }  # fmt: skip
+    }
     for name, settings in changes.items():
         stages[name] = {**stages.get(name, {}), **settings}
     stages = {name: block for name, block in stages.items() if name not in without}
     body = {
-        "name": "meaning", "snapshot": snapshot, "ingest": {"target_shard_bytes": 60_000}, "stages": stages,
+        "name": "meaning",
+        "snapshot": snapshot,
+        "ingest": {"target_shard_bytes": 60_000},
+        "stages": stages,
         "inputs": [{"domain": d, "paths": [g]} for d, g in corpus.write(folder / "raw").items()],
         "write_shards": {"heldout_fraction": 0.0},
         "weights": {"default": {"cluster": {"temperature": 0.5}, "density": [[0.0, 2.0], [1.0, 0.5]], "cap": 64}},
-    }  # fmt: skip
+    }
     path = folder / "meaning.yaml"
     path.write_text(yaml.safe_dump(body, sort_keys=False), "utf-8")
     Runner(load_pipeline(path), folder / "run", cluster, folder, against=against).run()
@@ -222,9 +233,12 @@ def test_another_threshold_embeds_and_trains_nothing_anew(found: RunReader, clus
     evidence = found.run.evidence("embed")
     assert evidence is not None
     again = execute(
-        found.root.parent, first_snapshot(), cluster,
-        semantic_clusters={"threshold": 1.0}, near_dedup={"semantic": False},
-    )  # fmt: skip
+        found.root.parent,
+        first_snapshot(),
+        cluster,
+        semantic_clusters={"threshold": 1.0},
+        near_dedup={"semantic": False},
+    )
     assert again.chain["semantic_clusters"].folder != found.chain["semantic_clusters"].folder
     embedded = RunReader(again.root).run.evidence("embed")
     assert embedded is not None and embedded.folder == evidence.folder
@@ -235,9 +249,12 @@ def test_another_threshold_embeds_and_trains_nothing_anew(found: RunReader, clus
 
 def test_semdedup_keeps_the_furthest_from_the_centroid(cluster: Cluster, tmp_path: Path) -> None:
     made = execute(
-        tmp_path, first_snapshot(), cluster, near_dedup={"keep": "furthest_from_centroid"},
+        tmp_path,
+        first_snapshot(),
+        cluster,
+        near_dedup={"keep": "furthest_from_centroid"},
         semantic_clusters={"threshold": 0.9},
-    )  # fmt: skip
+    )
     distance = {i: row["centroid_distance"] for i, row in made.columns("semantic_clusters").items()}
     drops = made.drops("near_dedup")
     assert any(distance[row["survivor"]] > distance[i] for i, row in drops.items())

@@ -92,9 +92,13 @@ def planted() -> Corpus:
         own, near = sentence(lang, 30, size), sentence(lang, 31, size)
         add("h-source", lang, *(written(lang, words) for words in many))
         add(
-            "i-falls", lang, *(written(lang, changed(lang, w, long - 1)) for w in many), written(lang, own),
-            written(lang, near), alone=True,
-        )  # fmt: skip
+            "i-falls",
+            lang,
+            *(written(lang, changed(lang, w, long - 1)) for w in many),
+            written(lang, own),
+            written(lang, near),
+            alone=True,
+        )
         add("j-heir", lang, written(lang, own))
         add("k-late", lang, written(lang, changed(lang, near, size - 1)))
     return Corpus(made)
@@ -103,12 +107,13 @@ def planted() -> Corpus:
 def write(folder: Path, corpus: Corpus, snapshot: int = 0, **settings: Any) -> Path:
     """The inputs and a pipeline of few stages."""
     body = {
-        "name": "near", "snapshot": snapshot,
+        "name": "near",
+        "snapshot": snapshot,
         "inputs": [{"domain": d, "paths": [g]} for d, g in corpus.write(folder / f"raw-{snapshot}").items()],
         "ingest": {"target_shard_bytes": 6_000},
         "stages": {"eligibility": {}, "exact_dedup": {}, "span_dedup": settings, "score": {}},
         "write_shards": {"target_shard_bytes": 60_000},
-    }  # fmt: skip
+    }
     path = folder / f"near-{snapshot}.yaml"
     path.write_text(yaml.safe_dump(body), "utf-8")
     return path
@@ -188,9 +193,11 @@ def test_it_equals_the_rules_in_plain_python(near: RunReader) -> None:
     views = near.before("span_dedup")
     oracle = NearOracle(views)
     found = {
-        (i, row["start"], row["end"]) for i, rows in near.edits("span_dedup").items() for row in rows
+        (i, row["start"], row["end"])
+        for i, rows in near.edits("span_dedup").items()
+        for row in rows
         if row["reason"] == REASON
-    }  # fmt: skip
+    }
     assert found == set(oracle.cuts) and len(found) >= 15
     assert set(near.drops("span_dedup")) == oracle.gone and oracle.fallen and oracle.chained
     links: dict[Place, dict[Place, float]] = defaultdict(dict)
@@ -277,11 +284,13 @@ def test_switched_off_it_leaves_no_trace(near: RunReader, plain: RunReader) -> N
 
 def test_published_sentences_are_anchors_and_never_cut(near: RunReader, cluster: Cluster, tmp_path: Path) -> None:
     first, third = sentence("en", 1, 20), sentence("en", 77, 40)
-    later = Corpus([
-        Document("n-old", f"{texts('en')[70]}\n\n{written('en', changed('en', first, 0))}", "en", "en", "near"),
-        Document("n-new", f"{texts('en')[71]}\n\n{written('en', third)}", "en", "en", "near"),
-        Document("n-newer", f"{texts('en')[72]}\n\n{written('en', changed('en', third, 17))}", "en", "en", "near"),
-    ])  # fmt: skip
+    later = Corpus(
+        [
+            Document("n-old", f"{texts('en')[70]}\n\n{written('en', changed('en', first, 0))}", "en", "en", "near"),
+            Document("n-new", f"{texts('en')[71]}\n\n{written('en', third)}", "en", "en", "near"),
+            Document("n-newer", f"{texts('en')[72]}\n\n{written('en', changed('en', third, 17))}", "en", "en", "near"),
+        ]
+    )
     pipeline = write(tmp_path, later, 1, near_sentences=True)
     found = execute(pipeline, tmp_path / "run", cluster, against=near.root)
     cut = [found.name(i) for i, rows in found.edits("span_dedup").items() if any(r["reason"] == REASON for r in rows)]

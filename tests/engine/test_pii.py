@@ -29,17 +29,27 @@ PLANTED = {
     "ip_local": ("192.168.77.13",),
 }
 PLACEHOLDERS = {
-    "email": "<EMAIL>", "phone": "<PHONE>", "ip": "<IP>", "cn_id": "<CN_ID>", "bank_card": "<BANK_CARD>",
-    "iban": "<IBAN>", "ip_local": None,
-}  # fmt: skip
+    "email": "<EMAIL>",
+    "phone": "<PHONE>",
+    "ip": "<IP>",
+    "cn_id": "<CN_ID>",
+    "bank_card": "<BANK_CARD>",
+    "iban": "<IBAN>",
+    "ip_local": None,
+}
 SENTENCE = {
     "en": "The clerk of the harbour office wrote the line {} into the second column of his book that evening. ",
     "zh": "值班的人把下面这一行{}抄进了登记簿的第二栏，然后合上本子回家去了。",
 }
 STAGES: dict[str, Any] = {
-    "eligibility": {}, "exact_dedup": {}, "heuristic_filter": NO_RULES, "near_dedup": {}, "pii": {}, "span_dedup": {},
+    "eligibility": {},
+    "exact_dedup": {},
+    "heuristic_filter": NO_RULES,
+    "near_dedup": {},
+    "pii": {},
+    "span_dedup": {},
     "score": {},
-}  # fmt: skip
+}
 VALUES = [(kind, value) for kind, values in PLANTED.items() for value in values]
 NUMBERS = {lang: [i for i in range(40) if i % 3] for lang in SENTENCE}
 """The documents of a language in which a value stands; they take turns."""
@@ -136,9 +146,7 @@ def test_the_ledger_holds_and_counts_the_rewrites_apart(found: RunReader) -> Non
         assert line["bytes_in"] == line["bytes_kept"] + sum(line["bytes_dropped"].values())
     pii = lines["pii"]
     assert pii["bytes_in"] == pii["bytes_kept"] and not pii["bytes_dropped"] and not pii["documents_dropped"]
-    growth = sum(
-        len(r["replacement"]) - (r["end"] - r["start"]) for rows in found.edits("pii").values() for r in rows
-    )  # fmt: skip
+    growth = sum(len(r["replacement"]) - (r["end"] - r["start"]) for rows in found.edits("pii").values() for r in rows)
     assert pii["bytes_rewritten"] == growth != 0
     rewritten = sum(line["bytes_rewritten"] for line in ledger["stages"])
     assert sum(row["bytes"] for row in found.published()) == ledger["stages"][-1]["bytes_kept"] + rewritten

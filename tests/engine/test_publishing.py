@@ -59,8 +59,11 @@ def test_the_dropped_table_names_the_first_stage_that_dropped_a_document(finishe
     for doc_id, (stage, decided) in fates.items():
         row = rows[doc_id]
         assert (row["stage"], row["reason"], row["survivor"], row["similarity"]) == (
-            stage, decided["reason"], decided["survivor"], decided["similarity"],
-        )  # fmt: skip
+            stage,
+            decided["reason"],
+            decided["survivor"],
+            decided["similarity"],
+        )
         assert row["domain"] == finished.domain(doc_id) and row["source_id"] == finished.name(doc_id)
         assert row["bytes"] == len(finished.documents[doc_id]["text"].encode())
 

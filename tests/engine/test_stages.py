@@ -100,9 +100,10 @@ def test_heuristic_filter_equals_the_kernel_under_each_domains_thresholds(finish
     lines: dict[str, Any] = {"max_short_line_ratio": None, "max_dup_line_own_char_ratio": None}
     spaced = {**lines, "min_terminal_line_ratio": None, "max_line_break_word_ratio": None}
     news = HeuristicThresholds(  # conf/profiles/news.yaml, but for the length that the small pipeline sets
-        spaced=SpacedThresholds(max_mean_word_chars=8, min_words=30, **spaced), cjk=CjkThresholds(**lines),
+        spaced=SpacedThresholds(max_mean_word_chars=8, min_words=30, **spaced),
+        cjk=CjkThresholds(**lines),
         other=OtherThresholds(),
-    )  # fmt: skip
+    )
     by_default = decide(features, default)
     by_domain = {"forum": decide(features, forum), "news": decide(features, news)}
     expected = {}

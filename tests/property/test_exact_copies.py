@@ -146,8 +146,10 @@ def test_the_hop_says_of_each_document_what_the_election_found(rows: list[Row], 
 
 CONTESTED = st.lists(
     st.tuples(st.integers(0, 3), st.sampled_from(["contender", "gone", "follower"]), IDS),
-    min_size=1, max_size=20, unique_by=lambda row: row[2],
-)  # fmt: skip
+    min_size=1,
+    max_size=20,
+    unique_by=lambda row: row[2],
+)
 
 
 @settings(max_examples=200, deadline=None)
@@ -184,13 +186,15 @@ def test_what_was_said_about_contested_texts_is_replaced_and_nothing_else(
 ) -> None:
     def drops(said: dict[tuple[int, int], int], shards: set[int]) -> pa.Table:
         places = sorted(place for place in said if place[0] in shards)
-        return pa.table({
-            "row": pa.array([row for _, row in places], pa.int32()),
-            "doc_id": pa.array([ids.first_id(1, shard) + row for shard, row in places], pa.int64()),
-            "reason": pa.array(["exact_duplicate"] * len(places), pa.string()),
-            "survivor": pa.array([said[p] for p in places], pa.int64()),
-            "similarity": pa.array([1.0] * len(places), pa.float32()),
-        }).cast(DROPS)  # fmt: skip
+        return pa.table(
+            {
+                "row": pa.array([row for _, row in places], pa.int32()),
+                "doc_id": pa.array([ids.first_id(1, shard) + row for shard, row in places], pa.int64()),
+                "reason": pa.array(["exact_duplicate"] * len(places), pa.string()),
+                "survivor": pa.array([said[p] for p in places], pa.int64()),
+                "similarity": pa.array([1.0] * len(places), pa.float32()),
+            }
+        ).cast(DROPS)
 
     earlier: dict[str, list[str]] = {}
     for shard in range(3):

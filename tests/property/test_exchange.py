@@ -108,8 +108,10 @@ def test_split_knows_every_partition_there_may_be() -> None:
     target = np.array([exchange.MAX_PARTITIONS - 1, 0, 1, exchange.MAX_PARTITIONS - 1])
     blocks = list(split("x", {"n": np.arange(4)}, target))
     assert [(b.partition, b.rows.column("n").to_pylist()) for b in blocks] == [
-        (0, [1]), (1, [2]), (exchange.MAX_PARTITIONS - 1, [0, 3]),
-    ]  # fmt: skip
+        (0, [1]),
+        (1, [2]),
+        (exchange.MAX_PARTITIONS - 1, [0, 3]),
+    ]
 
 
 ROWS = st.lists(
@@ -175,17 +177,21 @@ def test_a_failing_step_is_named_in_the_first_line() -> None:
 
 PLACES = st.lists(
     st.tuples(st.sampled_from([0, 1, 2, ids.MAX_SHARD]), st.sampled_from([0, 1, 2, 3, ids.MAX_ROW])),
-    max_size=12, unique=True,
-)  # fmt: skip
+    max_size=12,
+    unique=True,
+)
 
 
 def drops_of(places: list[tuple[int, int]], snapshot: int) -> pa.Table:
     doc_ids = [ids.first_id(snapshot, shard) + row for shard, row in places]
-    return pa.table({
-        "doc_id": pa.array(doc_ids, pa.int64()), "reason": pa.array(["near_duplicate"] * len(doc_ids), pa.string()),
-        "survivor": pa.array([None if d % 3 == 0 else d - 1 for d in doc_ids], pa.int64()),
-        "similarity": pa.array([None if d % 3 == 0 else 0.75 for d in doc_ids], pa.float64()),
-    })  # fmt: skip
+    return pa.table(
+        {
+            "doc_id": pa.array(doc_ids, pa.int64()),
+            "reason": pa.array(["near_duplicate"] * len(doc_ids), pa.string()),
+            "survivor": pa.array([None if d % 3 == 0 else d - 1 for d in doc_ids], pa.int64()),
+            "similarity": pa.array([None if d % 3 == 0 else 0.75 for d in doc_ids], pa.float64()),
+        }
+    )
 
 
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -216,10 +222,15 @@ def test_a_file_a_shard_sorted_by_row(
 def test_rows_of_one_document_are_sorted_too(tmp_path: Path, schema: pa.Schema, second: str) -> None:
     first = ids.first_id(2, 4)
     values = {
-        "doc_id": [first + 1, first, first + 1, first + 1], second: [9, 5, 2**30, 3], "component": [1] * 4,
-        "end": [2**30] * 4, "reason": ["repeated_sentence"] * 4, "sentences": [1] * 4,
-        "replacement": pa.nulls(4, pa.string()), "meaning": [0.5] * 4,
-    }  # fmt: skip
+        "doc_id": [first + 1, first, first + 1, first + 1],
+        second: [9, 5, 2**30, 3],
+        "component": [1] * 4,
+        "end": [2**30] * 4,
+        "reason": ["repeated_sentence"] * 4,
+        "sentences": [1] * 4,
+        "replacement": pa.nulls(4, pa.string()),
+        "meaning": [0.5] * 4,
+    }
     rows = pa.table({n: values[n] for n in {"doc_id", *schema.names} - {"row"}})
     digests = set()
     for seed in range(20):

@@ -19,15 +19,96 @@ from text.arrow import TextColumn
 
 DIGITS = "0123456789"
 PIECES = [
-    "@", "@", ".", ".", "-", " ", " ", "+", "(", ")", ":", ":", "::", "_", "/", "%", "'", "X", "x", "a", "F", "zz",
-    "com", "org.cn", "png", "bob", "DE", "GB", "NO", "v", "Version ", "版本：", "号", "，", "：", "中", "é", "𠀀", "..",
-    "--", "１", "３", "９", "＠", "．", "＋", "－", "　", "\xa0", "–", "（", "）", "Ａ", "\n", *DIGITS[:2], "13",
-    "86", "+86", "0086", "(+86)",
-    "139", "1391", "1234", "5678", "13912345678", "415", "555-2671", "(415)", "2001:db8", "fe80", "ffff:", "1.2.3.4",
-    "192.168.0.1", "255", "256", "62", "4111", "4111 1111 1111 1111", "378282246310005", "11010519491231002X",
-    "110105", "19491231", "002X", "DE89370400440532013000", "3704 0044 0532 0130 00", "DE89 ", "+44 20 7946 0958",
-    "a@b.co", "user.name+tag@mail.example.org",
-]  # fmt: skip
+    "@",
+    "@",
+    ".",
+    ".",
+    "-",
+    " ",
+    " ",
+    "+",
+    "(",
+    ")",
+    ":",
+    ":",
+    "::",
+    "_",
+    "/",
+    "%",
+    "'",
+    "X",
+    "x",
+    "a",
+    "F",
+    "zz",
+    "com",
+    "org.cn",
+    "png",
+    "bob",
+    "DE",
+    "GB",
+    "NO",
+    "v",
+    "Version ",
+    "版本：",
+    "号",
+    "，",
+    "：",
+    "中",
+    "é",
+    "𠀀",
+    "..",
+    "--",
+    "１",
+    "３",
+    "９",
+    "＠",
+    "．",
+    "＋",
+    "－",
+    "　",
+    "\xa0",
+    "–",
+    "（",
+    "）",
+    "Ａ",
+    "\n",
+    *DIGITS[:2],
+    "13",
+    "86",
+    "+86",
+    "0086",
+    "(+86)",
+    "139",
+    "1391",
+    "1234",
+    "5678",
+    "13912345678",
+    "415",
+    "555-2671",
+    "(415)",
+    "2001:db8",
+    "fe80",
+    "ffff:",
+    "1.2.3.4",
+    "192.168.0.1",
+    "255",
+    "256",
+    "62",
+    "4111",
+    "4111 1111 1111 1111",
+    "378282246310005",
+    "11010519491231002X",
+    "110105",
+    "19491231",
+    "002X",
+    "DE89370400440532013000",
+    "3704 0044 0532 0130 00",
+    "DE89 ",
+    "+44 20 7946 0958",
+    "a@b.co",
+    "user.name+tag@mail.example.org",
+]
 texts = st.one_of(
     st.lists(st.sampled_from(PIECES), max_size=12).map("".join),
     st.text(alphabet=DIGITS + "  --..+()", max_size=40),
@@ -43,9 +124,7 @@ texts = st.one_of(
 def found(texts: list[str], old: bool = False) -> list[list[oracles_pii.Match]]:
     """The finder's answer as the twin gives it."""
     matches = find(TextColumn.from_texts(texts), old)
-    rows = [
-        (KINDS[k], int(s), int(e)) for k, s, e in zip(matches.kind, matches.start, matches.end, strict=True)
-    ]  # fmt: skip
+    rows = [(KINDS[k], int(s), int(e)) for k, s, e in zip(matches.kind, matches.start, matches.end, strict=True)]
     return [rows[matches.ptr[i] : matches.ptr[i + 1]] for i in range(len(texts))]
 
 
@@ -96,11 +175,26 @@ def residents(draw: st.DrawFn) -> str:
 @st.composite
 def cards(draw: st.DrawFn) -> str:
     prefix, size = draw(
-        st.sampled_from([
-            ("4", 16), ("4", 13), ("4", 19), ("51", 16), ("55", 16), ("2221", 16), ("2720", 16), ("34", 15),
-            ("37", 15), ("62", 16), ("62", 19), ("60", 16), ("3528", 16), ("3589", 16), ("36", 14),
-        ])
-    )  # fmt: skip
+        st.sampled_from(
+            [
+                ("4", 16),
+                ("4", 13),
+                ("4", 19),
+                ("51", 16),
+                ("55", 16),
+                ("2221", 16),
+                ("2720", 16),
+                ("34", 15),
+                ("37", 15),
+                ("62", 16),
+                ("62", 19),
+                ("60", 16),
+                ("3528", 16),
+                ("3589", 16),
+                ("36", 14),
+            ]
+        )
+    )
     body = prefix + draw(st.text(alphabet=DIGITS, min_size=size - 1 - len(prefix), max_size=size - 1 - len(prefix)))
     return next(body + c for c in DIGITS if oracles_pii.is_card(body + c))
 
@@ -140,9 +234,12 @@ def test_an_iban_is_found(number: str, before: str, behind: str, in_groups: bool
 
 @settings(max_examples=300, deadline=None)
 @given(
-    st.from_regex(r"1[3-9][0-9]{9}", fullmatch=True), st.sampled_from(["", "+86", "+86 ", "0086", "86-", "(+86) "]),
-    st.sampled_from(["", " ", "-"]), AROUND, BEHIND,
-)  # fmt: skip
+    st.from_regex(r"1[3-9][0-9]{9}", fullmatch=True),
+    st.sampled_from(["", "+86", "+86 ", "0086", "86-", "(+86) "]),
+    st.sampled_from(["", " ", "-"]),
+    AROUND,
+    BEHIND,
+)
 def test_a_chinese_mobile_number_is_found(number: str, prefix: str, joint: str, before: str, behind: str) -> None:
     planted("phone", prefix + joint.join((number[:3], number[3:7], number[7:])), before, behind)
 
@@ -150,8 +247,10 @@ def test_a_chinese_mobile_number_is_found(number: str, prefix: str, joint: str, 
 @settings(max_examples=300, deadline=None)
 @given(
     st.from_regex(r"[a-z0-9]{1,10}(\.[a-z0-9_+-]{1,9}){0,2}", fullmatch=True),
-    st.from_regex(r"([a-z0-9]{1,9}\.|[a-z]-[a-z]\.){1,3}(com|cn|org|museum)", fullmatch=True), AROUND, BEHIND,
-)  # fmt: skip
+    st.from_regex(r"([a-z0-9]{1,9}\.|[a-z]-[a-z]\.){1,3}(com|cn|org|museum)", fullmatch=True),
+    AROUND,
+    BEHIND,
+)
 def test_an_email_address_is_found(local: str, host: str, before: str, behind: str) -> None:
     planted("email", f"{local}@{host}", before, behind)
 

@@ -156,10 +156,11 @@ def candidates(draw: st.DrawFn) -> tuple[list[Document], list[tuple[int, int]]]:
             doc_id = far + 2 * len(documents)
             modulus = draw(st.sampled_from([1, 1, 2, 4]))
             common = {
-                "quality": draw(st.sampled_from([NAN, 0.5, 0.501, 0.2, 0.9])), "length": draw(st.integers(1, 3)),
+                "quality": draw(st.sampled_from([NAN, 0.5, 0.501, 0.2, 0.9])),
+                "length": draw(st.integers(1, 3)),
                 "final": draw(st.sampled_from([False, False, True])),
                 "outlying": draw(st.sampled_from([NAN, 0.0, 0.25, 0.5, 1.5])),
-            }  # fmt: skip
+            }
             first = draw(st.sampled_from(alone)) if alone and draw(st.integers(0, 2)) == 0 else None
             if first is not None:
                 documents.append(Document(doc_id, component, first.doc_id, first.bits, None, **common))
@@ -176,9 +177,11 @@ def candidates(draw: st.DrawFn) -> tuple[list[Document], list[tuple[int, int]]]:
 
 @settings(max_examples=600, deadline=None)
 @given(
-    candidates(), st.sampled_from([0.3, 0.6, 0.75, 0.8]), st.sampled_from([0, 97, 112, 120]),
+    candidates(),
+    st.sampled_from([0.3, 0.6, 0.75, 0.8]),
+    st.sampled_from([0, 97, 112, 120]),
     st.sampled_from([0.0, 0.0, 0.4, 0.8]),
-)  # fmt: skip
+)
 def test_resolve_equals_comparing_all_pairs(
     case: tuple[list[Document], list[tuple[int, int]]], least: float, reject: int, ratio: float
 ) -> None:
@@ -195,9 +198,7 @@ def meanings(draw: st.DrawFn) -> tuple[list[Document], list[Edge], dict[Edge, fl
     """The same where some edges of representatives, found by the bands or not, have a cosine."""
     documents, edges = draw(candidates())
     alone = [d for d in documents if d.rep == d.doc_id]
-    pairs = [
-        (a.doc_id, b.doc_id) for a, b in itertools.combinations(alone, 2) if a.component == b.component
-    ]  # fmt: skip
+    pairs = [(a.doc_id, b.doc_id) for a, b in itertools.combinations(alone, 2) if a.component == b.component]
     chosen = draw(st.lists(st.sampled_from(pairs), max_size=8, unique=True)) if pairs else []
     cosine = {edge: draw(st.sampled_from([0.0, 0.5, 0.9375, 0.984375, 1.0])) for edge in chosen}
     return documents, sorted({*edges, *cosine}), cosine
@@ -205,9 +206,12 @@ def meanings(draw: st.DrawFn) -> tuple[list[Document], list[Edge], dict[Edge, fl
 
 @settings(max_examples=600, deadline=None)
 @given(
-    meanings(), st.sampled_from([0.3, 0.6, 0.8]), st.sampled_from([0, 97, 120]), st.sampled_from([0.0, 0.0, 0.4]),
+    meanings(),
+    st.sampled_from([0.3, 0.6, 0.8]),
+    st.sampled_from([0, 97, 120]),
+    st.sampled_from([0.0, 0.0, 0.4]),
     st.booleans(),
-)  # fmt: skip
+)
 def test_edges_by_meaning_equal_comparing_all_pairs(
     case: tuple[list[Document], list[Edge], dict[Edge, float]], least: float, reject: int, ratio: float, furthest: bool
 ) -> None:
@@ -279,7 +283,7 @@ def test_the_furthest_from_its_centroid_stays_before_quality() -> None:
         Document(1, 0, 1, 0, quality=0.9, outlying=0.1, **common),
         Document(2, 0, 2, 0, quality=0.1, outlying=0.2, **common),
         Document(3, 0, 3, 0, quality=0.9, outlying=NAN, **common),
-    ]  # fmt: skip
+    ]
     edges = [(1, 2), (2, 3)]
 
     def survivor(documents: list[Document], furthest: bool) -> set[int]:

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sampler.stream import order
 from sampler.stream.domain_documents import DomainDocuments
 from sampler.stream.domain_reader import Cursor, DomainReader
-from sampler.stream import order
 from sampler.stream.window import PADDING, Window, positions_of, segments_of
 from tests.sampler_run import bare_documents
 

@@ -13,11 +13,7 @@ from sampler.stream import order
 
 
 @settings(max_examples=100, deadline=None)
-@given(
-    st.lists(st.floats(0, 5, width=32), min_size=1, max_size=30),
-    st.integers(0, 2**63 - 1),
-    st.integers(0, 50),
-)
+@given(st.lists(st.floats(0, 5, width=32), min_size=1, max_size=30), st.integers(0, 2**63 - 1), st.integers(0, 50))
 def test_copies_are_the_rounded_line(weights: list[float], seed: int, epochs: int) -> None:
     fixed = order.fixed_weights(np.array(weights, np.float32))
     phases = order.draws(seed, np.arange(len(weights), dtype=np.int64))

@@ -24,7 +24,7 @@ from filters.quality.heads import (
     log_odds,
     neighbours,
     own_scores,
-)  # fmt: skip
+)
 from filters.quality.model import SentenceModel
 from tamis.errors import ConfigError
 from tests.oracles_form import form
@@ -37,10 +37,21 @@ TEXTS = st.text(
     max_size=40,
 )
 NAMED = (
-    "CLICK HERE!!! Best price??", "It's fine (really).", "He said: “Go.”", "1. a list", "网络  销售，价格：9折！！", "",
-    "   ", "http://a.b/c?d=e&f", "ſtrange ǅ titles", "\n\nbroken\nline\n", "ＷＩＤＥ　ｗｏｒｄｓ", "a\u0301b", "）",
+    "CLICK HERE!!! Best price??",
+    "It's fine (really).",
+    "He said: “Go.”",
+    "1. a list",
+    "网络  销售，价格：9折！！",
+    "",
+    "   ",
+    "http://a.b/c?d=e&f",
+    "ſtrange ǅ titles",
+    "\n\nbroken\nline\n",
+    "ＷＩＤＥ　ｗｏｒｄｓ",
+    "a\u0301b",
+    "）",
     "…",
-)  # fmt: skip
+)
 
 
 def check(texts: list[str]) -> None:

@@ -105,11 +105,14 @@ def test_what_a_changed_word_costs() -> None:
 Row = tuple[int, int, int, frozenset[int]]
 ROWS_OF_BUCKETS = st.lists(
     st.tuples(
-        st.integers(0, 2), st.integers(0, 6), st.integers(0, 3),
+        st.integers(0, 2),
+        st.integers(0, 6),
+        st.integers(0, 3),
         st.frozensets(st.integers(0, 7), min_size=1, max_size=6),
     ),
-    max_size=25, unique_by=lambda row: row[:3],
-)  # fmt: skip
+    max_size=25,
+    unique_by=lambda row: row[:3],
+)
 
 
 def by_hand(rows: list[Row], threshold: float, first_new: int, cap: int) -> tuple[dict[tuple[int, int], float], int]:

@@ -103,9 +103,10 @@ def _sources(lang: str, rng: random.Random) -> dict[str, list[bytes]]:
 def test_a_crawl_is_what_it_says_and_shares_nothing_with_its_reference(monkeypatch: pytest.MonkeyPatch) -> None:
     files = _sources("en", random.Random(2))
     monkeypatch.setattr(
-        ablation_corpus, "read_texts",
+        ablation_corpus,
+        "read_texts",
         lambda data, stem, lang, low, high: [t for t in files[stem] if low <= len(t) <= high],
-    )  # fmt: skip
+    )
     size = 300_000
     first, second = (
         ablation_corpus.make_language(Path(), "en", size, 20_000, np.random.default_rng(4)) for _ in range(2)
@@ -133,9 +134,10 @@ def test_corpus_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     """Ids are unique, kinds are told, and the reference has the shape of published shards."""
     files = {lang: _sources(lang, random.Random(3)) for lang in ("en", "zh")}
     monkeypatch.setattr(
-        ablation_corpus, "read_texts",
+        ablation_corpus,
+        "read_texts",
         lambda data, stem, lang, low, high: [t for t in files[lang][stem] if low <= len(t) <= high],
-    )  # fmt: skip
+    )
     ablation_corpus.make(tmp_path, 0.4, 10_000, 1)
     rows = [row for path in sorted((tmp_path / "input").glob("*")) for row in pq.read_table(path).to_pylist()]
     assert len({row["id"] for row in rows}) == len(rows) and {row["source"] for row in rows} == {"page", "junk"}
@@ -157,21 +159,41 @@ def test_table() -> None:
     """Each arm once a language, its difference to the one before, BaichuanSEED's figures where it has the arm."""
     text = {"documents": 10, "tokens": 1000, "epochs": 0.5, "junk": 0.1}
     losses = {
-        "none": [5.0, 5.2], "document": [4.8, 4.9], "multi-level": [4.7, 4.85], "filtered": [4.9, 4.95],
+        "none": [5.0, 5.2],
+        "document": [4.8, 4.9],
+        "multi-level": [4.7, 4.85],
+        "filtered": [4.9, 4.95],
         "scored": [4.5, 4.6],
-    }  # fmt: skip
+    }
     arms = {
         name: {
             "losses": [{lang: {"nats": v, "bits": v / 2} for lang in ("en", "zh")} for v in values],
-            "text": {"en": text, "zh": text}, "pipeline_cpu_seconds": 3.0, "training_cpu_seconds": 4.0,
+            "text": {"en": text, "zh": text},
+            "pipeline_cpu_seconds": 3.0,
+            "training_cpu_seconds": 4.0,
         }
         for name, values in losses.items()
-    }  # fmt: skip
-    machine = {"cores": 2, "processor": "x", "memory_gib": 1, "python": "3", "pyspark": "4", "date": "d", "commit": "c",
-               "changed_files": 0, "load": 0.0}  # fmt: skip
+    }
+    machine = {
+        "cores": 2,
+        "processor": "x",
+        "memory_gib": 1,
+        "python": "3",
+        "pyspark": "4",
+        "date": "d",
+        "commit": "c",
+        "changed_files": 0,
+        "load": 0.0,
+    }
     facts = {"raw_bytes": 5e5, "documents": 9, "reference_documents": 2, "reference_bytes": 99, "most_shared": 0.1}
-    body = {"machine": machine, "size": {"seeds": Size().seeds}, "corpus": {"en": facts, "zh": facts},
-            "tokens_trained": 1, "seconds": 1.0, "arms": arms}  # fmt: skip
+    body = {
+        "machine": machine,
+        "size": {"seeds": Size().seeds},
+        "corpus": {"en": facts, "zh": facts},
+        "tokens_trained": 1,
+        "seconds": 1.0,
+        "arms": arms,
+    }
     rows = [line for line in as_markdown(body).splitlines() if line.startswith(("| none", "| doc", "| sc", "| filt"))]
     assert len(rows) == 4 * 3
     assert any("4.850 ± 0.071" in row and "-0.250 ± 0.071, lower" in row and "3.083" in row for row in rows)

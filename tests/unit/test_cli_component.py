@@ -80,13 +80,21 @@ def test_who_is_in_no_component_is_told_why(run: Path) -> None:
 def test_several_survivors_the_least_similar_first_and_survivors_elsewhere(tmp_path: Path) -> None:
     """A component of six: two survivors, one member whose survivor lies in an earlier run."""
     root, elsewhere = write_run(tmp_path / "run"), 5 << 51
-    decision(root, "near_dedup", {
-        0: {"drops": [(1, 1, "near_duplicate", 0, 0.9), (2, 2, "near_duplicate", 3, 0.8)],
-            "columns": {"row": [0, 1, 2, 3], "component_id": [0] * 4, "component_size": [6] * 4},
-            "edges": {"row": [0, 2], "other": [1, 3], "similarity": [0.9, 0.8], "method": ["exact", "sketch"]}},
-        1: {"drops": [(0, S, "near_duplicate", elsewhere, 0.7)],
-            "columns": {"row": [0, 2], "component_id": [0] * 2, "component_size": [6] * 2}},
-    })  # fmt: skip
+    decision(
+        root,
+        "near_dedup",
+        {
+            0: {
+                "drops": [(1, 1, "near_duplicate", 0, 0.9), (2, 2, "near_duplicate", 3, 0.8)],
+                "columns": {"row": [0, 1, 2, 3], "component_id": [0] * 4, "component_size": [6] * 4},
+                "edges": {"row": [0, 2], "other": [1, 3], "similarity": [0.9, 0.8], "method": ["exact", "sketch"]},
+            },
+            1: {
+                "drops": [(0, S, "near_duplicate", elsewhere, 0.7)],
+                "columns": {"row": [0, 2], "component_id": [0] * 2, "component_size": [6] * 2},
+            },
+        },
+    )
     (component,) = found(root, "--show", 0)["components"]
     assert [m["doc_id"] for m in component["members"]] == [str(S), "2", "1"]
     assert "differences" not in component["members"][0] and component["members"][2]["differences"] == []

@@ -71,8 +71,11 @@ def test_documents_reasons_and_domains(a: Path, b: Path) -> None:
     assert result["matched_by"] == "doc_id" and result["documents"] == {"a": 9, "b": 9}
     totals = result["totals"]
     assert {kind: line["documents"] for kind, line in totals.items()} == {
-        "both": 3, "only_a": 1, "only_b": 2, "neither": 3
-    }  # fmt: skip
+        "both": 3,
+        "only_a": 1,
+        "only_b": 2,
+        "neither": 3,
+    }
     ledger = json.loads((a / "ledger.json").read_text("utf-8"))
     assert sum(line["bytes"] for line in totals.values()) == ledger["ingest"]["text_bytes"]
     assert totals["both"]["bytes_left_a"] + totals["only_a"]["bytes"] == ledger["stages"][-1]["bytes_kept"]
@@ -82,8 +85,9 @@ def test_documents_reasons_and_domains(a: Path, b: Path) -> None:
         {"stage": "heuristic_filter", "reason": "too_short", "documents": 1, "bytes": 5}
     ]
     assert [(r["stage"], r["reason"], r["documents"]) for r in result["reasons"]["only_b"]] == [
-        ("near_dedup", "near_duplicate", 1), ("span_dedup", "mostly_repeated_spans", 1)
-    ]  # fmt: skip
+        ("near_dedup", "near_duplicate", 1),
+        ("span_dedup", "mostly_repeated_spans", 1),
+    ]
     (same,) = result["reasons"]["neither"]  # the first decision wins: an exact copy, not a short text
     assert same["a"] == same["b"] == {"stage": "exact_dedup", "reason": "exact_duplicate"} and same["documents"] == 3
     law = {kind: line["documents"] for kind, line in result["domains"]["law"].items()}
@@ -99,8 +103,9 @@ def test_what_differs_turns_round_with_the_runs(a: Path, b: Path) -> None:
 
 def test_settings_that_differ(a: Path, b: Path) -> None:
     assert found(a, b)["settings"] == [
-        {"key": "near_dedup.threshold", "a": 0.75, "b": 0.9}, {"key": "near_dedup.skip", "a": [], "b": ["law"]}
-    ]  # fmt: skip
+        {"key": "near_dedup.threshold", "a": 0.75, "b": 0.9},
+        {"key": "near_dedup.skip", "a": [], "b": ["law"]},
+    ]
     assert found(a, a)["settings"] == []
 
 
@@ -108,15 +113,25 @@ def test_settings_of_domains_and_of_the_rest(tmp_path: Path) -> None:
     roots = [write_run(tmp_path / name) for name in "ab"]
     set_config(roots[0], "span_dedup", {"min_copies": 2}, domains={"law": {"min_copies": 5}})
     set_config(roots[1], "span_dedup", {"min_copies": 2})
-    change(roots[1] / "run.json", pipeline={
-        "name": "other", "weights": {"default": {"cap": 3}}, "inputs": [{"domain": "web", "paths": ["x"]}],
-        "stages": {"exact_dedup": {}, "language": {}}, "domains": {"law": {"alarm": 0.5, "skip": ["language"]}},
-    })  # fmt: skip
+    change(
+        roots[1] / "run.json",
+        pipeline={
+            "name": "other",
+            "weights": {"default": {"cap": 3}},
+            "inputs": [{"domain": "web", "paths": ["x"]}],
+            "stages": {"exact_dedup": {}, "language": {}},
+            "domains": {"law": {"alarm": 0.5, "skip": ["language"]}},
+        },
+    )
     result = found(*roots)
     assert {line["key"]: (line["a"], line["b"]) for line in result["settings"]} == {
-        "name": ("small <run>", "other"), "weights.default.cap": (None, 3), "inputs.0.domain": (None, "web"),
-        "inputs.0.paths": (None, ["x"]), "domains.law.span_dedup.min_copies": (5, 2), "domains.law.alarm": (None, 0.5),
-    }  # fmt: skip
+        "name": ("small <run>", "other"),
+        "weights.default.cap": (None, 3),
+        "inputs.0.domain": (None, "web"),
+        "inputs.0.paths": (None, ["x"]),
+        "domains.law.span_dedup.min_copies": (5, 2),
+        "domains.law.alarm": (None, 0.5),
+    }
     assert result["unfinished"] == {"a": [], "b": ["language"]}
     assert "not decided yet: language" in text(*roots)
 
@@ -129,8 +144,14 @@ def test_examples_and_the_text_view(a: Path, b: Path) -> None:
     assert near["survivor"] == {"doc_id": "3", "source_id": "d", "text": "near one two four"}
     assert found(a, b, "-n", 0)["examples"] == {"only_a": [], "only_b": []}
     shown = text(a, b)
-    for part in ("near_dedup.threshold", "Kept by B only: why A has not", "the same reason in both",
-                 "1 documents were cut differently", "A kept 3  d instead:", "0.75"):  # fmt: skip
+    for part in (
+        "near_dedup.threshold",
+        "Kept by B only: why A has not",
+        "the same reason in both",
+        "1 documents were cut differently",
+        "A kept 3  d instead:",
+        "0.75",
+    ):
         assert part in shown, part
     assert "The settings of both are the same." in text(a, a)
 
@@ -158,8 +179,11 @@ def test_documents_of_one_run_only_and_repeated_ids(tmp_path: Path) -> None:
     change(two / "ingest" / "manifest.json", identity="another")
     result = found(one, two)
     assert {k: v["documents"] for k, v in result["totals"].items()} == {
-        "both": 2, "only_a": 2, "only_b": 1, "neither": 0
-    }  # fmt: skip
+        "both": 2,
+        "only_a": 2,
+        "only_b": 1,
+        "neither": 0,
+    }
     assert result["reasons"]["only_a"] == [{"stage": None, "reason": "not ingested", "documents": 2, "bytes": 2}]
     assert result["totals"]["only_b"]["bytes"] == 2 and "not ingested in B" in text(one, two)
     readers = RunReader(one), RunReader(two)

@@ -18,9 +18,12 @@ from pipelines.run.profiles import CONF
 from tamis.errors import TamisError
 
 SIMPLE: dict[str, Any] = {
-    "measured": "here", "document_bytes": 4000, "kept": 0.5, "stored": {"ingest": 0.4, "shards": 0.2},
+    "measured": "here",
+    "document_bytes": 4000,
+    "kept": 0.5,
+    "stored": {"ingest": 0.4, "shards": 0.2},
     "stages": {"ingest": {"mb_per_cpu_second": 10}, "near_dedup": {"mb_per_cpu_second": 50, "shuffle_bytes": 900}},
-}  # fmt: skip
+}
 
 
 def answer(*arguments: str) -> Any:

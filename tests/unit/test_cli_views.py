@@ -242,10 +242,13 @@ def test_samples_depend_on_the_seed_and_on_nothing_else(run: Path) -> None:
 
 def test_report_is_one_safe_file_and_the_same_each_time(run: Path, tmp_path: Path) -> None:
     measured = {
-        "auc_examples": 0.967, "auc_alone": 0.883, "auc_documents": None, "examples": {"good": 3, "bad": 4},
+        "auc_examples": 0.967,
+        "auc_alone": 0.883,
+        "auc_documents": None,
+        "examples": {"good": 3, "bad": 4},
         "suggested_cut": {"threshold": 0.37, "good_examples_below": 0.02, "bad_examples_below": 0.8},
         "reliability": [{"mean_score": 0.1, "good": 0.05}, {"mean_score": 0.9, "good": 0.97}],
-    }  # fmt: skip
+    }
     evaluation = {"languages": {"zh": {"note": "not measured: <none>"}, "en": measured}, "sources": []}
     model = run / "models" / "sentence_quality" / "abc" / "evaluation.json"
     model.parent.mkdir(parents=True, exist_ok=True)

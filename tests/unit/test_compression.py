@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sampler.tokenizer.compression import encoded_alike, measure
 from sampler.tokenizer import peers as tokenizer_peers
+from sampler.tokenizer.compression import encoded_alike, measure
 from sampler.tokenizer.peers import Peer, find_peers
 from sampler.tokenizer.texts import input_groups, run_groups, smallest_hashes
 from tamis.errors import ConfigError
@@ -153,10 +153,9 @@ def test_what_cannot_be_read_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (package(tmp_path, monkeypatch) / "v").write_text("broken")
     monkeypatch.setattr(tokenizer_peers, "find_spec", lambda name: None if name == "tiktoken" else object())
     places = (("vocabulary_of_a_peer", "v"),)
-    found, left_out = find_peers([
-        Peer(name="A", kind="tiktoken", places=places),
-        Peer(name="B", kind="sentencepiece", places=places),
-    ])  # fmt: skip
+    found, left_out = find_peers(
+        [Peer(name="A", kind="tiktoken", places=places), Peer(name="B", kind="sentencepiece", places=places)]
+    )
     assert found == {}
     assert left_out[0] == "A: left out, as the package tiktoken, which reads it, is not installed"
     assert left_out[1].startswith("B: left out, as v cannot be read")

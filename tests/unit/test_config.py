@@ -108,14 +108,8 @@ BROKEN = [
         "stages: {near_dedup: {}}\ndomains: {law: {near_dedup: {threshold: 0.9}}}",
         ["domains.law.near_dedup.threshold", "a comparison between documents", "the same for all domains"],
     ),
-    (
-        "stages: {exact_dedup: {}, eligibility: {}}",
-        ["eligibility behind exact_dedup", "must come first"],
-    ),
-    (
-        "stages: {near_dedup: {bands: 60}}",
-        ["60 bands of 6 rows need 360 permutations", "num_perm 128"],
-    ),
+    ("stages: {exact_dedup: {}, eligibility: {}}", ["eligibility behind exact_dedup", "must come first"]),
+    ("stages: {near_dedup: {bands: 60}}", ["60 bands of 6 rows need 360 permutations", "num_perm 128"]),
     ("stages: {near_dedup: {}}\ndomains: {law: {near_dedup: 5}}", ["domains.law.near_dedup", "found 5", "mapping"]),
     (
         "stages: {near_dedup: {}}\ndomains: {law: {near_dedup: off}}",
@@ -159,11 +153,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_set_changes_a_stage_a_block_or_a_domain(tmp_path: Path) -> None:
-    settings = [
-        "near_dedup.threshold=0.9",
-        "ingest.sample=0.5",
-        "domains.law.language.min_score=0.7",
-    ]
+    settings = ["near_dedup.threshold=0.9", "ingest.sample=0.5", "domains.law.language.min_score=0.7"]
     config = load(tmp_path, settings=settings)
     assert config.decisions("near_dedup")["default"]["threshold"] == 0.9
     assert config.ingest.sample == 0.5

@@ -51,17 +51,34 @@ def texts(source: Source, arm: arms.Arm) -> dict[int, str]:
 def test_each_arm_is_what_its_decisions_leave(source: Source) -> None:
     source.check()
     assert texts(source, RAW) == {
-        0: KEPT_TEXT, 1: KEPT_TEXT, 2: "near one two three", 3: "near one two four", 4: LAW,
-        S: LAW, S + 1: HOSTILE, S + 2: "seven", S + 3: LAW,
-    }  # fmt: skip
+        0: KEPT_TEXT,
+        1: KEPT_TEXT,
+        2: "near one two three",
+        3: "near one two four",
+        4: LAW,
+        S: LAW,
+        S + 1: HOSTILE,
+        S + 2: "seven",
+        S + 3: LAW,
+    }
     # 1 is a copy of 0 and read as its survivor; S was dropped by a rule of its own; S + 3 is a copy of 4.
     assert texts(source, FILTERED) == {
-        0: FILTERED_TEXT, 1: FILTERED_TEXT, 2: "near one two three", 3: "near one two four", 4: LAW,
-        S + 1: HOSTILE, S + 2: "seven", S + 3: LAW,
-    }  # fmt: skip
+        0: FILTERED_TEXT,
+        1: FILTERED_TEXT,
+        2: "near one two three",
+        3: "near one two four",
+        4: LAW,
+        S + 1: HOSTILE,
+        S + 2: "seven",
+        S + 3: LAW,
+    }
     assert texts(source, DEDUPLICATED) == {
-        0: FILTERED_TEXT, 3: "near one two four", 4: LAW, S + 1: HOSTILE, S + 2: "seven",
-    }  # fmt: skip
+        0: FILTERED_TEXT,
+        3: "near one two four",
+        4: LAW,
+        S + 1: HOSTILE,
+        S + 2: "seven",
+    }
     full = {0: FILTERED_TEXT.replace("\n\n版权所有，翻印必究。", ""), 4: LAW, S + 1: HOSTILE, S + 2: "seven"}
     assert texts(source, FULL) == texts(source, SCORED) == full
 
@@ -274,15 +291,36 @@ def _body() -> dict[str, Any]:
                 for t, v in zip((100_000, 200_000), ends, strict=True)
             ]
             trainings.append({"seed": seed, "points": points, "seconds": 9.0, "cpu_seconds": 8.0})
-        found[arm.name] = {"text": {lang: text for lang in ("en", "zh")}, "repeated": {"en": 0.5, "zh": 0.25},
-                           "unigram": {"en": 7.125, "zh": 7.25},
-                           "trainings": trainings}  # fmt: skip
-    machine = {"cores": 2, "processor": "x", "memory_gib": 1, "python": "3", "pyspark": "4", "date": "d", "commit": "c",
-               "changed_files": 0, "load": 0.0}  # fmt: skip
+        found[arm.name] = {
+            "text": {lang: text for lang in ("en", "zh")},
+            "repeated": {"en": 0.5, "zh": 0.25},
+            "unigram": {"en": 7.125, "zh": 7.25},
+            "trainings": trainings,
+        }
+    machine = {
+        "cores": 2,
+        "processor": "x",
+        "memory_gib": 1,
+        "python": "3",
+        "pyspark": "4",
+        "date": "d",
+        "commit": "c",
+        "changed_files": 0,
+        "load": 0.0,
+    }
     held = {lang: {"documents": 2, "bytes": 99} for lang in ("en", "zh")}
-    return {"machine": machine, "size": {"seeds": 3}, "languages": ["en", "zh"], "tokens_trained": 200_000,
-            "arms": found, "model": "tiny", "heldout": held, "held_out_of": "the run", "excluded": 1,
-            "most_shared": 0.1}  # fmt: skip
+    return {
+        "machine": machine,
+        "size": {"seeds": 3},
+        "languages": ["en", "zh"],
+        "tokens_trained": 200_000,
+        "arms": found,
+        "model": "tiny",
+        "heldout": held,
+        "held_out_of": "the run",
+        "excluded": 1,
+        "most_shared": 0.1,
+    }
 
 
 def test_table() -> None:

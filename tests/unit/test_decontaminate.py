@@ -96,9 +96,11 @@ def test_bad_lines_are_told_with_file_line_and_reason(tmp_path: Path) -> None:
     (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress(b'{"question": "x"}\n{"question": "y"}\n' * 9)[:-12])
     bad = [(b.file, b.line, b.reason) for b in read(tmp_path) if isinstance(b, BadLine)]
     assert bad[:4] == [
-        ("a.jsonl", 2, "broken_json"), ("a.jsonl", 3, "broken_json"), ("a.jsonl", 5, "no_text"),
+        ("a.jsonl", 2, "broken_json"),
+        ("a.jsonl", 3, "broken_json"),
+        ("a.jsonl", 5, "no_text"),
         ("a.jsonl", 6, "invalid_utf8"),
-    ]  # fmt: skip
+    ]
     assert [(file, reason) for file, _, reason in bad[4:]] == [("b.jsonl.gz", "truncated_archive")]
 
 
@@ -122,21 +124,12 @@ OFFERED = [(0, "Q"), (1, "Q\nx\ny"), (1, "Q\nA. x\nB. y"), (1, "Q\n1. x\n2. y")]
         ({"text": "what it is about", "question": "Q?"}, [(3, "what it is about\nQ?"), (0, "Q?")]),
         ({"text": "only", "label": 3}, [(0, "only")]),
         ({"question": "Q", "choices": ["x", "y"]}, OFFERED),
-        (
-            {"question": "Q", "options": ["(A) x", "(B)y"]},
-            OFFERED,
-        ),
-        (
-            {"question": "Q", "choices": {"text": ["x", "y"], "label": ["A", "B"]}},
-            OFFERED,
-        ),
-        (
-            {"question": "Q", "A": "x", "B": "y"},
-            OFFERED,
-        ),
+        ({"question": "Q", "options": ["(A) x", "(B)y"]}, OFFERED),
+        ({"question": "Q", "choices": {"text": ["x", "y"], "label": ["A", "B"]}}, OFFERED),
+        ({"question": "Q", "A": "x", "B": "y"}, OFFERED),
         ({"question": "  ", "choices": []}, []),
     ],
-)  # fmt: skip
+)
 def test_the_texts_of_an_item(row: dict[str, Any], expected: list[tuple[int, str]]) -> None:
     forms = [(int(role), text) for role, text in item_forms(row, BenchmarkFiles(paths=("x",)))]
     assert forms == expected
@@ -184,8 +177,13 @@ def test_too_short_items_are_listed_and_not_searched_for() -> None:
     rows = index.items.to_pylist()
     assert [row["searched_by"] for row in rows] == ["too_short", "too_short", "whole", "too_short"]
     assert index.about["benchmarks"]["b"] == {
-        "items": 4, "ngrams": 0, "whole": 1, "too_short": 3, "repeated": 0, "bad_lines": 0,
-    }  # fmt: skip
+        "items": 4,
+        "ngrams": 0,
+        "whole": 1,
+        "too_short": 3,
+        "repeated": 0,
+        "bad_lines": 0,
+    }
     assert shares(index, "Who was Plato? 谁是柏拉图？") == {}
     assert shares(index_of(item("en", "Who was Plato?"), min_words=3), "who was plato") == {"en": 1.0}
 
@@ -369,9 +367,16 @@ def said(*arguments: object) -> str:
 def test_stats_and_report_tell_of_each_benchmark(told: Path) -> None:
     (line,) = json.loads(said("stats", told, "--format", "json"))["benchmarks"]
     assert line == {
-        "benchmark": "gsm8k", "items": 2, "ngrams": 1, "whole": 0, "too_short": 1, "repeated": 0, "bad_lines": 0,
-        "found": 1, "documents": 1,
-    }  # fmt: skip
+        "benchmark": "gsm8k",
+        "items": 2,
+        "ngrams": 1,
+        "whole": 0,
+        "too_short": 1,
+        "repeated": 0,
+        "bad_lines": 0,
+        "found": 1,
+        "documents": 1,
+    }
     assert "gsm8k" in said("stats", told) and "100.00 %" in said("stats", told)
     said("report", told)
     page = (told / "report.html").read_text("utf-8")

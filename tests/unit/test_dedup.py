@@ -56,9 +56,7 @@ TEXTS = [
 ]
 
 
-SETTINGS = {
-    "bands": 21, "rows": 6, "num_perm": 128, "accept": 0.51, "clear": 0.87, "max_anchors": 512, "first_new": 0,
-}  # fmt: skip
+SETTINGS = {"bands": 21, "rows": 6, "num_perm": 128, "accept": 0.51, "clear": 0.87, "max_anchors": 512, "first_new": 0}
 
 
 def scanned(folder: Path, first: int) -> dict[str, Any]:
@@ -66,12 +64,18 @@ def scanned(folder: Path, first: int) -> dict[str, Any]:
     column = TextColumn.from_texts(TEXTS)
     found = signatures(column, 128)
     halves = found.sketch.view(np.int64)
-    evidence = pa.table({
-        "row": pa.array(range(len(TEXTS)), pa.int32()), "doc_id": first + np.arange(len(TEXTS)),
-        "bytes": column.lengths.astype(np.int32), "shingles": found.shingles, "token_key": found.token_keys,
-        "sketch_low": halves[:, 0], "sketch_high": halves[:, 1],
-        "signature": pa.array([m.tobytes() for m in found.minima], pa.binary()),
-    })  # fmt: skip
+    evidence = pa.table(
+        {
+            "row": pa.array(range(len(TEXTS)), pa.int32()),
+            "doc_id": first + np.arange(len(TEXTS)),
+            "bytes": column.lengths.astype(np.int32),
+            "shingles": found.shingles,
+            "token_key": found.token_keys,
+            "sketch_low": halves[:, 0],
+            "sketch_high": halves[:, 1],
+            "signature": pa.array([m.tobytes() for m in found.minima], pa.binary()),
+        }
+    )
     pq.write_table(pa.table({"text": TEXTS}), folder / "shard.parquet")
     pq.write_table(evidence, folder / "evidence.parquet")
     shard = DocumentShard(ids.shard_of(first), "web", folder / "shard.parquet", len(TEXTS), 0, first)

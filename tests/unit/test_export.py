@@ -177,7 +177,13 @@ def test_a_tokenizer_that_changes_its_text_goes_along_as_it_is(tmp_path: Path) -
     for kind, rule in (("bpe", "nmt_nfkc"), ("unigram", "identity")):
         model = io.BytesIO()
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=iter([" ".join(ENGLISH)] * 20), model_writer=model, vocab_size=70, model_type=kind,
-            normalization_rule_name=rule, add_dummy_prefix=False, remove_extra_whitespaces=False, minloglevel=2,
-        )  # fmt: skip
+            sentence_iterator=iter([" ".join(ENGLISH)] * 20),
+            model_writer=model,
+            vocab_size=70,
+            model_type=kind,
+            normalization_rule_name=rule,
+            add_dummy_prefix=False,
+            remove_extra_whitespaces=False,
+            minloglevel=2,
+        )
         assert fast_tokenizer(model.getvalue()) is None

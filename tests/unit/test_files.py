@@ -195,10 +195,14 @@ def test_a_run_folder_finds_shards_and_the_chain(tmp_path: Path) -> None:
     assert run.shard_of_id(ids.first_id(4, 0)) is None
     decision = run.stage_folder("a", "decision", "k")
     commit(decision, {"key": "k"}, [])
-    run.write_state({"stages": [
-        {"stage": "a", "decision": "stages/a/decision/k", "evidence": None},
-        {"stage": "b", "decision": "stages/b/decision/gone", "evidence": "stages/a/decision/k"},
-    ]})  # fmt: skip
+    run.write_state(
+        {
+            "stages": [
+                {"stage": "a", "decision": "stages/a/decision/k", "evidence": None},
+                {"stage": "b", "decision": "stages/b/decision/gone", "evidence": "stages/a/decision/k"},
+            ]
+        }
+    )
     with pytest.raises(TamisError, match="gone is gone; run the pipeline again"):
         run.chain()
     assert run.evidence("a") is None and run.evidence("b").body == {"key": "k"}
@@ -228,12 +232,15 @@ def exchanged(batches: list[pa.RecordBatch], kind: str, schema: pa.Schema, folde
 @pytest.mark.parametrize("scatter", [scattered, exchanged])
 def test_a_file_a_shard_however_the_rows_come_in_batches(tmp_path: Path, scatter: Scatter) -> None:
     places = [(0, 3), (0, 9), (2, 0), (2, 1), (2, 5), (7, 4)]
-    rows = pa.RecordBatch.from_pydict({
-        "doc_id": [ids.first_id(6, shard) + row for shard, row in places],
-        "reason": ["near_duplicate"] * 6, "survivor": pa.array([1, None, 2, None, 3, 4], pa.int64()),
-        "similarity": pa.array([0.5, None, 0.75, None, 1.0, 0.25], pa.float64()),
-        "shard": pa.array([shard for shard, _ in places], pa.int32()),
-    })  # fmt: skip
+    rows = pa.RecordBatch.from_pydict(
+        {
+            "doc_id": [ids.first_id(6, shard) + row for shard, row in places],
+            "reason": ["near_duplicate"] * 6,
+            "survivor": pa.array([1, None, 2, None, 3, 4], pa.int64()),
+            "similarity": pa.array([0.5, None, 0.75, None, 1.0, 0.25], pa.float64()),
+            "shard": pa.array([shard for shard, _ in places], pa.int32()),
+        }
+    )
     digests = set()
     for mask in range(1 << 5):
         cuts = [0, *(i + 1 for i in range(5) if mask >> i & 1), 6]
@@ -252,11 +259,16 @@ def test_a_file_a_shard_however_the_rows_come_in_batches(tmp_path: Path, scatter
 
 @pytest.mark.parametrize("scatter", [scattered, exchanged])
 def test_a_missing_value_that_the_schema_requires_is_no_silent_null(tmp_path: Path, scatter: Scatter) -> None:
-    batch = pa.RecordBatch.from_pydict({
-        "doc_id": [ids.first_id(0, 1)], "start": pa.array([None], pa.int32()), "end": pa.array([4], pa.int32()), 
-        "reason": ["x"],
-        "replacement": pa.array([None], pa.string()), "sentences": pa.array([1], pa.int32()),
-        "shard": pa.array([1], pa.int32()),
-    })  # fmt: skip
+    batch = pa.RecordBatch.from_pydict(
+        {
+            "doc_id": [ids.first_id(0, 1)],
+            "start": pa.array([None], pa.int32()),
+            "end": pa.array([4], pa.int32()),
+            "reason": ["x"],
+            "replacement": pa.array([None], pa.string()),
+            "sentences": pa.array([1], pa.int32()),
+            "shard": pa.array([1], pa.int32()),
+        }
+    )
     with pytest.raises((ValueError, pa.ArrowInvalid)):
         scatter([batch], "edits", EDITS, tmp_path)

@@ -50,10 +50,17 @@ def tokenizer() -> Tokenizer:
 
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter([*texts("en", 60), *texts("zh", 60)]), model_writer=model, vocab_size=900,
-        model_type="bpe", normalization_rule_name="identity", add_dummy_prefix=False, remove_extra_whitespaces=False,
-        byte_fallback=True, character_coverage=0.99, minloglevel=2,
-    )  # fmt: skip
+        sentence_iterator=iter([*texts("en", 60), *texts("zh", 60)]),
+        model_writer=model,
+        vocab_size=900,
+        model_type="bpe",
+        normalization_rule_name="identity",
+        add_dummy_prefix=False,
+        remove_extra_whitespaces=False,
+        byte_fallback=True,
+        character_coverage=0.99,
+        minloglevel=2,
+    )
     return tokenizer_from(model.getvalue())
 
 
@@ -87,9 +94,14 @@ def theirs(trained: Transformer, tokenizer: Tokenizer, tmp_path_factory: pytest.
     words = Vocabulary(model=model, bos_id=tokenizer.bos_id, eos_id=tokenizer.eos_id)
     export_llama(trained.state_dict(), trained.config, words, LENGTH, folder, dtype="float32")
     return HFLM(  # its cache of logits is off, as it mixes up requests that are one text cut at two places (0.4.13)
-        pretrained=str(folder), device="cpu", dtype="float32", batch_size=3, prefix_token_id=tokenizer.eos_id,
-        max_length=LENGTH, logits_cache=False,
-    )  # fmt: skip
+        pretrained=str(folder),
+        device="cpu",
+        dtype="float32",
+        batch_size=3,
+        prefix_token_id=tokenizer.eos_id,
+        max_length=LENGTH,
+        logits_cache=False,
+    )
 
 
 def pairs(rng: np.random.Generator, count: int) -> list[tuple[str, str]]:

@@ -82,10 +82,7 @@ def lines_of(text: str, n: int, end: str = "\n") -> str:
     return end.join(f"{text} {w}" for w in words(n))
 
 
-GRAMS = {
-    "top": {2: 0.20, 3: 0.18, 4: 0.16},
-    "dup": {5: 0.15, 6: 0.14, 7: 0.13, 8: 0.12, 9: 0.11, 10: 0.10},
-}
+GRAMS = {"top": {2: 0.20, 3: 0.18, 4: 0.16}, "dup": {5: 0.15, 6: 0.14, 7: 0.13, 8: 0.12, 9: 0.11, 10: 0.10}}
 
 
 def bad_documents() -> Iterator[tuple[str, str]]:
@@ -104,10 +101,7 @@ def bad_documents() -> Iterator[tuple[str, str]]:
     apart = [f"{line}\n{w}" for line, w in zip(long * 2, words(20, 500), strict=True)]
     yield "gopher_dup_line_chars", "\n".join(["the of", *apart, *words(60, 700)])
     paragraphs = [" ".join(words(9, 9 * k)) for k in range(7)]
-    yield (
-        "gopher_dup_paragraphs",
-        "\n\n".join(["the of\n" + "\n".join(words(60, 70)), *paragraphs, *["ab"] * 5]),
-    )
+    yield ("gopher_dup_paragraphs", "\n\n".join(["the of\n" + "\n".join(words(60, 70)), *paragraphs, *["ab"] * 5]))
     for kind, sizes in GRAMS.items():
         for n, limit in sizes.items():
             make = topped if kind == "top" else repeated
@@ -165,8 +159,11 @@ WEB_RULES = [
     ("c4_lorem_ipsum", "Here stands Lorem Ipsum.", "Here stands lorem, ipsum."),
     ("c4_curly_bracket", "f(x) { return x; }", "f(x) ( return x; )"),
     ("mc4_long_lines", "\n".join(["x" * 200] * 2 + ["x" * 199]), "\n".join(["x" * 200] * 3)),
-    ("fineweb_dup_line_chars", "\n".join(["a" * 21, "a" * 21, *"bcdef", "g" * 153]),
-     "\n".join(["a" * 20, "a" * 20, "b" * 160])),
+    (
+        "fineweb_dup_line_chars",
+        "\n".join(["a" * 21, "a" * 21, *"bcdef", "g" * 153]),
+        "\n".join(["a" * 20, "a" * 20, "b" * 160]),
+    ),
     ("fineweb_terminal_lines", lines_with(2, 17), lines_with(3, 25)),
     ("fineweb_short_lines", "\n".join(["x" * 30] * 68 + ["x" * 31] * 32), "\n".join(["x" * 30] * 67 + ["x" * 31] * 33)),
     ("fineweb_line_breaks", "\n".join(["a b c"] * 12), "\n".join(["a b c d"] * 12)),
@@ -174,17 +171,23 @@ WEB_RULES = [
     ("zh_foreign_run", "中" + "x" * 11 + "文字" * 9, "中" + "x" * 10 + "文字" * 9),
     ("zh_sentences", "一。二！三？四", "一。二！三？四。五"),
     ("zh_short_lines", "\n".join(["字" * 10] * 68 + ["字" * 11] * 32), "\n".join(["字" * 10] * 67 + ["字" * 11] * 33)),
-    ("zh_fineweb_dup_line_chars", "字" * 21 + "\n" + "字" * 21 + "\n" + "文" * 158,
-     "字" * 20 + "\n" + "字" * 20 + "\n" + "文" * 160),
+    (
+        "zh_fineweb_dup_line_chars",
+        "字" * 21 + "\n" + "字" * 21 + "\n" + "文" * 158,
+        "字" * 20 + "\n" + "字" * 20 + "\n" + "文" * 160,
+    ),
     ("zh_c4_lorem_ipsum", "这里是 lorem ipsum 文字。", "这里是 lorem 文字。"),
     ("zh_c4_curly_bracket", "这里是{文字", "这里是（文字"),
     ("zh_mc4_long_lines", "字" * 200, "\n".join(["字" * 200] * 3)),
-    ("other_fineweb_dup_line_chars", "я" * 21 + "\n" + "я" * 21 + "\n" + "ю" * 158,
-     "я" * 20 + "\n" + "я" * 20 + "\n" + "ю" * 160),
+    (
+        "other_fineweb_dup_line_chars",
+        "я" * 21 + "\n" + "я" * 21 + "\n" + "ю" * 158,
+        "я" * 20 + "\n" + "я" * 20 + "\n" + "ю" * 160,
+    ),
     ("other_c4_lorem_ipsum", RUSSIAN + "lorem ipsum", RUSSIAN + "lorem"),
     ("other_c4_curly_bracket", RUSSIAN + "{", RUSSIAN + "("),
     ("other_mc4_long_lines", RUSSIAN, "\n".join([RUSSIAN * 3] * 3)),
-]  # fmt: skip
+]
 """Reason; a text that fails the rule; one that just passes it."""
 EVERY_WEB_RULE = HeuristicThresholds.model_validate(
     {
@@ -221,18 +224,7 @@ def test_good_prose_passes() -> None:
 
 
 def test_profiles_and_documents_without_text() -> None:
-    texts = [
-        "",
-        " \n",
-        "12 34 56",
-        "Привет",
-        "สวัสดีครับ",
-        "你好",
-        "你好 hello there",
-        "ab中",
-        "한국어",
-        "مرحبا",
-    ]
+    texts = ["", " \n", "12 34 56", "Привет", "สวัสดีครับ", "你好", "你好 hello there", "ab中", "한국어", "مرحبا"]
     features = scan(TextColumn.from_texts(texts))
     assert features["profile"].tolist() == [SPACED] * 3 + [OTHER, OTHER, CJK, SPACED, CJK, OTHER, OTHER]
     assert [REASONS[k] for k in decide(features)[:4]] == ["gopher_word_count"] * 3 + ["other_length"]

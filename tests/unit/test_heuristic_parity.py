@@ -57,16 +57,32 @@ from datatrove.pipeline.filters import (  # noqa: E402
 )
 
 FILES = (
-    "web_pages_en", "web_warc_pages", "en_web_fake_satire", "en_web_dolma_cc_head", "en_news_bbc", "en_news_nyt",
-    "en_news_reuters", "en_brown", "en_wiki_wikitext2", "en_books_gutenberg", "en_mixed_nltk",
-)  # fmt: skip
+    "web_pages_en",
+    "web_warc_pages",
+    "en_web_fake_satire",
+    "en_web_dolma_cc_head",
+    "en_news_bbc",
+    "en_news_nyt",
+    "en_news_reuters",
+    "en_brown",
+    "en_wiki_wikitext2",
+    "en_books_gutenberg",
+    "en_mixed_nltk",
+)
 A_FILE = 150
 EQUAL = 0.99
 
 QUALITY = (
-    "min_doc_words", "max_doc_words", "min_avg_word_length", "max_avg_word_length", "max_symbol_word_ratio",
-    "max_bullet_lines_ratio", "max_ellipsis_lines_ratio", "max_non_alpha_words_ratio", "min_stop_words",
-)  # fmt: skip
+    "min_doc_words",
+    "max_doc_words",
+    "min_avg_word_length",
+    "max_avg_word_length",
+    "max_symbol_word_ratio",
+    "max_bullet_lines_ratio",
+    "max_ellipsis_lines_ratio",
+    "max_non_alpha_words_ratio",
+    "min_stop_words",
+)
 REPETITION = ("dup_line_frac", "dup_para_frac", "dup_line_char_frac", "dup_para_char_frac")
 
 
@@ -209,9 +225,15 @@ def test_all_of_c4_decides_as_datatroves(texts: list[str]) -> None:
     column = TextColumn.from_texts(texts)
     facts = scan_lines(column)
     thresholds = LineThresholds(
-        c4_terminal_punctuation=True, refinedweb_numeric=False, refinedweb_counters=False, refinedweb_one_word=False,
-        max_upper_ratio=None, max_boilerplate_words=None, zh_counters=False, max_zh_boilerplate_chars=None,
-    )  # fmt: skip
+        c4_terminal_punctuation=True,
+        refinedweb_numeric=False,
+        refinedweb_counters=False,
+        refinedweb_one_word=False,
+        max_upper_ratio=None,
+        max_boilerplate_words=None,
+        zh_counters=False,
+        max_zh_boilerplate_chars=None,
+    )
     gone = choose_lines(Lines(facts.words, facts.upper_ratio, facts.flags), thresholds) != KEEP
     left = []
     for d in range(len(texts)):

@@ -56,13 +56,7 @@ def fails(folder: Path, *configs: InputConfig) -> str:
 )
 def test_globs(tmp_path, pattern, expected):
     make(
-        tmp_path,
-        "d/a.jsonl",
-        "d/b1.jsonl",
-        "d/sub/c.jsonl",
-        "d/sub/deep/d.jsonl",
-        "d/.hidden.jsonl",
-        "d/.git/x.jsonl",
+        tmp_path, "d/a.jsonl", "d/b1.jsonl", "d/sub/c.jsonl", "d/sub/deep/d.jsonl", "d/.hidden.jsonl", "d/.git/x.jsonl"
     )
     assert names(tmp_path, pattern) == expected
 
@@ -91,11 +85,7 @@ def test_the_list_is_the_same_wherever_the_folder_lies(tmp_path):
 def test_sorted_by_domain_then_name(tmp_path):
     make(tmp_path, "p/b.jsonl", "p/a.jsonl", "q/0.jsonl")
     files = resolve_inputs([config("p/*"), config("q/*", domain="code")], base_dir=tmp_path)
-    assert [(file.domain, file.name) for file in files] == [
-        ("code", "0.jsonl"),
-        ("web", "a.jsonl"),
-        ("web", "b.jsonl"),
-    ]
+    assert [(file.domain, file.name) for file in files] == [("code", "0.jsonl"), ("web", "a.jsonl"), ("web", "b.jsonl")]
 
 
 def test_a_file_matched_twice_counts_once(tmp_path):

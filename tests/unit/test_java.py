@@ -91,12 +91,7 @@ def test_shim_drops_only_the_incubator_module(monkeypatch: pytest.MonkeyPatch, t
         "Main",
     ]
     assert arguments("--add-modules", "jdk.incubator.vector", "Main", "") == ["Main", ""]
-    assert arguments("--add-modules", "java.sql", "Main", "$x *") == [
-        "--add-modules",
-        "java.sql",
-        "Main",
-        "$x *",
-    ]
+    assert arguments("--add-modules", "java.sql", "Main", "$x *") == ["--add-modules", "java.sql", "Main", "$x *"]
     assert arguments("--add-modules=java.sql", "Main") == ["--add-modules=java.sql", "Main"]
 
 

@@ -62,10 +62,7 @@ def _compare(theirs, texts: list[str]) -> None:  # type: ignore[no-untyped-def]
 
 
 def test_equals_fasttext(theirs) -> None:  # type: ignore[no-untyped-def]
-    _compare(
-        theirs,
-        [*TEXTS.values(), *ODD, *("\n".join(pair) for pair in itertools.permutations(TEXTS.values(), 2))],
-    )
+    _compare(theirs, [*TEXTS.values(), *ODD, *("\n".join(pair) for pair in itertools.permutations(TEXTS.values(), 2))])
 
 
 @pytest.mark.data

@@ -84,11 +84,19 @@ def test_lines_equal_their_twin(probabilities: oracle.Probabilities) -> None:
     assert found.scores == pytest.approx([score for _, score in expected], abs=1e-4)
 
 
-@pytest.mark.parametrize("text", [
-    "今天天气不错，我们走吧", "外卖太慢了，菜都凉了。", "苹果发布会：新品价格曝光",
-    "床前明月光，疑是地上霜。", "店家态度很好 味道也行", "房间有点小，隔音差",
-    "關於修改章程的說明", "iPhone 手机壳质量还行",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        "今天天气不错，我们走吧",
+        "外卖太慢了，菜都凉了。",
+        "苹果发布会：新品价格曝光",
+        "床前明月光，疑是地上霜。",
+        "店家态度很好 味道也行",
+        "房间有点小，隔音差",
+        "關於修改章程的說明",
+        "iPhone 手机壳质量还行",
+    ],
+)
 def test_short_chinese(text: str) -> None:
     found = detect(TextColumn.from_texts([text]))
     assert found.codes.to_pylist() == ["zh"] and found.scores[0] > 0.5
@@ -97,12 +105,28 @@ def test_short_chinese(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "code"),
     [
-        ("안녕", "ko"), ("สวัสดี", "th"), ("Καλημέρα", "el"), ("ありがとう", "ja"), ("東京は今日も雨", "ja"),
-        ("Բարեւ", "hy"), ("ສະບາຍດີ", "lo"), ("ជំរាបសួរ", "km"), ("မင်္ဂလာပါ", "my"), ("བཀྲ་ཤིས", "bo"), ("ሰላም", "am"),
-        ("வணக்கம்", "ta"), ("నమస్కారం", "te"), ("ನಮಸ್ಕಾರ", "kn"), ("നമസ്കാരം", "ml"), ("ආයුබෝවන්", "si"), ("ਸਤਿ", "pa"),
-        ("નમસ્તે", "gu"), ("ନମସ୍କାର", "or"), ("ދިވެހި", "dv"),
+        ("안녕", "ko"),
+        ("สวัสดี", "th"),
+        ("Καλημέρα", "el"),
+        ("ありがとう", "ja"),
+        ("東京は今日も雨", "ja"),
+        ("Բարեւ", "hy"),
+        ("ສະບາຍດີ", "lo"),
+        ("ជំរាបសួរ", "km"),
+        ("မင်္ဂလာပါ", "my"),
+        ("བཀྲ་ཤིས", "bo"),
+        ("ሰላም", "am"),
+        ("வணக்கம்", "ta"),
+        ("నమస్కారం", "te"),
+        ("ನಮಸ್ಕಾರ", "kn"),
+        ("നമസ്കാരം", "ml"),
+        ("ආයුබෝවන්", "si"),
+        ("ਸਤਿ", "pa"),
+        ("નમસ્તે", "gu"),
+        ("ନମସ୍କାର", "or"),
+        ("ދިވެހި", "dv"),
     ],
-)  # fmt: skip
+)
 def test_a_script_of_one_language_decides_alone(text: str, code: str) -> None:
     found = detect(TextColumn.from_texts([text, text + " 2026 !"]))
     assert found.codes.to_pylist() == [code] * 2
@@ -211,8 +235,11 @@ def test_mixed_documents_go_where_a_domain_says_so() -> None:
     assert drops["reason"] == ["mixed_language"] * 2
     drops = _decide(min_share=0.9, allowed=["en"], min_score=0.3).drops.to_pydict()
     assert dict(zip(drops["row"], drops["reason"], strict=True)) == {
-        4: "mixed_language", 5: "other_language", 6: "other_language", 7: "other_language",
-    }  # fmt: skip
+        4: "mixed_language",
+        5: "other_language",
+        6: "other_language",
+        7: "other_language",
+    }
 
 
 def test_a_share_that_is_not_known_is_published_as_null(monkeypatch: pytest.MonkeyPatch) -> None:

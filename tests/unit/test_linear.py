@@ -19,10 +19,7 @@ from tests.oracles import tokens
 from text.arrow import TextColumn
 from text.segment import sentences
 
-ENGLISH = (
-    "The committee published a careful report on river levels",
-    "CLICK here now!!! best price win win win",
-)
+ENGLISH = ("The committee published a careful report on river levels", "CLICK here now!!! best price win win win")
 CHINESE = ("研究人员在长江流域开展了为期三年的水文观测。", "点击领取优惠券，全场包邮！！！")
 ODD = [
     "",
@@ -54,15 +51,7 @@ def _fasttext(folder: Path, lines: list[tuple[str, str]], **settings: object):  
 
     path = folder / "train.txt"
     path.write_text("".join(f"__label__{label} {' '.join(tokens(text))}\n" for label, text in lines), "utf-8")
-    arguments = {
-        "dim": 8,
-        "epoch": 3,
-        "lr": 0.3,
-        "wordNgrams": 2,
-        "minCount": 1,
-        "bucket": 1 << 12,
-        "seed": 1,
-    }
+    arguments = {"dim": 8, "epoch": 3, "lr": 0.3, "wordNgrams": 2, "minCount": 1, "bucket": 1 << 12, "seed": 1}
     model = fasttext.train_supervised(str(path), thread=1, verbose=0, **{**arguments, **settings})
     model.save_model(str(folder / "model.bin"))
     return model
@@ -164,14 +153,7 @@ def test_damaged_and_foreign_files_are_refused(trained, tmp_path) -> None:  # ty
 
 def test_spans_are_scored_as_texts_of_their_own(trained) -> None:  # type: ignore[no-untyped-def]
     _, model = trained
-    documents = [
-        "",
-        f"{ENGLISH[0]}. Then more.\n{CHINESE[0]}{CHINESE[1]}",
-        "",
-        "e\u0301 one. Two.",
-        CHINESE[1],
-        "",
-    ]
+    documents = ["", f"{ENGLISH[0]}. Then more.\n{CHINESE[0]}{CHINESE[1]}", "", "e\u0301 one. Two.", CHINESE[1], ""]
     column = TextColumn.from_arrow(TextColumn.from_texts(["left out", *documents]).to_arrow().slice(1))
     spans = sentences(column)
     pieces = spans.as_column(column)

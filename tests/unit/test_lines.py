@@ -37,7 +37,7 @@ CUT_AND_KEPT = [
     ("zh_boilerplate", "点此阅读全文", "请大家阅读全文之后再来谈谈自己的看法吧。"),
     ("zh_few_chars", "序。", "绪论一。"),
     ("zh_no_terminal_punctuation", "今天天气很好，我们出门", "今天天气很好，我们出门。”"),
-]  # fmt: skip
+]
 
 
 def reasons(text: str, thresholds: LineThresholds) -> list[str]:
@@ -100,9 +100,11 @@ def test_a_document_of_which_too_much_is_flagged_or_cut_is_dropped() -> None:
     pages = ["\n".join(["Home"] * 4 + [prose]), "\n".join(["Two words"] * 40 + [prose]), "One", "No text"]
     drops, edits = decided(pages, LineDecision())
     assert drops == [
-        (0, "refinedweb_flagged_lines"), (1, "lines_mostly_cut"), (2, "refinedweb_flagged_lines"),
+        (0, "refinedweb_flagged_lines"),
+        (1, "lines_mostly_cut"),
+        (2, "refinedweb_flagged_lines"),
         (3, "lines_mostly_cut"),
-    ]  # fmt: skip
+    ]
     assert edits == []
     drops, edits = decided(pages, LineDecision(max_flagged_word_ratio=None, max_cut_ratio=1))
     assert drops == [(2, "lines_mostly_cut"), (3, "lines_mostly_cut")]

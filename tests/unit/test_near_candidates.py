@@ -20,14 +20,7 @@ from corpus.state import DecisionFiles
 from dedup.banding import MAX_ANCHORS, band_keys
 from pipelines.spark.exchange import Block, Hop, by_hash, by_shard, pack, unpack
 from pipelines.stages.near_dedup import buckets as near_candidates
-from pipelines.stages.near_dedup.buckets import (
-    TWINS,
-    emit_bands,
-    emit_keys,
-    find_edges,
-    in_buckets,
-    pair_twins,
-)
+from pipelines.stages.near_dedup.buckets import TWINS, emit_bands, emit_keys, find_edges, in_buckets, pair_twins
 from pipelines.stages.near_dedup.semantic_edges import Meant, known_of_shard
 from tests.exchanges import by_kind, exchange_here, inbox_of, shard_payload
 from tests.property.test_banding import ACCEPT, CLEAR, random_sketches
@@ -41,12 +34,17 @@ def evidence(first: int, shingles: list[int], seed: int = 3) -> pa.Table:
     n = len(shingles)
     minima = np.random.default_rng(seed).integers(0, 2**32, (n, 128)).astype(np.uint32)
     sketch = random_sketches(n, seed).view(np.int64)
-    return pa.table({
-        "row": pa.array(range(n), pa.int32()), "doc_id": first + np.arange(n),
-        "shingles": pa.array(shingles, pa.int32()), "token_key": pa.array([-(2**59) * s for s in shingles], pa.int64()),
-        "sketch_low": sketch[:, 0], "sketch_high": sketch[:, 1],
-        "signature": pa.array([row.tobytes() for row in minima], pa.binary()),
-    })  # fmt: skip
+    return pa.table(
+        {
+            "row": pa.array(range(n), pa.int32()),
+            "doc_id": first + np.arange(n),
+            "shingles": pa.array(shingles, pa.int32()),
+            "token_key": pa.array([-(2**59) * s for s in shingles], pa.int64()),
+            "sketch_low": sketch[:, 0],
+            "sketch_high": sketch[:, 1],
+            "signature": pa.array([row.tobytes() for row in minima], pa.binary()),
+        }
+    )
 
 
 def shard_task(folder: Path, number: int, snapshot: int, parts: list[pa.Table], **extra: Any) -> dict[str, Any]:
@@ -292,17 +290,22 @@ def test_edges_by_meaning_are_those_of_documents_that_take_part(tmp_path: Path) 
         (new, old + 1),
         (new, ids.first_id(9, 9)),
     ]
-    edges = pa.table({
-        "row": pa.array([0] * len(pairs), pa.int32()), "doc_id": [a for a, _ in pairs], "other": [b for _, b in pairs],
-        "similarity": pa.array(np.arange(len(pairs)) / 8, pa.float32()),
-    })  # fmt: skip
+    edges = pa.table(
+        {
+            "row": pa.array([0] * len(pairs), pa.int32()),
+            "doc_id": [a for a, _ in pairs],
+            "other": [b for _, b in pairs],
+            "similarity": pa.array(np.arange(len(pairs)) / 8, pa.float32()),
+        }
+    )
     pq.write_table(edges.slice(0, 2), tmp_path / "first.pq")
     pq.write_table(edges.slice(2), tmp_path / "second.pq")
     paths = (str(tmp_path / "first.pq"), str(tmp_path / "second.pq"))
     left, right, cosine = Meant(paths, len(pairs), tuple(a["file"] for a in answers)).read()
     assert list(zip(left.tolist(), right.tolist(), cosine.tolist(), strict=True)) == [
-        (new, new + 4, 0.0), (new + 4, old, 0.375),
-    ]  # fmt: skip
+        (new, new + 4, 0.0),
+        (new + 4, old, 0.375),
+    ]
     assert [len(part) for part in Meant(paths, len(pairs), ()).read()] == [0, 0, 0]
     assert [len(part) for part in Meant().read()] == [0, 0, 0]
 

@@ -37,10 +37,15 @@ TEXTS = [" ".join(WORDS), "a short one", "", " ".join(WORDS[:90]), " ".join(["An
 
 def members_file(path: Path, first: int, wanted: dict[int, bool]) -> str:
     n = len(wanted)
-    table = pa.table({
-        "row": pa.array(list(wanted), pa.int32()), "doc_id": [first + row for row in wanted],
-        "rep": [first + row for row in wanted], "component": [first] * n, "wanted": list(wanted.values()),
-    }).cast(MEMBERS)  # fmt: skip
+    table = pa.table(
+        {
+            "row": pa.array(list(wanted), pa.int32()),
+            "doc_id": [first + row for row in wanted],
+            "rep": [first + row for row in wanted],
+            "component": [first] * n,
+            "wanted": list(wanted.values()),
+        }
+    ).cast(MEMBERS)
     pq.write_table(table, path)
     return str(path)
 
@@ -116,23 +121,38 @@ def test_sets_of_the_cut_view_are_those_of_what_stages_before_left(tmp_path: Pat
 def test_members_sets_and_pairs_of_a_component_meet(tmp_path: Path) -> None:
     first = ids.first_id(1, 4)
     n = len(TEXTS)
-    evidence = pa.table({
-        "row": pa.array([0, 1, 3, 4], pa.int32()), "bytes": pa.array([10, 11, 13, 14], pa.int32()),
-        "sketch_low": [1, 2, 3, -4], "sketch_high": [5, 6, 7, -8],
-    })  # fmt: skip
-    members = pa.table({
-        "row": pa.array([0, 1, 3, 4], pa.int32()), "doc_id": [first, first + 1, first + 3, first + 4],
-        "rep": [first, first + 1, first, first + 4], "component": [first, 7, first, 9],
-        "wanted": [True, False, False, True],
-    }).cast(MEMBERS)  # fmt: skip
-    pairs = pa.table({
-        "doc_id": [first, first], "other": [first + 4, first + 9], "component": [9, 9],
-        "meaning": pa.array([float("nan"), 0.5], pa.float32()),
-    })  # fmt: skip
-    sets = pa.table({
-        "doc_id": [first, first + 1, first + 2, first + 4], "modulus": [1, 1, 1, 2],
-        "hashes": pa.array([bytes(8), bytes(8), bytes(16), bytes(24)], pa.binary()),
-    })  # fmt: skip
+    evidence = pa.table(
+        {
+            "row": pa.array([0, 1, 3, 4], pa.int32()),
+            "bytes": pa.array([10, 11, 13, 14], pa.int32()),
+            "sketch_low": [1, 2, 3, -4],
+            "sketch_high": [5, 6, 7, -8],
+        }
+    )
+    members = pa.table(
+        {
+            "row": pa.array([0, 1, 3, 4], pa.int32()),
+            "doc_id": [first, first + 1, first + 3, first + 4],
+            "rep": [first, first + 1, first, first + 4],
+            "component": [first, 7, first, 9],
+            "wanted": [True, False, False, True],
+        }
+    ).cast(MEMBERS)
+    pairs = pa.table(
+        {
+            "doc_id": [first, first],
+            "other": [first + 4, first + 9],
+            "component": [9, 9],
+            "meaning": pa.array([float("nan"), 0.5], pa.float32()),
+        }
+    )
+    sets = pa.table(
+        {
+            "doc_id": [first, first + 1, first + 2, first + 4],
+            "modulus": [1, 1, 1, 2],
+            "hashes": pa.array([bytes(8), bytes(8), bytes(16), bytes(24)], pa.binary()),
+        }
+    )
     quality = pa.table({"row": pa.array([1], pa.int32()), "quality": pa.array([0.25], pa.float32())})
     copies = pa.table({"row": pa.array([3], pa.int32()), "exact_copies": pa.array([6], pa.int32())})
     distance = pa.table({"row": pa.array([0, 4], pa.int32()), "centroid_distance": pa.array([0.5, 0.25], pa.float32())})
@@ -200,33 +220,53 @@ def arrivals(
     of = {d.doc_id: d for d in documents}
     read = [d for d in documents if d.shingles is not None and d.rep == d.doc_id]
     words = ("component", "doc_id", "rep", "names", "sketch_low", "sketch_high")
-    kinds = pa.schema({
-        **dict.fromkeys(words, pa.int64()), "quality": pa.float32(), "distance": pa.float32(),
-        "copies": pa.int32(), "bytes": pa.int32(), "final": pa.bool_(),
-    })  # fmt: skip
+    kinds = pa.schema(
+        {
+            **dict.fromkeys(words, pa.int64()),
+            "quality": pa.float32(),
+            "distance": pa.float32(),
+            "copies": pa.int32(),
+            "bytes": pa.int32(),
+            "final": pa.bool_(),
+        }
+    )
     rows = [
         {
-            "component": d.component, "doc_id": d.doc_id, "rep": d.rep, "names": d.doc_id, "quality": d.quality,
-            "distance": d.outlying, "copies": copies.get(d.doc_id, 1), "bytes": d.length,
+            "component": d.component,
+            "doc_id": d.doc_id,
+            "rep": d.rep,
+            "names": d.doc_id,
+            "quality": d.quality,
+            "distance": d.outlying,
+            "copies": copies.get(d.doc_id, 1),
+            "bytes": d.length,
             "sketch_low": signed(d.bits & mask),
-            "sketch_high": signed(d.bits >> 64), "final": d.final,
+            "sketch_high": signed(d.bits >> 64),
+            "final": d.final,
         }
         for d in documents
-    ]  # fmt: skip
+    ]
     return {
         "members": pa.Table.from_pylist(rows, kinds),
-        "sets": pa.table({
-            "doc_id": pa.array([d.doc_id for d in read], pa.int64()),
-            "modulus": pa.array([d.modulus for d in read], pa.int64()),
-            "hashes": pa.array([np.array(sorted(d.shingles or ()), np.uint32).tobytes() for d in read], pa.binary()),
-            "component": pa.array([d.component for d in read], pa.int64()),
-        }),
-        "pairs": pa.table({
-            "doc_id": pa.array([a for a, _ in edges], pa.int64()), "other": pa.array([b for _, b in edges], pa.int64()),
-            "component": pa.array([of[a].component for a, _ in edges], pa.int64()),
-            "meaning": pa.array([(meaning or {}).get(edge, float("nan")) for edge in edges], pa.float32()),
-        }),
-    }  # fmt: skip
+        "sets": pa.table(
+            {
+                "doc_id": pa.array([d.doc_id for d in read], pa.int64()),
+                "modulus": pa.array([d.modulus for d in read], pa.int64()),
+                "hashes": pa.array(
+                    [np.array(sorted(d.shingles or ()), np.uint32).tobytes() for d in read], pa.binary()
+                ),
+                "component": pa.array([d.component for d in read], pa.int64()),
+            }
+        ),
+        "pairs": pa.table(
+            {
+                "doc_id": pa.array([a for a, _ in edges], pa.int64()),
+                "other": pa.array([b for _, b in edges], pa.int64()),
+                "component": pa.array([of[a].component for a, _ in edges], pa.int64()),
+                "meaning": pa.array([(meaning or {}).get(edge, float("nan")) for edge in edges], pa.float32()),
+            }
+        ),
+    }
 
 
 def told(tables: dict[str, pa.Table], random: Random, **settings: Any) -> dict[str, list[dict[str, Any]]]:
@@ -263,12 +303,16 @@ def test_the_election_does_not_depend_on_how_members_arrive(seed: int) -> None:
     d = [document.doc_id for document in documents]
     found = told(arrivals(documents, [(d[0], d[1]), (d[2], d[3]), (d[2], d[4])], {d[0]: 4}), Random(seed))
     assert [(row["doc_id"], row["survivor"], row["reason"]) for row in found["drops"]] == [
-        (d[0], d[1], "near_duplicate"), (d[3], d[2], "near_duplicate"),
-    ]  # fmt: skip
+        (d[0], d[1], "near_duplicate"),
+        (d[3], d[2], "near_duplicate"),
+    ]
     assert [row["similarity"] for row in found["drops"]] == pytest.approx([8 / 9, 10 / 11])
     assert [tuple(row.values()) for row in found["columns"]] == [
-        (d[0], d[0], 2, 0), (d[1], d[0], 2, 4), (d[2], d[2], 2, 1), (d[3], d[2], 2, 0),
-    ]  # fmt: skip
+        (d[0], d[0], 2, 0),
+        (d[1], d[0], 2, 4),
+        (d[2], d[2], 2, 1),
+        (d[3], d[2], 2, 0),
+    ]
     assert [(row["doc_id"], row["other"], row["method"]) for row in found["edges"]] == [
         (d[0], d[1], 1),
         (d[2], d[3], 1),
@@ -341,11 +385,17 @@ def test_documents_that_mean_the_same(seed: int) -> None:
         (f.doc_id, e.doc_id, "semantic_duplicate", 0.9375),
     ]
     assert [(row["doc_id"], row["component_size"], row["near_copies"]) for row in found["columns"]] == [
-        (a.doc_id, 2, 0), (b.doc_id, 2, 3), (c.doc_id, 2, 0), (d.doc_id, 2, 1), (f.doc_id, 2, 0),
-    ]  # fmt: skip
+        (a.doc_id, 2, 0),
+        (b.doc_id, 2, 3),
+        (c.doc_id, 2, 0),
+        (d.doc_id, 2, 1),
+        (f.doc_id, 2, 0),
+    ]
     assert [(row["doc_id"], row["other"], row["method"]) for row in found["edges"]] == [
-        (a.doc_id, b.doc_id, 2), (c.doc_id, d.doc_id, 1), (f.doc_id, e.doc_id, 2),
-    ]  # fmt: skip
+        (a.doc_id, b.doc_id, 2),
+        (c.doc_id, d.doc_id, 1),
+        (f.doc_id, e.doc_id, 2),
+    ]
 
 
 @pytest.mark.parametrize(("keep", "stays"), [("best_quality", 0), ("furthest_from_centroid", 1)])
@@ -370,8 +420,9 @@ def test_a_published_document_gets_no_row() -> None:
     assert [(row["doc_id"], row["survivor"]) for row in found["drops"]] == [(new.doc_id, old.doc_id)]
     assert [(row["doc_id"], row["component_size"]) for row in found["columns"]] == [(new.doc_id, 3)]
     assert [(row["doc_id"], row["other"]) for row in found["edges"]] == [
-        (new.doc_id, old.doc_id), (new.doc_id, other.doc_id),
-    ]  # fmt: skip
+        (new.doc_id, old.doc_id),
+        (new.doc_id, other.doc_id),
+    ]
 
 
 def test_an_edge_between_published_documents_is_not_this_runs() -> None:

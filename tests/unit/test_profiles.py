@@ -91,9 +91,15 @@ def test_a_wrong_name_is_one_sentence(tmp_path: Path, body: dict[str, object], s
 
 def test_hosts_are_raised_with_those_below_them() -> None:
     urls = [
-        "https://www.People.cn/a?b=http://x.org", "http://opinion.people.cn:8080", "people.cn/a", "https://xpeople.cn/",
-        "https://x.org/people.cn", None, "", "https://user@people.cn#top",
-    ]  # fmt: skip
+        "https://www.People.cn/a?b=http://x.org",
+        "http://opinion.people.cn:8080",
+        "people.cn/a",
+        "https://xpeople.cn/",
+        "https://x.org/people.cn",
+        None,
+        "",
+        "https://user@people.cn#top",
+    ]
     raised = Raised(hosts=("people.cn",), factor=2.0)
     found = raised.factors(pa.chunked_array([pa.array(urls[:4]), pa.array(urls[4:], pa.string())]))
     assert found.tolist() == [2, 2, 2, 1, 1, 1, 1, 2]

@@ -25,14 +25,22 @@ from tests.oracles import tokens
 from text.arrow import TextColumn
 from text.segment import sentences
 
-SUBJECTS = {"en": ["the river", "a committee", "the old library", "her report", "the museum"],
-            "zh": ["委员会", "长江流域", "这座图书馆", "研究人员", "博物馆"]}  # fmt: skip
-VERBS = {"en": ["describes in detail", "was built near", "has long supported", "compares carefully"],
-         "zh": ["详细说明了", "长期以来支持", "位于并且连接着", "仔细比较了"]}  # fmt: skip
-OBJECTS = {"en": ["the history of the region.", "several methods of measurement.", "the southern districts."],
-           "zh": ["这一地区的历史。", "几种不同的测量方法。", "南部的几个县城。"]}  # fmt: skip
-SPAM = {"en": ["click here", "best price", "free shipping", "win big", "call now", "limited offer"],
-        "zh": ["点击领取", "全场包邮", "加我微信", "限时优惠", "稳赚不赔", "马上拨打"]}  # fmt: skip
+SUBJECTS = {
+    "en": ["the river", "a committee", "the old library", "her report", "the museum"],
+    "zh": ["委员会", "长江流域", "这座图书馆", "研究人员", "博物馆"],
+}
+VERBS = {
+    "en": ["describes in detail", "was built near", "has long supported", "compares carefully"],
+    "zh": ["详细说明了", "长期以来支持", "位于并且连接着", "仔细比较了"],
+}
+OBJECTS = {
+    "en": ["the history of the region.", "several methods of measurement.", "the southern districts."],
+    "zh": ["这一地区的历史。", "几种不同的测量方法。", "南部的几个县城。"],
+}
+SPAM = {
+    "en": ["click here", "best price", "free shipping", "win big", "call now", "limited offer"],
+    "zh": ["点击领取", "全场包邮", "加我微信", "限时优惠", "稳赚不赔", "马上拨打"],
+}
 
 
 def _good(lang: str, seed: int, n: int = 60) -> list[str]:
@@ -61,19 +69,18 @@ def _config(folder: Path, languages: tuple[str, ...] = ("en", "zh")) -> dict[str
                 name = f"{lang}_{label}_{number}"
                 path = _write(folder, name, texts)
                 references.append(
-                    {
-                        "name": name,
-                        "source": name,
-                        "label": label,
-                        "lang": lang,
-                        "paths": [path],
-                        "held_out": held_out,
-                    }
+                    {"name": name, "source": name, "label": label, "lang": lang, "paths": [path], "held_out": held_out}
                 )
         references.append(
-            {"name": f"{lang}_broken", "source": f"{lang}_good_1", "label": "bad", "lang": lang,
-             "paths": [f"{lang}_good_1.jsonl"], "corrupt": True}
-        )  # fmt: skip
+            {
+                "name": f"{lang}_broken",
+                "source": f"{lang}_good_1",
+                "label": "bad",
+                "lang": lang,
+                "paths": [f"{lang}_good_1.jsonl"],
+                "corrupt": True,
+            }
+        )
     return {"references": references, "bucket": 1 << 12, "epoch": 10, "lr": 0.3, "min_count": 1}
 
 
@@ -146,11 +153,17 @@ def test_where_and_fields_and_plain_text(tmp_path) -> None:  # type: ignore[no-u
         file.writelines(json.dumps({"text": text, "kind": "advert"}) + "\n" for text in _bad("en", 3))
     (tmp_path / "plain.txt").write_text("\n\n".join(_good("en", 4)), "utf-8")
     config["references"] += [
-        {"name": "mixed", "source": "mixed", "label": "bad", "lang": "en", "paths": ["mixed.jsonl"],
-         "where": {"kind": "advert"}, "split": "document"},
-        {"name": "plain", "source": "plain", "label": "good", "lang": "en", "paths": ["*.txt"],
-         "split": "line"},
-    ]  # fmt: skip
+        {
+            "name": "mixed",
+            "source": "mixed",
+            "label": "bad",
+            "lang": "en",
+            "paths": ["mixed.jsonl"],
+            "where": {"kind": "advert"},
+            "split": "document",
+        },
+        {"name": "plain", "source": "plain", "label": "good", "lang": "en", "paths": ["*.txt"], "split": "line"},
+    ]
     sources = {source["name"]: source for source in _train(config, tmp_path).evaluation["sources"]}
     assert sources["mixed"]["documents"] == sources["mixed"]["examples"] == 60
     assert sources["plain"]["examples"] == 60 and sources["plain"]["documents"] == 1
@@ -188,9 +201,12 @@ def _page_references(folder: Path, sources: int) -> dict[str, object]:
         rows = [json.dumps({"text": text, "main": main, "site": f"{name}.example"}) for text, main in _pages(number)]
         (folder / f"{name}.jsonl").write_text("\n".join(rows) + "\n", "utf-8")
         common = {
-            "source": name, "lang": "en", "paths": [f"{name}.jsonl"], "where": {"site": "site_*"},
+            "source": name,
+            "lang": "en",
+            "paths": [f"{name}.jsonl"],
+            "where": {"site": "site_*"},
             "held_out": number == sources,
-        }  # fmt: skip
+        }
         references.append({"name": f"{name}_main", "label": "good", "inside": "main", **common})
         references.append({"name": f"{name}_rest", "label": "bad", "outside": "main", **common})
     return {"references": references, "bucket": 1 << 12, "epoch": 5, "lr": 0.2, "min_count": 1, "heads": True}
@@ -220,9 +236,7 @@ def test_heads_hear_form_and_neighbours_on_pages_with_a_main_content(tmp_path) -
 def test_the_sources_that_words_have_not_seen(tmp_path) -> None:  # type: ignore[no-untyped-def]
     """Each fold's words are trained without the sets that they score."""
     config = parse(QualityTraining, _page_references(tmp_path, 3), "quality")
-    examples = [
-        read_examples(r, f"references[{i}]", tmp_path, 1, 5, 10_000) for i, r in enumerate(config.references)
-    ]  # fmt: skip
+    examples = [read_examples(r, f"references[{i}]", tmp_path, 1, 5, 10_000) for i, r in enumerate(config.references)]
     chosen = balance(examples, 10_000, 1)
     asked: list[set[str]] = []
 

@@ -52,17 +52,7 @@ def test_reasons_are_documented():
 
 @pytest.mark.parametrize(
     "name",
-    [
-        "a.jsonl",
-        "a.jsonl.gz",
-        "a.jsonl.zst",
-        "a.parquet",
-        "a.warc",
-        "a.warc.gz",
-        "a.wet.gz",
-        "a.txt",
-        "a.txt.zst",
-    ],
+    ["a.jsonl", "a.jsonl.gz", "a.jsonl.zst", "a.parquet", "a.warc", "a.warc.gz", "a.wet.gz", "a.txt", "a.txt.zst"],
 )
 def test_an_empty_file_yields_nothing(tmp_path, name):
     (tmp_path / name).write_bytes(b"")
@@ -119,26 +109,13 @@ def test_jsonl_bad_line_is_named_and_spares_its_neighbours(tmp_path, line, reaso
 @pytest.mark.parametrize("suffix", ["", ".gz", ".zst"])
 def test_jsonl_columns_offsets_and_lengths(tmp_path, suffix):
     path = tmp_path / f"a.jsonl{suffix}"
-    row = {
-        "text": "héllo 中",
-        "id": "x1",
-        "url": "http://a/",
-        "source": "s",
-        "lang": "zh",
-        "licence": "mit",
-        "n": 1,
-    }
+    row = {"text": "héllo 中", "id": "x1", "url": "http://a/", "source": "s", "lang": "zh", "licence": "mit", "n": 1}
     lines = jsonl(path, row, b"", b"  ", {"text": "b", "id": 7}, end=b"")
     data = path.read_bytes()
     path.write_bytes({"": data, ".gz": gzip.compress(data), ".zst": zstandard.compress(data)}[suffix])
     first, second = items(path)
     assert first == Record(0, len(lines[0]), "héllo 中", "x1", "http://a/", "s", "zh", "mit", None)
-    assert (second.source_id, second.url, second.offset, second.length) == (
-        "7",
-        None,
-        len(lines[0]) + 5,
-        len(lines[3]),
-    )
+    assert (second.source_id, second.url, second.offset, second.length) == ("7", None, len(lines[0]) + 5, len(lines[3]))
 
 
 def test_jsonl_tolerates_a_byte_order_mark_and_windows_line_ends(tmp_path):
@@ -165,10 +142,7 @@ def test_jsonl_ids_that_are_numbers_become_strings(tmp_path, number, expected):
 
 
 def test_fields_may_be_nested_renamed_or_absent_and_constants_win(tmp_path):
-    jsonl(
-        tmp_path / "a.jsonl",
-        {"doc": {"body": "a", "meta": {"key": 5}}, "id": "no", "lang": "en", "a.b": "dotted"},
-    )
+    jsonl(tmp_path / "a.jsonl", {"doc": {"body": "a", "meta": {"key": 5}}, "id": "no", "lang": "en", "a.b": "dotted"})
     (record,) = items(
         tmp_path / "a.jsonl",
         fields={"text": "doc.body", "id": "doc.meta.key", "url": None, "source": "a.b"},
@@ -179,10 +153,7 @@ def test_fields_may_be_nested_renamed_or_absent_and_constants_win(tmp_path):
 
 
 def test_kept_columns_are_a_json_object_with_sorted_keys(tmp_path):
-    jsonl(
-        tmp_path / "a.jsonl",
-        {"z": {"b": 1, "a": [None, 1.5]}, "text": "t", "id": "i", "a": "中", "none": None},
-    )
+    jsonl(tmp_path / "a.jsonl", {"z": {"b": 1, "a": [None, 1.5]}, "text": "t", "id": "i", "a": "中", "none": None})
     path = tmp_path / "a.jsonl"
     assert items(path)[0].extra is None
     assert items(path, keep=["z", "missing", "none"])[0].extra == '{"z":{"a":[null,1.5],"b":1}}'
@@ -231,12 +202,7 @@ def test_text_file_line_and_paragraph(tmp_path):
 def test_text_bad_units_spare_their_neighbours(tmp_path):
     path = tmp_path / "a.txt"
     path.write_bytes(b"good\n\nb\xffd\n\n" + b"long line\n" * 20 + b"\nlast\n")
-    assert outcome(items(path, text_unit="paragraph", limit=50)) == [
-        "good",
-        "invalid_utf8",
-        "oversized",
-        "last",
-    ]
+    assert outcome(items(path, text_unit="paragraph", limit=50)) == ["good", "invalid_utf8", "oversized", "last"]
     bad = items(path, text_unit="paragraph", limit=50)[2]
     assert (bad.offset, bad.length) == (11, 199)
     assert outcome(items(path, text_unit="line", limit=50))[:2] == ["good", "invalid_utf8"]
@@ -273,11 +239,7 @@ def test_text_cut_in_a_paragraph_loses_that_paragraph_only(tmp_path):
 def parquet(path: Path, rows: int = 6, group: int = 2, **columns: pa.Array) -> None:
     texts = pa.array([f"text {row}" for row in range(rows)])
     pq.write_table(
-        pa.table({"text": texts, **columns}),
-        path,
-        row_group_size=group,
-        compression="snappy",
-        use_dictionary=False,
+        pa.table({"text": texts, **columns}), path, row_group_size=group, compression="snappy", use_dictionary=False
     )
 
 
@@ -299,16 +261,7 @@ def test_parquet_bad_values_spare_their_neighbours(tmp_path):
     path = tmp_path / "a.parquet"
     texts = invalid_strings(b"a", b"\xff", None, b"", b" ", b"x" * 60, "é".encode() * 26, b"b")
     pq.write_table(pa.table({"text": texts, "url": invalid_strings(*[b"u"] * 7, b"\xff")}), path, row_group_size=3)
-    expected = [
-        "a",
-        "invalid_utf8",
-        "no_text",
-        "empty_text",
-        "empty_text",
-        "oversized",
-        "oversized",
-        "invalid_utf8",
-    ]
+    expected = ["a", "invalid_utf8", "no_text", "empty_text", "empty_text", "oversized", "oversized", "invalid_utf8"]
     found = items(path, limit=50)
     assert outcome(found) == expected
     assert [item.offset for item in found] == list(range(8))
@@ -474,10 +427,7 @@ def test_warc_responses(tmp_path, response, expected):
 
 def test_warc_brotli_body(tmp_path):
     brotli = pytest.importorskip("brotli")
-    write(
-        tmp_path / "a.warc.gz",
-        [warc(http(brotli.compress(page("squeezed")), more="Content-Encoding: br\r\n"))],
-    )
+    write(tmp_path / "a.warc.gz", [warc(http(brotli.compress(page("squeezed")), more="Content-Encoding: br\r\n"))])
     assert outcome(items(tmp_path / "a.warc.gz")) == ["squeezed"]
 
 
@@ -498,10 +448,7 @@ def test_wet_conversions_are_utf8_text(tmp_path):
 
 
 def test_warc_headers_are_its_columns(tmp_path):
-    write(
-        tmp_path / "a.warc.gz",
-        [warc(http(page("a")), more="WARC-Date: 2020-01-01T00:00:00Z\r\nX-Lang: zho\r\n")],
-    )
+    write(tmp_path / "a.warc.gz", [warc(http(page("a")), more="WARC-Date: 2020-01-01T00:00:00Z\r\nX-Lang: zho\r\n")])
     (record,) = items(tmp_path / "a.warc.gz", fields={"lang": "X-Lang"}, keep=["WARC-Date"], constants={"source": "cc"})
     assert (record.lang, record.source, record.extra) == ("zho", "cc", '{"WARC-Date":"2020-01-01T00:00:00Z"}')
 
@@ -549,12 +496,7 @@ def test_warc_damaged_record_spares_the_others(tmp_path, suffix, where):
 
 
 @settings(max_examples=60, deadline=None)
-@given(
-    st.sampled_from(["none", "gzip", "zstd"]),
-    st.integers(0, 10**6),
-    st.binary(max_size=60),
-    st.integers(0, 400),
-)
+@given(st.sampled_from(["none", "gzip", "zstd"]), st.integers(0, 10**6), st.binary(max_size=60), st.integers(0, 400))
 def test_warc_damage_of_any_kind_costs_only_what_it_touches(compression, position, inserted, removed):
     pack = {"none": bytes, "gzip": gzip.compress, "zstd": CHECKED_ZSTD.compress}[compression]
     members = [pack(record) for record in archive(6)]

@@ -21,9 +21,11 @@ from tamis.errors import ConfigError
 
 STAGES = ("near_dedup", "span_dedup")
 DOCUMENT = st.tuples(
-    st.sampled_from(["web", "law"]), st.sampled_from(["a", "b", None]), st.integers(1, 50),
+    st.sampled_from(["web", "law"]),
+    st.sampled_from(["a", "b", None]),
+    st.integers(1, 50),
     st.sampled_from(["kept", "dropped", "cut", "cut twice"]),
-)  # fmt: skip
+)
 SHARDS = st.lists(st.lists(DOCUMENT, max_size=12), max_size=4)
 
 
@@ -61,9 +63,7 @@ def recount(shards: list[list[tuple[str, str | None, int, str]]]) -> set[Line]:
             line = totals.setdefault((stage, domain, source), Counter())
             for key, number in zip(("in", "out", "bytes_in", "bytes_out"), numbers, strict=True):
                 line[key] += int(number)
-    return {
-        Line(*key, 1, n["in"], n["out"], n["bytes_in"], n["bytes_out"]) for key, n in totals.items() if n["in"]
-    }  # fmt: skip
+    return {Line(*key, 1, n["in"], n["out"], n["bytes_in"], n["bytes_out"]) for key, n in totals.items() if n["in"]}
 
 
 @given(SHARDS)
@@ -147,10 +147,13 @@ def test_the_sentence_names_stage_source_counts_limit_and_the_way_out() -> None:
     said = sentence(Path("RUN"), found, "near_duplicate", False)
     assert "\n" not in said
     for part in (
-        "near_dedup took 1,999 of 2,000 documents", "source 's 1' in domain 'web'", "limit of 95 %",
-        "`tamis clusters RUN`", "`tamis sample RUN --stage near_dedup --reason near_duplicate`",
+        "near_dedup took 1,999 of 2,000 documents",
+        "source 's 1' in domain 'web'",
+        "limit of 95 %",
+        "`tamis clusters RUN`",
+        "`tamis sample RUN --stage near_dedup --reason near_duplicate`",
         "raise alarm.max_removed_fraction",
-    ):  # fmt: skip
+    ):
         assert part in said
     assert "raise domains.web.alarm.max_removed_fraction" in sentence(Path("RUN"), found, "x", True)
     assert "and 1 more" in sentence(Path("RUN"), found * 2, "x", True)

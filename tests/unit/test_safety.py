@@ -87,10 +87,12 @@ def test_scores_are_of_sentences_and_shares_of_bytes(trained: Safety) -> None:
         ({"min_safety": 0.2, "max_unsafe_share": 1.0}, {1: "low_safety", 3: "low_safety"}),
         ({"max_listed_per_1000": 10.0}, {}),  # fewer than three
         ({"max_listed_per_1000": 10.0, "min_listed": 2}, {1: "listed_terms"}),
-        ({"max_listed_per_1000": 0.0, "min_listed": 1, "max_unsafe_share": 0.6},
-         {1: "unsafe_share", 2: "listed_terms"}),
+        (
+            {"max_listed_per_1000": 0.0, "min_listed": 1, "max_unsafe_share": 0.6},
+            {1: "unsafe_share", 2: "listed_terms"},
+        ),
     ],
-)  # fmt: skip
+)
 def test_limits_drop_with_their_reason(trained: Safety, limits: dict[str, Any], dropped: dict[int, str]) -> None:
     drops = decided(trained, TEXTS[:4], **limits).drops
     found = dict(zip(drops.column("row").to_pylist(), drops.column("reason").to_pylist(), strict=True))

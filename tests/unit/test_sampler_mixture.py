@@ -58,10 +58,12 @@ def test_one_sentence_for_a_mistake(change: dict[str, Any], said: str, tmp_path:
 def test_missing_key_and_broken_files(tmp_path: Path) -> None:
     path = tmp_path / "x.yaml"
     for content, said in (
-        ("a: [", "cannot be read as YAML"), ("- 1", "mapping"), ("", "found nothing; this key is required"),
+        ("a: [", "cannot be read as YAML"),
+        ("- 1", "mapping"),
+        ("", "found nothing; this key is required"),
         ("{domains: '*', sequence_length: 4}", "seed: found nothing; this key is required"),
         ("seed: 1\nseed: 2", "key 'seed' stands twice"),
-    ):  # fmt: skip
+    ):
         path.write_text(content)
         with pytest.raises(ConfigError, match=said) as caught:
             load_config(Mixture, path)

@@ -118,8 +118,7 @@ def test_a_server_that_is_gone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "kind"),
-    [("POST", "delay"), ("POST", "status"), ("POST", "cut"), ("PUT", "delay"), ("PUT", "status")],
+    ("method", "kind"), [("POST", "delay"), ("POST", "status"), ("POST", "cut"), ("PUT", "delay"), ("PUT", "status")]
 )
 def test_uploads_too(proxy: Proxy, store: RemoteStore, server: int, tmp_path: Path, method: str, kind: Any) -> None:
     """Three requests each: begun, a part, completed; the answer to a part has no body to cut."""

@@ -280,15 +280,22 @@ def test_run_trains_a_suite_and_fits_it(tmp_path: Path, monkeypatch: pytest.Monk
     from tests.sampler_run import SMALL, write_run
 
     run = write_run(tmp_path / "run")
-    _written(tmp_path / "mixture.yaml", json.dumps({"domains": "*", "sequence_length": 32, "seed": 1,
-                                                    "tokenizer": SMALL, "run": "run"}))  # fmt: skip
+    _written(
+        tmp_path / "mixture.yaml",
+        json.dumps({"domains": "*", "sequence_length": 32, "seed": 1, "tokenizer": SMALL, "run": "run"}),
+    )
     models = []
     for number, (width, steps) in enumerate(((16, 4), (16, 10), (32, 16), (32, 30))):
         body = {
-            "name": f"m{number}", "model": {"width": width, "layers": 1, "heads": 2}, "steps": steps,
-            "optimizer": {"max_learning_rate": 0.01, "warmup_steps": 2}, "global_batch": 4, "seed": 1,
-            "device": "cpu", "heldout_sequences": 8,
-        }  # fmt: skip
+            "name": f"m{number}",
+            "model": {"width": width, "layers": 1, "heads": 2},
+            "steps": steps,
+            "optimizer": {"max_learning_rate": 0.01, "warmup_steps": 2},
+            "global_batch": 4,
+            "seed": 1,
+            "device": "cpu",
+            "heldout_sequences": 8,
+        }
         models.append(_written(tmp_path / f"m{number}.yaml", json.dumps(body)))
     arguments = ["scaling", "run", *models, "--mixture", tmp_path / "mixture.yaml", "--predict", "1e12", "--format"]
     result = CliRunner().invoke(app, [*map(str, arguments), "json"], catch_exceptions=False)

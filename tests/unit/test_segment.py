@@ -36,33 +36,83 @@ CHINESE_WRAPPED = """这是一封老式的电子邮件，每一行都在同样�
 
 # Each text is its sentences joined by "|".
 ENGLISH = [
-    "One. |Two.", "It is 3.14 exactly. |Yes.", "Python 3.11.2 is out. |Get it.",
-    "Mr. Smith met Dr. Jones. |They talked.", "Use fruit, e.g. Apples, daily. |Or not.",
-    "That is, i.e. This one. |Good.", "He lives in the U.S. Army base. |Ok.",
-    "He left the U.S. |The army stayed.", "See No. 5 and Fig. 3. |Then stop.",
-    "The answer is no. |Nothing helped.", "J. K. Rowling wrote it. |We read.", "It was I. |You knew.",
-    "Apples, pears, etc. are here. |Ok.", "Apples, pears, etc. |The rest is here.",
-    "At 5 p.m. Friday we left. |Home at last.", "It closed at 5 p.m. |He went home.",
-    "Smith vs. Jones went on. |It ended.", "Visit www.example.com. |Now.",
-    "See http://a.b/c?d=E&f=G! |Great.", "Wait... |What?", "Wait... what?", "Hm… |Then yes.", "Hm… then no.",
-    'He said "Stop." |Then he left.', "“Stop!” |He ran.", "“Stop!” he said. |He ran.",
-    "(It was late.) |We slept.", "Why?! |Because.", "Really? |Yes! |No.", "yahoo! is a name. |Right.",
-    "Acme Inc. |The firm grew.", "Acme Inc. Paris grew. |Fast.", "12. First of all.", "In 1984. |A book.",
-    "I came , saw . |He won . ", "Mr. , he said . |Well .", "Prof. A. said so.", "Café. |École.",
-    "No terminal here", "He asked, “Why?” |“Because,” she said.", "Es war gut. |Über alles.",
-    "He has a Ph.D. |She does not.", "On Jan. 5 it rained. |On Feb. 6 too.",
-    "The site is ab.cde.org. |Done.", "A sentence.\u3000|With a wide space.",
+    "One. |Two.",
+    "It is 3.14 exactly. |Yes.",
+    "Python 3.11.2 is out. |Get it.",
+    "Mr. Smith met Dr. Jones. |They talked.",
+    "Use fruit, e.g. Apples, daily. |Or not.",
+    "That is, i.e. This one. |Good.",
+    "He lives in the U.S. Army base. |Ok.",
+    "He left the U.S. |The army stayed.",
+    "See No. 5 and Fig. 3. |Then stop.",
+    "The answer is no. |Nothing helped.",
+    "J. K. Rowling wrote it. |We read.",
+    "It was I. |You knew.",
+    "Apples, pears, etc. are here. |Ok.",
+    "Apples, pears, etc. |The rest is here.",
+    "At 5 p.m. Friday we left. |Home at last.",
+    "It closed at 5 p.m. |He went home.",
+    "Smith vs. Jones went on. |It ended.",
+    "Visit www.example.com. |Now.",
+    "See http://a.b/c?d=E&f=G! |Great.",
+    "Wait... |What?",
+    "Wait... what?",
+    "Hm… |Then yes.",
+    "Hm… then no.",
+    'He said "Stop." |Then he left.',
+    "“Stop!” |He ran.",
+    "“Stop!” he said. |He ran.",
+    "(It was late.) |We slept.",
+    "Why?! |Because.",
+    "Really? |Yes! |No.",
+    "yahoo! is a name. |Right.",
+    "Acme Inc. |The firm grew.",
+    "Acme Inc. Paris grew. |Fast.",
+    "12. First of all.",
+    "In 1984. |A book.",
+    "I came , saw . |He won . ",
+    "Mr. , he said . |Well .",
+    "Prof. A. said so.",
+    "Café. |École.",
+    "No terminal here",
+    "He asked, “Why?” |“Because,” she said.",
+    "Es war gut. |Über alles.",
+    "He has a Ph.D. |She does not.",
+    "On Jan. 5 it rained. |On Feb. 6 too.",
+    "The site is ab.cde.org. |Done.",
+    "A sentence.\u3000|With a wide space.",
     "Ends here.Not split, a missing space.",
-]  # fmt: skip
+]
 CHINESE = [
-    "你好。|再见。", "真的吗？！|是的！！！|好。", "他说：“走吧。”|然后走了。",
-    "他说：「走吧！」|然后走了。", "（他来了。）|我走了。", "等等……|他来了。", "等等……，他来了。",
-    "等…他来了。", "一；二；三。|四。", "圆周率是3.14。|对。", "版本１．２发布。|好。", "完了．|开始。",
-    "你好!|我走了?|不。", "是的.|然后呢.|好", "他读《你好吗？》这本书。|好。", "他说。|\"你好\"",
-    "他说\"你好。\"|走了。", "标题没有句号", "价格是5元。 |便宜。", "“对！”，他说。|好。",
-    "（是吗？）。|好。", "Hello。|世界。", "iPhone 6s很好。|买。", "これは本です。|あれは？|はい。",
-    "خبر۔ |آخر۔", "क्या? |हाँ।|ठीक।", "هل؟ |نعم.", "สวัสดีครับ ผมชื่อ",
-]  # fmt: skip
+    "你好。|再见。",
+    "真的吗？！|是的！！！|好。",
+    "他说：“走吧。”|然后走了。",
+    "他说：「走吧！」|然后走了。",
+    "（他来了。）|我走了。",
+    "等等……|他来了。",
+    "等等……，他来了。",
+    "等…他来了。",
+    "一；二；三。|四。",
+    "圆周率是3.14。|对。",
+    "版本１．２发布。|好。",
+    "完了．|开始。",
+    "你好!|我走了?|不。",
+    "是的.|然后呢.|好",
+    "他读《你好吗？》这本书。|好。",
+    '他说。|"你好"',
+    '他说"你好。"|走了。',
+    "标题没有句号",
+    "价格是5元。 |便宜。",
+    "“对！”，他说。|好。",
+    "（是吗？）。|好。",
+    "Hello。|世界。",
+    "iPhone 6s很好。|买。",
+    "これは本です。|あれは？|はい。",
+    "خبر۔ |آخر۔",
+    "क्या? |हाँ।|ठीक।",
+    "هل؟ |نعم.",
+    "สวัสดีครับ ผมชื่อ",
+]
 
 
 def cut(text: str, spans: Spans | None = None) -> list[str]:
@@ -82,10 +132,20 @@ def test_sentences(marked: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["Title|\nBody. |More.", "a|\r\nb|\n\n\nc", "a|\u2028b|\u2029c|\x85d|\re",
-    "\n\n first.|\nsecond", "- One. Two.|\n- Three.", "1. Eins. Zwei.|\n2) Drei.",
-    "（一）甲。乙。|\n（二）丙。", "• 新闻。更多。|\n* 公开课", "一、甲。|乙。|\n二、丙。", "3.14 is. |Pi."],
-)  # fmt: skip
+    "text",
+    [
+        "Title|\nBody. |More.",
+        "a|\r\nb|\n\n\nc",
+        "a|\u2028b|\u2029c|\x85d|\re",
+        "\n\n first.|\nsecond",
+        "- One. Two.|\n- Three.",
+        "1. Eins. Zwei.|\n2) Drei.",
+        "（一）甲。乙。|\n（二）丙。",
+        "• 新闻。更多。|\n* 公开课",
+        "一、甲。|乙。|\n二、丙。",
+        "3.14 is. |Pi.",
+    ],
+)
 def test_lines_are_paragraphs_and_list_items_are_sentences(text: str) -> None:
     # A separator belongs to the span before it.
     expected = [""]
@@ -128,8 +188,11 @@ def test_indented_code_is_one_paragraph_but_indented_prose_is_not() -> None:
 def test_a_hard_wrapped_document_is_joined_inside_its_blocks() -> None:
     assert len(cut_paragraphs(WRAPPED)) == 3
     assert [" ".join(s.split())[:24] for s in cut(WRAPPED)] == [
-        "A SHORT TITLE", "It was the best of times", "It was the epoch of beli", "There were a king with a",
-    ]  # fmt: skip
+        "A SHORT TITLE",
+        "It was the best of times",
+        "It was the epoch of beli",
+        "There were a king with a",
+    ]
     assert len(cut_paragraphs(CHINESE_WRAPPED)) == 2
     assert len(cut(CHINESE_WRAPPED)) == 4
 

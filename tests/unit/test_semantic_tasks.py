@@ -19,12 +19,7 @@ from corpus.schemas import SEMANTIC_CELLS, SEMANTIC_COLUMNS, SEMANTIC_EDGES
 from corpus.state import DecisionFiles
 from dedup.vectors import pack_vectors, unit, vectors_as_bytes, vectors_from_bytes
 from pipelines.spark.exchange import Block, Hop, by_id, by_shard, schemas_as_text, unpack
-from pipelines.stages.semantic_clusters.tasks import (
-    _assigner,
-    compare_cells,
-    emit_cells,
-    sample_vectors,
-)
+from pipelines.stages.semantic_clusters.tasks import _assigner, compare_cells, emit_cells, sample_vectors
 from tests.exchanges import by_kind, exchange_here, inbox_of, shard_payload
 from tests.oracles_embed import every_pair, told_once
 
@@ -85,10 +80,16 @@ def corpus(
         chain = (DecisionFiles("exact_dedup", (str(folder / f"drops-{name}.parquet"),)),)
         payloads.append(
             shard_payload(
-                shard, [str(folder / f"evidence-{name}.parquet")], chain, centroids=str(folder / "centroids.npy"),
-                device="cpu", partitions=PARTITIONS, writers=WRITERS, **({} if snapshot else {"earlier": True}),
+                shard,
+                [str(folder / f"evidence-{name}.parquet")],
+                chain,
+                centroids=str(folder / "centroids.npy"),
+                device="cpu",
+                partitions=PARTITIONS,
+                writers=WRITERS,
+                **({} if snapshot else {"earlier": True}),
             )
-        )  # fmt: skip
+        )
         as_stored = stored.astype(np.float16).astype(np.float32)
         kept = [i for i in seen.tolist() if not dropped[i] and np.isfinite(as_stored[i]).all() and as_stored[i].any()]
         doc_ids += [first + i for i in kept]
@@ -153,12 +154,14 @@ def test_the_hop_says_what_comparing_every_pair_finds(tmp_path: Path, seed: int)
     for i in np.flatnonzero(~final):
         mine = members[component[i]]
         expected[int(doc_id[i])] = {
-            "cluster_id": int(cell[i]), "cluster_size": int(sizes[names == cell[i]][0]),
-            "semantic_component": int(mine.min()) if len(mine) > 1 else None, "semantic_size": len(mine),
+            "cluster_id": int(cell[i]),
+            "cluster_size": int(sizes[names == cell[i]][0]),
+            "semantic_component": int(mine.min()) if len(mine) > 1 else None,
+            "semantic_size": len(mine),
             "centroid_distance": pytest.approx(float(distance[i]), abs=1.1e-4),
             "density": None if np.isnan(twin.density[i]) else pytest.approx(twin.density[i], abs=1.1e-4),
             "nearest_similarity": None if np.isnan(twin.nearest[i]) else pytest.approx(twin.nearest[i], abs=1.1e-4),
-        }  # fmt: skip
+        }
     assert {row.pop("doc_id"): row for row in found["columns"]} == expected
     edges = {}
     for (a, b), cosine in told_once(sent, ptr, twin).items():
@@ -230,8 +233,11 @@ def test_whole_exchanges_write_equal_files(tmp_path: Path, partitions: int) -> N
     for number, (count, seed) in enumerate([(2, 0), (partitions, 1)]):
         folder = tmp_path / f"out-{number}"
         schemas = {"columns": SEMANTIC_COLUMNS, "edges": SEMANTIC_EDGES, "cells": SEMANTIC_CELLS}
-        last = Hop("pipelines.spark.exchange:write_by_shard", WRITERS,
-                   {"folder": str(folder), "schemas": schemas_as_text(schemas)})  # fmt: skip
+        last = Hop(
+            "pipelines.spark.exchange:write_by_shard",
+            WRITERS,
+            {"folder": str(folder), "schemas": schemas_as_text(schemas)},
+        )
         hop = Hop("pipelines.stages.semantic_clusters.tasks:compare_cells", count, HOP)
         tasks = [{**payload, "partitions": count} for payload in known.payloads]
         answers = exchange_here("pipelines.stages.semantic_clusters.tasks:emit_cells", tasks, [hop, last], Random(seed))
@@ -250,9 +256,10 @@ def test_nobody_came(tmp_path: Path) -> None:
     common = {"centroids": str(tmp_path / "centroids.npy"), "device": "cpu", "partitions": 2}
     assert list(emit_cells(shard_payload(shard, [], **common))) == []
     nothing = {
-        "row": pa.array([0, 1], pa.int32()), "doc_id": [shard.first_id, shard.first_id + 1],
+        "row": pa.array([0, 1], pa.int32()),
+        "doc_id": [shard.first_id, shard.first_id + 1],
         "embedding": pack_vectors(np.array([[0] * DIM, [np.nan] * DIM], np.float32)),
-    }  # fmt: skip
+    }
     pq.write_table(pa.table(nothing), tmp_path / "evidence.parquet")
     payload = shard_payload(shard, [str(tmp_path / "evidence.parquet")], **common)
     assert list(emit_cells(payload)) == []
@@ -263,18 +270,26 @@ def test_nobody_came(tmp_path: Path) -> None:
 @pytest.mark.parametrize("final", [False, True])
 def test_one_document(final: bool, tmp_path: Path) -> None:
     vector = unit(np.ones((1, DIM), np.float32))
-    members = pa.table({
-        "cell": pa.array([4], pa.int32()), "doc_id": [ids.first_id(1, 2)], "cosine": pa.array([1.0], pa.float32()),
-        "vector": vectors_as_bytes(vector.astype(np.float16)), "final": [final],
-    })  # fmt: skip
+    members = pa.table(
+        {
+            "cell": pa.array([4], pa.int32()),
+            "doc_id": [ids.first_id(1, 2)],
+            "cosine": pa.array([1.0], pa.float32()),
+            "vector": vectors_as_bytes(vector.astype(np.float16)),
+            "final": [final],
+        }
+    )
     found = by_kind(list(compare_cells(inbox_of({"members": members}, Random(1)), HOP)))
     if final:
         assert found == {}
         return
     (row,), (cell,) = found["columns"], found["cells"]
     assert (row["nearest_similarity"], row["density"], row["semantic_component"], row["semantic_size"]) == (
-        None, None, None, 1,
-    )  # fmt: skip
+        None,
+        None,
+        None,
+        1,
+    )
     assert (cell["cluster_id"], cell["cluster_size"], cell["new_documents"], cell["mean_distance"]) == (4, 1, 1, 0)
     assert "edges" not in found
 

@@ -69,12 +69,7 @@ def test_the_worst_go_first_up_to_the_cap() -> None:
     documents = [["a bad one. ", "the worst. ", "a good one ", "another bad"]]
     column, spans = _column(documents)
     scores = np.array([0.05, 0.01, 0.9, 0.05], np.float32)
-    for fraction, expected in (
-        (0.2, [0, 0, 0, 0]),
-        (0.25, [0, 1, 0, 0]),
-        (0.5, [1, 1, 0, 0]),
-        (1.0, [1, 1, 0, 1]),
-    ):
+    for fraction, expected in ((0.2, [0, 0, 0, 0]), (0.25, [0, 1, 0, 0]), (0.5, [1, 1, 0, 0]), (1.0, [1, 1, 0, 1])):
         assert cuts(scores, spans, column, 0.1, fraction, 0).tolist() == [bool(x) for x in expected], fraction
 
 

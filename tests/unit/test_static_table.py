@@ -18,13 +18,42 @@ from tests.oracles_embed import SlowTable, cosines
 from text.arrow import TextColumn
 
 VOCABULARY = [
-    ("<pad>", 0.0), ("<unk>", 0.0), (",", -3.0), ("▁", -3.2), ("s", -5.0), ("▁the", -4.0), ("the", -6.0),
-    ("▁The", -5.0), ("▁THE", -9.0), ("▁cat", -9.0), ("cat", -8.0), ("▁Paris", -11.0), ("▁PARIS", -12.5),
-    ("▁don't", -6.0), ("▁2024", -10.0), ("中", -7.0), ("▁中国", -9.0), ("中国", -9.5), ("国人", -10.0),
-    ("中国人民共和", -12.0), ("中国人民共和国", -12.0), ("民", -8.0), ("人民", -9.0), ("ます", -8.5),
-    ("▁ｶﾅ", -12.0), ("カナ", -13.0), ("𠮷野", -13.0), ("家", -9.0), ("▁ﬁn", -12.0), ("กา", -10.0), ("▁naïve", -12.0),
-    ("▁중국", -11.0), ("国a", -8.0), ("。", -4.0), ("▁x中", -9.0),
-]  # fmt: skip
+    ("<pad>", 0.0),
+    ("<unk>", 0.0),
+    (",", -3.0),
+    ("▁", -3.2),
+    ("s", -5.0),
+    ("▁the", -4.0),
+    ("the", -6.0),
+    ("▁The", -5.0),
+    ("▁THE", -9.0),
+    ("▁cat", -9.0),
+    ("cat", -8.0),
+    ("▁Paris", -11.0),
+    ("▁PARIS", -12.5),
+    ("▁don't", -6.0),
+    ("▁2024", -10.0),
+    ("中", -7.0),
+    ("▁中国", -9.0),
+    ("中国", -9.5),
+    ("国人", -10.0),
+    ("中国人民共和", -12.0),
+    ("中国人民共和国", -12.0),
+    ("民", -8.0),
+    ("人民", -9.0),
+    ("ます", -8.5),
+    ("▁ｶﾅ", -12.0),
+    ("カナ", -13.0),
+    ("𠮷野", -13.0),
+    ("家", -9.0),
+    ("▁ﬁn", -12.0),
+    ("กา", -10.0),
+    ("▁naïve", -12.0),
+    ("▁중국", -11.0),
+    ("国a", -8.0),
+    ("。", -4.0),
+    ("▁x中", -9.0),
+]
 """Control pieces, pieces of one spelling, runs of 2, 6 and 7, a run that is only the beginning of another."""
 WORDS = [name.lstrip("▁") for name, _ in VOCABULARY if not name.startswith("<")]
 WORDS += [
@@ -56,9 +85,10 @@ def package(folder: Path, dim: int, seed: int = 1) -> SlowTable:
     random = np.random.default_rng(seed)
     n = len(VOCABULARY)
     arrays = {
-        "mapping": random.integers(0, 20, n), "weights": random.random(n, np.float32) + np.float32(0.5),
+        "mapping": random.integers(0, 20, n),
+        "weights": random.random(n, np.float32) + np.float32(0.5),
         "embeddings": random.integers(-127, 128, (20, dim)).astype(np.int8),
-    }  # fmt: skip
+    }
     save_file(arrays, folder / "model.safetensors")
     tokenizer = {"model": {"type": "Unigram", "unk_id": 1, "vocab": [list(entry) for entry in VOCABULARY]}}
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer), "utf-8")
@@ -146,7 +176,7 @@ SAID_TWICE = [
     ("公司第三季度利润创下历史新高。", "该公司三季度盈利创历史纪录。"),
     ("医生嘱咐病人每天服药两次。", "病人应按照医生的要求每日吃两次药。"),
     ("暴雨在南方多个省份引发洪水。", "南方省份连降大雨，洪水泛滥。"),
-]  # fmt: skip
+]
 
 
 def test_what_is_said_in_other_words_is_nearer_than_what_is_not(packaged: StaticTable) -> None:

@@ -202,8 +202,10 @@ def test_narrowed_sets_stay_sorted_and_can_be_sampled() -> None:
 def test_hashes_are_sorted(n: int) -> None:
     rng = np.random.default_rng(n)
     for values in (
-        rng.integers(0, 2**64, n, np.uint64), np.full(n, 2**63, np.uint64), np.arange(n, dtype=np.uint64)[::-1].copy(),
-    ):  # fmt: skip
+        rng.integers(0, 2**64, n, np.uint64),
+        np.full(n, 2**63, np.uint64),
+        np.arange(n, dtype=np.uint64)[::-1].copy(),
+    ):
         out = np.empty(n, np.uint64)
         sort_hashes(values, out)
         assert out.tolist() == sorted(values.tolist())

@@ -61,9 +61,7 @@ def test_train_writes_a_model_and_what_it_was_made_from(run: Path, model: Path) 
 
 def test_training_again_gives_the_same_bytes(run: Path, model: Path, tmp_path: Path) -> None:
     again = tmp_path / "other.model"
-    done = called(
-        "train", str(run), "--out", str(again), "--vocab-size=520", "--sample-bytes=30000", "--factor=zh=2"
-    )  # fmt: skip
+    done = called("train", str(run), "--out", str(again), "--vocab-size=520", "--sample-bytes=30000", "--factor=zh=2")
     assert done.exit_code == 0 and "520 pieces" in done.stdout and "zh" in done.stdout
     for suffix in ("", ".json"):
         one, other = model.with_name(model.name + suffix), again.with_name(again.name + suffix)

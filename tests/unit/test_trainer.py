@@ -103,11 +103,7 @@ def test_rotation_is_relative_and_in_full_precision() -> None:
 
 
 def test_feed_forward_is_eight_thirds_to_the_next_128() -> None:
-    assert [ModelConfig(width=w, layers=1, heads=1).feed_forward for w in (4096, 5120, 48)] == [
-        11008,
-        13696,
-        128,
-    ]
+    assert [ModelConfig(width=w, layers=1, heads=1).feed_forward for w in (4096, 5120, 48)] == [11008, 13696, 128]
 
 
 def test_only_matrices_decay() -> None:

@@ -27,8 +27,10 @@ from trainer.metrics import read_metrics  # noqa: E402
 DOMAINS = ("en", "zh", "en-法 <b>")
 MIXTURE: dict[str, Any] = {
     "domains": {name: {"weight": weight} for name, weight in zip(DOMAINS, (0.5, 0.3, 0.2), strict=True)},
-    "sequence_length": 32, "seed": 1, "tokenizer": SMALL,
-}  # fmt: skip
+    "sequence_length": 32,
+    "seed": 1,
+    "tokenizer": SMALL,
+}
 CONFIG: dict[str, Any] = {
     "model": {"width": 32, "layers": 1, "heads": 2, "loss_chunk_tokens": 20},
     "optimizer": {"max_learning_rate": 0.01, "warmup_steps": 1},

@@ -101,10 +101,14 @@ def test_positions_count_and_the_future_does_not(position: str) -> None:
 @pytest.mark.parametrize(
     ("name", "vocabulary", "billions"),
     [
-        ("baichuan2-7b", 125_696, 7.506), ("baichuan2-13b", 125_696, 13.897),
-        ("3b", 0, 2.944), ("1b", 0, 1.012), ("100m", 0, 0.0991), ("10m", 0, 0.01016),
+        ("baichuan2-7b", 125_696, 7.506),
+        ("baichuan2-13b", 125_696, 13.897),
+        ("3b", 0, 2.944),
+        ("1b", 0, 1.012),
+        ("100m", 0, 0.0991),
+        ("10m", 0, 0.01016),
     ],
-)  # fmt: skip
+)
 def test_presets_have_the_reports_shapes(name: str, vocabulary: int, billions: float) -> None:
     config = load_config(TrainConfig, CONF / f"{name}.yaml")
     with torch.device("meta"):

@@ -92,10 +92,15 @@ def vocabulary_loss(seed: int) -> tuple[float, Any, Any]:
 LAYOUTS: dict[int, list[dict[str, Any]]] = {
     2: [{}, {"tensor": 2}, {"recompute": 2}, {"reduce_each": True}],
     4: [
-        {"tensor": 2}, {"replicate": 2}, {"reshard": "none"}, {"reshard": "machine"}, {"tensor": 4},
-        {"tensor": 2, "replicate": 2, "keep_gathered": 1}, {"tensor": 2, "recompute": 3},
+        {"tensor": 2},
+        {"replicate": 2},
+        {"reshard": "none"},
+        {"reshard": "machine"},
+        {"tensor": 4},
+        {"tensor": 2, "replicate": 2, "keep_gathered": 1},
+        {"tensor": 2, "recompute": 3},
     ],
-}  # fmt: skip
+}
 COMPILED = {"tensor": 2, "recompute": 1}
 
 

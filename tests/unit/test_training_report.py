@@ -42,9 +42,16 @@ FACTS: dict[str, Any] = {
 
 def row(step: int, **more: Any) -> dict[str, Any]:
     return {
-        "step": step, "loss": 6.0 - step / 10, "gradient_norm": 1.0, "learning_rate": 0.01, "tokens": 128 * (step + 1),
-        "tokens_per_second": 1000 + step, "seconds": 0.1, "loader_seconds": 0.001 * (step + 1), **more,
-    }  # fmt: skip
+        "step": step,
+        "loss": 6.0 - step / 10,
+        "gradient_norm": 1.0,
+        "learning_rate": 0.01,
+        "tokens": 128 * (step + 1),
+        "tokens_per_second": 1000 + step,
+        "seconds": 0.1,
+        "loader_seconds": 0.001 * (step + 1),
+        **more,
+    }
 
 
 def judged(step: int) -> dict[str, Any]:
@@ -227,8 +234,10 @@ def test_stretches_hold_each_row_once(count: int) -> None:
 
 
 def test_shares_and_rates_are_of_all_steps_together() -> None:
-    rows = [{"seconds": 1.0, "loader_seconds": 0.5, "tokens_per_second": 100},
-            {"seconds": 3.0, "loader_seconds": 0.0, "tokens_per_second": 20}]  # fmt: skip
+    rows = [
+        {"seconds": 1.0, "loader_seconds": 0.5, "tokens_per_second": 100},
+        {"seconds": 3.0, "loader_seconds": 0.0, "tokens_per_second": 20},
+    ]
     assert loader_share(rows) == 12.5 and throughput(rows) == 40
     assert loader_share([{"loss": 1.0}]) is None and throughput([]) is None
 

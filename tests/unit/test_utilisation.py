@@ -36,12 +36,20 @@ def test_the_formula_by_hand() -> None:
 @pytest.mark.parametrize(
     ("name", "teraflops"),
     [
-        ("NVIDIA H100 80GB HBM3", 989.4), ("NVIDIA H100 PCIe", 756.0), ("NVIDIA A800-SXM4-80GB", 312.0),
-        ("NVIDIA A100-SXM4-40GB", 312.0), ("NVIDIA L40S", 362.0), ("NVIDIA L4", 121.0), ("NVIDIA H200", 989.4),
-        ("Tesla V100-SXM2-16GB", 125.0), ("NVIDIA GeForce RTX 4090", 165.2), ("NVIDIA B200", 2250.0),
-        ("a device of next year", None), ("", None),
+        ("NVIDIA H100 80GB HBM3", 989.4),
+        ("NVIDIA H100 PCIe", 756.0),
+        ("NVIDIA A800-SXM4-80GB", 312.0),
+        ("NVIDIA A100-SXM4-40GB", 312.0),
+        ("NVIDIA L40S", 362.0),
+        ("NVIDIA L4", 121.0),
+        ("NVIDIA H200", 989.4),
+        ("Tesla V100-SXM2-16GB", 125.0),
+        ("NVIDIA GeForce RTX 4090", 165.2),
+        ("NVIDIA B200", 2250.0),
+        ("a device of next year", None),
+        ("", None),
     ],
-)  # fmt: skip
+)
 def test_devices_are_known_by_name(name: str, teraflops: float | None) -> None:
     assert data_sheet_peak(name) == (None if teraflops is None else pytest.approx(teraflops * 1e12))
 
@@ -68,9 +76,18 @@ def test_the_benchmark_runs_on_a_cpu(tmp_path: Path) -> None:
     from benchmarks.trainer import trainer_speed
 
     options = argparse.Namespace(
-        model=CONF / "tiny.yaml", length=64, rows=2, vocabulary=300, steps=2, warmup=1, device="cpu", eager=True,
-        attention="auto", recompute=1, format="text",
-    )  # fmt: skip
+        model=CONF / "tiny.yaml",
+        length=64,
+        rows=2,
+        vocabulary=300,
+        steps=2,
+        warmup=1,
+        device="cpu",
+        eager=True,
+        attention="auto",
+        recompute=1,
+        format="text",
+    )
     found = trainer_speed.measure(options, tmp_path)
     assert found["tokens_a_step"] == 128 and found["tokens_per_second"] > 0 and found["peak"] is None
     assert found["causal"]["mfu_gemm"] < found["whole"]["mfu_gemm"] and found["loss"] == pytest.approx(5.7, abs=0.5)
@@ -82,14 +99,18 @@ def test_the_benchmark_runs_on_a_cpu(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kernel", "kind"),
     [
-        ("nvjet_tst_256x128_64x4_1x2_h_bz_coopA_NTT", "matrix products"), ("aten::mm", "matrix products"),
-        ("flash::flash_fwd_kernel<...>", "attention"), ("Memcpy HtoD (Pinned -> Device)", "copies"),
+        ("nvjet_tst_256x128_64x4_1x2_h_bz_coopA_NTT", "matrix products"),
+        ("aten::mm", "matrix products"),
+        ("flash::flash_fwd_kernel<...>", "attention"),
+        ("Memcpy HtoD (Pinned -> Device)", "copies"),
         ("triton_red_fused__to_copy_exp_sub_2", "fused: norms, rotation, SwiGLU, loss"),
         ("multi_tensor_apply_kernel<FusedAdamMathFunctor>", "optimizer"),
-        ("ncclDevKernel", "exchange between ranks"), ("unheard_of", "other"),
-        ("triton_tem_fused_flex_attention_4", "attention"), ("triton_tem_fused_mm_3", "matrix products"),
+        ("ncclDevKernel", "exchange between ranks"),
+        ("unheard_of", "other"),
+        ("triton_tem_fused_flex_attention_4", "attention"),
+        ("triton_tem_fused_mm_3", "matrix products"),
     ],
-)  # fmt: skip
+)
 def test_kernels_are_sorted_by_name(kernel: str, kind: str) -> None:
     from benchmarks.trainer.trainer_speed import kind_of
 

@@ -198,9 +198,13 @@ def _asked(row: np.ndarray[Any, np.dtype[np.int64]], first: int) -> Question:
 
 
 def run_tasks(
-    model: HarnessModel, tasks: Sequence[str], folder: Path | None = None, *, limit: int | None = None,
+    model: HarnessModel,
+    tasks: Sequence[str],
+    folder: Path | None = None,
+    *,
+    limit: int | None = None,
     examples: int | None = None,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Ask a model the harness's tasks.
 
     Args:

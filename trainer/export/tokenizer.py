@@ -38,8 +38,15 @@ def fast_tokenizer(model: bytes) -> dict[str, Any] | None:
         "truncation": None,
         "padding": None,
         "added_tokens": [
-            {"id": i, "content": text, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False,
-             "special": True}
+            {
+                "id": i,
+                "content": text,
+                "single_word": False,
+                "lstrip": False,
+                "rstrip": False,
+                "normalized": False,
+                "special": True,
+            }
             for i, text in special
         ],
         "normalizer": None,
@@ -65,7 +72,7 @@ def fast_tokenizer(model: bytes) -> dict[str, Any] | None:
             "vocab": {piece.text: i for i, piece in enumerate(pieces)},
             "merges": merges(pieces),
         },
-    }  # fmt: skip
+    }
 
 
 def merges(pieces: list[Piece]) -> list[list[str]]:

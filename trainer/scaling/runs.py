@@ -58,8 +58,9 @@ def read_suite(paths: Sequence[Path], sequence_length: float | None = None) -> S
             points += read_csv(path)
     if len(sizes) > 1:
         said = ", ".join(f"{name} {size:,}" for size, name in sizes.items())
-        raise ConfigError(f"vocab_size differs between the runs: {said} (allowed: one tokenizer, or losses do not "
-                          "compare).")  # fmt: skip
+        raise ConfigError(
+            f"vocab_size differs between the runs: {said} (allowed: one tokenizer, or losses do not compare)."
+        )
     return Suite(
         points=tuple(sorted(points, key=lambda point: point.flops)),
         vocab_size=next(iter(sizes), None),

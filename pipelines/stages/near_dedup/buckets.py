@@ -37,15 +37,25 @@ BAND_BYTES, TWIN_BYTES = 32, 16
 DOCUMENTS_AT_ONCE = 32_768
 EDGE = "a BIGINT, b BIGINT, agree SMALLINT"
 _NO_EDGES = pa.table({"a": pa.array([], pa.int64()), "b": pa.array([], pa.int64()), "agree": pa.array([], pa.int16())})
-MEMBERS = pa.schema([
-    pa.field("row", pa.int32()), pa.field("doc_id", pa.int64()), pa.field("rep", pa.int64()),
-    pa.field("component", pa.int64()), pa.field("wanted", pa.bool_()),
-])  # fmt: skip
+MEMBERS = pa.schema(
+    [
+        pa.field("row", pa.int32()),
+        pa.field("doc_id", pa.int64()),
+        pa.field("rep", pa.int64()),
+        pa.field("component", pa.int64()),
+        pa.field("wanted", pa.bool_()),
+    ]
+)
 """Documents in candidate edges: whose set stands for them, their candidate component, whether their set is read."""
-PAIRS = pa.schema([
-    pa.field("row", pa.int32()), pa.field("doc_id", pa.int64()), pa.field("other", pa.int64()),
-    pa.field("component", pa.int64()), pa.field("meaning", pa.float32()),
-])  # fmt: skip
+PAIRS = pa.schema(
+    [
+        pa.field("row", pa.int32()),
+        pa.field("doc_id", pa.int64()),
+        pa.field("other", pa.int64()),
+        pa.field("component", pa.int64()),
+        pa.field("meaning", pa.float32()),
+    ]
+)
 """Distinct candidate edges between representatives, ``doc_id < other``; NaN where no embedding speaks for them."""
 
 
@@ -166,10 +176,11 @@ def find_candidates(
     files = [FileEntry(**a["file"]) for a in answers if a["file"]]
     examples = sorted(tuple(e) for a in answers for e in a["capped_examples"])[:5]
     facts = {
-        "candidates": sum(f.rows for f in files), "capped": sum(a["capped"] for a in answers),
+        "candidates": sum(f.rows for f in files),
+        "capped": sum(a["capped"] for a in answers),
         "capped_pairs": sum(a["capped_pairs"] for a in answers),
         "capped_examples": [[str(x), str(y)] for x, y in examples],
-    }  # fmt: skip
+    }
     return Found([str(folder / f.path) for f in files], sum(f.rows for f in files), facts)
 
 
@@ -207,18 +218,25 @@ def find_edges(inbox: Inbox, settings: dict[str, Any]) -> Iterator[dict[str, Any
     order = in_buckets(keys, doc_ids)
     sketch = np.stack([table.column(n).to_numpy()[order] for n in ("sketch_low", "sketch_high")], axis=1)
     found = bucket_edges(
-        keys[order], doc_ids[order], sketch.view(np.uint64), settings["accept"], settings["clear"],
-        settings["max_anchors"], settings["first_new"],
-    )  # fmt: skip
+        keys[order],
+        doc_ids[order],
+        sketch.view(np.uint64),
+        settings["accept"],
+        settings["clear"],
+        settings["max_anchors"],
+        settings["first_new"],
+    )
     low, high, agree = distinct_edges(found.low, found.high, found.agree)
     entry = None
     if len(low):
         rows = pa.table({"a": low, "b": high, "agree": agree})
         entry = write_table(Path(settings["folder"]), f"candidates-{inbox.partition:05d}", rows, kind="candidates")
     yield {
-        "file": None if entry is None else entry_json(entry), "capped": len(np.unique(found.capped)),
-        "capped_pairs": found.capped_pairs(), "capped_examples": found.capped_examples(5),
-    }  # fmt: skip
+        "file": None if entry is None else entry_json(entry),
+        "capped": len(np.unique(found.capped)),
+        "capped_pairs": found.capped_pairs(),
+        "capped_examples": found.capped_examples(5),
+    }
 
 
 def entry_json(entry: FileEntry) -> dict[str, Any]:
@@ -267,9 +285,14 @@ def value_offsets(array: pa.Array) -> npt.NDArray[np.int64]:
 
 
 def plan(
-    cluster: Cluster, found: Found, payloads: Sequence[Mapping[str, Any]], accept: int, max_edges_in_memory: int,
-    scratch: Path, meant: Meant,
-) -> tuple[dict[int, list[FileEntry]], int]:  # fmt: skip
+    cluster: Cluster,
+    found: Found,
+    payloads: Sequence[Mapping[str, Any]],
+    accept: int,
+    max_edges_in_memory: int,
+    scratch: Path,
+    meant: Meant,
+) -> tuple[dict[int, list[FileEntry]], int]:
     """Writes, for each shard, its documents in candidate edges (``members``) and their edges (``pairs``).
 
     Returns:
@@ -288,12 +311,17 @@ def plan(
 
 
 def _written(planned: Plan, folder: Path) -> dict[int, list[FileEntry]]:
-    members = pa.table({
-        "doc_id": planned.doc_id, "rep": planned.rep, "component": planned.component, "wanted": planned.wanted,
-    })  # fmt: skip
-    pairs = pa.table({
-        "doc_id": planned.left, "other": planned.right, "component": planned.edge_component, "meaning": planned.meaning,
-    })  # fmt: skip
+    members = pa.table(
+        {"doc_id": planned.doc_id, "rep": planned.rep, "component": planned.component, "wanted": planned.wanted}
+    )
+    pairs = pa.table(
+        {
+            "doc_id": planned.left,
+            "other": planned.right,
+            "component": planned.edge_component,
+            "meaning": planned.meaning,
+        }
+    )
     files: dict[int, list[FileEntry]] = {}
     for kind, table, schema in (("members", members, MEMBERS), ("pairs", pairs, PAIRS)):
         snapshots = table.column("doc_id").to_numpy() >> (ids.SHARD_BITS + ids.ROW_BITS)
@@ -310,9 +338,14 @@ def _named(folder: Path, files: Iterable[FileEntry]) -> list[FileEntry]:
 
 
 def _planned_in_spark(
-    cluster: Cluster, found: Found, twins: Sequence[str], accept: int, max_edges_in_memory: int, scratch: Path,
+    cluster: Cluster,
+    found: Found,
+    twins: Sequence[str],
+    accept: int,
+    max_edges_in_memory: int,
+    scratch: Path,
     meant: Meant,
-) -> tuple[DataFrame, DataFrame, int]:  # fmt: skip
+) -> tuple[DataFrame, DataFrame, int]:
     """``dedup.graph.plan_verification`` in DataFrames, for edges that do not fit in memory."""
     from pyspark.sql import functions as F
 

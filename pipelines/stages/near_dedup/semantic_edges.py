@@ -81,9 +81,11 @@ def find_meant(
         return Meant()
     tasks = [{**p, "into": str(folder)} for p in payloads]
     answers = cluster.map(
-        "pipelines.stages.near_dedup.semantic_edges:known_of_shard", tasks, label="near_dedup: edges by meaning",
+        "pipelines.stages.near_dedup.semantic_edges:known_of_shard",
+        tasks,
+        label="near_dedup: edges by meaning",
         receipts=folder / "receipts",
-    )  # fmt: skip
+    )
     return Meant(tuple(edges), count, tuple(a["file"] for a in answers if a["file"]))
 
 

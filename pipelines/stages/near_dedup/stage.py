@@ -68,9 +68,11 @@ class NearDedupDecision(StrictModel):
         1e-4, ge=0, lt=0.5, description="Share of pairs at the threshold that the sketch may rule out unseen."
     )
     false_accept: float = Field(
-        0.0, ge=0, lt=0.5,
+        0.0,
+        ge=0,
+        lt=0.5,
         description="Share of pairs below the threshold that the sketch may accept unseen; 0 has the shingles tell.",
-    )  # fmt: skip
+    )
     max_anchors: int = Field(MAX_ANCHORS, ge=1, description="Stars that one bucket may grow; what is beyond is told.")
     semantic: bool = Field(True, description="Join the edges by meaning of semantic_clusters, where it stands before.")
     keep: Literal["best_quality", "furthest_from_centroid"] = Field(
@@ -165,13 +167,18 @@ class NearDedup(GlobalStage):
         packed = pa.Array.from_buffers(
             pa.binary(size), len(column), [None, pa.py_buffer(np.ascontiguousarray(found.minima).view(np.uint8))]
         )
-        return pa.table({
-            "row": pa.array(batch.rows), "doc_id": pa.array(batch.doc_ids),
-            "bytes": column.lengths.astype(np.int32), "shingles": found.shingles,
-            "token_key": found.token_keys,
-            "sketch_low": found.sketch[:, 0].view(np.int64), "sketch_high": found.sketch[:, 1].view(np.int64),
-            "signature": packed.cast(pa.binary()),
-        })  # fmt: skip
+        return pa.table(
+            {
+                "row": pa.array(batch.rows),
+                "doc_id": pa.array(batch.doc_ids),
+                "bytes": column.lengths.astype(np.int32),
+                "shingles": found.shingles,
+                "token_key": found.token_keys,
+                "sketch_low": found.sketch[:, 0].view(np.int64),
+                "sketch_high": found.sketch[:, 1].view(np.int64),
+                "signature": packed.cast(pa.binary()),
+            }
+        )
 
     def decide_globally(self, context: DecisionContext) -> None:
         """Elects survivors. See the module for the steps."""
@@ -179,10 +186,14 @@ class NearDedup(GlobalStage):
         scratch = context.folder / "scratch"
         reject, accept = sketch_bounds(config.least_jaccard(), config.false_reject, config.false_accept)
         settings = {
-            "bands": config.bands, "rows": config.rows, "num_perm": self.evidence.num_perm,
-            "accept": 2 * reject / SKETCH_BITS - 1, "clear": config.clearly_the_same(),
-            "max_anchors": config.max_anchors, "first_new": context.first_new,
-        }  # fmt: skip
+            "bands": config.bands,
+            "rows": config.rows,
+            "num_perm": self.evidence.num_perm,
+            "accept": 2 * reject / SKETCH_BITS - 1,
+            "clear": config.clearly_the_same(),
+            "max_anchors": config.max_anchors,
+            "first_new": context.first_new,
+        }
         payloads = context.payloads(with_ancestors=True)
         documents = context.evidence_rows(with_ancestors=True)
         payloads, twins = find_twins(context.cluster, payloads, documents, scratch / "twins")
@@ -212,9 +223,14 @@ class NearDedup(GlobalStage):
         return find_meant(context.cluster, payloads, clusters.paths("edges"), count, scratch / "meant")
 
     def _resolve(
-        self, context: DecisionContext, config: NearDedupDecision, payloads: list[dict[str, Any]],
-        planned: dict[int, list[FileEntry]], folder: Path, reject: int,
-    ) -> None:  # fmt: skip
+        self,
+        context: DecisionContext,
+        config: NearDedupDecision,
+        payloads: list[dict[str, Any]],
+        planned: dict[int, list[FileEntry]],
+        folder: Path,
+        reject: int,
+    ) -> None:
         """Reads sets, verifies, elects, writes."""
         at = {(n, f.table, f.shard): str(folder / str(n) / f.path) for n, files in planned.items() for f in files}
         tasks = []
@@ -230,17 +246,23 @@ class NearDedup(GlobalStage):
             {**t, "sets": sets.get((t["snapshot"], t["shard"]["number"]), []), "partitions": partitions} for t in tasks
         ]
         hop = Hop(
-            "pipelines.stages.near_dedup.verify:resolve_components", partitions,
+            "pipelines.stages.near_dedup.verify:resolve_components",
+            partitions,
             {
-                "threshold": config.threshold, "reject": reject, "writers": context.writers,
+                "threshold": config.threshold,
+                "reject": reject,
+                "writers": context.writers,
                 "min_size_ratio": config.min_size_ratio if config.similarity == "containment" else 0.0,
                 "keep": config.keep,
             },
-        )  # fmt: skip
+        )
         context.files += context.exchange(
-            "near_dedup: verify and elect", "pipelines.stages.near_dedup.verify:emit_members", tasks, [hop],
+            "near_dedup: verify and elect",
+            "pipelines.stages.near_dedup.verify:emit_members",
+            tasks,
+            [hop],
             {"drops": DROPS, "columns": COLUMNS, "edges": EDGES},
-        )  # fmt: skip
+        )
         _tell(context)
 
     def _sets(
@@ -275,17 +297,21 @@ class NearDedup(GlobalStage):
         folder = context.evidence.folder.parents[1] / "sets" / key
         known = load_manifest(folder)
         common = {
-            "folder": str(folder), "max_size": config.max_set_size, "width": self.evidence.shingle_tokens,
+            "folder": str(folder),
+            "max_size": config.max_set_size,
+            "width": self.evidence.shingle_tokens,
             "cut": self.sees_cuts(),
-        }  # fmt: skip
+        }
         wanted = []
         for task in tasks:
             paths = known.paths_of_shard("sets", task["shard"]["number"]) if known else []
             wanted.append({**task, **common, "known": paths})
         answers = context.cluster.map(
-            "pipelines.stages.near_dedup.verify:sets_of_shard", wanted, label="near_dedup: scan shingle sets",
+            "pipelines.stages.near_dedup.verify:sets_of_shard",
+            wanted,
+            label="near_dedup: scan shingle sets",
             receipts=folder / "receipts",
-        )  # fmt: skip
+        )
         fresh = [FileEntry(**a["file"]) for a in answers if a["file"]]
         others = [f for f in known.files if f.shard not in {e.shard for e in fresh}] if known else []
         return commit(folder, {"key": key}, [*fresh, *others]), sum(a["scanned"] for a in answers)

@@ -24,18 +24,28 @@ from pipelines.spark.exchange import Block, Inbox, by_id, by_shard, split
 from pipelines.stages.near_dedup.buckets import binary_values, value_offsets, whole
 from pipelines.stages.shard_task import ShardTask, earlier_column
 
-EDGES = pa.schema([
-    pa.field("row", pa.int32()), pa.field("doc_id", pa.int64()), pa.field("other", pa.int64()),
-    pa.field("similarity", pa.float32()), pa.field("method", pa.int8()),
-])  # fmt: skip
+EDGES = pa.schema(
+    [
+        pa.field("row", pa.int32()),
+        pa.field("doc_id", pa.int64()),
+        pa.field("other", pa.int64()),
+        pa.field("similarity", pa.float32()),
+        pa.field("method", pa.int8()),
+    ]
+)
 """Accepted edges.
 
 ``method`` 1: the shingles told the similarity; 0: the sketch did (standard error 0.09·√(1 − J²)); 2: it is a cosine.
 """
-COLUMNS = pa.schema([
-    pa.field("row", pa.int32()), pa.field("doc_id", pa.int64()), pa.field("component_id", pa.int64()),
-    pa.field("component_size", pa.int32()), pa.field("near_copies", pa.int32()),
-])  # fmt: skip
+COLUMNS = pa.schema(
+    [
+        pa.field("row", pa.int32()),
+        pa.field("doc_id", pa.int64()),
+        pa.field("component_id", pa.int64()),
+        pa.field("component_size", pa.int32()),
+        pa.field("near_copies", pa.int32()),
+    ]
+)
 SET_BUDGET = 1 << 26
 """Hashes that the sets of one component may hold in a task (256 MiB); a larger one is sampled down."""
 OUTLYING = "furthest_from_centroid"
@@ -141,10 +151,15 @@ def _described(task: ShardTask, members: pa.Table, payload: dict[str, Any]) -> d
         names = np.where(known < 0, names, known)
     return {
         **{name: members.column(name) for name in ("component", "doc_id", "rep")},
-        "names": names, "quality": quality, "distance": distance, "copies": copies, "bytes": seen.column("bytes"),
-        "sketch_low": seen.column("sketch_low"), "sketch_high": seen.column("sketch_high"),
+        "names": names,
+        "quality": quality,
+        "distance": distance,
+        "copies": copies,
+        "bytes": seen.column("bytes"),
+        "sketch_low": seen.column("sketch_low"),
+        "sketch_high": seen.column("sketch_high"),
         "final": np.full(len(rows), bool(payload.get("earlier"))),
-    }  # fmt: skip
+    }
 
 
 def resolve_components(inbox: Inbox, settings: dict[str, Any]) -> Iterator[Block]:
@@ -164,10 +179,15 @@ def resolve_components(inbox: Inbox, settings: dict[str, Any]) -> Iterator[Block
 
     sketch = np.stack([table.column(n).to_numpy() for n in ("sketch_low", "sketch_high")], axis=1).view(np.uint64)
     members = Members(
-        component, doc_id, index_of(table.column("rep").to_numpy()), sketch, table.column("quality").to_numpy(),
-        table.column("bytes").to_numpy().astype(np.int64), table.column("final").to_numpy(),
+        component,
+        doc_id,
+        index_of(table.column("rep").to_numpy()),
+        sketch,
+        table.column("quality").to_numpy(),
+        table.column("bytes").to_numpy().astype(np.int64),
+        table.column("final").to_numpy(),
         table.column("distance").to_numpy() if settings["keep"] == OUTLYING else None,
-    )  # fmt: skip
+    )
     sets = _opened(inbox.table("sets"), index_of, component)
     left, right, meaning = _ends(inbox.table("pairs"), index_of)
     collapsed = np.flatnonzero(members.rep != np.arange(len(doc_id)))
@@ -226,9 +246,11 @@ def _decisions(table: pa.Table, members: Any, found: Any, writers: int) -> Itera
     own = np.arange(len(doc_id))
     lost = found.survivor != own
     drops = {
-        "doc_id": doc_id[lost], "reason": np.where(found.by_meaning[lost], "semantic_duplicate", "near_duplicate"),
-        "survivor": doc_id[found.survivor[lost]], "similarity": found.similarity[lost],
-    }  # fmt: skip
+        "doc_id": doc_id[lost],
+        "reason": np.where(found.by_meaning[lost], "semantic_duplicate", "near_duplicate"),
+        "survivor": doc_id[found.survivor[lost]],
+        "similarity": found.similarity[lost],
+    }
     yield from split("drops", drops, by_shard(doc_id[lost], writers))
     copies = table.column("copies").to_numpy().astype(np.int64)
     near = np.bincount(found.survivor[lost], weights=copies[lost], minlength=len(doc_id)).astype(np.int32)
@@ -239,9 +261,11 @@ def _decisions(table: pa.Table, members: Any, found: Any, writers: int) -> Itera
     by_number = np.argsort(doc_id)
     leads = by_number[np.searchsorted(doc_id[by_number], found.component[united])]
     columns = {
-        "doc_id": doc_id[united][new], "component_id": table.column("names").to_numpy()[leads][new],
-        "component_size": sizes[inverse][new], "near_copies": near[united][new],
-    }  # fmt: skip
+        "doc_id": doc_id[united][new],
+        "component_id": table.column("names").to_numpy()[leads][new],
+        "component_size": sizes[inverse][new],
+        "near_copies": near[united][new],
+    }
     yield from split("columns", columns, by_shard(columns["doc_id"], writers))
 
 
@@ -257,7 +281,9 @@ def _edges(
     swap = members.final[a]
     doc_id, other = members.doc_id[np.where(swap, b, a)], members.doc_id[np.where(swap, a, b)]
     columns = {
-        "doc_id": doc_id, "other": other, "similarity": found.edge_similarity[holds],
+        "doc_id": doc_id,
+        "other": other,
+        "similarity": found.edge_similarity[holds],
         "method": found.edge_method[holds],
-    }  # fmt: skip
+    }
     yield from split("edges", columns, by_shard(doc_id, writers))

@@ -45,9 +45,10 @@ class SemanticClustersEvidence(StrictModel):
     target_cell_documents: int = Field(1000, ge=8, description="Documents of a cell, on average.")
     sample_per_cell: int = Field(256, ge=LEAST_MEMBERS, description="Vectors a cell that the centroids are trained on.")
     max_sample: int = Field(
-        16_000_000, ge=LEAST_MEMBERS,
+        16_000_000,
+        ge=LEAST_MEMBERS,
         description="Vectors that all centroids are trained on, at most; the driver holds them, as float32.",
-    )  # fmt: skip
+    )
     iterations: int = Field(20, ge=1, le=1000, description="Of k-means.")
     giant: float = Field(4.0, gt=1, description="Cells of more than this many times their share are divided.")
     seed: int = Field(1, ge=0, description="Of the sample and of k-means.")
@@ -132,12 +133,16 @@ class SemanticClusters(GlobalStage):
         width = np.load(centroids / CENTROIDS, mmap_mode="r").shape[1]
         partitions = partitions_for(context.evidence_rows(True), 4 * width + 24, context.cluster.least_partitions)
         hop = Hop(
-            "pipelines.stages.semantic_clusters.tasks:compare_cells", partitions,
+            "pipelines.stages.semantic_clusters.tasks:compare_cells",
+            partitions,
             {
-                "threshold": threshold, "max_cell_documents": config.max_cell_documents, "seed": self.evidence.seed,
-                "device": self.evidence.device, "writers": context.writers,
+                "threshold": threshold,
+                "max_cell_documents": config.max_cell_documents,
+                "seed": self.evidence.seed,
+                "device": self.evidence.device,
+                "writers": context.writers,
             },
-        )  # fmt: skip
+        )
         tasks = [{**p, **shared, "partitions": partitions, "writers": context.writers} for p in payloads]
         schemas = {"columns": SEMANTIC_COLUMNS, "edges": SEMANTIC_EDGES, "cells": SEMANTIC_CELLS}
         context.files += context.exchange(
@@ -149,9 +154,10 @@ class SemanticClusters(GlobalStage):
             gpu=self.wants_gpu(),
         )
         context.facts.update(
-            threshold=threshold, centroids=str(centroids.relative_to(context.run.root)),
+            threshold=threshold,
+            centroids=str(centroids.relative_to(context.run.root)),
             centroids_digest=file_digest(centroids / CENTROIDS),
-        )  # fmt: skip
+        )
         context.facts.update(_told(context, read_json(centroids / FACTS)))
         forget(context.folder / "scratch")
 
@@ -174,11 +180,21 @@ class SemanticClusters(GlobalStage):
                 backend = open_backend(self.evidence.device)
                 cells = max(1, -(-documents // self.evidence.target_cell_documents))
                 found = train_centroids(
-                    sample, cells, self.evidence.seed, backend, iterations=self.evidence.iterations,
+                    sample,
+                    cells,
+                    self.evidence.seed,
+                    backend,
+                    iterations=self.evidence.iterations,
                     giant=self.evidence.giant,
-                )  # fmt: skip
-            facts = {"documents": documents, "sampled": len(sample), "wanted": cells, "cells": len(found),
-                     "backend": backend.name, "config": settings}  # fmt: skip
+                )
+            facts = {
+                "documents": documents,
+                "sampled": len(sample),
+                "wanted": cells,
+                "cells": len(found),
+                "backend": backend.name,
+                "config": settings,
+            }
             _keep(folder, found, facts)
         return folder
 
@@ -205,9 +221,13 @@ class SemanticClusters(GlobalStage):
         folder = context.folder / "scratch" / "sample"
         tasks = context.payloads(share=share, seed=self.evidence.seed, into=str(folder))
         return context.cluster.map(
-            "pipelines.stages.semantic_clusters.tasks:sample_vectors", tasks, label="semantic_clusters: sample",
-            receipts=folder / "receipts", weights=[s.rows for s in context.run.shards], gpu=False,
-        )  # fmt: skip
+            "pipelines.stages.semantic_clusters.tasks:sample_vectors",
+            tasks,
+            label="semantic_clusters: sample",
+            receipts=folder / "receipts",
+            weights=[s.rows for s in context.run.shards],
+            gpu=False,
+        )
 
 
 def _check_one_model(context: DecisionContext) -> None:
@@ -280,19 +300,26 @@ def _told(context: DecisionContext, trained: dict[str, Any]) -> dict[str, Any]:
     sizes = table.column("cluster_size").to_numpy()
     reach = int(np.searchsorted(np.cumsum(bins), 0.99 * counts)) if counts else 0
     facts: dict[str, Any] = {
-        "documents": counts, "without_vector": context.evidence_rows() - counts, "edges": edges, "cells": len(sizes),
-        "largest_cell": int(sizes.max(initial=0)), "divided_cells": int(table.column("divided").to_numpy().sum()),
-        "capped_documents": int(table.column("capped").to_numpy().sum()), "trained": trained,
+        "documents": counts,
+        "without_vector": context.evidence_rows() - counts,
+        "edges": edges,
+        "cells": len(sizes),
+        "largest_cell": int(sizes.max(initial=0)),
+        "divided_cells": int(table.column("divided").to_numpy().sum()),
+        "capped_documents": int(table.column("capped").to_numpy().sum()),
+        "trained": trained,
         "distance": {"mean": round(total / max(1, counts), 6), "p99": round((reach + 1) * 2 / DISTANCE_BINS, 6)},
-    }  # fmt: skip
+    }
     before = dict(context.ancestors[-1].chain)[SemanticClusters.name].body["facts"] if context.ancestors else {}
     if before.get("documents"):
         before = before["distance"]
         beyond = int(bins[_bin(np.array([before["p99"]]) + 0.5 / DISTANCE_BINS)[0] :].sum())
         facts["drift"] = {
-            "mean_before": before["mean"], "mean": facts["distance"]["mean"], "p99_before": before["p99"],
+            "mean_before": before["mean"],
+            "mean": facts["distance"]["mean"],
+            "p99_before": before["p99"],
             "share_beyond_p99": round(beyond / max(1, counts), 6),
-        }  # fmt: skip
+        }
     return facts
 
 

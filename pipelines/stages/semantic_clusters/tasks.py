@@ -78,9 +78,12 @@ def emit_cells(payload: dict[str, Any]) -> Iterator[Block]:
         part = placed[start : start + MEMBERS_AT_ONCE]
         cell = assigned.cell[part]
         columns = {
-            "cell": cell, "doc_id": ids[part], "cosine": assigned.cosine[part],
-            "vector": vectors_as_bytes(halves[part]), "final": np.full(len(cell), bool(payload.get("earlier"))),
-        }  # fmt: skip
+            "cell": cell,
+            "doc_id": ids[part],
+            "cosine": assigned.cosine[part],
+            "vector": vectors_as_bytes(halves[part]),
+            "final": np.full(len(cell), bool(payload.get("earlier"))),
+        }
         yield from split("members", columns, by_id(cell.astype(np.int64), payload["partitions"]))
 
 
@@ -106,12 +109,15 @@ def compare_cells(inbox: Inbox, settings: dict[str, Any]) -> Iterator[Block]:
     distance = np.maximum(np.float32(0), np.round(1 - cosine, 4)).astype(np.float32)
     new = ~final
     columns = {
-        "doc_id": doc_id[new], "cluster_id": cell[new], "cluster_size": sizes[which][new],
-        "centroid_distance": distance[new], "density": pa.array(found.density[new], from_pandas=True),
+        "doc_id": doc_id[new],
+        "cluster_id": cell[new],
+        "cluster_size": sizes[which][new],
+        "centroid_distance": distance[new],
+        "density": pa.array(found.density[new], from_pandas=True),
         "nearest_similarity": pa.array(found.nearest[new], from_pandas=True),
         "semantic_component": pa.array(component[new], mask=component_size[new] < 2),
         "semantic_size": component_size[new],
-    }  # fmt: skip
+    }
     yield from split("columns", columns, by_shard(doc_id[new], settings["writers"]))
     yield from _edges(found, doc_id, final, settings["writers"])
     capped = np.add.reduceat(found.capped, ptr[:-1], dtype=np.int32)
@@ -141,9 +147,15 @@ def _edges(found: Any, doc_id: Int64, final: npt.NDArray[np.bool_], writers: int
 
 
 def _cells(
-    ptr: Int64, cell: npt.NDArray[np.int32], doc_id: Int64, distance: Float32, new: npt.NDArray[np.bool_],
-    capped: npt.NDArray[np.int32], divided: npt.NDArray[np.int32], writers: int,
-) -> Iterator[Block]:  # fmt: skip
+    ptr: Int64,
+    cell: npt.NDArray[np.int32],
+    doc_id: Int64,
+    distance: Float32,
+    new: npt.NDArray[np.bool_],
+    capped: npt.NDArray[np.int32],
+    divided: npt.NDArray[np.int32],
+    writers: int,
+) -> Iterator[Block]:
     """A row a cell that has new documents, kept with the one nearest to its centroid."""
     which = np.repeat(np.arange(len(ptr) - 1), np.diff(ptr))[new]
     if not len(which):
@@ -155,8 +167,12 @@ def _cells(
     counts = np.bincount(which, minlength=len(ptr) - 1)
     mean = np.bincount(which, far.astype(np.float64), minlength=len(ptr) - 1) / np.maximum(counts, 1)
     columns = {
-        "doc_id": ids[lead], "cluster_id": cell[ptr[:-1]][cells], "cluster_size": np.diff(ptr)[cells].astype(np.int32),
-        "new_documents": counts[cells].astype(np.int32), "mean_distance": np.round(mean[cells], 4).astype(np.float32),
-        "divided": divided[cells], "capped": capped[cells],
-    }  # fmt: skip
+        "doc_id": ids[lead],
+        "cluster_id": cell[ptr[:-1]][cells],
+        "cluster_size": np.diff(ptr)[cells].astype(np.int32),
+        "new_documents": counts[cells].astype(np.int32),
+        "mean_distance": np.round(mean[cells], 4).astype(np.float32),
+        "divided": divided[cells],
+        "capped": capped[cells],
+    }
     yield from split("cells", columns, by_shard(ids[lead], writers))

@@ -44,10 +44,16 @@ HERE = "pipelines.stages.span_dedup.near_sentences"
 BAND_BYTES = 112
 """Of a sentence and band in the exchange, for one of some twenty tokens."""
 KEYS, SET = pa.binary(8 * BANDS), pa.large_binary()
-LINKS = pa.schema([
-    pa.field("row", pa.int32()), pa.field("doc_id", pa.int64()), pa.field("start", pa.int32()),
-    pa.field("anchor_doc", pa.int64()), pa.field("anchor_start", pa.int32()), pa.field("similarity", pa.float32()),
-])  # fmt: skip
+LINKS = pa.schema(
+    [
+        pa.field("row", pa.int32()),
+        pa.field("doc_id", pa.int64()),
+        pa.field("start", pa.int32()),
+        pa.field("anchor_doc", pa.int64()),
+        pa.field("anchor_start", pa.int32()),
+        pa.field("similarity", pa.float32()),
+    ]
+)
 """Sentences and the anchors that they are like; also committed beside the cuts, as table ``links``."""
 _LINK = ("doc_id", "start", "anchor_doc", "anchor_start", "similarity")
 
@@ -123,9 +129,13 @@ def confirm_links(context: DecisionContext, payloads: Sequence[Mapping[str, Any]
 
 
 def _links(
-    context: DecisionContext, label: str, source: str, payloads: Sequence[Mapping[str, Any]], hops: Sequence[Hop],
+    context: DecisionContext,
+    label: str,
+    source: str,
+    payloads: Sequence[Mapping[str, Any]],
+    hops: Sequence[Hop],
     partitions: int,
-) -> tuple[list[FileEntry], int]:  # fmt: skip
+) -> tuple[list[FileEntry], int]:
     scratch = context.folder / "scratch"
     last = Hop(f"{HERE}:write_links", context.writers, {"folder": str(scratch)})
     tasks = [{**p, "partitions": partitions} for p in payloads]
@@ -160,9 +170,11 @@ def emit_near(payload: dict[str, Any]) -> Iterator[Block]:
     for band in range(BANDS):
         mine = np.ascontiguousarray(keys[:, band])
         columns = {
-            "key": mine, "doc_id": shard.doc_ids(table.column("row").to_numpy()), "start": table.column("start"),
+            "key": mine,
+            "doc_id": shard.doc_ids(table.column("row").to_numpy()),
+            "start": table.column("start"),
             "set": table.column("near_set"),
-        }  # fmt: skip
+        }
         yield from split("near", columns, by_hash(mine, payload["partitions"]))
 
 
@@ -176,17 +188,24 @@ def link_sentences(inbox: Inbox, settings: dict[str, Any]) -> Iterator[Block]:
         return
     doc_id, start = table.column("doc_id").to_numpy(), table.column("start").to_numpy()
     found = link_buckets(
-        table.column("key").to_numpy(), doc_id, start, *_sets_in(table.column("set")), settings["threshold"],
+        table.column("key").to_numpy(),
+        doc_id,
+        start,
+        *_sets_in(table.column("set")),
+        settings["threshold"],
         settings["first_new"],
-    )  # fmt: skip
+    )
     partitions = settings["partitions"]
     linked = np.unique(found.member)
     columns = {"doc_id": doc_id[linked], "start": start[linked]}
     yield from split("linked", columns, _by_place(doc_id[linked], start[linked], partitions))
     asked = {
-        "doc_id": doc_id[found.member], "start": start[found.member], "anchor_doc": doc_id[found.anchor],
-        "anchor_start": start[found.anchor], "similarity": found.similarity,
-    }  # fmt: skip
+        "doc_id": doc_id[found.member],
+        "start": start[found.member],
+        "anchor_doc": doc_id[found.anchor],
+        "anchor_start": start[found.anchor],
+        "similarity": found.similarity,
+    }
     yield from split("asked", asked, _by_place(asked["anchor_doc"], asked["anchor_start"], partitions))
     if found.capped:
         yield from split("capped", {"n": np.array([found.capped])}, np.zeros(1, np.int64))

@@ -17,10 +17,14 @@ from pipelines.stages.shard_task import ShardTask
 from text.sequences import positions_of
 
 PARAGRAPH, SENTENCE, DOCUMENT = 0, 1, 2
-OWNERS = pa.schema([
-    pa.field("hash", pa.int64()), pa.field("copies", pa.int32()), pa.field("owner", pa.int64()),
-    pa.field("owner_start", pa.int32()),
-])  # fmt: skip
+OWNERS = pa.schema(
+    [
+        pa.field("hash", pa.int64()),
+        pa.field("copies", pa.int32()),
+        pa.field("owner", pa.int64()),
+        pa.field("owner_start", pa.int32()),
+    ]
+)
 """Repeated spans that a shard holds a copy of, by hash: occurrences over the corpus, and the owner's place."""
 _EVIDENCE = ("row", "level", "start", "end", "parent", "bytes", "sentences", "hash")
 

@@ -140,16 +140,24 @@ class SpanDedup(GlobalStage):
             payloads = _with_files(payloads, "near", found)
         payloads = [p for p in payloads if not p.get("earlier")]
         heirs = _run(
-            context, "span_dedup: heirs", "pipelines.stages.span_dedup.tasks:emit_orphans", payloads, rows,
-            "pipelines.stages.span_dedup.tasks:name_heirs", {}, {"heirs": HEIRS},
-        )  # fmt: skip
+            context,
+            "span_dedup: heirs",
+            "pipelines.stages.span_dedup.tasks:emit_orphans",
+            payloads,
+            rows,
+            "pipelines.stages.span_dedup.tasks:name_heirs",
+            {},
+            {"heirs": HEIRS},
+        )
         payloads = _with_files(payloads, "heirs", heirs)
         if near:
             payloads = _with_files(payloads, "near_kept", confirm_links(context, payloads, rows))
         answers = context.cluster.map(
-            "pipelines.stages.span_dedup.tasks:decide_spans", [{**p, "folder": str(context.folder)} for p in payloads],
-            label="span_dedup: decide", receipts=context.folder / "receipts",
-        )  # fmt: skip
+            "pipelines.stages.span_dedup.tasks:decide_spans",
+            [{**p, "folder": str(context.folder)} for p in payloads],
+            label="span_dedup: decide",
+            receipts=context.folder / "receipts",
+        )
         context.files += [FileEntry(**f) for a in answers for f in a["files"]]
         for fact in ("dropped", "cuts", "inherited", *(["near_cuts"] if near else [])):
             context.facts[fact] = sum(a[fact] for a in answers)
@@ -162,24 +170,37 @@ class SpanDedup(GlobalStage):
         """The repeated spans of a level: for each shard, those that it holds a copy of."""
         tasks = [{**p, "level": level} for p in payloads]
         return _run(
-            context, f"span_dedup: {name}", "pipelines.stages.span_dedup.tasks:emit_spans", tasks, rows,
-            "pipelines.stages.span_dedup.tasks:name_owners", {"min_copies": min_copies}, {f"owners_{level}": OWNERS},
-        )  # fmt: skip
+            context,
+            f"span_dedup: {name}",
+            "pipelines.stages.span_dedup.tasks:emit_spans",
+            tasks,
+            rows,
+            "pipelines.stages.span_dedup.tasks:name_owners",
+            {"min_copies": min_copies},
+            {f"owners_{level}": OWNERS},
+        )
 
 
 def _run(
-    context: DecisionContext, label: str, source: str, payloads: Sequence[dict[str, Any]], rows: int, function: str,
-    settings: Mapping[str, Any], schemas: Mapping[str, pa.Schema],
-) -> list[FileEntry]:  # fmt: skip
+    context: DecisionContext,
+    label: str,
+    source: str,
+    payloads: Sequence[dict[str, Any]],
+    rows: int,
+    function: str,
+    settings: Mapping[str, Any],
+    schemas: Mapping[str, pa.Schema],
+) -> list[FileEntry]:
     """An exchange by hash, whose answers come back to the shards; files under names by their content."""
     scratch = context.folder / "scratch"
     partitions = partitions_for(rows, SPAN_BYTES, context.cluster.least_partitions)
     tasks = [{**p, "partitions": partitions} for p in payloads]
     hop = Hop(function, partitions, {**settings, "writers": context.writers})
     last = Hop(
-        "pipelines.stages.span_dedup.tasks:write_by_home", context.writers,
+        "pipelines.stages.span_dedup.tasks:write_by_home",
+        context.writers,
         {"folder": str(scratch), "schemas": schemas_as_text(schemas)},
-    )  # fmt: skip
+    )
     answers = context.cluster.exchange(source, tasks, [hop, last], label=label)
     files = [FileEntry(**a) for a in answers]
     return [place(scratch, f, f"{f.table}-{f.shard:06d}-{f.digest[:16]}.parquet") for f in files]
@@ -207,15 +228,27 @@ def _span_rows(
     rows, low, high = batch.texts.to_stored(which, start, end)
     _, parent_low, _ = batch.texts.to_stored(which, parent.astype(np.int64), parent.astype(np.int64) + 1)
     return {
-        "row": rows, "level": np.full(len(rows), level, np.int8), "start": low, "end": high, "parent": parent_low,
-        "bytes": (end - start).astype(np.int32), "sentences": inside[chosen].astype(np.int32), "hash": hashes[chosen],
-    }  # fmt: skip
+        "row": rows,
+        "level": np.full(len(rows), level, np.int8),
+        "start": low,
+        "end": high,
+        "parent": parent_low,
+        "bytes": (end - start).astype(np.int32),
+        "sentences": inside[chosen].astype(np.int32),
+        "hash": hashes[chosen],
+    }
 
 
 def _document_rows(batch: Batch) -> dict[str, npt.NDArray[Any]]:
     zeros = np.zeros(len(batch.rows), np.int32)
     size = batch.texts.column.lengths.astype(np.int32)
     return {
-        "row": batch.rows, "level": np.full(len(zeros), DOCUMENT, np.int8), "start": zeros, "end": size,
-        "parent": zeros, "bytes": size, "sentences": zeros, "hash": np.zeros(len(zeros), np.int64),
-    }  # fmt: skip
+        "row": batch.rows,
+        "level": np.full(len(zeros), DOCUMENT, np.int8),
+        "start": zeros,
+        "end": size,
+        "parent": zeros,
+        "bytes": size,
+        "sentences": zeros,
+        "hash": np.zeros(len(zeros), np.int64),
+    }

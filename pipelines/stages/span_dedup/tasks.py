@@ -30,15 +30,23 @@ _NOBODY = np.iinfo(np.int64).max
 REASONS = np.array(["repeated_paragraph", "repeated_sentence", "near_repeated_sentence"], dtype=object)
 NEAR = 2
 """The place of near-duplicate sentences among the reasons."""
-HEIRS = pa.schema([
-    pa.field("hash", pa.int64()), pa.field("level", pa.int8()), pa.field("doc_id", pa.int64()),
-    pa.field("start", pa.int32()),
-])  # fmt: skip
+HEIRS = pa.schema(
+    [
+        pa.field("hash", pa.int64()),
+        pa.field("level", pa.int8()),
+        pa.field("doc_id", pa.int64()),
+        pa.field("start", pa.int32()),
+    ]
+)
 """Spans whose owner was dropped and that a document of the shard now owns."""
-COLUMNS = pa.schema([
-    pa.field("row", pa.int32()), pa.field("doc_id", pa.int64()), pa.field("repeated_share", pa.float32()),
-    pa.field("max_span_copies", pa.int32()),
-])  # fmt: skip
+COLUMNS = pa.schema(
+    [
+        pa.field("row", pa.int32()),
+        pa.field("doc_id", pa.int64()),
+        pa.field("repeated_share", pa.float32()),
+        pa.field("max_span_copies", pa.int32()),
+    ]
+)
 
 
 # ----------------------------------------------------------------------------------------------------- count and own
@@ -64,10 +72,12 @@ def _counted(shard: ShardSpans, table: pa.Table | None, partitions: int, owns: b
     hashes, first, copies = distinct(table.column("hash").to_numpy())  # by (row, start): the first is the least
     home = ELSEWHERE if shard.payload.get("earlier") else shard.task.shard.number
     columns = {
-        "hash": hashes, "copies": copies.astype(np.int32),
+        "hash": hashes,
+        "copies": copies.astype(np.int32),
         "doc_id": shard.doc_ids(table.column("row").to_numpy()[first]) if owns else np.full(len(hashes), _NOBODY),
-        "start": table.column("start").to_numpy()[first], "home": np.full(len(hashes), home, np.int32),
-    }  # fmt: skip
+        "start": table.column("start").to_numpy()[first],
+        "home": np.full(len(hashes), home, np.int32),
+    }
     yield from split("spans", columns, by_hash(hashes, partitions))
 
 
@@ -77,16 +87,22 @@ def name_owners(inbox: Inbox, settings: dict[str, Any]) -> Iterator[Block]:
     if table is None:
         return
     owners = count_spans(
-        table.column("hash").to_numpy(), table.column("copies").to_numpy().astype(np.int64),
-        table.column("doc_id").to_numpy(), table.column("start").to_numpy(), settings["min_copies"],
-    )  # fmt: skip
+        table.column("hash").to_numpy(),
+        table.column("copies").to_numpy().astype(np.int64),
+        table.column("doc_id").to_numpy(),
+        table.column("start").to_numpy(),
+        settings["min_copies"],
+    )
     home = table.column("home").to_numpy()[owners.rows]
     told = home >= 0
     at, home = owners.of[told], home[told]
     columns = {
-        "hash": owners.hash[at], "copies": np.minimum(owners.copies[at], 2**31 - 1).astype(np.int32),
-        "owner": owners.doc_id[at], "owner_start": owners.start[at], "home": home,
-    }  # fmt: skip
+        "hash": owners.hash[at],
+        "copies": np.minimum(owners.copies[at], 2**31 - 1).astype(np.int32),
+        "owner": owners.doc_id[at],
+        "owner_start": owners.start[at],
+        "home": home,
+    }
     yield from split("owners", columns, (home % settings["writers"]).astype(np.uint16))
 
 
@@ -121,9 +137,12 @@ def emit_orphans(payload: dict[str, Any]) -> Iterator[Block]:
         left = spans.filter(~spans.owns & ~gone[spans.row])
         hashes, first, _ = distinct(left.hash)
         columns = {
-            "hash": hashes, "level": np.full(len(hashes), level, np.int8), "doc_id": shard.doc_ids(left.row[first]),
-            "start": left.start[first], "home": np.full(len(hashes), shard.task.shard.number, np.int32),
-        }  # fmt: skip
+            "hash": hashes,
+            "level": np.full(len(hashes), level, np.int8),
+            "doc_id": shard.doc_ids(left.row[first]),
+            "start": left.start[first],
+            "home": np.full(len(hashes), shard.task.shard.number, np.int32),
+        }
         yield from split("candidates", columns, by_hash(hashes, partitions))
 
 
@@ -167,10 +186,15 @@ def decide_spans(payload: dict[str, Any]) -> dict[str, Any]:
         tables.append(_near_edits(near))
     seen = np.flatnonzero(documents.max_copies > 0).astype(np.int32)
     share = np.minimum(1.0, documents.repeated[seen] / np.maximum(documents.total[seen], 1)).astype(np.float32)
-    columns = pa.table([
-        pa.array(seen), pa.array(shard.doc_ids(seen)), pa.array(share),
-        pa.array(documents.max_copies[seen].astype(np.int32)),
-    ], schema=COLUMNS)  # fmt: skip
+    columns = pa.table(
+        [
+            pa.array(seen),
+            pa.array(shard.doc_ids(seen)),
+            pa.array(share),
+            pa.array(documents.max_copies[seen].astype(np.int32)),
+        ],
+        schema=COLUMNS,
+    )
     gone = np.flatnonzero(documents.gone).astype(np.int32)
     drops = drops_table(gone, task.shard.first_id, ["mostly_repeated_spans"] * len(gone))
     edits = pa.concat_tables(tables)
@@ -180,9 +204,12 @@ def decide_spans(payload: dict[str, Any]) -> dict[str, Any]:
         number = task.shard.number
         files.append(write_table(task.folder, f"links-{number:06d}", links, kind="links", shard=number))
     return {
-        "files": [asdict(f) for f in files], "dropped": len(gone), "cuts": edits.num_rows, "inherited": inherited,
+        "files": [asdict(f) for f in files],
+        "dropped": len(gone),
+        "cuts": edits.num_rows,
+        "inherited": inherited,
         "near_cuts": 0 if near is None else near.num_rows,
-    }  # fmt: skip
+    }
 
 
 def _inherits(shard: ShardSpans, spans: Occurrences, heirs: pa.Table | None) -> npt.NDArray[np.bool_]:
@@ -196,17 +223,29 @@ def _inherits(shard: ShardSpans, spans: Occurrences, heirs: pa.Table | None) -> 
 
 def _edits(cut: Occurrences, level: int) -> pa.Table:
     n = len(cut.row)
-    return pa.table([
-        pa.array(cut.row), pa.array(cut.start), pa.array(cut.end),
-        pa.array(np.full(n, REASONS[level], dtype=object), pa.string()), pa.nulls(n, pa.string()),
-        pa.array(cut.sentences),
-    ], schema=EDITS)  # fmt: skip
+    return pa.table(
+        [
+            pa.array(cut.row),
+            pa.array(cut.start),
+            pa.array(cut.end),
+            pa.array(np.full(n, REASONS[level], dtype=object), pa.string()),
+            pa.nulls(n, pa.string()),
+            pa.array(cut.sentences),
+        ],
+        schema=EDITS,
+    )
 
 
 def _near_edits(cut: pa.Table) -> pa.Table:
     n = cut.num_rows
-    return pa.table([
-        cut.column("row"), cut.column("start"), cut.column("end"),
-        pa.array(np.full(n, REASONS[NEAR], dtype=object), pa.string()), pa.nulls(n, pa.string()),
-        pa.array(np.ones(n, np.int32)),
-    ], schema=EDITS)  # fmt: skip
+    return pa.table(
+        [
+            cut.column("row"),
+            cut.column("start"),
+            cut.column("end"),
+            pa.array(np.full(n, REASONS[NEAR], dtype=object), pa.string()),
+            pa.nulls(n, pa.string()),
+            pa.array(np.ones(n, np.int32)),
+        ],
+        schema=EDITS,
+    )
