@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from sampler.loader import Prefetch
 from sampler.mixture import Mixture, PhaseConfig, resolve_shares
+from sampler.stream import order
 from sampler.stream.digest import step_digests
-from sampler.stream.mixture_stream import MixtureStream, RankStream, order
+from sampler.stream.mixture_stream import MixtureStream, RankStream
 from sampler.stream.phases import lay_phases
 from sampler.stream.state import position_of, state_at
 from tamis.errors import ConfigError, TamisError

@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 
 from cli.inspect import stats
 from cli.main import app
-from cli.report.report import report
+from cli.report import report
+from cli.run import demo, run
 from cli.run.demo_corpus import DemoInput
-from cli.run.run import demo, run
 from cli.training import train
 
 

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pytest
 import zstandard
 
+from filters.language import lid as language
 from filters.language.lid import find_model, identify, load_model
-from filters.language.lid import lid as language
 from tamis.errors import ConfigError
 from text.arrow import TextColumn
 
