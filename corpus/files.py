@@ -12,7 +12,8 @@ import os
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -48,17 +49,57 @@ class FileEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class ManifestRef:
+    """A manifest by its place and content: all that a task is told of a committed folder.
+
+    Attributes:
+        folder: the committed folder.
+        digest: of the file list.
+    """
+
+    folder: Path
+    digest: str
+
+    def open(self) -> Manifest:
+        """The manifest; a process reads it once.
+
+        Raises:
+            TamisError: the folder holds another one by now.
+        """
+        return _open(self)
+
+
+@lru_cache(maxsize=256)
+def _open(ref: ManifestRef) -> Manifest:
+    found = load_manifest(ref.folder)
+    if found is None or found.ref != ref:
+        raise TamisError(f"{ref.folder / MANIFEST} has changed while the run went on; run again")
+    return found
+
+
+@dataclass(frozen=True)
 class Manifest:
     """A committed folder: what was made from what, and the files that count."""
 
     folder: Path
     body: dict[str, Any]
     files: tuple[FileEntry, ...]
-    _places: dict[tuple[str, int], list[FileEntry]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
-    def __post_init__(self) -> None:
+    @cached_property
+    def _places(self) -> dict[tuple[str, int], list[FileEntry]]:
+        places: dict[tuple[str, int], list[FileEntry]] = {}
         for entry in self.files:
-            self._places.setdefault((entry.table, entry.shard), []).append(entry)
+            places.setdefault((entry.table, entry.shard), []).append(entry)
+        return places
+
+    @cached_property
+    def ref(self) -> ManifestRef:
+        """What a task is given in its place."""
+        return ManifestRef(self.folder, stable_hash([[f.table, f.shard, f.path, f.digest] for f in self.files]))
+
+    def rows(self, table: str) -> int:
+        """Rows of a table, all shards."""
+        return sum(f.rows for f in self.files if f.table == table)
 
     def paths(self, table: str) -> list[str]:
         """Absolute paths of a table's files, in shard order."""
@@ -74,12 +115,17 @@ class Manifest:
 
     def read(self, table: str, shard: int, columns: list[str] | None = None) -> pa.Table | None:
         """A table's rows of one document shard, or None where it has none."""
-        found = self.of_shard(table, shard)
-        if not found:
-            return None
-        return pa.concat_tables(
-            [pq.read_table(self.folder / f.path, columns=columns, partitioning=None) for f in found]
-        )
+        return read_files(self.paths_of_shard(table, shard), columns)
+
+    def read_all(self, table: str, columns: list[str] | None = None) -> pa.Table | None:
+        """A table's rows of all document shards, or None where it has none."""
+        return read_files(self.paths(table), columns)
+
+
+def read_files(paths: Iterable[str], columns: list[str] | None = None) -> pa.Table | None:
+    """The rows of some narrow files, or None where there is no file."""
+    tables = [pq.read_table(path, columns=columns, partitioning=None) for path in paths]
+    return pa.concat_tables(tables) if tables else None
 
 
 def stable_hash(value: Any) -> str:
@@ -143,6 +189,29 @@ def commit(folder: Path, body: dict[str, Any], files: Iterable[FileEntry]) -> Ma
     write_json(folder / MANIFEST, {**body, "files": [asdict(f) for f in ordered]})
     _remove_debris(folder, {f.path for f in ordered})
     return Manifest(folder, body, ordered)
+
+
+def commit_by_content(folder: Path, files: Iterable[FileEntry]) -> Manifest:
+    """Commits intermediate files under names by their content.
+
+    So a driver that comes back and makes them again gives its tasks the same input, and finds their receipts.
+    """
+    return commit(folder, {}, [place(folder, f, f"{f.table}-{f.shard:06d}-{f.digest[:16]}.parquet") for f in files])
+
+
+def place(folder: Path, entry: FileEntry, name: str) -> FileEntry:
+    """Gives a task's file its final name; if an earlier driver has done so, that one stands.
+
+    Raises:
+        TamisError: neither is there.
+    """
+    source, target = folder / entry.path, folder / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.exists():
+        source.replace(target)
+    elif not target.exists():
+        raise TamisError(f"{source} has disappeared while the run went on; remove {folder} and run again")
+    return replace(entry, path=name)
 
 
 def load_manifest(folder: Path) -> Manifest | None:

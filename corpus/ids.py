@@ -7,10 +7,14 @@ string, because it passes 2^53.
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 import numpy.typing as npt
 
 from tamis.errors import TamisError
+
+Id = TypeVar("Id", int, npt.NDArray[np.int64])
 
 SNAPSHOT_BITS, SHARD_BITS, ROW_BITS = 12, 24, 27
 MAX_SNAPSHOT = (1 << SNAPSHOT_BITS) - 1
@@ -44,16 +48,16 @@ def make_ids(snapshot: int, shard: int, rows: npt.NDArray[np.int32] | int) -> np
     return first_id(snapshot, shard) + numbers
 
 
-def snapshot_of(doc_id: int) -> int:
-    """The snapshot that ingested this document."""
+def snapshot_of(doc_id: Id) -> Id:
+    """The snapshot that ingested a document, or each of an array of them."""
     return doc_id >> (SHARD_BITS + ROW_BITS)
 
 
-def shard_of(doc_id: int) -> int:
+def shard_of(doc_id: Id) -> Id:
     """The document shard number within its snapshot."""
     return (doc_id >> ROW_BITS) & MAX_SHARD
 
 
-def row_of(doc_id: int) -> int:
+def row_of(doc_id: Id) -> Id:
     """The row within its document shard."""
     return doc_id & MAX_ROW

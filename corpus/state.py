@@ -6,14 +6,13 @@ each; nothing is kept twice on disk.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numba as nb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from corpus.files import Manifest
 from corpus.view import Edits
@@ -68,44 +67,11 @@ class ShardState:
         return keys
 
 
-@dataclass(frozen=True, slots=True)
-class DecisionFiles:
-    """Where one decision about one document shard lies.
-
-    Attributes:
-        stage: the stage that took it.
-        drops: paths of its drops.
-        edits: paths of its edits.
-        columns: paths of its columns.
-    """
-
-    stage: str
-    drops: tuple[str, ...] = ()
-    edits: tuple[str, ...] = ()
-    columns: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, stage: str, manifest: Manifest, shard: int) -> DecisionFiles:
-        """A committed decision's files of one document shard."""
-
-        def paths(table: str) -> tuple[str, ...]:
-            return tuple(str(manifest.folder / f.path) for f in manifest.of_shard(table, shard))
-
-        return cls(stage, paths("drops"), paths("edits"), paths("columns"))
-
-
-def read_files(paths: Sequence[str], columns: list[str] | None = None) -> pa.Table | None:
-    """The rows of some narrow files, or None where there is no file."""
-    if not paths:
-        return None
-    return pa.concat_tables([pq.read_table(p, columns=columns, partitioning=None) for p in paths])
-
-
-def load_state(chain: Sequence[DecisionFiles], rows: int) -> ShardState:
-    """Folds the decisions of a chain for one document shard of ``rows`` documents."""
+def load_state(decisions: Iterable[Manifest], shard: int, rows: int) -> ShardState:
+    """Folds decisions, in pipeline order, for one document shard of ``rows`` documents."""
     state = ShardState.fresh(rows)
-    for files in chain:
-        state = state.after(read_files(files.drops), read_files(files.edits))
+    for decision in decisions:
+        state = state.after(decision.read("drops", shard), decision.read("edits", shard))
     return state
 
 

@@ -38,7 +38,7 @@ import pyarrow.parquet as pq
 from benchmarks.corpora.ablation_corpus import MOST_SHARED, most_shared
 from corpus.files import Manifest
 from corpus.run_folder import DocumentShard, RunFolder
-from corpus.state import DecisionFiles, ShardState, load_state, read_files
+from corpus.state import ShardState, load_state
 from corpus.view import build_view
 from filters.language.detect import detect
 from sampler.bins.format import TokenBins
@@ -142,8 +142,8 @@ class Source:
 
     def state(self, shard: DocumentShard, takes: frozenset[str]) -> ShardState:
         """What decisions of some kinds leave of a document shard."""
-        files = [DecisionFiles.of(s, m, shard.number) for s, m in self.chain if KINDS.get(s, FILTER) in takes]
-        return load_state(files, shard.rows)
+        taken = (decision for stage, decision in self.chain if KINDS.get(stage, FILTER) in takes)
+        return load_state(taken, shard.number, shard.rows)
 
     def documents(self, takes: frozenset[str]) -> pa.Table:
         """What decisions of some kinds leave, as TEXT, in the order of ids."""
@@ -173,7 +173,7 @@ class Source:
     def exact_copies(self) -> tuple[Ids, Ids]:
         """What exact_dedup dropped, ascending, and the survivor of each: int64[n] each."""
         manifest = dict(self.chain)["exact_dedup"]
-        drops = read_files(manifest.paths("drops"), ["doc_id", "survivor"])
+        drops = manifest.read_all("drops", ["doc_id", "survivor"])
         if drops is None:
             return np.zeros(0, np.int64), np.zeros(0, np.int64)
         drops = drops.sort_by("doc_id")

@@ -29,13 +29,16 @@ import pyarrow.parquet as pq
 
 from benchmarks.tools import machine
 from corpus import ids
+from corpus.files import commit, write_table
 from corpus.run_folder import DocumentShard
 from corpus.schemas import SEMANTIC_CELLS, SEMANTIC_COLUMNS, SEMANTIC_EDGES
 from dedup.cells import NEIGHBOURS, compare
 from dedup.clusters import Assigner, open_backend, train_centroids
 from dedup.vectors import pack_vectors, unit, unpack_vectors
-from pipelines.spark.exchange import Hop, partitions_for, schemas_as_text
+from pipelines.spark.exchange import Hop, partitions_for
 from pipelines.spark.session import Cluster, local_settings
+from pipelines.spark.shard_files import ShardFiles, write_by_shard
+from pipelines.stages.semantic_clusters.tasks import Cells, CellTask, compare_cells, emit_cells
 from pipelines.stages.shard_task import ShardTask
 
 THRESHOLD = 0.97
@@ -138,12 +141,12 @@ def through_spark(
     shutil.rmtree(work, ignore_errors=True)
     (work / "out").mkdir(parents=True)
     np.save(centroids_file(work, len(centroids)), centroids)  # workers keep what they have opened
-    payloads, hops = exchange_of(vectors, work, len(centroids))
-    _, seconds = timed(
-        lambda: cluster.exchange(
-            "pipelines.stages.semantic_clusters.tasks:emit_cells", payloads, hops, label="semantic_speed"
-        )
-    )
+    tasks = tasks_of(vectors, work, len(centroids))
+    partitions = tasks[0].partitions
+    hop = Hop(compare_cells, partitions, Cells(THRESHOLD, 20_000, 1, "cpu", CORES))
+    schemas = {"columns": SEMANTIC_COLUMNS, "edges": SEMANTIC_EDGES, "cells": SEMANTIC_CELLS}
+    last = Hop(write_by_shard, CORES, ShardFiles(work / "out", schemas))
+    _, seconds = timed(lambda: cluster.exchange(emit_cells, tasks, [hop], last, label="semantic_speed"))
     tables = [pq.read_table(p, partitioning=None) for p in (work / "out").glob("edges-*.parquet")]
     edges = pa.concat_tables(tables) if tables else SEMANTIC_EDGES.empty_table()
     first, second = (np.array([_place(i) for i in edges.column(c).to_pylist()]) for c in ("doc_id", "other"))
@@ -151,7 +154,7 @@ def through_spark(
 
 
 def _place(doc_id: int) -> int:
-    return ((doc_id >> ids.ROW_BITS) & ids.MAX_SHARD) * SHARD + (doc_id & ids.MAX_ROW)
+    return ids.shard_of(doc_id) * SHARD + ids.row_of(doc_id)
 
 
 def centroids_file(work: Path, cells: int) -> Path:
@@ -159,25 +162,20 @@ def centroids_file(work: Path, cells: int) -> Path:
     return work / f"centroids-{cells}.npy"
 
 
-def exchange_of(vectors: Float32, work: Path, cells: int) -> tuple[list[dict[str, Any]], list[Hop]]:
-    """The vectors on disk, a payload a shard, and the hops of the stage."""
-    payloads = []
+def tasks_of(vectors: Float32, work: Path, cells: int) -> list[CellTask]:
+    """The vectors on disk, and a task a shard of them."""
     partitions = partitions_for(len(vectors), 4 * vectors.shape[1] + 24, CORES)
+    shards, files = [], []
     for number, start in enumerate(range(0, len(vectors), SHARD)):
         part = vectors[start : start + SHARD]
         first = ids.first_id(0, number)
-        path = work / f"vectors-{number:05d}.parquet"
         columns = {"row": np.arange(len(part), dtype=np.int32), "doc_id": first + np.arange(len(part))}
-        pq.write_table(pa.table({**columns, "embedding": pack_vectors(part)}), path, compression="lz4")
-        shard = DocumentShard(number, "web", work / "none.parquet", len(part), 0, first)
-        task = ShardTask(shard, (), "semantic_clusters", {}, {}, {}, (str(path),), work / "out", 0).payload()
-        more = {"centroids": str(centroids_file(work, cells)), "device": "cpu", "partitions": partitions, "snapshot": 0}
-        payloads.append({**task, **more})
-    schemas = {"columns": SEMANTIC_COLUMNS, "edges": SEMANTIC_EDGES, "cells": SEMANTIC_CELLS}
-    settings = {"threshold": THRESHOLD, "max_cell_documents": 20_000, "seed": 1, "device": "cpu", "writers": CORES}
-    last = {"folder": str(work / "out"), "schemas": schemas_as_text(schemas)}
-    hop = Hop("pipelines.stages.semantic_clusters.tasks:compare_cells", partitions, settings)
-    return payloads, [hop, Hop("pipelines.spark.exchange:write_by_shard", CORES, last)]
+        table = pa.table({**columns, "embedding": pack_vectors(part)})
+        files.append(write_table(work / "vectors", f"{number:05d}", table, kind="evidence", shard=number))
+        shards.append(DocumentShard(number, "web", work / "none.parquet", len(part), 0, first))
+    evidence = commit(work / "vectors", {}, files).ref
+    centroids = centroids_file(work, cells)
+    return [CellTask(ShardTask(shard, (), evidence), centroids, "cpu", partitions) for shard in shards]
 
 
 def in_one_process(work: Path, cells: int) -> float:
@@ -185,7 +183,10 @@ def in_one_process(work: Path, cells: int) -> float:
     assigner = Assigner(np.load(centroids_file(work, cells)), open_backend("cpu", CORES))
 
     def all_of_it() -> None:
-        tables = [pq.read_table(p, columns=["embedding"], partitioning=None) for p in sorted(work.glob("vectors-*"))]
+        tables = [
+            pq.read_table(p, columns=["embedding"], partitioning=None)
+            for p in sorted((work / "vectors").glob("*.parquet"))
+        ]
         vectors = unit(unpack_vectors(pa.concat_tables(tables).column("embedding")).astype(np.float32))
         cell = assigner(vectors).cell
         order = np.argsort(cell, kind="stable")

@@ -23,7 +23,7 @@ from pydantic import Field, field_validator
 from corpus.config import StrictModel, unknown_key
 from corpus.removal import Line
 from corpus.removal_counts import column, folded, lines, removed_fractions
-from pipelines.stages.registry import STAGES
+from pipelines.stages.registry import STAGES, stage_class
 
 
 class AlarmConfig(StrictModel):
@@ -37,12 +37,14 @@ class AlarmConfig(StrictModel):
         0.95, gt=0, le=1, description="Share of documents or of text that one stage may take; 1 is no alarm."
     )
     min_documents: int = Field(1_000, ge=1, description="Smaller domains and sources raise none: few may be copies.")
-    stages: tuple[str, ...] = Field(("near_dedup", "span_dedup"), description="The stages that are watched.")
+    stages: tuple[str, ...] | None = Field(
+        None, description="The stages that are watched; null is those that compare texts: near_dedup and span_dedup."
+    )
 
     @field_validator("stages")
     @classmethod
-    def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for name in value:
+    def _known(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        for name in value or ():
             if name not in STAGES:
                 raise ValueError(unknown_key(name, list(STAGES)))
         return value
@@ -84,7 +86,7 @@ def alarms(table: pa.Table, stages: Sequence[str], config_of: Callable[[str], Al
 
 
 def _over(table: pa.Table, stage: str, configs: dict[str, AlarmConfig]) -> npt.NDArray[np.bool_]:
-    watched = _each(table, {name: stage in c.stages for name, c in configs.items()})
+    watched = _each(table, {name: stage in (c.stages or ()) for name, c in configs.items()})
     enough = column(table, stage, "documents_in") >= _each(table, {n: c.min_documents for n, c in configs.items()})
     limit = _each(table, {name: c.max_removed_fraction for name, c in configs.items()})
     return watched & enough & (removed_fractions(table, stage) > limit)
@@ -111,12 +113,13 @@ def sentence(run: Path, found: Sequence[Alarm], reason: str, of_domain: bool) ->
     if found[0].of == "source":
         what = f"source {line.source!r} in {what}" if line.source is not None else f"{what} without a source"
     more = f", and {len(found) - 1:,} more are over theirs" if len(found) > 1 else ""
-    clusters = f"`tamis clusters {run}`, " if line.stage == "near_dedup" else ""
+    command = stage_class(line.stage).shown_by
+    shown = f"`{command} {run}`, " if command else ""
     key = f"domains.{line.domain}.alarm.max_removed_fraction" if of_domain else "alarm.max_removed_fraction"
     return (
         f"the alarm stopped the run before write_shards: {line.stage} took {line.documents_dropped:,} of "
         f"{line.documents_in:,} documents and {line.bytes_dropped:,} of {line.bytes_in:,} bytes of {what}, which is "
-        f"over the limit of {100 * limit:g} %{more}; look with `tamis stats {run} --by {found[0].of}`, {clusters}"
+        f"over the limit of {100 * limit:g} %{more}; look with `tamis stats {run} --by {found[0].of}`, {shown}"
         f"and `tamis sample {run} --stage {line.stage} --reason {reason}`; if it is meant, raise {key} and run again: "
         "no stage is repeated"
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,43 @@ from corpus.run_folder import EarlierRun, RunFolder
 from pipelines.run.config import PipelineConfig
 from pipelines.run.publish import decisions_of
 from pipelines.stages.base import GlobalStage
-from pipelines.stages.context import Ancestor
-from pipelines.stages.registry import stage_class
+from pipelines.stages.context import Snapshot
+from pipelines.stages.registry import shard_tasks, stage_class
+from pipelines.stages.shard_task import Chain
 from tamis.errors import ConfigError, TamisError
+
+
+@dataclass(frozen=True)
+class Ancestor:
+    """An earlier snapshot that this run is deduplicated against. Its decisions are final.
+
+    Attributes:
+        run: its run folder.
+        chain: its decisions.
+        evidence: stage → its committed evidence.
+    """
+
+    run: RunFolder
+    chain: Chain
+    evidence: Mapping[str, Manifest]
+
+    @property
+    def snapshot(self) -> int:
+        """Its number."""
+        return int(self.run.ingest.body["snapshot"])
+
+
+def snapshot_of(ancestor: Ancestor, stage: str, skip: Sequence[str]) -> Snapshot:
+    """An ancestor as the decision of a stage sees it.
+
+    Args:
+        ancestor: the ancestor.
+        stage: whose evidence is compared.
+        skip: domains that the decision leaves alone.
+    """
+    evidence = ancestor.evidence[stage]
+    tasks = shard_tasks(ancestor.run.shards, ancestor.chain, evidence, skip, earlier=True)
+    return Snapshot(ancestor.run, ancestor.chain, evidence, tasks)
 
 
 def open_ancestors(against: Path | None, config: PipelineConfig) -> tuple[Ancestor, ...]:
@@ -89,7 +124,7 @@ def named(ancestors: tuple[Ancestor, ...], out: Path) -> list[dict[str, Any]]:
     ]
 
 
-def _check_published(run: RunFolder, chain: Sequence[tuple[str, Manifest]]) -> None:
+def _check_published(run: RunFolder, chain: Chain) -> None:
     published = load_manifest(run.root / "shards")
     if published is None:
         raise ConfigError(f"--against: {run.root} has no published shards yet; finish that run first")

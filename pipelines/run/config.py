@@ -24,7 +24,7 @@ domain may override decision settings, not evidence: what was seen does not depe
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 from pydantic import Field, field_validator
@@ -33,33 +33,12 @@ from corpus.config import StrictModel, load_yaml, parse, unknown_key
 from corpus.ids import MAX_SNAPSHOT
 from corpus.inputs import InputConfig
 from pipelines.run.alarm import AlarmConfig
+from pipelines.run.curves import WeightsConfig
 from pipelines.run.profiles import merge, resolve_names
-from pipelines.run.weights import WeightsConfig
+from pipelines.run.settings import IngestConfig, WriteShardsConfig
+from pipelines.stages.base import Stage
 from pipelines.stages.registry import STAGES, stage_class
 from tamis.errors import ConfigError
-
-if TYPE_CHECKING:
-    from pipelines.stages.base import Stage
-
-
-class IngestConfig(StrictModel):
-    """How raw input becomes document shards."""
-
-    target_shard_bytes: int = Field(128 << 20, ge=1 << 10, le=1 << 30, description="Text bytes of a document shard.")
-    max_record_bytes: int = Field(32 << 20, ge=1 << 10, le=1 << 30, description="A larger record is quarantined.")
-    extraction_timeout_seconds: float = Field(20.0, gt=0, description="An HTML extraction that takes longer is ended.")
-    sample: float = Field(1.0, gt=0, le=1, description="Share of records to take, by a hash of file and offset.")
-    sample_seed: int = 0
-
-
-class WriteShardsConfig(StrictModel):
-    """How decisions become published shards."""
-
-    target_shard_bytes: int = Field(
-        256 << 20, ge=1 << 10, le=1 << 31, description="Kept text bytes of a published shard."
-    )
-    heldout_fraction: float = Field(0.005, ge=0, lt=1, description="Share of components set apart for evaluation.")
-    heldout_seed: int = 0
 
 
 class PipelineConfig(StrictModel):
@@ -89,7 +68,10 @@ class PipelineConfig(StrictModel):
         )
 
     def decisions(self, stage: str) -> dict[str, Any]:
-        """The decision config of a stage as JSON: ``default``, ``domains`` (where overridden), ``skip``."""
+        """The decision config of a stage as JSON: ``default``, ``domains`` (where overridden), ``skip``.
+
+        Here a domain overrides a threshold; `pipelines.stages.scan` takes the one that holds for each row.
+        """
         kind = stage_class(stage)
         block = {k: v for k, v in self.stages[stage].items() if k in kind.Decision.model_fields}
         overrides, skip = {}, []
@@ -105,14 +87,15 @@ class PipelineConfig(StrictModel):
             "skip": skip,
         }
 
-    def alarm_of(self, domain: str) -> AlarmConfig:
-        """The alarm of a domain and of its sources."""
-        own = self.domains.get(domain, {})
-        if "alarm" not in own:
-            return self.alarm
-        if not isinstance(own["alarm"], dict):
-            raise ConfigError(f"domains.{domain}.alarm: expected a mapping of settings, found {own['alarm']!r}")
-        return parse(AlarmConfig, {**self.alarm.model_dump(), **own["alarm"]}, f"domains.{domain}.alarm")
+    def alarm_of(self, domain: str | None = None) -> AlarmConfig:
+        """The alarm of a domain and of its sources; of all that have none of their own, by default."""
+        own = self.domains.get(domain, {}).get("alarm", {}) if domain is not None else {}
+        if not isinstance(own, dict):
+            raise ConfigError(f"domains.{domain}.alarm: expected a mapping of settings, found {own!r}")
+        merged = {**self.alarm.model_dump(), **own}
+        if merged["stages"] is None:
+            merged["stages"] = [name for name in self.stages if stage_class(name).watched]
+        return parse(AlarmConfig, merged, f"domains.{domain}.alarm")
 
 
 def load_pipeline(path: Path, *, inputs: list[str] | None = None, settings: list[str] | None = None) -> PipelineConfig:
@@ -196,11 +179,12 @@ def _check_stages(config: PipelineConfig) -> None:
 
 
 def _check_order(stages: list[str]) -> None:
-    if "eligibility" in stages and stages[0] != "eligibility":
-        raise ConfigError(
-            f"stages: found eligibility behind {stages[0]}; it must come first, so that what may not be used is no "
-            "document's survivor"
-        )
+    for name in stages[1:]:
+        if stage_class(name).comes_first:
+            raise ConfigError(
+                f"stages: found {name} behind {stages[0]}; it must come first, so that what may not be used is no "
+                "document's survivor"
+            )
 
 
 def _check_sources(config: PipelineConfig) -> None:

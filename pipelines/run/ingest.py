@@ -22,7 +22,8 @@ from corpus.ids import MAX_ROW
 from corpus.inputs import InputConfig, InputFile, resolve_inputs
 from corpus.run_folder import RunFolder
 from corpus.schemas import DOCUMENT, QUARANTINE, URLS
-from pipelines.run.config import IngestConfig, PipelineConfig
+from pipelines.run.config import PipelineConfig
+from pipelines.run.settings import IngestConfig
 from pipelines.spark.session import Cluster
 from tamis.errors import ConfigError, TamisError
 
@@ -48,10 +49,11 @@ def ingest(run: RunFolder, config: PipelineConfig, base: Path, cluster: Cluster)
             )
         return done
     groups = list(_groups(files, config.ingest.target_shard_bytes))
-    payloads = [_payload(group, config, run) for group in groups]
-    label = f"ingest {len(files)} files"
     answers = cluster.map(
-        "pipelines.run.ingest:ingest_files", payloads, label=label, receipts=run.ingest_folder / "receipts"
+        ingest_files,
+        [_task(group, config, run) for group in groups],
+        label=f"ingest {len(files)} files",
+        receipts=run.ingest_folder / "receipts",
     )
     return _commit(run, config, files, key, answers)
 
@@ -77,39 +79,84 @@ def _groups(files: list[InputFile], target: int) -> Iterator[list[InputFile]]:
         yield group
 
 
-def _payload(group: list[InputFile], config: PipelineConfig, run: RunFolder) -> dict[str, Any]:
-    return {
-        "files": [asdict(f) for f in group],
-        "configs": {str(f.config_index): config.inputs[f.config_index].model_dump(mode="json") for f in group},
-        "ingest": config.ingest.model_dump(mode="json"),
-        "folder": str(run.ingest_folder),
-    }
+@dataclass(frozen=True)
+class IngestTask:
+    """Some input files of one domain, to be read one after the other.
+
+    Attributes:
+        files: the files.
+        configs: how they are read: a file's `config_index` → its config.
+        settings: of the ingest.
+        folder: where shards are written.
+    """
+
+    files: list[InputFile]
+    configs: dict[int, InputConfig]
+    settings: IngestConfig
+    folder: Path
+
+
+@dataclass
+class FileCount:
+    """What became of one input file's records."""
+
+    domain: str
+    name: str
+    bytes: int
+    records: int = 0
+    documents: int = 0
+    not_sampled: int = 0
+    skipped: int = 0
+    quarantined: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class WrittenShard:
+    """A document shard without a number yet: its text, and its narrow table of URLs."""
+
+    documents: FileEntry
+    urls: FileEntry
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """What a task made of its files.
+
+    Attributes:
+        shards: in the order of the files.
+        quarantine: records that could not be read, if there are any.
+        inputs: counts of each file.
+    """
+
+    shards: list[WrittenShard]
+    quarantine: list[FileEntry]
+    inputs: list[FileCount]
+
+
+def _task(group: list[InputFile], config: PipelineConfig, run: RunFolder) -> IngestTask:
+    configs = {f.config_index: config.inputs[f.config_index] for f in group}
+    return IngestTask(group, configs, config.ingest, run.ingest_folder)
 
 
 def _commit(
-    run: RunFolder, config: PipelineConfig, files: list[InputFile], key: str, answers: list[dict[str, Any]]
+    run: RunFolder, config: PipelineConfig, files: list[InputFile], key: str, answers: list[Ingested]
 ) -> Manifest:
-    entries: list[FileEntry] = []
-    number = 0
-    for answer in answers:
-        for shard in answer["shards"]:
-            for kind in ("documents", "urls"):
-                entries.append(replace(FileEntry(**shard[kind]), shard=number))
-            number += 1
-        entries += [FileEntry(**f) for f in answer["quarantine"]]
-    per_file = [line for answer in answers for line in answer["inputs"]]
+    shards = [shard for answer in answers for shard in answer.shards]
+    entries = [replace(e, shard=n) for n, shard in enumerate(shards) for e in (shard.documents, shard.urls)]
+    entries += [entry for answer in answers for entry in answer.quarantine]
+    per_file = [count for answer in answers for count in answer.inputs]
     quarantined: Counter[str] = Counter()
-    for line in per_file:
-        quarantined.update(line["quarantined"])
+    for count in per_file:
+        quarantined.update(count.quarantined)
     documents = [e for e in entries if e.table == "documents"]
     body = {
         "key": key,
         "snapshot": config.snapshot,
         "identity": stable_hash([config.snapshot, [e.digest for e in documents]]),
-        "inputs": per_file,
-        "records": sum(line["records"] for line in per_file),
-        "not_sampled": sum(line["not_sampled"] for line in per_file),
-        "skipped": sum(line["skipped"] for line in per_file),
+        "inputs": [asdict(count) for count in per_file],
+        "records": sum(count.records for count in per_file),
+        "not_sampled": sum(count.not_sampled for count in per_file),
+        "skipped": sum(count.skipped for count in per_file),
         "source_bytes": sum(f.size for f in files),
         "documents": sum(e.rows for e in documents),
         "text_bytes": sum(e.info["text_bytes"] for e in documents),
@@ -127,20 +174,6 @@ def _check(body: dict[str, Any]) -> None:
 
 
 @dataclass
-class _FileCount:
-    """What became of one input file's records."""
-
-    domain: str
-    name: str
-    bytes: int
-    records: int = 0
-    documents: int = 0
-    not_sampled: int = 0
-    skipped: int = 0
-    quarantined: dict[str, int] = field(default_factory=dict)
-
-
-@dataclass
 class _ShardWriter:
     """Collects documents and writes a shard whenever the target is reached."""
 
@@ -150,7 +183,7 @@ class _ShardWriter:
     target: int
     rows: list[tuple[Any, ...]] = field(default_factory=list)
     size: int = 0
-    written: list[dict[str, Any]] = field(default_factory=list)
+    written: list[WrittenShard] = field(default_factory=list)
 
     def add(self, row: tuple[Any, ...], text_bytes: int) -> None:
         if self.rows and (self.size + text_bytes > self.target or len(self.rows) > MAX_ROW):
@@ -180,43 +213,40 @@ class _ShardWriter:
         ):
             group = max(1, len(counts) * ROW_GROUP_BYTES // max(1, column.nbytes))
             entry = write_table(self.folder / below, stem, rows, kind=kind, info=info, row_group_rows=group)
-            entries[kind] = asdict(replace(entry, path=f"{below}/{entry.path}"))
-        self.written.append(entries)
+            entries[kind] = replace(entry, path=f"{below}/{entry.path}")
+        self.written.append(WrittenShard(**entries))
         self.rows, self.size = [], 0
 
 
-def ingest_files(payload: dict[str, Any]) -> dict[str, Any]:
+def ingest_files(task: IngestTask) -> Ingested:
     """Task: reads some input files of one domain and writes their document shards and quarantine."""
     from corpus.readers import read
 
-    files = [InputFile(**f) for f in payload["files"]]
-    configs = {int(i): InputConfig.model_validate(c) for i, c in payload["configs"].items()}
-    settings = IngestConfig.model_validate(payload["ingest"])
-    folder = Path(payload["folder"])
+    files, settings = task.files, task.settings
     stem = hashlib.sha256(f"{files[0].domain}\0{files[0].name}".encode()).hexdigest()[:12]
-    writer = _ShardWriter(folder, files[0].domain, stem, settings.target_shard_bytes)
+    writer = _ShardWriter(task.folder, files[0].domain, stem, settings.target_shard_bytes)
     bad: list[tuple[Any, ...]] = []
     counts = []
     for file in files:
-        count = _FileCount(file.domain, file.name, file.size)
+        count = FileCount(file.domain, file.name, file.size)
         skipped: Counter[str] = Counter()
         records = read(
             file,
-            configs[file.config_index],
+            task.configs[file.config_index],
             max_record_bytes=settings.max_record_bytes,
             extraction_timeout_seconds=settings.extraction_timeout_seconds,
             skipped=skipped,
         )
         _take(records, file, settings, writer, bad, count)
         count.skipped = sum(skipped.values())
-        counts.append(asdict(count))
+        counts.append(count)
     writer.flush()
     quarantine = []
     if bad:
         table = pa.Table.from_arrays([pa.array(c) for c in zip(*bad, strict=True)], schema=QUARANTINE)
-        entry = write_table(folder / "quarantine", stem, table, kind="quarantine")
-        quarantine.append(asdict(replace(entry, path=f"quarantine/{entry.path}")))
-    return {"shards": writer.written, "quarantine": quarantine, "inputs": counts}
+        entry = write_table(task.folder / "quarantine", stem, table, kind="quarantine")
+        quarantine.append(replace(entry, path=f"quarantine/{entry.path}"))
+    return Ingested(writer.written, quarantine, counts)
 
 
 def _take(
@@ -225,7 +255,7 @@ def _take(
     settings: IngestConfig,
     writer: _ShardWriter,
     bad: list[tuple[Any, ...]],
-    count: _FileCount,
+    count: FileCount,
 ) -> None:
     from corpus.records import Bad
 

@@ -5,27 +5,38 @@ In the same reading what each stage took is counted by domain and source, for ``
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 
-from corpus.files import Manifest, commit, load_manifest, stable_hash, write_json, write_table
+from corpus.files import commit, load_manifest, stable_hash, write_json, write_table
 from corpus.ledger import StageLedger, account, total_ledgers
 from corpus.removal_counts import ShardCounts, merge
 from corpus.run_folder import RunFolder
-from corpus.state import ShardState, read_files
+from corpus.state import ShardState
 from pipelines.spark.session import Cluster
-from pipelines.stages.shard_task import ShardTask, decision_files
+from pipelines.spark.wire import decode
+from pipelines.stages.registry import shard_tasks
+from pipelines.stages.shard_task import Chain, ShardTask
 from tamis.errors import TamisError
 
 LEDGER_VERSION = 2
-"""Raised when ``account_shard`` counts something else; committed counts of another version are counted again."""
+"""Raised when `count_shard` counts something else; committed counts of another version are counted again."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
+class LedgerTask:
+    """A document shard to be counted, and the folder of the counts by source."""
+
+    task: ShardTask
+    folder: Path
+
+
+@dataclass(frozen=True)
 class Kept:
     """What is left of one domain in one document shard.
 
@@ -42,9 +53,35 @@ class Kept:
     bytes: int
 
 
-def write_ledger(
-    run: RunFolder, chain: Sequence[tuple[str, Manifest]], seconds: dict[str, float], cluster: Cluster
-) -> list[Kept]:
+@dataclass(frozen=True)
+class DomainCounts:
+    """What entered and what is left of one domain in one document shard."""
+
+    domain: str
+    documents_in: int
+    documents_kept: int
+    bytes_in: int
+    bytes_kept: int
+
+
+@dataclass(frozen=True)
+class ShardLedger:
+    """The counts of one document shard.
+
+    Attributes:
+        stages: of each decision of the chain.
+        kept: by domain.
+        domains: by domain.
+        removal: file of what each stage took, by domain and source; relative to the folder of the counts.
+    """
+
+    stages: list[StageLedger]
+    kept: list[Kept]
+    domains: list[DomainCounts]
+    removal: str = ""
+
+
+def write_ledger(run: RunFolder, chain: Chain, seconds: dict[str, float], cluster: Cluster) -> list[Kept]:
     """Counts every stage of the chain in every shard; what has been counted for these decisions is not counted again.
 
     Returns:
@@ -56,7 +93,7 @@ def write_ledger(
     answers = _counted(run, chain, cluster)
     stages = []
     for i, (name, _) in enumerate(chain):
-        total = total_ledgers(name, [StageLedger(**a["stages"][i]) for a in answers])
+        total = total_ledgers(name, [answer.stages[i] for answer in answers])
         total.seconds = round(seconds.get(name, 0.0), 3)
         stages.append(asdict(total))
     _check_links(run, stages)
@@ -68,28 +105,29 @@ def write_ledger(
         "domains": _by_domain(answers),
     }
     write_json(run.root / "ledger.json", body)
-    return [Kept(**k) for a in answers for k in a["kept"]]
+    return [kept for answer in answers for kept in answer.kept]
 
 
-def _counted(run: RunFolder, chain: Sequence[tuple[str, Manifest]], cluster: Cluster) -> list[dict[str, Any]]:
-    """The answers of ``account_shard`` for every shard, committed under the hash of the decisions that they count."""
+def _counted(run: RunFolder, chain: Chain, cluster: Cluster) -> list[ShardLedger]:
+    """The counts of every shard, committed under the hash of the decisions that they count."""
     folder = run.root / "accounts"
     decisions = [[name, m.body["key"]] for name, m in chain]
     key = stable_hash([LEDGER_VERSION, run.ingest.body["identity"], decisions])
     done = load_manifest(folder)
     if done is not None and done.body["key"] == key:
-        return list(done.body["answers"])
-    payloads = [ShardTask(s, decision_files(chain, s), "", {}, {}, {}, (), folder, 0).payload() for s in run.shards]
+        return [decode(ShardLedger, json.dumps(answer)) for answer in done.body["answers"]]
     answers = cluster.map(
-        "pipelines.run.ledger:account_shard",
-        payloads,
+        count_shard,
+        [LedgerTask(task, folder) for task in shard_tasks(run.shards, chain)],
         label="ledger",
         receipts=folder / f"receipts-{key}",
         weights=[s.rows for s in run.shards],
     )
-    paths = [folder / a.pop("removal") for a in answers]
-    removal = merge((pq.read_table(path, partitioning=None) for path in paths), [name for name, _ in chain])
-    commit(folder, {"key": key, "answers": answers}, [write_table(folder, "removal", removal, kind="removal")])
+    tables = (pq.read_table(folder / answer.removal, partitioning=None) for answer in answers)
+    removal = merge(tables, [name for name, _ in chain])
+    answers = [replace(answer, removal="") for answer in answers]
+    body = {"key": key, "answers": [asdict(answer) for answer in answers]}
+    commit(folder, body, [write_table(folder, "removal", removal, kind="removal")])
     return answers
 
 
@@ -104,54 +142,39 @@ def _check_links(run: RunFolder, stages: list[dict[str, Any]]) -> None:
         documents, size = stage["documents_kept"], stage["bytes_kept"]
 
 
-def _by_domain(answers: list[dict[str, Any]]) -> dict[str, dict[str, int]]:
+def _by_domain(answers: list[ShardLedger]) -> dict[str, dict[str, int]]:
     totals: dict[str, dict[str, int]] = {}
-    for answer in answers:
-        for line in answer["domains"]:
-            total = totals.setdefault(
-                line["domain"], {"documents_in": 0, "documents_kept": 0, "bytes_in": 0, "bytes_kept": 0}
-            )
-            for key in total:
-                total[key] += line[key]
+    for counts in (counts for answer in answers for counts in answer.domains):
+        line = asdict(counts)
+        total = totals.setdefault(line.pop("domain"), dict.fromkeys(line, 0))
+        for key, value in line.items():
+            total[key] += value
     return dict(sorted(totals.items()))
 
 
-def account_shard(payload: dict[str, Any]) -> dict[str, Any]:
+def count_shard(job: LedgerTask) -> ShardLedger:
     """Task: the counts of one document shard, for each decision of the chain; those by source go to a file."""
-    task = ShardTask.of(payload)
+    task = job.task
     size, sentences = task.shard.lengths()
     domains = task.domains().astype(str)
     removal = ShardCounts(domains, task.shard.read(["source"]).column("source"), size)
     before = ShardState.fresh(task.shard.rows)
     stages = []
-    for files in task.chain:
-        ledger, state = account(files.stage, before, read_files(files.drops), read_files(files.edits), size, sentences)
-        removal.add(files.stage, before, state)
-        stages.append(asdict(ledger))
+    for stage, decision in task.decisions():
+        drops, edits = (decision.read(table, task.shard.number) for table in ("drops", "edits"))
+        ledger, state = account(stage, before, drops, edits, size, sentences)
+        removal.add(stage, before, state)
+        stages.append(ledger)
         before = state
-    entry = write_table(task.folder, f"removal-{task.shard.number:06d}", removal.table(), kind="removal")
-    kept, lines = [], []
+    entry = write_table(job.folder, f"removal-{task.shard.number:06d}", removal.table(), kind="removal")
+    kept, counts = [], []
     left = size - before.edits.cut_bytes()
     final = left + before.edits.rewritten_bytes()
-    for domain in np.unique(domains):
+    for domain in map(str, np.unique(domains)):
         here = domains == domain
         alive = here & before.alive
-        lines.append(
-            {
-                "domain": str(domain),
-                "documents_in": int(here.sum()),
-                "documents_kept": int(alive.sum()),
-                "bytes_in": int(size[here].sum()),
-                "bytes_kept": int(left[alive].sum()),
-            }
-        )
-        if alive.any():
-            kept.append(
-                {
-                    "shard": task.shard.number,
-                    "domain": str(domain),
-                    "documents": int(alive.sum()),
-                    "bytes": int(final[alive].sum()),
-                }
-            )
-    return {"stages": stages, "kept": kept, "domains": lines, "removal": entry.path}
+        documents = int(alive.sum())
+        counts.append(DomainCounts(domain, int(here.sum()), documents, int(size[here].sum()), int(left[alive].sum())))
+        if documents:
+            kept.append(Kept(task.shard.number, domain, documents, int(final[alive].sum())))
+    return ShardLedger(stages, kept, counts, entry.path)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +17,18 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from corpus.files import MANIFEST, FileEntry, Manifest, commit, load_manifest, stable_hash, write_table
+from corpus.files import MANIFEST, FileEntry, Manifest, commit, load_manifest, place, stable_hash, write_table
 from corpus.run_folder import RunFolder
 from corpus.schemas import DROPPED, METADATA, PUBLISHED, SCORES
-from corpus.state import ShardState, load_state, read_files
+from corpus.state import ShardState
 from corpus.view import build_view
-from pipelines.run.config import PipelineConfig, WriteShardsConfig
+from pipelines.run.config import PipelineConfig
 from pipelines.run.ledger import Kept
-from pipelines.run.weights import place, write_weights
+from pipelines.run.settings import WriteShardsConfig
+from pipelines.run.weights import write_weights
 from pipelines.spark.session import Cluster
-from pipelines.stages.shard_task import ShardTask, decision_files, earlier_column
+from pipelines.stages.registry import shard_tasks
+from pipelines.stages.shard_task import Chain, ShardTask
 from tamis.errors import TamisError
 from text.hash import uniform
 
@@ -34,13 +36,7 @@ ROW_GROUP_BYTES = 32 << 20
 """Text bytes of a row group of a published shard: what a reader must hold to read one."""
 
 
-def publish(
-    run: RunFolder,
-    config: PipelineConfig,
-    chain: Sequence[tuple[str, Manifest]],
-    kept: Sequence[Kept],
-    cluster: Cluster,
-) -> None:
+def publish(run: RunFolder, config: PipelineConfig, chain: Chain, kept: Sequence[Kept], cluster: Cluster) -> None:
     """Writes published shards, the dropped table and the weights; what is there already stays.
 
     Raises:
@@ -50,9 +46,7 @@ def publish(
     upstream = chain[-1][1].body["key"] if chain else run.ingest.body["identity"]
     settled = [m.body["key"] for _, m in chain]
     key = stable_hash([upstream, settled, settings.model_dump(mode="json")])
-    tasks = {
-        s.number: ShardTask(s, decision_files(chain, s), "", {}, {}, {}, (), run.root, 0).payload() for s in run.shards
-    }
+    tasks = {task.shard.number: task for task in shard_tasks(run.shards, chain)}
     published = _write_shards(run, settings, key, tasks, kept, decisions_of(chain), cluster)
     _write_dropped(run, stable_hash([key, "dropped"]), tasks, cluster)
     write_weights(run, config.weights, published, cluster)
@@ -62,7 +56,7 @@ def _write_shards(
     run: RunFolder,
     settings: WriteShardsConfig,
     key: str,
-    tasks: dict[int, dict[str, Any]],
+    tasks: dict[int, ShardTask],
     kept: Sequence[Kept],
     decisions: list[str],
     cluster: Cluster,
@@ -73,33 +67,24 @@ def _write_shards(
         return done
     _forget_others(folder, key)
     groups = list(plan_groups(kept, settings.target_shard_bytes))
-    payloads = [
-        {
-            "domain": domain,
-            "tasks": [tasks[n] for n in numbers],
-            "folder": str(folder),
-            "name": f"{domain}/{domain}-{index:05d}.parquet",
-            "settings": settings.model_dump(mode="json"),
-            "number": i,
-        }
-        for i, (domain, index, numbers) in enumerate(groups)
-    ]
-    answers = cluster.map(
-        "pipelines.run.publish:write_published",
-        payloads,
+    members = [(domain, [tasks[n] for n in numbers]) for domain, _, numbers in groups]
+    written = cluster.map(
+        write_published,
+        [PublishTask(parts, domain, i, folder, settings) for i, (domain, parts) in enumerate(members)],
         label="write_shards",
         receipts=folder / f"receipts-{key}",
         weights=[sum(k.documents for k in kept if k.domain == d and k.shard in set(n)) for d, _, n in groups],
     )
     (folder / MANIFEST).unlink(missing_ok=True)  # final names are about to be overwritten
-    entries = [place(folder, FileEntry(**a["file"]), a["name"]) for a in answers]
+    names = [f"{domain}/{domain}-{index:05d}.parquet" for domain, index, _ in groups]
+    entries = [place(folder, entry, name) for entry, name in zip(written, names, strict=True)]
     rows, size = sum(e.rows for e in entries), sum(e.info["text_bytes"] for e in entries)
     if rows != sum(k.documents for k in kept) or size != sum(k.bytes for k in kept):
         raise TamisError("the published shards hold other documents than the ledger says are kept; please report this")
     return commit(folder, {"key": key, "decisions": decisions, "documents": rows, "text_bytes": size}, entries)
 
 
-def decisions_of(chain: Sequence[tuple[str, Manifest]]) -> list[str]:
+def decisions_of(chain: Chain) -> list[str]:
     """The decisions of a chain, for the manifest of the shards that were published by them."""
     return [f"{stage}/{manifest.folder.name}" for stage, manifest in chain]
 
@@ -126,28 +111,38 @@ def plan_groups(kept: Sequence[Kept], target: int) -> Iterator[tuple[str, int, l
             yield domain, index, numbers
 
 
-def write_published(payload: dict[str, Any]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class PublishTask:
+    """A published shard to be written.
+
+    Attributes:
+        tasks: the document shards that it is made of.
+        domain: of the shard.
+        number: among all published shards.
+        folder: where it goes.
+        settings: of publishing.
+    """
+
+    tasks: list[ShardTask]
+    domain: str
+    number: int
+    folder: Path
+    settings: WriteShardsConfig
+
+
+def write_published(job: PublishTask) -> FileEntry:
     """Task: one published shard."""
-    settings = WriteShardsConfig.model_validate(payload["settings"])
-    tables = [_published_rows(ShardTask.of(t), payload["domain"], settings) for t in payload["tasks"]]
+    tables = [_published_rows(task, job.domain, job.settings) for task in job.tasks]
     table = pa.concat_tables(tables).combine_chunks()
     size = int(np.sum(table.column("bytes").to_numpy(), dtype=np.int64))
     rows = max(1, min(table.num_rows, table.num_rows * ROW_GROUP_BYTES // max(1, size)))
-    info = {"domain": payload["domain"], "text_bytes": size}
-    entry = write_table(
-        Path(payload["folder"]),
-        payload["name"].replace("/", "-"),
-        table,
-        kind="published",
-        shard=payload["number"],
-        info=info,
-        row_group_rows=rows,
-    )
-    return {"file": asdict(entry), "name": payload["name"]}
+    info = {"domain": job.domain, "text_bytes": size}
+    stem = f"{job.domain}-{job.number:06d}"
+    return write_table(job.folder, stem, table, kind="published", shard=job.number, info=info, row_group_rows=rows)
 
 
 def _published_rows(task: ShardTask, domain: str, settings: WriteShardsConfig) -> pa.Table:
-    state = load_state(task.chain, task.shard.rows)
+    state = task.state()
     rows = np.flatnonzero(state.alive & (task.domains().astype(str) == domain)).astype(np.int32)
     stored = task.shard.read(["text", "bytes", "sentences", *METADATA])
     from text.arrow import TextColumn
@@ -178,24 +173,27 @@ def split_of(components: npt.NDArray[np.int64], settings: WriteShardsConfig) -> 
 def _scores(task: ShardTask, rows: npt.NDArray[np.int32]) -> dict[str, pa.Array]:
     found = {}
     for name, kind, stage, default in SCORES:
-        values = earlier_column(task, rows, stage, name, None)
+        values = task.column(rows, stage, name, None)
         array = pa.array(values.tolist(), kind, from_pandas=True)  # a null of a float column comes as NaN
         found[name] = array if default is None else array.fill_null(pa.scalar(default, kind))
     return found
 
 
-def _write_dropped(run: RunFolder, key: str, tasks: dict[int, dict[str, Any]], cluster: Cluster) -> Manifest:
+def _write_dropped(run: RunFolder, key: str, tasks: dict[int, ShardTask], cluster: Cluster) -> Manifest:
     folder = run.root / "dropped"
     done = load_manifest(folder)
     if done is not None and done.body["key"] == key:
         return done
     _forget_others(folder, key)
-    payloads = [{"task": tasks[n], "folder": str(folder)} for n in sorted(tasks)]
     answers = cluster.map(
-        "pipelines.run.publish:write_dropped_rows", payloads, label="dropped", receipts=folder / f"receipts-{key}"
+        write_dropped_rows,
+        [DroppedTask(tasks[n], folder) for n in sorted(tasks)],
+        label="dropped",
+        receipts=folder / f"receipts-{key}",
     )
     (folder / MANIFEST).unlink(missing_ok=True)
-    entries = [place(folder, FileEntry(**a["file"]), a["name"]) for a in answers if a["file"]]
+    files = [answer.file for answer in answers if answer.file is not None]
+    entries = [place(folder, file, f"dropped-{file.shard:06d}.parquet") for file in files]
     alive = run.ingest.body["documents"] - sum(e.rows for e in entries)
     published = load_manifest(run.root / "shards")
     if published is None or published.body["documents"] != alive:
@@ -203,20 +201,35 @@ def _write_dropped(run: RunFolder, key: str, tasks: dict[int, dict[str, Any]], c
     return commit(folder, {"key": key}, entries)
 
 
-def write_dropped_rows(payload: dict[str, Any]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class DroppedTask:
+    """A document shard whose removed documents are listed, and the folder of the list."""
+
+    task: ShardTask
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """The file of a shard's removed documents; None where there are none."""
+
+    file: FileEntry | None = None
+
+
+def write_dropped_rows(job: DroppedTask) -> Dropped:
     """Task: the removed documents of one document shard, each with the stage and reason that took it out first."""
-    task = ShardTask.of(payload["task"])
+    task = job.task
     state = ShardState.fresh(task.shard.rows)
     parts = []
-    for files in task.chain:
-        drops = read_files(files.drops)
+    for stage, decision in task.decisions():
+        drops = decision.read("drops", task.shard.number)
         if drops is not None:
             fresh = drops.filter(pa.array(state.alive[drops.column("row").to_numpy()]))
-            parts.append(fresh.append_column("stage", pa.array([files.stage] * fresh.num_rows, pa.string())))
-        state = state.after(drops, read_files(files.edits))
+            parts.append(fresh.append_column("stage", pa.array([stage] * fresh.num_rows, pa.string())))
+        state = state.after(drops, decision.read("edits", task.shard.number))
     table = pa.concat_tables(parts) if parts else None
     if table is None or not table.num_rows:
-        return {"file": None, "name": ""}
+        return Dropped()
     table = table.sort_by("row")
     picked = task.shard.read([*METADATA, "bytes"]).take(table.column("row"))
     domains = pa.array(task.domains()[table.column("row").to_numpy()].tolist(), pa.string())
@@ -225,5 +238,4 @@ def write_dropped_rows(payload: dict[str, Any]) -> dict[str, Any]:
     }
     columns["domain"] = domains
     rows = pa.table([columns[name] for name in DROPPED.names], schema=DROPPED).combine_chunks()
-    entry = write_table(Path(payload["folder"]), "dropped", rows, kind="dropped", shard=task.shard.number)
-    return {"file": asdict(replace(entry)), "name": f"dropped-{task.shard.number:06d}.parquet"}
+    return Dropped(write_table(job.folder, "dropped", rows, kind="dropped", shard=task.shard.number))

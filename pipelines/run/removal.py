@@ -41,7 +41,8 @@ def watch_removal(run: RunFolder, config: PipelineConfig, stages: Sequence[str])
     table = _committed(run)
     funnel: dict[str, dict[str, Any]] = {s["name"]: s for s in _ledger(run)["stages"]}
     domains = list(lines(folded(table), stages))
-    sources = shown(table, stages, config.alarm.min_documents)
+    default = config.alarm_of()
+    sources = shown(table, stages, default.min_documents)
     for found in (domains, sources):
         _check_sums(funnel, found)
     raised = alarms(table, stages, config.alarm_of)
@@ -52,7 +53,7 @@ def watch_removal(run: RunFolder, config: PipelineConfig, stages: Sequence[str])
         "sources": [asdict(line) for line in sources],
         "sources_total": table.num_rows,
         "alarm": {
-            "default": config.alarm.model_dump(mode="json"),
+            "default": default.model_dump(mode="json"),
             "domains": {domain: config.alarm_of(domain).model_dump(mode="json") for domain in special},
             "raised": [_alarm_json(a) for a in raised[:ALARMS_NAMED]],
             "raised_total": len(raised),

@@ -14,23 +14,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from corpus.files import FileEntry, Manifest, commit, file_digest, load_manifest, stable_hash, write_json
+from corpus.files import Manifest, commit, file_digest, load_manifest, stable_hash, write_json
 from corpus.run_folder import FORMAT_VERSION, RunFolder
-from pipelines.run.ancestors import ancestry, named, open_ancestors
+from pipelines.run.ancestors import Ancestor, ancestry, named, open_ancestors, snapshot_of
 from pipelines.run.config import PipelineConfig
 from pipelines.run.ingest import ingest
 from pipelines.run.ledger import write_ledger
 from pipelines.run.publish import publish
 from pipelines.run.removal import watch_removal
-from pipelines.run.settle_copies import settle_copies
 from pipelines.spark.session import Cluster
 from pipelines.stages.base import GlobalStage, LocalStage
-from pipelines.stages.context import Ancestor, DecisionContext, PrepareContext
-from pipelines.stages.registry import stage_class
-from pipelines.stages.shard_task import BATCH_BYTES, ShardTask, decision_files
+from pipelines.stages.context import DecisionContext, GlobalVerdict, PrepareContext, Snapshot
+from pipelines.stages.registry import shard_tasks, stage_class
+from pipelines.stages.scan import BATCH_BYTES, DecideTask, ScanTask, StageConfig, decide_shard, scan_shard
+from pipelines.stages.shard_task import Chain, ShardTask
 from tamis.errors import ConfigError, TamisError
-
-Chain = list[tuple[str, Manifest]]
 
 
 @dataclass
@@ -131,7 +129,7 @@ class Runner:
         }
         write_json(path, body)
 
-    def _chain(self) -> Chain:
+    def _chain(self) -> list[tuple[str, Manifest]]:
         return [(d.stage, d.decision) for d in self._done]
 
     def _seconds(self) -> dict[str, float]:
@@ -145,7 +143,7 @@ class Runner:
 
     def _run_stage(self, name: str) -> None:
         kind = stage_class(name)
-        if kind.settles_copies:
+        if kind.needs_settled:
             self._settle()
         started = time.monotonic()
         artefacts = self._prepare(name)
@@ -161,36 +159,34 @@ class Runner:
         return {key: str(path) for key, path in sorted(found.items())}
 
     def _scan(self, name: str, artefacts: dict[str, str], started: float) -> Manifest:
-        pinned = _digests(artefacts)
-        config = self.config.evidence(name).model_dump(mode="json")
+        kind, config = stage_class(name), self.config.evidence(name)
+        pinned, settings = _digests(artefacts), config.model_dump(mode="json")
         identity = self.run_folder.ingest.body["identity"]
-        folder = self.run_folder.stage_folder(
-            name, "evidence", stable_hash([name, stage_class(name).version, config, pinned, identity])
-        )
+        scanned_by = stable_hash([name, kind.version, settings, pinned, identity])
+        folder = self.run_folder.stage_folder(name, "evidence", scanned_by)
         skip = self.config.decisions(name)["skip"]
         key = stable_hash([folder.name, self._upstream(), skip])
         earlier = load_manifest(folder)
         if earlier is not None and earlier.body["key"] == key:
             return earlier
-        shards = self.run_folder.shards
-        payloads = [self._task(name, i, artefacts, earlier, folder).payload() for i in range(len(shards))]
+        tasks, stage = self._tasks(earlier, skip), self._stage_config(name, artefacts)
         answers = self.cluster.map(
-            "pipelines.stages.scan:scan_shard",
-            payloads,
+            scan_shard,
+            [ScanTask(task, stage, folder, self.batch_bytes) for task in tasks],
             label=f"{name}: scan",
             receipts=folder / "receipts",
-            weights=[s.rows for s in shards],
-            gpu=stage_class(name)(self.config.evidence(name), artefacts).wants_gpu(),
+            weights=[task.shard.rows for task in tasks],
+            gpu=kind(config, artefacts).wants_gpu(),
         )
-        files = [FileEntry(**f) for answer in answers for f in answer["files"]]
+        files = [f for answer in answers for f in answer.files]
         body = {
             "key": key,
             "content": stable_hash(sorted([f.shard, f.digest] for f in files)),
-            "config": config,
-            "version": stage_class(name).version,
+            "config": settings,
+            "version": kind.version,
             "artefacts": pinned,
-            "scanned": sum(a["scanned"] for a in answers),
-            "reused": sum(a["reused"] for a in answers),
+            "scanned": sum(a.scanned for a in answers),
+            "reused": sum(a.reused for a in answers),
             "seconds": round(time.monotonic() - started, 3),
         }
         return commit(folder, body, files)
@@ -207,46 +203,51 @@ class Runner:
         done = load_manifest(folder)
         if done is not None:
             return done
-        if issubclass(kind, GlobalStage):
-            assert evidence is not None
-            context = DecisionContext(
-                self.run_folder,
-                self.cluster,
-                kind,
-                evidence,
-                self._chain(),
-                decisions,
-                folder,
-                self.base,
-                artefacts,
-                ancestors=self._ancestors,
-            )
-            kind(self.config.evidence(name), artefacts).decide_globally(context)
-            return commit(folder, self._decided(key, decisions, context.facts, started), context.files)
-        shards = self.run_folder.shards
-        payloads = [self._task(name, i, artefacts, evidence, folder).payload() for i in range(len(shards))]
-        answers = self.cluster.map(
-            "pipelines.stages.scan:decide_shard",
-            payloads,
-            label=f"{name}: decide",
-            receipts=folder / "receipts",
-            weights=[s.rows for s in shards],
-        )
-        files = [FileEntry(**f) for answer in answers for f in answer["files"]]
-        assert issubclass(kind, LocalStage)
         stage = kind(self.config.evidence(name), artefacts)
-        facts = stage.facts([folder / f.path for f in files if f.table == "columns"])
-        return commit(folder, self._decided(key, decisions, facts, started), files)
-
-    @staticmethod
-    def _decided(key: str, decisions: dict[str, Any], facts: dict[str, Any], started: float) -> dict[str, Any]:
+        if isinstance(stage, GlobalStage):
+            assert evidence is not None
+            verdict = stage.decide_globally(self._context(name, artefacts, evidence, folder))
+        else:
+            assert isinstance(stage, LocalStage)
+            verdict = self._decide_by_shard(stage, artefacts, evidence, folder)
         seconds = round(time.monotonic() - started, 3)
-        return {"key": key, "config": decisions, "facts": facts, "seconds": seconds}
+        body = {"key": key, "config": decisions, "facts": verdict.facts, "seconds": seconds}
+        return commit(folder, body, verdict.files)
+
+    def _decide_by_shard(
+        self, stage: LocalStage, artefacts: dict[str, str], evidence: Manifest | None, folder: Path
+    ) -> GlobalVerdict:
+        tasks = self._tasks(evidence, self.config.decisions(stage.name)["skip"])
+        config = self._stage_config(stage.name, artefacts)
+        answers = self.cluster.map(
+            decide_shard,
+            [DecideTask(task, config, folder) for task in tasks],
+            label=f"{stage.name}: decide",
+            receipts=folder / "receipts",
+            weights=[task.shard.rows for task in tasks],
+        )
+        files = [f for answer in answers for f in answer]
+        return GlobalVerdict(files, stage.facts([folder / f.path for f in files if f.table == "columns"]))
+
+    def _context(self, name: str, artefacts: dict[str, str], evidence: Manifest, folder: Path) -> DecisionContext:
+        kind, chain, skip = stage_class(name), self._chain(), self.config.decisions(name)["skip"]
+        config, domain_configs = self._stage_config(name, artefacts).configs()
+        return DecisionContext(
+            cluster=self.cluster,
+            own=Snapshot(self.run_folder, chain, evidence, self._tasks(evidence, skip)),
+            earlier=tuple(snapshot_of(a, kind.evidence_of or name, skip) for a in self._ancestors),
+            config=config,
+            domain_configs=domain_configs,
+            skip=tuple(skip),
+            folder=folder,
+            artefacts=artefacts,
+            upstream=str(chain[-1][1].body["key"] if chain else self.run_folder.ingest.body["identity"]),
+        )
 
     def _is_beginning_of_state(self) -> bool:
         """Whether an earlier run took these same decisions and went on: a job for an early stage of a finished run.
 
-        ``exact_dedup`` may be settled there and not yet here; the decisions behind it tell whether it is the same.
+        A provisional one may be settled there and not yet here; the decisions behind it tell whether it is the same.
         """
         known = self.run_folder.state().get("stages", [])
         root = self.run_folder.root
@@ -254,32 +255,35 @@ class Runner:
         theirs = [(str(entry["stage"]), str(entry["decision"])) for entry in known]
         if len(theirs) <= len(mine):
             return False
-        return all(a == b or a[0] == b[0] == "exact_dedup" for a, b in zip(mine, theirs, strict=False))
+        pairs = zip(mine, theirs, strict=False)
+        return all(a == b or (a[0] == b[0] and stage_class(a[0]).provisional) for a, b in pairs)
 
-    def _task(
-        self, name: str, index: int, artefacts: dict[str, str], evidence: Manifest | None, folder: Path
-    ) -> ShardTask:
-        shard = self.run_folder.shards[index]
-        found = evidence.of_shard("evidence", shard.number) if evidence else []
-        paths = tuple(str(evidence.folder / f.path) for f in found) if evidence else ()
-        return ShardTask(
-            shard,
-            decision_files(self._chain(), shard),
-            name,
-            self.config.evidence(name).model_dump(mode="json"),
-            artefacts,
-            self.config.decisions(name),
-            paths,
-            folder,
-            self.batch_bytes,
-        )
+    def _tasks(self, evidence: Manifest | None, skip: Sequence[str]) -> tuple[ShardTask, ...]:
+        return shard_tasks(self.run_folder.shards, self._chain(), evidence, skip)
+
+    def _stage_config(self, name: str, artefacts: dict[str, str]) -> StageConfig:
+        decisions = self.config.decisions(name)
+        evidence = self.config.evidence(name).model_dump(mode="json")
+        return StageConfig(name, evidence, artefacts, decisions["default"], decisions["domains"])
 
     def _settle(self) -> None:
-        """Elects one copy of each text over domains, now that each domain's own rules have spoken."""
+        """Makes provisional decisions final, now that each domain's own rules have spoken."""
         for i, done in enumerate(self._done):
-            if done.stage == "exact_dedup" and "settled" not in done.decision.body:
-                settled = settle_copies(self.run_folder, done.decision, self._chain(), self.cluster)
-                self._done[i] = replace(done, decision=settled)
+            if stage_class(done.stage).provisional and "settled" not in done.decision.body:
+                self._done[i] = replace(done, decision=self._settled(done, self._chain()[i + 1 :]))
+
+    def _settled(self, done: Done, later: Chain) -> Manifest:
+        """The final decision of a stage; the provisional one's files where nothing changes."""
+        kind, provisional = stage_class(done.stage), done.decision
+        assert issubclass(kind, GlobalStage)
+        key = stable_hash([provisional.body["key"], [m.body["key"] for _, m in later]])
+        folder = self.run_folder.stage_folder(done.stage, "decision", f"{key}-settled")
+        known = load_manifest(folder)
+        if known is not None:
+            return known
+        body = {**provisional.body, "key": key, "settled": True}
+        files = kind.settle(provisional, shard_tasks(self.run_folder.shards, later), folder, self.cluster)
+        return replace(provisional, body=body) if files is None else commit(folder, body, files)
 
     def _save_state(self) -> None:
         root = self.run_folder.root

@@ -15,7 +15,7 @@ import sys
 import uuid
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipelines.run.job import PlainProgress
 from pipelines.spark.worker import unpack_code
@@ -38,14 +38,14 @@ def build_on(cluster: Cluster, run: Path, tokenizer: Path, out: str) -> TokenBin
         ConfigError: the bins there are of another tokenizer.
         TamisError: the run has no shards, or one cannot be read.
     """
-    from sampler.bins.build import build_bins
+    from sampler.bins.build import Built, ShardToBuild, build_bins, build_shard
     from sampler.tokenizer.model import open_tokenizer
 
     # Of the task protocol, for this build alone: what an interrupted build goes on from are the receipts in `out`.
     receipts = run / "tokens" / f"receipts-{uuid.uuid4().hex[:12]}"
 
-    def each(payloads: list[dict[str, Any]]) -> Iterable[dict[str, Any]]:
-        return cluster.map("sampler.bins.build:build_shard", payloads, label="tokens", receipts=receipts)
+    def each(shards: list[ShardToBuild]) -> Iterable[Built]:
+        return cluster.map(build_shard, shards, label="tokens", receipts=receipts)
 
     try:
         return build_bins(run, open_tokenizer(tokenizer), out, each=each)

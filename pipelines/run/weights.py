@@ -1,188 +1,42 @@
-"""Weights: a domain's curves turn frequency and quality into the expected number of times a document is sampled.
+"""Weights: one narrow file a published shard, under the hash of the curves that gave them.
 
-    weight = clamp(frequency · quality · language · safety · density · cluster · raised, floor, cap)
-
-A curve is a list of points, interpolated linearly (over log2 of the count for frequency) and flat outside; it need not
-be monotone: repetition speaks for a law and against a web page. ``cluster`` balances the cells of
-``semantic_clusters``: with a temperature T a cell of n documents is sampled in proportion to n^T, so that what a
-corpus has too much of comes less often, and what is rare more often; over all documents the factors have the mean 1,
-but for ``max_factor``. ``raised`` is a factor for documents of some hosts, the report's curated set of positive
-values. Weights lie beside the shards, one narrow file each, under the hash of the curves: another curve rewrites
-neither text nor token bins.
-
-``conf/scores/`` holds curves by name; ``weights: {default: web, domains: {law: law}}`` takes them.
+Another curve rewrites neither text nor token bins.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict, replace
-from functools import cached_property
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from corpus.config import StrictModel
-from corpus.files import FileEntry, Manifest, commit, load_manifest, stable_hash, write_table
+from corpus.files import FileEntry, Manifest, commit, load_manifest, place, stable_hash, write_table
 from corpus.run_folder import RunFolder
 from corpus.schemas import WEIGHTS
-from corpus.urls import host_of, hosts_above, url_key
+from pipelines.run.curves import Curve, Numbers, WeightsConfig
 from pipelines.spark.session import Cluster
-from tamis.errors import TamisError
-
-Points = tuple[tuple[float, float], ...]
-Numbers = npt.NDArray[Any]
 
 
-class Raised(StrictModel):
-    """Documents of some hosts, those below them included, and what they are worth."""
+@dataclass(frozen=True)
+class WeighTask:
+    """A published shard to be weighed.
 
-    hosts: tuple[str, ...] = ()
-    factor: float = Field(1.0, ge=0, le=64)
+    Attributes:
+        shard: its path.
+        number: its place among the published shards.
+        folder: where the weights are written.
+        curve: of its domain.
+        cluster_scale: see `ClusterBalance.scale`.
+    """
 
-    @cached_property
-    def _hosts(self) -> frozenset[str]:
-        return frozenset(url_key(host) for host in self.hosts)
-
-    def factors(self, urls: pa.ChunkedArray) -> npt.NDArray[np.float64]:
-        """The factor of each document, float64[n], from its URL (null where it has none)."""
-        if not self.hosts:
-            return np.ones(len(urls))
-        hosts = self._hosts
-        codes = pc.dictionary_encode(pc.replace_substring_regex(urls, r"^([^/]*//[^/?#]*).*", r"\1")).combine_chunks()
-        codes = codes.chunk(0) if isinstance(codes, pa.ChunkedArray) else codes
-        named = [
-            u is not None and any(h in hosts for h in hosts_above(host_of(url_key(u))))
-            for u in codes.dictionary.to_pylist()
-        ]
-        at = codes.indices.fill_null(len(named)).to_numpy(zero_copy_only=False)
-        return np.where(np.array([*named, False])[at], self.factor, 1.0)
-
-
-class ClusterBalance(StrictModel):
-    """How cells of different size share a domain's samples."""
-
-    temperature: float = Field(1.0, ge=0, le=1, description="1: by their documents; 0: all cells alike.")
-    max_factor: float = Field(4.0, ge=1, le=64, description="What a small cell's documents are raised by, at most.")
-
-    def factors(self, sizes: Numbers, scale: float) -> npt.NDArray[np.float64]:
-        """The factor of each document, float64[n], from the size of its cell (NaN or 0 where it has none: 1).
-
-        Args:
-            sizes: number[n].
-            scale: see ``scale``.
-        """
-        known = np.nan_to_num(sizes.astype(np.float64), nan=0.0)
-        found = np.maximum(known, 1.0) ** (self.temperature - 1) * scale
-        return np.where(known > 0, np.minimum(found, self.max_factor), 1.0)
-
-    def scale(self, sizes: Numbers, documents: Numbers) -> float:
-        """What gives the factors of all documents that have a cell the mean 1; 1 for no cells.
-
-        Args:
-            sizes: number[n_cells], documents of each cell, earlier snapshots' among them.
-            documents: number[n_cells], those of this run.
-        """
-        weighed = (documents * sizes.astype(np.float64) ** (self.temperature - 1)).sum()
-        return float(documents.sum() / weighed) if len(sizes) else 1.0
-
-
-class Curve(StrictModel):
-    """A domain's curves."""
-
-    frequency: Points = Field(((1.0, 1.0),), description="(copies, factor) points, copies ascending from 1.")
-    quality: Points = Field(
-        ((0.0, 1.0), (1.0, 1.0)), description="(quality, factor) points, quality ascending in 0..1."
-    )
-    unknown_quality: float = Field(0.5, ge=0, le=1, description="Quality of a document that no model has scored.")
-    language: Points = Field(
-        ((0.0, 1.0), (1.0, 1.0)), description="(language_score, factor) points, ascending in 0..1; 1 where unknown."
-    )
-    safety: Points = Field(
-        ((0.0, 1.0), (1.0, 1.0)), description="(safety, factor) points, ascending in 0..1; 1 where unknown."
-    )
-    density: Points = Field(
-        ((0.0, 1.0), (1.0, 1.0)), description="(density, factor) points, ascending in 0..1; 1 where unknown."
-    )
-    cluster: ClusterBalance = ClusterBalance()  # type: ignore[call-arg]
-    raised: Raised = Raised()  # type: ignore[call-arg]
-    floor: float = Field(0.0, ge=0, description="Least weight.")
-    cap: float = Field(8.0, gt=0, le=64, description="Greatest weight; the sampler takes up to 64.")
-
-    @field_validator("frequency", "quality", "language", "safety", "density")
-    @classmethod
-    def _ascending(cls, points: Points) -> Points:
-        at = [p[0] for p in points]
-        if not points or any(b <= a for a, b in zip(at[:-1], at[1:], strict=True)):
-            raise ValueError("points must be given, with ascending first numbers")
-        if not all(math.isfinite(p[0]) and math.isfinite(p[1]) and p[1] >= 0 for p in points):
-            raise ValueError("factors must be finite and not negative")
-        return points
-
-    @field_validator("frequency")
-    @classmethod
-    def _counts(cls, points: Points) -> Points:
-        if points[0][0] < 1:
-            raise ValueError("copies start at 1: a document is its own first copy")
-        return points
-
-    @field_validator("quality", "language", "safety", "density")
-    @classmethod
-    def _shares(cls, points: Points, info: ValidationInfo) -> Points:
-        if points[0][0] < 0 or points[-1][0] > 1:
-            raise ValueError(f"{info.field_name} lies between 0 and 1")
-        return points
-
-    @model_validator(mode="after")
-    def _floor_below_cap(self) -> Curve:
-        if self.floor > self.cap:
-            raise ValueError(f"floor {self.floor} is above cap {self.cap}")
-        return self
-
-    def weigh(self, frequency: Numbers, quality: Numbers, **others: Numbers) -> npt.NDArray[np.float32]:
-        """Weights of documents.
-
-        Args:
-            frequency: number[n], copies, at least 1.
-            quality: float[n]; NaN where unknown.
-            others: ``language``, ``safety``, ``density``: float[n], NaN where unknown; ``raised`` and ``cluster``: what
-                their ``factors`` say.
-
-        Returns:
-            float32[n].
-        """
-        found = _at(self.frequency, frequency, np.log2, 1.0)
-        found *= _at(self.quality, np.nan_to_num(quality, nan=self.unknown_quality))
-        for name, values in others.items():
-            if name in ("raised", "cluster"):
-                found *= values
-            else:
-                found *= np.where(np.isnan(values), 1.0, _at(getattr(self, name), np.nan_to_num(values)))
-        return np.clip(found, self.floor, self.cap).astype(np.float32)
-
-
-def _at(points: Points, values: Numbers, scale: Any = np.asarray, least: float = 0.0) -> npt.NDArray[np.float64]:
-    """A curve's value for each number."""
-    x, y = (np.array(axis, np.float64) for axis in zip(*points, strict=True))
-    return np.interp(scale(np.maximum(values.astype(np.float64), least)), scale(np.maximum(x, least)), y)
-
-
-class WeightsConfig(StrictModel):
-    """Curves by domain."""
-
-    name: str = ""  # a mixture may ask for these weights by it, while others lie beside them
-    default: Curve = Curve()  # type: ignore[call-arg]
-    domains: dict[str, Curve] = {}
-
-    def curve(self, domain: str) -> Curve:
-        """The curve in force for a domain."""
-        return self.domains.get(domain, self.default)
+    shard: Path
+    number: int
+    folder: Path
+    curve: Curve
+    cluster_scale: float
 
 
 def write_weights(run: RunFolder, config: WeightsConfig, published: Manifest, cluster: Cluster) -> Manifest:
@@ -197,25 +51,18 @@ def write_weights(run: RunFolder, config: WeightsConfig, published: Manifest, cl
     if manifest is None:
         shards = [f for f in published.files if f.table == "published"]
         sizes = cell_sizes(run)
-        payloads = [
-            {
-                "shard": str(published.folder / f.path),
-                "name": f.path,
-                "folder": str(folder),
-                "curve": config.curve(f.info["domain"]).model_dump(mode="json"),
-                "number": i,
-                "cluster_scale": config.curve(f.info["domain"]).cluster.scale(*sizes),
-            }
-            for i, f in enumerate(shards)
-        ]
-        answers = cluster.map(
-            "pipelines.run.weights:weigh_shard",
-            payloads,
+        curves = [config.curve(f.info["domain"]) for f in shards]
+        entries = cluster.map(
+            weigh_shard,
+            [
+                WeighTask(published.folder / f.path, i, folder, curve, curve.cluster.scale(*sizes))
+                for i, (f, curve) in enumerate(zip(shards, curves, strict=True))
+            ],
             label="weights",
             receipts=folder / "receipts",
             weights=[f.rows for f in shards],
         )
-        entries = [place(folder, FileEntry(**a["file"]), a["name"]) for a in answers]
+        entries = [place(folder, entry, f.path) for entry, f in zip(entries, shards, strict=True)]
         manifest = commit(folder, {"key": key, "config": config.model_dump(mode="json")}, entries)
     state = run.state()
     if state.get("weights") != key:
@@ -224,23 +71,23 @@ def write_weights(run: RunFolder, config: WeightsConfig, published: Manifest, cl
 
 
 def cell_sizes(run: RunFolder) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Documents of each cell of ``semantic_clusters``, and those of this run, int64[n]; empty where there are none."""
-    clusters = dict(run.chain()).get("semantic_clusters")
+    """Documents of each cell of embeddings, and those of this run, int64[n]; empty where no stage made cells."""
     names = ["cluster_size", "new_documents"]
-    tables = [pq.read_table(p, columns=names, partitioning=None) for p in (clusters.paths("cells") if clusters else [])]
+    found = [decision.read_all("cells", names) for _, decision in run.chain()]
+    tables = [table for table in found if table is not None]
     first, second = (
         np.concatenate([np.zeros(0, np.int64), *(t.column(name).to_numpy() for t in tables)]) for name in names
     )
     return first, second
 
 
-def weigh_shard(payload: dict[str, Any]) -> dict[str, Any]:
+def weigh_shard(task: WeighTask) -> FileEntry:
     """Task: the weights of one published shard, row by row."""
     scores = {"quality": "quality", "language": "language_score", "safety": "safety", "density": "density"}
     names = ["doc_id", "frequency", "url", "cluster_size", *scores.values()]
-    there = set(pq.read_schema(payload["shard"]).names)  # shards of an earlier version have fewer columns
-    table = pq.read_table(payload["shard"], columns=[n for n in names if n in there], partitioning=None)
-    curve = Curve.model_validate(payload["curve"])
+    there = set(pq.read_schema(task.shard).names)  # shards of an earlier version have fewer columns
+    table = pq.read_table(task.shard, columns=[n for n in names if n in there], partitioning=None)
+    curve = task.curve
 
     def numbers(name: str) -> Numbers:
         return table.column(name).to_numpy(zero_copy_only=False) if name in there else np.full(len(table), np.nan)
@@ -248,23 +95,7 @@ def weigh_shard(payload: dict[str, Any]) -> dict[str, Any]:
     known = {name: numbers(of) for name, of in scores.items()}
     frequency = table.column("frequency").fill_null(1).to_numpy()
     sizes = numbers("cluster_size")
-    cluster = curve.cluster.factors(sizes, payload["cluster_scale"])
+    cluster = curve.cluster.factors(sizes, task.cluster_scale)
     weights = curve.weigh(frequency, **known, cluster=cluster, raised=curve.raised.factors(table.column("url")))
     rows = pa.table([table.column("doc_id"), pa.array(weights)], schema=WEIGHTS)
-    entry = write_table(Path(payload["folder"]), "weights", rows, kind="weights", shard=payload["number"])
-    return {"file": asdict(entry), "name": payload["name"]}
-
-
-def place(folder: Path, entry: FileEntry, name: str) -> FileEntry:
-    """Gives a task's file its final name; if an earlier driver has done so, that one stands.
-
-    Raises:
-        TamisError: neither is there.
-    """
-    source, target = folder / entry.path, folder / name
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if source.exists():
-        source.replace(target)
-    elif not target.exists():
-        raise TamisError(f"{source} has disappeared while the run went on; remove {folder} and run again")
-    return replace(entry, path=name)
+    return write_table(task.folder, "weights", rows, kind="weights", shard=task.number)

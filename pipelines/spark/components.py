@@ -35,7 +35,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dedup.components import connected_components
-from pipelines.stages.context import materialise
+from pipelines.spark.frames import materialise
 from tamis.errors import TamisError
 
 if TYPE_CHECKING:

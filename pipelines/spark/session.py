@@ -1,30 +1,34 @@
 """The Spark session, and the one way in which Tamis hands tasks to it.
 
-A text stage's unit of work is a document shard, named in a JSON payload; Spark gives scheduling, retries and locality,
-and no text enters the JVM. Global stages use DataFrames over narrow Parquet tables.
+A text stage's unit of work is a document shard, named in a task; Spark gives scheduling, retries and locality, and no
+text enters the JVM. Global stages use DataFrames over narrow Parquet tables.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from pipelines.spark.blocks import Block
 from pipelines.spark.exchange import Hop, build
 from pipelines.spark.gpu import with_gpu
 from pipelines.spark.java import java_home
-from pipelines.spark.worker import USER_ERROR, call
+from pipelines.spark.wire import answer_type, decode, encode, name_of
+from pipelines.spark.worker import Answer, call
 from tamis.errors import TamisError
 from tamis.places import CONF
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+Task = TypeVar("Task")
+Answered = TypeVar("Answered")
 
 ALWAYS = {
     "spark.sql.adaptive.enabled": "true",
@@ -152,82 +156,86 @@ class Cluster:
 
     def map(
         self,
-        function: str,
-        payloads: Sequence[dict[str, Any]],
+        function: Callable[[Task], Answered],
+        tasks: Sequence[Task],
         *,
         label: str,
         receipts: Path,
         weights: Sequence[int] | None = None,
         gpu: bool = False,
-    ) -> list[dict[str, Any]]:
-        """Runs a function of ours once a payload, in Spark tasks; results come in the payloads' order.
+    ) -> list[Answered]:
+        """Runs a function of ours once a task, in Spark tasks; answers come in the tasks' order.
 
-        Tasks with a receipt of an earlier, killed driver are not run again: a receipt is found by the hash of
-        its payload.
+        Tasks with a receipt of an earlier, killed driver are not run again: a receipt is found by the hash of the
+        function's name and the task.
 
         Args:
-            function: ``module:function``.
-            payloads: JSON-able dicts.
+            function: takes and returns a dataclass.
+            tasks: what it is called with.
             label: what the progress line says.
             receipts: folder for receipts.
-            weights: documents of each payload, for the rate.
+            weights: documents of each task, for the rate.
             gpu: whether the tasks want a GPU each, where the cluster has some.
 
         Raises:
             TamisError: a task refused its input, or failed four times.
         """
-        answers: dict[int, dict[str, Any]] = {}
-        todo: list[tuple[int, str]] = []
-        for i, payload in enumerate(payloads):
-            text = json.dumps(payload, sort_keys=True, ensure_ascii=False)
-            receipt = receipts / f"{hashlib.sha256((function + text).encode()).hexdigest()[:24]}.json"
-            if (found := _read_receipt(receipt)) is not None:
-                answers[i] = found
-            else:
-                todo.append((i, json.dumps({**payload, "receipt": str(receipt), "label": label}, ensure_ascii=False)))
+        name, kind = name_of(function), answer_type(function)
+        rows = []
+        for text in map(encode, tasks):
+            digest = hashlib.sha256((name + text).encode()).hexdigest()[:24]
+            rows.append((text, str(receipts / f"{digest}.json")))
+        done = [_read_receipt(Path(receipt), kind) for _, receipt in rows]
+        todo = [i for i, answer in enumerate(done) if answer is None]
+        fresh: list[Answer] = []
         if todo:
-            sizes = [weights[i] if weights else 1 for i, _ in todo]
-            with self._watched(label, sizes):
-                texts = self._run(function, [text for _, text in todo], label, gpu)
-            for (i, _), text in zip(todo, texts, strict=True):
-                answers[i] = json.loads(text)
-                if USER_ERROR in answers[i]:
-                    raise TamisError(answers[i][USER_ERROR])
-        return [answers[i] for i in range(len(payloads))]
+            with self._watched(label, [weights[i] if weights else 1 for i in todo]):
+                fresh = self._run(name, [rows[i] for i in todo], label, gpu)
+        for answer in fresh:
+            if answer.refused:
+                raise TamisError(answer.text)
+        answers = (decode(kind, answer.text) for answer in fresh)
+        return [next(answers) if known is None else known for known in done]
 
     def exchange(
-        self, source: str, payloads: Sequence[dict[str, Any]], hops: Sequence[Hop], *, label: str, gpu: bool = False
-    ) -> list[dict[str, Any]]:
-        """Runs an exchange (see ``pipelines.spark.exchange``) and returns the last hop's answers, in partition order.
+        self,
+        source: Callable[[Task], Iterable[Block]],
+        tasks: Sequence[Task],
+        hops: Sequence[Hop[Any, Block]],
+        last: Hop[Any, Answered],
+        *,
+        label: str,
+        gpu: bool = False,
+    ) -> list[Answered]:
+        """Runs an exchange (see `pipelines.spark.exchange`) and returns the last hop's answers, in partition order.
 
         Raises:
             TamisError: a task failed four times.
         """
-        if not payloads:
+        if not tasks:
             return []
-        with self._watched(label, [1] * (len(payloads) + sum(hop.partitions for hop in hops))):
+        with self._watched(label, [1] * (len(tasks) + sum(hop.partitions for hop in hops) + last.partitions)):
             try:
-                answers = build(self.spark.sparkContext, source, payloads, hops, label, gpu).collect()
+                texts = build(self.spark.sparkContext, source, tasks, hops, last, label, gpu).collect()
             except Exception as error:
                 raise stage_failed(label, error) from error
-        return [json.loads(text) for text in answers]
+        kind = answer_type(last.function)
+        return [decode(kind, text) for text in texts]
 
     @property
     def least_partitions(self) -> int:
         """Partitions of a shuffle whose rows would fit in fewer: ``spark.sql.shuffle.partitions``."""
         return int(self.spark.conf.get("spark.sql.shuffle.partitions") or "8")
 
-    def _run(self, function: str, payloads: list[str], label: str, gpu: bool) -> list[str]:
-        def task(rows: Iterable[str]) -> Iterable[str]:
-            return (call(function, row) for row in rows)
+    def _run(self, function: str, rows: list[tuple[str, str]], label: str, gpu: bool) -> list[Answer]:
+        def run(part: Iterable[tuple[str, str]]) -> Iterable[Answer]:
+            return (call(function, label, task, receipt) for task, receipt in part)
 
         context = self.spark.sparkContext
         try:
-            tasks = with_gpu(context.parallelize(payloads, len(payloads)).mapPartitions(task), gpu)
-            found: list[str] = tasks.collect()
+            return list(with_gpu(context.parallelize(rows, len(rows)).mapPartitions(run), gpu).collect())
         except Exception as error:
             raise stage_failed(label, error) from error
-        return found
 
     @contextmanager
     def _watched(self, label: str, weights: Sequence[int]) -> Iterator[None]:
@@ -270,13 +278,12 @@ class Cluster:
             self.progress.finish()
 
 
-def _read_receipt(path: Path) -> dict[str, Any] | None:
+def _read_receipt(path: Path, kind: type[Answered]) -> Answered | None:
     """A finished task's answer; None where there is none that can be read."""
     try:
-        found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        return decode(kind, path.read_text("utf-8"))
     except (OSError, ValueError):
         return None
-    return found
 
 
 def stage_failed(label: str, error: Exception) -> TamisError:
@@ -293,6 +300,3 @@ def last_line(error: Exception) -> str:
     causes = [line for line in lines if line.startswith("Caused by:") or "Exception:" in line]
     chosen = (causes or lines or [type(error).__name__])[-1]
     return chosen.removeprefix("Caused by: ")[:400]
-
-
-Task = Callable[[dict[str, Any]], dict[str, Any]]

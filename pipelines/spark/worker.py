@@ -1,8 +1,9 @@
-"""What runs inside a Spark task: a named function of ours on a JSON payload.
+"""What runs inside a Spark task: a function of ours, found by its name, on a dataclass that came as JSON.
 
-Only a name and JSON cross the wire, so a task pickles nothing of ours and imports no kernel before its code
-lies in a real folder. That matters on a cluster: numba ignores its cache for code that is imported from a
-zip, so ``--py-files tamis.zip`` is unpacked once a machine, under its digest, and imported from there.
+Only a name and JSON cross (`pipelines.spark.wire`), so a task imports no kernel before its code lies in a real folder.
+That matters on a cluster: numba ignores its cache for code that is imported from a zip, so `--py-files tamis.zip` is
+unpacked once a machine, under its digest, and imported from there. This module itself imports the standard library
+alone until that is done.
 
 A finished task leaves a receipt beside its files. A driver that died and came back finds the receipts and hands those
 tasks out no more.
@@ -15,8 +16,6 @@ from __future__ import annotations
 
 import gc
 import hashlib
-import importlib
-import json
 import shutil
 import sys
 import tempfile
@@ -25,37 +24,45 @@ import uuid
 import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
-
-USER_ERROR = "user_error"
+from typing import Any, NamedTuple
 
 
-def call(function: str, payload: str) -> str:
-    """Runs ``module:function`` on a JSON payload; a user's error comes back as a value, not as a Java stack.
+class Answer(NamedTuple):
+    """What a task sends back: its answer as JSON, or the sentence in which it refused its input."""
+
+    text: str
+    refused: bool = False
+
+
+def call(function: str, label: str, task: str, receipt: str) -> Answer:
+    """Runs a function on its task; a user's error comes back as a value, not as a Java stack.
 
     Args:
-        function: dotted module, a colon, the function's name; it takes and returns a JSON-able dict.
-        payload: JSON; with ``receipt`` (a path) the result is written there when done.
+        function: its name.
+        label: of the step, for errors.
+        task: the dataclass that the function takes, as JSON.
+        receipt: path where the answer is left when it is there.
     """
     _begin()
-    module, name = function.split(":")
-    request = json.loads(payload)
-    receipt = request.pop("receipt", None)
+    from pipelines.spark.wire import argument_type, decode, encode, function_of
     from tamis.errors import ReadError, TamisError
 
     try:
-        result = getattr(importlib.import_module(module), name)(request)
+        found = function_of(function)
+        answer = encode(found(decode(argument_type(found), task)))
     except ReadError as error:  # storage failed: let Spark try the task again
-        raise RuntimeError(f"{request.get('label', function)}: {error}") from None
+        raise RuntimeError(f"{label}: {error}") from None
     except TamisError as error:
-        return json.dumps({USER_ERROR: str(error)})
-    except Exception as error:  # the driver shows the last line and keeps the trace for the log
-        where = request.get("label", function)
-        raise RuntimeError(f"{where}: {type(error).__name__}: {error}\n{traceback.format_exc()}") from None
-    answer = json.dumps(result, ensure_ascii=False)
-    if receipt:
-        _write_receipt(Path(receipt), answer)
-    return answer
+        return Answer(str(error), refused=True)
+    except Exception as error:
+        raise _failed(label, error) from None
+    _write_receipt(Path(receipt), answer)
+    return Answer(answer)
+
+
+def _failed(label: str, error: Exception) -> RuntimeError:
+    """The driver shows the line that names the step, and keeps the trace for the log."""
+    return RuntimeError(f"{label}: {type(error).__name__}: {error}\n{traceback.format_exc()}")
 
 
 def _write_receipt(path: Path, answer: str) -> None:
@@ -65,24 +72,34 @@ def _write_receipt(path: Path, answer: str) -> None:
     temporary.replace(path)
 
 
-def emit_blocks(function: str, payloads: Iterable[str]) -> Iterator[Any]:
-    """First side of an exchange: what ``function`` yields for each payload, packed for Spark."""
+def emit_blocks(function: str, label: str, tasks: Iterable[str]) -> Iterator[Any]:
+    """First side of an exchange: what a source yields for each task, packed for Spark."""
     _begin()
-    from pipelines.spark.exchange import pack, run_step
+    from pipelines.spark.blocks import pack
+    from pipelines.spark.wire import argument_type, decode, function_of
 
-    for text in payloads:
-        payload = json.loads(text)
-        yield from pack(run_step(payload["label"], function, payload))
+    try:
+        found = function_of(function)
+        for task in tasks:
+            yield from pack(found(decode(argument_type(found), task)))
+    except Exception as error:
+        raise _failed(label, error) from None
 
 
-def receive_blocks(function: str, settings: str, last: bool, partition: int, records: Iterable[Any]) -> Iterator[Any]:
-    """Another side of an exchange: hands a partition's rows to ``function``; packs blocks, or answers in the last."""
+def receive_blocks(
+    function: str, label: str, settings: str, last: bool, partition: int, records: Iterable[Any]
+) -> Iterator[Any]:
+    """Another side of an exchange: hands a partition's rows to a hop; packs its blocks, or answers in the last."""
     _begin()
-    from pipelines.spark.exchange import pack, run_step, unpack
+    from pipelines.spark.blocks import pack, unpack
+    from pipelines.spark.wire import argument_type, decode, encode, function_of
 
-    opened = json.loads(settings)
-    found = run_step(opened["label"], function, unpack(partition, records), opened)
-    yield from (json.dumps(answer, ensure_ascii=False) for answer in found) if last else pack(found)
+    try:
+        found = function_of(function)
+        out = found(unpack(partition, records), decode(argument_type(found, 1), settings))
+        yield from map(encode, out) if last else pack(out)
+    except Exception as error:
+        raise _failed(label, error) from None
 
 
 def _begin() -> None:

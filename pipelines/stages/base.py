@@ -12,21 +12,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from corpus.config import StrictModel
+from corpus.files import FileEntry, Manifest, write_table
 from corpus.schemas import DROPS, EDITS
 from corpus.view import View
-
-if TYPE_CHECKING:
-    from pipelines.stages.context import DecisionContext, PrepareContext
-
-Int32 = npt.NDArray[np.int32]
-Int64 = npt.NDArray[np.int64]
+from pipelines.spark.session import Cluster
+from pipelines.stages.context import DecisionContext, GlobalVerdict, PrepareContext
+from pipelines.stages.shard_task import Int32, Int64, ShardTask
 
 
 class NoConfig(StrictModel):
@@ -91,8 +89,18 @@ class Stage(ABC):
     """Columns of the document shard that the scan reads."""
     evidence_of: ClassVar[str | None] = None
     """The earlier stage whose evidence a decision reads, for a stage that scans nothing itself."""
-    settles_copies: ClassVar[bool] = False
-    """True: one copy of each text must have been elected, over domains, before this stage."""
+    comes_first: ClassVar[bool] = False
+    """True: no stage may stand before it, as what it drops must be no document's survivor."""
+    assigns_domains: ClassVar[bool] = False
+    """True: its columns say which domain a document belongs to."""
+    provisional: ClassVar[bool] = False
+    """True: its decision is revised by `settle` once the rules of all domains have spoken."""
+    needs_settled: ClassVar[bool] = False
+    """True: provisional decisions must be final before this stage."""
+    watched: ClassVar[bool] = False
+    """True: the alarm judges what it takes from a domain or a source, unless the alarm is told otherwise."""
+    shown_by: ClassVar[str | None] = None
+    """The command that shows what it found, beside `tamis sample`."""
     by_domain: ClassVar[tuple[str, ...] | None] = None
     """Decision settings that a domain may override; None is all of them."""
     provides: ClassVar[Mapping[str, pa.DataType]] = {}
@@ -173,8 +181,25 @@ class GlobalStage(Stage):
     """A stage whose decision needs the whole corpus."""
 
     @abstractmethod
-    def decide_globally(self, context: DecisionContext) -> None:
-        """Writes drops, edits and columns through the context."""
+    def decide_globally(self, context: DecisionContext) -> GlobalVerdict:
+        """Writes drops, edits and columns into the folder of the context."""
+
+    @classmethod
+    def settle(
+        cls, provisional: Manifest, tasks: Sequence[ShardTask], folder: Path, cluster: Cluster
+    ) -> list[FileEntry] | None:
+        """Revises a provisional decision.
+
+        Args:
+            provisional: the decision.
+            tasks: the document shards, with the decisions that came after it.
+            folder: where the final decision is written.
+            cluster: Spark.
+
+        Returns:
+            All files of the final decision, in that folder; None where nothing changes.
+        """
+        return None
 
 
 def drops_table(rows: Int32, first_id: int, reasons: list[str] | pa.Array) -> pa.Table:
@@ -190,3 +215,22 @@ def drops_table(rows: Int32, first_id: int, reasons: list[str] | pa.Array) -> pa
         ],
         schema=DROPS,
     )
+
+
+def write_verdicts(folder: Path, shard: int, verdicts: list[Verdict]) -> list[FileEntry]:
+    """Writes a shard's drops, edits and columns, merged and sorted by row; an empty table has no file."""
+    tables = {
+        "drops": pa.concat_tables([v.drops.cast(DROPS) for v in verdicts]),
+        "edits": pa.concat_tables([v.edits.cast(EDITS) for v in verdicts]),
+    }
+    columns = [v.columns for v in verdicts if v.columns is not None]
+    if columns:
+        tables["columns"] = pa.concat_tables(columns)
+    files = []
+    for kind, table in tables.items():
+        if table.num_rows:
+            keys = [("row", "ascending"), *([("start", "ascending")] if kind == "edits" else [])]
+            files.append(
+                write_table(folder, f"{kind}-{shard:06d}", table.sort_by(keys).combine_chunks(), kind=kind, shard=shard)
+            )
+    return files

@@ -27,8 +27,9 @@ from filters.decontaminate.benchmark_items import BenchmarkFiles, benchmark_file
 from filters.decontaminate.build_index import build_index
 from filters.decontaminate.find import find_items, merge_cuts
 from filters.decontaminate.index import NgramConfig, NgramIndex
-from pipelines.stages.base import Batch, Earlier, Int32, LocalStage, Verdict, drops_table
+from pipelines.stages.base import Batch, Earlier, LocalStage, Verdict, drops_table
 from pipelines.stages.context import PrepareContext
+from pipelines.stages.shard_task import Int32
 from tamis.errors import ConfigError
 
 INDEX_VERSION = 1

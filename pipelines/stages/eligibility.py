@@ -17,8 +17,9 @@ from pydantic import Field, field_validator
 
 from corpus.config import StrictModel
 from corpus.urls import places_above, url_key
-from pipelines.stages.base import Batch, Int32, LocalStage, Verdict, drops_table
+from pipelines.stages.base import Batch, LocalStage, Verdict, drops_table
 from pipelines.stages.context import PrepareContext
+from pipelines.stages.shard_task import Int32
 from tamis.errors import ConfigError
 
 _FIELDS = ("source_id", "url", "source", "lang", "licence")
@@ -64,6 +65,8 @@ class Eligibility(LocalStage):
     Evidence = EligibilityEvidence
     reads: ClassVar[tuple[str, ...]] = _FIELDS
     provides: ClassVar[Mapping[str, pa.DataType]] = {"domain": pa.string()}
+    comes_first: ClassVar[bool] = True
+    assigns_domains: ClassVar[bool] = True
     evidence: EligibilityEvidence
 
     @classmethod

@@ -30,8 +30,9 @@ from dedup.embed import (
 )
 from dedup.static_table import table_version
 from dedup.vectors import pack_vectors
-from pipelines.stages.base import Batch, Earlier, Int32, LocalStage, Verdict
+from pipelines.stages.base import Batch, Earlier, LocalStage, Verdict
 from pipelines.stages.context import PrepareContext
+from pipelines.stages.shard_task import Int32
 
 NAME, REVISION = b"tamis.embedding.model", b"tamis.embedding.revision"
 """Keys in the schema metadata of the evidence files; the model's digest is in the manifest, under ``artefacts``."""

@@ -14,7 +14,8 @@ import pyarrow as pa
 from corpus.config import StrictModel
 from filters.heuristic.decide import KEEP, REASONS, decide, scan
 from filters.heuristic.thresholds import CjkThresholds, OtherThresholds, SpacedThresholds
-from pipelines.stages.base import Batch, Earlier, Int32, LocalStage, Verdict, drops_table
+from pipelines.stages.base import Batch, Earlier, LocalStage, Verdict, drops_table
+from pipelines.stages.shard_task import Int32
 
 
 class HeuristicDecision(StrictModel):

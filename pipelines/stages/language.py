@@ -18,8 +18,9 @@ from pydantic import Field
 from corpus.config import StrictModel
 from filters.language.detect import detect
 from filters.language.lid import SAMPLE_BYTES, find_model
-from pipelines.stages.base import Batch, Earlier, Int32, LocalStage, Verdict, drops_table
+from pipelines.stages.base import Batch, Earlier, LocalStage, Verdict, drops_table
 from pipelines.stages.context import PrepareContext
+from pipelines.stages.shard_task import Int32
 
 
 class LanguageEvidence(StrictModel):

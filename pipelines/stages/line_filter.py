@@ -19,7 +19,8 @@ from corpus.schemas import EDITS
 from filters.lines.decide import FLAGGED, KEEP, LINE_REASONS, Lines, choose_lines
 from filters.lines.features import scan_lines
 from filters.lines.thresholds import LineThresholds
-from pipelines.stages.base import Batch, Earlier, Int32, LocalStage, Verdict, drops_table
+from pipelines.stages.base import Batch, Earlier, LocalStage, Verdict, drops_table
+from pipelines.stages.shard_task import Int32
 
 
 class LineDecision(LineThresholds, StrictModel):

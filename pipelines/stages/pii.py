@@ -26,7 +26,8 @@ from pydantic import Field
 from corpus.config import StrictModel
 from corpus.schemas import EDITS
 from filters.pii.find import KINDS, find
-from pipelines.stages.base import Batch, Earlier, Int32, LocalStage, Verdict
+from pipelines.stages.base import Batch, Earlier, LocalStage, Verdict
+from pipelines.stages.shard_task import Int32
 
 Placeholder = Annotated[str, Field(min_length=1, max_length=32, pattern=r"^[A-Za-z_<>\[\]{}()|]+$")] | None
 """What stands for a match, or null to leave it. No digit, sign or space, so that it is neither found nor divided."""

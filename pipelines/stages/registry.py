@@ -1,36 +1,118 @@
-"""The stages that exist, by name. Explicit: nothing registers itself."""
+"""The stages that exist, by name. Explicit: nothing registers itself; a stage is imported when it is asked for."""
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
 
 from corpus.config import unknown_key
+from corpus.files import Manifest
+from corpus.run_folder import DocumentShard
+from pipelines.stages.base import Stage
+from pipelines.stages.shard_task import Chain, Decided, ShardTask
 from tamis.errors import ConfigError
 
-if TYPE_CHECKING:
-    from pipelines.stages.base import Stage
 
-STAGES = {
-    "eligibility": "pipelines.stages.eligibility:Eligibility",
-    "exact_dedup": "pipelines.stages.exact_dedup:ExactDedup",
-    "language": "pipelines.stages.language:Language",
-    "line_filter": "pipelines.stages.line_filter:LineFilter",
-    "heuristic_filter": "pipelines.stages.heuristic_filter:HeuristicFilter",
-    "sentence_quality": "pipelines.stages.sentence_quality:SentenceQuality",
-    "safety": "pipelines.stages.safety:Safety",
-    "decontaminate": "pipelines.stages.decontaminate:Decontaminate",
-    "embed": "pipelines.stages.embed:Embed",
-    "semantic_clusters": "pipelines.stages.semantic_clusters.stage:SemanticClusters",
-    "near_dedup": "pipelines.stages.near_dedup.stage:NearDedup",
-    "pii": "pipelines.stages.pii:Pii",
-    "span_dedup": "pipelines.stages.span_dedup.stage:SpanDedup",
-    "score": "pipelines.stages.score:Score",
+def _eligibility() -> type[Stage]:
+    from pipelines.stages.eligibility import Eligibility
+
+    return Eligibility
+
+
+def _exact_dedup() -> type[Stage]:
+    from pipelines.stages.exact_dedup.stage import ExactDedup
+
+    return ExactDedup
+
+
+def _language() -> type[Stage]:
+    from pipelines.stages.language import Language
+
+    return Language
+
+
+def _line_filter() -> type[Stage]:
+    from pipelines.stages.line_filter import LineFilter
+
+    return LineFilter
+
+
+def _heuristic_filter() -> type[Stage]:
+    from pipelines.stages.heuristic_filter import HeuristicFilter
+
+    return HeuristicFilter
+
+
+def _sentence_quality() -> type[Stage]:
+    from pipelines.stages.sentence_quality import SentenceQuality
+
+    return SentenceQuality
+
+
+def _safety() -> type[Stage]:
+    from pipelines.stages.safety import Safety
+
+    return Safety
+
+
+def _decontaminate() -> type[Stage]:
+    from pipelines.stages.decontaminate import Decontaminate
+
+    return Decontaminate
+
+
+def _embed() -> type[Stage]:
+    from pipelines.stages.embed import Embed
+
+    return Embed
+
+
+def _semantic_clusters() -> type[Stage]:
+    from pipelines.stages.semantic_clusters.stage import SemanticClusters
+
+    return SemanticClusters
+
+
+def _near_dedup() -> type[Stage]:
+    from pipelines.stages.near_dedup.stage import NearDedup
+
+    return NearDedup
+
+
+def _pii() -> type[Stage]:
+    from pipelines.stages.pii import Pii
+
+    return Pii
+
+
+def _span_dedup() -> type[Stage]:
+    from pipelines.stages.span_dedup.stage import SpanDedup
+
+    return SpanDedup
+
+
+def _score() -> type[Stage]:
+    from pipelines.stages.score import Score
+
+    return Score
+
+
+STAGES: dict[str, Callable[[], type[Stage]]] = {
+    "eligibility": _eligibility,
+    "exact_dedup": _exact_dedup,
+    "language": _language,
+    "line_filter": _line_filter,
+    "heuristic_filter": _heuristic_filter,
+    "sentence_quality": _sentence_quality,
+    "safety": _safety,
+    "decontaminate": _decontaminate,
+    "embed": _embed,
+    "semantic_clusters": _semantic_clusters,
+    "near_dedup": _near_dedup,
+    "pii": _pii,
+    "span_dedup": _span_dedup,
+    "score": _score,
 }
-"""Every stage between ``ingest`` and ``write_shards``, as ``module:class``."""
-
-JOBS = ("ingest", *STAGES, "write_shards")
-"""What has a spark-submit entry point ``jobs/run_<name>.py``."""
+"""Every stage between `ingest` and `write_shards`: name → what imports its class."""
 
 
 def stage_class(name: str) -> type[Stage]:
@@ -41,6 +123,18 @@ def stage_class(name: str) -> type[Stage]:
     """
     if name not in STAGES:
         raise ConfigError(unknown_key(f"stages.{name}", list(STAGES)))
-    module, kind = STAGES[name].split(":")
-    found: type[Stage] = getattr(importlib.import_module(module), kind)
-    return found
+    return STAGES[name]()
+
+
+def shard_tasks(
+    shards: Sequence[DocumentShard],
+    chain: Chain,
+    evidence: Manifest | None = None,
+    skip: Sequence[str] = (),
+    earlier: bool = False,
+) -> tuple[ShardTask, ...]:
+    """A task a document shard; see `ShardTask`."""
+    kinds = [(manifest.ref, stage_class(name)) for name, manifest in chain]
+    known = tuple(Decided(kind.name, ref, kind.assigns_domains, kind.needs_settled) for ref, kind in kinds)
+    seen = None if evidence is None else evidence.ref
+    return tuple(ShardTask(shard, known, seen, tuple(skip), earlier) for shard in shards)

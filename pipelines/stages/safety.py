@@ -27,9 +27,10 @@ from filters.linear.model import LinearModel, score_spans
 from filters.quality.decide import document_quality
 from filters.quality.training import WordsTraining
 from filters.word_lists import WordList, count_listed
-from pipelines.stages.base import Batch, Earlier, Int32, LocalStage, Verdict, drops_table
+from pipelines.stages.base import Batch, Earlier, LocalStage, Verdict, drops_table
 from pipelines.stages.context import PrepareContext
 from pipelines.stages.sentence_quality import trained_model
+from pipelines.stages.shard_task import Int32
 from tamis.errors import ConfigError
 from text.segment import sentences
 

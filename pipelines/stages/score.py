@@ -13,7 +13,8 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 
-from pipelines.stages.base import Batch, Earlier, Int32, LocalStage, Verdict
+from pipelines.stages.base import Batch, Earlier, LocalStage, Verdict
+from pipelines.stages.shard_task import Int32
 
 
 class Score(LocalStage):
@@ -22,7 +23,7 @@ class Score(LocalStage):
     name: ClassVar[str] = "score"
     paper: ClassVar[str] = "Baichuan 2 (arXiv 2309.10305), section 2.1"
     reads: ClassVar[tuple[str, ...]] = ()
-    settles_copies: ClassVar[bool] = True
+    needs_settled: ClassVar[bool] = True
     provides: ClassVar[Mapping[str, pa.DataType]] = {"frequency": pa.int32()}
 
     def scan(self, batch: Batch) -> pa.Table:

@@ -22,8 +22,9 @@ from filters.quality.decide import SentenceQualityDecision, choose_cuts, documen
 from filters.quality.model import SentenceModel
 from filters.quality.references import reference_identity
 from filters.quality.training import QualityTraining, WordsTraining, train
-from pipelines.stages.base import Batch, Earlier, Int32, LocalStage, Verdict, drops_table
+from pipelines.stages.base import Batch, Earlier, LocalStage, Verdict, drops_table
 from pipelines.stages.context import PrepareContext
+from pipelines.stages.shard_task import Int32
 from tamis.errors import ConfigError
 from text.segment import sentences
 

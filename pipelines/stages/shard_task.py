@@ -1,102 +1,111 @@
-"""What a task needs to know about one document shard: where it lies, what was decided about it, what was seen in it."""
+"""A document shard as a task sees it: where it lies, what was decided about it, what a stage has seen in it.
+
+A task names the shard and the manifests that it needs, and finds its own files in them; a worker process reads each
+manifest once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
-from corpus.files import Manifest
+from corpus.files import Manifest, ManifestRef
 from corpus.run_folder import DocumentShard
-from corpus.state import DecisionFiles, ShardState, read_files
-
-BATCH_BYTES = 8 << 20
-"""View text per batch: bounds a task's memory beside its shard."""
+from corpus.state import ShardState, load_state
 
 Int32 = npt.NDArray[np.int32]
+Int64 = npt.NDArray[np.int64]
+Chain = Sequence[tuple[str, Manifest]]
+"""Decisions in pipeline order, by stage."""
+
+
+@dataclass(frozen=True)
+class Decided:
+    """A stage's decision, as a task is told of it.
+
+    Attributes:
+        stage: its name.
+        manifest: of the decision.
+        assigns_domains: see `Stage`.
+        needs_settled: see `Stage`.
+    """
+
+    stage: str
+    manifest: ManifestRef
+    assigns_domains: bool = False
+    needs_settled: bool = False
 
 
 @dataclass(frozen=True)
 class ShardTask:
-    """A task's payload, opened.
+    """A document shard for a task.
 
     Attributes:
-        shard: the document shard.
-        chain: the decisions before the stage.
-        stage: its name.
-        evidence_config: JSON of the evidence config.
-        artefacts: name → path.
-        decisions: JSON of the decision config: ``default``, ``domains`` and ``skip``.
-        evidence_files: an earlier scan's (for the scan) or the current (for the decision).
-        folder: where to write.
-        batch_bytes: view text per batch.
+        shard: where it lies.
+        chain: the decisions so far.
+        evidence: what the stage has seen; None where it has seen nothing yet.
+        skip: domains that the stage leaves alone.
+        earlier: whether it is an earlier snapshot's, whose decisions are final.
     """
 
     shard: DocumentShard
-    chain: tuple[DecisionFiles, ...]
-    stage: str
-    evidence_config: dict[str, Any]
-    artefacts: dict[str, str]
-    decisions: dict[str, Any]
-    evidence_files: tuple[str, ...]
-    folder: Path
-    batch_bytes: int
+    chain: tuple[Decided, ...]
+    evidence: ManifestRef | None = None
+    skip: tuple[str, ...] = ()
+    earlier: bool = False
 
-    @classmethod
-    def of(cls, payload: dict[str, Any]) -> ShardTask:
-        """Opens a payload."""
-        shard = DocumentShard(**{**payload["shard"], "path": Path(payload["shard"]["path"])})
-        chain = tuple(
-            DecisionFiles(d["stage"], tuple(d["drops"]), tuple(d["edits"]), tuple(d["columns"]))
-            for d in payload["chain"]
-        )
-        return cls(
-            shard,
-            chain,
-            payload["stage"],
-            payload["evidence_config"],
-            payload["artefacts"],
-            payload["decisions"],
-            tuple(payload["evidence_files"]),
-            Path(payload["folder"]),
-            payload.get("batch_bytes", BATCH_BYTES),
-        )
+    def decisions(self) -> Iterator[tuple[str, Manifest]]:
+        """The decisions so far, opened."""
+        return ((decided.stage, decided.manifest.open()) for decided in self.chain)
 
-    def payload(self) -> dict[str, Any]:
-        """The task as JSON; paths as strings."""
-        body = asdict(self)
-        body["shard"]["path"] = str(self.shard.path)
-        body["folder"] = str(self.folder)
-        return body
+    def state(self, until: Callable[[Decided], bool] | None = None) -> ShardState:
+        """Which documents are alive and what was cut from them; behind the decisions before the first `until` holds."""
+        before: Iterable[Decided] = self.chain
+        if until is not None:
+            before = takewhile(lambda decided: not until(decided), self.chain)
+        return load_state((decided.manifest.open() for decided in before), self.shard.number, self.shard.rows)
+
+    def seen(self, columns: list[str] | None = None, table: str = "evidence") -> pa.Table | None:
+        """The stage's evidence about the shard, or None."""
+        return read_own(self.evidence, table, self, columns)
 
     def domains(self) -> npt.NDArray[np.object_]:
         """The domain of each row, after re-assignment by predicate."""
         found = np.full(self.shard.rows, self.shard.domain, dtype=object)
-        for files in self.chain:
-            if files.stage == "eligibility" and (table := read_files(files.columns)) is not None:
-                found[table.column("row").to_numpy()] = table.column("domain").to_numpy(zero_copy_only=False)
+        for decided in self.chain:
+            columns = read_own(decided.manifest, "columns", self) if decided.assigns_domains else None
+            if columns is not None:
+                found[columns.column("row").to_numpy()] = columns.column("domain").to_numpy(zero_copy_only=False)
         return found
 
     def taken(self, state: ShardState) -> Int32:
         """The rows that the stage is about: alive, and of a domain that does not skip it."""
         rows = np.flatnonzero(state.alive).astype(np.int32)
-        skip = self.decisions.get("skip", [])
-        return rows[~np.isin(self.domains()[rows].astype(str), skip)] if skip else rows
+        return rows[~np.isin(self.domains()[rows].astype(str), self.skip)] if self.skip else rows
+
+    def column(self, rows: Int32, stage: str, name: str, default: Any) -> npt.NDArray[Any]:
+        """A column that an earlier stage left, for some rows; `default` where it has none."""
+        kind = np.array([default]).dtype if default is not None else object
+        values = np.full(self.shard.rows, default, dtype=kind)
+        for decided in self.chain:
+            columns = read_own(decided.manifest, "columns", self) if decided.stage == stage else None
+            if columns is not None:
+                values[columns.column("row").to_numpy()] = columns.column(name).to_numpy(zero_copy_only=False)
+        return values[rows]
+
+    def doc_ids(self, rows: Int32) -> Int64:
+        """The ids of documents of the shard."""
+        return self.shard.first_id + rows.astype(np.int64)
 
 
-def earlier_column(task: ShardTask, rows: Int32, stage: str, column: str, default: Any) -> npt.NDArray[Any]:
-    """A column that an earlier stage of the chain left, for some rows of the shard; ``default`` where it has none."""
-    values = np.full(task.shard.rows, default, dtype=np.array([default]).dtype if default is not None else object)
-    for files in task.chain:
-        if files.stage == stage and (table := read_files(files.columns)) is not None:
-            values[table.column("row").to_numpy()] = table.column(column).to_numpy(zero_copy_only=False)
-    return values[rows]
-
-
-def decision_files(chain: Sequence[tuple[str, Manifest]], shard: DocumentShard) -> tuple[DecisionFiles, ...]:
-    """A chain's files of one document shard, for a task's payload."""
-    return tuple(DecisionFiles.of(stage, manifest, shard.number) for stage, manifest in chain)
+def read_own(
+    manifest: ManifestRef | None, table: str, task: ShardTask, columns: list[str] | None = None
+) -> pa.Table | None:
+    """The rows of a committed table that are about a task's shard, or None."""
+    return None if manifest is None else manifest.open().read(table, task.shard.number, columns)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +33,39 @@ from sampler.tokenizer.model import Tokenizer
 from tamis.errors import ConfigError, TamisError
 
 
+@dataclass(frozen=True)
+class ShardToBuild:
+    """A published shard whose bins are to be built.
+
+    Attributes:
+        domain: of the shard.
+        path: of the shard.
+        digest: of its bytes.
+        out: folder or URI of the bins.
+        tokenizer: digest of the model.
+    """
+
+    domain: str
+    path: Path
+    digest: str
+    out: str
+    tokenizer: str
+
+
+@dataclass(frozen=True)
+class Built:
+    """What was built of a shard."""
+
+    documents: int
+    tokens: int
+
+
 def build_bins(
     run: Path,
     tokenizer: Tokenizer,
     out: str,
     progress: Progress = silent,
-    each: Callable[[list[dict[str, Any]]], Iterable[dict[str, Any]]] | None = None,
+    each: Callable[[list[ShardToBuild]], Iterable[Built]] | None = None,
 ) -> TokenBins:
     """Build what is missing of a run's bins, and open them.
 
@@ -46,7 +74,7 @@ def build_bins(
         tokenizer: the model.
         out: a folder or the URI of an object store.
         progress: called as shards are done.
-        each: runs `build_shard` for each payload, in order; here, one after the other, by default.
+        each: runs `build_shard` for each shard, in order; here, one after the other, by default.
 
     Raises:
         ConfigError: the bins there are of another tokenizer.
@@ -54,17 +82,17 @@ def build_bins(
     """
     store, shards = open_store(out), list_shards(run)
     _claim(store, tokenizer)
-    payloads = [
-        {"domain": domain, "path": str(shard.path), "digest": shard.digest, "out": out, "tokenizer": tokenizer.digest}
+    wanted = [
+        ShardToBuild(domain, shard.path, shard.digest, out, tokenizer.digest)
         for domain, items in shards.items()
         for shard in items
     ]
-    todo = [payload for payload in payloads if read_receipt(store, payload) is None]
-    progress("encoding shards", len(payloads) - len(todo), len(payloads))
+    todo = [shard for shard in wanted if read_receipt(store, shard) is None]
+    progress("encoding shards", len(wanted) - len(todo), len(wanted))
     for number, _ in enumerate((each or _one_by_one(tokenizer))(todo), 1):
-        progress("encoding shards", len(payloads) - len(todo) + number, len(payloads))
+        progress("encoding shards", len(wanted) - len(todo) + number, len(wanted))
     for domain in shards:
-        entries = [read_receipt(store, payload) for payload in payloads if payload["domain"] == domain]
+        entries = [read_receipt(store, shard) for shard in wanted if shard.domain == domain]
         _refuse_disorder(domain, entries)
         body = {"format": FORMAT, "domain": domain, "tokenizer": tokenizer.digest, "shards": entries}
         store.write(f"{domain}/manifest.json", _json(body))
@@ -73,22 +101,21 @@ def build_bins(
     return open_bins(out)
 
 
-def build_shard(payload: dict[str, Any], tokenizer: Tokenizer | None = None) -> dict[str, Any]:
-    """Encode one shard and leave its receipt.
+def build_shard(task: ShardToBuild, tokenizer: Tokenizer | None = None) -> Built:
+    """Encode one shard and leave its receipt: shard, source, documents, tokens, and of each file bytes and digests.
+
+    Here a sample's text becomes tokens.
 
     Args:
-        payload: domain, path and digest of the shard, out, tokenizer.
+        task: the shard.
         tokenizer: the model, if it is open already; else the one that lies beside the bins.
-
-    Returns:
-        The receipt: shard, source, documents, tokens, and of bin and idx bytes, sha256 and check.
 
     Raises:
         TamisError: the shard cannot be read, or its documents are out of order.
     """
-    store = open_store(payload["out"])
-    shard = Shard(domain=payload["domain"], path=Path(payload["path"]), digest=payload["digest"])
-    model = tokenizer or model_beside(store, payload["tokenizer"])
+    store = open_store(task.out)
+    shard = Shard(domain=task.domain, path=task.path, digest=task.digest)
+    model = tokenizer or model_beside(store, task.tokenizer)
     dtype, name = dtype_of(model.vocab_size), f"{shard.domain}/{shard.path.stem}"
     scratch = _scratch(store)
     with tempfile.TemporaryDirectory(dir=scratch, prefix=".building-") as folder:
@@ -107,8 +134,8 @@ def build_shard(payload: dict[str, Any], tokenizer: Tokenizer | None = None) -> 
         }
         for kind, path in paths.items():
             store.put(path, f"{name}.{kind}")
-    store.write(f"{name}.json", _json({**receipt, "key": _key(payload)}))
-    return receipt
+    store.write(f"{name}.json", _json({**receipt, "key": _key(task)}))
+    return Built(len(ids), int(offsets[-1]))
 
 
 def _scratch(store: Store) -> Path | None:
@@ -160,9 +187,9 @@ def dtype_of(vocab_size: int) -> str:
     return "<u2" if vocab_size <= 1 << 16 else "<u4"
 
 
-def read_receipt(store: Store, payload: dict[str, Any]) -> dict[str, Any] | None:
+def read_receipt(store: Store, task: ShardToBuild) -> dict[str, Any] | None:
     """What an earlier build left of a shard, if it is of the same text and tokenizer and its files are there."""
-    name = f"{payload['domain']}/{Path(payload['path']).stem}"
+    name = f"{task.domain}/{task.path.stem}"
     if store.size(f"{name}.json") is None:
         return None
     try:
@@ -170,7 +197,7 @@ def read_receipt(store: Store, payload: dict[str, Any]) -> dict[str, Any] | None
     except TamisError as error:
         LOG.warning("%s", error)
         return None  # a damaged receipt is none
-    if receipt.pop("key", None) != _key(payload):
+    if receipt.pop("key", None) != _key(task):
         return None
     for kind in ("bin", "idx"):
         found, wanted = store.size(f"{name}.{kind}"), receipt[kind]["bytes"]
@@ -180,8 +207,8 @@ def read_receipt(store: Store, payload: dict[str, Any]) -> dict[str, Any] | None
     return receipt
 
 
-def _one_by_one(model: Tokenizer) -> Callable[[list[dict[str, Any]]], Iterable[dict[str, Any]]]:
-    return lambda payloads: (build_shard(payload, model) for payload in payloads)
+def _one_by_one(model: Tokenizer) -> Callable[[list[ShardToBuild]], Iterable[Built]]:
+    return lambda shards: (build_shard(shard, model) for shard in shards)
 
 
 def _claim(store: Store, model: Tokenizer) -> None:
@@ -206,8 +233,8 @@ def _identity(model: Tokenizer) -> dict[str, Any]:
     }
 
 
-def _key(payload: dict[str, Any]) -> str:
-    return stable_hash([FORMAT, payload["domain"], payload["digest"], payload["tokenizer"]])
+def _key(task: ShardToBuild) -> str:
+    return stable_hash([FORMAT, task.domain, task.digest, task.tokenizer])
 
 
 def file_facts(path: Path) -> dict[str, Any]:

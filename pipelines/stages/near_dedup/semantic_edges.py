@@ -1,12 +1,13 @@
-"""``near_dedup``: the edges by meaning that ``semantic_clusters`` has found, as far as their documents take part.
+"""Semantic edges: pairs of documents that `semantic_clusters` found to mean the same, where both are in `near_dedup`.
 
-A document may have a vector and no part here: its domain skips the stage, or it has no token. The ids of those that do
-are written by a task a shard; of earlier snapshots these are all kept documents, so the driver reads them file by file.
+A document with a vector may be absent here: its domain skips the stage, or it has no token. The ids of those that take
+part are written by a task a shard; of earlier snapshots these are all kept documents, so the driver reads them file by
+file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,23 +17,23 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from corpus.files import write_table
-from corpus.state import load_state, read_files
+from corpus import ids
+from corpus.files import read_files, write_table
 from dedup.graph import NO_MEANING
 from pipelines.spark.session import Cluster
-from pipelines.stages.near_dedup.buckets import EDGE, evidence_of_shard
-from pipelines.stages.shard_task import ShardTask, earlier_column
+from pipelines.stages.near_dedup.tables import EDGE, evidence_of
+from pipelines.stages.shard_task import ShardTask
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 
 @dataclass(frozen=True)
-class Meant:
-    """Edges by meaning that ``semantic_clusters`` found, between documents that take part in this stage.
+class SemanticEdges:
+    """Pairs that `semantic_clusters` found to mean the same, between documents that take part in this stage.
 
     Attributes:
-        paths: files of ``schemas.SEMANTIC_EDGES``.
+        paths: files of `schemas.SEMANTIC_EDGES`.
         edges: how many.
         known: files of the ids of documents that have such an edge and take part.
     """
@@ -50,14 +51,14 @@ class Meant:
         ends = np.unique(np.concatenate([a, b]))
         known = np.zeros(len(ends), np.bool_)
         for path in self.known:  # one by one: of earlier snapshots these are all documents
-            ids = pq.read_table(path, partitioning=None).column("doc_id").to_numpy()
-            at = np.minimum(np.searchsorted(ends, ids), len(ends) - 1)
-            known[at[ends[at] == ids]] = True
-        here = known[np.searchsorted(ends, a)] & known[np.searchsorted(ends, b)]
-        return a[here], b[here], table.column("similarity").to_numpy()[here]
+            here = pq.read_table(path, partitioning=None).column("doc_id").to_numpy()
+            at = np.minimum(np.searchsorted(ends, here), len(ends) - 1)
+            known[at[ends[at] == here]] = True
+        both = known[np.searchsorted(ends, a)] & known[np.searchsorted(ends, b)]
+        return a[both], b[both], table.column("similarity").to_numpy()[both]
 
     def frame(self, spark: Any, same: DataFrame) -> DataFrame:
-        """The same for Spark, between representatives: ``a``, ``b``, ``agree`` (null), ``meaning``."""
+        """The same for Spark, between representatives: `a`, `b`, `agree` (null), `meaning`."""
         from pyspark.sql import functions as F
 
         if not self.paths or not self.known:
@@ -73,36 +74,58 @@ class Meant:
         return ends.select(a, b, agree, F.col("similarity").alias("meaning"))
 
 
-def find_meant(
-    cluster: Cluster, payloads: Sequence[Mapping[str, Any]], edges: Sequence[str], count: int, folder: Path
-) -> Meant:
-    """The edges by meaning, and which of their documents take part here: alive, not skipped, with a token."""
+@dataclass(frozen=True)
+class KnownTask:
+    """A document shard of which the ids that take part are written to a folder."""
+
+    task: ShardTask
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Known:
+    """The file of those ids; None where there are none."""
+
+    file: Path | None = None
+
+
+def find_semantic_edges(
+    cluster: Cluster, tasks: Sequence[ShardTask], edges: Sequence[str], count: int, folder: Path
+) -> SemanticEdges:
+    """The semantic edges, and which of their documents take part here: alive, not skipped, with a token.
+
+    Args:
+        cluster: Spark.
+        tasks: document shards.
+        edges: files of `schemas.SEMANTIC_EDGES`.
+        count: how many they hold.
+        folder: where the ids are written.
+    """
     if not edges:
-        return Meant()
-    tasks = [{**p, "into": str(folder)} for p in payloads]
+        return SemanticEdges()
     answers = cluster.map(
-        "pipelines.stages.near_dedup.semantic_edges:known_of_shard",
-        tasks,
+        known_of_shard,
+        [KnownTask(task, folder) for task in tasks],
         label="near_dedup: edges by meaning",
         receipts=folder / "receipts",
     )
-    return Meant(tuple(edges), count, tuple(a["file"] for a in answers if a["file"]))
+    return SemanticEdges(tuple(edges), count, tuple(str(a.file) for a in answers if a.file is not None))
 
 
-def known_of_shard(payload: dict[str, Any]) -> dict[str, Any]:
-    """Task: the ids of a shard's documents that take part here; of new ones, those with an edge by meaning."""
-    evidence = evidence_of_shard(payload, ["row", "doc_id", "shingles"])
+def known_of_shard(job: KnownTask) -> Known:
+    """Task: the ids of a shard's documents that take part here; of new ones, those with a semantic edge."""
+    task = job.task
+    evidence = evidence_of(task, ["row", "doc_id", "shingles"])
     if evidence is None:
-        return {"file": None}
-    task = ShardTask.of(payload)
+        return Known()
+    rows = evidence.column("row").to_numpy()
     taken = np.zeros(task.shard.rows, np.bool_)
-    taken[task.taken(load_state(task.chain, task.shard.rows))] = True
-    taken = taken[evidence.column("row").to_numpy()]
-    if not payload.get("earlier"):
-        rows = evidence.column("row").to_numpy()
-        taken &= earlier_column(task, rows, "semantic_clusters", "semantic_size", 1) > 1
-    known = pa.table({"doc_id": evidence.column("doc_id")}).filter(pa.array(taken))
+    taken[task.taken(task.state())] = True
+    takes_part = taken[rows]
+    if not task.earlier:
+        takes_part &= task.column(rows, "semantic_clusters", "semantic_size", 1) > 1
+    known = pa.table({"doc_id": evidence.column("doc_id")}).filter(pa.array(takes_part))
     if not known.num_rows:
-        return {"file": None}
-    folder = Path(payload["into"]) / str(payload["snapshot"])
-    return {"file": str(folder / write_table(folder, f"known-{task.shard.number:06d}", known, kind="known").path)}
+        return Known()
+    folder = job.folder / str(ids.snapshot_of(task.shard.first_id))
+    return Known(folder / write_table(folder, f"known-{task.shard.number:06d}", known, kind="known").path)

@@ -2,8 +2,8 @@
 
     signatures ─ twins ─ bands → buckets → candidate edges ─ sketch, then shingles → components → survivors
 
-Only narrow rows are shuffled (``near_candidates``, ``near_verify``); text is read twice, shard by shard: once for the
-signatures, once for the shingle sets of documents about which the sketch cannot decide.
+Only narrow rows are shuffled; text is read twice, shard by shard: once for the signatures, once for the shingle sets of
+documents about which the sketch cannot decide (`sets`).
 
 Source: Broder 1997; Lee et al. 2022 (arXiv 2107.06499), section 4.2, with verification and election per survivor added.
 """
@@ -19,21 +19,36 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field, model_validator
 
+from corpus import ids
 from corpus.config import StrictModel
-from corpus.files import FileEntry, Manifest, commit, load_manifest, stable_hash
+from corpus.files import FileEntry, Manifest
 from corpus.schemas import DROPS
 from dedup.banding import MAX_ANCHORS, detection_probability, jaccard_of_containment, sketch_bounds
 from dedup.minhash import SKETCH_BITS, signatures
 from pipelines.spark.exchange import Hop, partitions_for
+from pipelines.spark.session import Cluster
 from pipelines.stages.base import Batch, GlobalStage
-from pipelines.stages.context import DecisionContext, forget
-from pipelines.stages.near_dedup.buckets import find_candidates, find_twins, plan
-from pipelines.stages.near_dedup.semantic_edges import Meant, find_meant
-from pipelines.stages.near_dedup.verify import COLUMNS, EDGES, OUTLYING
+from pipelines.stages.context import DecisionContext, GlobalVerdict, forget
+from pipelines.stages.near_dedup.buckets import Bands, BucketRules, find_candidates
+from pipelines.stages.near_dedup.plan import plan
+from pipelines.stages.near_dedup.semantic_edges import SemanticEdges, find_semantic_edges
+from pipelines.stages.near_dedup.sets import SetRules, read_sets
+from pipelines.stages.near_dedup.tables import STAGE, ref_of
+from pipelines.stages.near_dedup.twins import find_twins
+from pipelines.stages.near_dedup.verify import (
+    COLUMNS,
+    EDGES,
+    OUTLYING,
+    MemberTask,
+    Rules,
+    emit_members,
+    resolve_components,
+)
+from pipelines.stages.shard_task import Chain, ShardTask
 from tamis.errors import ConfigError
 
 MEMBER_BYTES = 128
-"""Of a document and its edges in the exchange that verifies, without its set."""
+"""What a document and its edges take in the exchange that verifies, without the document's shingle set."""
 
 
 class NearDedupEvidence(StrictModel):
@@ -124,13 +139,15 @@ class NearDedupDecision(StrictModel):
 class NearDedup(GlobalStage):
     """Candidates, verification, components, survivors."""
 
-    name: ClassVar[str] = "near_dedup"
+    name: ClassVar[str] = STAGE
     version: ClassVar[int] = 2
     paper: ClassVar[str] = "Broder 1997; Lee et al. 2022 (arXiv 2107.06499)"
     Evidence = NearDedupEvidence
     Decision = NearDedupDecision
     by_domain: ClassVar[tuple[str, ...]] = ()
-    settles_copies: ClassVar[bool] = True
+    needs_settled: ClassVar[bool] = True
+    watched: ClassVar[bool] = True
+    shown_by: ClassVar[str | None] = "tamis clusters"
     provides: ClassVar[Mapping[str, pa.DataType]] = {
         "component_id": pa.int64(),
         "component_size": pa.int32(),
@@ -180,159 +197,81 @@ class NearDedup(GlobalStage):
             }
         )
 
-    def decide_globally(self, context: DecisionContext) -> None:
+    def decide_globally(self, context: DecisionContext) -> GlobalVerdict:
         """Elects survivors. See the module for the steps."""
-        config: NearDedupDecision = context.config()
-        scratch = context.folder / "scratch"
+        config: NearDedupDecision = context.config
+        cluster, scratch, tasks = context.cluster, context.scratch, context.tasks()
+        documents = context.evidence_rows()
         reject, accept = sketch_bounds(config.least_jaccard(), config.false_reject, config.false_accept)
-        settings = {
-            "bands": config.bands,
-            "rows": config.rows,
-            "num_perm": self.evidence.num_perm,
-            "accept": 2 * reject / SKETCH_BITS - 1,
-            "clear": config.clearly_the_same(),
-            "max_anchors": config.max_anchors,
-            "first_new": context.first_new,
-        }
-        payloads = context.payloads(with_ancestors=True)
-        documents = context.evidence_rows(with_ancestors=True)
-        payloads, twins = find_twins(context.cluster, payloads, documents, scratch / "twins")
-        found = find_candidates(context.cluster, payloads, documents, settings, scratch / "candidates")
-        meant = self._meant(context, config, payloads, scratch)
-        context.facts.update(
-            found.facts,
-            edges_by_meaning=meant.edges,
-            twins=sum(f.rows for f in twins),
-            reject_below_bits=reject,
-            accept_from_bits=accept,
-        )
-        with context.cluster.step("near_dedup: whom to verify"):
-            planned, rounds = plan(context.cluster, found, payloads, accept, config.max_edges_in_memory, scratch, meant)
-        context.facts["contraction_rounds"] = rounds
-        self._resolve(context, config, payloads, planned, scratch / "plan", reject)
+        least_accepted = 2 * reject / SKETCH_BITS - 1
+        rules = BucketRules(least_accepted, config.clearly_the_same(), config.max_anchors, context.first_new)
+        bands = Bands(config.bands, config.rows, self.evidence.num_perm)
+        twins = find_twins(cluster, tasks, documents, scratch / "twins")
+        found = find_candidates(cluster, tasks, twins, documents, bands, rules, scratch / "candidates")
+        semantic = _semantic_edges(cluster, tasks, context.own.chain if config.semantic else (), scratch / "semantic")
+        with cluster.step("near_dedup: whom to verify"):
+            planned, rounds = plan(cluster, found, twins, accept, config.max_edges_in_memory, scratch, semantic)
+        set_rules = SetRules(self.evidence.shingle_tokens, config.max_set_size, self.sees_cuts())
+        beside = context.own.evidence.folder.parents[1]
+        sets, scanned = read_sets(cluster, context.snapshots, planned, set_rules, beside)
+        files = _verified(context, config, planned, sets, reject)
         forget(scratch)
-
-    def _meant(
-        self, context: DecisionContext, config: NearDedupDecision, payloads: list[dict[str, Any]], scratch: Path
-    ) -> Meant:
-        """The edges by meaning of this run; an ancestor's are between documents that are published."""
-        clusters = dict(context.chain).get("semantic_clusters") if config.semantic else None
-        if clusters is None:
-            return Meant()
-        count = sum(f.rows for f in clusters.files if f.table == "edges")
-        return find_meant(context.cluster, payloads, clusters.paths("edges"), count, scratch / "meant")
-
-    def _resolve(
-        self,
-        context: DecisionContext,
-        config: NearDedupDecision,
-        payloads: list[dict[str, Any]],
-        planned: dict[int, list[FileEntry]],
-        folder: Path,
-        reject: int,
-    ) -> None:
-        """Reads sets, verifies, elects, writes."""
-        at = {(n, f.table, f.shard): str(folder / str(n) / f.path) for n, files in planned.items() for f in files}
-        tasks = []
-        for payload in payloads:
-            place = (payload["snapshot"], payload["shard"]["number"])
-            named = {kind: _known(at, (place[0], kind, place[1])) for kind in KINDS}
-            if any(named.values()):
-                tasks.append({**payload, **named})
-        sets, size = self._sets(context, config, tasks)
-        rows = sum(f.rows for files in planned.values() for f in files)
-        partitions = partitions_for(1, rows * MEMBER_BYTES + size, context.cluster.least_partitions)
-        tasks = [
-            {**t, "sets": sets.get((t["snapshot"], t["shard"]["number"]), []), "partitions": partitions} for t in tasks
-        ]
-        hop = Hop(
-            "pipelines.stages.near_dedup.verify:resolve_components",
-            partitions,
-            {
-                "threshold": config.threshold,
-                "reject": reject,
-                "writers": context.writers,
-                "min_size_ratio": config.min_size_ratio if config.similarity == "containment" else 0.0,
-                "keep": config.keep,
-            },
-        )
-        context.files += context.exchange(
-            "near_dedup: verify and elect",
-            "pipelines.stages.near_dedup.verify:emit_members",
-            tasks,
-            [hop],
-            {"drops": DROPS, "columns": COLUMNS, "edges": EDGES},
-        )
-        _tell(context)
-
-    def _sets(
-        self, context: DecisionContext, config: NearDedupDecision, tasks: list[dict[str, Any]]
-    ) -> tuple[dict[tuple[int, int], list[str]], int]:
-        """Second scan: the shingle sets of representatives that the sketch is not sure about.
-
-        They lie beside the evidence, under what they depend on: documents whose set is there already, from another
-        threshold or from a driver that died, are not read again.
-
-        Returns:
-            (snapshot, shard) → paths, and the bytes of all sets.
-        """
-        found: dict[tuple[int, int], list[str]] = {}
-        size = scanned = 0
-        for snapshot in sorted({t["snapshot"] for t in tasks}):
-            here = [t for t in tasks if t["snapshot"] == snapshot and t["members"]]
-            manifest, read = self._sets_of(context, config, snapshot, here)
-            scanned += read
-            for entry in manifest.files:
-                found[snapshot, entry.shard] = [str(manifest.folder / entry.path)]
-                size += entry.bytes
-        context.facts["sets_scanned"] = scanned
-        return found, size
-
-    def _sets_of(
-        self, context: DecisionContext, config: NearDedupDecision, snapshot: int, tasks: list[dict[str, Any]]
-    ) -> tuple[Manifest, int]:
-        run, evidence = context.source(snapshot)
-        view = evidence.body["key"] if self.sees_cuts() else ""
-        key = stable_hash([run.ingest.body["identity"], view, self.evidence.shingle_tokens, config.max_set_size])
-        folder = context.evidence.folder.parents[1] / "sets" / key
-        known = load_manifest(folder)
-        common = {
-            "folder": str(folder),
-            "max_size": config.max_set_size,
-            "width": self.evidence.shingle_tokens,
-            "cut": self.sees_cuts(),
+        facts = {
+            "edges_by_meaning": semantic.edges,
+            "twins": sum(manifest.rows("twins") for manifest in twins.values()),
+            "reject_below_bits": reject,
+            "accept_from_bits": accept,
+            "contraction_rounds": rounds,
+            "sets_scanned": scanned,
         }
-        wanted = []
-        for task in tasks:
-            paths = known.paths_of_shard("sets", task["shard"]["number"]) if known else []
-            wanted.append({**task, **common, "known": paths})
-        answers = context.cluster.map(
-            "pipelines.stages.near_dedup.verify:sets_of_shard",
-            wanted,
-            label="near_dedup: scan shingle sets",
-            receipts=folder / "receipts",
-        )
-        fresh = [FileEntry(**a["file"]) for a in answers if a["file"]]
-        others = [f for f in known.files if f.shard not in {e.shard for e in fresh}] if known else []
-        return commit(folder, {"key": key}, [*fresh, *others]), sum(a["scanned"] for a in answers)
+        return GlobalVerdict(files, {**found.facts, **facts, **_told(context.folder, files)})
 
 
-KINDS = ("members", "pairs")
+def _semantic_edges(cluster: Cluster, tasks: list[ShardTask], chain: Chain, folder: Path) -> SemanticEdges:
+    """The semantic edges of this run; an ancestor's are between documents that are published."""
+    clusters = dict(chain).get("semantic_clusters")
+    if clusters is None:
+        return SemanticEdges()
+    return find_semantic_edges(cluster, tasks, clusters.paths("edges"), clusters.rows("edges"), folder)
 
 
-def _known(at: Mapping[tuple[int, str, int], str], place: tuple[int, str, int]) -> list[str]:
-    return [at[place]] if place in at else []
+def _verified(
+    context: DecisionContext,
+    config: NearDedupDecision,
+    planned: Mapping[int, Manifest],
+    sets: Mapping[int, Manifest],
+    reject: int,
+) -> list[FileEntry]:
+    """Verifies the planned pairs and elects survivors."""
+    rows = sum(f.rows for manifest in planned.values() for f in manifest.files)
+    size = sum(f.bytes for manifest in sets.values() for f in manifest.files)
+    partitions = partitions_for(1, rows * MEMBER_BYTES + size, context.cluster.least_partitions)
+    members = []
+    for task in context.tasks():
+        manifest = planned.get(ids.snapshot_of(task.shard.first_id))
+        if manifest is not None and any(manifest.of_shard(kind, task.shard.number) for kind in ("members", "pairs")):
+            members.append(MemberTask(task, manifest.ref, ref_of(sets, task), partitions))
+    ratio = config.min_size_ratio if config.similarity == "containment" else 0.0
+    return context.exchange(
+        emit_members,
+        members,
+        [Hop(resolve_components, partitions, Rules(config.threshold, reject, ratio, config.keep, context.writers))],
+        {"drops": DROPS, "columns": COLUMNS, "edges": EDGES},
+        label="near_dedup: verify and elect",
+    )
 
 
-def _tell(context: DecisionContext) -> None:
+def _told(folder: Path, files: list[FileEntry]) -> dict[str, Any]:
     """Facts about what was decided, from the files."""
-    counts = {kind: sum(f.rows for f in context.files if f.table == kind) for kind in ("edges", "drops")}
     sizes, names = [], []
-    for entry in context.files:
+    for entry in files:
         if entry.table == "columns":
-            table = pq.read_table(context.folder / entry.path, columns=["component_id", "component_size"])
+            table = pq.read_table(folder / entry.path, columns=["component_id", "component_size"])
             names.append(table.column("component_id").to_numpy())
             sizes.append(table.column("component_size").to_numpy())
-    context.facts["edges"], context.facts["dropped"] = counts["edges"], counts["drops"]
-    context.facts["components"] = len(np.unique(np.concatenate(names))) if names else 0
-    context.facts["largest_component"] = int(max((s.max() for s in sizes), default=0))
+    return {
+        "edges": sum(f.rows for f in files if f.table == "edges"),
+        "dropped": sum(f.rows for f in files if f.table == "drops"),
+        "components": len(np.unique(np.concatenate(names))) if names else 0,
+        "largest_component": int(max((s.max() for s in sizes), default=0)),
+    }

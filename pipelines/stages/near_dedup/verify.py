@@ -1,7 +1,5 @@
-"""``near_dedup``, second half: shingle sets → verified edges → components → survivors, one candidate component a task.
+"""Verification and election: a task is given whole candidate components and says what stays of them.
 
-    sets_of_shard     a task a shard reads the wanted documents and keeps their sets, so that another threshold reads
-                      only documents that it adds
     emit_members  ──▶ resolve_components ──▶ files by shard
 
 Shuffled: each document in a candidate edge once (70 bytes), each edge once (36), each wanted set once.
@@ -9,20 +7,19 @@ Shuffled: each document in a candidate edge once (70 bytes), each edge once (36)
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from corpus.state import load_state, read_files
-from corpus.view import Edits, build_view
-from pipelines.spark.exchange import Block, Inbox, by_id, by_shard, split
-from pipelines.stages.near_dedup.buckets import binary_values, value_offsets, whole
-from pipelines.stages.shard_task import ShardTask, earlier_column
+from corpus.files import ManifestRef
+from pipelines.spark.blocks import Block, Inbox, by_id, by_shard, split
+from pipelines.stages.near_dedup.tables import STAGE
+from pipelines.stages.shard_task import ShardTask, read_own
+from text.binary import binary_values, value_offsets, whole
 
 EDGES = pa.schema(
     [
@@ -54,72 +51,61 @@ LEAST_SET = 256
 """Hashes below which no set is sampled: a standard error of 0.03 at J = 0.75."""
 
 
-def sets_of_shard(payload: dict[str, Any]) -> dict[str, Any]:
-    """Task: the shingle sets of a shard's wanted documents; those known already are kept.
+@dataclass(frozen=True)
+class MemberTask:
+    """A document shard with documents in candidate edges.
 
-    Returns:
-        ``{"file": FileEntry or None, "scanned": documents read}``.
+    Attributes:
+        task: the shard.
+        planned: tables `members` and `pairs`.
+        sets: table `sets`.
+        partitions: of the hop that resolves.
     """
-    from corpus.files import write_table
 
-    task = ShardTask.of(payload)
-    members = read_files(payload["members"], ["row", "doc_id", "wanted"])
-    assert members is not None
-    rows = members.filter(members.column("wanted")).column("row").to_numpy()
-    known = read_files(payload["known"])
-    if known is not None:
-        rows = rows[~np.isin(task.shard.first_id + rows.astype(np.int64), known.column("doc_id").to_numpy())]
-    pieces = [] if known is None else [known]
-    pieces += _read_sets(task, rows, payload) if len(rows) else []
-    if not pieces:
-        return {"file": None, "scanned": 0}
-    table = pa.concat_tables(pieces).sort_by("doc_id")
-    name = f"sets-{task.shard.number:06d}"
-    entry = write_table(task.folder, name, table, kind="sets", shard=task.shard.number, row_group_rows=20_000)
-    return {"file": asdict(entry), "scanned": len(rows)}
+    task: ShardTask
+    planned: ManifestRef
+    sets: ManifestRef | None
+    partitions: int
 
 
-def _read_sets(task: ShardTask, rows: npt.NDArray[np.int32], payload: dict[str, Any]) -> list[pa.Table]:
-    from text.arrow import TextColumn
-    from text.shingle import shingle_sets
+@dataclass(frozen=True)
+class Rules:
+    """When two documents are the same, and which of them stays.
 
-    before = tuple(itertools.takewhile(lambda files: files.stage != task.stage, task.chain))
-    edits = load_state(before, task.shard.rows).edits if payload["cut"] else Edits.none(task.shard.rows)
-    pieces = []
-    for first, table in task.shard.groups(["text"], rows):
-        stored = TextColumn.from_arrow(table.column("text"))
-        here = rows[np.searchsorted(rows, first) : np.searchsorted(rows, first + table.num_rows)]
-        view = build_view(stored, edits, here, first)
-        ptr, hashes, modulus = shingle_sets(view.column, payload["width"], payload["max_size"])
-        offsets = pa.py_buffer((ptr * 8).astype(np.int32))
-        binary = pa.Array.from_buffers(pa.binary(), len(here), [None, offsets, pa.py_buffer(hashes)])
-        ids = task.shard.first_id + here.astype(np.int64)
-        pieces.append(pa.table({"doc_id": ids, "modulus": modulus, "hashes": binary}))
-    return pieces
+    Attributes:
+        threshold: similarity from which two documents are the same.
+        reject: equal bits of two sketches below which they are not.
+        min_size_ratio: for containment: sets further apart in size are not the same; 0 for Jaccard.
+        keep: the election's first criterion.
+        writers: partitions of the hop that writes.
+    """
+
+    threshold: float
+    reject: int
+    min_size_ratio: float
+    keep: str
+    writers: int
 
 
-def emit_members(payload: dict[str, Any]) -> Iterator[Block]:
+def emit_members(job: MemberTask) -> Iterator[Block]:
     """Source: a shard's documents in candidate edges, their edges and their sets, by candidate component."""
-    task, partitions = ShardTask.of(payload), payload["partitions"]
-    members = read_files(payload["members"])
+    task = job.task
+    members = read_own(job.planned, "members", task)
     if members is not None:
         component = members.column("component").to_numpy()
-        target = by_id(component, partitions)
-        yield from split("members", _described(task, members, payload), target)
-        sets = read_files(payload["sets"])
+        yield from split("members", _described(task, members), by_id(component, job.partitions))
+        sets = read_own(job.sets, "sets", task)
         if sets is not None:
-            own = pa.table({"doc_id": members.column("doc_id"), "component": component}).filter(
-                members.column("wanted")
-            )
+            own = members.filter(members.column("wanted"))
             ids = own.column("doc_id").to_numpy()
             sets = sets.filter(pa.array(np.isin(sets.column("doc_id").to_numpy(), ids)))
-            place = np.searchsorted(ids, sets.column("doc_id").to_numpy())
-            of = own.column("component").to_numpy()[place]
+            at = np.searchsorted(ids, sets.column("doc_id").to_numpy())
+            of = own.column("component").to_numpy()[at]
             columns = {"doc_id": sets.column("doc_id"), "modulus": sets.column("modulus"), "component": of}
-            yield from split("sets", {**columns, "hashes": _narrowed(sets.column("hashes"))}, by_id(of, partitions))
-    pairs = read_files(payload["pairs"], ["doc_id", "other", "component", "meaning"])
+            yield from split("sets", {**columns, "hashes": _narrowed(sets.column("hashes"))}, by_id(of, job.partitions))
+    pairs = read_own(job.planned, "pairs", task, ["doc_id", "other", "component", "meaning"])
     if pairs is not None:
-        target = by_id(pairs.column("component").to_numpy(), partitions)
+        target = by_id(pairs.column("component").to_numpy(), job.partitions)
         yield from split("pairs", {n: pairs.column(n) for n in pairs.column_names}, target)
 
 
@@ -134,20 +120,20 @@ def _narrowed(sets: pa.ChunkedArray) -> pa.Array:
     return pa.Array.from_buffers(pa.large_binary(), len(array), [None, pa.py_buffer(ptr * 4), pa.py_buffer(hashes)])
 
 
-def _described(task: ShardTask, members: pa.Table, payload: dict[str, Any]) -> dict[str, Any]:
+def _described(task: ShardTask, members: pa.Table) -> dict[str, Any]:
     """What the election wants to know of documents."""
-    evidence = read_files(task.evidence_files, ["row", "bytes", "sketch_low", "sketch_high"])
+    evidence = task.seen(["row", "bytes", "sketch_low", "sketch_high"])
     assert evidence is not None
     rows = members.column("row").to_numpy()
     place = np.full(task.shard.rows, -1, np.int64)
     place[evidence.column("row").to_numpy()] = np.arange(evidence.num_rows)
     seen = evidence.take(pa.array(place[rows]))
-    quality = earlier_column(task, rows, "sentence_quality", "quality", np.nan).astype(np.float32)
-    copies = earlier_column(task, rows, "exact_dedup", "exact_copies", 1).astype(np.int32)
-    distance = earlier_column(task, rows, "semantic_clusters", "centroid_distance", np.nan).astype(np.float32)
+    quality = task.column(rows, "sentence_quality", "quality", np.nan).astype(np.float32)
+    copies = task.column(rows, "exact_dedup", "exact_copies", 1).astype(np.int32)
+    distance = task.column(rows, "semantic_clusters", "centroid_distance", np.nan).astype(np.float32)
     names = members.column("doc_id").to_numpy()
-    if payload.get("earlier"):  # its split was drawn by that name
-        known = earlier_column(task, rows, task.stage, "component_id", -1)
+    if task.earlier:  # its split was drawn by that name
+        known = task.column(rows, STAGE, "component_id", -1)
         names = np.where(known < 0, names, known)
     return {
         **{name: members.column(name) for name in ("component", "doc_id", "rep")},
@@ -158,11 +144,11 @@ def _described(task: ShardTask, members: pa.Table, payload: dict[str, Any]) -> d
         "bytes": seen.column("bytes"),
         "sketch_low": seen.column("sketch_low"),
         "sketch_high": seen.column("sketch_high"),
-        "final": np.full(len(rows), bool(payload.get("earlier"))),
+        "final": np.full(len(rows), task.earlier),
     }
 
 
-def resolve_components(inbox: Inbox, settings: dict[str, Any]) -> Iterator[Block]:
+def resolve_components(inbox: Inbox, rules: Rules) -> Iterator[Block]:
     """Hop: whole candidate components → drops, columns and accepted edges, by shard."""
     from dedup.resolve import Members, resolve
 
@@ -186,18 +172,16 @@ def resolve_components(inbox: Inbox, settings: dict[str, Any]) -> Iterator[Block
         table.column("quality").to_numpy(),
         table.column("bytes").to_numpy().astype(np.int64),
         table.column("final").to_numpy(),
-        table.column("distance").to_numpy() if settings["keep"] == OUTLYING else None,
+        table.column("distance").to_numpy() if rules.keep == OUTLYING else None,
     )
     sets = _opened(inbox.table("sets"), index_of, component)
     left, right, meaning = _ends(inbox.table("pairs"), index_of)
     collapsed = np.flatnonzero(members.rep != np.arange(len(doc_id)))
     left, right = np.concatenate([left, members.rep[collapsed]]), np.concatenate([right, collapsed])
     meaning = np.concatenate([meaning, np.full(len(collapsed), np.nan, np.float32)])
-    found = resolve(
-        members, sets, left, right, settings["threshold"], settings["reject"], settings["min_size_ratio"], meaning
-    )
-    yield from _decisions(table, members, found, settings["writers"])
-    yield from _edges(members, found, left, right, settings["writers"])
+    found = resolve(members, sets, left, right, rules.threshold, rules.reject, rules.min_size_ratio, meaning)
+    yield from _decisions(table, members, found, rules.writers)
+    yield from _edges(members, found, left, right, rules.writers)
 
 
 def _ends(

@@ -23,14 +23,23 @@ import pyarrow.parquet as pq
 from pydantic import Field
 
 from corpus.config import StrictModel
-from corpus.files import Manifest, atomic_file, file_digest, read_json, stable_hash, write_json
+from corpus.files import FileEntry, Manifest, atomic_file, file_digest, read_json, stable_hash, write_json
 from corpus.schemas import SEMANTIC_CELLS, SEMANTIC_COLUMNS, SEMANTIC_EDGES
 from dedup.clusters import LEAST_MEMBERS, open_backend, train_centroids
 from dedup.embed import STATIC, USE
 from pipelines.spark.exchange import Hop, partitions_for
 from pipelines.stages.base import Batch, GlobalStage
-from pipelines.stages.context import DecisionContext, PrepareContext, forget
+from pipelines.stages.context import DecisionContext, GlobalVerdict, PrepareContext, forget
 from pipelines.stages.embed import EmbedEvidence
+from pipelines.stages.semantic_clusters.tasks import (
+    Cells,
+    CellTask,
+    Sample,
+    SampleTask,
+    compare_cells,
+    emit_cells,
+    sample_vectors,
+)
 from tamis.errors import ConfigError, TamisError
 
 CALIBRATED = {STATIC: 0.998, USE: 0.998}
@@ -86,7 +95,7 @@ class SemanticClusters(GlobalStage):
     reads: ClassVar[tuple[str, ...]] = ()
     evidence_of: ClassVar[str | None] = "embed"
     by_domain: ClassVar[tuple[str, ...]] = ()
-    settles_copies: ClassVar[bool] = True
+    needs_settled: ClassVar[bool] = True
     provides: ClassVar[Mapping[str, pa.DataType]] = {
         f.name: f.type for f in SEMANTIC_COLUMNS if f.name not in ("row", "doc_id")
     }
@@ -121,45 +130,33 @@ class SemanticClusters(GlobalStage):
         """Assignment would."""
         return self.evidence.device != "cpu"
 
-    def decide_globally(self, context: DecisionContext) -> None:
+    def decide_globally(self, context: DecisionContext) -> GlobalVerdict:
         """See the module for the steps."""
-        config: SemanticClustersDecision = context.config()
+        config: SemanticClustersDecision = context.config
+        embedded = context.own.evidence
         _check_one_model(context)
-        payloads = context.payloads(with_ancestors=True)
-        centroids = self._centroids(context)
-        model = str(context.evidence.body["config"]["model"])
+        folder = self._centroids(context)
+        centroids, device = folder / CENTROIDS, self.evidence.device
+        model = str(embedded.body["config"]["model"])
         threshold = CALIBRATED[model] if config.threshold is None else config.threshold
-        shared = {"centroids": str(centroids / CENTROIDS), "device": self.evidence.device}
-        width = np.load(centroids / CENTROIDS, mmap_mode="r").shape[1]
-        partitions = partitions_for(context.evidence_rows(True), 4 * width + 24, context.cluster.least_partitions)
-        hop = Hop(
-            "pipelines.stages.semantic_clusters.tasks:compare_cells",
-            partitions,
-            {
-                "threshold": threshold,
-                "max_cell_documents": config.max_cell_documents,
-                "seed": self.evidence.seed,
-                "device": self.evidence.device,
-                "writers": context.writers,
-            },
-        )
-        tasks = [{**p, **shared, "partitions": partitions, "writers": context.writers} for p in payloads]
-        schemas = {"columns": SEMANTIC_COLUMNS, "edges": SEMANTIC_EDGES, "cells": SEMANTIC_CELLS}
-        context.files += context.exchange(
-            "semantic_clusters: assign and compare",
-            "pipelines.stages.semantic_clusters.tasks:emit_cells",
-            tasks,
-            [hop],
-            schemas,
+        width = np.load(centroids, mmap_mode="r").shape[1]
+        partitions = partitions_for(context.evidence_rows(), 4 * width + 24, context.cluster.least_partitions)
+        cells = Cells(threshold, config.max_cell_documents, self.evidence.seed, device, context.writers)
+        files = context.exchange(
+            emit_cells,
+            [CellTask(task, centroids, device, partitions) for task in context.tasks()],
+            [Hop(compare_cells, partitions, cells)],
+            {"columns": SEMANTIC_COLUMNS, "edges": SEMANTIC_EDGES, "cells": SEMANTIC_CELLS},
+            label="semantic_clusters: assign and compare",
             gpu=self.wants_gpu(),
         )
-        context.facts.update(
-            threshold=threshold,
-            centroids=str(centroids.relative_to(context.run.root)),
-            centroids_digest=file_digest(centroids / CENTROIDS),
-        )
-        context.facts.update(_told(context, read_json(centroids / FACTS)))
-        forget(context.folder / "scratch")
+        facts = {
+            "threshold": threshold,
+            "centroids": str(folder.relative_to(context.own.run.root)),
+            "centroids_digest": file_digest(centroids),
+        }
+        forget(context.scratch)
+        return GlobalVerdict(files, {**facts, **_told(context, files, read_json(folder / FACTS))})
 
     # ----------------------------------------------------------------------------------------------------- centroids
 
@@ -167,13 +164,13 @@ class SemanticClusters(GlobalStage):
         """The folder of the centroids in the run: those named, or the ancestor's, or trained here."""
         if "centroids" in context.artefacts:
             return _taken(context, Path(context.artefacts["centroids"]), "stages.semantic_clusters.centroids")
-        for ancestor in reversed(context.ancestors):
-            known = dict(ancestor.chain)[self.name].body["facts"]
+        for earlier in reversed(context.earlier):
+            known = dict(earlier.chain)[self.name].body["facts"]
             if known["trained"]["cells"]:  # else it had no vector
-                return _taken(context, ancestor.run.root / known["centroids"], "--against")
+                return _taken(context, earlier.run.root / known["centroids"], "--against")
         settings = self.evidence.model_dump(mode="json", exclude={"device", "centroids"})
-        key = stable_hash([settings, context.evidence.body["content"], context.upstream, context.decisions["skip"]])
-        folder = context.run.root / "models" / self.name / key
+        key = stable_hash([settings, context.own.evidence.body["content"], context.upstream, list(context.skip)])
+        folder = context.own.run.root / "models" / self.name / key
         if not (folder / CENTROIDS).exists():
             sample, documents = self._sample(context)
             with context.cluster.step("semantic_clusters: centroids"):
@@ -200,43 +197,42 @@ class SemanticClusters(GlobalStage):
 
     def _sample(self, context: DecisionContext) -> tuple[npt.NDArray[np.float32], int]:
         """Vectors by a hash of seed and id, in the order of ids; and how many documents have one."""
-        documents = context.evidence_rows()
+        documents = context.own.evidence.rows("evidence")
         while True:
             cells = max(1, -(-documents // self.evidence.target_cell_documents))
             wanted = min(documents, cells * self.evidence.sample_per_cell, self.evidence.max_sample)
-            answers = self._sampled(context, wanted / max(1, documents))
-            there, picked = (sum(a[key] for a in answers) for key in ("documents", "picked"))
+            samples = self._sampled(context, wanted / max(1, documents))
+            there, picked = sum(s.documents for s in samples), sum(s.picked for s in samples)
             if picked >= min(there, wanted) / 2:
                 break
             documents = there  # many have no vector, or are of domains that skip this stage: a larger share of the rest
-        sample = np.zeros((picked, embedding_width(context.evidence) or 1), np.float32)
+        vectors = np.zeros((picked, embedding_width(context.own.evidence) or 1), np.float32)
         at = 0
-        for answer in answers:
-            if answer["picked"]:
-                sample[at : at + answer["picked"]] = np.load(answer["file"])
-                at += answer["picked"]
-        return sample, there
+        for sample in samples:
+            if sample.file is not None:
+                vectors[at : at + sample.picked] = np.load(sample.file)
+                at += sample.picked
+        return vectors, there
 
-    def _sampled(self, context: DecisionContext, share: float) -> list[dict[str, Any]]:
-        folder = context.folder / "scratch" / "sample"
-        tasks = context.payloads(share=share, seed=self.evidence.seed, into=str(folder))
+    def _sampled(self, context: DecisionContext, share: float) -> list[Sample]:
+        folder = context.scratch / "sample"
+        tasks = context.own.tasks
         return context.cluster.map(
-            "pipelines.stages.semantic_clusters.tasks:sample_vectors",
-            tasks,
+            sample_vectors,
+            [SampleTask(task, share, self.evidence.seed, folder) for task in tasks],
             label="semantic_clusters: sample",
             receipts=folder / "receipts",
-            weights=[s.rows for s in context.run.shards],
-            gpu=False,
+            weights=[task.shard.rows for task in tasks],
         )
 
 
 def _check_one_model(context: DecisionContext) -> None:
-    mine = context.evidence.body["artefacts"]["model"]
-    for ancestor in context.ancestors:
-        theirs = ancestor.evidence["embed"].body["artefacts"]["model"]
+    mine = context.own.evidence.body["artefacts"]["model"]
+    for earlier in context.earlier:
+        theirs = earlier.evidence.body["artefacts"]["model"]
         if theirs != mine:
             raise TamisError(
-                f"--against: {ancestor.run.root} was embedded by another model of that name (digest {theirs}, "
+                f"--against: {earlier.run.root} was embedded by another model of that name (digest {theirs}, "
                 f"here {mine}); "
                 "use the same, or embed the earlier snapshot again"
             )
@@ -258,13 +254,13 @@ def _opened(source: Path, key: str) -> tuple[npt.NDArray[np.float32], dict[str, 
 def _taken(context: DecisionContext, source: Path, key: str) -> Path:
     """Centroids of another place, copied into this run."""
     found, facts = _opened(source, key)
-    width = embedding_width(context.evidence)
+    width = embedding_width(context.own.evidence)
     if found.ndim != 2 or (width and found.shape[1] != width):
         raise ConfigError(
             f"{key}: the centroids of {source} have {found.shape[-1]} dimensions and the embeddings {width}: "
             "they come from different models"
         )
-    folder = context.run.root / "models" / SemanticClusters.name / hashlib.sha256(found.tobytes()).hexdigest()[:16]
+    folder = context.own.run.root / "models" / SemanticClusters.name / hashlib.sha256(found.tobytes()).hexdigest()[:16]
     if not (folder / CENTROIDS).exists():
         _keep(folder, found.astype(np.float32), {**facts, "taken": True})
     return folder
@@ -286,22 +282,22 @@ def embedding_width(embedded: Manifest) -> int:
 # --------------------------------------------------------------------------------------------------------------- facts
 
 
-def _told(context: DecisionContext, trained: dict[str, Any]) -> dict[str, Any]:
+def _told(context: DecisionContext, files: list[FileEntry], trained: dict[str, Any]) -> dict[str, Any]:
     """Facts about what was decided, from the files; with an ancestor, how far the new documents are from the old."""
-    edges = sum(f.rows for f in context.files if f.table == "edges")
+    edges = sum(f.rows for f in files if f.table == "edges")
     counts, total, bins = 0, 0.0, np.zeros(DISTANCE_BINS, np.int64)
-    for entry in context.files:
+    for entry in files:
         if entry.table == "columns":
             distance = pq.read_table(context.folder / entry.path, columns=["centroid_distance"]).column(0).to_numpy()
             counts, total = counts + len(distance), total + float(distance.sum(dtype=np.float64))
             bins += np.bincount(_bin(distance), minlength=DISTANCE_BINS)
-    cells = [pq.read_table(context.folder / f.path) for f in context.files if f.table == "cells"]
+    cells = [pq.read_table(context.folder / f.path) for f in files if f.table == "cells"]
     table = pa.concat_tables(cells) if cells else SEMANTIC_CELLS.empty_table()
     sizes = table.column("cluster_size").to_numpy()
     reach = int(np.searchsorted(np.cumsum(bins), 0.99 * counts)) if counts else 0
     facts: dict[str, Any] = {
         "documents": counts,
-        "without_vector": context.evidence_rows() - counts,
+        "without_vector": context.own.evidence.rows("evidence") - counts,
         "edges": edges,
         "cells": len(sizes),
         "largest_cell": int(sizes.max(initial=0)),
@@ -310,7 +306,7 @@ def _told(context: DecisionContext, trained: dict[str, Any]) -> dict[str, Any]:
         "trained": trained,
         "distance": {"mean": round(total / max(1, counts), 6), "p99": round((reach + 1) * 2 / DISTANCE_BINS, 6)},
     }
-    before = dict(context.ancestors[-1].chain)[SemanticClusters.name].body["facts"] if context.ancestors else {}
+    before = dict(context.earlier[-1].chain)[SemanticClusters.name].body["facts"] if context.earlier else {}
     if before.get("documents"):
         before = before["distance"]
         beyond = int(bins[_bin(np.array([before["p99"]]) + 0.5 / DISTANCE_BINS)[0] :].sum())

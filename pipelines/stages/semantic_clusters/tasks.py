@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from corpus.state import load_state, read_files
 from dedup.cells import compare, divide_giants
 from dedup.clusters import Assigner, Backend, open_backend
 from dedup.vectors import Float32, unit, unpack_vectors, usable, vectors_as_bytes, vectors_from_bytes
-from pipelines.spark.exchange import Block, Inbox, by_id, by_shard, split
+from pipelines.spark.blocks import Block, Inbox, by_id, by_shard, split
 from pipelines.stages.shard_task import ShardTask
 from text.hash import uniform
 
@@ -24,39 +24,102 @@ Int64 = npt.NDArray[np.int64]
 MEMBERS_AT_ONCE = 65_536
 
 
-def _alive(payload: dict[str, Any]) -> tuple[Int64, Float32] | None:
+def _alive(task: ShardTask) -> tuple[Int64, Float32] | None:
     """Ids and unit vectors of a shard's documents that are alive and have one."""
-    task = ShardTask.of(payload)
-    evidence = read_files(task.evidence_files, ["row", "doc_id", "embedding"])
+    evidence = task.seen(["row", "doc_id", "embedding"])
     if evidence is None:
         return None
     vectors = unpack_vectors(evidence.column("embedding")).astype(np.float32)
     taken = np.zeros(task.shard.rows, np.bool_)
-    taken[task.taken(load_state(task.chain, task.shard.rows))] = True
+    taken[task.taken(task.state())] = True
     keep = taken[evidence.column("row").to_numpy()] & usable(vectors)
     return evidence.column("doc_id").to_numpy()[keep], unit(vectors[keep])
 
 
-def sample_vectors(payload: dict[str, Any]) -> dict[str, Any]:
-    """Task: the vectors of a shard that the hash of seed and id picks.
+@dataclass(frozen=True)
+class SampleTask:
+    """A document shard of which a share of the vectors is drawn.
 
-    Returns:
-        ``{"file": path of a float32[n, dim] .npy or None, "documents": how many have a vector, "picked": n}``.
+    Attributes:
+        task: the shard.
+        share: of its vectors.
+        seed: of the draw.
+        folder: where they are written.
     """
-    found = _alive(payload)
+
+    task: ShardTask
+    share: float
+    seed: int
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What was drawn of a shard.
+
+    Attributes:
+        file: float32[picked, dim] as .npy; None where no document has a vector.
+        documents: that have a vector.
+        picked: of them.
+    """
+
+    file: Path | None = None
+    documents: int = 0
+    picked: int = 0
+
+
+def sample_vectors(job: SampleTask) -> Sample:
+    """Task: the vectors of a shard that the hash of seed and id picks."""
+    found = _alive(job.task)
     if found is None or not len(found[0]):
-        return {"file": None, "documents": 0, "picked": 0}
+        return Sample()
     ids, vectors = found
-    picked = uniform(payload["seed"], ids) < payload["share"]
-    folder = Path(payload["into"])
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{payload['shard']['number']:06d}.{uuid.uuid4().hex[:12]}.npy"  # a name that no other attempt has
+    picked = uniform(job.seed, ids) < job.share
+    job.folder.mkdir(parents=True, exist_ok=True)
+    attempt = uuid.uuid4().hex[:12]  # a name that no other attempt has
+    path = job.folder / f"{job.task.shard.number:06d}.{attempt}.npy"
     np.save(path, vectors[picked])
-    return {"file": str(path), "documents": len(ids), "picked": int(picked.sum())}
+    return Sample(path, len(ids), int(picked.sum()))
+
+
+@dataclass(frozen=True)
+class CellTask:
+    """A document shard whose documents are put into cells.
+
+    Attributes:
+        task: the shard.
+        centroids: float32[cells, dim] as .npy.
+        device: where they are assigned.
+        partitions: of the hop that compares.
+    """
+
+    task: ShardTask
+    centroids: Path
+    device: str
+    partitions: int
+
+
+@dataclass(frozen=True)
+class Cells:
+    """How the documents of a cell are compared.
+
+    Attributes:
+        threshold: cosine from which two mean the same.
+        max_documents: of a cell that are compared with one another.
+        seed: of the division of larger ones.
+        device: where they are compared.
+        writers: partitions of the hop that writes.
+    """
+
+    threshold: float
+    max_documents: int
+    seed: int
+    device: str
+    writers: int
 
 
 @lru_cache(maxsize=1)
-def _assigner(centroids: str, device: str) -> Assigner:
+def _assigner(centroids: Path, device: str) -> Assigner:
     return Assigner(np.load(centroids), _backend(device))
 
 
@@ -65,14 +128,14 @@ def _backend(device: str) -> Backend:
     return open_backend(device, threads=1)
 
 
-def emit_cells(payload: dict[str, Any]) -> Iterator[Block]:
+def emit_cells(job: CellTask) -> Iterator[Block]:
     """Source: each document with its vector, by its cell."""
-    found = _alive(payload)
+    found = _alive(job.task)
     if found is None or not len(found[0]):
         return
     ids, vectors = found
     halves = vectors.astype(np.float16)
-    assigned = _assigner(payload["centroids"], payload["device"])(vectors)
+    assigned = _assigner(job.centroids, job.device)(vectors)
     placed = np.flatnonzero(assigned.cell >= 0)
     for start in range(0, len(placed), MEMBERS_AT_ONCE):
         part = placed[start : start + MEMBERS_AT_ONCE]
@@ -82,12 +145,12 @@ def emit_cells(payload: dict[str, Any]) -> Iterator[Block]:
             "doc_id": ids[part],
             "cosine": assigned.cosine[part],
             "vector": vectors_as_bytes(halves[part]),
-            "final": np.full(len(cell), bool(payload.get("earlier"))),
+            "final": np.full(len(cell), job.task.earlier),
         }
-        yield from split("members", columns, by_id(cell.astype(np.int64), payload["partitions"]))
+        yield from split("members", columns, by_id(cell.astype(np.int64), job.partitions))
 
 
-def compare_cells(inbox: Inbox, settings: dict[str, Any]) -> Iterator[Block]:
+def compare_cells(inbox: Inbox, cells: Cells) -> Iterator[Block]:
     """Hop: whole cells → columns, edges and cells, by shard."""
     table = inbox.table("members")
     if table is None:
@@ -98,10 +161,10 @@ def compare_cells(inbox: Inbox, settings: dict[str, Any]) -> Iterator[Block]:
     order = np.lexsort((doc_id, cell))
     cell, doc_id, cosine, final, vectors = cell[order], doc_id[order], cosine[order], final[order], unit(vectors[order])
     ptr = _bounds(cell)
-    backend = _backend(settings["device"])
-    order, parts, divided = divide_giants(vectors, ptr, settings["max_cell_documents"], settings["seed"], backend)
+    backend = _backend(cells.device)
+    order, parts, divided = divide_giants(vectors, ptr, cells.max_documents, cells.seed, backend)
     cell, doc_id, cosine, final, vectors = cell[order], doc_id[order], cosine[order], final[order], vectors[order]
-    found = compare(vectors, parts, settings["threshold"])
+    found = compare(vectors, parts, cells.threshold)
     ptr = _bounds(cell)
     sizes = np.diff(ptr).astype(np.int32)
     which = np.repeat(np.arange(len(sizes)), sizes)
@@ -118,10 +181,10 @@ def compare_cells(inbox: Inbox, settings: dict[str, Any]) -> Iterator[Block]:
         "semantic_component": pa.array(component[new], mask=component_size[new] < 2),
         "semantic_size": component_size[new],
     }
-    yield from split("columns", columns, by_shard(doc_id[new], settings["writers"]))
-    yield from _edges(found, doc_id, final, settings["writers"])
+    yield from split("columns", columns, by_shard(doc_id[new], cells.writers))
+    yield from _edges(found, doc_id, final, cells.writers)
     capped = np.add.reduceat(found.capped, ptr[:-1], dtype=np.int32)
-    yield from _cells(ptr, cell, doc_id, distance, new, capped, divided.astype(np.int32), settings["writers"])
+    yield from _cells(ptr, cell, doc_id, distance, new, capped, divided.astype(np.int32), cells.writers)
 
 
 def _bounds(cell: npt.NDArray[np.int32]) -> Int64:

@@ -21,8 +21,8 @@ task. Source: BaichuanSEED (arXiv 2408.15079); see ``dedup.short_texts``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,19 +30,17 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from corpus import ids
-from corpus.files import FileEntry, write_table
-from corpus.state import load_state, read_files
+from corpus.files import FileEntry, Manifest, commit_by_content
 from dedup.short_texts import BANDS, ShortTexts, link_buckets
-from pipelines.run.weights import place
-from pipelines.spark.exchange import Block, Hop, Inbox, by_hash, by_id, by_shard, partitions_for, split
-from pipelines.stages.base import Int32, Int64
-from pipelines.stages.context import DecisionContext
-from pipelines.stages.span_dedup.shard import SENTENCE, ShardSpans, places, published
+from pipelines.spark.blocks import Block, Inbox, NextHop, by_hash, by_id, by_shard, split
+from pipelines.spark.exchange import Hop
+from pipelines.spark.shard_files import write_sorted_rows
+from pipelines.stages.shard_task import Int32, Int64
+from pipelines.stages.span_dedup.exchanges import SpanExchanges
+from pipelines.stages.span_dedup.shard import SENTENCE, ShardSpans, SpanTask, places, published
 
-HERE = "pipelines.stages.span_dedup.near_sentences"
 BAND_BYTES = 112
-"""Of a sentence and band in the exchange, for one of some twenty tokens."""
+"""What a sentence of some twenty tokens takes in the exchange, a band."""
 KEYS, SET = pa.binary(8 * BANDS), pa.large_binary()
 LINKS = pa.schema(
     [
@@ -97,64 +95,91 @@ def _sets_in(column: pa.ChunkedArray) -> tuple[Int64, npt.NDArray[np.uint32]]:
 # ------------------------------------------------------------------------------------------------------ in the driver
 
 
+@dataclass(frozen=True)
+class LinkRules:
+    """When a sentence is like an anchor.
+
+    Attributes:
+        threshold: similarity of a link.
+        first_new: the first id of this snapshot.
+        partitions: of the next hop.
+    """
+
+    threshold: float
+    first_new: int
+    partitions: int
+
+
+@dataclass(frozen=True)
+class LinkFolder:
+    """Where the writing hop puts its files."""
+
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Links:
+    """A file of `LINKS`; or how often a bucket held a sentence that was like none of its anchors and became none."""
+
+    file: FileEntry | None = None
+    capped: int = 0
+
+
 def find_links(
-    context: DecisionContext, payloads: Sequence[Mapping[str, Any]], rows: int, threshold: float
-) -> tuple[list[FileEntry], int]:
+    exchanges: SpanExchanges, jobs: Sequence[SpanTask], threshold: float, first_new: int
+) -> tuple[Manifest, int]:
     """Runs the first exchange.
 
     Args:
-        context: of the decision.
-        payloads: as for the exact counts, with their answers and the settings of the decision.
-        rows: of evidence.
+        exchanges: of the decision.
+        jobs: document shards, with the exact counts.
         threshold: similarity of a link.
+        first_new: the first id of this snapshot.
 
     Returns:
-        Files of ``LINKS`` to anchors that are linked to nothing, and how often a bucket held a sentence that was like
-        none of its anchors and could not become one.
+        Table `links`, to anchors that are linked to nothing; and how often a bucket held a sentence that was like none
+        of its anchors and could not become one.
     """
-    partitions = partitions_for(rows, BANDS * BAND_BYTES, context.cluster.least_partitions)
-    settings = {"threshold": threshold, "first_new": context.first_new, "partitions": partitions}
-    hops = [
-        Hop(f"{HERE}:link_sentences", partitions, settings),
-        Hop(f"{HERE}:keep_unlinked_anchors", partitions, {"writers": context.writers}),
+    partitions = exchanges.partitions(BANDS * BAND_BYTES)
+    hops: list[Hop[Any, Block]] = [
+        Hop(link_sentences, partitions, LinkRules(threshold, first_new, partitions)),
+        Hop(keep_unlinked_anchors, partitions, NextHop(exchanges.writers)),
     ]
-    return _links(context, "near sentences", "emit_near", payloads, hops, partitions)
+    return _linked(exchanges, "near sentences", emit_near, jobs, hops)
 
 
-def confirm_links(context: DecisionContext, payloads: Sequence[Mapping[str, Any]], rows: int) -> list[FileEntry]:
-    """Runs the second exchange, with the first one's files under ``near``: the links whose anchor's document stays."""
-    partitions = partitions_for(rows, 40, context.cluster.least_partitions)
-    hops = [Hop(f"{HERE}:keep_anchors_that_stay", partitions, {"writers": context.writers})]
-    return _links(context, "near anchors", "emit_questions", payloads, hops, partitions)[0]
+def confirm_links(exchanges: SpanExchanges, jobs: Sequence[SpanTask]) -> Manifest:
+    """Runs the second exchange: of the links that the first one found, those whose anchor's document stays."""
+    partitions = exchanges.partitions(40)
+    hops = [Hop(keep_anchors_that_stay, partitions, NextHop(exchanges.writers))]
+    return _linked(exchanges, "near anchors", emit_questions, jobs, hops)[0]
 
 
-def _links(
-    context: DecisionContext,
-    label: str,
-    source: str,
-    payloads: Sequence[Mapping[str, Any]],
-    hops: Sequence[Hop],
-    partitions: int,
-) -> tuple[list[FileEntry], int]:
-    scratch = context.folder / "scratch"
-    last = Hop(f"{HERE}:write_links", context.writers, {"folder": str(scratch)})
-    tasks = [{**p, "partitions": partitions} for p in payloads]
-    answers = context.cluster.exchange(f"{HERE}:{source}", tasks, [*hops, last], label=f"span_dedup: {label}")
-    files = [FileEntry(**a) for a in answers if "capped" not in a]
-    capped = sum(a["capped"] for a in answers if "capped" in a)
-    return [place(scratch, f, f"{f.table}-{f.shard:06d}-{f.digest[:16]}.parquet") for f in files], capped
+def _linked(
+    exchanges: SpanExchanges,
+    name: str,
+    source: Callable[[SpanTask], Iterable[Block]],
+    jobs: Sequence[SpanTask],
+    hops: Sequence[Hop[Any, Block]],
+) -> tuple[Manifest, int]:
+    folder = exchanges.scratch / name.replace(" ", "_")
+    last = Hop(write_links, exchanges.writers, LinkFolder(folder))
+    tasks = [replace(job, partitions=hops[0].partitions) for job in jobs]
+    answers = exchanges.cluster.exchange(source, tasks, hops, last, label=f"span_dedup: {name}")
+    manifest = commit_by_content(folder, [a.file for a in answers if a.file is not None])
+    return manifest, sum(a.capped for a in answers)
 
 
 # ------------------------------------------------------------------------------------------------------ buckets, links
 
 
-def emit_near(payload: dict[str, Any]) -> Iterator[Block]:
+def emit_near(job: SpanTask) -> Iterator[Block]:
     """Source: a shard's sentences that take part, one row a band."""
-    shard = ShardSpans.of(payload, ["near_keys", "near_set"])
-    if payload.get("earlier"):
+    shard = ShardSpans(job, ["near_keys", "near_set"])
+    if shard.task.earlier:
         table = shard.level(SENTENCE)
         if table is not None:
-            there, _ = published(table, SENTENCE, load_state(shard.task.chain, shard.task.shard.rows))
+            there, _ = published(table, SENTENCE, shard.task.state())
             table = table.filter(pa.array(there))
     else:
         table, repeated = shard.outside, shard.sentences
@@ -171,14 +196,14 @@ def emit_near(payload: dict[str, Any]) -> Iterator[Block]:
         mine = np.ascontiguousarray(keys[:, band])
         columns = {
             "key": mine,
-            "doc_id": shard.doc_ids(table.column("row").to_numpy()),
+            "doc_id": shard.task.doc_ids(table.column("row").to_numpy()),
             "start": table.column("start"),
             "set": table.column("near_set"),
         }
-        yield from split("near", columns, by_hash(mine, payload["partitions"]))
+        yield from split("near", columns, by_hash(mine, job.partitions))
 
 
-def link_sentences(inbox: Inbox, settings: dict[str, Any]) -> Iterator[Block]:
+def link_sentences(inbox: Inbox, rules: LinkRules) -> Iterator[Block]:
     """Hop: the buckets of some keys → links to where their anchors are asked about, linked sentences to where they are.
 
     Both go by (document, start), so that they meet.
@@ -188,14 +213,9 @@ def link_sentences(inbox: Inbox, settings: dict[str, Any]) -> Iterator[Block]:
         return
     doc_id, start = table.column("doc_id").to_numpy(), table.column("start").to_numpy()
     found = link_buckets(
-        table.column("key").to_numpy(),
-        doc_id,
-        start,
-        *_sets_in(table.column("set")),
-        settings["threshold"],
-        settings["first_new"],
+        table.column("key").to_numpy(), doc_id, start, *_sets_in(table.column("set")), rules.threshold, rules.first_new
     )
-    partitions = settings["partitions"]
+    partitions = rules.partitions
     linked = np.unique(found.member)
     columns = {"doc_id": doc_id[linked], "start": start[linked]}
     yield from split("linked", columns, _by_place(doc_id[linked], start[linked], partitions))
@@ -211,7 +231,7 @@ def link_sentences(inbox: Inbox, settings: dict[str, Any]) -> Iterator[Block]:
         yield from split("capped", {"n": np.array([found.capped])}, np.zeros(1, np.int64))
 
 
-def keep_unlinked_anchors(inbox: Inbox, settings: dict[str, Any]) -> Iterator[Block]:
+def keep_unlinked_anchors(inbox: Inbox, writers: NextHop) -> Iterator[Block]:
     """Hop: the links whose anchor is linked to nothing, to their member's shard."""
     capped = inbox.table("capped")
     if capped is not None:
@@ -226,7 +246,7 @@ def keep_unlinked_anchors(inbox: Inbox, settings: dict[str, Any]) -> Iterator[Bl
         is_linked = np.zeros(int(group.max()) + 1, np.bool_)
         is_linked[group[asked.num_rows :]] = True
         asked = asked.filter(pa.array(~is_linked[group[: asked.num_rows]]))
-    yield from _to_shards(asked, settings["writers"])
+    yield from _to_shards(asked, writers.partitions)
 
 
 def _by_place(doc_id: Int64, start: Int32, partitions: int) -> npt.NDArray[np.uint16]:
@@ -251,20 +271,20 @@ def _to_shards(links: pa.Table, writers: int) -> Iterator[Block]:
 # ------------------------------------------------------------------------------------------------- anchors that stay
 
 
-def emit_questions(payload: dict[str, Any]) -> Iterator[Block]:
+def emit_questions(job: SpanTask) -> Iterator[Block]:
     """Source: the links of documents that stay, and the documents that near links have made fall."""
-    shard = ShardSpans.of(payload)
-    gone = shard.documents(payload["near"]).gone
-    fallen = shard.doc_ids(np.flatnonzero(gone & ~shard.documents().gone).astype(np.int32))
-    yield from split("fallen", {"doc_id": fallen}, by_id(fallen, payload["partitions"]))
-    links = read_files(payload["near"])
+    shard = ShardSpans(job)
+    links = shard.told(job.links, "links")
+    gone = shard.documents(links).gone
+    fallen = shard.task.doc_ids(np.flatnonzero(gone & ~shard.documents().gone).astype(np.int32))
+    yield from split("fallen", {"doc_id": fallen}, by_id(fallen, job.partitions))
     if links is not None:
         links = links.filter(pa.array(~gone[links.column("row").to_numpy()]))
         columns = {name: links.column(name) for name in _LINK}
-        yield from split("asked", columns, by_id(links.column("anchor_doc").to_numpy(), payload["partitions"]))
+        yield from split("asked", columns, by_id(links.column("anchor_doc").to_numpy(), job.partitions))
 
 
-def keep_anchors_that_stay(inbox: Inbox, settings: dict[str, Any]) -> Iterator[Block]:
+def keep_anchors_that_stay(inbox: Inbox, writers: NextHop) -> Iterator[Block]:
     """Hop: the links whose anchor's document has not fallen."""
     asked, fallen = inbox.table("asked"), inbox.table("fallen")
     if asked is None:
@@ -272,14 +292,14 @@ def keep_anchors_that_stay(inbox: Inbox, settings: dict[str, Any]) -> Iterator[B
     if fallen is not None:
         lost = np.isin(asked.column("anchor_doc").to_numpy(), fallen.column("doc_id").to_numpy())
         asked = asked.filter(pa.array(~lost))
-    yield from _to_shards(asked, settings["writers"])
+    yield from _to_shards(asked, writers.partitions)
 
 
-def write_links(inbox: Inbox, settings: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Last hop: the distinct links of each shard, in one file a shard; and ``{"capped": n}``."""
+def write_links(inbox: Inbox, to: LinkFolder) -> Iterator[Links]:
+    """Last hop: the distinct links of each shard, in one file a shard; and how many sentences were capped."""
     capped = inbox.table("capped")
     if capped is not None:
-        yield {"capped": int(capped.column("n").to_numpy().sum())}
+        yield Links(capped=int(capped.column("n").to_numpy().sum()))
     table = inbox.table("links")
     if table is None:
         return
@@ -287,11 +307,5 @@ def write_links(inbox: Inbox, settings: dict[str, Any]) -> Iterator[dict[str, An
     table = table.take(pa.array(np.lexsort([table.column(n).to_numpy() for n in names])))
     new = np.ones(table.num_rows, np.bool_)
     new[1:] = np.any([np.diff(table.column(n).to_numpy()) != 0 for n in names], axis=0)
-    table = table.filter(pa.array(new))
-    doc_id = table.column("doc_id").to_numpy()
-    table = table.add_column(0, "row", pa.array((doc_id & ids.MAX_ROW).astype(np.int32)))
-    shards = (doc_id >> ids.ROW_BITS) & ids.MAX_SHARD
-    bounds = [0, *(np.flatnonzero(np.diff(shards)) + 1).tolist(), len(shards)]
-    for low, high in zip(bounds[:-1], bounds[1:], strict=True):
-        part, shard = table.slice(low, high - low).select(LINKS.names).cast(LINKS), int(shards[low])
-        yield asdict(write_table(Path(settings["folder"]), f"links-{shard:06d}", part, kind="links", shard=shard))
+    for file in write_sorted_rows(table.filter(pa.array(new)), "links", LINKS, to.folder):
+        yield Links(file)

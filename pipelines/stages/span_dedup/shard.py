@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from corpus.state import ShardState, read_files
-from pipelines.stages.base import Int32, Int64
-from pipelines.stages.shard_task import ShardTask
+from corpus.files import ManifestRef
+from corpus.state import ShardState
+from pipelines.stages.shard_task import Int32, Int64, ShardTask, read_own
 from text.sequences import positions_of
 
 PARAGRAPH, SENTENCE, DOCUMENT = 0, 1, 2
@@ -77,28 +78,63 @@ class Documents:
     gone: npt.NDArray[np.bool_]
 
 
-@dataclass
-class ShardSpans:
-    """A task's shard.
+@dataclass(frozen=True)
+class Limits:
+    """How much of a document may be cut, as a share of its bytes, before it is dropped: by default, and by domain."""
+
+    default: float
+    by_domain: dict[str, float]
+
+
+@dataclass(frozen=True)
+class SpanTask:
+    """A document shard, with what the exchanges before have told about its spans.
 
     Attributes:
-        task: the task.
-        payload: what it came with: ``owners_0`` and ``owners_1`` are files of ``OWNERS``.
-        more: further columns of the evidence.
+        task: the shard.
+        folder: where the decision is written.
+        limits: when a document is dropped.
+        owners: tables `owners`, of paragraphs, then of sentences, as far as they have been counted.
+        links: table `links`: sentences and those that they are nearly the same as.
+        heirs: table `heirs`.
+        kept_links: table `links` of those whose other end stays.
+        partitions: of the hop that its rows go to.
     """
 
     task: ShardTask
-    payload: dict[str, Any]
+    folder: Path
+    limits: Limits
+    owners: tuple[ManifestRef, ...] = ()
+    links: ManifestRef | None = None
+    heirs: ManifestRef | None = None
+    kept_links: ManifestRef | None = None
+    partitions: int = 1
+
+
+@dataclass(frozen=True)
+class ShardSpans:
+    """The spans of a task's shard.
+
+    Attributes:
+        job: the task.
+        more: further columns of the evidence.
+    """
+
+    job: SpanTask
     more: Sequence[str] = field(default=())
 
-    @classmethod
-    def of(cls, payload: dict[str, Any], more: Sequence[str] = ()) -> ShardSpans:
-        """Opens a payload."""
-        return cls(ShardTask.of(payload), payload, more)
+    @property
+    def task(self) -> ShardTask:
+        """The shard."""
+        return self.job.task
+
+    def told(self, manifest: ManifestRef | None, table: str) -> pa.Table | None:
+        """What an exchange told this shard; an earlier snapshot's is told nothing."""
+        return None if self.task.earlier else read_own(manifest, table, self.task)
 
     @cached_property
     def _evidence(self) -> pa.Table | None:
-        return read_files(self.task.evidence_files, [*_EVIDENCE, *self.more])
+        return self.task.seen([*_EVIDENCE, *self.more])
 
     def level(self, level: int) -> pa.Table | None:
         """The spans of a level, by (row, start); None where nothing was seen."""
@@ -123,7 +159,7 @@ class ShardSpans:
         return self._occurrences(self.outside, SENTENCE)
 
     def _occurrences(self, table: pa.Table | None, level: int) -> Occurrences:
-        owners = read_files(self.payload[f"owners_{level}"])
+        owners = self.told(self.job.owners[level], "owners")
         if table is None or owners is None:
             none, no64 = np.zeros(0, np.int32), np.zeros(0, np.int64)
             return Occurrences(none, none, none, none, none, no64, no64, np.zeros(0, np.bool_))
@@ -133,18 +169,14 @@ class ShardSpans:
         row, start, end, size, inside, hashes = (
             table.column(n).to_numpy()[rows] for n in ("row", "start", "end", "bytes", "sentences", "hash")
         )
-        owns = (owners.column("owner").to_numpy()[at] == self.doc_ids(row)) & (
+        owns = (owners.column("owner").to_numpy()[at] == self.task.doc_ids(row)) & (
             owners.column("owner_start").to_numpy()[at] == start
         )
         copies = owners.column("copies").to_numpy()[at].astype(np.int64)
         return Occurrences(row, start, end, size, inside, hashes, copies, owns)
 
-    def doc_ids(self, rows: Int32) -> Int64:
-        """The ids of documents of the shard."""
-        return self.task.shard.first_id + rows.astype(np.int64)
-
-    def documents(self, near: Sequence[str] = ()) -> Documents:
-        """Judges the documents by their repeated spans and by what the links in some files would cut."""
+    def documents(self, links: pa.Table | None = None) -> Documents:
+        """Judges the documents by their repeated spans and by what some links would cut."""
         n = self.task.shard.rows
         sizes = self.level(DOCUMENT)
         total, removed, repeated, most = (np.zeros(n, np.int64) for _ in range(4))
@@ -154,21 +186,23 @@ class ShardSpans:
             removed += np.bincount(spans.row, np.where(spans.owns, 0, spans.bytes), n).astype(np.int64)
             repeated = np.maximum(repeated, np.bincount(spans.row, spans.bytes, n).astype(np.int64))
             np.maximum.at(most, spans.row, spans.copies)
-        cuts = self.linked(near)
+        cuts = self.linked(links)
         touched = most > 0
         if cuts is not None:
             removed += np.bincount(cuts.column("row").to_numpy(), cuts.column("bytes").to_numpy(), n).astype(np.int64)
             touched |= removed > 0
-        limit = np.full(n, self.payload["default"]["max_removed_fraction"])
-        for domain, config in self.payload["overrides"].items():
-            limit[self.task.domains().astype(str) == domain] = config["max_removed_fraction"]
+        limit = np.full(n, self.job.limits.default)
+        for domain, share in self.job.limits.by_domain.items():
+            limit[self.task.domains().astype(str) == domain] = share
         gone = touched & ((removed > limit * total) | (removed >= total))
         return Documents(total, removed, repeated, most, gone)
 
-    def linked(self, files: Sequence[str]) -> pa.Table | None:
-        """The sentences that the links in some files would cut."""
-        links, table = read_files(files), self.level(SENTENCE) if files else None
-        return None if links is None or table is None else table.filter(pa.array(np.isin(places(table), places(links))))
+    def linked(self, links: pa.Table | None) -> pa.Table | None:
+        """The sentences that some links would cut."""
+        table = None if links is None else self.level(SENTENCE)
+        if links is None or table is None:
+            return None
+        return table.filter(pa.array(np.isin(places(table), places(links))))
 
 
 def place_of(row: npt.NDArray[Any], start: npt.NDArray[Any]) -> Int64:

@@ -20,7 +20,8 @@ Source: Baichuan 2 (arXiv 2309.10305), figure 2; Lee et al. 2022.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -29,22 +30,18 @@ import pyarrow as pa
 from pydantic import Field
 
 from corpus.config import StrictModel
-from corpus.files import FileEntry
 from dedup.short_texts import MAX_TOKENS, short_texts
-from pipelines.run.weights import place
-from pipelines.spark.exchange import Hop, partitions_for, schemas_as_text
-from pipelines.stages.base import Batch, GlobalStage, Int32, Int64
-from pipelines.stages.context import DecisionContext
+from pipelines.stages.base import Batch, GlobalStage
+from pipelines.stages.context import DecisionContext, GlobalVerdict
+from pipelines.stages.shard_task import Int32, Int64
+from pipelines.stages.span_dedup.exchanges import SpanExchanges
 from pipelines.stages.span_dedup.near_sentences import confirm_links, find_links, near_columns
-from pipelines.stages.span_dedup.shard import DOCUMENT, OWNERS, PARAGRAPH, SENTENCE
-from pipelines.stages.span_dedup.tasks import HEIRS
+from pipelines.stages.span_dedup.shard import DOCUMENT, PARAGRAPH, SENTENCE, Limits, SpanTask
+from pipelines.stages.span_dedup.tasks import decide_spans
 from tamis.errors import ConfigError
 from text.segment import Spans, sentences_and_paragraphs
 from text.sequences import nested_hashes, opening
 from text.tokens import token_hashes
-
-SPAN_BYTES = 32
-"""Of a distinct hash of a shard in the exchanges."""
 
 
 class SpanDedupEvidence(StrictModel):
@@ -74,7 +71,8 @@ class SpanDedup(GlobalStage):
     paper: ClassVar[str] = "Baichuan 2 (arXiv 2309.10305), figure 2; BaichuanSEED (arXiv 2408.15079)"
     Evidence = SpanDedupEvidence
     Decision = SpanDedupDecision
-    settles_copies: ClassVar[bool] = True
+    needs_settled: ClassVar[bool] = True
+    watched: ClassVar[bool] = True
     by_domain: ClassVar[tuple[str, ...]] = ("max_removed_fraction",)
     provides: ClassVar[Mapping[str, pa.DataType]] = {"repeated_share": pa.float32(), "max_span_copies": pa.int32()}
     evidence: SpanDedupEvidence
@@ -122,100 +120,37 @@ class SpanDedup(GlobalStage):
         taken = np.flatnonzero((sizes >= self.evidence.near_min_tokens) & (sizes <= MAX_TOKENS))
         return near_columns(short_texts(ptr, tokens, sentences[taken]), before + taken, rows)
 
-    def decide_globally(self, context: DecisionContext) -> None:
+    def decide_globally(self, context: DecisionContext) -> GlobalVerdict:
         """Cuts all copies but the first; see the module."""
-        config: SpanDedupDecision = context.config()
-        scratch = context.folder / "scratch"
-        overrides = {d: c.model_dump(mode="json") for d, c in context.domain_configs().items()}
-        common = {"default": config.model_dump(mode="json"), "overrides": overrides}
-        payloads = context.payloads(with_ancestors=True)
-        rows = context.evidence_rows(with_ancestors=True)
-        for level, name in ((PARAGRAPH, "paragraphs"), (SENTENCE, "sentences")):
-            found = self._count(context, payloads, rows, level, name, config.min_copies)
-            payloads = _with_files(payloads, f"owners_{level}", found)
-        payloads = [{**p, **common} for p in payloads]
-        near = self.evidence.near_sentences
+        config: SpanDedupDecision = context.config
+        near, facts = self.evidence.near_sentences, {}
+        exchanges = SpanExchanges(context.cluster, context.scratch, context.writers, context.evidence_rows())
+        by_domain = {
+            domain: override.max_removed_fraction
+            for domain, override in context.domain_configs.items()
+            if isinstance(override, SpanDedupDecision)
+        }
+        limits = Limits(config.max_removed_fraction, by_domain)
+        jobs = [SpanTask(task, context.folder, limits) for task in context.tasks()]
+        for level in (PARAGRAPH, SENTENCE):
+            owners = exchanges.count(jobs, level, config.min_copies)
+            jobs = [replace(job, owners=(*job.owners, owners.ref)) for job in jobs]
         if near:
-            found, context.facts["near_capped"] = find_links(context, payloads, rows, config.near_threshold)
-            payloads = _with_files(payloads, "near", found)
-        payloads = [p for p in payloads if not p.get("earlier")]
-        heirs = _run(
-            context,
-            "span_dedup: heirs",
-            "pipelines.stages.span_dedup.tasks:emit_orphans",
-            payloads,
-            rows,
-            "pipelines.stages.span_dedup.tasks:name_heirs",
-            {},
-            {"heirs": HEIRS},
-        )
-        payloads = _with_files(payloads, "heirs", heirs)
+            links, facts["near_capped"] = find_links(exchanges, jobs, config.near_threshold, context.first_new)
+            jobs = [replace(job, links=links.ref) for job in jobs]
+        jobs = [job for job in jobs if not job.task.earlier]
+        heirs = exchanges.heirs(jobs)
+        jobs = [replace(job, heirs=heirs.ref) for job in jobs]
         if near:
-            payloads = _with_files(payloads, "near_kept", confirm_links(context, payloads, rows))
-        answers = context.cluster.map(
-            "pipelines.stages.span_dedup.tasks:decide_spans",
-            [{**p, "folder": str(context.folder)} for p in payloads],
-            label="span_dedup: decide",
-            receipts=context.folder / "receipts",
+            kept = confirm_links(exchanges, jobs)
+            jobs = [replace(job, kept_links=kept.ref) for job in jobs]
+        verdicts = context.cluster.map(
+            decide_spans, jobs, label="span_dedup: decide", receipts=context.folder / "receipts"
         )
-        context.files += [FileEntry(**f) for a in answers for f in a["files"]]
         for fact in ("dropped", "cuts", "inherited", *(["near_cuts"] if near else [])):
-            context.facts[fact] = sum(a[fact] for a in answers)
-        shutil.rmtree(scratch, ignore_errors=True)
-
-    @staticmethod
-    def _count(
-        context: DecisionContext, payloads: Sequence[dict[str, Any]], rows: int, level: int, name: str, min_copies: int
-    ) -> list[FileEntry]:
-        """The repeated spans of a level: for each shard, those that it holds a copy of."""
-        tasks = [{**p, "level": level} for p in payloads]
-        return _run(
-            context,
-            f"span_dedup: {name}",
-            "pipelines.stages.span_dedup.tasks:emit_spans",
-            tasks,
-            rows,
-            "pipelines.stages.span_dedup.tasks:name_owners",
-            {"min_copies": min_copies},
-            {f"owners_{level}": OWNERS},
-        )
-
-
-def _run(
-    context: DecisionContext,
-    label: str,
-    source: str,
-    payloads: Sequence[dict[str, Any]],
-    rows: int,
-    function: str,
-    settings: Mapping[str, Any],
-    schemas: Mapping[str, pa.Schema],
-) -> list[FileEntry]:
-    """An exchange by hash, whose answers come back to the shards; files under names by their content."""
-    scratch = context.folder / "scratch"
-    partitions = partitions_for(rows, SPAN_BYTES, context.cluster.least_partitions)
-    tasks = [{**p, "partitions": partitions} for p in payloads]
-    hop = Hop(function, partitions, {**settings, "writers": context.writers})
-    last = Hop(
-        "pipelines.stages.span_dedup.tasks:write_by_home",
-        context.writers,
-        {"folder": str(scratch), "schemas": schemas_as_text(schemas)},
-    )
-    answers = context.cluster.exchange(source, tasks, [hop, last], label=label)
-    files = [FileEntry(**a) for a in answers]
-    return [place(scratch, f, f"{f.table}-{f.shard:06d}-{f.digest[:16]}.parquet") for f in files]
-
-
-def _with_files(payloads: Sequence[dict[str, Any]], key: str, files: Sequence[FileEntry]) -> list[dict[str, Any]]:
-    """Payloads with the paths of each shard's files under ``key``; a payload's folder is the stage's."""
-    paths: dict[int, list[str]] = {}
-    for entry in files:
-        paths.setdefault(entry.shard, []).append(f"scratch/{entry.path}")
-    found = []
-    for p in payloads:
-        mine = [] if p.get("earlier") else paths.get(p["shard"]["number"], [])
-        found.append({**p, key: [f"{p['folder']}/{path}" for path in mine]})
-    return found
+            facts[fact] = sum(getattr(v, fact) for v in verdicts)
+        shutil.rmtree(context.scratch, ignore_errors=True)
+        return GlobalVerdict([f for v in verdicts for f in v.files], facts)
 
 
 def _span_rows(

@@ -6,22 +6,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from corpus.files import write_table
+from corpus.files import FileEntry, write_table
 from corpus.schemas import EDITS
-from corpus.state import load_state, read_files
 from dedup.spans import count_spans, distinct
-from pipelines.spark.exchange import Block, Inbox, by_hash, split
-from pipelines.stages.base import Verdict, drops_table
-from pipelines.stages.scan import write_verdicts
-from pipelines.stages.span_dedup.shard import PARAGRAPH, SENTENCE, Occurrences, ShardSpans, published
+from pipelines.spark.blocks import Block, Inbox, NextHop, by_hash, runs_of, split
+from pipelines.spark.wire import WireSchema
+from pipelines.stages.base import Verdict, drops_table, write_verdicts
+from pipelines.stages.span_dedup.shard import PARAGRAPH, SENTENCE, Occurrences, ShardSpans, SpanTask, published
 
 ELSEWHERE = -1
 """Home of earlier snapshots' spans: nobody is told about them."""
@@ -52,15 +50,59 @@ COLUMNS = pa.schema(
 # ----------------------------------------------------------------------------------------------------- count and own
 
 
-def emit_spans(payload: dict[str, Any]) -> Iterator[Block]:
+@dataclass(frozen=True)
+class CountTask:
+    """A document shard whose spans of one level are counted; of sentences, those outside paragraphs that are cut."""
+
+    spans: SpanTask
+    level: int
+
+
+@dataclass(frozen=True)
+class CountRules:
+    """From how many copies a span counts as repeated, and the partitions of the hop that writes."""
+
+    min_copies: int
+    writers: int
+
+
+@dataclass(frozen=True)
+class HomeFiles:
+    """What the hop that writes by home is told: where, and what the files hold."""
+
+    folder: Path
+    kind: str
+    schema: WireSchema
+
+
+@dataclass(frozen=True)
+class SpanVerdict:
+    """What was decided about a shard.
+
+    Attributes:
+        files: drops, edits and columns.
+        dropped: documents.
+        cuts: spans, those of `near_cuts` among them.
+        inherited: spans that have another owner now.
+        near_cuts: nearly repeated sentences.
+    """
+
+    files: list[FileEntry]
+    dropped: int
+    cuts: int
+    inherited: int
+    near_cuts: int
+
+
+def emit_spans(job: CountTask) -> Iterator[Block]:
     """Source: a shard's spans of one level, one row a distinct hash: how often, where first."""
-    shard, level, partitions = ShardSpans.of(payload), payload["level"], payload["partitions"]
-    if not payload.get("earlier"):
+    shard, level, partitions = ShardSpans(job.spans), job.level, job.spans.partitions
+    if not shard.task.earlier:
         yield from _counted(shard, shard.outside if level == SENTENCE else shard.level(level), partitions)
         return
     table = shard.level(level)
     if table is not None:
-        there, only_counts = published(table, level, load_state(shard.task.chain, shard.task.shard.rows))
+        there, only_counts = published(table, level, shard.task.state())
         yield from _counted(shard, table.filter(pa.array(there)), partitions)
         yield from _counted(shard, table.filter(pa.array(only_counts)), partitions, owns=False)
 
@@ -70,19 +112,22 @@ def _counted(shard: ShardSpans, table: pa.Table | None, partitions: int, owns: b
     if table is None:
         return
     hashes, first, copies = distinct(table.column("hash").to_numpy())  # by (row, start): the first is the least
-    home = ELSEWHERE if shard.payload.get("earlier") else shard.task.shard.number
+    home = ELSEWHERE if shard.task.earlier else shard.task.shard.number
     columns = {
         "hash": hashes,
         "copies": copies.astype(np.int32),
-        "doc_id": shard.doc_ids(table.column("row").to_numpy()[first]) if owns else np.full(len(hashes), _NOBODY),
+        "doc_id": shard.task.doc_ids(table.column("row").to_numpy()[first]) if owns else np.full(len(hashes), _NOBODY),
         "start": table.column("start").to_numpy()[first],
         "home": np.full(len(hashes), home, np.int32),
     }
     yield from split("spans", columns, by_hash(hashes, partitions))
 
 
-def name_owners(inbox: Inbox, settings: dict[str, Any]) -> Iterator[Block]:
-    """Hop: all shards' counts of some hashes → what each of those shards is told about the repeated ones."""
+def name_owners(inbox: Inbox, rules: CountRules) -> Iterator[Block]:
+    """Hop: all shards' counts of some hashes → what each of those shards is told about the repeated ones.
+
+    Here the owner of a span is chosen.
+    """
     table = inbox.table("spans")
     if table is None:
         return
@@ -91,7 +136,7 @@ def name_owners(inbox: Inbox, settings: dict[str, Any]) -> Iterator[Block]:
         table.column("copies").to_numpy().astype(np.int64),
         table.column("doc_id").to_numpy(),
         table.column("start").to_numpy(),
-        settings["min_copies"],
+        rules.min_copies,
     )
     home = table.column("home").to_numpy()[owners.rows]
     told = home >= 0
@@ -103,33 +148,29 @@ def name_owners(inbox: Inbox, settings: dict[str, Any]) -> Iterator[Block]:
         "owner_start": owners.start[at],
         "home": home,
     }
-    yield from split("owners", columns, (home % settings["writers"]).astype(np.uint16))
+    yield from split("owners", columns, (home % rules.writers).astype(np.uint16))
 
 
-def write_by_home(inbox: Inbox, settings: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Last hop: the rows of one kind for each shard, sorted by hash, in one file a shard."""
-    ((kind, schema_hex),) = settings["schemas"].items()
+def write_by_home(inbox: Inbox, files: HomeFiles) -> Iterator[FileEntry]:
+    """Last hop: the rows for each shard, sorted by hash, in one file a shard."""
     table = next(iter(inbox.tables.values()), None)
     if table is None:
         return
-    schema = pa.ipc.read_schema(pa.py_buffer(bytes.fromhex(schema_hex)))
     home = table.column("home").to_numpy()
     order = np.lexsort((table.column("hash").to_numpy(), home))
-    table, home = table.take(pa.array(order)), home[order]
-    bounds = [0, *(np.flatnonzero(np.diff(home)) + 1).tolist(), len(home)]
-    for low, high in zip(bounds[:-1], bounds[1:], strict=True):
-        part = table.slice(low, high - low).select(schema.names).cast(schema).combine_chunks()
-        shard = int(home[low])
-        yield asdict(write_table(Path(settings["folder"]), f"{kind}-{shard:06d}", part, kind=kind, shard=shard))
+    table = table.take(pa.array(order))
+    for shard, low, high in runs_of(home[order]):
+        part = table.slice(low, high - low).select(files.schema.names).cast(files.schema)
+        yield write_table(files.folder, f"{files.kind}-{shard:06d}", part, kind=files.kind, shard=shard)
 
 
 # ---------------------------------------------------------------------------------------------------------- documents
 
 
-def emit_orphans(payload: dict[str, Any]) -> Iterator[Block]:
+def emit_orphans(job: SpanTask) -> Iterator[Block]:
     """Source: spans whose owner is dropped, and, for each repeated span, the shard's first copy that stays."""
-    shard, partitions = ShardSpans.of(payload), payload["partitions"]
-    gone = shard.documents(payload.get("near", ())).gone
+    shard, partitions = ShardSpans(job), job.partitions
+    gone = shard.documents(shard.told(job.links, "links")).gone
     for level, spans in ((PARAGRAPH, shard.paragraphs), (SENTENCE, shard.sentences)):
         orphaned = spans.filter(spans.owns & gone[spans.row]).hash
         columns = {"hash": orphaned, "level": np.full(len(orphaned), level, np.int8)}
@@ -139,14 +180,14 @@ def emit_orphans(payload: dict[str, Any]) -> Iterator[Block]:
         columns = {
             "hash": hashes,
             "level": np.full(len(hashes), level, np.int8),
-            "doc_id": shard.doc_ids(left.row[first]),
+            "doc_id": shard.task.doc_ids(left.row[first]),
             "start": left.start[first],
             "home": np.full(len(hashes), shard.task.shard.number, np.int32),
         }
         yield from split("candidates", columns, by_hash(hashes, partitions))
 
 
-def name_heirs(inbox: Inbox, settings: dict[str, Any]) -> Iterator[Block]:
+def name_heirs(inbox: Inbox, writers: NextHop) -> Iterator[Block]:
     """Hop: the next owner of each orphaned span, told to its shard."""
     orphans, candidates = inbox.table("orphans"), inbox.table("candidates")
     if orphans is None or candidates is None:
@@ -159,7 +200,7 @@ def name_heirs(inbox: Inbox, settings: dict[str, Any]) -> Iterator[Block]:
         table = table.take(pa.array(np.lexsort([table.column(n).to_numpy() for n in names])))
         _, first = np.unique(table.column("hash").to_numpy(), return_index=True)
         heirs = table.take(pa.array(first))
-        target = (heirs.column("home").to_numpy() % settings["writers"]).astype(np.uint16)
+        target = (heirs.column("home").to_numpy() % writers.partitions).astype(np.uint16)
         yield from split("heirs", {n: heirs.column(n) for n in heirs.column_names}, target)
 
 
@@ -167,21 +208,17 @@ def _of_level(table: pa.Table, level: int) -> pa.Table:
     return table.filter(pa.array(table.column("level").to_numpy() == level))
 
 
-def decide_spans(payload: dict[str, Any]) -> dict[str, Any]:
-    """Task: a shard's drops, cuts and columns.
-
-    Returns:
-        ``{"files": [FileEntry], "dropped": documents, "cuts": spans, "inherited": spans}``.
-    """
-    shard = ShardSpans.of(payload)
-    task, documents = shard.task, shard.documents(payload.get("near", ()))
-    heirs = read_files(payload["heirs"])
+def decide_spans(job: SpanTask) -> SpanVerdict:
+    """Task: a shard's drops, cuts and columns."""
+    shard = ShardSpans(job)
+    task, documents = shard.task, shard.documents(shard.told(job.links, "links"))
+    heirs, links = shard.told(job.heirs, "heirs"), shard.told(job.kept_links, "links")
     tables, inherited = [], 0
     for level, spans in enumerate((shard.paragraphs, shard.sentences)):
         heir = _inherits(shard, spans, None if heirs is None else _of_level(heirs, level))
         inherited += int(heir.sum())
         tables.append(_edits(spans.filter(~spans.owns & ~heir & ~documents.gone[spans.row]), level))
-    near = shard.linked(payload.get("near_kept", ()))  # of documents that stay
+    near = shard.linked(links)  # of documents that stay
     if near is not None:
         tables.append(_near_edits(near))
     seen = np.flatnonzero(documents.max_copies > 0).astype(np.int32)
@@ -189,7 +226,7 @@ def decide_spans(payload: dict[str, Any]) -> dict[str, Any]:
     columns = pa.table(
         [
             pa.array(seen),
-            pa.array(shard.doc_ids(seen)),
+            pa.array(shard.task.doc_ids(seen)),
             pa.array(share),
             pa.array(documents.max_copies[seen].astype(np.int32)),
         ],
@@ -198,18 +235,11 @@ def decide_spans(payload: dict[str, Any]) -> dict[str, Any]:
     gone = np.flatnonzero(documents.gone).astype(np.int32)
     drops = drops_table(gone, task.shard.first_id, ["mostly_repeated_spans"] * len(gone))
     edits = pa.concat_tables(tables)
-    files = write_verdicts(task.folder, task.shard.number, [Verdict(drops, edits, columns if len(seen) else None)])
-    links = read_files(payload.get("near_kept", ()))
+    number = task.shard.number
+    files = write_verdicts(job.folder, number, [Verdict(drops, edits, columns if len(seen) else None)])
     if links is not None:
-        number = task.shard.number
-        files.append(write_table(task.folder, f"links-{number:06d}", links, kind="links", shard=number))
-    return {
-        "files": [asdict(f) for f in files],
-        "dropped": len(gone),
-        "cuts": edits.num_rows,
-        "inherited": inherited,
-        "near_cuts": 0 if near is None else near.num_rows,
-    }
+        files.append(write_table(job.folder, f"links-{number:06d}", links, kind="links", shard=number))
+    return SpanVerdict(files, len(gone), edits.num_rows, inherited, 0 if near is None else near.num_rows)
 
 
 def _inherits(shard: ShardSpans, spans: Occurrences, heirs: pa.Table | None) -> npt.NDArray[np.bool_]:
@@ -217,7 +247,7 @@ def _inherits(shard: ShardSpans, spans: Occurrences, heirs: pa.Table | None) -> 
     if heirs is None:
         return np.zeros(len(spans.row), np.bool_)
     names = {(int(d), int(s)) for d, s in zip(heirs["doc_id"].to_pylist(), heirs["start"].to_pylist(), strict=True)}
-    mine = zip(shard.doc_ids(spans.row).tolist(), spans.start.tolist(), strict=True)
+    mine = zip(shard.task.doc_ids(spans.row).tolist(), spans.start.tolist(), strict=True)
     return np.fromiter((place in names for place in mine), np.bool_, len(spans.row))
 
 

@@ -4,8 +4,8 @@
 one.
 
 A text that occurs in several domains keeps, at first, one *contender* in each: a domain's own rule may drop its copy
-later, and then the next one must be there to be kept. ``settle_copies`` elects among the contenders once
-those rules have spoken; until then each contender goes through them on its own.
+later, and then the next one must be there to be kept. `settle_copies` elects among the contenders once those rules have
+spoken; until then each contender goes through them on its own.
 
 Cost: 29 bytes a document are shuffled, once; a task sorts its share of the digests.
 """
@@ -13,20 +13,24 @@ Cost: 29 bytes a document are shuffled, once; a task sorts its share of the dige
 from __future__ import annotations
 
 import hashlib
-import itertools
-from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from corpus.files import FileEntry, Manifest
 from corpus.schemas import DROPS
-from corpus.state import load_state, read_files
 from dedup.exact import GONE, STANDS, Copies, elect_copies
-from pipelines.spark.exchange import Block, Hop, Inbox, by_hash, by_shard, partitions_for, split
+from pipelines.spark.blocks import Block, Inbox, NextHop, by_hash, by_shard, split
+from pipelines.spark.exchange import Hop, partitions_for
+from pipelines.spark.session import Cluster
 from pipelines.stages.base import Batch, GlobalStage
-from pipelines.stages.context import DecisionContext
+from pipelines.stages.context import DecisionContext, GlobalVerdict
+from pipelines.stages.exact_dedup.settle_copies import settle_copies
 from pipelines.stages.shard_task import ShardTask
 from text.hash import digest128
 
@@ -52,31 +56,45 @@ class ExactDedup(GlobalStage):
     version: ClassVar[int] = 2
     paper: ClassVar[str] = "Baichuan 2 (arXiv 2309.10305), figure 2; Lee et al. 2022 (arXiv 2107.06499)"
     provides: ClassVar[Mapping[str, pa.DataType]] = {"exact_copies": pa.int32()}
+    provisional: ClassVar[bool] = True
 
     def scan(self, batch: Batch) -> pa.Table:
         """One row a document: the two halves of its digest."""
         low, high = digest128(batch.texts.column)
         return pa.table({"row": pa.array(batch.rows), "doc_id": pa.array(batch.doc_ids), "low": low, "high": high})
 
-    def decide_globally(self, context: DecisionContext) -> None:
+    def decide_globally(self, context: DecisionContext) -> GlobalVerdict:
         """Drops every copy within a domain but the first; marks texts that have copies in several domains."""
-        rows = context.evidence_rows(with_ancestors=True)
-        partitions = partitions_for(rows, ROW_BYTES, context.cluster.least_partitions)
-        payloads = context.payloads(with_ancestors=True, partitions=partitions)
-        context.files += context.exchange(
-            "exact_dedup: elect",
-            "pipelines.stages.exact_dedup:emit_digests",
-            payloads,
-            [Hop("pipelines.stages.exact_dedup:group_copies", partitions, {"writers": context.writers})],
+        partitions = partitions_for(context.evidence_rows(), ROW_BYTES, context.cluster.least_partitions)
+        files = context.exchange(
+            emit_digests,
+            [DigestTask(task, partitions) for task in context.tasks()],
+            [Hop(group_copies, partitions, NextHop(context.writers))],
             {"drops": DROPS, "columns": COLUMNS, "contenders": CONTESTED, "followers": CONTESTED},
+            label="exact_dedup: elect",
         )
-        context.facts["contenders"] = sum(f.rows for f in context.files if f.table == "contenders")
+        return GlobalVerdict(files, {"contenders": sum(f.rows for f in files if f.table == "contenders")})
+
+    @classmethod
+    def settle(
+        cls, provisional: Manifest, tasks: Sequence[ShardTask], folder: Path, cluster: Cluster
+    ) -> list[FileEntry] | None:
+        """Elects among the contenders; see `settle_copies`."""
+        return settle_copies(provisional, tasks, folder, cluster)
 
 
-def emit_digests(payload: dict[str, Any]) -> Iterator[Block]:
+@dataclass(frozen=True)
+class DigestTask:
+    """A document shard whose digests are sent to so many partitions."""
+
+    task: ShardTask
+    partitions: int
+
+
+def emit_digests(job: DigestTask) -> Iterator[Block]:
     """Source: the digests of a document shard, by digest."""
-    task = ShardTask.of(payload)
-    evidence = read_files(task.evidence_files, ["row", "doc_id", "low", "high"])
+    task = job.task
+    evidence = task.seen(["row", "doc_id", "low", "high"])
     if evidence is None:
         return
     low = evidence.column("low").to_numpy()
@@ -87,18 +105,10 @@ def emit_digests(payload: dict[str, Any]) -> Iterator[Block]:
         "domain": domain_codes(task.domains()[evidence.column("row").to_numpy()]),
         "state": np.zeros(len(low), np.int8),
     }
-    if payload.get("earlier"):
-        stands = _settled_state(task)[evidence.column("row").to_numpy()]
-        columns["state"] = np.where(stands, STANDS, GONE).astype(np.int8)
-    yield from split("digests", columns, by_hash(low, payload["partitions"]))
-
-
-def _settled_state(task: ShardTask) -> npt.NDArray[np.bool_]:
-    """Which of an earlier snapshot's documents stood for their text when its copies were settled: bool[rows]."""
-    from pipelines.stages.registry import stage_class
-
-    before = itertools.takewhile(lambda files: not stage_class(files.stage).settles_copies, task.chain)
-    return load_state(tuple(before), task.shard.rows).alive
+    if task.earlier:  # which of its documents stood for their text when its copies were settled
+        stood = task.state(until=lambda decided: decided.needs_settled).alive
+        columns["state"] = np.where(stood[evidence.column("row").to_numpy()], STANDS, GONE).astype(np.int8)
+    yield from split("digests", columns, by_hash(low, job.partitions))
 
 
 def domain_codes(domains: npt.NDArray[np.object_]) -> npt.NDArray[np.int32]:
@@ -108,14 +118,14 @@ def domain_codes(domains: npt.NDArray[np.object_]) -> npt.NDArray[np.int32]:
     return np.array(codes, np.int32)[inverse]
 
 
-def group_copies(inbox: Inbox, settings: dict[str, Any]) -> Iterator[Block]:
+def group_copies(inbox: Inbox, writers: NextHop) -> Iterator[Block]:
     """Hop: digests of one partition → drops, columns and contested documents, by shard."""
     table = inbox.table("digests")
     if table is None:
         return
     names = ("low", "high", "doc_id", "domain", "state")
     found = elect_copies(*(table.column(name).to_numpy() for name in names))
-    yield from _blocks(found, settings["writers"])
+    yield from _blocks(found, writers.partitions)
 
 
 def _blocks(found: Copies, writers: int) -> Iterator[Block]:

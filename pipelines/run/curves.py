@@ -1,0 +1,175 @@
+"""Curves: how a domain turns frequency and quality into the expected number of times a document is sampled.
+
+    weight = clamp(frequency · quality · language · safety · density · cluster · raised, floor, cap)
+
+A curve is a list of points, interpolated linearly (over log2 of the count for frequency) and flat outside; it need not
+be monotone: repetition speaks for a law and against a web page. `cluster` balances the cells of `semantic_clusters`:
+with a temperature T a cell of n documents is sampled in proportion to n^T, so that what a corpus has too much of comes
+less often, and what is rare more often; over all documents the factors have the mean 1, but for `max_factor`. `raised`
+is a factor for documents of some hosts, the report's curated set of positive values.
+
+`conf/scores/` holds curves by name; `weights: {default: web, domains: {law: law}}` takes them.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+
+from corpus.config import StrictModel
+from corpus.urls import host_of, hosts_above, url_key
+
+Points = tuple[tuple[float, float], ...]
+Numbers = npt.NDArray[Any]
+
+
+class Raised(StrictModel):
+    """Documents of some hosts, those below them included, and what they are worth."""
+
+    hosts: tuple[str, ...] = ()
+    factor: float = Field(1.0, ge=0, le=64)
+
+    @cached_property
+    def _hosts(self) -> frozenset[str]:
+        return frozenset(url_key(host) for host in self.hosts)
+
+    def factors(self, urls: pa.ChunkedArray) -> npt.NDArray[np.float64]:
+        """The factor of each document, float64[n], from its URL (null where it has none)."""
+        if not self.hosts:
+            return np.ones(len(urls))
+        hosts = self._hosts
+        codes = pc.dictionary_encode(pc.replace_substring_regex(urls, r"^([^/]*//[^/?#]*).*", r"\1")).combine_chunks()
+        codes = codes.chunk(0) if isinstance(codes, pa.ChunkedArray) else codes
+        named = [
+            u is not None and any(h in hosts for h in hosts_above(host_of(url_key(u))))
+            for u in codes.dictionary.to_pylist()
+        ]
+        at = codes.indices.fill_null(len(named)).to_numpy(zero_copy_only=False)
+        return np.where(np.array([*named, False])[at], self.factor, 1.0)
+
+
+class ClusterBalance(StrictModel):
+    """How cells of different size share a domain's samples."""
+
+    temperature: float = Field(1.0, ge=0, le=1, description="1: by their documents; 0: all cells alike.")
+    max_factor: float = Field(4.0, ge=1, le=64, description="What a small cell's documents are raised by, at most.")
+
+    def factors(self, sizes: Numbers, scale: float) -> npt.NDArray[np.float64]:
+        """The factor of each document, float64[n], from the size of its cell (NaN or 0 where it has none: 1).
+
+        Args:
+            sizes: number[n].
+            scale: see ``scale``.
+        """
+        known = np.nan_to_num(sizes.astype(np.float64), nan=0.0)
+        found = np.maximum(known, 1.0) ** (self.temperature - 1) * scale
+        return np.where(known > 0, np.minimum(found, self.max_factor), 1.0)
+
+    def scale(self, sizes: Numbers, documents: Numbers) -> float:
+        """What gives the factors of all documents that have a cell the mean 1; 1 for no cells.
+
+        Args:
+            sizes: number[n_cells], documents of each cell, earlier snapshots' among them.
+            documents: number[n_cells], those of this run.
+        """
+        weighed = (documents * sizes.astype(np.float64) ** (self.temperature - 1)).sum()
+        return float(documents.sum() / weighed) if len(sizes) else 1.0
+
+
+class Curve(StrictModel):
+    """A domain's curves."""
+
+    frequency: Points = Field(((1.0, 1.0),), description="(copies, factor) points, copies ascending from 1.")
+    quality: Points = Field(
+        ((0.0, 1.0), (1.0, 1.0)), description="(quality, factor) points, quality ascending in 0..1."
+    )
+    unknown_quality: float = Field(0.5, ge=0, le=1, description="Quality of a document that no model has scored.")
+    language: Points = Field(
+        ((0.0, 1.0), (1.0, 1.0)), description="(language_score, factor) points, ascending in 0..1; 1 where unknown."
+    )
+    safety: Points = Field(
+        ((0.0, 1.0), (1.0, 1.0)), description="(safety, factor) points, ascending in 0..1; 1 where unknown."
+    )
+    density: Points = Field(
+        ((0.0, 1.0), (1.0, 1.0)), description="(density, factor) points, ascending in 0..1; 1 where unknown."
+    )
+    cluster: ClusterBalance = ClusterBalance()  # type: ignore[call-arg]
+    raised: Raised = Raised()  # type: ignore[call-arg]
+    floor: float = Field(0.0, ge=0, description="Least weight.")
+    cap: float = Field(8.0, gt=0, le=64, description="Greatest weight; the sampler takes up to 64.")
+
+    @field_validator("frequency", "quality", "language", "safety", "density")
+    @classmethod
+    def _ascending(cls, points: Points) -> Points:
+        at = [p[0] for p in points]
+        if not points or any(b <= a for a, b in zip(at[:-1], at[1:], strict=True)):
+            raise ValueError("points must be given, with ascending first numbers")
+        if not all(math.isfinite(p[0]) and math.isfinite(p[1]) and p[1] >= 0 for p in points):
+            raise ValueError("factors must be finite and not negative")
+        return points
+
+    @field_validator("frequency")
+    @classmethod
+    def _counts(cls, points: Points) -> Points:
+        if points[0][0] < 1:
+            raise ValueError("copies start at 1: a document is its own first copy")
+        return points
+
+    @field_validator("quality", "language", "safety", "density")
+    @classmethod
+    def _shares(cls, points: Points, info: ValidationInfo) -> Points:
+        if points[0][0] < 0 or points[-1][0] > 1:
+            raise ValueError(f"{info.field_name} lies between 0 and 1")
+        return points
+
+    @model_validator(mode="after")
+    def _floor_below_cap(self) -> Curve:
+        if self.floor > self.cap:
+            raise ValueError(f"floor {self.floor} is above cap {self.cap}")
+        return self
+
+    def weigh(self, frequency: Numbers, quality: Numbers, **others: Numbers) -> npt.NDArray[np.float32]:
+        """Weights of documents.
+
+        Args:
+            frequency: number[n], copies, at least 1.
+            quality: float[n]; NaN where unknown.
+            others: ``language``, ``safety``, ``density``: float[n], NaN where unknown; ``raised`` and ``cluster``: what
+                their ``factors`` say.
+
+        Returns:
+            float32[n].
+        """
+        found = _at(self.frequency, frequency, np.log2, 1.0)
+        found *= _at(self.quality, np.nan_to_num(quality, nan=self.unknown_quality))
+        for name, values in others.items():
+            if name in ("raised", "cluster"):
+                found *= values
+            else:
+                found *= np.where(np.isnan(values), 1.0, _at(getattr(self, name), np.nan_to_num(values)))
+        return np.clip(found, self.floor, self.cap).astype(np.float32)
+
+
+def _at(points: Points, values: Numbers, scale: Any = np.asarray, least: float = 0.0) -> npt.NDArray[np.float64]:
+    """A curve's value for each number."""
+    x, y = (np.array(axis, np.float64) for axis in zip(*points, strict=True))
+    return np.interp(scale(np.maximum(values.astype(np.float64), least)), scale(np.maximum(x, least)), y)
+
+
+class WeightsConfig(StrictModel):
+    """Curves by domain."""
+
+    name: str = ""  # a mixture may ask for these weights by it, while others lie beside them
+    default: Curve = Curve()  # type: ignore[call-arg]
+    domains: dict[str, Curve] = {}
+
+    def curve(self, domain: str) -> Curve:
+        """The curve in force for a domain."""
+        return self.domains.get(domain, self.default)

@@ -1,0 +1,1 @@
+"""One copy of each text: elected in its domain, settled over domains."""

@@ -1,0 +1,94 @@
+"""The narrow tables that pass between the steps of `near_dedup`, and how a shard's evidence is read by them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from corpus import ids
+from corpus.files import FileEntry, Manifest, ManifestRef, commit_by_content
+from pipelines.spark.shard_files import write_rows_by_shard
+from pipelines.stages.shard_task import Int64, ShardTask
+
+STAGE = "near_dedup"
+EDGE = "a BIGINT, b BIGINT, agree SMALLINT"
+TWINS = pa.schema([pa.field("row", pa.int32()), pa.field("doc_id", pa.int64()), pa.field("rep", pa.int64())])
+"""Documents whose token sequence an earlier one has, and that one."""
+MEMBERS = pa.schema(
+    [
+        pa.field("row", pa.int32()),
+        pa.field("doc_id", pa.int64()),
+        pa.field("rep", pa.int64()),
+        pa.field("component", pa.int64()),
+        pa.field("wanted", pa.bool_()),
+    ]
+)
+"""Documents in candidate edges: whose set stands for them, their candidate component, whether their set is read."""
+PAIRS = pa.schema(
+    [
+        pa.field("row", pa.int32()),
+        pa.field("doc_id", pa.int64()),
+        pa.field("other", pa.int64()),
+        pa.field("component", pa.int64()),
+        pa.field("meaning", pa.float32()),
+    ]
+)
+"""Distinct candidate edges between representatives, `doc_id < other`; NaN where no embedding speaks for them."""
+
+
+@dataclass(frozen=True)
+class SnapshotFile:
+    """A file about documents of one snapshot."""
+
+    snapshot: int
+    file: FileEntry
+
+
+def write_by_snapshot(table: pa.Table, kind: str, schema: pa.Schema, folder: Path) -> Iterator[SnapshotFile]:
+    """Writes rows with `doc_id` to one file a snapshot and shard, in a folder a snapshot."""
+    snapshots = ids.snapshot_of(table.column("doc_id").to_numpy())
+    for snapshot in np.unique(snapshots).tolist():
+        part = table.filter(pa.array(snapshots == snapshot))
+        for file in write_rows_by_shard(part, kind, schema, folder / str(snapshot)):
+            yield SnapshotFile(snapshot, file)
+
+
+def commit_snapshots(folder: Path, files: Iterable[SnapshotFile]) -> dict[int, Manifest]:
+    """Commits what `write_by_snapshot` wrote: snapshot → manifest."""
+    found: dict[int, list[FileEntry]] = {}
+    for written in files:
+        found.setdefault(written.snapshot, []).append(written.file)
+    return {snapshot: commit_by_content(folder / str(snapshot), entries) for snapshot, entries in found.items()}
+
+
+def ref_of(manifests: Mapping[int, Manifest], task: ShardTask) -> ManifestRef | None:
+    """The manifest of a task's snapshot, for the task."""
+    found = manifests.get(ids.snapshot_of(task.shard.first_id))
+    return None if found is None else found.ref
+
+
+def evidence_of(task: ShardTask, names: list[str]) -> pa.Table | None:
+    """The evidence about a shard's documents that have tokens; of an earlier snapshot's, those that were kept."""
+    evidence = task.seen(names)
+    if evidence is None:
+        return None
+    keep = evidence.column("shingles").to_numpy() > 0
+    if task.earlier:
+        keep &= task.state().alive[evidence.column("row").to_numpy()]
+    return evidence.filter(pa.array(keep)).combine_chunks()
+
+
+def in_buckets(keys: npt.NDArray[np.int64], doc_ids: Int64) -> Int64:
+    """The rows whose key occurs more than once, sorted by (key, id); int64[m]."""
+    order = np.argsort(keys)
+    same = keys[order][1:] == keys[order][:-1]
+    shared = np.zeros(len(keys), np.bool_)
+    shared[1:] |= same
+    shared[:-1] |= same
+    rows = order[shared]
+    return rows[np.lexsort((doc_ids[rows], keys[rows]))]
