@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import subprocess
-import sys
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -277,13 +275,3 @@ def test_training_writes_it_and_says_where(tmp_path: Path) -> None:
     text, figures = page_of(page.parent)
     assert "finished" in text and lines_of(figures)["training"]["x"] == [1, 2, 3] and cells(text, "zh")[4] != "0"
     assert re.search(r"<td>checkpoint-00000003</td><td>newest</td>", text) and "1 rank on cpu" in text
-
-
-def test_it_needs_no_torch(tmp_path: Path) -> None:
-    folder = write(tmp_path / "small", [row(0)])
-    code = (
-        "import sys, pathlib; from cli.training.report import write_training_report as w; "
-        f"w(pathlib.Path({str(folder)!r})); print(sorted({{'torch', 'pyspark'}} & set(sys.modules)))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
