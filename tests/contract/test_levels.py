@@ -52,12 +52,9 @@ def helpers_of(path: Path, repository: Path) -> list[Path]:
     while todo:
         path = todo.pop()
         seen.append(path)
-        wanted = {name for name in names_in(path.read_bytes()) if name.startswith("tests.")}
-        places = {
-            repository.joinpath(*name.split(".")[:depth]).with_suffix(".py")
-            for name in wanted
-            for depth in (3, 4, 5, 6, 7)
-        }
+        names = {name for name in names_in(path.read_bytes()) if name.startswith("tests.")}
+        names |= {name.rpartition(".")[0] for name in names}  # of `from module import name`
+        places = {repository.joinpath(*name.split(".")).with_suffix(".py") for name in names}
         todo += [place for place in sorted(places) if place.is_file() and place not in seen and place not in todo]
     return seen
 
@@ -78,14 +75,10 @@ def test_unit_tests_start_nothing(repository: Path) -> None:
 def test_the_levels_mirror_the_rooms(repository: Path) -> None:
     """tests/unit/<room>/<wing>/ is the folder <room>/<wing>/ of the code; so are the rooms in tests/processes."""
     for level in ("unit", "processes"):
-        folders = {
-            path.parent.relative_to(repository / "tests" / level)
-            for path in (repository / "tests" / level).rglob("test_*.py")
-        }
-        assert [
-            str(folder) for folder in sorted(folders) if folder.parts[:1] == () or folder.parts[0] not in ROOMS
-        ] == []
-        assert [str(folder) for folder in sorted(folders) if not (repository / folder).is_dir()] == []
+        root = repository / "tests" / level
+        folders = sorted({path.parent.relative_to(root) for path in root.rglob("test_*.py")})
+        assert [str(folder) for folder in folders if folder.parts[0] not in ROOMS] == []
+        assert [str(folder) for folder in folders if not (repository / folder).is_dir()] == []
 
 
 def test_a_unit_test_is_about_its_room(repository: Path) -> None:
