@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 from text import segment
 
@@ -40,18 +41,22 @@ _OTHER_SINGLE = (
 )
 
 
+@lru_cache(1 << 16)
 def is_word(char: str) -> bool:
     return char != "" and unicodedata.category(char)[0] in "LMN"
 
 
+@lru_cache(1 << 16)
 def is_cjk(char: str) -> bool:
     return is_word(char) and any(low <= ord(char) <= high for low, high in _CJK)
 
 
+@lru_cache(1 << 16)
 def is_single(char: str) -> bool:
     return is_cjk(char) or is_word(char) and any(low <= ord(char) <= high for low, high in _OTHER_SINGLE)
 
 
+@lru_cache(1 << 16)
 def is_lower(char: str) -> bool:
     return char != "" and ord(char) < 0x2000 and unicodedata.category(char) == "Ll"
 

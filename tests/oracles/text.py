@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 _SINGLE = (
     (0x2E80, 0x2FDF),
@@ -27,10 +28,16 @@ _SINGLE = (
 )
 
 
+@lru_cache(1 << 16)
+def is_word(char: str) -> bool:
+    """Whether a character is part of a token: a letter, a mark or a number."""
+    return unicodedata.category(char)[0] in "LMN"
+
+
+@lru_cache(1 << 16)
 def stands_alone(char: str) -> bool:
     """Whether a character is a token by itself, before any folding."""
-    is_word = unicodedata.category(char)[0] in "LMN"
-    return is_word and any(low <= ord(char) <= high for low, high in _SINGLE)
+    return is_word(char) and any(low <= ord(char) <= high for low, high in _SINGLE)
 
 
 def tokens(text: str) -> list[str]:
@@ -38,24 +45,22 @@ def tokens(text: str) -> list[str]:
     found: list[str] = []
     word = ""
     for char in unicodedata.normalize("NFKC", text).lower():
-        is_word = unicodedata.category(char)[0] in "LMN"
         single = stands_alone(char)
-        if word and (single or not is_word):
+        if word and (single or not is_word(char)):
             found.append(word)
             word = ""
         if single:
             found.append(char)
-        elif is_word:
+        elif is_word(char):
             word += char
     return [*found, word] if word else found
 
 
-def shingles(text: str, n: int = 5) -> set[tuple[str, ...]]:
+@lru_cache(512)
+def shingles(text: str, n: int = 5) -> frozenset[tuple[str, ...]]:
     """The set of token n-grams; a text of fewer tokens is one shingle, an empty one none."""
     words = tokens(text)
-    if not words:
-        return set()
-    return {tuple(words[i : i + n]) for i in range(max(1, len(words) - n + 1))}
+    return frozenset(tuple(words[i : i + n]) for i in range(max(1, len(words) - n + 1)) if words)
 
 
 def jaccard(a: str, b: str) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -243,15 +242,6 @@ def test_resuming_what_does_not_fit_is_refused(run: Path) -> None:
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(TamisError, match="corrupt"):
         loop.train(config(name="fits"), MIXTURE, run, resume=True)
-
-
-@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a CPU")
-def test_compiled_training_is_the_same(run: Path) -> None:
-    plain, compiled = (
-        loop.train(config(name=f"compiled-{value}", compile=value), MIXTURE, run, steps=3) for value in (False, True)
-    )
-    for key in ("loss", "heldout_loss"):
-        assert compiled[key] == pytest.approx(plain[key], rel=1e-4)
 
 
 def test_what_a_device_cannot_do_is_refused_before_the_first_step(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
