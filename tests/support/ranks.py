@@ -21,6 +21,7 @@ PRELOADED = (
     "pyarrow.parquet",
     "pydantic",
     "sentencepiece",
+    "torch._dynamo",  # which the first step of an optimizer would import
     "torch.distributed.checkpoint.state_dict",
     "torch.distributed.fsdp",
     "torch.distributed.tensor.parallel",
