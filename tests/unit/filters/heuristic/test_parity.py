@@ -30,6 +30,8 @@ Chinese line in an English page falls under the Chinese rules. Together 0.2 % of
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,7 @@ from filters.heuristic.thresholds import HeuristicThresholds, SpacedThresholds
 from filters.lines.decide import KEEP, LINE_REASONS, Lines, choose_lines
 from filters.lines.features import scan_lines
 from filters.lines.thresholds import LineThresholds
+from tests.support.remembered import Arrays, remembered
 from text.arrow import TextColumn
 
 pytest.importorskip("datatrove", reason="compares with datatrove, which the dev extra installs")
@@ -169,8 +172,20 @@ def ours(texts: list[str]) -> npt.NDArray[np.bool_]:
 
 
 @pytest.fixture(scope="module")
-def theirs(texts: list[str]) -> dict[str, npt.NDArray[np.bool_]]:
-    """What datatrove drops by each rule; text by text, as it keeps the words of the last five."""
+def ask(texts: list[str], request: pytest.FixtureRequest) -> Callable[..., Arrays]:
+    """Asks datatrove something about the texts, once for its version, spaCy's and this file's source."""
+    depends_on = (Path(__file__).read_text("utf-8"), version("datatrove"), version("spacy"), *texts)
+    return lambda question: remembered(request.config.cache, lambda: question(texts), question.__name__, *depends_on)
+
+
+@pytest.fixture(scope="module")
+def theirs(ask: Callable[..., Arrays]) -> Arrays:
+    """What datatrove drops by each rule."""
+    return ask(dropped_by_rule)
+
+
+def dropped_by_rule(texts: list[str]) -> Arrays:
+    """Text by text, as datatrove keeps the words of the last five."""
     found = {reason: np.zeros(len(texts), np.bool_) for reason in PEERS}
     for k, text in enumerate(texts):
         for reason, peer in PEERS.items():
@@ -186,7 +201,7 @@ def theirs(texts: list[str]) -> dict[str, npt.NDArray[np.bool_]]:
 @pytest.mark.slow
 @pytest.mark.parametrize("reason", PEERS)
 def test_a_document_rule_decides_as_datatroves(
-    reason: str, texts: list[str], ours: npt.NDArray[np.bool_], theirs: dict[str, npt.NDArray[np.bool_]]
+    reason: str, texts: list[str], ours: npt.NDArray[np.bool_], theirs: Arrays
 ) -> None:
     different = np.flatnonzero(ours[:, REASONS.index(reason)] != theirs[reason])
     equal = 1 - len(different) / len(texts)
@@ -196,8 +211,8 @@ def test_a_document_rule_decides_as_datatroves(
 
 @pytest.mark.data
 @pytest.mark.parametrize("reason", LINE_PEERS)
-def test_a_line_rule_cuts_as_datatroves(reason: str, texts: list[str]) -> None:
-    lines = [line for text in texts for line in text.split("\n") if line and not line.startswith("```")]
+def test_a_line_rule_cuts_as_datatroves(reason: str, texts: list[str], ask: Callable[..., Arrays]) -> None:
+    lines = lines_of(texts)
     facts = scan_lines(TextColumn.from_texts(lines))
     off = {name: None if "None" in str(f.annotation) else False for name, f in LineThresholds.model_fields.items()}
     name = {"c4_few_words": "c4_min_words", "c4_long_word": "c4_long_words"}.get(
@@ -208,19 +223,32 @@ def test_a_line_rule_cuts_as_datatroves(reason: str, texts: list[str]) -> None:
     assert {LINE_REASONS[k] for k in chosen if k != KEEP} <= {reason}
     cut = np.zeros(len(lines), np.bool_)
     cut[facts.doc[chosen != KEEP]] = True
-    theirs = np.empty(len(lines), np.bool_)
-    for k, line in enumerate(lines):
-        document = Document(text=line, id="")
-        LINE_PEERS[reason].filter(document)
-        theirs[k] = document.text == ""
+    theirs = ask(lines_cut_by_rule)[reason]
     different = np.flatnonzero(cut != theirs)
     print(f"{reason}: {1 - len(different) / len(lines):.4f} of {len(lines)} lines equal; they cut {theirs.sum()}")
     assert len(different) <= (1 - EQUAL) * len(lines), [(bool(theirs[k]), lines[k]) for k in different[:5]]
 
 
+def lines_of(texts: list[str]) -> list[str]:
+    """Their lines outside fences."""
+    return [line for text in texts for line in text.split("\n") if line and not line.startswith("```")]
+
+
+def lines_cut_by_rule(texts: list[str]) -> Arrays:
+    """Which lines datatrove cuts by each rule; each line is a document of its own."""
+    lines = lines_of(texts)
+    found = {reason: np.empty(len(lines), np.bool_) for reason in LINE_PEERS}
+    for k, line in enumerate(lines):
+        for reason, peer in LINE_PEERS.items():
+            document = Document(text=line, id="")
+            peer.filter(document)
+            found[reason][k] = document.text == ""
+    return found
+
+
 @pytest.mark.data
 @pytest.mark.slow
-def test_all_of_c4_decides_as_datatroves(texts: list[str]) -> None:
+def test_all_of_c4_decides_as_datatroves(texts: list[str], ask: Callable[..., Arrays]) -> None:
     """Lines cut first, then the documents by what is left, as one decision."""
     column = TextColumn.from_texts(texts)
     facts = scan_lines(column)
@@ -245,8 +273,13 @@ def test_all_of_c4_decides_as_datatroves(texts: list[str]) -> None:
     names = ("c4_sentences", "c4_lorem_ipsum", "c4_curly_bracket")
     found = failures({**features, "profile": np.zeros_like(features["profile"])}, OURS)
     cut = found[:, [REASONS.index(name) for name in names]].any(axis=1)
-    peer = C4QualityFilter(remove_citations=False)
-    theirs = np.array([drops(peer, text) for text in texts])
+    theirs = ask(dropped_by_c4)["c4"]
     different = np.flatnonzero(cut != theirs)
     print(f"c4: {1 - len(different) / len(texts):.4f} equal; they drop {theirs.sum()}")
     assert len(different) <= (1 - EQUAL) * len(texts), [(bool(theirs[k]), left[k][:200]) for k in different[:5]]
+
+
+def dropped_by_c4(texts: list[str]) -> Arrays:
+    """By its filter of documents and lines, whole."""
+    peer = C4QualityFilter(remove_citations=False)
+    return {"c4": np.array([drops(peer, text) for text in texts])}
