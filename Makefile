@@ -65,7 +65,7 @@ lint: $(STAMP) ## What CI runs before the tests: ruff, mypy, import rules
 
 .PHONY: check
 check: lint ## lint, and the tests that start no Spark
-	@echo "== unit tests";       $(BIN)/python -m pytest tests/unit tests/property tests/contract
+	@echo "== unit tests";       $(BIN)/python -m pytest tests/unit tests/contract
 
 .PHONY: format
 format: $(STAMP) ## Let ruff rewrite the files

@@ -16,8 +16,8 @@ from corpus import ids
 from pipelines.spark.session import Cluster
 from tests.engine.run_reader import RunReader
 from tests.engine.small_run import execute
-from tests.similarities import similarity_matrix
-from tests.snapshots import Growing, growing, write_growing_pipeline
+from tests.oracles.similarities import similarity_matrix
+from tests.support.snapshots import Growing, growing, write_growing_pipeline
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ import pytest
 
 from pipelines.spark.session import Cluster
 from tests.conftest import REPOSITORY
-from tests.corpora import BINS, BOILERPLATE, REPEATED_SENTENCE, THANKS, Corpus, planted_corpus, similar_pairs
 from tests.engine.run_reader import RunReader
 from tests.engine.small_run import execute, write_pipeline
-from tests.oracles import exact_form, jaccard
+from tests.oracles.text import exact_form, jaccard
+from tests.support.corpora import BINS, BOILERPLATE, REPEATED_SENTENCE, THANKS, Corpus, planted_corpus, similar_pairs
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 

@@ -25,9 +25,9 @@ from corpus.files import load_manifest
 from pipelines.spark.session import Cluster, Silent
 from pipelines.stages.scan import scan_shard
 from tests.conftest import REPOSITORY
-from tests.corpora import Corpus, planted, with_promotions
 from tests.engine.run_reader import RunReader
 from tests.engine.small_run import execute, write_pipeline
+from tests.support.corpora import Corpus, planted, with_promotions
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 

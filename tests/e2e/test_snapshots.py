@@ -15,8 +15,8 @@ import pytest
 from corpus import ids
 from tests.e2e.story import Story, digests_of, fates_of
 from tests.engine.run_reader import RunReader
-from tests.oracles import exact_form
-from tests.snapshots import OLD_SPAN, SPAN
+from tests.oracles.text import exact_form
+from tests.support.snapshots import OLD_SPAN, SPAN
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 

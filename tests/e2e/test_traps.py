@@ -20,11 +20,11 @@ import zstandard
 
 from pipelines.spark.session import Cluster
 from tests.conftest import REPOSITORY
-from tests.corpora import Corpus, Document
 from tests.engine.run_reader import RunReader
 from tests.engine.small_run import execute
-from tests.similarities import similarity_matrix
-from tests.traps import BOOKS, CALLS, CHAINS, LINKS, NEAR_COPIES, TEMPLATED, all_traps
+from tests.oracles.similarities import similarity_matrix
+from tests.support.corpora import Corpus, Document
+from tests.support.traps import BOOKS, CALLS, CHAINS, LINKS, NEAR_COPIES, TEMPLATED, all_traps
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from corpus import ids
 from corpus.files import Manifest
 from corpus.run_folder import RunFolder
-from tests.oracles import later_edits, view_pieces
+from tests.oracles.text import later_edits, view_pieces
 
 Rows = list[tuple[Any, ...]]
 

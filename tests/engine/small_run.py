@@ -21,8 +21,8 @@ from pipelines.run.config import PipelineConfig, load_pipeline
 from pipelines.run.runner import Runner
 from pipelines.spark.session import Cluster
 from tests.conftest import REPOSITORY
-from tests.corpora import Corpus, Document, planted, texts, with_promotions
 from tests.engine.run_reader import RunReader
+from tests.support.corpora import Corpus, Document, planted, texts, with_promotions
 
 DEFAULT = REPOSITORY / "conf" / "pipelines" / "default.yaml"
 NO_RULES = {

@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 from cli.main import app
 from pipelines.spark.session import Cluster
 from tamis.errors import TamisError
-from tests.corpora import texts
 from tests.engine.run_reader import RunReader
 from tests.engine.small_run import execute
+from tests.support.corpora import texts
 
 pytestmark = pytest.mark.spark
 

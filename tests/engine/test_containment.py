@@ -12,10 +12,10 @@ import yaml
 from pipelines.run.config import load_pipeline
 from pipelines.run.runner import Runner
 from pipelines.spark.session import Cluster
-from tests.corpora import Corpus, Document, half_rewritten, texts
 from tests.engine.run_reader import RunReader
-from tests.oracles import jaccard, shingles
-from tests.oracles_dedup import contained
+from tests.oracles.dedup import contained
+from tests.oracles.text import jaccard, shingles
+from tests.support.corpora import Corpus, Document, half_rewritten, texts
 
 pytestmark = pytest.mark.spark
 

@@ -14,9 +14,9 @@ from cli.inspect.explain import describe
 from corpus.reading.run_reader import RunReader as Lookup
 from pipelines.spark.session import Cluster
 from tamis.errors import ConfigError
-from tests.corpora import texts
 from tests.engine.run_reader import RunReader
 from tests.engine.small_run import execute
+from tests.support.corpora import texts
 
 pytestmark = pytest.mark.spark
 

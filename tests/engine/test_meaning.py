@@ -26,9 +26,9 @@ from pipelines.run.config import load_pipeline
 from pipelines.run.runner import Runner
 from pipelines.spark.session import Cluster
 from tamis.errors import ConfigError, TamisError
-from tests.corpora import Corpus, Document, texts
 from tests.engine.run_reader import RunReader
-from tests.oracles import jaccard
+from tests.oracles.text import jaccard
+from tests.support.corpora import Corpus, Document, texts
 from text.arrow import TextColumn
 
 pytestmark = pytest.mark.spark

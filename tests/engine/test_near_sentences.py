@@ -19,10 +19,10 @@ from dedup.short_texts import WIDTH, short_texts
 from pipelines.run.config import load_pipeline
 from pipelines.run.runner import Runner
 from pipelines.spark.session import Cluster
-from tests.corpora import Corpus, Document, texts
 from tests.engine.run_reader import RunReader
 from tests.engine.test_stages import SpanOracle, _spans_of
-from tests.oracles import shingles, tokens
+from tests.oracles.text import shingles, tokens
+from tests.support.corpora import Corpus, Document, texts
 from text.arrow import TextColumn
 from text.segment import sentences
 from text.tokens import token_hashes

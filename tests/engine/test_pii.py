@@ -13,9 +13,9 @@ import pytest
 import yaml
 
 from pipelines.spark.session import Cluster
-from tests.corpora import texts
 from tests.engine.run_reader import RunReader
 from tests.engine.small_run import NO_RULES, execute
+from tests.support.corpora import texts
 
 pytestmark = pytest.mark.spark
 

@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from corpus.schemas import DROPPED, PUBLISHED, WEIGHTS
-from tests.corpora import BROKEN_REASONS
 from tests.engine.run_reader import RunReader
-from tests.oracles import jaccard
+from tests.oracles.text import jaccard
+from tests.support.corpora import BROKEN_REASONS
 
 pytestmark = pytest.mark.spark
 

@@ -18,7 +18,7 @@ from filters.quality.model import SentenceModel
 from pipelines.stages.span_dedup.stage import SpanDedupDecision, SpanDedupEvidence
 from tests.engine.run_reader import RunReader
 from tests.engine.small_run import SPAN
-from tests.oracles import Edit, exact_form, later_edits, shingles, stored_span, tokens, view_pieces
+from tests.oracles.text import Edit, exact_form, later_edits, shingles, stored_span, tokens, view_pieces
 from text.arrow import TextColumn
 from text.segment import Spans, paragraphs, sentences
 

@@ -13,7 +13,7 @@ from sampler.mixture import Mixture
 from sampler.prepare import tokenizer_for_mixture
 from sampler.tokenizer.model import Tokenizer
 from tamis.errors import TamisError
-from tests.sampler_run import SMALL, write_run, write_shard
+from tests.support.sampler_run import SMALL, write_run, write_shard
 
 pytestmark = pytest.mark.spark
 

@@ -1,0 +1,118 @@
+"""Slow, obvious twins of the kernels: what the fast code must equal."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import lru_cache
+
+_SINGLE = (
+    (0x2E80, 0x2FDF),
+    (0x3005, 0x3007),
+    (0x3021, 0x3029),
+    (0x3038, 0x303C),
+    (0x3400, 0x4DBF),
+    (0x4E00, 0x9FFF),
+    (0xF900, 0xFAFF),
+    (0x20000, 0x3FFFF),
+    (0x3041, 0x30FF),
+    (0x31F0, 0x31FF),
+    (0xFF66, 0xFF9F),
+    (0x1AFF0, 0x1B16F),
+    (0x0E00, 0x0EFF),
+    (0x1000, 0x109F),
+    (0x1780, 0x17FF),
+    (0x19E0, 0x19FF),
+    (0xA9E0, 0xA9FF),
+    (0xAA60, 0xAA7F),
+)
+
+
+@lru_cache(1 << 16)
+def is_word(char: str) -> bool:
+    """Whether a character is part of a token: a letter, a mark or a number."""
+    return unicodedata.category(char)[0] in "LMN"
+
+
+@lru_cache(1 << 16)
+def stands_alone(char: str) -> bool:
+    """Whether a character is a token by itself, before any folding."""
+    return is_word(char) and any(low <= ord(char) <= high for low, high in _SINGLE)
+
+
+def tokens(text: str) -> list[str]:
+    """Tokens of a text by DESIGN's definition, one Python character at a time."""
+    found: list[str] = []
+    word = ""
+    for char in unicodedata.normalize("NFKC", text).lower():
+        single = stands_alone(char)
+        if word and (single or not is_word(char)):
+            found.append(word)
+            word = ""
+        if single:
+            found.append(char)
+        elif is_word(char):
+            word += char
+    return [*found, word] if word else found
+
+
+@lru_cache(512)
+def shingles(text: str, n: int = 5) -> frozenset[tuple[str, ...]]:
+    """The set of token n-grams; a text of fewer tokens is one shingle, an empty one none."""
+    words = tokens(text)
+    return frozenset(tuple(words[i : i + n]) for i in range(max(1, len(words) - n + 1)) if words)
+
+
+def jaccard(a: str, b: str) -> float:
+    """Similarity as DESIGN defines it; two texts without tokens have none."""
+    x, y = shingles(a), shingles(b)
+    return len(x & y) / len(x | y) if x | y else 0.0
+
+
+def exact_form(text: str) -> str:
+    """What "exact" compares: NFC, white space collapsed, ends stripped."""
+    return re.sub(r"\s+", " ", unicodedata.normalize("NFC", text), flags=re.UNICODE).strip()
+
+
+def fold(text: str) -> str:
+    """What tokens are made of: NFKC, lower case."""
+    return unicodedata.normalize("NFKC", text).lower()
+
+
+def fasttext_hash(word: str) -> int:
+    """fastText's word hash: FNV-1a, 32 bits, each byte widened as a *signed* char (fastText, dictionary.cc, hash)."""
+    h = 2166136261
+    for byte in word.encode("utf-8"):
+        signed = byte - 256 if byte > 127 else byte
+        h = ((h ^ (signed & 0xFFFFFFFF)) * 16777619) & 0xFFFFFFFF
+    return h
+
+
+Edit = tuple[int, int, bytes | None]
+"""(start, end, replacement) in the stored text; None is a cut."""
+
+
+def later_edits(old: list[Edit], new: list[Edit]) -> list[Edit]:
+    """Edits of one document after one more stage: a new edit takes away the old ones that lie in it."""
+    left = [o for o in old if not any(n[0] <= o[0] and o[1] <= n[1] for n in new)]
+    return sorted(left + new, key=lambda edit: edit[:2])
+
+
+def view_pieces(stored: bytes, edits: list[Edit]) -> list[tuple[int, int, int]]:
+    """The view, byte by byte: (the byte, start and end of what it stands for in the stored text)."""
+    pieces = []
+    position = 0
+    while position < len(stored):
+        edit = next((e for e in edits if e[0] == position), None)
+        if edit is None:
+            pieces.append((stored[position], position, position + 1))
+            position += 1
+        else:
+            pieces += [(byte, edit[0], edit[1]) for byte in edit[2] or b""]
+            position = edit[1]
+    return pieces
+
+
+def stored_span(pieces: list[tuple[int, int, int]], start: int, end: int) -> tuple[int, int]:
+    """Where a span of the view (not an empty one) lies in the stored text, as tightly as can be."""
+    return min(p[1] for p in pieces[start:end]), max(p[2] for p in pieces[start:end])
