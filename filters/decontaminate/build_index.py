@@ -17,6 +17,9 @@ import pyarrow as pa
 from filters.decontaminate.benchmark_items import BadLine, Form, Item
 from filters.decontaminate.index import FORMAT, ITEMS, NGRAMS, TOO_SHORT, WHOLE, NgramConfig, NgramIndex
 from filters.decontaminate.ngrams import (
+    AT_FIRST,
+    FULL,
+    IN_FORM,
     LONG,
     SHORT,
     count_items,
@@ -73,14 +76,14 @@ def build_index(found: Iterable[Item | BadLine], config: NgramConfig) -> NgramIn
     classes, weights = char_tables().classes, config.weights()
     tokens = np.zeros(len(items), np.int32)
     np.maximum.at(tokens, forms.item, np.diff(forms.ptr).astype(np.int32))
-    weight = weigh_forms(forms.ptr, forms.tokens, classes, weights)
-    forms = forms.take(_searched(forms, weight[:, LONG] >= weights[LONG, 2], weight[:, SHORT] >= weights[SHORT, 2]))
+    enough = weigh_forms(forms.ptr, forms.tokens, classes, weights) >= weights[:, FULL]
+    forms = forms.take(_searched(forms, enough[:, LONG], enough[:, SHORT]))
     same_as, first = _repeated(forms, len(items), weights)
     forms = forms.take(first)
     power = powers(int(np.diff(forms.ptr).max(initial=1)))
-    full = weigh_forms(forms.ptr, forms.tokens, classes, weights)[:, LONG] >= weights[LONG, 2]
+    full = weigh_forms(forms.ptr, forms.tokens, classes, weights)[:, LONG] >= weights[LONG, FULL]
     hashes, place, whole_hash = grams_of_forms(forms.ptr, forms.tokens, classes, weights, LONG, full, power)
-    telling, templates = _telling(hashes, forms.item[place[:, 0]], config.max_items)
+    telling, templates = _telling(hashes, forms.item[place[:, IN_FORM]], config.max_items)
     hashes, place = hashes[telling], place[telling]
     covered = covered_tokens(place, len(forms.item))
     whole = covered == 0
@@ -89,8 +92,8 @@ def build_index(found: Iterable[Item | BadLine], config: NgramConfig) -> NgramIn
     )
     lengths = np.diff(forms.ptr).astype(np.int32)
     keys, post_ptr, posts = _postings(np.concatenate([hashes, anchors]), np.concatenate([place, anchor_place]))
-    weights[LONG, 2] *= len(hashes) > 0
-    weights[SHORT, 2] *= len(anchors) > 0
+    weights[LONG, FULL] *= len(hashes) > 0
+    weights[SHORT, FULL] *= len(anchors) > 0
     how = np.full(len(items), TOO_SHORT, dtype=object)
     how[forms.item[whole]] = WHOLE
     how[forms.item[~whole]] = NGRAMS
@@ -181,8 +184,8 @@ def _telling(hashes: Uint64, items: Int32, max_items: int) -> tuple[npt.NDArray[
 def _anchors(hashes: Uint64, place: Int32) -> tuple[Uint64, Int32]:
     """Of each form the gram that is rarest among them, the first of equals."""
     _, inverse, counts = np.unique(hashes, return_inverse=True, return_counts=True)
-    order = np.lexsort((place[:, 1], counts[inverse], place[:, 0]))
-    form = place[order, 0]
+    order = np.lexsort((place[:, AT_FIRST], counts[inverse], place[:, IN_FORM]))
+    form = place[order, IN_FORM]
     lead = order[np.flatnonzero(np.diff(form, prepend=-1))]
     return hashes[lead], place[lead]
 

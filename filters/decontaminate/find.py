@@ -21,7 +21,19 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from filters.decontaminate.index import NgramIndex
-from filters.decontaminate.kernels import find_hits, join_hits
+from filters.decontaminate.kernels import (
+    DOCUMENT,
+    FIRST,
+    FORM,
+    FORM_FIRST,
+    RUN_DOCUMENT,
+    RUN_END,
+    RUN_FIRST,
+    RUN_GRAMS,
+    RUN_ITEM,
+    find_hits,
+    join_hits,
+)
 from text.arrow import TextColumn
 from text.chars import char_tables
 from text.fold import fold
@@ -89,18 +101,18 @@ def find_items(index: NgramIndex, column: TextColumn, min_share: float = 0.0) ->
         index.form_hash,
         index.longest,
     )
-    found = found[np.lexsort((found[:, 4], found[:, 2], found[:, 1], found[:, 0]))]
-    rows, share = join_hits(found, index.form_item, index.form_tokens)
+    found = found[np.lexsort([found[:, k] for k in (FIRST, FORM_FIRST, FORM, DOCUMENT)])]
+    runs, share = join_hits(found, index.form_item, index.form_tokens)
     enough = share >= np.float32(min_share)
-    rows, share = rows[enough], share[enough]
-    documents, which = np.unique(rows[:, 0], return_inverse=True)
+    runs, share = runs[enough], share[enough]
+    documents, which = np.unique(runs[:, RUN_DOCUMENT], return_inverse=True)
     few = TextColumn.from_arrow(column.to_arrow().take(pa.array(documents)))
     ptr, low, high = token_bounds(few)
-    start, end = low[ptr[which] + rows[:, 3]], high[ptr[which] + rows[:, 4] - 1]
+    start, end = low[ptr[which] + runs[:, RUN_FIRST]], high[ptr[which] + runs[:, RUN_END] - 1]
     return Hits(
         documents[which].astype(np.int64),
-        rows[:, 1],
-        rows[:, 2],
+        runs[:, RUN_ITEM],
+        runs[:, RUN_GRAMS],
         share,
         start,
         end,

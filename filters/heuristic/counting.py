@@ -27,6 +27,11 @@ from filters.character_marks import (
     SIGN,
     START,
     STOP,
+    breaks_line,
+    count_high_bits,
+    find_digits,
+    find_letters,
+    last_mark,
 )
 from text.chars import (
     HIGH_BITS,
@@ -85,6 +90,7 @@ LONG_LINE_CHARS = 200
     OPEN_BLOCK,
 ) = range(32)
 """Places in ``found``."""
+PLACES = 32
 
 _PRIME = U64(0x9DDFEA08EB382D69)
 _SEED = U64(0x51ED270B27B4F3CF)
@@ -105,12 +111,6 @@ def _load(text, i, end):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(inline="always", cache=True)
-def _marked(marks):  # type: ignore[no-untyped-def]
-    """How many of eight bytes have their highest bit set; no other bit is."""
-    return np.int64(((marks >> U64(7)) * LOW_BITS) >> U64(56))
-
-
-@nb.njit(inline="always", cache=True)
 def _ascii_space(byte):  # type: ignore[no-untyped-def]
     return byte == 32 or 9 <= byte <= 13 or 28 <= byte <= 31
 
@@ -121,12 +121,12 @@ def read_text(text, tables, hashes, ends, lines, blocks, found):  # type: ignore
 
     Args:
         text: uint8[...], valid UTF-8.
-        tables: see ``filters.character_marks.Tables``.
+        tables: see ``filters.character_marks.CharacterMarks``.
         hashes: uint64[capacity].
         ends: int32[capacity], characters of words up to and with each.
         lines: (uint64[capacity], int32[capacity]): hash and characters of each line that holds text, stripped.
         blocks: likewise, of each paragraph.
-        found: int64[32], zeros; the places named in this module.
+        found: int64[PLACES], zeros; the places named in this module.
     """
     marks = tables.marks
     histogram = np.zeros(256, np.int64)
@@ -148,7 +148,7 @@ def read_text(text, tables, hashes, ends, lines, blocks, found):  # type: ignore
             i += size
             chars += 1
             spaces += 1
-            if point == 10 or point == 13 or point == 0x85 or point == 0x2028 or point == 0x2029:
+            if breaks_line(point):
                 if point == 13 and i < end and text[i] == 10:
                     i += 1
                     chars += 1
@@ -170,10 +170,8 @@ def read_text(text, tables, hashes, ends, lines, blocks, found):  # type: ignore
             if n:
                 if n < 8:
                     eight &= (_ONE << U64(8 * n)) - _ONE
-                low = eight | LOW_BITS * U64(0x20)
-                is_letter = (low + LOW_BITS * U64(0x1F)) & ~(low + LOW_BITS * U64(0x05)) & HIGH_BITS
-                is_digit = (eight + LOW_BITS * U64(0x50)) & ~(eight + LOW_BITS * U64(0x46)) & HIGH_BITS
-                k, m = _marked(is_letter), _marked(is_digit)
+                is_letter, is_digit = find_letters(eight), find_digits(eight)
+                k, m = count_high_bits(is_letter), count_high_bits(is_digit)
                 letters += k
                 ascii_digits += m
                 if k + m:
@@ -332,7 +330,7 @@ def _stop_bit(code, size, tables):  # type: ignore[no-untyped-def]
 @nb.njit(cache=True)
 def _ends_sentence(text, start, end, marks):  # type: ignore[no-untyped-def]
     """Whether ``. ! ? …`` ends the word ``text[start:end]``, closing quotes cut off; not an initial's full stop."""
-    mark, at = _last_mark(text, start, end, marks)
+    mark, at = last_mark(text, start, end, marks)
     if not mark & END or mark & STOP:
         return False
     if text[at] != 46 or at == start or not 97 <= text[at - 1] | 32 <= 122:
@@ -341,21 +339,6 @@ def _ends_sentence(text, start, end, marks):  # type: ignore[no-untyped-def]
         return False
     before = text[at - 2]
     return before >= 128 or 48 <= before <= 57 or 97 <= before | 32 <= 122
-
-
-@nb.njit(cache=True)
-def _last_mark(text, start, end, marks):  # type: ignore[no-untyped-def]
-    """The marks and the first byte of the last character of ``text[start:end]`` that closes nothing; (0, start)."""
-    at = end
-    while at > start:
-        at -= 1
-        while text[at] & 0xC0 == 0x80:
-            at -= 1
-        point, _ = decode(text, at)
-        mark = marks[point] if point < 0x10000 else np.uint8(0)
-        if not mark & CLOSER:
-            return mark, at
-    return np.uint8(0), start
 
 
 @nb.njit(cache=True)
@@ -383,7 +366,7 @@ def _close_line(text, first, last, size, has_stop, marks, lines, blocks, found):
     is_dots = point == 46 and at - 2 >= first and text[at - 1] == 46 and text[at - 2] == 46
     found[DOTTED_LINES] += point == 0x2026 or is_dots
     found[TERMINALS] += point != 0x2026 and point < 0x10000 and marks[point] & END != 0
-    mark, _ = _last_mark(text, first, last, marks)
+    mark, _ = last_mark(text, first, last, marks)
     found[TERMINAL_CHARS] += size if mark & END or has_stop else 0
     found[LINE_CHARS] += size
     found[SHORT_LINES] += size <= SHORT_LINE_CHARS

@@ -21,7 +21,20 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from filters.character_marks import CLOSER, END, IS_CJK, IS_LETTER, IS_NUMBER, IS_SPACE, IS_WORD, load_tables
+from filters.character_marks import (
+    END,
+    IS_CJK,
+    IS_LETTER,
+    IS_NUMBER,
+    IS_SPACE,
+    IS_WORD,
+    breaks_line,
+    count_high_bits,
+    find_digits,
+    find_letters,
+    last_mark,
+    load_marks,
+)
 from filters.lines.phrases import BOILERPLATE, C4_WORDS, COUNTER, JAVASCRIPT, POLICY, ZH_BOILERPLATE, ZH_COUNTER
 from filters.lines.thresholds import STORE_UPPER_RATIO, STORE_WORDS
 from text.arrow import TextColumn
@@ -75,7 +88,7 @@ def scan_lines(column: TextColumn) -> LineFacts:
         bounds = np.empty((5, capacity), np.int64)
         words, upper, flags = np.empty(capacity, np.int32), np.empty(capacity, np.float32), np.empty(capacity, np.uint8)
         totals = np.zeros(n, np.int32)
-        k = _scan(column.offsets, column.data, load_tables(), hits, bounds, words, upper, flags, totals)
+        k = _scan(column.offsets, column.data, load_marks(), hits, bounds, words, upper, flags, totals)
         if k >= 0:
             break
         capacity *= 4
@@ -189,20 +202,15 @@ def _scan(offsets, data, tables, hits, bounds, words, upper, flags, totals):  # 
 @nb.njit(cache=True)
 def _is_ended(text, first, last, is_chinese, marks):  # type: ignore[no-untyped-def]
     """Whether a line ends as C4 wants it (. ! ? or a quotation mark, no ellipsis), a Chinese one as a sentence."""
-    at = last
-    while at > first:
+    if is_chinese:
+        return last_mark(text, first, last, marks)[0] & END != 0
+    at = last - 1
+    while text[at] & 0xC0 == 0x80:
         at -= 1
-        while text[at] & 0xC0 == 0x80:
-            at -= 1
-        point, _ = decode(text, at)
-        if not is_chinese:
-            if point == 46:
-                return not (at - 2 >= first and text[at - 1] == 46 and text[at - 2] == 46)
-            return point == 33 or point == 63 or point == 34 or point == 39 or point == 0x201D or point == 0x2019
-        mark = marks[point] if point < 0x10000 else np.uint8(0)
-        if not mark & CLOSER:
-            return mark & END != 0
-    return False
+    point, _ = decode(text, at)
+    if point == 46:
+        return not (at - 2 >= first and text[at - 1] == 46 and text[at - 2] == 46)
+    return point == 33 or point == 63 or point == 34 or point == 39 or point == 0x201D or point == 0x2019
 
 
 @nb.njit(cache=True)
@@ -222,16 +230,14 @@ def _read_line(text, i, tables):  # type: ignore[no-untyped-def]
             stop = (eight | (eight - LOW_BITS * U64(33)) | (eight + LOW_BITS)) & HIGH_BITS
             n = bytes_before(stop)
             if n:
-                low = eight | LOW_BITS * U64(0x20)
                 inside = HIGH_BITS if n == 8 else (U64(1) << U64(8 * n)) - U64(1)
-                is_letter = (low + LOW_BITS * U64(0x1F)) & ~(low + LOW_BITS * U64(0x05)) & HIGH_BITS & inside
-                is_digit = (eight + LOW_BITS * U64(0x50)) & ~(eight + LOW_BITS * U64(0x46)) & HIGH_BITS & inside
+                is_letter, is_digit = find_letters(eight) & inside, find_digits(eight) & inside
                 is_upper = is_letter & ~(eight << U64(2))  # a letter without the bit of lower case
-                k, m = _marked(is_letter), _marked(is_digit)
+                k, m = count_high_bits(is_letter), count_high_bits(is_digit)
                 letters += k
                 digits += m
                 solid += k + m
-                capitals += _marked(is_upper)
+                capitals += count_high_bits(is_upper)
                 if size_of_word == 0:
                     words += 1
                 size_of_word += n
@@ -254,7 +260,7 @@ def _read_line(text, i, tables):  # type: ignore[no-untyped-def]
             longest = max(longest, size_of_word)
             size_of_word = 0
             i += size
-            if point == 10 or point == 13 or point == 0x85 or point == 0x2028 or point == 0x2029:
+            if breaks_line(point):
                 if point == 13 and i < end and text[i] == 10:
                     i += 1
                 break
@@ -271,9 +277,3 @@ def _read_line(text, i, tables):  # type: ignore[no-untyped-def]
         cjk += kind & IS_CJK != 0
         solid += kind & IS_WORD != 0
     return i, first, last, (words, letters, capitals, digits, cjk, solid, max(longest, size_of_word))
-
-
-@nb.njit(inline="always", cache=True)
-def _marked(marks):  # type: ignore[no-untyped-def]
-    """How many of eight bytes have their highest bit set; no other bit is."""
-    return np.int64(((marks >> U64(7)) * LOW_BITS) >> U64(56))

@@ -157,7 +157,6 @@ IBAN_LENGTHS = {
     "YE": 30,
 }
 """Country → characters of an IBAN."""
-MAX_IBAN = max(IBAN_LENGTHS.values())
 
 
 def _patterns(*forms: str) -> npt.NDArray[np.uint8]:

@@ -11,6 +11,9 @@ Features"), taken per sentence. Deviation: no mark-up, as there is none left.
 
 from __future__ import annotations
 
+from collections import namedtuple
+from typing import Any
+
 import numba as nb
 import numpy as np
 import numpy.typing as npt
@@ -58,7 +61,10 @@ FEATURES = (
 """Columns of ``sentence_form``. Lengths are logarithms of one more; shares are of characters without white space, words
 of words, marks a token; where a sentence ends is asked before closing quotes and brackets."""
 
-_COUNTS = (
+FORM: Any = namedtuple("FORM", FEATURES)(*range(len(FEATURES)))  # type: ignore[misc]
+"""The column of each feature, by its name."""
+
+(
     CHARS,
     LETTERS,
     SINGLES,
@@ -76,8 +82,8 @@ _COUNTS = (
     RUN,
     BREAKS,
     MARKED,
-    *_,
-) = tuple(range(25))
+) = range(17)
+"""Places in ``counts``; from ``MARKED`` on those of the marks in ``_COUNTED``."""
 COMMA, EXCLAMATION, QUESTION, ELLIPSIS, QUOTE, BRACKET, SLASH, SIGN, APOSTROPHE, STOP, COLON, CLOSE, BREAK = (
     1 << k for k in range(13)
 )
@@ -126,7 +132,7 @@ def sentence_form(column: TextColumn) -> npt.NDArray[np.float32]:
 
 @nb.njit(cache=True)
 def _forms(offsets, data, classes, marks, out):  # type: ignore[no-untyped-def]
-    counts = np.zeros(len(_COUNTS), np.int64)
+    counts = np.zeros(MARKED + len(_COUNTED), np.int64)
     for d in range(len(offsets) - 1):
         counts[:] = 0
         first, last = _count(data, offsets[d], offsets[d + 1], classes, marks, counts)
@@ -245,23 +251,30 @@ def _describe(counts, first, last, classes, marks, out):  # type: ignore[no-unty
     last_marks = np.int64(marks[last]) if last < len(marks) else 0
     chars, words = counts[CHARS], max(1, counts[WORDS])
     tokens = max(1, counts[WORDS] + counts[SINGLES])
-    out[0], out[1] = np.log1p(chars), np.log1p(counts[WORDS] + counts[SINGLES])
-    out[2] = counts[UPPERS] / max(1, counts[LETTERS])
-    out[3], out[4], out[5] = counts[DIGITS] / chars, counts[MARKS] / chars, counts[SYMBOLS] / chars
-    out[6] = counts[SINGLES] / chars
-    out[7], out[8], out[9] = counts[WORD_LETTERS] / words, np.log1p(counts[LONGEST]), counts[ONE_LETTER] / words
-    out[10], out[11], out[12] = counts[CAPITAL] / words, counts[SHOUTED] / words, counts[DOUBLED] / tokens
+    out[FORM.log_chars] = np.log1p(chars)
+    out[FORM.log_tokens] = np.log1p(counts[WORDS] + counts[SINGLES])
+    out[FORM.share_upper] = counts[UPPERS] / max(1, counts[LETTERS])
+    out[FORM.share_digit] = counts[DIGITS] / chars
+    out[FORM.share_mark] = counts[MARKS] / chars
+    out[FORM.share_symbol] = counts[SYMBOLS] / chars
+    out[FORM.share_single] = counts[SINGLES] / chars
+    out[FORM.word_length] = counts[WORD_LETTERS] / words
+    out[FORM.longest_word] = np.log1p(counts[LONGEST])
+    out[FORM.one_letter_words] = counts[ONE_LETTER] / words
+    out[FORM.capital_words] = counts[CAPITAL] / words
+    out[FORM.shouted_words] = counts[SHOUTED] / words
+    out[FORM.doubled_marks] = counts[DOUBLED] / tokens
     for k in range(len(_COUNTED)):
-        out[13 + k] = counts[MARKED + k] / tokens
-    rest = 13 + len(_COUNTED)
-    out[rest], out[rest + 1] = np.log1p(counts[RUN]), np.log1p(counts[BREAKS])
-    out[rest + 2] = 1.0 if first_bits & UPPER else 0.0
-    out[rest + 3] = 1.0 if first_bits & LETTER and not first_bits & (UPPER | SINGLE) else 0.0
-    out[rest + 4] = 1.0 if first_bits & NUMBER and not first_bits & SINGLE else 0.0
-    out[rest + 5] = 1.0 if first_bits & SINGLE else 0.0
-    out[rest + 6] = 1.0 if first_bits & (PUNCT | SYMBOL) else 0.0
-    out[rest + 7] = 1.0 if last_marks & STOP else 0.0
-    out[rest + 8] = 1.0 if last_marks & COLON else 0.0
-    out[rest + 9] = 1.0 if last_bits & (PUNCT | SYMBOL) and not last_marks & (STOP | COLON) else 0.0
-    out[rest + 10] = 1.0 if last_bits & WORD and not last_bits & NUMBER else 0.0
-    out[rest + 11] = 1.0 if last_bits & NUMBER else 0.0
+        out[FORM.commas + k] = counts[MARKED + k] / tokens
+    out[FORM.longest_run] = np.log1p(counts[RUN])
+    out[FORM.inner_breaks] = np.log1p(counts[BREAKS])
+    out[FORM.starts_upper] = 1.0 if first_bits & UPPER else 0.0
+    out[FORM.starts_lower] = 1.0 if first_bits & LETTER and not first_bits & (UPPER | SINGLE) else 0.0
+    out[FORM.starts_digit] = 1.0 if first_bits & NUMBER and not first_bits & SINGLE else 0.0
+    out[FORM.starts_single] = 1.0 if first_bits & SINGLE else 0.0
+    out[FORM.starts_mark] = 1.0 if first_bits & (PUNCT | SYMBOL) else 0.0
+    out[FORM.ends_stop] = 1.0 if last_marks & STOP else 0.0
+    out[FORM.ends_colon] = 1.0 if last_marks & COLON else 0.0
+    out[FORM.ends_mark] = 1.0 if last_bits & (PUNCT | SYMBOL) and not last_marks & (STOP | COLON) else 0.0
+    out[FORM.ends_word] = 1.0 if last_bits & WORD and not last_bits & NUMBER else 0.0
+    out[FORM.ends_digit] = 1.0 if last_bits & NUMBER else 0.0

@@ -22,10 +22,9 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from filters.quality.form import FEATURES
+from filters.quality.form import FORM
 
 Floats = npt.NDArray[np.float32]
-SINGLE_SHARE = FEATURES.index("share_single")
 UNSPACED_FROM = 0.3
 """Share of characters that are tokens by themselves from which the head for scripts without spaces speaks."""
 WINDOW, PRIOR = 3, 2.0
@@ -53,7 +52,7 @@ class Heads:
 
 def head_of(form: Floats) -> npt.NDArray[np.int64]:
     """Which head speaks about each sentence, int64[n]."""
-    return (form[:, SINGLE_SHARE] >= np.float32(UNSPACED_FROM)).astype(np.int64)
+    return (form[:, FORM.share_single] >= np.float32(UNSPACED_FROM)).astype(np.int64)
 
 
 def log_odds(probability: Floats) -> Floats:
