@@ -9,7 +9,6 @@ Cost: one recursive listing of the folder that stands before a glob's first wild
 
 from __future__ import annotations
 
-import importlib.machinery
 import os
 import re
 from collections import defaultdict
@@ -22,6 +21,7 @@ from urllib.parse import quote
 import pyarrow.fs as pafs
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from corpus.package_data import package_folders
 from corpus.streams import ByteFile, Compression
 from tamis.errors import ConfigError, ReadError
 
@@ -231,13 +231,9 @@ def _in_package(reference: str, key: str) -> str:
     name, _, pattern = reference.partition("/")
     if not pattern or ".." in pattern.split("/"):
         raise ConfigError(f"{key}: 'package:{reference}' has to be package:<import name>/<glob>, without '..'")
-    folders: Sequence[str] | None = None
-    for part in name.split("."):
-        spec = importlib.machinery.PathFinder.find_spec(part, folders)
-        folders = list(spec.submodule_search_locations or ()) if spec is not None else []
-        if not folders:
-            raise ConfigError(f"{key}: 'package:{reference}' needs the Python package {name!r}, which is not installed")
-    assert folders
+    folders = package_folders(name)
+    if not folders:
+        raise ConfigError(f"{key}: 'package:{reference}' needs the Python package {name!r}, which is not installed")
     return os.path.join(os.path.abspath(folders[0]), pattern)
 
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corpus.state import ShardState
+from corpus.shard_state import ShardState
 from tamis.errors import TamisError
 
 Int64 = npt.NDArray[np.int64]

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from corpus.removal import COUNTS, OTHER, Line
-from corpus.state import ShardState
+from corpus.removal_line import COUNTS, OTHER, RemovalLine
+from corpus.shard_state import ShardState
 
 KEYS = ["domain", "source"]
 MERGED_ROWS = 1 << 20
@@ -99,18 +99,18 @@ def column(table: pa.Table, stage: str, count: str) -> Int64:
     return values
 
 
-def lines(table: pa.Table, stages: Iterable[str]) -> Iterator[Line]:
+def lines(table: pa.Table, stages: Iterable[str]) -> Iterator[RemovalLine]:
     """The rows as lines, stage by stage; a row of which a stage received nothing has none there."""
     keys = [table.column(name).to_pylist() for name in (*KEYS, "sources")]
     for stage in stages:
         counts = [table.column(f"{stage}.{name}").to_pylist() for name in COUNTS]
         for domain, source, sources, *numbers in zip(*keys, *counts, strict=True):
             if numbers[0]:
-                yield Line(stage, domain, source, sources, *numbers)
+                yield RemovalLine(stage, domain, source, sources, *numbers)
 
 
 def removed_fractions(table: pa.Table, stage: str) -> npt.NDArray[np.float64]:
-    """``Line.removed_fraction`` of each row, float64[n_rows]."""
+    """``RemovalLine.removed_fraction`` of each row, float64[n_rows]."""
     shares = [
         column(table, stage, f"{what}_dropped") / np.maximum(1, column(table, stage, f"{what}_in"))
         for what in ("documents", "bytes")
@@ -118,7 +118,7 @@ def removed_fractions(table: pa.Table, stage: str) -> npt.NDArray[np.float64]:
     return np.maximum(*shares)
 
 
-def shown(table: pa.Table, stages: Sequence[str], min_documents: int, limit: int = SOURCES_NAMED) -> list[Line]:
+def shown(table: pa.Table, stages: Sequence[str], min_documents: int, limit: int = SOURCES_NAMED) -> list[RemovalLine]:
     """The lines of the sources worth naming, and one line a stage and domain for all others.
 
     Named are all where there are at most ``limit``; else half of them for the documents that they lost in all stages,

@@ -32,7 +32,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from corpus.packages import package_file
+from corpus.package_data import package_file
 from filters.language.label_tree import build_tree, find_paths
 from filters.language.lid_kernels import LidTables, build_word_slots, identify_texts
 from filters.linear.fasttext_file import HIERARCHICAL_SOFTMAX, FastTextFile, read_fasttext

@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
 
-from corpus.packages import package_folders
+from corpus.package_data import package_folders
 from tamis.errors import TamisError
 
 

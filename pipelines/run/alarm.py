@@ -21,8 +21,8 @@ import pyarrow as pa
 from pydantic import Field, field_validator
 
 from corpus.config import StrictModel, unknown_key
-from corpus.removal import Line
 from corpus.removal_counts import column, folded, lines, removed_fractions
+from corpus.removal_line import RemovalLine
 from pipelines.stages.registry import STAGES
 
 
@@ -59,7 +59,7 @@ class Alarm:
     """
 
     of: str
-    line: Line
+    line: RemovalLine
     limit: float
 
 

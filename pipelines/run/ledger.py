@@ -16,7 +16,7 @@ from corpus.files import Manifest, commit, load_manifest, stable_hash, write_jso
 from corpus.ledger import StageLedger, account, total_ledgers
 from corpus.removal_counts import ShardCounts, merge
 from corpus.run_folder import RunFolder
-from corpus.state import ShardState, read_files
+from corpus.shard_state import ShardState, read_files
 from pipelines.spark.session import Cluster
 from pipelines.stages.shard_task import ShardTask, decision_files
 from tamis.errors import TamisError

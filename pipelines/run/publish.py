@@ -20,7 +20,7 @@ import pyarrow as pa
 from corpus.files import MANIFEST, FileEntry, Manifest, commit, load_manifest, stable_hash, write_table
 from corpus.run_folder import RunFolder
 from corpus.schemas import DROPPED, METADATA, PUBLISHED, SCORES
-from corpus.state import ShardState, load_state, read_files
+from corpus.shard_state import ShardState, load_state, read_files
 from corpus.view import build_view
 from pipelines.run.config import PipelineConfig, WriteShardsConfig
 from pipelines.run.ledger import Kept

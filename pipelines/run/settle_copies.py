@@ -23,7 +23,7 @@ from corpus import ids
 from corpus.files import FileEntry, Manifest, commit, load_manifest, stable_hash
 from corpus.run_folder import RunFolder
 from corpus.schemas import DROPS
-from corpus.state import load_state, read_files
+from corpus.shard_state import load_state, read_files
 from pipelines.spark.exchange import Block, Hop, Inbox, by_id, by_shard, split, write_rows_by_shard
 from pipelines.spark.session import Cluster
 from pipelines.stages.shard_task import ShardTask, decision_files

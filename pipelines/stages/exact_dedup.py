@@ -22,7 +22,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from corpus.schemas import DROPS
-from corpus.state import load_state, read_files
+from corpus.shard_state import load_state, read_files
 from dedup.exact import GONE, STANDS, Copies, elect_copies
 from pipelines.spark.exchange import Block, Hop, Inbox, by_hash, by_shard, partitions_for, split
 from pipelines.stages.base import Batch, GlobalStage

@@ -20,7 +20,7 @@ import pyarrow as pa
 from corpus.config import StrictModel, parse
 from corpus.files import FileEntry, write_table
 from corpus.schemas import DROPS, EDITS
-from corpus.state import ShardState, load_state, read_files
+from corpus.shard_state import ShardState, load_state, read_files
 from corpus.view import Edits, build_view
 from pipelines.stages.base import Batch, LocalStage, Stage, Verdict
 from pipelines.stages.registry import stage_class

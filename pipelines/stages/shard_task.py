@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from corpus.files import Manifest
 from corpus.run_folder import DocumentShard
-from corpus.state import DecisionFiles, ShardState, read_files
+from corpus.shard_state import DecisionFiles, ShardState, read_files
 
 BATCH_BYTES = 8 << 20
 """View text per batch: bounds a task's memory beside its shard."""

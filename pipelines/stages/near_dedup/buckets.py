@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from corpus import ids
 from corpus.files import FileEntry, write_table
-from corpus.state import load_state, read_files
+from corpus.shard_state import load_state, read_files
 from dedup.graph import Plan, distinct_edges, plan_verification
 from pipelines.run.weights import place
 from pipelines.spark.components import star_contraction

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from corpus.files import write_table
-from corpus.state import load_state, read_files
+from corpus.shard_state import load_state, read_files
 from dedup.graph import NO_MEANING
 from pipelines.spark.session import Cluster
 from pipelines.stages.near_dedup.buckets import EDGE, evidence_of_shard

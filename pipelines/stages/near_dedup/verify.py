@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from corpus.state import load_state, read_files
+from corpus.shard_state import load_state, read_files
 from corpus.view import Edits, build_view
 from pipelines.spark.exchange import Block, Inbox, by_id, by_shard, split
 from pipelines.stages.near_dedup.buckets import binary_values, value_offsets, whole

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from corpus.state import load_state, read_files
+from corpus.shard_state import load_state, read_files
 from dedup.cells import compare, divide_giants
 from dedup.clusters import Assigner, Backend, open_backend
 from dedup.vectors import Float32, unit, unpack_vectors, usable, vectors_as_bytes, vectors_from_bytes

@@ -32,7 +32,7 @@ import pyarrow as pa
 
 from corpus import ids
 from corpus.files import FileEntry, write_table
-from corpus.state import load_state, read_files
+from corpus.shard_state import load_state, read_files
 from dedup.short_texts import BANDS, ShortTexts, link_buckets
 from pipelines.run.weights import place
 from pipelines.spark.exchange import Block, Hop, Inbox, by_hash, by_id, by_shard, partitions_for, split

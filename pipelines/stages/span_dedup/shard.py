@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from corpus.state import ShardState, read_files
+from corpus.shard_state import ShardState, read_files
 from pipelines.stages.base import Int32, Int64
 from pipelines.stages.shard_task import ShardTask
 from text.sequences import positions_of

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from corpus.files import write_table
 from corpus.schemas import EDITS
-from corpus.state import load_state, read_files
+from corpus.shard_state import load_state, read_files
 from dedup.spans import count_spans, distinct
 from pipelines.spark.exchange import Block, Inbox, by_hash, split
 from pipelines.stages.base import Verdict, drops_table

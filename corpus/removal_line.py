@@ -10,7 +10,7 @@ OTHER = "(other)"
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class RemovalLine:
     """What one stage received, and what it took of that, for one source within a domain, or for several together.
 
     Attributes:
