@@ -168,7 +168,7 @@ def load_manifest(folder: Path) -> Manifest | None:
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
     """Opens a temporary neighbour and renames it when the block ends without an error: readers see all or nothing.
 
-    The file is on disk before its name is. A crash leaves ``*.tmp`` debris that nothing names.
+    The file is on disk before its name is. A crash leaves `*.tmp` debris that nothing names.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:12]}.tmp")

@@ -32,11 +32,11 @@ class StageLedger:
         documents_dropped: reason → documents.
         bytes_in: bytes of ingested text alive before.
         bytes_kept: the same behind.
-        bytes_dropped: reason → bytes; ``cut:<reason>`` for spans cut from documents that stay.
+        bytes_dropped: reason → bytes; `cut:<reason>` for spans cut from documents that stay.
         bytes_rewritten: signed growth by rewrites, outside the sum.
         sentences_in: sentences alive before.
         sentences_kept: the same behind.
-        sentences_dropped: reason → sentences, with ``cut:<reason>`` as for bytes.
+        sentences_dropped: reason → sentences, with `cut:<reason>` as for bytes.
         seconds: wall time of the stage when it last ran.
     """
 

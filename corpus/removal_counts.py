@@ -2,9 +2,9 @@
 
 Counted like the ledger, from the state before a decision and the state behind it, but by (domain, source): one row of
 narrow counts each, four numbers a stage. Document shards are counted apart and merged; all rows are committed, and
-``shown`` chooses what fits on a page.
+`shown` chooses what fits on a page.
 
-Cost: one narrow column (``source``) of each document shard; when merging, some 32 bytes a stage and distinct source.
+Cost: one narrow column (`source`) of each document shard; when merging, some 32 bytes a stage and distinct source.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class ShardCounts:
 
     Args:
         domains: str[n_rows], the final domain of each document.
-        sources: its ``source``, n_rows values, null allowed.
+        sources: its `source`, n_rows values, null allowed.
         size: int64[n_rows], stored bytes of each document.
     """
 
@@ -63,7 +63,7 @@ class ShardCounts:
         return sums
 
     def table(self) -> pa.Table:
-        """``domain``, ``source``, ``sources`` (1), and ``<stage>.<count>`` for each stage and each of ``COUNTS``."""
+        """`domain`, `source`, `sources` (1), and `<stage>.<count>` for each stage and each of `COUNTS`."""
         return self._table.add_column(2, "sources", pa.array(np.ones(self._table.num_rows, np.int64)))
 
 
@@ -81,7 +81,7 @@ def merge(tables: Iterable[pa.Table], stages: Iterable[str]) -> pa.Table:
 
 
 def folded(table: pa.Table) -> pa.Table:
-    """One row a domain: the sum of its sources, whose number is in ``sources``."""
+    """One row a domain: the sum of its sources, whose number is in `sources`."""
     return _summed([table.set_column(1, "source", pa.nulls(table.num_rows, pa.string()))])
 
 
@@ -94,7 +94,7 @@ def _summed(tables: Sequence[pa.Table]) -> pa.Table:
 
 
 def column(table: pa.Table, stage: str, count: str) -> Int64:
-    """One of ``COUNTS`` of one stage, int64[n_rows]."""
+    """One of `COUNTS` of one stage, int64[n_rows]."""
     values: Int64 = table.column(f"{stage}.{count}").to_numpy()
     return values
 
@@ -110,7 +110,7 @@ def lines(table: pa.Table, stages: Iterable[str]) -> Iterator[RemovalLine]:
 
 
 def removed_fractions(table: pa.Table, stage: str) -> npt.NDArray[np.float64]:
-    """``RemovalLine.removed_fraction`` of each row, float64[n_rows]."""
+    """`RemovalLine.removed_fraction` of each row, float64[n_rows]."""
     shares = [
         column(table, stage, f"{what}_dropped") / np.maximum(1, column(table, stage, f"{what}_in"))
         for what in ("documents", "bytes")
@@ -121,8 +121,8 @@ def removed_fractions(table: pa.Table, stage: str) -> npt.NDArray[np.float64]:
 def shown(table: pa.Table, stages: Sequence[str], min_documents: int, limit: int = SOURCES_NAMED) -> list[RemovalLine]:
     """The lines of the sources worth naming, and one line a stage and domain for all others.
 
-    Named are all where there are at most ``limit``; else half of them for the documents that they lost in all stages,
-    half for the largest share that a stage took of at least ``min_documents``.
+    Named are all where there are at most `limit`; else half of them for the documents that they lost in all stages,
+    half for the largest share that a stage took of at least `min_documents`.
     """
     if table.num_rows <= limit or not stages:
         return list(lines(table, stages))

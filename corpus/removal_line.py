@@ -1,4 +1,4 @@
-"""One line of ``RUN/removal.json``: what a stage took from a domain or a source, so that one that vanishes is seen."""
+"""One line of `RUN/removal.json`: what a stage took from a domain or a source, so that one that vanishes is seen."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class RemovalLine:
     Attributes:
         stage: the stage.
         domain: the final domain.
-        source: the documents' ``source``; None where they have none or a whole domain is meant, ``OTHER`` for those
+        source: the documents' `source`; None where they have none or a whole domain is meant, `OTHER` for those
             that are not named.
         sources: how many it stands for.
         documents_in: alive before the stage.

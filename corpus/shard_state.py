@@ -102,7 +102,7 @@ def read_files(paths: Sequence[str], columns: list[str] | None = None) -> pa.Tab
 
 
 def load_state(chain: Sequence[DecisionFiles], rows: int) -> ShardState:
-    """Folds the decisions of a chain for one document shard of ``rows`` documents."""
+    """Folds the decisions of a chain for one document shard of `rows` documents."""
     state = ShardState.fresh(rows)
     for files in chain:
         state = state.after(read_files(files.drops), read_files(files.edits))

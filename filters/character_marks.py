@@ -45,11 +45,11 @@ class CharacterMarks(NamedTuple):
     """What the kernels look up.
 
     Attributes:
-        classes: uint16[TABLE_SIZE], see ``text.chars.CharTables``.
-        kinds: uint8[TABLE_SIZE], the bits ``IS_SPACE`` and its like.
+        classes: uint16[TABLE_SIZE], see `text.chars.CharTables`.
+        kinds: uint8[TABLE_SIZE], the bits `IS_SPACE` and its like.
         marks: uint8[0x10000], 1 a bullet, 2 may end a line's sentence, 4 may follow that, 8 ends one anywhere, 16 is
             punctuation or a symbol.
-        stop_codes: uint32[STOP_SLOTS], the stop words' bytes at ``code · stop_factor >> 26``, else 0.
+        stop_codes: uint32[STOP_SLOTS], the stop words' bytes at `code · stop_factor >> 26`, else 0.
         stop_bits: uint8[STOP_SLOTS], one bit a stop word.
         stop_factor: uint32[1].
     """

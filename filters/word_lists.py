@@ -1,6 +1,6 @@
 """Listed words and phrases in texts, counted by their tokens in one pass.
 
-A term is what its tokens are (``text.tokens``), and it is found where these stand side by side. So three things that
+A term is what its tokens are (`text.tokens`), and it is found where these stand side by side. So three things that
 word lists are known to trip over need no rule of their own:
 
 - *Scunthorpe*: a term of a spaced script matches whole words, never a part of one.
@@ -147,7 +147,7 @@ def _candidates(ptr, tokens, first):  # type: ignore[no-untyped-def]
 
 
 def _phrase_hashes(tokens: npt.NDArray[np.uint64], bounds: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """The hash of ``tokens[low:high]`` for each row of bounds, as ``text.sequences`` makes it."""
+    """The hash of `tokens[low:high]` for each row of bounds, as `text.sequences` makes it."""
     if not len(bounds):
         return np.zeros(0, np.int64)
     lengths = bounds[:, 1] - bounds[:, 0]

@@ -40,7 +40,7 @@ def read_parquet(raw: Raw, file: InputFile, config: InputConfig, limits: Limits)
         raw: the stored bytes.
         file: not needed; Parquet tells its own compression.
         config: which columns are what.
-        limits: a text of more than ``max_record_bytes`` is a Bad.
+        limits: a text of more than `max_record_bytes` is a Bad.
 
     Raises:
         ReadError: if storage fails.
@@ -96,7 +96,7 @@ def _records(batch: pa.RecordBatch, first_row: int, config: InputConfig, limits:
 
 
 def _values(column: pa.Array, *, as_text: bool) -> list[object]:
-    """Return a column as Python values, with :class:`_Undecodable` where a string is not UTF-8."""
+    """Return a column as Python values, with `_Undecodable` where a string is not UTF-8."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     if as_text and pa.types.is_binary(column.type):

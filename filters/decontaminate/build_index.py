@@ -42,7 +42,7 @@ _BITS_A_KEY = 16
 
 @dataclass(frozen=True, slots=True)
 class _Forms:
-    """The texts of items as tokens: form f owns ``tokens[ptr[f]:ptr[f + 1]]``, is of item[f], and is a role[f]."""
+    """The texts of items as tokens: form f owns `tokens[ptr[f]:ptr[f + 1]]`, is of item[f], and is a role[f]."""
 
     ptr: Int64
     tokens: Uint64

@@ -8,7 +8,7 @@ costs one word and not all the n-grams around it.
 Not seen: an item put into other words, into another language, or from simplified into traditional characters; and one
 of about an n-gram's length with a word changed in the middle.
 
-Cost: see ``filters.decontaminate.kernels``; documents with hits are tokenised and segmented once more.
+Cost: see `filters.decontaminate.kernels`; documents with hits are tokenised and segmented once more.
 Source: Brown et al. 2020 (arXiv 2005.14165), appendix C; Touvron et al. 2023 (arXiv 2307.09288), A.6, for the share.
 """
 

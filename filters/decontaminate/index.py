@@ -2,7 +2,7 @@
 
 An item is searched for by its n-grams. One that is shorter than an n-gram is searched for whole: one short gram of it,
 the one that fewest such items share, is its anchor, and where that is met all its tokens are compared. A gram that more
-than ``max_items`` different items hold is a template ("which of the following statements is correct") and tells of
+than `max_items` different items hold is a template ("which of the following statements is correct") and tells of
 none of them: it is left out, and the item's share is taken over the rest; an item of templates alone is searched for
 whole. An item below the least length cannot be told from chance: it is listed as too short.
 
@@ -47,7 +47,7 @@ ITEMS = pa.schema(
         pa.field("tokens", pa.int32(), nullable=False),
     ]
 )
-"""The items, in the order of their files; ``same_as`` is the row of an earlier item with the same texts."""
+"""The items, in the order of their files; `same_as` is the row of an earlier item with the same texts."""
 
 
 class NgramConfig(StrictModel):
@@ -76,7 +76,7 @@ class NgramConfig(StrictModel):
 
 @dataclass(frozen=True)
 class NgramIndex:
-    """An index, built or loaded. Arrays are read-only; see ``find_hits`` for most of them.
+    """An index, built or loaded. Arrays are read-only; see `find_hits` for most of them.
 
     Attributes:
         keys: uint64[m], hashes of grams, ascending.
@@ -90,7 +90,7 @@ class NgramIndex:
         form_length: int32[n_forms], its tokens where it must be met whole, else 0.
         form_hash: uint64[n_forms].
         weights: int64[2, 3]; a kind without grams is filled by 0.
-        items: rows of ``ITEMS``.
+        items: rows of `ITEMS`.
         bad_lines: lines that are no items.
         about: the settings and the counts of each benchmark.
     """
@@ -137,7 +137,7 @@ class NgramIndex:
 
     @classmethod
     def load(cls, folder: Path) -> NgramIndex:
-        """Maps what ``save`` wrote.
+        """Maps what `save` wrote.
 
         Raises:
             ConfigError: the folder holds no index, or one of another format.

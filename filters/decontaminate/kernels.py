@@ -43,7 +43,7 @@ def _likely(hashes, grams, bits, out):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def _write_hit(out, post, first, last, length, whole, prefix, count, power):  # type: ignore[no-untyped-def]
-    """Writes the hit of a gram's place, all but its document; False where a form of ``length`` is not met whole."""
+    """Writes the hit of a gram's place, all but its document; False where a form of `length` is not met whole."""
     out[FORM], out[FORM_FIRST], out[FORM_END] = post[IN_FORM], post[AT_FIRST], post[AT_END]
     out[FIRST], out[END] = first, last
     if length == 0:
@@ -78,13 +78,13 @@ def find_hits(  # type: ignore[no-untyped-def]
         offsets: int64[n_docs + 1].
         data: uint8[...].
         done: bool[n_docs], already folded.
-        classes: see ``CharTables``.
-        fold_start: see ``CharTables``.
-        fold_data: see ``CharTables``.
-        weights: see ``grams_into``; a kind of which the index has no gram is filled by 0.
+        classes: see `CharTables`.
+        fold_start: see `CharTables`.
+        fold_data: see `CharTables`.
+        weights: see `grams_into`; a kind of which the index has no gram is filled by 0.
         keys: uint64[m], ascending.
         starts: int32[2^b + 1], where the keys with these b leading bits begin.
-        bits: uint64[2^c], of the n-grams; see ``fill_bits``.
+        bits: uint64[2^c], of the n-grams; see `fill_bits`.
         anchor_bits: uint64[2^d], of the anchors.
         post_ptr: int64[m + 1].
         posts: int32[post_ptr[-1], 3], a key's places (`IN_FORM`, …).

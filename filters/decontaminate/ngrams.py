@@ -1,11 +1,11 @@
 """N-grams over token hashes, and the loops that build an index of them.
 
 A gram is the shortest run of tokens that is *full*: each token adds its weight, a word more than a character that
-stands alone, and the weights are chosen so that ``words`` words or ``characters`` characters fill it, and mixed runs in
+stands alone, and the weights are chosen so that `words` words or `characters` characters fill it, and mixed runs in
 between. So a gram is a function of its tokens alone, wherever they stand, and each script has its own length.
 
-The hash of a run comes from prefix sums: ``H(i, j) = P(j) - P(i) · B^(j-i)`` modulo 2^64 over token hashes, mixed with
-the length. Of m grams in the index and n in the corpus ``m n / 2^64`` look equal by chance: 1.5 at m = 28 million and
+The hash of a run comes from prefix sums: `H(i, j) = P(j) - P(i) · B^(j-i)` modulo 2^64 over token hashes, mixed with
+the length. Of m grams in the index and n in the corpus `m n / 2^64` look equal by chance: 1.5 at m = 28 million and
 n = 10^12, each of them one gram among the many that an item must have.
 
 Cost: a multiplication and a mixing a token and kind of gram.
@@ -38,7 +38,7 @@ def run_hash(prefix, power, first, last, salt):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def powers(longest):  # type: ignore[no-untyped-def]
-    """``B^0 … B^longest``."""
+    """`B^0 … B^longest`."""
     out = np.ones(longest + 1, np.uint64)
     for i in range(longest):
         out[i + 1] = out[i] * _BASE
@@ -65,7 +65,7 @@ def grams_into(prefix, alone, count, weights, kind, power, hashes, stops):  # ty
         alone: bool[count].
         count: tokens.
         weights: int64[2, 3], a row of `WORD`, `CHARACTER`, `FULL` for each kind.
-        kind: ``LONG`` or ``SHORT``.
+        kind: `LONG` or `SHORT`.
         power: uint64[...], up to the tokens of the longest gram.
         hashes: uint64[>= count].
         stops: int32[>= count].
@@ -92,9 +92,9 @@ def grams_of_forms(ptr, tokens, classes, weights, kind, wanted, power):  # type:
     Args:
         ptr: int64[n + 1].
         tokens: uint64[ptr[-1]].
-        classes: see ``CharTables``.
-        weights: see ``grams_into``.
-        kind: ``LONG`` or ``SHORT``.
+        classes: see `CharTables`.
+        weights: see `grams_into`.
+        kind: `LONG` or `SHORT`.
         wanted: bool[n], the forms whose grams are written.
         power: uint64[...], up to the tokens of the longest form.
     """

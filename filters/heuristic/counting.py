@@ -1,12 +1,12 @@
-"""Counts of characters, words and lines of one document in one pass: the loop behind ``filters.heuristic.features``.
+"""Counts of characters, words and lines of one document in one pass: the loop behind `filters.heuristic.features`.
 
 The pass goes from word to word. ASCII is read eight bytes at a time: one load gives the word's end, its letters and
 digits, and its hash; only signs (every sixth word or so has one) are looked at one by one. Han, the next most common,
 needs no look-up. What lines tell is taken at their ends, from the offsets of their first and last character, so that a
 line costs no pass of its own but its hash.
 
-``read_text`` is one long function: what it carries from word to word stays in registers, which it would not across
-helpers that numba does not inline. Counts that a caller wants go into ``found``, an int64 array with the places named
+`read_text` is one long function: what it carries from word to word stays in registers, which it would not across
+helpers that numba does not inline. Counts that a caller wants go into `found`, an int64 array with the places named
 below.
 """
 
@@ -89,7 +89,7 @@ LONG_LINE_CHARS = 200
     LONG_LINES,
     OPEN_BLOCK,
 ) = range(32)
-"""Places in ``found``."""
+"""Places in `found`."""
 PLACES = 32
 
 _PRIME = U64(0x9DDFEA08EB382D69)
@@ -101,7 +101,7 @@ _LETTER_KIND, _DIGIT_KIND = IS_WORD | IS_LETTER | IS_LATIN, IS_WORD | IS_NUMBER
 
 @nb.njit(inline="always", cache=True)
 def _load(text, i, end):  # type: ignore[no-untyped-def]
-    """The eight bytes from ``i``; beyond ``end`` they are 0."""
+    """The eight bytes from `i`; beyond `end` they are 0."""
     if i + 8 <= end:
         return load8(text, i)
     eight = U64(0)
@@ -121,7 +121,7 @@ def read_text(text, tables, hashes, ends, lines, blocks, found):  # type: ignore
 
     Args:
         text: uint8[...], valid UTF-8.
-        tables: see ``filters.character_marks.CharacterMarks``.
+        tables: see `filters.character_marks.CharacterMarks`.
         hashes: uint64[capacity].
         ends: int32[capacity], characters of words up to and with each.
         lines: (uint64[capacity], int32[capacity]): hash and characters of each line that holds text, stripped.
@@ -304,7 +304,7 @@ def _bit_count(x):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def _stop_word(text, start, end, tables):  # type: ignore[no-untyped-def]
-    """The bit of the stop word that ``text[start:end]`` is, ASCII signs around it cut off; else 0."""
+    """The bit of the stop word that `text[start:end]` is, ASCII signs around it cut off; else 0."""
     while start < end and text[start] < 128 and not 97 <= text[start] | 32 <= 122:
         start += 1
     while end > start and text[end - 1] < 128 and not 97 <= text[end - 1] | 32 <= 122:
@@ -321,7 +321,7 @@ def _stop_word(text, start, end, tables):  # type: ignore[no-untyped-def]
 
 @nb.njit(inline="always", cache=True)
 def _stop_bit(code, size, tables):  # type: ignore[no-untyped-def]
-    """The bit of the stop word of ``size`` lower-case letters whose bytes are those of ``code``; else 0."""
+    """The bit of the stop word of `size` lower-case letters whose bytes are those of `code`; else 0."""
     code &= np.uint32(0xFFFFFFFF) >> np.uint32(32 - 8 * size)
     slot = np.uint32(code * tables.stop_factor[0]) >> np.uint32(26)
     return np.int64(tables.stop_bits[slot]) if tables.stop_codes[slot] == code else 0
@@ -329,7 +329,7 @@ def _stop_bit(code, size, tables):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def _ends_sentence(text, start, end, marks):  # type: ignore[no-untyped-def]
-    """Whether ``. ! ? …`` ends the word ``text[start:end]``, closing quotes cut off; not an initial's full stop."""
+    """Whether `. ! ? …` ends the word `text[start:end]`, closing quotes cut off; not an initial's full stop."""
     mark, at = last_mark(text, start, end, marks)
     if not mark & END or mark & STOP:
         return False
@@ -343,7 +343,7 @@ def _ends_sentence(text, start, end, marks):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def _is_lorem_ipsum(text, i):  # type: ignore[no-untyped-def]
-    """Whether "lorem ipsum" stands at ``i``, in any case."""
+    """Whether "lorem ipsum" stands at `i`, in any case."""
     if i + 11 > len(text):
         return False
     one, two = load8(text, i), load8(text, i + 3)
@@ -353,7 +353,7 @@ def _is_lorem_ipsum(text, i):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def _close_line(text, first, last, size, has_stop, marks, lines, blocks, found):  # type: ignore[no-untyped-def]
-    """Takes note of the line whose text is ``text[first:last]``; ``first`` is -1 for a line without text."""
+    """Takes note of the line whose text is `text[first:last]`; `first` is -1 for a line without text."""
     if first < 0:
         found[OPEN_BLOCK] = 0
         return

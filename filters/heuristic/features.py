@@ -5,18 +5,18 @@ one pass over the bytes (characters, words, lines, paragraphs) and one over the 
 one pass a rule as filter classes do, and no word ever becomes a Python object.
 
 A **word** is a run without white space (a tokenizer that splits punctuation off counts 10 to 15 % more of
-them). A **line** ends as in ``text.segment`` and counts if it holds more than white space; it is compared
+them). A **line** ends as in `text.segment` and counts if it holds more than white space; it is compared
 stripped. A **paragraph** is a run of such lines without a blank one between. The n-grams are of words; where
 3 in 10 or more of the word characters are of scripts without spaces (Han, Kana, Thai, Lao, Khmer, Myanmar),
 an "n-gram" is 2 n tokens, each a single character or a run of other letters and digits, since a Chinese word
 is some two characters. A character is a code point.
 
-Cost: linear; 105 to 160 MB/s a core on English, 105 to 200 on Chinese (``benchmarks.filters.heuristic_speed``).
+Cost: linear; 105 to 160 MB/s a core on English, 105 to 200 on Chinese (`benchmarks.filters.heuristic_speed`).
 
 Source: Rae et al. 2021 (Gopher), appendix A1.1; Raffel et al. 2020 (C4), § 2.2; Penedo et al. 2024 (FineWeb), § 3.6;
 counting as in datatrove's filters, which divide by all characters of the text. Deviations: lines without text do not
 count, lines are compared and measured stripped, stop words are matched in any case and inside punctuation, and a top
-n-gram must occur twice. A test holds the decisions to datatrove's (``tests/unit/test_heuristic_parity.py``).
+n-gram must occur twice. A test holds the decisions to datatrove's (`tests/unit/test_heuristic_parity.py`).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from filters.heuristic.repetition import duplicates, gram_repetition, make_scrat
 from text.arrow import TextColumn
 
 SPACED, CJK, OTHER = 0, 1, 2
-"""Values of the feature ``profile``: which rules apply."""
+"""Values of the feature `profile`: which rules apply."""
 
 COUNTS = {
     "profile": "1 cjk: of letters, marks and numbers 3 in 10 or more are Han or Kana; else 0 spaced: half"
@@ -93,7 +93,7 @@ def scan(column: TextColumn) -> dict[str, npt.NDArray[np.int32] | npt.NDArray[np
     """Computes every feature of every document.
 
     Returns:
-        For each name of ``FEATURES`` an array [n_docs]: int32 for ``COUNTS``, float32 for ``RATIOS``.
+        For each name of `FEATURES` an array [n_docs]: int32 for `COUNTS`, float32 for `RATIOS`.
     """
     counts = np.zeros((len(COUNTS), len(column)), np.int32)
     ratios = np.zeros((len(RATIOS), len(column)), np.float32)
@@ -103,7 +103,7 @@ def scan(column: TextColumn) -> dict[str, npt.NDArray[np.int32] | npt.NDArray[np
 
 @nb.njit(cache=True)
 def _scan(offsets, data, tables, longest, counts, ratios):  # type: ignore[no-untyped-def]
-    """Fills a column of ``counts`` and of ``ratios`` a document, in the order of the names."""
+    """Fills a column of `counts` and of `ratios` a document, in the order of the names."""
     capacity = longest // 2 + 2
     hashes, ends = np.empty(capacity, np.uint64), np.empty(capacity, np.int32)
     scratch = make_scratch(capacity)

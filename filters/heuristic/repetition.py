@@ -1,7 +1,7 @@
 """What repeats inside one document: lines, paragraphs and n-grams, by hash, without a string for any of them.
 
 A repeated n-gram begins with a repeated (n-1)-gram. So only the 2-grams are all hashed, and only
-those that share a slot of a small table with another are counted (``_begin``); each longer n is counted at the
+those that share a slot of a small table with another are counted (`_begin`); each longer n is counted at the
 positions whose shorter gram occurred twice or more, and on clean text few are left by n = 5, where a plain pass for
 each of the nine lengths would count them all nine times.
 
@@ -52,7 +52,7 @@ class Scratch(NamedTuple):
 
 @nb.njit(cache=True)
 def make_scratch(capacity):  # type: ignore[no-untyped-def]
-    """Scratch for documents of up to ``capacity`` units."""
+    """Scratch for documents of up to `capacity` units."""
     slots = 64
     while slots < 2 * capacity:
         slots *= 2
@@ -66,7 +66,7 @@ def make_scratch(capacity):  # type: ignore[no-untyped-def]
 
 @nb.njit(inline="always", cache=True)
 def _clear(keys, n):  # type: ignore[no-untyped-def]
-    """Empties as much of the table as ``n`` keys need; returns the mask."""
+    """Empties as much of the table as `n` keys need; returns the mask."""
     slots = 64
     while slots < 2 * n:
         slots *= 2
@@ -76,7 +76,7 @@ def _clear(keys, n):  # type: ignore[no-untyped-def]
 
 @nb.njit(inline="always", cache=True)
 def _slot(keys, mask, key):  # type: ignore[no-untyped-def]
-    """Where ``key`` (not 0) stands in the table, or should."""
+    """Where `key` (not 0) stands in the table, or should."""
     slot = key & mask
     while keys[slot] != 0 and keys[slot] != key:
         slot = (slot + _ONE) & mask
@@ -91,7 +91,7 @@ def duplicates(hashes, sizes, n, scratch):  # type: ignore[no-untyped-def]
         hashes: uint64[>= n], one an item.
         sizes: int32[>= n], characters.
         n: how many items.
-        scratch: see ``Scratch``.
+        scratch: see `Scratch`.
     """
     repeated = repeated_chars = 0
     if n < 2:
@@ -118,7 +118,7 @@ def gram_repetition(units, ends, n_units, step, chars, scratch, out):  # type: i
         n_units: how many.
         step: tokens to a unit: 1 for words, 2 for single characters.
         chars: characters of the document.
-        scratch: see ``Scratch``.
+        scratch: see `Scratch`.
         out: float32[9].
     """
     grams, at = scratch.grams, scratch.at
@@ -146,7 +146,7 @@ def gram_repetition(units, ends, n_units, step, chars, scratch, out):  # type: i
 
 @nb.njit(cache=True)
 def _begin(units, n_units, step, scratch):  # type: ignore[no-untyped-def]
-    """Writes the hash of each 2-gram, and into ``at`` those positions that share 32 bits or so of it with another.
+    """Writes the hash of each 2-gram, and into `at` those positions that share 32 bits or so of it with another.
 
     A byte a slot says whether a hash has met it once, or more often: two sequential passes over a small table instead
     of look-ups of every gram in a large one. Most 2-grams occur once; a few of those slip through and are counted.
@@ -185,7 +185,7 @@ def _chars_of(ends, i, size):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def _count(n_at, scratch):  # type: ignore[no-untyped-def]
-    """Counts the grams at ``at[:n_at]``; returns count and position of the commonest, of equals the first."""
+    """Counts the grams at `at[:n_at]`; returns count and position of the commonest, of equals the first."""
     grams, at, slot_of, keys, counts, firsts, _ = scratch
     mask = _clear(keys, n_at)
     best = 1

@@ -14,12 +14,12 @@ from filters.heuristic.features import CJK, OTHER, SPACED
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A document of ``profile`` fails when the feature is under the threshold ``low`` or over ``high``.
+    """A document of `profile` fails when the feature is under the threshold `low` or over `high`.
 
     Attributes:
         reason: what the ledger and the dropped table say.
-        profile: ``SPACED``, ``CJK`` or ``OTHER``.
-        feature: a name of ``filters.heuristic.features.FEATURES``.
+        profile: `SPACED`, `CJK` or `OTHER`.
+        feature: a name of `filters.heuristic.features.FEATURES`.
         low: a field of the profile's thresholds, or None.
         high: a field of the profile's thresholds, or None.
     """

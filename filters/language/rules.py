@@ -1,4 +1,4 @@
-"""The loop behind ``filters.language.detect``: a document's lines and its whole, by the model and by their script.
+"""The loop behind `filters.language.detect`: a document's lines and its whole, by the model and by their script.
 
 One pass over the sample serves both. fastText's mean is a sum over words, so the sum of a document is the sum of its
 lines (but for words that only U+0085, U+2028 or U+2029 parts, which are two here): each line is summed by itself,
@@ -33,7 +33,7 @@ class Rules(NamedTuple):
     """What a text's script says about its language, for a model's labels.
 
     Attributes:
-        scripts: uint8[TABLE_SIZE], see ``filters.language.scripts.script_table``.
+        scripts: uint8[TABLE_SIZE], see `filters.language.scripts.script_table`.
         allowed: bool[n_scripts, n_labels], languages written in a script; row 0 is all.
         only: int16[n_scripts], the one language of a script, -1 where there are several.
         chinese: the label "zh", -1 if the model has none.
@@ -53,7 +53,7 @@ class Rules(NamedTuple):
 def judge(mean, letters, rules, tables, hint, stack, scores):  # type: ignore[no-untyped-def]
     """The language of a text and its score, from the mean of its rows and its letters by script.
 
-    ``hint`` is a label that is tried first, or -1; the answer does not depend on it.
+    `hint` is a label that is tried first, or -1; the answer does not depend on it.
     """
     nodes = tables.nodes
     script, share = main_script(letters)
@@ -82,7 +82,7 @@ def judge(mean, letters, rules, tables, hint, stack, scores):  # type: ignore[no
 
 @nb.njit(inline="always", cache=True)
 def _mean(total, used, tables, out):  # type: ignore[no-untyped-def]
-    """The mean of ``used`` rows and that of ``</s>``."""
+    """The mean of `used` rows and that of `</s>`."""
     end = tables.end_row
     for k in range(len(total)):
         out[k] = (total[k] + tables.vectors[end, k]) / (used + 1) if end >= 0 else total[k] / max(used, 1)
@@ -105,7 +105,7 @@ def detect_texts(offsets, data, sample, pieces, line_letters, line_score, rules,
         pieces: stretches that a longer text's sample consists of, at least 1.
         line_letters: bytes of letters that a line needs to be judged.
         line_score: least score of a line that counts.
-        rules: see ``Rules``.
+        rules: see `Rules`.
         tables: the model.
 
     Returns:
@@ -164,7 +164,7 @@ def detect_texts(offsets, data, sample, pieces, line_letters, line_score, rules,
 
 @nb.njit(cache=True)
 def _agreement(by_label, code):  # type: ignore[no-untyped-def]
-    """The share of ``code`` in the counts, and the most frequent other label."""
+    """The share of `code` in the counts, and the most frequent other label."""
     second, most, total = -1, 0, 0
     for label in range(len(by_label)):
         total += by_label[label]

@@ -5,8 +5,8 @@ expressions (RE2, in Arrow) then look for phrases, in short lines alone, and for
 at all. Lines of prose are not stored: a line is evidence if a flag is up, if it is short or if a quarter of its letters
 are capitals. Lines between fences of ``` are code and never evidence.
 
-A line ends as in ``text.segment``. It is *Chinese* when 3 in 10 or more of its letters, marks and numbers are Han or
-Kana, whatever its document is: a Chinese page has English menus. Its ``words`` are Han and Kana then.
+A line ends as in `text.segment`. It is *Chinese* when 3 in 10 or more of its letters, marks and numbers are Han or
+Kana, whatever its document is: a Chinese page has English menus. Its `words` are Han and Kana then.
 
 Cost: linear, some 280 MB/s a core on prose; pages of short lines 70, the sentences of what is stored counted in.
 """
@@ -47,7 +47,7 @@ HAS_JAVASCRIPT, HAS_POLICY, IS_COUNTER, IS_BOILERPLATE = 16, 32, 64, 128
 MAX_WORD_CHARS = 1000
 """Source: C4's code."""
 _SHORT_BYTES = 160
-"""Longer lines are neither counters nor boilerplate, nor are those of more than ``STORE_WORDS`` words."""
+"""Longer lines are neither counters nor boilerplate, nor are those of more than `STORE_WORDS` words."""
 
 
 _INNER_END = f"[.!?{STRONG}{DOTS}].*[^\\s]"
@@ -66,7 +66,7 @@ class LineFacts:
         upper_ratio: float32[k], capitals among letters.
         flags: uint8[k].
         sentences: int32[k].
-        total_words: int32[n_docs], the sum of ``words`` over all lines of a document.
+        total_words: int32[n_docs], the sum of `words` over all lines of a document.
     """
 
     doc: npt.NDArray[np.int64]
@@ -215,7 +215,7 @@ def _is_ended(text, first, last, is_chinese, marks):  # type: ignore[no-untyped-
 
 @nb.njit(cache=True)
 def _read_line(text, i, tables):  # type: ignore[no-untyped-def]
-    """Reads the line at ``i``.
+    """Reads the line at `i`.
 
     Returns:
         (byte of the next line, first byte that is no white space or -1, byte behind the last, (words, letters,

@@ -3,14 +3,14 @@
     find(column) → for each document the spans of e-mail addresses, telephone numbers, IP addresses, Chinese resident
                    identity numbers, bank cards and IBANs
 
-One pass over the bytes. All that is looked for holds a digit, an ``@`` or a colon, so a table of 256 entries passes
+One pass over the bytes. All that is looked for holds a digit, an `@` or a colon, so a table of 256 entries passes
 over everything else; at one of these a few characters around it are put into a window (full width read as ASCII) and
 the forms are tried there. Regular expressions, one a kind, read the text once a kind, and test no check digits.
 
-Where matches overlap, the longer in bytes stays, of equal ones the kind that stands first in ``KINDS``, then the
-earlier one. Cost: linear; some 600 MB/s a core in Chinese and English text (``benchmarks/filters/pii_speed.py``).
+Where matches overlap, the longer in bytes stays, of equal ones the kind that stands first in `KINDS`, then the
+earlier one. Cost: linear; some 600 MB/s a core in Chinese and English text (`benchmarks/filters/pii_speed.py`).
 
-Left out, as their form does not tell them from other numbers: fixed-line numbers without ``+``, passport and licence
+Left out, as their form does not tell them from other numbers: fixed-line numbers without `+`, passport and licence
 numbers; names and postal addresses have no form.
 """
 
@@ -29,7 +29,7 @@ from filters.pii.numbers import BEFORE, WINDOW, bank_card, iban, phone, resident
 from text.arrow import Int64, TextColumn
 
 KINDS = ("email", "cn_id", "iban", "bank_card", "phone", "ip", "ip_local")
-"""What is found; of matches of one length the earlier kind stays. ``ip_local``: an address that is nobody's."""
+"""What is found; of matches of one length the earlier kind stays. `ip_local`: an address that is nobody's."""
 _EMAIL, _CN_ID, _IBAN, _BANK_CARD, _PHONE, _IP, _IP_LOCAL = range(len(KINDS))
 
 _DIGIT, _AT, _COLON, _WIDE = 1, 2, 3, 4
@@ -59,10 +59,10 @@ class Matches:
     """What was found, by document and in the order of the text; matches of a document are disjoint.
 
     Attributes:
-        ptr: int64[n_docs + 1]; document i owns ``start[ptr[i]:ptr[i + 1]]``.
+        ptr: int64[n_docs + 1]; document i owns `start[ptr[i]:ptr[i + 1]]`.
         start: int32[n], first byte within the document.
         end: int32[n], byte behind the last.
-        kind: int8[n], index in ``KINDS``.
+        kind: int8[n], index in `KINDS`.
     """
 
     ptr: Int64
@@ -147,7 +147,7 @@ def _put(found, n, start, end, kind):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def _numbers(text, first, old, scratch, found, n):  # type: ignore[no-untyped-def]
-    """What begins at the run of digits at byte ``first``, or just before it; returns (n, byte behind the run)."""
+    """What begins at the run of digits at byte `first`, or just before it; returns (n, byte behind the run)."""
     run, i = 0, first
     code = np.int64(0)
     while i < len(text):
@@ -198,7 +198,7 @@ def _numbers(text, first, old, scratch, found, n):  # type: ignore[no-untyped-de
 
 @nb.njit(cache=True)
 def _look(text, first, letters, window, places):  # type: ignore[no-untyped-def]
-    """Fills a window around the run of digits at ``first``: up to the second character that no number holds."""
+    """Fills a window around the run of digits at `first`: up to the second character that no number holds."""
     i = first
     for k in range(BEFORE - 1, -1, -1):
         code, size = code_before(text, i)

@@ -64,7 +64,7 @@ def _join(pieces: list[str]) -> str:
 
 
 def _phrases(pieces: list[str], rng: Rng, longest: int) -> list[str]:
-    """Cuts a sentence into phrases of 1 to ``longest`` words, or twice as many of Han; marks are left out."""
+    """Cuts a sentence into phrases of 1 to `longest` words, or twice as many of Han; marks are left out."""
     words = [piece for piece in pieces if piece[0].isalnum()]
     phrases = []
     i = 0

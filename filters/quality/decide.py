@@ -1,6 +1,6 @@
 """From sentence scores to decisions: a document's quality, and which of its sentences are cut.
 
-Pure functions over arrays; the scores come from ``filters.linear.model``, the sentences from ``text.segment``. A
+Pure functions over arrays; the scores come from `filters.linear.model`, the sentences from `text.segment`. A
 cap bounds what may be cut of a document, because a document that is bad throughout should be dropped for its
 quality by a rule that says so, not be eaten away to a torso by a rule about sentences. Fenced code is never
 cut: the model has not learned code.
@@ -67,7 +67,7 @@ def sentence_facts(
 
     Args:
         column: the documents.
-        spans: ``ptr`` int64[n_docs + 1], ``starts`` int32[n_spans]; they tile the documents.
+        spans: `ptr` int64[n_docs + 1], `starts` int32[n_spans]; they tile the documents.
         chosen: int64[k], the spans to look at, ascending; all of them where None.
 
     Returns:
@@ -217,7 +217,7 @@ def _in_fence(text, starts):  # type: ignore[no-untyped-def]
     """Which spans overlap fenced code, the fences' own lines included.
 
     A fence is a line that begins, after white space, with three or more ` or ~; it is closed by the next such
-    line of the same character. One that nothing closes is no fence, as in ``text.segment``.
+    line of the same character. One that nothing closes is no fence, as in `text.segment`.
     """
     out = np.zeros(len(starts), np.bool_)
     unclosed = False, False
@@ -256,7 +256,7 @@ def _next_line(text, i):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def _fence_mark(text, i):  # type: ignore[no-untyped-def]
-    """1 where the line at ``i`` begins with three `, 2 for three ~, else 0."""
+    """1 where the line at `i` begins with three `, 2 for three ~, else 0."""
     while i < len(text) and (text[i] == 32 or text[i] == 9):
         i += 1
     if i + 2 >= len(text) or text[i] != text[i + 1] or text[i] != text[i + 2]:

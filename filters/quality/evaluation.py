@@ -82,7 +82,7 @@ def evaluate(scored: Sequence[Scored], max_good_lost: float) -> dict[str, Any]:
         max_good_lost: share of held-out good examples that the suggested threshold may cut.
 
     Returns:
-        ``languages`` (AUCs, threshold, reliability, or a note why not) and ``sources`` (mean score of each
+        `languages` (AUCs, threshold, reliability, or a note why not) and `sources` (mean score of each
         set).
     """
     languages = sorted({s.reference.lang for s in scored})

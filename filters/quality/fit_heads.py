@@ -67,7 +67,7 @@ def fit_heads(examples: Sequence[Examples], chosen: Chosen, fit: Fit) -> Heads:
 
     Args:
         examples: the reference sets; those held out are not looked at.
-        chosen: for each set the indices of its training examples, into ``lines``.
+        chosen: for each set the indices of its training examples, into `lines`.
         fit: trains words on such a choice.
     """
     unseen = out_of_fold(examples, chosen, fit)

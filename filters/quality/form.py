@@ -1,6 +1,6 @@
 """The form of a sentence: what its marks, capitals, digits and ends say, whatever it is about.
 
-A bag of folded words knows what a sentence is about and little of how it is written: ``CLICK HERE!!!`` and ``click
+A bag of folded words knows what a sentence is about and little of how it is written: `CLICK HERE!!!` and ``click
 here`` are the same to it, and so are a sentence and its words in another order. The numbers here are what it cannot
 see, counted in one pass over the bytes as they stand, and they mean the same in any script that has them.
 
@@ -58,7 +58,7 @@ FEATURES = (
     "ends_word",
     "ends_digit",
 )
-"""Columns of ``sentence_form``. Lengths are logarithms of one more; shares are of characters without white space, words
+"""Columns of `sentence_form`. Lengths are logarithms of one more; shares are of characters without white space, words
 of words, marks a token; where a sentence ends is asked before closing quotes and brackets."""
 
 FORM: Any = namedtuple("FORM", FEATURES)(*range(len(FEATURES)))  # type: ignore[misc]
@@ -83,7 +83,7 @@ FORM: Any = namedtuple("FORM", FEATURES)(*range(len(FEATURES)))  # type: ignore[
     BREAKS,
     MARKED,
 ) = range(17)
-"""Places in ``counts``; from ``MARKED`` on those of the marks in ``_COUNTED``."""
+"""Places in `counts`; from `MARKED` on those of the marks in `_COUNTED`."""
 COMMA, EXCLAMATION, QUESTION, ELLIPSIS, QUOTE, BRACKET, SLASH, SIGN, APOSTROPHE, STOP, COLON, CLOSE, BREAK = (
     1 << k for k in range(13)
 )
@@ -117,10 +117,10 @@ _MARK_TABLE = _mark_table()
 
 
 def sentence_form(column: TextColumn) -> npt.NDArray[np.float32]:
-    """What ``FEATURES`` name, of each text.
+    """What `FEATURES` name, of each text.
 
     Args:
-        column: the sentences, as ``Spans.as_column`` gives them.
+        column: the sentences, as `Spans.as_column` gives them.
 
     Returns:
         float32[n_texts, len(FEATURES)]; zeros for a text without anything but white space.
@@ -154,7 +154,7 @@ def _end_word(counts, size, size_upper):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def _count(data, start, end, classes, marks, counts):  # type: ignore[no-untyped-def]
-    """Counts into ``counts``; returns the first character and the last that is no closing mark (the first if none).
+    """Counts into `counts`; returns the first character and the last that is no closing mark (the first if none).
 
     Lower-case ASCII, spaces and common Han come first and go fast; the rest asks the tables.
     """

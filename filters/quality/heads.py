@@ -1,15 +1,15 @@
 """Heads over words, form and neighbours: from what a sentence says and looks like to how good it is.
 
-A head adds up points: for the log-odds that the words give, for each number of ``sentence_form`` by the interval that
+A head adds up points: for the log-odds that the words give, for each number of `sentence_form` by the interval that
 it falls in (so that too short and too long can both be bad), and then for the mean of the neighbours, since menus
 stand among menus and prose among prose. There are two heads, for sentences of scripts without spaces (Chinese,
 Japanese) and for the others, as a comma a token means nothing alike in both; the sentence itself says which one is
 meant.
 
 A head is additive and can be read. Trees or a small network would see interactions and cost more than all the rest;
-with points and neighbours the aims are met (``benchmarks/filters/quality_model.py``).
+with points and neighbours the aims are met (`benchmarks/filters/quality_model.py`).
 
-Cost: some 40 look-ups a sentence; the pass of ``sentence_form`` is the larger part. Source: logistic regression over
+Cost: some 40 look-ups a sentence; the pass of `sentence_form` is the larger part. Source: logistic regression over
 binned features as in generalised additive models (Hastie and Tibshirani 1986); for the neighbours Kohlschütter et al.
 2010, section 4.
 """
@@ -67,8 +67,8 @@ def own_scores(heads: Heads, words: Floats, form: Floats) -> Floats:
 
     Args:
         heads: the heads.
-        words: float32[n], ``log_odds`` of the words.
-        form: float32[n, n_features], by ``sentence_form``.
+        words: float32[n], `log_odds` of the words.
+        form: float32[n, n_features], by `sentence_form`.
 
     Returns:
         float32[n].

@@ -1,6 +1,6 @@
 """The model of a sentence's quality: words by a linear model, form and neighbours by two heads on top of it.
 
-A folder holds it: the linear model's files and, beside them, ``heads.json`` with the arrays of the heads. A folder
+A folder holds it: the linear model's files and, beside them, `heads.json` with the arrays of the heads. A folder
 without heads is a model of words alone, and scores as such.
 """
 
@@ -52,7 +52,7 @@ class SentenceModel:
 
         Args:
             column: the documents.
-            spans: their sentences, as ``text.segment.sentences`` gives them.
+            spans: their sentences, as `text.segment.sentences` gives them.
 
         Returns:
             float32[n_spans].
@@ -83,7 +83,7 @@ class SentenceModel:
 
     @classmethod
     def load(cls, folder: Path) -> SentenceModel:
-        """Reads what ``save`` wrote.
+        """Reads what `save` wrote.
 
         Raises:
             ConfigError: the folder holds no model, one of another format or other features, or one whose content is

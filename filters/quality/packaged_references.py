@@ -1,8 +1,8 @@
 """Reference sets out of installed packages: sentences that teach the quality model, and others that examine it.
 
-A pipeline names one as ``packaged:<set>``; so the default pipeline runs without any file of the user's own. They show
+A pipeline names one as `packaged:<set>`; so the default pipeline runs without any file of the user's own. They show
 the mechanism; a team that means it names its own reference text. None of them is in the demo's corpus: the functions
-``is_reference_…`` say which texts are kept back for them.
+`is_reference_…` say which texts are kept back for them.
 """
 
 from __future__ import annotations
