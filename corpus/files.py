@@ -1,7 +1,7 @@
-"""Files that are committed or nothing: attempt-unique names, digests, manifests written last.
+"""Files count once they are committed: names unique to an attempt, digests, a manifest written last.
 
-Why a list of files and not a folder listing: a speculative or retried task, or one that outlives its driver, may write
-at any time. What it writes is debris unless a manifest names it, so it can neither double a row nor lose one.
+Why a list of files and not the folder's listing: a speculative or retried task, or one that outlives its driver, may
+write at any time. What it writes is debris unless a manifest names it, so it can neither double a row nor lose one.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Which files a run ingests: the configuration of an input, and its resolution to one sorted list of files.
 
-The list decides document ids, so it depends on names alone: neither on the order in which a store lists its
-files nor on where a folder lies on this machine. Everything goes through `pyarrow.fs`, so that a local
-folder and S3 behave alike; fsspec would bring a dependency for each store and another glob dialect for each.
+The list decides document ids, so it depends on names alone: neither on the order in which a store lists files nor on
+where a folder lies on this machine. Everything goes through `pyarrow.fs`, so that a local folder and S3 behave alike;
+fsspec would bring a dependency for each store and another glob dialect for each.
 
 Cost: one recursive listing of the folder that stands before a glob's first wildcard.
 """
@@ -138,9 +138,8 @@ def resolve_inputs(configs: Sequence[InputConfig], *, base_dir: str | Path) -> l
         base_dir: the folder at which relative paths start.
 
     Raises:
-        ConfigError: where a glob matches nothing, a variable is unset, a package is not installed, a format
-        cannot be
-            told, or two domains claim one file.
+        ConfigError: a glob matches nothing, a variable is unset, a package is not installed, a format cannot be told,
+            or two domains claim one file.
     """
     found: dict[str, InputFile] = {}
     for index, config in enumerate(configs):

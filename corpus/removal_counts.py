@@ -1,8 +1,8 @@
 """Counts what each stage took from each domain and source.
 
-Counted like the ledger, from the state before a decision and the state behind it, but by (domain, source): one row of
-narrow counts each, four numbers a stage. Document shards are counted apart and merged; all rows are committed, and
-`shown` chooses what fits on a page.
+Counted like the ledger, from the states before and after a decision, but by (domain, source): a row each, with four
+numbers for each stage. Document shards are counted apart and merged; all rows are committed, and `shown` chooses what
+fits on a page.
 
 Cost: one narrow column (`source`) of each document shard; when merging, some 32 bytes a stage and distinct source.
 """
@@ -47,7 +47,7 @@ class ShardCounts:
         self._table = groups.select(KEYS)
 
     def add(self, stage: str, before: ShardState, after: ShardState) -> None:
-        """Counts one decision by the states around it."""
+        """Counts one decision by the states before and after it."""
         one = np.ones_like(self._size)
         for name, first, second in (
             ("documents", one, one),
@@ -100,7 +100,7 @@ def column(table: pa.Table, stage: str, count: str) -> Int64:
 
 
 def lines(table: pa.Table, stages: Iterable[str]) -> Iterator[RemovalLine]:
-    """The rows as lines, stage by stage; a row of which a stage received nothing has none there."""
+    """The rows as lines, stage by stage; none where a stage received nothing of a row."""
     keys = [table.column(name).to_pylist() for name in (*KEYS, "sources")]
     for stage in stages:
         counts = [table.column(f"{stage}.{name}").to_pylist() for name in COUNTS]
@@ -121,8 +121,8 @@ def removed_fractions(table: pa.Table, stage: str) -> npt.NDArray[np.float64]:
 def shown(table: pa.Table, stages: Sequence[str], min_documents: int, limit: int = SOURCES_NAMED) -> list[RemovalLine]:
     """The lines of the sources worth naming, and one line a stage and domain for all others.
 
-    Named are all where there are at most `limit`; else half of them for the documents that they lost in all stages,
-    half for the largest share that a stage took of at least `min_documents`.
+    All are named where there are at most `limit`. Else half of the places go to those that lost most documents in all
+    stages, half to those of which one stage took the largest share, of at least `min_documents`.
     """
     if table.num_rows <= limit or not stages:
         return list(lines(table, stages))

@@ -1,4 +1,4 @@
-"""Bytes out of compressed files, with offsets, in bounded memory, and with all that stands before any damage.
+"""Bytes out of compressed files, with offsets, in bounded memory; all that stands before damage is kept.
 
 A file is a row of *members* (gzip members, zstd frames, or one plain member), each read as a stream that ends
 either well or with a `Fault`. Why not `gzip.open`, `zstandard.stream_reader` or pyarrow's streams:

@@ -1,4 +1,4 @@
-"""Look-up tables of the heuristic features: what a character is, what a line's first and last one say, stop words."""
+"""Look-up tables of the heuristic and line filters: kinds of characters, marks of lines and sentences, stop words."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ class CharacterMarks(NamedTuple):
     Attributes:
         classes: uint16[TABLE_SIZE], see `text.chars.CharTables`.
         kinds: uint8[TABLE_SIZE], the bits `IS_SPACE` and its like.
-        marks: uint8[0x10000], 1 a bullet, 2 may end a line's sentence, 4 may follow that, 8 ends one anywhere, 16 is
-            punctuation or a symbol.
+        marks: uint8[0x10000], bits: `START` a bullet, `END` ends a sentence at a line's end, `CLOSER` may stand between
+            that and the line's end, `STOP` ends a sentence anywhere, `SIGN` punctuation or a symbol.
         stop_codes: uint32[STOP_SLOTS], the stop words' bytes at `code · stop_factor >> 26`, else 0.
         stop_bits: uint8[STOP_SLOTS], one bit a stop word.
         stop_factor: uint32[1].

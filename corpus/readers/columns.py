@@ -1,4 +1,4 @@
-"""From a row with any columns to a `Record`: the part that all formats share.
+"""Builds a `Record` from a row with any columns: what all formats share.
 
 A row is a mapping from column names to values, be it a JSON object, a Parquet row or the headers of a WARC
 record, so one field map and one list of kept columns mean the same everywhere.

@@ -1,4 +1,4 @@
-"""What an HTTP response in an archive means: is it a page, in which bytes, in which characters.
+"""An HTTP response in an archive: whether it is a page, its decompressed bytes, its characters.
 
 Archives differ from the wire: crawlers often store a body already decoded and keep the headers that describe
 the encoded one (Common Crawl, Heritrix, pywb), so a header is a hint that the bytes have to confirm.
@@ -74,8 +74,7 @@ def decode_body(body: bytes, transfer_encoding: str, content_encoding: str, max_
 
 
 def decode_page(data: bytes, charset: str | None) -> str:
-    """Return the characters of a page: its byte order mark, the HTTP charset, UTF-8, then detection, first to
-    fit.
+    """Decode a page by the first that fits: byte order mark, HTTP charset, UTF-8, detection.
 
     Detection is resiliparse's (the page's own `meta` element, then statistics). A declared Latin-1 gives
     way to valid UTF-8, as servers declare it by default and it fits anything. Undecodable bytes become

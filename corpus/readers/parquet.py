@@ -1,9 +1,8 @@
-"""Parquet: offset is the row's number in the file, length is 1.
+"""Parquet: a record's offset is its row number in the file, its length 1.
 
-Row group by row group and only the columns asked for, in batches of bounded bytes rather than whole groups,
-as one group may hold gigabytes of text. Arrow does not check that strings are UTF-8, so each is decoded here;
-a batch with a broken one is decoded again value by value. Damage loses the rest of its row group, whose rows
-are counted one by one.
+Only the columns that are asked for are read, in batches of bounded bytes, as one row group may hold gigabytes of text.
+Arrow does not check that strings are UTF-8, so each is decoded here; a batch with a broken one is decoded again value
+by value. Damage loses the rest of its row group, whose rows are counted one by one.
 
 Cost: Parquet's decoding plus one Python string a document.
 """

@@ -1,4 +1,4 @@
-"""Builds the index of benchmark n-grams: what of each item is searched for, and which n-grams tell of it.
+"""Builds the index of benchmark n-grams: what of each item is searched for, and which n-grams identify it.
 
 Cost: sorts the grams of all items; some 100 bytes a gram while it does.
 """
@@ -134,8 +134,8 @@ def _searched(forms: _Forms, full: npt.NDArray[np.bool_], enough: npt.NDArray[np
     """The forms that are searched for.
 
     A question with an n-gram of its own needs no choices beside it; a shorter one is searched for with its choices, as
-    "which is correct?" tells nothing. An answer, or a passage with its question, needs an n-gram of its own; a short
-    passage is searched for where the item has nothing else.
+    "which is correct?" identifies nothing. An answer, or a passage with its question, needs an n-gram of its own; a
+    short passage is searched for where the item has nothing else.
     """
     n = int(forms.item[-1]) + 1
     question, offered = forms.role == Form.QUESTION, forms.role == Form.OFFERED
@@ -172,7 +172,7 @@ def _repeated(forms: _Forms, n_items: int, weights: Int64) -> tuple[Int32, npt.N
 
 
 def _telling(hashes: Uint64, items: Int32, max_items: int) -> tuple[npt.NDArray[np.bool_], int]:
-    """Which grams few enough items hold, and how many different ones are templates."""
+    """Which grams identify an item, as few enough hold them, and how many different ones do not (templates)."""
     order = np.argsort(hashes, kind="stable")
     ordered = hashes[order]
     common = count_items(ordered, items[order]) > max_items
@@ -207,7 +207,7 @@ def _starts(keys: Uint64) -> Int32:
 
 
 def _bits(hashes: Uint64) -> Uint64:
-    """The bit table of some grams."""
+    """The Bloom filter of some grams."""
     bits = np.zeros(1 << max(1, (_BITS_A_KEY * len(hashes) // 64).bit_length()), np.uint64)
     fill_bits(hashes, bits)
     return bits

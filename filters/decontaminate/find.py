@@ -1,12 +1,12 @@
-"""Decontamination: benchmark items in documents, by overlap of n-grams of tokens, and what to take out for it.
+"""Decontamination: benchmark items in documents, by overlap of n-grams of tokens, and which sentences to cut for them.
 
 An n-gram and not a similarity of documents: an item is a small part of the page that quotes it. The tokens are Tamis'
 own, so that case, width, punctuation and line breaks do not hide an item, and Chinese needs no segmenter. A run of
 text's share of an item is the share of the item's tokens that lie in n-grams found in it, so that one changed word
 costs one word and not all the n-grams around it.
 
-Not seen: an item put into other words, into another language, or from simplified into traditional characters; and one
-of about an n-gram's length with a word changed in the middle.
+Missed are items put into other words, into another language, or from simplified into traditional characters; and an
+item hardly longer than an n-gram with a word changed in its middle.
 
 Cost: see `filters.decontaminate.kernels`; documents with hits are tokenised and segmented once more.
 Source: Brown et al. 2020 (arXiv 2005.14165), appendix C; Touvron et al. 2023 (arXiv 2307.09288), A.6, for the share.
@@ -147,7 +147,7 @@ class Cuts:
 
 
 def merge_cuts(document: Int64, first_sentence: Int32, last_sentence: Int32) -> Cuts:
-    """Unites runs of sentences that overlap or touch.
+    """Merges runs of sentences that overlap or touch.
 
     Args:
         document: int64[n].

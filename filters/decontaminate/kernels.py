@@ -1,7 +1,7 @@
 """The loops of decontamination: n-grams looked up in documents, and what the hits of a document amount to.
 
-Cost: tokenisation, a hash for each kind of gram, and one look into a table of bits for it; the looks of a document
-run in a loop of their own, so that the memory is asked for many at once.
+Cost: tokenisation, a hash for each kind of gram, and one probe of a Bloom filter for it; the probes of a document run
+    in a loop of their own, so that many memory reads are under way at once.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def _likely(hashes, grams, bits, out):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def _write_hit(out, post, first, last, length, whole, prefix, count, power):  # type: ignore[no-untyped-def]
-    """Writes the hit of a gram's place, all but its document; False where a form of `length` is not met whole."""
+    """Writes the hit of a gram's place, all but its document; False where a form to be met whole is not."""
     out[FORM], out[FORM_FIRST], out[FORM_END] = post[IN_FORM], post[AT_FIRST], post[AT_END]
     out[FIRST], out[END] = first, last
     if length == 0:
@@ -81,10 +81,10 @@ def find_hits(  # type: ignore[no-untyped-def]
         classes: see `CharTables`.
         fold_start: see `CharTables`.
         fold_data: see `CharTables`.
-        weights: see `grams_into`; a kind of which the index has no gram is filled by 0.
+        weights: see `grams_into`; `FULL` is 0 for a kind of which the index has no gram.
         keys: uint64[m], ascending.
         starts: int32[2^b + 1], where the keys with these b leading bits begin.
-        bits: uint64[2^c], of the n-grams; see `fill_bits`.
+        bits: uint64[2^c], the Bloom filter of the n-grams; see `fill_bits`.
         anchor_bits: uint64[2^d], of the anchors.
         post_ptr: int64[m + 1].
         posts: int32[post_ptr[-1], 3], a key's places (`IN_FORM`, …).

@@ -8,7 +8,7 @@ The hash of a run comes from prefix sums: `H(i, j) = P(j) - P(i) · B^(j-i)` mod
 the length. Of m grams in the index and n in the corpus `m n / 2^64` look equal by chance: 1.5 at m = 28 million and
 n = 10^12, each of them one gram among the many that an item must have.
 
-Cost: a multiplication and a mixing a token and kind of gram.
+Cost: one multiplication and one hash mix for each token and kind of gram.
 """
 
 from __future__ import annotations
@@ -169,13 +169,13 @@ def covered_tokens(place, n_forms):  # type: ignore[no-untyped-def]
 
 @nb.njit(inline="always", cache=True)
 def bits_of(key):  # type: ignore[no-untyped-def]
-    """The bits of a key in its word, three at most."""
+    """The bits that a key sets in its word of the Bloom filter, three at most."""
     return U64(1) << (key & U64(63)) | U64(1) << (key >> U64(6) & U64(63)) | U64(1) << (key >> U64(12) & U64(63))
 
 
 @nb.njit(cache=True)
 def fill_bits(keys, bits):  # type: ignore[no-untyped-def]
-    """Sets each key's bits, in the word that its leading bits name: a Bloom filter that costs one look into memory."""
+    """Sets each key's bits in the word that its leading bits name: a Bloom filter whose probe reads memory once."""
     shift = U64(64) - U64(np.int64(np.log2(len(bits)) + 0.5))
     for i in range(len(keys)):
         bits[keys[i] >> shift] |= bits_of(keys[i])

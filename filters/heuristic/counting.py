@@ -2,12 +2,11 @@
 
 The pass goes from word to word. ASCII is read eight bytes at a time: one load gives the word's end, its letters and
 digits, and its hash; only signs (every sixth word or so has one) are looked at one by one. Han, the next most common,
-needs no look-up. What lines tell is taken at their ends, from the offsets of their first and last character, so that a
-line costs no pass of its own but its hash.
+needs no look-up. A line's features are computed when it ends, from the offsets of its first and last character; only
+its hash reads its bytes a second time.
 
 `read_text` is one long function: what it carries from word to word stays in registers, which it would not across
-helpers that numba does not inline. Counts that a caller wants go into `found`, an int64 array with the places named
-below.
+helpers that numba does not inline. The counts are written into `found`, an int64 array with the places named below.
 """
 
 from __future__ import annotations
@@ -123,7 +122,7 @@ def read_text(text, tables, hashes, ends, lines, blocks, found):  # type: ignore
         text: uint8[...], valid UTF-8.
         tables: see `filters.character_marks.CharacterMarks`.
         hashes: uint64[capacity].
-        ends: int32[capacity], characters of words up to and with each.
+        ends: int32[capacity], cumulated characters of words, each word's own included.
         lines: (uint64[capacity], int32[capacity]): hash and characters of each line that holds text, stripped.
         blocks: likewise, of each paragraph.
         found: int64[PLACES], zeros; the places named in this module.
@@ -136,7 +135,7 @@ def read_text(text, tables, hashes, ends, lines, blocks, found):  # type: ignore
     last_han, first, first_char, last, last_char = 0, -1, 0, 0, 0
     stop_words = 0
     last_dot, dots = -1, 0
-    is_open = has_stop = False  # of the line: text behind its last sentence; a full stop of Chinese
+    is_open = has_stop = False  # of the line: text follows its last sentence; it holds a Chinese full stop
     while i < end:
         if text[i] == 32:
             i += 1
@@ -161,7 +160,7 @@ def read_text(text, tables, hashes, ends, lines, blocks, found):  # type: ignore
             continue
         start, start_char = i, chars
         letters = ascii_digits = 0
-        others = 0  # of characters read one by one: 1 a letter, 2 more than a sign
+        others = 0  # bits over the characters read one by one: 1 a letter, 2 more than a sign
         h = _SEED
         while i < end:
             eight = _load(text, i, end)
@@ -353,7 +352,7 @@ def _is_lorem_ipsum(text, i):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def _close_line(text, first, last, size, has_stop, marks, lines, blocks, found):  # type: ignore[no-untyped-def]
-    """Takes note of the line whose text is `text[first:last]`; `first` is -1 for a line without text."""
+    """Counts the line whose text is `text[first:last]`; `first` is -1 for a line without text."""
     if first < 0:
         found[OPEN_BLOCK] = 0
         return

@@ -1,11 +1,11 @@
 """The heuristic filter: features by one scan, and rules over them that keep or drop with a reason.
 
-Evidence (`scan`) and decision (`decide`) are apart, so that a threshold is tried in milliseconds on features that
-are already there. Rules are those of Gopher, C4 and FineWeb for Latin script, and for Chinese and Japanese their
+Evidence (`scan`) and decision (`decide`) are apart, so that a new threshold is applied in milliseconds to features that
+exist already. Rules are those of Gopher, C4 and FineWeb for Latin script, and for Chinese and Japanese their
 counterparts with the published rules of Chinese corpora; other scripts are judged by length and repetition alone, since
-rules made for English would drop all of them. `filters.heuristic.thresholds` has the sources. What is wrong with a
-line and not with its document is cut by `filters.lines.decide`. C4's list of bad words is a matter of safety, not of
-form, and is not here.
+rules made for English would drop all of them. `filters.heuristic.thresholds` has the sources. What is wrong with a line
+and not with its document is cut by `filters.lines.decide`. C4's list of bad words is a matter of safety, not of form,
+and is not here.
 
 Cost: the scan is linear in bytes (`filters.heuristic.features`); a decision takes some 50 comparisons a document.
 """

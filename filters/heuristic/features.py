@@ -1,15 +1,15 @@
 """What the heuristic filter sees of a document: named features, from one scan.
 
-Evidence, no thresholds: a changed threshold never repeats the scan. All features of all the rules come from
-one pass over the bytes (characters, words, lines, paragraphs) and one over the units for n-grams, instead of
-one pass a rule as filter classes do, and no word ever becomes a Python object.
+Features are evidence and know no threshold, so a changed threshold never repeats the scan. The features of all rules
+come from one pass over the bytes (characters, words, lines, paragraphs) and one over the units of n-grams; filter
+libraries make one pass for each rule. No word ever becomes a Python object.
 
-A **word** is a run without white space (a tokenizer that splits punctuation off counts 10 to 15 % more of
-them). A **line** ends as in `text.segment` and counts if it holds more than white space; it is compared
-stripped. A **paragraph** is a run of such lines without a blank one between. The n-grams are of words; where
-3 in 10 or more of the word characters are of scripts without spaces (Han, Kana, Thai, Lao, Khmer, Myanmar),
-an "n-gram" is 2 n tokens, each a single character or a run of other letters and digits, since a Chinese word
-is some two characters. A character is a code point.
+A **word** is a run without white space (a tokenizer that splits punctuation off counts 10 to 15 % more of them). A
+**line** ends as in `text.segment` and counts if it holds more than white space; it is compared stripped. A
+**paragraph** is a run of such lines without a blank one between. N-grams are of words. Where 3 in 10 or more of the
+characters in words are of scripts without spaces (Han, Kana, Thai, Lao, Khmer, Myanmar), an n-gram is 2 n tokens, each
+a single character or a run of other letters and digits, since a Chinese word has some two characters. A character is a
+code point.
 
 Cost: linear; 105 to 160 MB/s a core on English, 105 to 200 on Chinese (`benchmarks.filters.heuristic_speed`).
 
@@ -103,7 +103,7 @@ def scan(column: TextColumn) -> dict[str, npt.NDArray[np.int32] | npt.NDArray[np
 
 @nb.njit(cache=True)
 def _scan(offsets, data, tables, longest, counts, ratios):  # type: ignore[no-untyped-def]
-    """Fills a column of `counts` and of `ratios` a document, in the order of the names."""
+    """Fills one column of `counts` and of `ratios` for each document."""
     capacity = longest // 2 + 2
     hashes, ends = np.empty(capacity, np.uint64), np.empty(capacity, np.int32)
     scratch = make_scratch(capacity)
@@ -135,7 +135,7 @@ def _scan(offsets, data, tables, longest, counts, ratios):  # type: ignore[no-un
 
 @nb.njit(cache=True)
 def _of_counts(found, count, ratio):  # type: ignore[no-untyped-def]
-    """Fills what the counts tell, in the order of the names."""
+    """Fills the features that follow from the counts alone."""
     word_chars, words, lines = found[c.WORD_CHARS], max(found[c.WORDS], 1), max(found[c.LINES], 1)
     solid = max(found[c.CHARS] - found[c.SPACES], 1)
     is_cjk = word_chars > 0 and 10 * found[c.CJK_CHARS] >= 3 * word_chars

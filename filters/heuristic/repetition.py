@@ -1,9 +1,9 @@
 """What repeats inside one document: lines, paragraphs and n-grams, by hash, without a string for any of them.
 
-A repeated n-gram begins with a repeated (n-1)-gram. So only the 2-grams are all hashed, and only
-those that share a slot of a small table with another are counted (`_begin`); each longer n is counted at the
-positions whose shorter gram occurred twice or more, and on clean text few are left by n = 5, where a plain pass for
-each of the nine lengths would count them all nine times.
+A repeated n-gram begins with a repeated (n-1)-gram. So only 2-grams are hashed everywhere, and of these only the ones
+that share a slot of a small table are counted (`_begin`). Each longer gram is counted only at positions whose shorter
+gram occurred twice or more: on clean text few are left by n = 5, where a pass for each of the nine lengths would count
+all grams nine times.
 
 Grams are compared by 64-bit hash alone: a false match in a document of a million units has a chance below
 10^-7, and it would move a ratio by a few parts in a million.
@@ -114,7 +114,7 @@ def gram_repetition(units, ends, n_units, step, chars, scratch, out):  # type: i
 
     Args:
         units: uint64[>= n_units], hashes.
-        ends: int32[>= n_units], characters up to and with each unit.
+        ends: int32[>= n_units], cumulated characters, each unit's own included.
         n_units: how many.
         step: tokens to a unit: 1 for words, 2 for single characters.
         chars: characters of the document.
@@ -146,10 +146,11 @@ def gram_repetition(units, ends, n_units, step, chars, scratch, out):  # type: i
 
 @nb.njit(cache=True)
 def _begin(units, n_units, step, scratch):  # type: ignore[no-untyped-def]
-    """Writes the hash of each 2-gram, and into `at` those positions that share 32 bits or so of it with another.
+    """Hashes every 2-gram, and writes into `at` the units whose 2-gram may occur more than once.
 
-    A byte a slot says whether a hash has met it once, or more often: two sequential passes over a small table instead
-    of look-ups of every gram in a large one. Most 2-grams occur once; a few of those slip through and are counted.
+    A byte for each slot says whether one 2-gram has fallen into it, or more: two passes over a small table instead of a
+    look-up of every gram in a large one. Most 2-grams occur once; those that share a slot with another one are counted
+    in vain.
     """
     grams, at, met = scratch.grams, scratch.at, scratch.met
     n = n_units - 2 * step + 1
@@ -185,7 +186,7 @@ def _chars_of(ends, i, size):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def _count(n_at, scratch):  # type: ignore[no-untyped-def]
-    """Counts the grams at `at[:n_at]`; returns count and position of the commonest, of equals the first."""
+    """Counts the grams at `at[:n_at]`; returns count and position of the commonest, the first among equals."""
     grams, at, slot_of, keys, counts, firsts, _ = scratch
     mask = _clear(keys, n_at)
     best = 1
@@ -208,7 +209,7 @@ def _count(n_at, scratch):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def _jumping(ends, n_at, size, scratch):  # type: ignore[no-untyped-def]
-    """Characters of grams met before, left to right, each jumped over; a gram inside a jump is not met."""
+    """Characters of repeated grams, from left to right; each repetition is jumped over, what begins inside it too."""
     _, at, slot_of, _, counts, firsts, _ = scratch
     for j in range(n_at):
         firsts[slot_of[j]] = 0  # from here on: whether the gram has been met

@@ -1,8 +1,7 @@
-"""The rules of the heuristic filter: feature, thresholds, reason; in the order in which they speak.
+"""The rules of the heuristic filter: feature, thresholds, reason, in order of precedence.
 
-A rule is data, not a class with a method: it compares one feature with one or two named thresholds, over all
-documents at once. The first rule that a document fails is its reason, so cheap and telling rules (length)
-come first.
+A rule is data, not a class with a method: it compares one feature with one or two named thresholds, over all documents
+at once. The first rule that a document fails is its reason, so the simplest (length) come first.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ END_OF_LINE_FNV = U32(3617362777)
 
 @nb.njit(cache=True)
 def hash_words(offsets, data, classes, fold_start, fold_data, end_row, no_fnv):  # type: ignore[no-untyped-def]
-    """The token hash of each word, `</s>` apart; and the first row that is no single token, or -1."""
+    """The token hash of each word (0 for `</s>`), and the first row whose word is not exactly one token, or -1."""
     n = len(offsets) - 1
     hashes = np.zeros(n, np.uint64)
     for row in range(n):

@@ -168,9 +168,8 @@ def score(model: LinearModel, column: TextColumn, label: str = "good") -> npt.ND
 def score_spans(model: LinearModel, column: TextColumn, spans: Spans, label: str = "good") -> npt.NDArray[np.float32]:
     """The probability of `label` for each span, scored as if it were a text of its own.
 
-    Spans tile their documents and documents lie back to back, so the spans are a column already: new offsets
-        over the
-    same bytes, nothing copied and no token hashed twice.
+    Spans tile their documents, and documents lie back to back: so the spans form a column over the same bytes with
+    offsets of its own. Nothing is copied, and no token is hashed twice.
 
     Args:
         model: the model.

@@ -1,7 +1,7 @@
 """The line filter: which lines are cut, for what reason, and which documents go because too much of them was.
 
 Each rule is a function over the facts of all lines of a batch (`filters.lines.features`) and the settings; the first
-that speaks is the line's reason. A line is cut whole, its break with it.
+that cuts a line is its reason. A line is cut whole, its break with it.
 
 Source: C4 (Raffel et al. 2020), § 2.2; RefinedWeb (Penedo et al. 2023), appendix G.2; CLUECorpus2020 (Xu et al. 2020).
 Deviation: RefinedWeb takes a phrase such as "Read more" out of its line; here a short line goes as a whole, as
@@ -36,7 +36,7 @@ class Lines(NamedTuple):
     flags: npt.NDArray[np.uint8]
 
     def has(self, flag: int) -> Bools:
-        """Which lines have the flag up."""
+        """Which lines have the flag."""
         return (self.flags & np.uint8(flag)) != 0
 
 

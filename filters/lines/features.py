@@ -2,8 +2,8 @@
 
 Two passes: a kernel finds the lines and counts their words, letters and capitals eight bytes at a time; regular
 expressions (RE2, in Arrow) then look for phrases, in short lines alone, and for C4's words in documents that hold them
-at all. Lines of prose are not stored: a line is evidence if a flag is up, if it is short or if a quarter of its letters
-are capitals. Lines between fences of ``` are code and never evidence.
+at all. Lines of prose are not stored: a line is evidence if it has a flag, if it is short or if a quarter of its
+letters are capitals. Fenced code (between lines that begin with three backticks) is never evidence.
 
 A line ends as in `text.segment`. It is *Chinese* when 3 in 10 or more of its letters, marks and numbers are Han or
 Kana, whatever its document is: a Chinese page has English menus. Its `words` are Han and Kana then.
@@ -84,7 +84,7 @@ def scan_lines(column: TextColumn) -> LineFacts:
     n = len(column)
     hits = pc.match_substring_regex(column.to_arrow(), C4_WORDS).to_numpy(zero_copy_only=False)
     capacity = int(np.count_nonzero(column.data[column.offsets[0] : column.offsets[-1]] == 10)) + n + 64
-    while True:  # once, unless lines end otherwise
+    while True:  # once, unless most lines end in something else than a newline
         bounds = np.empty((5, capacity), np.int64)
         words, upper, flags = np.empty(capacity, np.int32), np.empty(capacity, np.float32), np.empty(capacity, np.uint8)
         totals = np.zeros(n, np.int32)
@@ -128,7 +128,7 @@ def _add_phrases(
     hits: npt.NDArray[np.bool_],
     flags: npt.NDArray[np.uint8],
 ) -> None:
-    """Raises the flags that need a phrase."""
+    """Sets the flags that need a phrase."""
     texts = lines.to_arrow()
     chinese = flags & CHINESE != 0
     short = (lines.lengths <= _SHORT_BYTES) & (words <= STORE_WORDS)

@@ -1,9 +1,9 @@
 """E-mail and IP addresses in text.
 
-**E-mail**: the dot-atom of RFC 5322 without its rarer signs (letters, digits, `_ % + - '`), at most 64 characters,
-and a host of letters, digits and hyphens whose last label is two to 24 letters. Quoted local parts, addresses with
-other letters than ASCII's (RFC 6531), punycode top-level domains and hosts given as numbers are not found; a name that
-ends like a file (`icon@2x.png`) is none.
+**E-mail**: the dot-atom of RFC 5322 without its rarer signs (letters, digits, `_ % + - '`), at most 64 characters, and
+a host of letters, digits and hyphens whose last label is two to 24 letters. Quoted local parts, addresses with other
+letters than ASCII's (RFC 6531), punycode top-level domains and hosts given as numbers are not found; what ends like a
+file's name (`icon@2x.png`) is none.
 
 **IPv4**: four octets without leading zeros, not in a longer dotted run, nor behind a word for a version. **IPv6**: the
 forms of RFC 4291, 2.2. Of the compressed ones those count that text does not use for something else: `::1`, those
@@ -12,7 +12,7 @@ with octets, those of four groups, and those that hold a decimal digit and begin
 groups of two digits are a hardware address.
 
 An address that the registries of RFC 6890 give to no one in particular (private, loopback, link-local, documentation,
-multicast) is told apart: it identifies nobody.
+multicast) is reported as such: it identifies nobody.
 """
 
 from __future__ import annotations
@@ -173,7 +173,7 @@ def ipv4(text, first, window):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def _octets(codes, i):  # type: ignore[no-untyped-def]
-    """The four octets at `i`, and nothing that would make them part of something longer: (end, number), or -1."""
+    """The four octets at `i`, unless they are a part of something longer: (end, address), or (-1, 0)."""
     address = 0
     for k in range(4):
         if k > 0:
@@ -221,7 +221,7 @@ def _stands_before(text, i, word):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def is_local_4(address):  # type: ignore[no-untyped-def]
-    """Whether an IPv4 address is nobody's in particular."""
+    """Whether an IPv4 address identifies nobody."""
     found = False
     for k in range(len(_LOCAL_4)):
         found = found or np.uint64(address) & _LOCAL_4[k, 1] == _LOCAL_4[k, 0]

@@ -3,9 +3,9 @@
     find(column) → for each document the spans of e-mail addresses, telephone numbers, IP addresses, Chinese resident
                    identity numbers, bank cards and IBANs
 
-One pass over the bytes. All that is looked for holds a digit, an `@` or a colon, so a table of 256 entries passes
-over everything else; at one of these a few characters around it are put into a window (full width read as ASCII) and
-the forms are tried there. Regular expressions, one a kind, read the text once a kind, and test no check digits.
+One pass over the bytes. All that is looked for holds a digit, an `@` or a colon, so all other bytes are skipped by a
+table of 256 entries; at one of these a few characters around it are put into a window (full width read as ASCII) and
+the forms are tried there. Regular expressions would read the text once for each kind, and cannot test check digits.
 
 Where matches overlap, the longer in bytes stays, of equal ones the kind that stands first in `KINDS`, then the
 earlier one. Cost: linear; some 600 MB/s a core in Chinese and English text (`benchmarks/filters/pii_speed.py`).
@@ -29,7 +29,7 @@ from filters.pii.numbers import BEFORE, WINDOW, bank_card, iban, phone, resident
 from text.arrow import Int64, TextColumn
 
 KINDS = ("email", "cn_id", "iban", "bank_card", "phone", "ip", "ip_local")
-"""What is found; of matches of one length the earlier kind stays. `ip_local`: an address that is nobody's."""
+"""What is found; of matches of one length the earlier kind stays. `ip_local`: an address that identifies nobody."""
 _EMAIL, _CN_ID, _IBAN, _BANK_CARD, _PHONE, _IP, _IP_LOCAL = range(len(KINDS))
 
 _DIGIT, _AT, _COLON, _WIDE = 1, 2, 3, 4
@@ -198,7 +198,7 @@ def _numbers(text, first, old, scratch, found, n):  # type: ignore[no-untyped-de
 
 @nb.njit(cache=True)
 def _look(text, first, letters, window, places):  # type: ignore[no-untyped-def]
-    """Fills a window around the run of digits at `first`: up to the second character that no number holds."""
+    """Fills a window around the run of digits at `first`: up to the second character that cannot stand in a number."""
     i = first
     for k in range(BEFORE - 1, -1, -1):
         code, size = code_before(text, i)

@@ -64,7 +64,7 @@ PROVINCES = (
     83,
 )
 FIRST_YEAR, LAST_YEAR = 1900, 2039
-"""Of a birth date; no clock is asked."""
+"""Years of a birth date; fixed, so that the result does not depend on the day of the run."""
 IBAN_LENGTHS = {
     "AD": 24,
     "AE": 23,
@@ -175,7 +175,7 @@ _CHINA = tuple(
 _AMERICA = ("1s(Ndd)oNdd-dddd", "(Ndd)oNdd-dddd", "1-Ndd-Ndd-dddd", "Ndd-Ndd-dddd", "1.Ndd.Ndd.dddd", "Ndd.Ndd.dddd")
 _PHONES = _patterns(*_CHINA, "+1pNddpNddpdddd", "+1p(Ndd)pNddpdddd", *_AMERICA)
 _AMERICAN = len(_PHONES) - len(_AMERICA)
-"""From here on a form without + or a mobile's prefix: it may not stand in a longer chain of digits and hyphens."""
+"""From this form on, without + or mobile prefix, none may stand in a longer chain of digits and hyphens."""
 _CARDS = _patterns(
     "ddddSddddSddddSddddSddd",
     "ddddSddddSddddSddddSdd",
@@ -235,7 +235,7 @@ def _match(window, i, form):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def begins(window, i):  # type: ignore[no-untyped-def]
-    """Whether a number may begin at `i`: no name, and not the digits behind a decimal point."""
+    """Whether a number may begin at `i`: not inside a word, nor behind a decimal point."""
     return not is_name(window[i - 1]) and not (window[i - 1] == 46 and is_digit(window[i - 2]))
 
 
@@ -271,7 +271,7 @@ def phone(window, i):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def _international(window, i):  # type: ignore[no-untyped-def]
-    """`+` and 8 to 15 digits in groups, or `(+44) …`: as many groups as can be."""
+    """`+` and 8 to 15 digits in groups, or `(+44) …`; the longest match."""
     bracket = window[i] == 40
     i += 2 if bracket else 1
     if not 49 <= window[i] <= 57:

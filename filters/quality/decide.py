@@ -1,8 +1,8 @@
 """From sentence scores to decisions: a document's quality, and which of its sentences are cut.
 
-Pure functions over arrays; the scores come from `filters.linear.model`, the sentences from `text.segment`. A
-cap bounds what may be cut of a document, because a document that is bad throughout should be dropped for its
-quality by a rule that says so, not be eaten away to a torso by a rule about sentences. Fenced code is never
+Pure functions over arrays; the scores come from `filters.linear.model`, the sentences from `text.segment`. A cap bounds
+what may be cut of a document, because a document that is bad throughout should be dropped for its quality by a rule
+that says so, not be cut to a fragment by a rule about sentences. Fenced code is never
 cut: the model has not learned code.
 
 Cost: linear, and a sort of the few sentences below the threshold.
@@ -63,7 +63,7 @@ def document_quality(
 def sentence_facts(
     column: TextColumn, spans: Spans, chosen: npt.NDArray[np.int64] | None = None
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_]]:
-    """What a decision about sentences must know beside their scores, so that it need not see the text.
+    """What a decision about sentences needs beside their scores, so that it need not read the text.
 
     Args:
         column: the documents.

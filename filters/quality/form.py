@@ -58,8 +58,8 @@ FEATURES = (
     "ends_word",
     "ends_digit",
 )
-"""Columns of `sentence_form`. Lengths are logarithms of one more; shares are of characters without white space, words
-of words, marks a token; where a sentence ends is asked before closing quotes and brackets."""
+"""Columns of `sentence_form`. Lengths are log(1 + n); shares are of the characters without white space; kinds of words
+are divided by words, marks by tokens; what a sentence ends with is looked at before closing quotes and brackets."""
 
 FORM: Any = namedtuple("FORM", FEATURES)(*range(len(FEATURES)))  # type: ignore[misc]
 """The column of each feature, by its name."""
@@ -142,7 +142,7 @@ def _forms(offsets, data, classes, marks, out):  # type: ignore[no-untyped-def]
 
 @nb.njit(inline="always", cache=True)
 def _end_word(counts, size, size_upper):  # type: ignore[no-untyped-def]
-    """Books a word that has ended."""
+    """Counts a word that has ended."""
     counts[WORDS] += 1
     counts[WORD_LETTERS] += size
     counts[LONGEST] = max(counts[LONGEST], size)
@@ -156,7 +156,7 @@ def _end_word(counts, size, size_upper):  # type: ignore[no-untyped-def]
 def _count(data, start, end, classes, marks, counts):  # type: ignore[no-untyped-def]
     """Counts into `counts`; returns the first character and the last that is no closing mark (the first if none).
 
-    Lower-case ASCII, spaces and common Han come first and go fast; the rest asks the tables.
+    Lower-case ASCII, spaces and common Han come first and need no table; all others are looked up.
     """
     first, last, before = np.int32(-1), np.int32(-1), np.int32(-1)
     chars, letters, single, size, size_upper, run, longest_run, breaks, pending = 0, 0, 0, 0, 0, 1, 1, 0, 0
@@ -232,7 +232,7 @@ def _count(data, start, end, classes, marks, counts):  # type: ignore[no-untyped
 
 @nb.njit(inline="always", cache=True)
 def _book(counts, bits, mark, again):  # type: ignore[no-untyped-def]
-    """Books a character that is no plain letter."""
+    """Counts a character that is no plain letter."""
     counts[UPPERS] += 1 if bits & UPPER else 0
     counts[DIGITS] += 1 if bits & NUMBER else 0
     counts[SYMBOLS] += 1 if bits & SYMBOL else 0

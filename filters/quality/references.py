@@ -1,4 +1,4 @@
-"""Reference sets: texts known to be good or bad, which teach and judge the sentence-quality model.
+"""Reference sets: texts known to be good or bad, which train and evaluate the sentence-quality model.
 
 A set names files, as an input of a run does, and says what they are. Sets that are held out are never trained
 on, whole sources at a time: two halves of one file share authors, subjects and boilerplate, and a model
@@ -145,7 +145,7 @@ class Examples:
 def read_examples(
     reference: ReferenceSet, where: str, base_dir: Path, seed: int, min_tokens: int, max_record_bytes: int
 ) -> Examples:
-    """Reads a set and takes it apart.
+    """Reads a set and splits it into examples.
 
     Args:
         reference: the set.

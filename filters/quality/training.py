@@ -1,4 +1,4 @@
-"""Trains the sentence-quality model from reference sets, and judges it on sources held out.
+"""Trains the sentence-quality model on reference sets, and evaluates it on held-out sources.
 
 fastText trains (one thread, so that the same texts and seed give the same bytes), on lines of our tokens
 joined by spaces; the result is turned into the tables of `filters.linear.model` and fastText is not needed again.
