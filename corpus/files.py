@@ -111,18 +111,9 @@ def write_table(
     """Writes a Parquet file under a name that no other attempt can have.
 
     Equal tables give equal bytes: no time and no name is in the file, and chunks, which would move the pages' bounds,
-    are joined first. Text is packed by zstd; narrow tables, mostly hashes and ids, are read more often than kept: LZ4,
-    and dictionaries for strings alone.
+    are joined first.
     """
     table = table.combine_chunks()
-    how: dict[str, Any] = {"compression": "zstd", "compression_level": 1}
-    if "text" not in table.column_names:
-        vectors = {f"{f.name}.list.element": "none" for f in table.schema if pa.types.is_fixed_size_list(f.type)}
-        named = {f.name: "lz4" for f in table.schema if not pa.types.is_fixed_size_list(f.type)}
-        how = {
-            "compression": named | vectors if vectors else "lz4",  # vectors do not shrink
-            "use_dictionary": [f.name for f in table.schema if f.type == pa.string()],
-        }
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{stem}.{uuid.uuid4().hex[:12]}.parquet"
     pq.write_table(
@@ -131,9 +122,24 @@ def write_table(
         row_group_size=row_group_rows or max(1, table.num_rows),
         write_page_index=False,
         store_schema=True,
-        **how,
+        **_packing(table.schema),
     )
     return FileEntry(kind, shard, path.name, table.num_rows, path.stat().st_size, file_digest(path), info or {})
+
+
+def _packing(schema: pa.Schema) -> dict[str, Any]:
+    """How a table is compressed: text by zstd; narrow tables by LZ4, with dictionaries for strings alone.
+
+    Narrow tables hold mostly hashes and ids, and are read more often than kept. Vectors do not shrink.
+    """
+    if "text" in schema.names:
+        return {"compression": "zstd", "compression_level": 1}
+    vectors = {f.name for f in schema if pa.types.is_fixed_size_list(f.type)}
+    columns = {f"{name}.list.element" if name in vectors else name: name in vectors for name in schema.names}
+    return {
+        "compression": {name: "none" if raw else "lz4" for name, raw in columns.items()} if vectors else "lz4",
+        "use_dictionary": [f.name for f in schema if f.type == pa.string()],
+    }
 
 
 def commit(folder: Path, body: dict[str, Any], files: Iterable[FileEntry]) -> Manifest:

@@ -1,4 +1,4 @@
-"""The schemas of every table that more than one room touches. Documented for users in `docs/schema.md`."""
+"""The schemas of every table that more than one room touches; `docs/schema.md` explains those that users read."""
 
 from __future__ import annotations
 
