@@ -2,7 +2,7 @@
 
 The extractor is compiled code: a signal handler or a thread cannot stop it, only the end of its process can.
 One child is forked and kept for all the pages of a file, as a fork for each page would cost more than most
-extractions. Why not ``resiliparse.process_guard``: it interrupts the process that reads, here a Spark worker,
+extractions. Why not `resiliparse.process_guard`: it interrupts the process that reads, here a Spark worker,
 and a loop that never returns to the interpreter outlives its exceptions.
 
 Cost: a fork of some milliseconds a file and after each failure, and one copy of page and text through a pipe.
@@ -30,7 +30,7 @@ class ExtractionFailed(Exception):
     """One page could not be extracted.
 
     Attributes:
-        reason: ``extraction_timeout`` or ``extraction_error``.
+        reason: `extraction_timeout` or `extraction_error`.
         detail: a few words, the same on every machine.
     """
 

@@ -1,7 +1,7 @@
-"""Files that are committed or nothing: attempt-unique names, digests, manifests written last.
+"""Files count once they are committed: names unique to an attempt, digests, a manifest written last.
 
-Why a list of files and not a folder listing: a speculative or retried task, or one that outlives its driver, may write
-at any time. What it writes is debris unless a manifest names it, so it can neither double a row nor lose one.
+Why a list of files and not the folder's listing: a speculative or retried task, or one that outlives its driver, may
+write at any time. What it writes is debris unless a manifest names it, so it can neither double a row nor lose one.
 """
 
 from __future__ import annotations
@@ -157,18 +157,9 @@ def write_table(
     """Writes a Parquet file under a name that no other attempt can have.
 
     Equal tables give equal bytes: no time and no name is in the file, and chunks, which would move the pages' bounds,
-    are joined first. Text is packed by zstd; narrow tables, mostly hashes and ids, are read more often than kept: LZ4,
-    and dictionaries for strings alone.
+    are joined first.
     """
     table = table.combine_chunks()
-    how: dict[str, Any] = {"compression": "zstd", "compression_level": 1}
-    if "text" not in table.column_names:
-        vectors = {f"{f.name}.list.element": "none" for f in table.schema if pa.types.is_fixed_size_list(f.type)}
-        named = {f.name: "lz4" for f in table.schema if not pa.types.is_fixed_size_list(f.type)}
-        how = {
-            "compression": named | vectors if vectors else "lz4",  # vectors do not shrink
-            "use_dictionary": [f.name for f in table.schema if f.type == pa.string()],
-        }
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{stem}.{uuid.uuid4().hex[:12]}.parquet"
     pq.write_table(
@@ -177,9 +168,24 @@ def write_table(
         row_group_size=row_group_rows or max(1, table.num_rows),
         write_page_index=False,
         store_schema=True,
-        **how,
+        **_packing(table.schema),
     )
     return FileEntry(kind, shard, path.name, table.num_rows, path.stat().st_size, file_digest(path), info or {})
+
+
+def _packing(schema: pa.Schema) -> dict[str, Any]:
+    """How a table is compressed: text by zstd; narrow tables by LZ4, with dictionaries for strings alone.
+
+    Narrow tables hold mostly hashes and ids, and are read more often than kept. Vectors do not shrink.
+    """
+    if "text" in schema.names:
+        return {"compression": "zstd", "compression_level": 1}
+    vectors = {f.name for f in schema if pa.types.is_fixed_size_list(f.type)}
+    columns = {f"{name}.list.element" if name in vectors else name: name in vectors for name in schema.names}
+    return {
+        "compression": {name: "none" if raw else "lz4" for name, raw in columns.items()} if vectors else "lz4",
+        "use_dictionary": [f.name for f in schema if f.type == pa.string()],
+    }
 
 
 def commit(folder: Path, body: dict[str, Any], files: Iterable[FileEntry]) -> Manifest:
@@ -237,7 +243,7 @@ def load_manifest(folder: Path) -> Manifest | None:
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
     """Opens a temporary neighbour and renames it when the block ends without an error: readers see all or nothing.
 
-    The file is on disk before its name is. A crash leaves ``*.tmp`` debris that nothing names.
+    The file is on disk before its name is. A crash leaves `*.tmp` debris that nothing names.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:12]}.tmp")

@@ -1,6 +1,6 @@
 """Document ids: position, packed in 63 bits.
 
-``doc_id`` = snapshot (12 bits) · document shard (24) · row (27). Ids that come from position need no counter, no
+`doc_id` = snapshot (12 bits) · document shard (24) · row (27). Ids that come from position need no counter, no
 coordination and no shuffle; they sort in corpus order, and the shard of an id is two shifts away. In JSON an id is a
 string, because it passes 2^53.
 """
@@ -36,7 +36,7 @@ def first_id(snapshot: int, shard: int) -> int:
 
 
 def make_ids(snapshot: int, shard: int, rows: npt.NDArray[np.int32] | int) -> npt.NDArray[np.int64]:
-    """The ids of rows of a shard: of the given rows, or of the first ``rows``.
+    """The ids of rows of a shard: of the given rows, or of the first `rows`.
 
     Raises:
         TamisError: a row does not fit 27 bits.

@@ -1,15 +1,14 @@
 """Which files a run ingests: the configuration of an input, and its resolution to one sorted list of files.
 
-The list decides document ids, so it depends on names alone: neither on the order in which a store lists its
-files nor on where a folder lies on this machine. Everything goes through ``pyarrow.fs``, so that a local
-folder and S3 behave alike; fsspec would bring a dependency for each store and another glob dialect for each.
+The list decides document ids, so it depends on names alone: neither on the order in which a store lists files nor on
+where a folder lies on this machine. Everything goes through `pyarrow.fs`, so that a local folder and S3 behave alike;
+fsspec would bring a dependency for each store and another glob dialect for each.
 
 Cost: one recursive listing of the folder that stands before a glob's first wildcard.
 """
 
 from __future__ import annotations
 
-import importlib.machinery
 import os
 import re
 from collections import defaultdict
@@ -22,6 +21,7 @@ from urllib.parse import quote
 import pyarrow.fs as pafs
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from corpus.package_data import package_folders
 from corpus.streams import ByteFile, Compression
 from tamis.errors import ConfigError, ReadError
 
@@ -113,12 +113,12 @@ class InputFile:
 
     Attributes:
         domain: the source class.
-        uri: what :func:`open_input` opens: an absolute local path, or a URI.
+        uri: what `open_input` opens: an absolute local path, or a URI.
         name: what hashed files call it: relative to the glob's folder, unique in the domain.
         size: stored bytes.
         format: how it is read.
         compression: how it is stored.
-        config_index: its :class:`InputConfig`.
+        config_index: its `InputConfig`.
     """
 
     domain: str
@@ -131,16 +131,15 @@ class InputFile:
 
 
 def resolve_inputs(configs: Sequence[InputConfig], *, base_dir: str | Path) -> list[InputFile]:
-    """Find the files of all inputs, sorted by ``(domain, name, uri)``.
+    """Find the files of all inputs, sorted by `(domain, name, uri)`.
 
     Args:
         configs: the inputs, in the order of the configuration.
         base_dir: the folder at which relative paths start.
 
     Raises:
-        ConfigError: where a glob matches nothing, a variable is unset, a package is not installed, a format
-        cannot be
-            told, or two domains claim one file.
+        ConfigError: a glob matches nothing, a variable is unset, a package is not installed, a format cannot be told,
+            or two domains claim one file.
     """
     found: dict[str, InputFile] = {}
     for index, config in enumerate(configs):
@@ -191,7 +190,7 @@ def _from_uri(uri: str) -> tuple[pafs.FileSystem, str]:
 
 
 def _matches(path: str, base_dir: Path, key: str) -> Iterator[tuple[str, str, int]]:
-    """Yield ``(uri, name, size)`` of every file that a configured path matches; raise if there is none."""
+    """Yield `(uri, name, size)` of every file that a configured path matches; raise if there is none."""
     absolute = _absolute(path, base_dir, key)
     address, mark, query = absolute.partition("?") if "://" in absolute else (absolute, "", "")
     folder, pattern = _split_glob(address)
@@ -210,7 +209,7 @@ def _matches(path: str, base_dir: Path, key: str) -> Iterator[tuple[str, str, in
 
 
 def _absolute(path: str, base_dir: Path, key: str) -> str:
-    """Expand ``~``, variables, ``package:`` and ``file://``; leave other URIs as they are."""
+    """Expand `~`, variables, `package:` and `file://`; leave other URIs as they are."""
     expanded = re.sub(r"\$\{(\w+)\}", lambda found: _variable(found[1], path, key), path)
     if expanded.startswith("package:"):
         return _in_package(expanded.removeprefix("package:"), key)
@@ -227,17 +226,13 @@ def _variable(name: str, path: str, key: str) -> str:
 
 
 def _in_package(reference: str, key: str) -> str:
-    """Turn ``<import name>/<glob>`` into a path; the package is found, not imported: no code of it runs."""
+    """Turn `<import name>/<glob>` into a path; the package is found, not imported: no code of it runs."""
     name, _, pattern = reference.partition("/")
     if not pattern or ".." in pattern.split("/"):
         raise ConfigError(f"{key}: 'package:{reference}' has to be package:<import name>/<glob>, without '..'")
-    folders: Sequence[str] | None = None
-    for part in name.split("."):
-        spec = importlib.machinery.PathFinder.find_spec(part, folders)
-        folders = list(spec.submodule_search_locations or ()) if spec is not None else []
-        if not folders:
-            raise ConfigError(f"{key}: 'package:{reference}' needs the Python package {name!r}, which is not installed")
-    assert folders
+    folders = package_folders(name)
+    if not folders:
+        raise ConfigError(f"{key}: 'package:{reference}' needs the Python package {name!r}, which is not installed")
     return os.path.join(os.path.abspath(folders[0]), pattern)
 
 
@@ -249,7 +244,7 @@ def _split_glob(path: str) -> tuple[str, str]:
 
 
 def _listing(filesystem: pafs.FileSystem, folder: str, pattern: str) -> list[tuple[str, int]]:
-    """Return ``(path below the folder, bytes)`` of the files that match, sorted."""
+    """Return `(path below the folder, bytes)` of the files that match, sorted."""
     literal = filesystem.get_file_info(f"{folder.rstrip('/')}/{pattern}")
     if literal.type == pafs.FileType.File:
         return [(pattern, literal.size)]

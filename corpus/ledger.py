@@ -1,8 +1,8 @@
 """The ledger: in = kept + Σ dropped(reason), in documents and in bytes of ingested text, at each stage.
 
 Counted from committed tables, never from accumulators: "in" from the state before a decision, "kept" from the state
-behind it, "dropped" from the decision's own rows. Three independent readings, so that the equation can fail.
-Bytes are bytes of the *ingested* text: a rewrite counts as its original length, and its signed growth stands apart.
+after it, "dropped" from the decision's own rows. Three independent readings, so that the equation can fail. Bytes are
+bytes of the *ingested* text: a rewrite counts as its original length, and how much it grew or shrank is counted apart.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corpus.state import ShardState
+from corpus.shard_state import ShardState
 from tamis.errors import TamisError
 
 Int64 = npt.NDArray[np.int64]
@@ -28,15 +28,15 @@ class StageLedger:
     Attributes:
         name: the stage.
         documents_in: alive before.
-        documents_kept: alive behind.
+        documents_kept: alive after.
         documents_dropped: reason → documents.
         bytes_in: bytes of ingested text alive before.
-        bytes_kept: the same behind.
-        bytes_dropped: reason → bytes; ``cut:<reason>`` for spans cut from documents that stay.
-        bytes_rewritten: signed growth by rewrites, outside the sum.
+        bytes_kept: the same after.
+        bytes_dropped: reason → bytes; `cut:<reason>` for spans cut from documents that stay.
+        bytes_rewritten: growth by rewrites (negative where text shrank), outside the sum.
         sentences_in: sentences alive before.
-        sentences_kept: the same behind.
-        sentences_dropped: reason → sentences, with ``cut:<reason>`` as for bytes.
+        sentences_kept: the same after.
+        sentences_dropped: reason → sentences, with `cut:<reason>` as for bytes.
         seconds: wall time of the stage when it last ran.
     """
 
@@ -92,7 +92,7 @@ class StageLedger:
 def account(
     name: str, before: ShardState, drops: pa.Table | None, edits: pa.Table | None, size: Int64, sentences: Int64
 ) -> tuple[StageLedger, ShardState]:
-    """One stage's counts in one document shard, and the state behind it.
+    """One stage's counts in one document shard, and the state after it.
 
     Args:
         name: the stage.

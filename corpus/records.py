@@ -1,4 +1,4 @@
-"""What a reader yields: a :class:`Record` for a document, a :class:`Bad` for raw data that never became one.
+"""What a reader yields: a `Record` for a document, a `Bad` for raw data that never became one.
 
 Two plain types rather than exceptions or a result wrapper: bad content is ordinary in a crawl, it has to be
 counted, and a generator that raised would lose the records behind it.
@@ -39,7 +39,7 @@ REASONS = MappingProxyType[Reason, str](
         "not_a_page": "a response that carries no page: its status is not 200 or its content is not text",
     }
 )
-"""Every reason a :class:`Bad` may have, with the sentence that explains it."""
+"""Every reason a `Bad` may have, with the sentence that explains it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +76,10 @@ class Bad:
     """Raw data that did not become a document.
 
     Attributes:
-        offset: as in :class:`Record`; 0 where the whole file is unreadable.
-        length: as in :class:`Record`; the file's bytes where the whole file is unreadable; 0 where an archive
+        offset: as in `Record`; 0 where the whole file is unreadable.
+        length: as in `Record`; the file's bytes where the whole file is unreadable; 0 where an archive
             was cut exactly between two records.
-        reason: a key of :data:`REASONS`.
+        reason: a key of `REASONS`.
         detail: a few words more; never a time, never a path of the machine.
     """
 

@@ -1,10 +1,10 @@
 """Counts what each stage took from each domain and source.
 
-Counted like the ledger, from the state before a decision and the state behind it, but by (domain, source): one row of
-narrow counts each, four numbers a stage. Document shards are counted apart and merged; all rows are committed, and
-``shown`` chooses what fits on a page.
+Counted like the ledger, from the states before and after a decision, but by (domain, source): a row each, with four
+numbers for each stage. Document shards are counted apart and merged; all rows are committed, and `shown` chooses what
+fits on a page.
 
-Cost: one narrow column (``source``) of each document shard; when merging, some 32 bytes a stage and distinct source.
+Cost: one narrow column (`source`) of each document shard; when merging, some 32 bytes a stage and distinct source.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from corpus.removal import COUNTS, OTHER, Line
-from corpus.state import ShardState
+from corpus.removal_line import COUNTS, OTHER, RemovalLine
+from corpus.shard_state import ShardState
 
 KEYS = ["domain", "source"]
 MERGED_ROWS = 1 << 20
@@ -31,7 +31,7 @@ class ShardCounts:
 
     Args:
         domains: str[n_rows], the final domain of each document.
-        sources: its ``source``, n_rows values, null allowed.
+        sources: its `source`, n_rows values, null allowed.
         size: int64[n_rows], stored bytes of each document.
     """
 
@@ -47,7 +47,7 @@ class ShardCounts:
         self._table = groups.select(KEYS)
 
     def add(self, stage: str, before: ShardState, after: ShardState) -> None:
-        """Counts one decision by the states around it."""
+        """Counts one decision by the states before and after it."""
         one = np.ones_like(self._size)
         for name, first, second in (
             ("documents", one, one),
@@ -63,7 +63,7 @@ class ShardCounts:
         return sums
 
     def table(self) -> pa.Table:
-        """``domain``, ``source``, ``sources`` (1), and ``<stage>.<count>`` for each stage and each of ``COUNTS``."""
+        """`domain`, `source`, `sources` (1), and `<stage>.<count>` for each stage and each of `COUNTS`."""
         return self._table.add_column(2, "sources", pa.array(np.ones(self._table.num_rows, np.int64)))
 
 
@@ -81,7 +81,7 @@ def merge(tables: Iterable[pa.Table], stages: Iterable[str]) -> pa.Table:
 
 
 def folded(table: pa.Table) -> pa.Table:
-    """One row a domain: the sum of its sources, whose number is in ``sources``."""
+    """One row a domain: the sum of its sources, whose number is in `sources`."""
     return _summed([table.set_column(1, "source", pa.nulls(table.num_rows, pa.string()))])
 
 
@@ -94,23 +94,23 @@ def _summed(tables: Sequence[pa.Table]) -> pa.Table:
 
 
 def column(table: pa.Table, stage: str, count: str) -> Int64:
-    """One of ``COUNTS`` of one stage, int64[n_rows]."""
+    """One of `COUNTS` of one stage, int64[n_rows]."""
     values: Int64 = table.column(f"{stage}.{count}").to_numpy()
     return values
 
 
-def lines(table: pa.Table, stages: Iterable[str]) -> Iterator[Line]:
-    """The rows as lines, stage by stage; a row of which a stage received nothing has none there."""
+def lines(table: pa.Table, stages: Iterable[str]) -> Iterator[RemovalLine]:
+    """The rows as lines, stage by stage; none where a stage received nothing of a row."""
     keys = [table.column(name).to_pylist() for name in (*KEYS, "sources")]
     for stage in stages:
         counts = [table.column(f"{stage}.{name}").to_pylist() for name in COUNTS]
         for domain, source, sources, *numbers in zip(*keys, *counts, strict=True):
             if numbers[0]:
-                yield Line(stage, domain, source, sources, *numbers)
+                yield RemovalLine(stage, domain, source, sources, *numbers)
 
 
 def removed_fractions(table: pa.Table, stage: str) -> npt.NDArray[np.float64]:
-    """``Line.removed_fraction`` of each row, float64[n_rows]."""
+    """`RemovalLine.removed_fraction` of each row, float64[n_rows]."""
     shares = [
         column(table, stage, f"{what}_dropped") / np.maximum(1, column(table, stage, f"{what}_in"))
         for what in ("documents", "bytes")
@@ -118,11 +118,11 @@ def removed_fractions(table: pa.Table, stage: str) -> npt.NDArray[np.float64]:
     return np.maximum(*shares)
 
 
-def shown(table: pa.Table, stages: Sequence[str], min_documents: int, limit: int = SOURCES_NAMED) -> list[Line]:
+def shown(table: pa.Table, stages: Sequence[str], min_documents: int, limit: int = SOURCES_NAMED) -> list[RemovalLine]:
     """The lines of the sources worth naming, and one line a stage and domain for all others.
 
-    Named are all where there are at most ``limit``; else half of them for the documents that they lost in all stages,
-    half for the largest share that a stage took of at least ``min_documents``.
+    All are named where there are at most `limit`. Else half of the places go to those that lost most documents in all
+    stages, half to those of which one stage took the largest share, of at least `min_documents`.
     """
     if table.num_rows <= limit or not stages:
         return list(lines(table, stages))

@@ -1,4 +1,4 @@
-"""The run folder: paths, the lock, the chain of current decisions. See ``docs/design/run-layout.md``."""
+"""The run folder: paths, the lock, the chain of current decisions. See `docs/design/run-layout.md`."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ class RunFolder:
         return self.root / "ingest"
 
     def stage_folder(self, stage: str, kind: str, key: str) -> Path:
-        """``kind`` is "evidence" or "decision"; ``key`` the hash."""
+        """`kind` is "evidence" or "decision"; `key` the hash."""
         return self.root / "stages" / stage / kind / key
 
     @cached_property
@@ -161,16 +161,16 @@ class RunFolder:
         )
 
     def state(self) -> dict[str, Any]:
-        """``state.json``; empty before the first commit."""
+        """`state.json`; empty before the first commit."""
         path = self.root / "state.json"
         return read_json(path) if path.exists() else {}
 
     def write_state(self, state: dict[str, Any]) -> None:
-        """Replaces ``state.json``."""
+        """Replaces `state.json`."""
         write_json(self.root / "state.json", state)
 
     def run_info(self) -> dict[str, Any]:
-        """``run.json``.
+        """`run.json`.
 
         Raises:
             TamisError: this is no run folder, or one of another format version.

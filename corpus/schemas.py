@@ -1,4 +1,4 @@
-"""The schemas of every table that more than one room touches. Documented for users in ``docs/schema.md``."""
+"""The schemas of every table that more than one room touches; `docs/schema.md` explains those that users read."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ QUARANTINE = pa.schema(
 """A raw record that never became a document."""
 
 URLS = pa.schema([pa.field("url", pa.string()), pa.field("source_id", pa.string(), nullable=False)])
-"""One file a document shard, one line a row: the narrow index that lets ``explain`` open one document."""
+"""One file a document shard, one line a row: the narrow index that lets `explain` open one document."""
 
 DROPS = pa.schema(
     [
@@ -79,10 +79,10 @@ DROPPED = pa.schema(
         pa.field("bytes", pa.int32(), nullable=False),
     ]
 )
-"""``RUN/dropped``: every removed document, sorted by ``doc_id``."""
+"""`RUN/dropped`: every removed document, sorted by `doc_id`."""
 
 WEIGHTS = pa.schema([pa.field("doc_id", pa.int64(), nullable=False), pa.field("weight", pa.float32(), nullable=False)])
-"""``RUN/weights/<curve-hash>``: row by row beside a published shard."""
+"""`RUN/weights/<curve-hash>`: row by row beside a published shard."""
 
 SEMANTIC_COLUMNS = pa.schema(
     [
@@ -97,7 +97,7 @@ SEMANTIC_COLUMNS = pa.schema(
         pa.field("semantic_size", pa.int32()),
     ]
 )
-"""What ``semantic_clusters`` found about each document that has a vector."""
+"""What `semantic_clusters` found about each document that has a vector."""
 
 SEMANTIC_EDGES = pa.schema(
     [
@@ -172,4 +172,4 @@ PUBLISHED = pa.schema(
         *(pa.field(name, kind) for name, kind, _, _ in SCORES),
     ]
 )
-"""A published shard: one document a row, sorted by ``doc_id``."""
+"""A published shard: one document a row, sorted by `doc_id`."""

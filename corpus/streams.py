@@ -1,7 +1,7 @@
-"""Bytes out of compressed files, with offsets, in bounded memory, and with all that stands before any damage.
+"""Bytes out of compressed files, with offsets, in bounded memory; all that stands before damage is kept.
 
 A file is a row of *members* (gzip members, zstd frames, or one plain member), each read as a stream that ends
-either well or with a :class:`Fault`. Why not ``gzip.open``, ``zstandard.stream_reader`` or pyarrow's streams:
+either well or with a `Fault`. Why not `gzip.open`, `zstandard.stream_reader` or pyarrow's streams:
 they raise at the damage and drop what they had already decoded, and they hide where members start, which a
 WARC reader needs both for its offsets and to go on behind a damaged member.
 
@@ -35,7 +35,7 @@ _ZSTD_WINDOW_BYTES = 1 << 31  # what `zstd --long=31` writes, as public dumps do
 
 
 class ByteFile(Protocol):
-    """What is asked of an open file; ``pyarrow.NativeFile`` and ``io.BytesIO`` both have it."""
+    """What is asked of an open file; `pyarrow.NativeFile` and `io.BytesIO` both have it."""
 
     def read(self, nbytes: int, /) -> bytes: ...
 
@@ -87,7 +87,7 @@ class Raw:
             raise ReadError(f"the storage failed to open an input: {error}") from error
 
     def read(self, size: int) -> bytes:
-        """Return up to ``size`` bytes, and none only at the end."""
+        """Return up to `size` bytes, and none only at the end."""
         if self._at == len(self._held):
             try:
                 self._held, self._at = self.file.read(_STORAGE_BYTES), 0
@@ -112,7 +112,7 @@ class Raw:
         self.position = position
 
     def find(self, pattern: bytes, start: int) -> int | None:
-        """Return the position of the first ``pattern`` at or behind ``start``; the read position is lost."""
+        """Return the position of the first `pattern` at or behind `start`; the read position is lost."""
         self.seek(start)
         window, window_start = b"", start
         while piece := self.read(_READ_BYTES):
@@ -128,7 +128,7 @@ class Raw:
 class Member:
     """One gzip member, one zstd frame, or one plain file: a stream of decompressed bytes.
 
-    Reading never raises for damage: it ends early and leaves ``fault``. fastwarc reads it as a Python file.
+    Reading never raises for damage: it ends early and leaves `fault`. fastwarc reads it as a Python file.
 
     Attributes:
         offset: where the member starts in the stored file, in bytes.
@@ -148,7 +148,7 @@ class Member:
         self.delivered = 0
 
     def read(self, size: int = _READ_BYTES) -> bytes:
-        """Return up to ``size`` decompressed bytes, and none only at the end or at a fault."""
+        """Return up to `size` decompressed bytes, and none only at the end or at a fault."""
         if self._at == len(self._held):
             self._held, self._at = self._next_piece(), 0
         piece = self._held[self._at : self._at + size]
@@ -161,7 +161,7 @@ class Member:
         return self.delivered
 
     def drain(self) -> None:
-        """Read to the end, so that ``end`` or ``fault`` is known."""
+        """Read to the end, so that `end` or `fault` is known."""
         while self.read():
             pass
 
@@ -189,11 +189,11 @@ def next_member(raw: Raw, compression: Compression) -> Member | None:
 def find_member(raw: Raw, compression: Compression, start: int, opening: bytes) -> int | None:
     """Find the next member behind a damaged one.
 
-    Magic bytes alone also occur inside compressed data, so a candidate has to decompress to ``opening``.
+    Magic bytes alone also occur inside compressed data, so a candidate has to decompress to `opening`.
 
     Args:
         raw: the file; its read position is lost.
-        compression: of the members; ``none`` looks for the opening itself, on a new line.
+        compression: of the members; `none` looks for the opening itself, on a new line.
         start: first byte to consider.
         opening: what a member's content begins with.
     """
@@ -234,7 +234,7 @@ class Decompressed:
         """Return the Bad that ends a damaged stream, or None if it is whole.
 
         Args:
-            offset: decompressed byte at which the last, incomplete record starts; ``size`` if there is none.
+            offset: decompressed byte at which the last, incomplete record starts; `size` if there is none.
         """
         if self.fault is None:
             return None
@@ -260,7 +260,7 @@ class Line:
 
 
 def split_lines(pieces: Iterable[bytes], max_line_bytes: int) -> Iterator[Line]:
-    """Split pieces of bytes, cut anywhere, into lines; memory is one piece and ``max_line_bytes``.
+    """Split pieces of bytes, cut anywhere, into lines; memory is one piece and `max_line_bytes`.
 
     Args:
         pieces: consecutive bytes of a stream.

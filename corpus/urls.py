@@ -1,4 +1,4 @@
-"""URLs as lists compare them. A list names a URL, or a host, or a folder of one, with all that lies below it."""
+"""URLs as block lists compare them: an entry is a URL, a host or a folder, and stands for all that lies below it."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ def url_key(url: str) -> str:
 
 
 def host_of(key: str) -> str:
-    """The host of what ``url_key`` returns, without its port."""
+    """The host of what `url_key` returns, without its port."""
     return key.split("/", 1)[0].split("?", 1)[0].split(":", 1)[0].rstrip(".")
 
 
 def hosts_above(host: str) -> Iterable[str]:
-    """A host and those that it lies below: ``a.b.org`` → ``a.b.org``, ``b.org``, ``org``."""
+    """A host and those that it lies below: `a.b.org` → `a.b.org`, `b.org`, `org`."""
     labels = host.split(".")
     return (".".join(labels[i:]) for i in range(len(labels)))
 
 
 def places_above(key: str) -> Iterable[str]:
-    """What a URL lies below: each host, and each of its folders there: ``a.org/b/c`` → ``a.org``, ``a.org/b``, …"""
+    """The entries that cover a URL: each host above it, and its folders there: `a.org/b/c` → `a.org`, `a.org/b`, …"""
     path = key[len(key.split("/", 1)[0].split("?", 1)[0]) :].split("?", 1)[0]
     folders = [path[:i] for i, c in enumerate(path) if c == "/" and i] + ([path] if path else [])
     for host in hosts_above(host_of(key)):

@@ -28,7 +28,7 @@ class Edits:
     """The edits of a shard, sorted by (row, start), none inside another.
 
     Attributes:
-        ptr: int64[n_rows + 1]; row i owns ``start[ptr[i]:ptr[i + 1]]``.
+        ptr: int64[n_rows + 1]; row i owns `start[ptr[i]:ptr[i + 1]]`.
         start: int32[m], first byte in the stored text.
         end: int32[m], byte behind the last.
         cut: int32[m], stored bytes cut in it: all of a cut, of a rewrite those of the cuts that it has swallowed.
@@ -104,7 +104,7 @@ class Edits:
         return Edits(ptr, all_start[keep].astype(np.int32), all_end[keep].astype(np.int32), cut[keep], texts)
 
     def _texts_with(self, new: pa.ChunkedArray | None, n: int, keep: Int64) -> TextColumn:
-        """What stands in the place of each kept edit, of ``n`` new ones (None: all are cuts) and then these."""
+        """What stands in the place of each kept edit, of `n` new ones (None: all are cuts) and then these."""
         if new is None and not self.replacement.nbytes:
             return TextColumn(np.zeros(len(keep) + 1, np.int64), np.zeros(0, np.uint8))
         texts = pa.nulls(n, pa.large_string()) if new is None else new.cast(pa.large_string()).combine_chunks()
@@ -130,7 +130,7 @@ class View:
         """Carries spans of the view back to the stored text.
 
         Args:
-            which: int64[s], index into ``rows`` of each span.
+            which: int64[s], index into `rows` of each span.
             start: int64[s], first byte within the view's text.
             end: int64[s], byte behind the last.
 
@@ -151,7 +151,7 @@ def build_view(stored: TextColumn, edits: Edits, rows: Int32, base: int = 0) -> 
     """The view of some rows.
 
     Args:
-        stored: text of the shard, one entry a row from row ``base`` on.
+        stored: text of the shard, one entry a row from row `base` on.
         edits: the shard's edits.
         rows: int32[k], ascending.
         base: the row of the first entry.

@@ -23,7 +23,7 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from corpus.packages import package_file, package_folders
+from corpus.package_data import package_file, package_folders
 from dedup.static_table import StaticTable, packaged_table, table_version
 from dedup.vectors import Float32, unit
 from tamis.errors import ConfigError, TamisError

@@ -26,7 +26,7 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from corpus.packages import package_file
+from corpus.package_data import package_file
 from tamis.errors import ConfigError
 from text.arrow import TextColumn
 from text.chars import char_tables

@@ -1,14 +1,31 @@
-"""Look-up tables of the heuristic features: what a character is, what a line's first and last one say, stop words."""
+"""Look-up tables of the heuristic and line filters: kinds of characters, marks of lines and sentences, stop words."""
 
 from __future__ import annotations
 
 from functools import cache
 from typing import NamedTuple
 
+import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from text.chars import HAN, KANA, LETTER, NUMBER, PUNCT, SINGLE, SPACE, SYMBOL, TABLE_SIZE, WORD, char_tables
+from text.chars import (
+    HAN,
+    HIGH_BITS,
+    KANA,
+    LETTER,
+    LOW_BITS,
+    NUMBER,
+    PUNCT,
+    SINGLE,
+    SPACE,
+    SYMBOL,
+    TABLE_SIZE,
+    U64,
+    WORD,
+    char_tables,
+    decode,
+)
 from text.segment import BULLETS, CLOSERS
 
 STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
@@ -24,15 +41,15 @@ START, END, CLOSER, STOP, SIGN = 1, 2, 4, 8, 16
 STOP_SLOTS = 64
 
 
-class Tables(NamedTuple):
+class CharacterMarks(NamedTuple):
     """What the kernels look up.
 
     Attributes:
-        classes: uint16[TABLE_SIZE], see ``text.chars.CharTables``.
-        kinds: uint8[TABLE_SIZE], the bits ``IS_SPACE`` and its like.
-        marks: uint8[0x10000], 1 a bullet, 2 may end a line's sentence, 4 may follow that, 8 ends one anywhere, 16 is
-            punctuation or a symbol.
-        stop_codes: uint32[STOP_SLOTS], the stop words' bytes at ``code · stop_factor >> 26``, else 0.
+        classes: uint16[TABLE_SIZE], see `text.chars.CharTables`.
+        kinds: uint8[TABLE_SIZE], the bits `IS_SPACE` and its like.
+        marks: uint8[0x10000], bits: `START` a bullet, `END` ends a sentence at a line's end, `CLOSER` may stand between
+            that and the line's end, `STOP` ends a sentence anywhere, `SIGN` punctuation or a symbol.
+        stop_codes: uint32[STOP_SLOTS], the stop words' bytes at `code · stop_factor >> 26`, else 0.
         stop_bits: uint8[STOP_SLOTS], one bit a stop word.
         stop_factor: uint32[1].
     """
@@ -46,10 +63,10 @@ class Tables(NamedTuple):
 
 
 @cache
-def load_tables() -> Tables:
+def load_marks() -> CharacterMarks:
     """Builds the tables; cached."""
     classes = char_tables().classes
-    return Tables(classes, _character_kinds(classes), _line_marks(classes), *_stop_words())
+    return CharacterMarks(classes, _character_kinds(classes), _line_marks(classes), *_stop_words())
 
 
 def _character_kinds(classes: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint8]:
@@ -80,3 +97,43 @@ def _stop_words() -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint8], npt.ND
     codes, bits = np.zeros(STOP_SLOTS, np.uint32), np.zeros(STOP_SLOTS, np.uint8)
     codes[slots], bits[slots] = words, 1 << np.arange(len(words))
     return codes, bits, np.array([factor], np.uint32)
+
+
+@nb.njit(inline="always", cache=True)
+def find_letters(eight):  # type: ignore[no-untyped-def]
+    """The highest bit of each of eight ASCII bytes that is a letter."""
+    low = eight | LOW_BITS * U64(0x20)
+    return (low + LOW_BITS * U64(0x1F)) & ~(low + LOW_BITS * U64(0x05)) & HIGH_BITS
+
+
+@nb.njit(inline="always", cache=True)
+def find_digits(eight):  # type: ignore[no-untyped-def]
+    """The highest bit of each of eight ASCII bytes that is a digit."""
+    return (eight + LOW_BITS * U64(0x50)) & ~(eight + LOW_BITS * U64(0x46)) & HIGH_BITS
+
+
+@nb.njit(inline="always", cache=True)
+def count_high_bits(eight):  # type: ignore[no-untyped-def]
+    """How many of eight bytes have their highest bit set; no other bit is."""
+    return np.int64(((eight >> U64(7)) * LOW_BITS) >> U64(56))
+
+
+@nb.njit(inline="always", cache=True)
+def breaks_line(point):  # type: ignore[no-untyped-def]
+    """Whether a character ends a line."""
+    return point == 10 or point == 13 or point == 0x85 or point == 0x2028 or point == 0x2029
+
+
+@nb.njit(cache=True)
+def last_mark(text, start, end, marks):  # type: ignore[no-untyped-def]
+    """The marks and the first byte of the last character of `text[start:end]` that closes nothing; (0, start)."""
+    at = end
+    while at > start:
+        at -= 1
+        while text[at] & 0xC0 == 0x80:
+            at -= 1
+        point, _ = decode(text, at)
+        mark = marks[point] if point < 0x10000 else np.uint8(0)
+        if not mark & CLOSER:
+            return mark, at
+    return np.uint8(0), start

@@ -1,18 +1,18 @@
 """Listed words and phrases in texts, counted by their tokens in one pass.
 
-A term is what its tokens are (``text.tokens``), and it is found where these stand side by side. So three things that
+A term is what its tokens are (`text.tokens`), and it is found where these stand side by side. So three things that
 word lists are known to trip over need no rule of their own:
 
-- *Scunthorpe*: a term of a spaced script matches whole words, never a part of one.
-- *No word breaks*: a Chinese or Japanese term is a sequence of characters, and is found inside a running line.
-- *Disguise*: case, full width, and symbols or spaces put between Chinese characters are gone before tokens are compared
+- Scunthorpe: a term of a spaced script matches whole words, never a part of one.
+- No word breaks: a Chinese or Japanese term is a sequence of characters, and is found inside a running line.
+- Disguise: case, full width, and symbols or spaces put between Chinese characters are gone before tokens are compared
   ("法*轮 功" has the tokens of "法轮功"). A word spelled out with symbols ("s.p.a.m") is a row of one-letter tokens,
   which each single-word term of three letters and more is also listed as.
 
 What that does not see: letters replaced by look-alikes ("5pam"), and a term in a longer compound of a spaced script.
 Terms that overlap count once, the longest first at each place.
 
-Cost: the tokens, and a probe of a bitmap of 8 KB a token; only tokens that may begin a term go further.
+Cost: the tokens, and for each a probe of a bitmap of 8 KB; only tokens that may begin a term are looked at further.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class WordList:
     Attributes:
         hashes: int64[n], distinct hashes of the terms' tokens.
         lengths: int32[m], the lengths in tokens that occur, longest first.
-        first: uint64[2^16 / 64], which tokens begin a term, by their highest bits.
+        first: uint64[2^16 / 64], a bitmap over the highest 16 bits of token hashes, set where a term begins with one.
         terms: how many there are.
         left_out: those that hold no letter or digit, such as an emoji: tokens cannot tell them.
     """
@@ -123,7 +123,7 @@ def _counted(
     starts: npt.NDArray[np.int64],
     texts: npt.NDArray[np.int64],
 ) -> npt.NDArray[np.int32]:
-    """Looks at the candidates, one length after another, and counts those that do not overlap."""
+    """Compares the candidates with the terms, the longest first, and counts the matches that do not overlap."""
     matched = np.zeros(len(starts), np.int32)
     for length in words.lengths.tolist():
         open_ = np.flatnonzero((matched == 0) & (starts + length <= ptr[texts + 1]))
@@ -147,7 +147,7 @@ def _candidates(ptr, tokens, first):  # type: ignore[no-untyped-def]
 
 
 def _phrase_hashes(tokens: npt.NDArray[np.uint64], bounds: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """The hash of ``tokens[low:high]`` for each row of bounds, as ``text.sequences`` makes it."""
+    """The hash of `tokens[low:high]` for each row of bounds, as `text.sequences` makes it."""
     if not len(bounds):
         return np.zeros(0, np.int64)
     lengths = bounds[:, 1] - bounds[:, 0]

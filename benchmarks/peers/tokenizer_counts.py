@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from corpus.packages import package_file
+from corpus.package_data import package_file
 from sampler.tokenizer.compression import measure
 from sampler.tokenizer.peers import PEERS, find_peers
 

@@ -99,7 +99,7 @@ def matched(a: RunReader, b: RunReader, names: Names, max_rows: int = MAX_ROWS) 
 
 def outcomes(reader: RunReader, shard: DocumentShard, names: Names) -> Outcomes:
     """The outcomes of one document shard: the first decision that drops a document wins."""
-    from corpus.state import ShardState
+    from corpus.shard_state import ShardState
 
     size, _ = shard.lengths()
     state, code = ShardState.fresh(shard.rows), np.full(shard.rows, KEPT, np.int64)

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from cli.output import OutputFormat
 from cli.present import console, echo_json, one_line, share, size
-from corpus.removal import OTHER, Line
+from corpus.removal_line import OTHER, RemovalLine
 from tamis.errors import TamisError
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Loss(NamedTuple):
         alarm: whether it is over the limit.
     """
 
-    line: Line
+    line: RemovalLine
     limit: float | None
     counts: bool
     alarm: bool
@@ -72,7 +72,7 @@ def losses(removal: dict[str, Any], by: By) -> list[Loss]:
     default, own = removal["alarm"]["default"], removal["alarm"]["domains"]
     found = []
     for row in removal[f"{by}s"]:
-        line = Line(**{"source": None, **row})
+        line = RemovalLine(**{"source": None, **row})
         limits = own.get(line.domain, default)
         watched = line.stage in limits["stages"]
         counts = line.documents_in >= limits["min_documents"] and line.source != OTHER
@@ -81,7 +81,7 @@ def losses(removal: dict[str, Any], by: By) -> list[Loss]:
     return sorted(found, key=lambda x: (not x.counts, -x.line.removed_fraction, -x.line.documents_dropped))
 
 
-def source_name(line: Line) -> str:
+def source_name(line: RemovalLine) -> str:
     """How a line's source is written."""
     if line.source == OTHER:
         return f"({line.sources:,} others)"

@@ -1,4 +1,4 @@
-"""From a row with any columns to a :class:`Record`: the part that all formats share.
+"""Builds a `Record` from a row with any columns: what all formats share.
 
 A row is a mapping from column names to values, be it a JSON object, a Parquet row or the headers of a WARC
 record, so one field map and one list of kept columns mean the same everywhere.
@@ -42,7 +42,7 @@ def to_record(row: Mapping[str, object], config: InputConfig, offset: int, lengt
     Args:
         row: the columns.
         config: field map, kept columns and constants.
-        offset: where the row starts, as in :class:`Record`.
+        offset: where the row starts, as in `Record`.
         length: what it takes there.
     """
     text = dig(row, config.fields.text)
@@ -53,7 +53,7 @@ def to_record(row: Mapping[str, object], config: InputConfig, offset: int, lengt
 
 
 def with_text(text: str, row: Mapping[str, object], config: InputConfig, offset: int, length: int) -> Record | Bad:
-    """Build the record of a row whose text is already known; arguments as for :func:`to_record`."""
+    """Build the record of a row whose text is already known; arguments as for `to_record`."""
     if not text or text.isspace():
         return Bad(offset, length, "empty_text", "white space only" if text else "")
     try:

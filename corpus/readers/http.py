@@ -1,8 +1,8 @@
-"""What an HTTP response in an archive means: is it a page, in which bytes, in which characters.
+"""An HTTP response in an archive: whether it is a page, its decompressed bytes, its characters.
 
 Archives differ from the wire: crawlers often store a body already decoded and keep the headers that describe
 the encoded one (Common Crawl, Heritrix, pywb), so a header is a hint that the bytes have to confirm.
-fastwarc's ``auto_decode`` trusts the header and fails on such records.
+fastwarc's `auto_decode` trusts the header and fails on such records.
 
 Cost: one copy of a body, or its decompression.
 """
@@ -59,7 +59,7 @@ def decode_body(body: bytes, transfer_encoding: str, content_encoding: str, max_
         max_bytes: most decoded bytes.
 
     Raises:
-        BodyError: if it decodes to more than ``max_bytes`` or is damaged.
+        BodyError: if it decodes to more than `max_bytes` or is damaged.
     """
     if "chunked" in transfer_encoding.lower():
         body = _without_chunks(body)
@@ -74,10 +74,9 @@ def decode_body(body: bytes, transfer_encoding: str, content_encoding: str, max_
 
 
 def decode_page(data: bytes, charset: str | None) -> str:
-    """Return the characters of a page: its byte order mark, the HTTP charset, UTF-8, then detection, first to
-    fit.
+    """Decode a page by the first that fits: byte order mark, HTTP charset, UTF-8, detection.
 
-    Detection is resiliparse's (the page's own ``meta`` element, then statistics). A declared Latin-1 gives
+    Detection is resiliparse's (the page's own `meta` element, then statistics). A declared Latin-1 gives
     way to valid UTF-8, as servers declare it by default and it fits anything. Undecodable bytes become
     U+FFFD.
 
@@ -121,7 +120,7 @@ def _strict(data: bytes, encoding: str) -> str | None:
 
 
 def _codec(label: str | None) -> str | None:
-    """Return the codec that browsers use for a label (``gb2312`` means GBK), or None for an unknown one."""
+    """Return the codec that browsers use for a label (`gb2312` means GBK), or None for an unknown one."""
     from resiliparse.parse.encoding import map_encoding_to_html5
 
     if not label:

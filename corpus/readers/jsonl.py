@@ -29,7 +29,7 @@ def read_jsonl(raw: Raw, file: InputFile, config: InputConfig, limits: Limits) -
         raw: the stored bytes.
         file: tells the compression.
         config: which columns are what.
-        limits: a line longer than ``max_record_bytes`` is a Bad.
+        limits: a line longer than `max_record_bytes` is a Bad.
     """
     for line in read_lines(raw, file.compression, limits.max_record_bytes):
         if isinstance(line, Bad):

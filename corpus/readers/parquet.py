@@ -1,9 +1,8 @@
-"""Parquet: offset is the row's number in the file, length is 1.
+"""Parquet: a record's offset is its row number in the file, its length 1.
 
-Row group by row group and only the columns asked for, in batches of bounded bytes rather than whole groups,
-as one group may hold gigabytes of text. Arrow does not check that strings are UTF-8, so each is decoded here;
-a batch with a broken one is decoded again value by value. Damage loses the rest of its row group, whose rows
-are counted one by one.
+Only the columns that are asked for are read, in batches of bounded bytes, as one row group may hold gigabytes of text.
+Arrow does not check that strings are UTF-8, so each is decoded here; a batch with a broken one is decoded again value
+by value. Damage loses the rest of its row group, whose rows are counted one by one.
 
 Cost: Parquet's decoding plus one Python string a document.
 """
@@ -40,7 +39,7 @@ def read_parquet(raw: Raw, file: InputFile, config: InputConfig, limits: Limits)
         raw: the stored bytes.
         file: not needed; Parquet tells its own compression.
         config: which columns are what.
-        limits: a text of more than ``max_record_bytes`` is a Bad.
+        limits: a text of more than `max_record_bytes` is a Bad.
 
     Raises:
         ReadError: if storage fails.
@@ -96,7 +95,7 @@ def _records(batch: pa.RecordBatch, first_row: int, config: InputConfig, limits:
 
 
 def _values(column: pa.Array, *, as_text: bool) -> list[object]:
-    """Return a column as Python values, with :class:`_Undecodable` where a string is not UTF-8."""
+    """Return a column as Python values, with `_Undecodable` where a string is not UTF-8."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     if as_text and pa.types.is_binary(column.type):

@@ -25,7 +25,7 @@ def read_text(raw: Raw, file: InputFile, config: InputConfig, limits: Limits) ->
         raw: the stored bytes.
         file: tells the compression.
         config: tells unit, encoding and constants.
-        limits: a unit larger than ``max_record_bytes`` is a Bad.
+        limits: a unit larger than `max_record_bytes` is a Bad.
     """
     for unit in _UNITS[config.text_unit](raw, file.compression, limits.max_record_bytes):
         if isinstance(unit, Bad):

@@ -1,6 +1,6 @@
 """WARC and WET: responses that are pages, and conversions, parsed by fastwarc.
 
-The archive is opened member by member (:mod:`corpus.streams`) and each member is handed to fastwarc on its
+The archive is opened member by member (`corpus.streams`) and each member is handed to fastwarc on its
 own, rather than the whole file at once: fastwarc stops for good at the first damaged member and returns a cut
 record as if it were whole, while a member that ended badly is known here, becomes a Bad, and the next one is
 read.
@@ -85,12 +85,12 @@ class _Place:
 
 
 def read_warc(raw: Raw, file: InputFile, config: InputConfig, limits: Limits) -> Iterator[Record | Bad]:
-    """Yield a Record or a Bad for each response or conversion, and count the others in ``limits.skipped``.
+    """Yield a Record or a Bad for each response or conversion, and count the others in `limits.skipped`.
 
     Args:
         raw: the stored bytes.
         file: tells the compression.
-        config: ``main_content``, constants, and WARC headers to keep.
+        config: `main_content`, constants, and WARC headers to keep.
         limits: bounds on a record; what is skipped.
     """
     extractor = partial(page_text, main_content=config.main_content)
@@ -141,7 +141,7 @@ class _Walk:
     Attributes:
         member: what is read.
         last: its last record, or None if it has none.
-        alone: whether ``last`` is the only one.
+        alone: whether `last` is the only one.
         fault: how the member ended, or None if well.
     """
 

@@ -1,1 +1,1 @@
-"""Items of benchmarks found in training text by n-grams of tokens: the index, the search, the cut."""
+"""Benchmark items in training text, found by n-grams of tokens: the index, the search, what is cut."""

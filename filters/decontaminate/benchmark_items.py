@@ -103,7 +103,7 @@ class BadLine:
         benchmark: its benchmark's name.
         file: the file, relative to its glob.
         line: the line, from 1.
-        reason: one of those of ``corpus.records``.
+        reason: one of those of `corpus.records`.
         detail: what was found.
     """
 
@@ -115,10 +115,10 @@ class BadLine:
 
 
 def benchmark_files(benchmarks: Sequence[BenchmarkFiles], base: Path, where: str) -> list[InputFile]:
-    """Finds the files, sorted by name; the ``config_index`` of each says which entry named it.
+    """Finds the files, sorted by name; the `config_index` of each says which entry named it.
 
     Raises:
-        ConfigError: a glob matches nothing; the sentence begins with the key, ``where`` and the entry.
+        ConfigError: a glob matches nothing; the sentence begins with the key, `where` and the entry.
     """
     inputs = [InputConfig(domain="benchmarks", paths=b.paths, format="jsonl") for b in benchmarks]
     try:
@@ -182,7 +182,7 @@ def item_forms(row: Mapping[str, object], config: BenchmarkFiles) -> Iterator[tu
     """The texts of an item under which it may stand in a document.
 
     A question stands there with or without the passage that it is about. Choices stand there bare, behind letters or
-    behind numbers, so that all are tried. A ``text`` column that repeats the question is one more rendering of the
+    behind numbers, so that all are tried. A `text` column that repeats the question is one more rendering of the
     item; any other is a passage.
     """
     passage, question = _parts(row, config.passage), _parts(row, config.question)

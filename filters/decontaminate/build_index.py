@@ -1,4 +1,4 @@
-"""Builds the index of benchmark n-grams: what of each item is searched for, and which n-grams tell of it.
+"""Builds the index of benchmark n-grams: what of each item is searched for, and which n-grams identify it.
 
 Cost: sorts the grams of all items; some 100 bytes a gram while it does.
 """
@@ -17,6 +17,9 @@ import pyarrow as pa
 from filters.decontaminate.benchmark_items import BadLine, Form, Item
 from filters.decontaminate.index import FORMAT, ITEMS, NGRAMS, TOO_SHORT, WHOLE, NgramConfig, NgramIndex
 from filters.decontaminate.ngrams import (
+    AT_FIRST,
+    FULL,
+    IN_FORM,
     LONG,
     SHORT,
     count_items,
@@ -39,7 +42,7 @@ _BITS_A_KEY = 16
 
 @dataclass(frozen=True, slots=True)
 class _Forms:
-    """The texts of items as tokens: form f owns ``tokens[ptr[f]:ptr[f + 1]]``, is of item[f], and is a role[f]."""
+    """The texts of items as tokens: form f owns `tokens[ptr[f]:ptr[f + 1]]`, is of item[f], and is a role[f]."""
 
     ptr: Int64
     tokens: Uint64
@@ -73,14 +76,14 @@ def build_index(found: Iterable[Item | BadLine], config: NgramConfig) -> NgramIn
     classes, weights = char_tables().classes, config.weights()
     tokens = np.zeros(len(items), np.int32)
     np.maximum.at(tokens, forms.item, np.diff(forms.ptr).astype(np.int32))
-    weight = weigh_forms(forms.ptr, forms.tokens, classes, weights)
-    forms = forms.take(_searched(forms, weight[:, LONG] >= weights[LONG, 2], weight[:, SHORT] >= weights[SHORT, 2]))
+    enough = weigh_forms(forms.ptr, forms.tokens, classes, weights) >= weights[:, FULL]
+    forms = forms.take(_searched(forms, enough[:, LONG], enough[:, SHORT]))
     same_as, first = _repeated(forms, len(items), weights)
     forms = forms.take(first)
     power = powers(int(np.diff(forms.ptr).max(initial=1)))
-    full = weigh_forms(forms.ptr, forms.tokens, classes, weights)[:, LONG] >= weights[LONG, 2]
+    full = weigh_forms(forms.ptr, forms.tokens, classes, weights)[:, LONG] >= weights[LONG, FULL]
     hashes, place, whole_hash = grams_of_forms(forms.ptr, forms.tokens, classes, weights, LONG, full, power)
-    telling, templates = _telling(hashes, forms.item[place[:, 0]], config.max_items)
+    telling, templates = _telling(hashes, forms.item[place[:, IN_FORM]], config.max_items)
     hashes, place = hashes[telling], place[telling]
     covered = covered_tokens(place, len(forms.item))
     whole = covered == 0
@@ -89,8 +92,8 @@ def build_index(found: Iterable[Item | BadLine], config: NgramConfig) -> NgramIn
     )
     lengths = np.diff(forms.ptr).astype(np.int32)
     keys, post_ptr, posts = _postings(np.concatenate([hashes, anchors]), np.concatenate([place, anchor_place]))
-    weights[LONG, 2] *= len(hashes) > 0
-    weights[SHORT, 2] *= len(anchors) > 0
+    weights[LONG, FULL] *= len(hashes) > 0
+    weights[SHORT, FULL] *= len(anchors) > 0
     how = np.full(len(items), TOO_SHORT, dtype=object)
     how[forms.item[whole]] = WHOLE
     how[forms.item[~whole]] = NGRAMS
@@ -131,8 +134,8 @@ def _searched(forms: _Forms, full: npt.NDArray[np.bool_], enough: npt.NDArray[np
     """The forms that are searched for.
 
     A question with an n-gram of its own needs no choices beside it; a shorter one is searched for with its choices, as
-    "which is correct?" tells nothing. An answer, or a passage with its question, needs an n-gram of its own; a short
-    passage is searched for where the item has nothing else.
+    "which is correct?" identifies nothing. An answer, or a passage with its question, needs an n-gram of its own; a
+    short passage is searched for where the item has nothing else.
     """
     n = int(forms.item[-1]) + 1
     question, offered = forms.role == Form.QUESTION, forms.role == Form.OFFERED
@@ -169,7 +172,7 @@ def _repeated(forms: _Forms, n_items: int, weights: Int64) -> tuple[Int32, npt.N
 
 
 def _telling(hashes: Uint64, items: Int32, max_items: int) -> tuple[npt.NDArray[np.bool_], int]:
-    """Which grams few enough items hold, and how many different ones are templates."""
+    """Which grams identify an item, as few enough hold them, and how many different ones do not (templates)."""
     order = np.argsort(hashes, kind="stable")
     ordered = hashes[order]
     common = count_items(ordered, items[order]) > max_items
@@ -181,8 +184,8 @@ def _telling(hashes: Uint64, items: Int32, max_items: int) -> tuple[npt.NDArray[
 def _anchors(hashes: Uint64, place: Int32) -> tuple[Uint64, Int32]:
     """Of each form the gram that is rarest among them, the first of equals."""
     _, inverse, counts = np.unique(hashes, return_inverse=True, return_counts=True)
-    order = np.lexsort((place[:, 1], counts[inverse], place[:, 0]))
-    form = place[order, 0]
+    order = np.lexsort((place[:, AT_FIRST], counts[inverse], place[:, IN_FORM]))
+    form = place[order, IN_FORM]
     lead = order[np.flatnonzero(np.diff(form, prepend=-1))]
     return hashes[lead], place[lead]
 
@@ -204,7 +207,7 @@ def _starts(keys: Uint64) -> Int32:
 
 
 def _bits(hashes: Uint64) -> Uint64:
-    """The bit table of some grams."""
+    """The Bloom filter of some grams."""
     bits = np.zeros(1 << max(1, (_BITS_A_KEY * len(hashes) // 64).bit_length()), np.uint64)
     fill_bits(hashes, bits)
     return bits

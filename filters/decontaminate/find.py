@@ -1,14 +1,14 @@
-"""Decontamination: benchmark items in documents, by overlap of n-grams of tokens, and what to take out for it.
+"""Decontamination: benchmark items in documents, by overlap of n-grams of tokens, and which sentences to cut for them.
 
 An n-gram and not a similarity of documents: an item is a small part of the page that quotes it. The tokens are Tamis'
 own, so that case, width, punctuation and line breaks do not hide an item, and Chinese needs no segmenter. A run of
 text's share of an item is the share of the item's tokens that lie in n-grams found in it, so that one changed word
 costs one word and not all the n-grams around it.
 
-Not seen: an item put into other words, into another language, or from simplified into traditional characters; and one
-of about an n-gram's length with a word changed in the middle.
+Missed are items put into other words, into another language, or from simplified into traditional characters; and an
+item hardly longer than an n-gram with a word changed in its middle.
 
-Cost: see ``filters.decontaminate.kernels``; documents with hits are tokenised and segmented once more.
+Cost: see `filters.decontaminate.kernels`; documents with hits are tokenised and segmented once more.
 Source: Brown et al. 2020 (arXiv 2005.14165), appendix C; Touvron et al. 2023 (arXiv 2307.09288), A.6, for the share.
 """
 
@@ -21,7 +21,19 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from filters.decontaminate.index import NgramIndex
-from filters.decontaminate.kernels import find_hits, join_hits
+from filters.decontaminate.kernels import (
+    DOCUMENT,
+    FIRST,
+    FORM,
+    FORM_FIRST,
+    RUN_DOCUMENT,
+    RUN_END,
+    RUN_FIRST,
+    RUN_GRAMS,
+    RUN_ITEM,
+    find_hits,
+    join_hits,
+)
 from text.arrow import TextColumn
 from text.chars import char_tables
 from text.fold import fold
@@ -89,18 +101,18 @@ def find_items(index: NgramIndex, column: TextColumn, min_share: float = 0.0) ->
         index.form_hash,
         index.longest,
     )
-    found = found[np.lexsort((found[:, 4], found[:, 2], found[:, 1], found[:, 0]))]
-    rows, share = join_hits(found, index.form_item, index.form_tokens)
+    found = found[np.lexsort([found[:, k] for k in (FIRST, FORM_FIRST, FORM, DOCUMENT)])]
+    runs, share = join_hits(found, index.form_item, index.form_tokens)
     enough = share >= np.float32(min_share)
-    rows, share = rows[enough], share[enough]
-    documents, which = np.unique(rows[:, 0], return_inverse=True)
+    runs, share = runs[enough], share[enough]
+    documents, which = np.unique(runs[:, RUN_DOCUMENT], return_inverse=True)
     few = TextColumn.from_arrow(column.to_arrow().take(pa.array(documents)))
     ptr, low, high = token_bounds(few)
-    start, end = low[ptr[which] + rows[:, 3]], high[ptr[which] + rows[:, 4] - 1]
+    start, end = low[ptr[which] + runs[:, RUN_FIRST]], high[ptr[which] + runs[:, RUN_END] - 1]
     return Hits(
         documents[which].astype(np.int64),
-        rows[:, 1],
-        rows[:, 2],
+        runs[:, RUN_ITEM],
+        runs[:, RUN_GRAMS],
         share,
         start,
         end,
@@ -135,7 +147,7 @@ class Cuts:
 
 
 def merge_cuts(document: Int64, first_sentence: Int32, last_sentence: Int32) -> Cuts:
-    """Unites runs of sentences that overlap or touch.
+    """Merges runs of sentences that overlap or touch.
 
     Args:
         document: int64[n].

@@ -1,10 +1,10 @@
-"""The index of benchmark n-grams: which grams of tokens tell of which items.
+"""The index of benchmark n-grams: which n-grams of tokens identify which items.
 
 An item is searched for by its n-grams. One that is shorter than an n-gram is searched for whole: one short gram of it,
 the one that fewest such items share, is its anchor, and where that is met all its tokens are compared. A gram that more
-than ``max_items`` different items hold is a template ("which of the following statements is correct") and tells of
-none of them: it is left out, and the item's share is taken over the rest; an item of templates alone is searched for
-whole. An item below the least length cannot be told from chance: it is listed as too short.
+than `max_items` different items hold is a template ("which of the following statements is correct") and identifies none
+of them: it is left out, and the item's share is taken over the rest; an item of templates alone is searched for whole.
+An item below the least length cannot be told from chance: it is listed as too short.
 
 Source: Brown et al. 2020 (arXiv 2005.14165), appendix C: n-grams of 8 to 13 words by benchmark, those in more than ten
 places left out; Rae et al. 2021 (arXiv 2112.11446): 13; Touvron et al. 2023 (arXiv 2307.09288), A.6: the share
@@ -47,7 +47,7 @@ ITEMS = pa.schema(
         pa.field("tokens", pa.int32(), nullable=False),
     ]
 )
-"""The items, in the order of their files; ``same_as`` is the row of an earlier item with the same texts."""
+"""The items, in the order of their files; `same_as` is the row of an earlier item with the same texts."""
 
 
 class NgramConfig(StrictModel):
@@ -76,21 +76,21 @@ class NgramConfig(StrictModel):
 
 @dataclass(frozen=True)
 class NgramIndex:
-    """An index, built or loaded. Arrays are read-only; see ``find_hits`` for most of them.
+    """An index, built or loaded. Arrays are read-only; see `find_hits` for most of them.
 
     Attributes:
         keys: uint64[m], hashes of grams, ascending.
         starts: int32[2^b + 1].
-        bits: uint64[2^c], of the n-grams.
-        anchor_bits: uint64[2^d], of the anchors: mostly few, so that this table stays in a cache.
+        bits: uint64[2^c], a Bloom filter of the n-grams.
+        anchor_bits: uint64[2^d], one of the anchors; they are few, so it stays in the CPU's cache.
         post_ptr: int64[m + 1].
         posts: int32[p, 3].
         form_item: int32[n_forms], the item of each form, ascending.
         form_tokens: int32[n_forms], tokens that can be found.
         form_length: int32[n_forms], its tokens where it must be met whole, else 0.
         form_hash: uint64[n_forms].
-        weights: int64[2, 3]; a kind without grams is filled by 0.
-        items: rows of ``ITEMS``.
+        weights: int64[2, 3], see `filters.decontaminate.ngrams`; `FULL` is 0 for a kind of which there is no gram.
+        items: rows of `ITEMS`.
         bad_lines: lines that are no items.
         about: the settings and the counts of each benchmark.
     """
@@ -137,7 +137,7 @@ class NgramIndex:
 
     @classmethod
     def load(cls, folder: Path) -> NgramIndex:
-        """Maps what ``save`` wrote.
+        """Maps what `save` wrote.
 
         Raises:
             ConfigError: the folder holds no index, or one of another format.

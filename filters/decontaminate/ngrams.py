@@ -1,14 +1,14 @@
 """N-grams over token hashes, and the loops that build an index of them.
 
 A gram is the shortest run of tokens that is *full*: each token adds its weight, a word more than a character that
-stands alone, and the weights are chosen so that ``words`` words or ``characters`` characters fill it, and mixed runs in
+stands alone, and the weights are chosen so that `words` words or `characters` characters fill it, and mixed runs in
 between. So a gram is a function of its tokens alone, wherever they stand, and each script has its own length.
 
-The hash of a run comes from prefix sums: ``H(i, j) = P(j) - P(i) · B^(j-i)`` modulo 2^64 over token hashes, mixed with
-the length. Of m grams in the index and n in the corpus ``m n / 2^64`` look equal by chance: 1.5 at m = 28 million and
+The hash of a run comes from prefix sums: `H(i, j) = P(j) - P(i) · B^(j-i)` modulo 2^64 over token hashes, mixed with
+the length. Of m grams in the index and n in the corpus `m n / 2^64` look equal by chance: 1.5 at m = 28 million and
 n = 10^12, each of them one gram among the many that an item must have.
 
-Cost: a multiplication and a mixing a token and kind of gram.
+Cost: one multiplication and one hash mix for each token and kind of gram.
 """
 
 from __future__ import annotations
@@ -24,6 +24,10 @@ _BASE = U64(0x9E6C63D0876A9A47)
 _KIND = U64(0xC2B2AE3D27D4EB4F)
 LONG, SHORT = 0, 1
 """Kinds of gram: those that make evidence by themselves, and the anchors of items that are searched for whole."""
+WORD, CHARACTER, FULL = range(3)
+"""Columns of the weights of a kind: of a word, of a character that stands alone, and what fills a gram."""
+IN_FORM, AT_FIRST, AT_END = range(3)
+"""Columns of a gram's place: the form that holds it, its first token there, and the one behind its last."""
 
 
 @nb.njit(inline="always", cache=True)
@@ -34,7 +38,7 @@ def run_hash(prefix, power, first, last, salt):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def powers(longest):  # type: ignore[no-untyped-def]
-    """``B^0 … B^longest``."""
+    """`B^0 … B^longest`."""
     out = np.ones(longest + 1, np.uint64)
     for i in range(longest):
         out[i + 1] = out[i] * _BASE
@@ -60,13 +64,13 @@ def grams_into(prefix, alone, count, weights, kind, power, hashes, stops):  # ty
         prefix: uint64[count + 1].
         alone: bool[count].
         count: tokens.
-        weights: int64[2, 3], for each kind: of a word, of a character that stands alone, and what fills a gram.
-        kind: ``LONG`` or ``SHORT``.
+        weights: int64[2, 3], a row of `WORD`, `CHARACTER`, `FULL` for each kind.
+        kind: `LONG` or `SHORT`.
         power: uint64[...], up to the tokens of the longest gram.
         hashes: uint64[>= count].
         stops: int32[>= count].
     """
-    word, single, full = weights[kind, 0], weights[kind, 1], weights[kind, 2]
+    word, single, full = weights[kind, WORD], weights[kind, CHARACTER], weights[kind, FULL]
     salt = _KIND * U64(kind + 1)
     last, weight = 0, np.int64(0)
     for first in range(count):
@@ -83,14 +87,14 @@ def grams_into(prefix, alone, count, weights, kind, power, hashes, stops):  # ty
 
 @nb.njit(cache=True)
 def grams_of_forms(ptr, tokens, classes, weights, kind, wanted, power):  # type: ignore[no-untyped-def]
-    """The grams of some forms: hash, form, first token, last token; and for all forms the hash of the whole.
+    """The grams of some forms, their hashes and places; and for all forms the hash of the whole.
 
     Args:
         ptr: int64[n + 1].
         tokens: uint64[ptr[-1]].
-        classes: see ``CharTables``.
-        weights: see ``grams_into``.
-        kind: ``LONG`` or ``SHORT``.
+        classes: see `CharTables`.
+        weights: see `grams_into`.
+        kind: `LONG` or `SHORT`.
         wanted: bool[n], the forms whose grams are written.
         power: uint64[...], up to the tokens of the longest form.
     """
@@ -115,7 +119,7 @@ def grams_of_forms(ptr, tokens, classes, weights, kind, wanted, power):  # type:
             grams = grams_into(prefix, alone, count, weights, kind, power, hashes, stops)
             for i in range(grams):
                 out[at] = hashes[i]
-                place[at, 0], place[at, 1], place[at, 2] = f, i, stops[i]
+                place[at, IN_FORM], place[at, AT_FIRST], place[at, AT_END] = f, i, stops[i]
                 at += 1
     return out[:at].copy(), place[:at].copy(), whole
 
@@ -126,9 +130,9 @@ def weigh_forms(ptr, tokens, classes, weights):  # type: ignore[no-untyped-def]
     out = np.zeros((len(ptr) - 1, 2), np.int64)
     for f in range(len(ptr) - 1):
         for t in range(ptr[f], ptr[f + 1]):
-            which = 1 if stands_alone(tokens[t], classes) else 0
-            out[f, 0] += weights[0, which]
-            out[f, 1] += weights[1, which]
+            which = CHARACTER if stands_alone(tokens[t], classes) else WORD
+            out[f, LONG] += weights[LONG, which]
+            out[f, SHORT] += weights[SHORT, which]
     return out
 
 
@@ -150,28 +154,28 @@ def count_items(hashes, items):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def covered_tokens(place, n_forms):  # type: ignore[no-untyped-def]
-    """How many tokens of each form lie in some gram; rows (form, first, last) ascend."""
+    """How many tokens of each form lie in some gram; places ascend."""
     out = np.zeros(n_forms, np.int32)
     form, reach = -1, 0
     for i in range(len(place)):
-        if place[i, 0] != form:
-            form, reach = place[i, 0], 0
-        low = max(place[i, 1], reach)
-        if place[i, 2] > low:
-            out[form] += place[i, 2] - low
-            reach = place[i, 2]
+        if place[i, IN_FORM] != form:
+            form, reach = place[i, IN_FORM], 0
+        low = max(place[i, AT_FIRST], reach)
+        if place[i, AT_END] > low:
+            out[form] += place[i, AT_END] - low
+            reach = place[i, AT_END]
     return out
 
 
 @nb.njit(inline="always", cache=True)
 def bits_of(key):  # type: ignore[no-untyped-def]
-    """The bits of a key in its word, three at most."""
+    """The bits that a key sets in its word of the Bloom filter, three at most."""
     return U64(1) << (key & U64(63)) | U64(1) << (key >> U64(6) & U64(63)) | U64(1) << (key >> U64(12) & U64(63))
 
 
 @nb.njit(cache=True)
 def fill_bits(keys, bits):  # type: ignore[no-untyped-def]
-    """Sets each key's bits, in the word that its leading bits name: a Bloom filter that costs one look into memory."""
+    """Sets each key's bits in the word that its leading bits name: a Bloom filter whose probe reads memory once."""
     shift = U64(64) - U64(np.int64(np.log2(len(bits)) + 0.5))
     for i in range(len(keys)):
         bits[keys[i] >> shift] |= bits_of(keys[i])

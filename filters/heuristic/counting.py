@@ -1,13 +1,12 @@
-"""Counts of characters, words and lines of one document in one pass: the loop behind ``filters.heuristic.features``.
+"""Counts of characters, words and lines of one document in one pass: the loop behind `filters.heuristic.features`.
 
 The pass goes from word to word. ASCII is read eight bytes at a time: one load gives the word's end, its letters and
 digits, and its hash; only signs (every sixth word or so has one) are looked at one by one. Han, the next most common,
-needs no look-up. What lines tell is taken at their ends, from the offsets of their first and last character, so that a
-line costs no pass of its own but its hash.
+needs no look-up. A line's features are computed when it ends, from the offsets of its first and last character; only
+its hash reads its bytes a second time.
 
-``read_text`` is one long function: what it carries from word to word stays in registers, which it would not across
-helpers that numba does not inline. Counts that a caller wants go into ``found``, an int64 array with the places named
-below.
+`read_text` is one long function: what it carries from word to word stays in registers, which it would not across
+helpers that numba does not inline. The counts are written into `found`, an int64 array with the places named below.
 """
 
 from __future__ import annotations
@@ -27,6 +26,11 @@ from filters.character_marks import (
     SIGN,
     START,
     STOP,
+    breaks_line,
+    count_high_bits,
+    find_digits,
+    find_letters,
+    last_mark,
 )
 from text.chars import (
     HIGH_BITS,
@@ -84,7 +88,8 @@ LONG_LINE_CHARS = 200
     LONG_LINES,
     OPEN_BLOCK,
 ) = range(32)
-"""Places in ``found``."""
+"""Places in `found`."""
+PLACES = 32
 
 _PRIME = U64(0x9DDFEA08EB382D69)
 _SEED = U64(0x51ED270B27B4F3CF)
@@ -95,19 +100,13 @@ _LETTER_KIND, _DIGIT_KIND = IS_WORD | IS_LETTER | IS_LATIN, IS_WORD | IS_NUMBER
 
 @nb.njit(inline="always", cache=True)
 def _load(text, i, end):  # type: ignore[no-untyped-def]
-    """The eight bytes from ``i``; beyond ``end`` they are 0."""
+    """The eight bytes from `i`; beyond `end` they are 0."""
     if i + 8 <= end:
         return load8(text, i)
     eight = U64(0)
     for k in range(end - i):
         eight |= U64(text[i + k]) << U64(8 * k)
     return eight
-
-
-@nb.njit(inline="always", cache=True)
-def _marked(marks):  # type: ignore[no-untyped-def]
-    """How many of eight bytes have their highest bit set; no other bit is."""
-    return np.int64(((marks >> U64(7)) * LOW_BITS) >> U64(56))
 
 
 @nb.njit(inline="always", cache=True)
@@ -121,12 +120,12 @@ def read_text(text, tables, hashes, ends, lines, blocks, found):  # type: ignore
 
     Args:
         text: uint8[...], valid UTF-8.
-        tables: see ``filters.character_marks.Tables``.
+        tables: see `filters.character_marks.CharacterMarks`.
         hashes: uint64[capacity].
-        ends: int32[capacity], characters of words up to and with each.
+        ends: int32[capacity], cumulated characters of words, each word's own included.
         lines: (uint64[capacity], int32[capacity]): hash and characters of each line that holds text, stripped.
         blocks: likewise, of each paragraph.
-        found: int64[32], zeros; the places named in this module.
+        found: int64[PLACES], zeros; the places named in this module.
     """
     marks = tables.marks
     histogram = np.zeros(256, np.int64)
@@ -136,7 +135,7 @@ def read_text(text, tables, hashes, ends, lines, blocks, found):  # type: ignore
     last_han, first, first_char, last, last_char = 0, -1, 0, 0, 0
     stop_words = 0
     last_dot, dots = -1, 0
-    is_open = has_stop = False  # of the line: text behind its last sentence; a full stop of Chinese
+    is_open = has_stop = False  # of the line: text follows its last sentence; it holds a Chinese full stop
     while i < end:
         if text[i] == 32:
             i += 1
@@ -148,7 +147,7 @@ def read_text(text, tables, hashes, ends, lines, blocks, found):  # type: ignore
             i += size
             chars += 1
             spaces += 1
-            if point == 10 or point == 13 or point == 0x85 or point == 0x2028 or point == 0x2029:
+            if breaks_line(point):
                 if point == 13 and i < end and text[i] == 10:
                     i += 1
                     chars += 1
@@ -161,7 +160,7 @@ def read_text(text, tables, hashes, ends, lines, blocks, found):  # type: ignore
             continue
         start, start_char = i, chars
         letters = ascii_digits = 0
-        others = 0  # of characters read one by one: 1 a letter, 2 more than a sign
+        others = 0  # bits over the characters read one by one: 1 a letter, 2 more than a sign
         h = _SEED
         while i < end:
             eight = _load(text, i, end)
@@ -170,10 +169,8 @@ def read_text(text, tables, hashes, ends, lines, blocks, found):  # type: ignore
             if n:
                 if n < 8:
                     eight &= (_ONE << U64(8 * n)) - _ONE
-                low = eight | LOW_BITS * U64(0x20)
-                is_letter = (low + LOW_BITS * U64(0x1F)) & ~(low + LOW_BITS * U64(0x05)) & HIGH_BITS
-                is_digit = (eight + LOW_BITS * U64(0x50)) & ~(eight + LOW_BITS * U64(0x46)) & HIGH_BITS
-                k, m = _marked(is_letter), _marked(is_digit)
+                is_letter, is_digit = find_letters(eight), find_digits(eight)
+                k, m = count_high_bits(is_letter), count_high_bits(is_digit)
                 letters += k
                 ascii_digits += m
                 if k + m:
@@ -306,7 +303,7 @@ def _bit_count(x):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def _stop_word(text, start, end, tables):  # type: ignore[no-untyped-def]
-    """The bit of the stop word that ``text[start:end]`` is, ASCII signs around it cut off; else 0."""
+    """The bit of the stop word that `text[start:end]` is, ASCII signs around it cut off; else 0."""
     while start < end and text[start] < 128 and not 97 <= text[start] | 32 <= 122:
         start += 1
     while end > start and text[end - 1] < 128 and not 97 <= text[end - 1] | 32 <= 122:
@@ -323,7 +320,7 @@ def _stop_word(text, start, end, tables):  # type: ignore[no-untyped-def]
 
 @nb.njit(inline="always", cache=True)
 def _stop_bit(code, size, tables):  # type: ignore[no-untyped-def]
-    """The bit of the stop word of ``size`` lower-case letters whose bytes are those of ``code``; else 0."""
+    """The bit of the stop word of `size` lower-case letters whose bytes are those of `code`; else 0."""
     code &= np.uint32(0xFFFFFFFF) >> np.uint32(32 - 8 * size)
     slot = np.uint32(code * tables.stop_factor[0]) >> np.uint32(26)
     return np.int64(tables.stop_bits[slot]) if tables.stop_codes[slot] == code else 0
@@ -331,8 +328,8 @@ def _stop_bit(code, size, tables):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def _ends_sentence(text, start, end, marks):  # type: ignore[no-untyped-def]
-    """Whether ``. ! ? …`` ends the word ``text[start:end]``, closing quotes cut off; not an initial's full stop."""
-    mark, at = _last_mark(text, start, end, marks)
+    """Whether `. ! ? …` ends the word `text[start:end]`, closing quotes cut off; not an initial's full stop."""
+    mark, at = last_mark(text, start, end, marks)
     if not mark & END or mark & STOP:
         return False
     if text[at] != 46 or at == start or not 97 <= text[at - 1] | 32 <= 122:
@@ -344,23 +341,8 @@ def _ends_sentence(text, start, end, marks):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(cache=True)
-def _last_mark(text, start, end, marks):  # type: ignore[no-untyped-def]
-    """The marks and the first byte of the last character of ``text[start:end]`` that closes nothing; (0, start)."""
-    at = end
-    while at > start:
-        at -= 1
-        while text[at] & 0xC0 == 0x80:
-            at -= 1
-        point, _ = decode(text, at)
-        mark = marks[point] if point < 0x10000 else np.uint8(0)
-        if not mark & CLOSER:
-            return mark, at
-    return np.uint8(0), start
-
-
-@nb.njit(cache=True)
 def _is_lorem_ipsum(text, i):  # type: ignore[no-untyped-def]
-    """Whether "lorem ipsum" stands at ``i``, in any case."""
+    """Whether "lorem ipsum" stands at `i`, in any case."""
     if i + 11 > len(text):
         return False
     one, two = load8(text, i), load8(text, i + 3)
@@ -370,7 +352,7 @@ def _is_lorem_ipsum(text, i):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def _close_line(text, first, last, size, has_stop, marks, lines, blocks, found):  # type: ignore[no-untyped-def]
-    """Takes note of the line whose text is ``text[first:last]``; ``first`` is -1 for a line without text."""
+    """Counts the line whose text is `text[first:last]`; `first` is -1 for a line without text."""
     if first < 0:
         found[OPEN_BLOCK] = 0
         return
@@ -383,7 +365,7 @@ def _close_line(text, first, last, size, has_stop, marks, lines, blocks, found):
     is_dots = point == 46 and at - 2 >= first and text[at - 1] == 46 and text[at - 2] == 46
     found[DOTTED_LINES] += point == 0x2026 or is_dots
     found[TERMINALS] += point != 0x2026 and point < 0x10000 and marks[point] & END != 0
-    mark, _ = _last_mark(text, first, last, marks)
+    mark, _ = last_mark(text, first, last, marks)
     found[TERMINAL_CHARS] += size if mark & END or has_stop else 0
     found[LINE_CHARS] += size
     found[SHORT_LINES] += size <= SHORT_LINE_CHARS

@@ -1,13 +1,13 @@
 """The heuristic filter: features by one scan, and rules over them that keep or drop with a reason.
 
-Evidence (``scan``) and decision (``decide``) are apart, so that a threshold is tried in milliseconds on features that
-are already there. Rules are those of Gopher, C4 and FineWeb for Latin script, and for Chinese and Japanese their
+Evidence (`scan`) and decision (`decide`) are apart, so that a new threshold is applied in milliseconds to features that
+exist already. Rules are those of Gopher, C4 and FineWeb for Latin script, and for Chinese and Japanese their
 counterparts with the published rules of Chinese corpora; other scripts are judged by length and repetition alone, since
-rules made for English would drop all of them. ``filters.heuristic.thresholds`` has the sources. What is wrong with a
-line and not with its document is cut by ``filters.lines.decide``. C4's list of bad words is a matter of safety, not of
-form, and is not here.
+rules made for English would drop all of them. `filters.heuristic.thresholds` has the sources. What is wrong with a line
+and not with its document is cut by `filters.lines.decide`. C4's list of bad words is a matter of safety, not of form,
+and is not here.
 
-Cost: the scan is linear in bytes (``filters.heuristic.features``); a decision takes some 50 comparisons a document.
+Cost: the scan is linear in bytes (`filters.heuristic.features`); a decision takes some 50 comparisons a document.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ Features = Mapping[str, npt.NDArray[np.int32] | npt.NDArray[np.float32]]
 
 
 def decide(features: Features, thresholds: HeuristicThresholds | None = None) -> npt.NDArray[np.int16]:
-    """The first rule, in the order of ``RULES``, that each document fails.
+    """The first rule, in the order of `RULES`, that each document fails.
 
     Documents under different thresholds (domains, languages) are decided apart: pass their rows of the
     features.
 
     Args:
-        features: what ``scan`` returns, or some rows of it.
+        features: what `scan` returns, or some rows of it.
         thresholds: the default's where None.
 
     Returns:
-        int16[n_docs]: an index of ``REASONS``, or ``KEEP``.
+        int16[n_docs]: an index of `REASONS`, or `KEEP`.
 
     Raises:
         KeyError: a feature is missing.

@@ -1,17 +1,17 @@
 """What the heuristic filter sees of a document: named features, from one scan.
 
-Evidence, no thresholds: a changed threshold never repeats the scan. All features of all the rules come from
-one pass over the bytes (characters, words, lines, paragraphs) and one over the units for n-grams, instead of
-one pass a rule as filter classes do, and no word ever becomes a Python object.
+Features are evidence and know no threshold, so a changed threshold never repeats the scan. The features of all rules
+come from one pass over the bytes (characters, words, lines, paragraphs) and one over the units of n-grams; filter
+libraries make one pass for each rule. No word ever becomes a Python object.
 
-A **word** is a run without white space (a tokenizer that splits punctuation off counts 10 to 15 % more of
-them). A **line** ends as in ``text.segment`` and counts if it holds more than white space; it is compared
-stripped. A **paragraph** is a run of such lines without a blank one between. The n-grams are of words; where
-3 in 10 or more of the word characters are of scripts without spaces (Han, Kana, Thai, Lao, Khmer, Myanmar),
-an "n-gram" is 2 n tokens, each a single character or a run of other letters and digits, since a Chinese word
-is some two characters. A character is a code point.
+A **word** is a run without white space (a tokenizer that splits punctuation off counts 10 to 15 % more of them). A
+**line** ends as in `text.segment` and counts if it holds more than white space; it is compared stripped. A
+**paragraph** is a run of such lines without a blank one between. N-grams are of words. Where 3 in 10 or more of the
+characters in words are of scripts without spaces (Han, Kana, Thai, Lao, Khmer, Myanmar), an n-gram is 2 n tokens, each
+a single character or a run of other letters and digits, since a Chinese word has some two characters. A character is a
+code point.
 
-Cost: linear; 105 to 160 MB/s a core on English, 105 to 200 on Chinese (``benchmarks.filters.heuristic_speed``).
+Cost: linear; 105 to 160 MB/s a core on English, 105 to 200 on Chinese (`benchmarks.filters.heuristic_speed`).
 
 Source: Rae et al. 2021 (Gopher), appendix A1.1; Raffel et al. 2020 (C4), § 2.2; Penedo et al. 2024 (FineWeb), § 3.6;
 counting as in datatrove's filters, which divide by all characters of the text. Deviations: lines without text do not
@@ -21,17 +21,20 @@ n-gram must occur twice. A test holds the decisions to datatrove's (``tests/unit
 
 from __future__ import annotations
 
+from collections import namedtuple
+from typing import Any
+
 import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from filters.character_marks import load_tables
+from filters.character_marks import load_marks
 from filters.heuristic import counting as c
-from filters.heuristic.repetition import duplicates, gram_repetition, scratch_of
+from filters.heuristic.repetition import duplicates, gram_repetition, make_scratch
 from text.arrow import TextColumn
 
 SPACED, CJK, OTHER = 0, 1, 2
-"""Values of the feature ``profile``: which rules apply."""
+"""Values of the feature `profile`: which rules apply."""
 
 COUNTS = {
     "profile": "1 cjk: of letters, marks and numbers 3 in 10 or more are Han or Kana; else 0 spaced: half"
@@ -81,79 +84,83 @@ RATIOS = {
 FEATURES = {**COUNTS, **RATIOS}
 """Each feature's name and what it is."""
 
-_GRAMS = len(RATIOS) - 9
+COUNT: Any = namedtuple("COUNT", COUNTS)(*range(len(COUNTS)))  # type: ignore[misc]
+RATIO: Any = namedtuple("RATIO", RATIOS)(*range(len(RATIOS)))  # type: ignore[misc]
+"""The place of each feature in the kernels' arrays, by its name."""
 
 
 def scan(column: TextColumn) -> dict[str, npt.NDArray[np.int32] | npt.NDArray[np.float32]]:
     """Computes every feature of every document.
 
     Returns:
-        For each name of ``FEATURES`` an array [n_docs]: int32 for ``COUNTS``, float32 for ``RATIOS``.
+        For each name of `FEATURES` an array [n_docs]: int32 for `COUNTS`, float32 for `RATIOS`.
     """
     counts = np.zeros((len(COUNTS), len(column)), np.int32)
     ratios = np.zeros((len(RATIOS), len(column)), np.float32)
-    _scan(column.offsets, column.data, load_tables(), int(column.lengths.max(initial=0)), counts, ratios)
+    _scan(column.offsets, column.data, load_marks(), int(column.lengths.max(initial=0)), counts, ratios)
     return {**{name: counts[k] for k, name in enumerate(COUNTS)}, **{name: ratios[k] for k, name in enumerate(RATIOS)}}
 
 
 @nb.njit(cache=True)
 def _scan(offsets, data, tables, longest, counts, ratios):  # type: ignore[no-untyped-def]
-    """Fills a column of ``counts`` and of ``ratios`` a document, in the order of the names."""
+    """Fills one column of `counts` and of `ratios` for each document."""
     capacity = longest // 2 + 2
-    hashes, ends, scratch = scratch_of(capacity)
+    hashes, ends = np.empty(capacity, np.uint64), np.empty(capacity, np.int32)
+    scratch = make_scratch(capacity)
     lines = (np.empty(capacity, np.uint64), np.empty(capacity, np.int32))
     blocks = (np.empty(capacity, np.uint64), np.empty(capacity, np.int32))
-    found = np.empty(32, np.int64)
+    found = np.empty(c.PLACES, np.int64)
     for d in range(len(offsets) - 1):
         if offsets[d] == offsets[d + 1]:
             continue
         text = data[offsets[d] : offsets[d + 1]]
         found[:] = 0
         c.read_text(text, tables, hashes, ends, lines, blocks, found)
-        _of_counts(found, counts[:, d], ratios[:, d])
-        chars, ratio = found[c.CHARS], ratios[_GRAMS - 5 :, d]
+        chars, ratio = found[c.CHARS], ratios[:, d]
+        _of_counts(found, counts[:, d], ratio)
         repeated, its_chars = duplicates(lines[0], lines[1], found[c.LINES], scratch)
-        ratio[0] = repeated / max(found[c.LINES], 1)
-        ratio[1] = its_chars / max(chars, 1)
-        ratio[2] = its_chars / max(found[c.LINE_CHARS], 1)
+        ratio[RATIO.dup_line_ratio] = repeated / max(found[c.LINES], 1)
+        ratio[RATIO.dup_line_char_ratio] = its_chars / max(chars, 1)
+        ratio[RATIO.dup_line_own_char_ratio] = its_chars / max(found[c.LINE_CHARS], 1)
         repeated, its_chars = duplicates(blocks[0], blocks[1], found[c.BLOCKS], scratch)
-        ratio[3] = repeated / max(found[c.BLOCKS], 1)
-        ratio[4] = its_chars / max(chars, 1)
+        ratio[RATIO.dup_paragraph_ratio] = repeated / max(found[c.BLOCKS], 1)
+        ratio[RATIO.dup_paragraph_char_ratio] = its_chars / max(chars, 1)
         by_token = found[c.WORD_CHARS] > 0 and 10 * found[c.SINGLES] >= 3 * found[c.WORD_CHARS]
         n_units = found[c.WORDS]
         if by_token:
             n_units = c.read_tokens(text, tables.classes, hashes, ends)
-        gram_repetition(hashes, ends, n_units, 2 if by_token else 1, chars, scratch, ratios[_GRAMS:, d])
+        step = 2 if by_token else 1
+        gram_repetition(hashes, ends, n_units, step, chars, scratch, ratio[RATIO.top_2gram_char_ratio :])
 
 
 @nb.njit(cache=True)
 def _of_counts(found, count, ratio):  # type: ignore[no-untyped-def]
-    """Fills what the counts tell, in the order of the names."""
+    """Fills the features that follow from the counts alone."""
     word_chars, words, lines = found[c.WORD_CHARS], max(found[c.WORDS], 1), max(found[c.LINES], 1)
     solid = max(found[c.CHARS] - found[c.SPACES], 1)
     is_cjk = word_chars > 0 and 10 * found[c.CJK_CHARS] >= 3 * word_chars
-    count[0] = CJK if is_cjk else (SPACED if 2 * found[c.LATIN] >= found[c.LETTERS] else OTHER)
-    count[1] = found[c.CHARS]
-    count[2] = found[c.CHARS] - found[c.SPACES]
-    count[3] = found[c.REAL_WORDS]
-    count[4] = found[c.LINES]
-    count[5] = found[c.STOP_WORDS_FOUND]
-    count[6] = found[c.SENTENCES]
-    count[7] = found[c.CJK_CHARS]
-    count[8] = found[c.FOREIGN_RUN]
-    count[9] = found[c.LONG_LINES]
-    count[10] = found[c.LOREM]
-    count[11] = found[c.CURLY]
-    ratio[0] = found[c.REAL_CHARS] / max(found[c.REAL_WORDS], 1)
-    ratio[1] = max(found[c.NUMBER_SIGNS], found[c.ELLIPSES]) / words
-    ratio[2] = found[c.BULLETS] / lines
-    ratio[3] = found[c.DOTTED_LINES] / lines
-    ratio[4] = found[c.ALPHA_WORDS] / words
-    ratio[5] = found[c.CJK_CHARS] / solid
-    ratio[6] = found[c.PUNCTUATION] / solid
-    ratio[7] = found[c.NUMBERS] / solid
-    ratio[8] = found[c.TERMINALS] / lines
-    ratio[9] = found[c.TERMINAL_CHARS] / max(found[c.LINE_CHARS], 1)
-    ratio[10] = found[c.LINE_CHARS] / lines
-    ratio[11] = (found[c.SHORT_CJK_LINES] if is_cjk else found[c.SHORT_LINES]) / lines
-    ratio[12] = found[c.BREAKS] / words
+    count[COUNT.profile] = CJK if is_cjk else (SPACED if 2 * found[c.LATIN] >= found[c.LETTERS] else OTHER)
+    count[COUNT.chars] = found[c.CHARS]
+    count[COUNT.text_chars] = found[c.CHARS] - found[c.SPACES]
+    count[COUNT.words] = found[c.REAL_WORDS]
+    count[COUNT.lines] = found[c.LINES]
+    count[COUNT.stop_words] = found[c.STOP_WORDS_FOUND]
+    count[COUNT.sentences] = found[c.SENTENCES]
+    count[COUNT.cjk_chars] = found[c.CJK_CHARS]
+    count[COUNT.foreign_run] = found[c.FOREIGN_RUN]
+    count[COUNT.long_lines] = found[c.LONG_LINES]
+    count[COUNT.lorem_ipsum] = found[c.LOREM]
+    count[COUNT.curly_brackets] = found[c.CURLY]
+    ratio[RATIO.mean_word_chars] = found[c.REAL_CHARS] / max(found[c.REAL_WORDS], 1)
+    ratio[RATIO.symbol_word_ratio] = max(found[c.NUMBER_SIGNS], found[c.ELLIPSES]) / words
+    ratio[RATIO.bullet_line_ratio] = found[c.BULLETS] / lines
+    ratio[RATIO.ellipsis_line_ratio] = found[c.DOTTED_LINES] / lines
+    ratio[RATIO.alpha_word_ratio] = found[c.ALPHA_WORDS] / words
+    ratio[RATIO.cjk_ratio] = found[c.CJK_CHARS] / solid
+    ratio[RATIO.punctuation_ratio] = found[c.PUNCTUATION] / solid
+    ratio[RATIO.digit_ratio] = found[c.NUMBERS] / solid
+    ratio[RATIO.terminal_line_ratio] = found[c.TERMINALS] / lines
+    ratio[RATIO.terminal_line_char_ratio] = found[c.TERMINAL_CHARS] / max(found[c.LINE_CHARS], 1)
+    ratio[RATIO.mean_line_chars] = found[c.LINE_CHARS] / lines
+    ratio[RATIO.short_line_ratio] = (found[c.SHORT_CJK_LINES] if is_cjk else found[c.SHORT_LINES]) / lines
+    ratio[RATIO.line_break_word_ratio] = found[c.BREAKS] / words

@@ -1,9 +1,9 @@
 """What repeats inside one document: lines, paragraphs and n-grams, by hash, without a string for any of them.
 
-A repeated n-gram begins with a repeated (n-1)-gram. So only the 2-grams are all hashed, and only
-those that share a slot of a small table with another are counted (``_begin``); each longer n is counted at the
-positions whose shorter gram occurred twice or more, and on clean text few are left by n = 5, where a plain pass for
-each of the nine lengths would count them all nine times.
+A repeated n-gram begins with a repeated (n-1)-gram. So only 2-grams are hashed everywhere, and of these only the ones
+that share a slot of a small table are counted (`_begin`). Each longer gram is counted only at positions whose shorter
+gram occurred twice or more: on clean text few are left by n = 5, where a pass for each of the nine lengths would count
+all grams nine times.
 
 Grams are compared by 64-bit hash alone: a false match in a document of a million units has a chance below
 10^-7, and it would move a ratio by a few parts in a million.
@@ -15,8 +15,11 @@ over, so that no character counts twice.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numba as nb
 import numpy as np
+import numpy.typing as npt
 
 from text.hash import mix
 
@@ -25,12 +28,31 @@ _ONE = np.uint64(1)
 _SHIFT = np.uint64(32)
 
 
-@nb.njit(cache=True)
-def scratch_of(capacity):  # type: ignore[no-untyped-def]
-    """Arrays for documents of up to ``capacity`` units: (unit hashes, cumulated unit lengths, scratch).
+class Scratch(NamedTuple):
+    """Arrays that the documents of a batch share; of each only the pages that a document needs are touched.
 
-    The pages of an array are touched only as far as a document needs them.
+    Attributes:
+        grams: uint64[capacity], the hash of the gram that begins at each unit.
+        at: int32[capacity], the units whose grams are counted, ascending.
+        slot_of: int32[capacity], the slot of the gram at each of these.
+        keys: uint64[slots], an open-addressing table of hashes; 0 is free.
+        counts: int32[slots], how often each occurs.
+        firsts: int32[slots], the first unit of each.
+        met: uint8[4 * slots], whether a 2-gram's low bits were met never, once or more often.
     """
+
+    grams: npt.NDArray[np.uint64]
+    at: npt.NDArray[np.int32]
+    slot_of: npt.NDArray[np.int32]
+    keys: npt.NDArray[np.uint64]
+    counts: npt.NDArray[np.int32]
+    firsts: npt.NDArray[np.int32]
+    met: npt.NDArray[np.uint8]
+
+
+@nb.njit(cache=True)
+def make_scratch(capacity):  # type: ignore[no-untyped-def]
+    """Scratch for documents of up to `capacity` units."""
     slots = 64
     while slots < 2 * capacity:
         slots *= 2
@@ -39,13 +61,12 @@ def scratch_of(capacity):  # type: ignore[no-untyped-def]
     keys = np.empty(slots, np.uint64)
     counts, firsts = np.empty(slots, np.int32), np.empty(slots, np.int32)
     met = np.zeros(4 * slots, np.uint8)
-    scratch = (grams, at, slot_of, keys, counts, firsts, met)
-    return np.empty(capacity, np.uint64), np.empty(capacity, np.int32), scratch
+    return Scratch(grams, at, slot_of, keys, counts, firsts, met)
 
 
 @nb.njit(inline="always", cache=True)
 def _clear(keys, n):  # type: ignore[no-untyped-def]
-    """Empties as much of the table as ``n`` keys need; returns the mask."""
+    """Empties as much of the table as `n` keys need; returns the mask."""
     slots = 64
     while slots < 2 * n:
         slots *= 2
@@ -55,7 +76,7 @@ def _clear(keys, n):  # type: ignore[no-untyped-def]
 
 @nb.njit(inline="always", cache=True)
 def _slot(keys, mask, key):  # type: ignore[no-untyped-def]
-    """Where ``key`` (not 0) stands in the table, or should."""
+    """Where `key` (not 0) stands in the table, or should."""
     slot = key & mask
     while keys[slot] != 0 and keys[slot] != key:
         slot = (slot + _ONE) & mask
@@ -70,12 +91,12 @@ def duplicates(hashes, sizes, n, scratch):  # type: ignore[no-untyped-def]
         hashes: uint64[>= n], one an item.
         sizes: int32[>= n], characters.
         n: how many items.
-        scratch: see ``scratch_of``.
+        scratch: see `Scratch`.
     """
     repeated = repeated_chars = 0
     if n < 2:
         return repeated, repeated_chars
-    keys = scratch[3]
+    keys = scratch.keys
     mask = _clear(keys, n)
     for k in range(n):
         key = hashes[k] | _ONE
@@ -93,14 +114,14 @@ def gram_repetition(units, ends, n_units, step, chars, scratch, out):  # type: i
 
     Args:
         units: uint64[>= n_units], hashes.
-        ends: int32[>= n_units], characters up to and with each unit.
+        ends: int32[>= n_units], cumulated characters, each unit's own included.
         n_units: how many.
         step: tokens to a unit: 1 for words, 2 for single characters.
         chars: characters of the document.
-        scratch: see ``scratch_of``.
+        scratch: see `Scratch`.
         out: float32[9].
     """
-    grams, at = scratch[0], scratch[1]
+    grams, at = scratch.grams, scratch.at
     n_at = _begin(units, n_units, step, scratch)
     for n in range(2, 11):
         size = n * step
@@ -125,12 +146,13 @@ def gram_repetition(units, ends, n_units, step, chars, scratch, out):  # type: i
 
 @nb.njit(cache=True)
 def _begin(units, n_units, step, scratch):  # type: ignore[no-untyped-def]
-    """Writes the hash of each 2-gram, and into ``at`` those positions that share 32 bits or so of it with another.
+    """Hashes every 2-gram, and writes into `at` the units whose 2-gram may occur more than once.
 
-    A byte a slot says whether a hash has met it once, or more often: two sequential passes over a small table instead
-    of look-ups of every gram in a large one. Most 2-grams occur once; a few of those slip through and are counted.
+    A byte for each slot says whether one 2-gram has fallen into it, or more: two passes over a small table instead of a
+    look-up of every gram in a large one. Most 2-grams occur once; those that share a slot with another one are counted
+    in vain.
     """
-    grams, at, met = scratch[0], scratch[1], scratch[6]
+    grams, at, met = scratch.grams, scratch.at, scratch.met
     n = n_units - 2 * step + 1
     if n < 1:
         return 0
@@ -164,8 +186,8 @@ def _chars_of(ends, i, size):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def _count(n_at, scratch):  # type: ignore[no-untyped-def]
-    """Counts the grams at ``at[:n_at]``; returns count and position of the commonest, of equals the first."""
-    grams, at, slot_of, keys, counts, firsts = scratch[:6]
+    """Counts the grams at `at[:n_at]`; returns count and position of the commonest, the first among equals."""
+    grams, at, slot_of, keys, counts, firsts, _ = scratch
     mask = _clear(keys, n_at)
     best = 1
     best_first = 0
@@ -187,8 +209,8 @@ def _count(n_at, scratch):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def _jumping(ends, n_at, size, scratch):  # type: ignore[no-untyped-def]
-    """Characters of grams met before, left to right, each jumped over; a gram inside a jump is not met."""
-    at, slot_of, counts, firsts = scratch[1], scratch[2], scratch[4], scratch[5]
+    """Characters of repeated grams, from left to right; each repetition is jumped over, what begins inside it too."""
+    _, at, slot_of, _, counts, firsts, _ = scratch
     for j in range(n_at):
         firsts[slot_of[j]] = 0  # from here on: whether the gram has been met
     repeated = free = 0
@@ -207,7 +229,7 @@ def _jumping(ends, n_at, size, scratch):  # type: ignore[no-untyped-def]
 @nb.njit(cache=True)
 def _keep_repeated(n_at, scratch):  # type: ignore[no-untyped-def]
     """Keeps the positions whose gram occurs more than once; returns how many."""
-    at, slot_of, counts = scratch[1], scratch[2], scratch[4]
+    at, slot_of, counts = scratch.at, scratch.slot_of, scratch.counts
     kept = 0
     for j in range(n_at):
         if counts[slot_of[j]] > 1:

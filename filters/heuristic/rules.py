@@ -1,8 +1,7 @@
-"""The rules of the heuristic filter: feature, thresholds, reason; in the order in which they speak.
+"""The rules of the heuristic filter: feature, thresholds, reason, in order of precedence.
 
-A rule is data, not a class with a method: it compares one feature with one or two named thresholds, over all
-documents at once. The first rule that a document fails is its reason, so cheap and telling rules (length)
-come first.
+A rule is data, not a class with a method: it compares one feature with one or two named thresholds, over all documents
+at once. The first rule that a document fails is its reason, so the simplest (length) come first.
 """
 
 from __future__ import annotations
@@ -14,12 +13,12 @@ from filters.heuristic.features import CJK, OTHER, SPACED
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A document of ``profile`` fails when the feature is under the threshold ``low`` or over ``high``.
+    """A document of `profile` fails when the feature is under the threshold `low` or over `high`.
 
     Attributes:
         reason: what the ledger and the dropped table say.
-        profile: ``SPACED``, ``CJK`` or ``OTHER``.
-        feature: a name of ``filters.heuristic.features.FEATURES``.
+        profile: `SPACED`, `CJK` or `OTHER`.
+        feature: a name of `filters.heuristic.features.FEATURES`.
         low: a field of the profile's thresholds, or None.
         high: a field of the profile's thresholds, or None.
     """

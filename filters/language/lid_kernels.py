@@ -1,4 +1,4 @@
-"""The loops behind ``filters.language.lid``: words and n-grams to rows, and their mean down the tree of labels."""
+"""The loops behind `filters.language.lid`: words and n-grams to rows, and their mean down the tree of labels."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ U32 = np.uint32
 U64 = np.uint64
 
 
-class Tables(NamedTuple):
+class LidTables(NamedTuple):
     """A hierarchical-softmax model over words and character n-grams.
 
     Attributes:
         minn: shortest character n-gram.
         maxn: longest character n-gram.
         bucket: number of n-gram buckets before pruning.
-        end_row: row of ``</s>``, -1 if the model has none.
+        end_row: row of `</s>`, -1 if the model has none.
         vectors: float32[n_words + n_kept_buckets, dim]; bucket rows in the order of their bucket.
         nodes: float32[n_labels - 1, dim], the inner nodes of the Huffman tree.
         children: int32[n_labels - 1, 2], left and right of each inner node; below n_labels a leaf.
         paths: int32[n_labels, depth], from the root to each leaf: 2 · inner node + side, then -1.
         word_slots: int32[capacity], rows by FNV hash, -1 where free.
-        word_offsets: int64[n_words + 1] into ``word_bytes``.
+        word_offsets: int64[n_words + 1] into `word_bytes`.
         word_bytes: uint8[...].
         kept_bits: uint64[bucket / 64], which buckets have a row.
         kept_before: int32[bucket / 64], rows before each 64 buckets.
@@ -74,7 +74,7 @@ def build_word_slots(offsets, data, capacity):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def _find_word(word, h, slots, word_offsets, word_bytes):  # type: ignore[no-untyped-def]
-    """The row of a word with FNV hash ``h``, -1 if the model does not know it."""
+    """The row of a word with FNV hash `h`, -1 if the model does not know it."""
     slot = np.int64(h) & (len(slots) - 1)
     while slots[slot] >= 0:
         row = slots[slot]
@@ -102,7 +102,7 @@ def count_bits(x):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def _add_subwords(word, minn, maxn, bucket, n_words, bits, before, vectors, hidden):  # type: ignore[no-untyped-def]
-    """Adds the rows of the character n-grams of ``<word>`` to ``hidden``; returns how many there were."""
+    """Adds the rows of the character n-grams of `<word>` to `hidden`; returns how many there were."""
     bucket = U32(bucket)
     used = 0
     end = len(word)
@@ -133,9 +133,9 @@ def _add_subwords(word, minn, maxn, bucket, n_words, bits, before, vectors, hidd
 
 @nb.njit(cache=True)
 def add_words(text, tables, word, hidden):  # type: ignore[no-untyped-def]
-    """Adds the rows of the words of ``text``, and of their n-grams; returns how many there were.
+    """Adds the rows of the words of `text`, and of their n-grams; returns how many there were.
 
-    ``word`` is scratch of ``len(text) + 2`` bytes.
+    `word` is scratch of `len(text) + 2` bytes.
     """
     n_words = len(tables.word_offsets) - 1
     used = 0
@@ -184,7 +184,7 @@ def _has_letter(text, classes):  # type: ignore[no-untyped-def]
 
 @nb.njit(inline="always", cache=True)
 def is_inside(data, i):  # type: ignore[no-untyped-def]
-    """Whether byte ``i`` goes on with a character."""
+    """Whether byte `i` goes on with a character."""
     return (data[i] & 0xC0) == 0x80
 
 
@@ -207,7 +207,7 @@ def identify_texts(offsets, data, classes, sample, pieces, tables):  # type: ign
     Args:
         offsets: int64[n_texts + 1].
         data: uint8[...].
-        classes: see ``CharTables``.
+        classes: see `CharTables`.
         sample: bytes of a text that are read, at least 1.
         pieces: stretches that a longer text's sample consists of, at least 1.
         tables: the model.

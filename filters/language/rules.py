@@ -1,10 +1,10 @@
-"""The loop behind ``filters.language.detect``: a document's lines and its whole, by the model and by their script.
+"""The loop behind `filters.language.detect`: judges a document's lines and the whole document, by model and script.
 
 One pass over the sample serves both. fastText's mean is a sum over words, so the sum of a document is the sum of its
-lines (but for words that only U+0085, U+2028 or U+2029 parts, which are two here): each line is summed by itself,
-judged, and added. A line is judged from the part of it that lies in the sample. Judging costs little, for neighbouring
-lines agree: the language of the line before is tried first, and one with more than half of the probability needs no
-search.
+lines (except that U+0085, U+2028 and U+2029 divide words here and not in fastText): each line is summed by itself,
+judged, and added. A line is judged from the part of it that lies in the sample. Judging costs little, as neighbouring
+lines mostly agree: the language of the line before is tried first, and if it has more than half of the probability, no
+search is needed.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from filters.language.lid_kernels import add_words, stretch
 from filters.language.scripts import HAN, HANZI, N_COUNTS, OTHER, main_script, read_line
 
 MOST = 0.75
-"""A script rules a text when this share of its letters' bytes is of it."""
+"""A script decides a text's language when this share of its letters' bytes is of it."""
 SURE = 0.9
 """The model's least probability of another language in Han characters."""
 HALF = np.log(0.51)
-"""No other language can pass this one: half, and what fastText's 1e-5 a node may add."""
+"""A language above this log probability is the likeliest: half, and room for the 1e-5 that fastText adds a node."""
 HARDLY = np.log(0.01)
-"""Another language in Han characters that is less likely is not looked at further."""
+"""A language in Han characters of a smaller log probability than this is not looked at further."""
 
 
 class Rules(NamedTuple):
     """What a text's script says about its language, for a model's labels.
 
     Attributes:
-        scripts: uint8[TABLE_SIZE], see ``filters.language.scripts.script_table``.
+        scripts: uint8[TABLE_SIZE], see `filters.language.scripts.script_table`.
         allowed: bool[n_scripts, n_labels], languages written in a script; row 0 is all.
         only: int16[n_scripts], the one language of a script, -1 where there are several.
         chinese: the label "zh", -1 if the model has none.
         others: int16[k], the other languages in Han characters.
-        japanese: the one of them that is written in few of these without kana, -1 if the model has none.
+        japanese: the label "ja", which needs kana or characters that Japanese has; -1 if the model has none.
     """
 
     scripts: npt.NDArray[np.uint8]
@@ -53,7 +53,7 @@ class Rules(NamedTuple):
 def judge(mean, letters, rules, tables, hint, stack, scores):  # type: ignore[no-untyped-def]
     """The language of a text and its score, from the mean of its rows and its letters by script.
 
-    ``hint`` is a label that is tried first, or -1; the answer does not depend on it.
+    `hint` is a label that is tried first, or -1; the answer does not depend on it.
     """
     nodes = tables.nodes
     script, share = main_script(letters)
@@ -82,7 +82,7 @@ def judge(mean, letters, rules, tables, hint, stack, scores):  # type: ignore[no
 
 @nb.njit(inline="always", cache=True)
 def _mean(total, used, tables, out):  # type: ignore[no-untyped-def]
-    """The mean of ``used`` rows and that of ``</s>``."""
+    """The mean of `used` rows and that of `</s>`."""
     end = tables.end_row
     for k in range(len(total)):
         out[k] = (total[k] + tables.vectors[end, k]) / (used + 1) if end >= 0 else total[k] / max(used, 1)
@@ -105,14 +105,14 @@ def detect_texts(offsets, data, sample, pieces, line_letters, line_score, rules,
         pieces: stretches that a longer text's sample consists of, at least 1.
         line_letters: bytes of letters that a line needs to be judged.
         line_score: least score of a line that counts.
-        rules: see ``Rules``.
+        rules: see `Rules`.
         tables: the model.
 
     Returns:
         codes: int16[n_texts], a label, or the number of labels where the sample has no letter; scores:
-            float32[n_texts]; letters: int32[n_texts], bytes of the sample's letters; shares: float32[n_texts], of
-            the letters in lines that count, those in lines of the text's language, NaN where no line counts;
-            seconds: int16[n_texts], the language of most of the others, -1 where there are none.
+            float32[n_texts]; letters: int32[n_texts], bytes of the sample's letters; shares: float32[n_texts], which
+            part of the letters in lines that count is in lines of the text's language, NaN where no line counts;
+            seconds: int16[n_texts], the language with most of the other letters, -1 where there are none.
     """
     n, n_labels, dim = len(offsets) - 1, len(tables.nodes) + 1, tables.vectors.shape[1]
     codes, scores = np.full(n, n_labels, np.int16), np.zeros(n, np.float32)
@@ -164,7 +164,7 @@ def detect_texts(offsets, data, sample, pieces, line_letters, line_score, rules,
 
 @nb.njit(cache=True)
 def _agreement(by_label, code):  # type: ignore[no-untyped-def]
-    """The share of ``code`` in the counts, and the most frequent other label."""
+    """The share of `code` in the counts, and the most frequent other label."""
     second, most, total = -1, 0, 0
     for label in range(len(by_label)):
         total += by_label[label]

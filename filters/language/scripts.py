@@ -1,20 +1,21 @@
 """Scripts: which one each letter is of, which languages are written in it, and what a text is mostly written in.
 
-lid.176 hears n-grams and knows nothing of scripts: unsegmented Chinese of ten characters is one word to it, of which it
+lid.176 sees n-grams and knows nothing of scripts: unsegmented Chinese of ten characters is one word to it, of which it
 knows few n-grams or none, and it answers English. A letter's script is certain and costs a table look-up, so it comes
 first:
 
 1. Letters are counted by script, in bytes of UTF-8: a Han character says about as much as three Latin letters.
-2. Kana make Japanese of Han characters when they are a tenth of both; else they are counted as Han, for の and ー stand
-   in Chinese names.
-3. A script rules when most letters are of it (``filters.language.rules.MOST``). Then the answer is a language that is
+2. Text in Han characters is Japanese when a tenth of them or more is kana; fewer kana are counted as Han, as の and ー
+   stand in Chinese names.
+3. A script decides when most letters are of it (`filters.language.rules.MOST`). Then the answer is a language that is
    written in it: the only one (Hangul, Thai, Greek, kana …), or the likeliest of them by the model.
-4. Han characters are Chinese unless the model is sure of Cantonese or Wu (``SURE``), or of Japanese where each
-   character is one that Japanese has (JIS X 0208 as cp932: not 这, 们, 说). Without the second condition 3 % of Chinese
-   headlines are sure to be Japanese.
+4. Han characters are Chinese unless the model is sure of Cantonese or Wu (`SURE`), or of Japanese where each character
+   is one that Japanese has (JIS X 0208 as cp932: not 这, 们, 说). Without the second condition 3 % of Chinese headlines
+   would be called Japanese.
 
 Languages that are not listed, of another model, may be written in any script; letters of scripts that are not listed
-(Mongolian, Yi …) rule nothing. Source of the ranges: Unicode's Scripts.txt, the letters (category L) of planes 0 to 3;
+(Mongolian, Yi …) decide nothing. Source of the ranges: Unicode's Scripts.txt, the letters (category L) of planes 0 to
+3;
 deviation: ー and its half-width form, which Unicode gives to no script, are kana.
 
 Cost: 1 byte a code point; counting the letters of a text takes 1 to 2 ns a byte.
@@ -166,7 +167,7 @@ HANZI = OTHER + 1
 N_COUNTS = HANZI + 1
 """Entries of an array of letters by script."""
 KANA_PART = 10
-"""Kana make Japanese when they are one in so many of the kana and Han characters."""
+"""Text is Japanese when one in so many of its kana and Han characters is kana."""
 
 
 @cache
@@ -187,7 +188,7 @@ def script_table() -> npt.NDArray[np.uint8]:
 def languages_by_script(labels: tuple[str, ...]) -> npt.NDArray[np.bool_]:
     """Which of a model's languages are written in each script, bool[OTHER + 1, n_labels].
 
-    Rows 0 and ``OTHER`` are all of them, and so is the row of a script in which the model knows no language.
+    Rows 0 and `OTHER` are all of them, and so is the row of a script in which the model knows no language.
     """
     known = set(" ".join(LANGUAGES.values()).split())
     written = np.ones((OTHER + 1, len(labels)), np.bool_)
@@ -202,13 +203,13 @@ def languages_by_script(labels: tuple[str, ...]) -> npt.NDArray[np.bool_]:
 def read_line(text, start, end, scripts, letters):  # type: ignore[no-untyped-def]
     """Counts the letters of a line by script.
 
-    A line ends before ``\\n``, ``\\r``, U+0085, U+2028 or U+2029, or at ``end``.
+    A line ends before `\\n`, `\\r`, U+0085, U+2028 or U+2029, or at `end`.
 
     Args:
         text: uint8[...], valid UTF-8.
         start: where the line begins.
-        end: a bound between characters that it does not pass.
-        scripts: see ``script_table``.
+        end: where reading stops at the latest, between two characters.
+        scripts: see `script_table`.
         letters: int64[N_COUNTS], bytes of letters by script, to which the line's are added.
 
     Returns:
@@ -251,7 +252,7 @@ def read_line(text, start, end, scripts, letters):  # type: ignore[no-untyped-de
 
 @nb.njit(cache=True)
 def line_end(data, i, end):  # type: ignore[no-untyped-def]
-    """Where the line at byte ``i`` ends, behind its break; ``end`` where there is none."""
+    """Where the line at byte `i` ends, behind its break; `end` where there is none."""
     while i < end:
         b = data[i]
         if b == 10:
@@ -270,7 +271,7 @@ def line_end(data, i, end):  # type: ignore[no-untyped-def]
 def main_script(letters):  # type: ignore[no-untyped-def]
     """The script that most bytes of letters are of, and its share of all; 0 where there is no letter.
 
-    Kana and Han characters are one script: ``KANA`` where kana are a ``KANA_PART``-th of both, else ``HAN``.
+    Kana and Han characters are one script: `KANA` where kana are a `KANA_PART`-th of both, else `HAN`.
     """
     east_asian = letters[HAN] + letters[HANZI] + letters[KANA]
     best, most, total = 0, 0, letters[HANZI]

@@ -1,13 +1,13 @@
-"""fastText's own files, ``.bin`` and ``.ftz``, read into numpy tables.
+"""fastText's own files, `.bin` and `.ftz`, read into numpy tables.
 
 fastText's library can load these files but hands its quantised matrices to nobody, and its inference is
 called with one Python string a document. The file itself is simple: arguments, dictionary, input matrix,
-output matrix. We read it once a process and let kernels do the look-ups (``filters.linear.model`` for words and
-bigrams, ``filters.language.lid`` for character n-grams). A quantised matrix is unpacked to float32: 64 bytes a
+output matrix. We read it once a process and let kernels do the look-ups (`filters.linear.model` for words and
+bigrams, `filters.language.lid` for character n-grams). A quantised matrix is unpacked to float32: 64 bytes a
 row, 3 MB for lid.176.
 
-Cost: 30 ms for lid.176.ftz (0.9 MB). Source: fastText 0.9.2, ``fasttext.cc``, ``dictionary.cc``,
-``quantmatrix.cc``, ``productquantizer.cc`` (file version 12); Joulin et al. 2016, "FastText.zip",
+Cost: 30 ms for lid.176.ftz (0.9 MB). Source: fastText 0.9.2, `fasttext.cc`, `dictionary.cc`,
+`quantmatrix.cc`, `productquantizer.cc` (file version 12); Joulin et al. 2016, "FastText.zip",
 arXiv:1612.03651.
 """
 
@@ -147,7 +147,7 @@ def _dense(cursor: _Cursor) -> npt.NDArray[np.float32]:
 
 
 def _quantised(cursor: _Cursor) -> npt.NDArray[np.float32]:
-    """A product-quantised matrix, each row ``norm · (centroid, centroid, …)``."""
+    """A product-quantised matrix, each row `norm · (centroid, centroid, …)`."""
     has_norms, rows, columns, n_codes = cursor.take("<?qqi")
     codes = cursor.array("u1", n_codes).reshape(rows, -1)
     matrix = _decode(cursor, codes)

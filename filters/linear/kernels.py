@@ -1,4 +1,4 @@
-"""The loops behind ``filters.linear.model``: words to rows, bigrams to buckets, rows to a mean.
+"""The loops behind `filters.linear.model`: words to rows, bigrams to buckets, rows to a mean.
 
 Each text is tokenised into a scratch buffer that stays in the cache, then looked up; nothing is kept per
 token.
@@ -14,12 +14,12 @@ from text.tokens import tokenize
 U64 = np.uint64
 U32 = np.uint32
 END_OF_LINE_FNV = U32(3617362777)
-"""fastText's hash of ``</s>``."""
+"""fastText's hash of `</s>`."""
 
 
 @nb.njit(cache=True)
 def hash_words(offsets, data, classes, fold_start, fold_data, end_row, no_fnv):  # type: ignore[no-untyped-def]
-    """The token hash of each word, ``</s>`` apart; and the first row that is no single token, or -1."""
+    """The token hash of each word (0 for `</s>`), and the first row whose word is not exactly one token, or -1."""
     n = len(offsets) - 1
     hashes = np.zeros(n, np.uint64)
     for row in range(n):
@@ -100,15 +100,15 @@ def score_texts(  # type: ignore[no-untyped-def]
         offsets: int64[n_texts + 1].
         data: uint8[...].
         done: bool[n_texts], already folded.
-        classes: see ``CharTables``.
-        fold_start: see ``CharTables``.
-        fold_data: see ``CharTables``.
-        keys: uint64[capacity], see ``build_slots``.
+        classes: see `CharTables`.
+        fold_start: see `CharTables`.
+        fold_data: see `CharTables`.
+        keys: uint64[capacity], see `build_slots`.
         rows: int32[capacity].
         relative: float32[n_words + bucket, n_labels - 1], each other label's logit minus the target's.
         n_words: rows before the buckets.
         bucket: uint64, 0 without bigrams.
-        end_row: row of ``</s>`` or -1.
+        end_row: row of `</s>` or -1.
     """
     n = len(offsets) - 1
     width = relative.shape[1]

@@ -6,13 +6,13 @@ is a mean of looked-up numbers. A two-label model of 262,144 buckets shrinks fro
 the cache, which is where the speed comes from; the result is the same up to rounding.
 
 The rules are those of fastText's own predict: an unknown word adds no row but its hash takes part in bigrams,
-the end of a line is a word ``</s>`` and takes part too, word hashes are FNV-1a over sign-extended bytes, and
-enter the bigram hash as int32. A text without tokens is scored from ``</s>`` alone, as fastText does. A
+the end of a line is a word `</s>` and takes part too, word hashes are FNV-1a over sign-extended bytes, and
+enter the bigram hash as int32. A text without tokens is scored from `</s>` alone, as fastText does. A
 probability is fastText's without the 1e-5 that it adds before its logarithm.
 
 Cost: one tokenisation, a table look-up a token and one a bigram; together 113 to 157 MB/s a core on documents and 89 to
-140 on their sentences (``benchmarks/filters/quality_model.py``). Source: Joulin et al. 2016, "Bag of Tricks for
-Efficient Text Classification", arXiv:1607.01759; fastText 0.9.2, ``dictionary.cc`` (getLine, addWordNgrams).
+140 on their sentences (`benchmarks/filters/quality_model.py`). Source: Joulin et al. 2016, "Bag of Tricks for
+Efficient Text Classification", arXiv:1607.01759; fastText 0.9.2, `dictionary.cc` (getLine, addWordNgrams).
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ class LinearModel:
     """A trained model, ready to score.
 
     Attributes:
-        labels: label names by column of ``logits``.
-        word_hashes: uint64[n_words], Tamis' token hash of each word by row; ``</s>`` has 0 here.
-        end_row: row of ``</s>``, -1 if the model does not know it.
+        labels: label names by column of `logits`.
+        word_hashes: uint64[n_words], Tamis' token hash of each word by row; `</s>` has 0 here.
+        end_row: row of `</s>`, -1 if the model does not know it.
         bucket: number of bigram buckets behind the words; 0 for a model without bigrams.
         logits: float32[n_words + bucket, n_labels], input matrix times transposed output matrix.
         digest: SHA-256 of all of the above.
-        slot_keys: uint64[capacity], open addressing over ``word_hashes``; derived.
+        slot_keys: uint64[capacity], open addressing over `word_hashes`; derived.
         slot_rows: int32[capacity], -1 where free; derived.
     """
 
@@ -74,7 +74,7 @@ class LinearModel:
 
     @classmethod
     def from_fasttext(cls, model: FastTextFile) -> LinearModel:
-        """Takes over what ``fasttext.train_supervised`` learned from lines of space-joined Tamis tokens.
+        """Takes over what `fasttext.train_supervised` learned from lines of space-joined Tamis tokens.
 
         Raises:
             ValueError: the model uses subwords, longer n-grams, another loss or a quantised dictionary, or
@@ -91,7 +91,7 @@ class LinearModel:
         return cls(tuple(model.labels), hashes, end_row, bucket, logits.astype(np.float32))
 
     def save(self, folder: Path) -> None:
-        """Writes ``model.json``, ``word_hashes.npy`` and ``logits.npy``; equal models give equal bytes."""
+        """Writes `model.json`, `word_hashes.npy` and `logits.npy`; equal models give equal bytes."""
         folder.mkdir(parents=True, exist_ok=True)
         np.save(folder / "word_hashes.npy", self.word_hashes)
         np.save(folder / "logits.npy", self.logits)
@@ -100,7 +100,7 @@ class LinearModel:
 
     @classmethod
     def load(cls, folder: Path) -> LinearModel:
-        """Reads what ``save`` wrote.
+        """Reads what `save` wrote.
 
         Raises:
             ConfigError: the folder holds no model, one of another format, or one whose content is not what
@@ -130,12 +130,12 @@ class LinearModel:
 
 
 def score(model: LinearModel, column: TextColumn, label: str = "good") -> npt.NDArray[np.float32]:
-    """The probability of ``label`` for each text.
+    """The probability of `label` for each text.
 
     Args:
         model: the model.
         column: the texts, one line of fastText's each: no white space is special, as tokens decide.
-        label: one of ``model.labels``.
+        label: one of `model.labels`.
 
     Returns:
         float32[n_texts], in [0, 1]; 0 where the model knows nothing at all of a text.
@@ -166,17 +166,16 @@ def score(model: LinearModel, column: TextColumn, label: str = "good") -> npt.ND
 
 
 def score_spans(model: LinearModel, column: TextColumn, spans: Spans, label: str = "good") -> npt.NDArray[np.float32]:
-    """The probability of ``label`` for each span, scored as if it were a text of its own.
+    """The probability of `label` for each span, scored as if it were a text of its own.
 
-    Spans tile their documents and documents lie back to back, so the spans are a column already: new offsets
-        over the
-    same bytes, nothing copied and no token hashed twice.
+    Spans tile their documents, and documents lie back to back: so the spans form a column over the same bytes with
+    offsets of its own. Nothing is copied, and no token is hashed twice.
 
     Args:
         model: the model.
         column: the documents.
-        spans: ``ptr`` int64[n_docs + 1], ``starts`` int32[n_spans], byte offsets within the document.
-        label: one of ``model.labels``.
+        spans: `ptr` int64[n_docs + 1], `starts` int32[n_spans], byte offsets within the document.
+        label: one of `model.labels`.
 
     Returns:
         float32[n_spans].

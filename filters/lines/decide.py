@@ -1,7 +1,7 @@
 """The line filter: which lines are cut, for what reason, and which documents go because too much of them was.
 
-Each rule is a function over the facts of all lines of a batch (``filters.lines.features``) and the settings; the first
-that speaks is the line's reason. A line is cut whole, its break with it.
+Each rule is a function over the facts of all lines of a batch (`filters.lines.features`) and the settings; the first
+that cuts a line is its reason. A line is cut whole, its break with it.
 
 Source: C4 (Raffel et al. 2020), § 2.2; RefinedWeb (Penedo et al. 2023), appendix G.2; CLUECorpus2020 (Xu et al. 2020).
 Deviation: RefinedWeb takes a phrase such as "Read more" out of its line; here a short line goes as a whole, as
@@ -23,7 +23,7 @@ Bools = npt.NDArray[np.bool_]
 
 
 class Lines(NamedTuple):
-    """Facts of lines, as ``filters.lines.features.LineFacts`` has them.
+    """Facts of lines, as `filters.lines.features.LineFacts` has them.
 
     Attributes:
         words: int32[k].
@@ -36,7 +36,7 @@ class Lines(NamedTuple):
     flags: npt.NDArray[np.uint8]
 
     def has(self, flag: int) -> Bools:
-        """Which lines have the flag up."""
+        """Which lines have the flag."""
         return (self.flags & np.uint8(flag)) != 0
 
 
@@ -115,15 +115,15 @@ LINE_RULES: dict[str, Callable[[Lines, LineThresholds], Bools]] = {
     "zh_few_chars": _zh_few_chars,
     "zh_no_terminal_punctuation": _zh_no_terminal,
 }
-"""Reason → rule, in the order of precedence: RefinedWeb's come first, as ``max_flagged_word_ratio`` counts them."""
+"""Reason → rule, in the order of precedence: RefinedWeb's come first, as `max_flagged_word_ratio` counts them."""
 LINE_REASONS = tuple(LINE_RULES)
 FLAGGED = LINE_REASONS.index("zh_boilerplate")
-"""The last of the rules that ``max_flagged_word_ratio`` counts."""
+"""The last of the rules that `max_flagged_word_ratio` counts."""
 KEEP = -1
 
 
 def choose_lines(lines: Lines, thresholds: LineThresholds) -> npt.NDArray[np.int8]:
-    """The first rule that cuts each line: int8[k], an index of ``LINE_REASONS`` or ``KEEP``."""
+    """The first rule that cuts each line: int8[k], an index of `LINE_REASONS` or `KEEP`."""
     chosen = np.full(len(lines.words), KEEP, np.int8)
     for code, rule in enumerate(LINE_RULES.values()):
         chosen[(chosen == KEEP) & rule(lines, thresholds)] = code

@@ -2,11 +2,11 @@
 
 Two passes: a kernel finds the lines and counts their words, letters and capitals eight bytes at a time; regular
 expressions (RE2, in Arrow) then look for phrases, in short lines alone, and for C4's words in documents that hold them
-at all. Lines of prose are not stored: a line is evidence if a flag is up, if it is short or if a quarter of its letters
-are capitals. Lines between fences of ``` are code and never evidence.
+at all. Lines of prose are not stored: a line is evidence if it has a flag, if it is short or if a quarter of its
+letters are capitals. Fenced code (between lines that begin with three backticks) is never evidence.
 
-A line ends as in ``text.segment``. It is *Chinese* when 3 in 10 or more of its letters, marks and numbers are Han or
-Kana, whatever its document is: a Chinese page has English menus. Its ``words`` are Han and Kana then.
+A line ends as in `text.segment`. It is *Chinese* when 3 in 10 or more of its letters, marks and numbers are Han or
+Kana, whatever its document is: a Chinese page has English menus. Its `words` are Han and Kana then.
 
 Cost: linear, some 280 MB/s a core on prose; pages of short lines 70, the sentences of what is stored counted in.
 """
@@ -21,7 +21,20 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from filters.character_marks import CLOSER, END, IS_CJK, IS_LETTER, IS_NUMBER, IS_SPACE, IS_WORD, load_tables
+from filters.character_marks import (
+    END,
+    IS_CJK,
+    IS_LETTER,
+    IS_NUMBER,
+    IS_SPACE,
+    IS_WORD,
+    breaks_line,
+    count_high_bits,
+    find_digits,
+    find_letters,
+    last_mark,
+    load_marks,
+)
 from filters.lines.phrases import BOILERPLATE, C4_WORDS, COUNTER, JAVASCRIPT, POLICY, ZH_BOILERPLATE, ZH_COUNTER
 from filters.lines.thresholds import STORE_UPPER_RATIO, STORE_WORDS
 from text.arrow import TextColumn
@@ -34,7 +47,7 @@ HAS_JAVASCRIPT, HAS_POLICY, IS_COUNTER, IS_BOILERPLATE = 16, 32, 64, 128
 MAX_WORD_CHARS = 1000
 """Source: C4's code."""
 _SHORT_BYTES = 160
-"""Longer lines are neither counters nor boilerplate, nor are those of more than ``STORE_WORDS`` words."""
+"""Longer lines are neither counters nor boilerplate, nor are those of more than `STORE_WORDS` words."""
 
 
 _INNER_END = f"[.!?{STRONG}{DOTS}].*[^\\s]"
@@ -53,7 +66,7 @@ class LineFacts:
         upper_ratio: float32[k], capitals among letters.
         flags: uint8[k].
         sentences: int32[k].
-        total_words: int32[n_docs], the sum of ``words`` over all lines of a document.
+        total_words: int32[n_docs], the sum of `words` over all lines of a document.
     """
 
     doc: npt.NDArray[np.int64]
@@ -71,11 +84,11 @@ def scan_lines(column: TextColumn) -> LineFacts:
     n = len(column)
     hits = pc.match_substring_regex(column.to_arrow(), C4_WORDS).to_numpy(zero_copy_only=False)
     capacity = int(np.count_nonzero(column.data[column.offsets[0] : column.offsets[-1]] == 10)) + n + 64
-    while True:  # once, unless lines end otherwise
+    while True:  # once, unless most lines end in something else than a newline
         bounds = np.empty((5, capacity), np.int64)
         words, upper, flags = np.empty(capacity, np.int32), np.empty(capacity, np.float32), np.empty(capacity, np.uint8)
         totals = np.zeros(n, np.int32)
-        k = _scan(column.offsets, column.data, load_tables(), hits, bounds, words, upper, flags, totals)
+        k = _scan(column.offsets, column.data, load_marks(), hits, bounds, words, upper, flags, totals)
         if k >= 0:
             break
         capacity *= 4
@@ -115,7 +128,7 @@ def _add_phrases(
     hits: npt.NDArray[np.bool_],
     flags: npt.NDArray[np.uint8],
 ) -> None:
-    """Raises the flags that need a phrase."""
+    """Sets the flags that need a phrase."""
     texts = lines.to_arrow()
     chinese = flags & CHINESE != 0
     short = (lines.lengths <= _SHORT_BYTES) & (words <= STORE_WORDS)
@@ -189,25 +202,20 @@ def _scan(offsets, data, tables, hits, bounds, words, upper, flags, totals):  # 
 @nb.njit(cache=True)
 def _is_ended(text, first, last, is_chinese, marks):  # type: ignore[no-untyped-def]
     """Whether a line ends as C4 wants it (. ! ? or a quotation mark, no ellipsis), a Chinese one as a sentence."""
-    at = last
-    while at > first:
+    if is_chinese:
+        return last_mark(text, first, last, marks)[0] & END != 0
+    at = last - 1
+    while text[at] & 0xC0 == 0x80:
         at -= 1
-        while text[at] & 0xC0 == 0x80:
-            at -= 1
-        point, _ = decode(text, at)
-        if not is_chinese:
-            if point == 46:
-                return not (at - 2 >= first and text[at - 1] == 46 and text[at - 2] == 46)
-            return point == 33 or point == 63 or point == 34 or point == 39 or point == 0x201D or point == 0x2019
-        mark = marks[point] if point < 0x10000 else np.uint8(0)
-        if not mark & CLOSER:
-            return mark & END != 0
-    return False
+    point, _ = decode(text, at)
+    if point == 46:
+        return not (at - 2 >= first and text[at - 1] == 46 and text[at - 2] == 46)
+    return point == 33 or point == 63 or point == 34 or point == 39 or point == 0x201D or point == 0x2019
 
 
 @nb.njit(cache=True)
 def _read_line(text, i, tables):  # type: ignore[no-untyped-def]
-    """Reads the line at ``i``.
+    """Reads the line at `i`.
 
     Returns:
         (byte of the next line, first byte that is no white space or -1, byte behind the last, (words, letters,
@@ -222,16 +230,14 @@ def _read_line(text, i, tables):  # type: ignore[no-untyped-def]
             stop = (eight | (eight - LOW_BITS * U64(33)) | (eight + LOW_BITS)) & HIGH_BITS
             n = bytes_before(stop)
             if n:
-                low = eight | LOW_BITS * U64(0x20)
                 inside = HIGH_BITS if n == 8 else (U64(1) << U64(8 * n)) - U64(1)
-                is_letter = (low + LOW_BITS * U64(0x1F)) & ~(low + LOW_BITS * U64(0x05)) & HIGH_BITS & inside
-                is_digit = (eight + LOW_BITS * U64(0x50)) & ~(eight + LOW_BITS * U64(0x46)) & HIGH_BITS & inside
+                is_letter, is_digit = find_letters(eight) & inside, find_digits(eight) & inside
                 is_upper = is_letter & ~(eight << U64(2))  # a letter without the bit of lower case
-                k, m = _marked(is_letter), _marked(is_digit)
+                k, m = count_high_bits(is_letter), count_high_bits(is_digit)
                 letters += k
                 digits += m
                 solid += k + m
-                capitals += _marked(is_upper)
+                capitals += count_high_bits(is_upper)
                 if size_of_word == 0:
                     words += 1
                 size_of_word += n
@@ -254,7 +260,7 @@ def _read_line(text, i, tables):  # type: ignore[no-untyped-def]
             longest = max(longest, size_of_word)
             size_of_word = 0
             i += size
-            if point == 10 or point == 13 or point == 0x85 or point == 0x2028 or point == 0x2029:
+            if breaks_line(point):
                 if point == 13 and i < end and text[i] == 10:
                     i += 1
                 break
@@ -271,9 +277,3 @@ def _read_line(text, i, tables):  # type: ignore[no-untyped-def]
         cjk += kind & IS_CJK != 0
         solid += kind & IS_WORD != 0
     return i, first, last, (words, letters, capitals, digits, cjk, solid, max(longest, size_of_word))
-
-
-@nb.njit(inline="always", cache=True)
-def _marked(marks):  # type: ignore[no-untyped-def]
-    """How many of eight bytes have their highest bit set; no other bit is."""
-    return np.int64(((marks >> U64(7)) * LOW_BITS) >> U64(56))

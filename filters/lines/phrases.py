@@ -1,8 +1,8 @@
 """The phrases that the line filter looks for, as regular expressions of RE2.
 
-RefinedWeb (Penedo et al. 2023, appendix G.2) looks for phrases at a line's begin ("sign-in"), at its end ("Read
+RefinedWeb (Penedo et al. 2023, appendix G.2) looks for phrases at a line's beginning ("sign-in"), at its end ("Read
 more...") and anywhere in it ("items in cart"), and for counters ("3 likes"). These examples are published, its lists
-are not: all the other phrases here are ours. C4's words are those of its authors' code (``POLICY_SUBSTRINGS``).
+are not: all the other phrases here are ours. C4's words are those of its authors' code (`POLICY_SUBSTRINGS`).
 """
 
 from __future__ import annotations

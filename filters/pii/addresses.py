@@ -1,18 +1,18 @@
 """E-mail and IP addresses in text.
 
-**E-mail**: the dot-atom of RFC 5322 without its rarer signs (letters, digits, ``_ % + - '``), at most 64 characters,
-and a host of letters, digits and hyphens whose last label is two to 24 letters. Quoted local parts, addresses with
-other letters than ASCII's (RFC 6531), punycode top-level domains and hosts given as numbers are not found; a name that
-ends like a file (``icon@2x.png``) is none.
+**E-mail**: the dot-atom of RFC 5322 without its rarer signs (letters, digits, `_ % + - '`), at most 64 characters, and
+a host of letters, digits and hyphens whose last label is two to 24 letters. Quoted local parts, addresses with other
+letters than ASCII's (RFC 6531), punycode top-level domains and hosts given as numbers are not found; what ends like a
+file's name (`icon@2x.png`) is none.
 
 **IPv4**: four octets without leading zeros, not in a longer dotted run, nor behind a word for a version. **IPv6**: the
-forms of RFC 4291, 2.2. Of the compressed ones those count that text does not use for something else: ``::1``, those
+forms of RFC 4291, 2.2. Of the compressed ones those count that text does not use for something else: `::1`, those
 with octets, those of four groups, and those that hold a decimal digit and begin in a range that is in use
-(``2000::/3``, ``fc00::`` and above): ``a[1::2]``, ``std::dec`` and the ``498:498::`` of a password file are none. Eight
+(`2000::/3`, `fc00::` and above): `a[1::2]`, `std::dec` and the `498:498::` of a password file are none. Eight
 groups of two digits are a hardware address.
 
 An address that the registries of RFC 6890 give to no one in particular (private, loopback, link-local, documentation,
-multicast) is told apart: it identifies nobody.
+multicast) is reported as such: it identifies nobody.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ LOCAL_IPV4 = (
     "224.0.0.0/3",
 )
 LOCAL_IPV6 = ("64:ff9b:1::/48", "100::/64", "2001:db8::/32", "3fff::/20", "fc00::/7", "fe80::/10", "ff00::/8")
-"""Beside ``::``, ``::1`` and what embeds a local IPv4 address."""
+"""Beside `::`, `::1` and what embeds a local IPv4 address."""
 
 
 def _packed(words: tuple[str, ...]) -> npt.NDArray[np.uint64]:
@@ -73,7 +73,7 @@ def _packed(words: tuple[str, ...]) -> npt.NDArray[np.uint64]:
 
 
 def _networks(names: tuple[str, ...], shift: int) -> npt.NDArray[np.uint64]:
-    """Address and mask of each network, without the ``shift`` lowest bits: uint64[n, 2]."""
+    """Address and mask of each network, without the `shift` lowest bits: uint64[n, 2]."""
     networks = [ipaddress.ip_network(name) for name in names]
     return np.array([[int(n.network_address) >> shift, int(n.netmask) >> shift] for n in networks], np.uint64)
 
@@ -86,7 +86,7 @@ _EDITION_NUMBER = np.frombuffer("版本号".encode(), np.uint8)
 
 @nb.njit(cache=True)
 def email(text, at, size):  # type: ignore[no-untyped-def]
-    """The address around the ``@`` of ``size`` bytes at ``at``: (first byte, byte behind the last), or (-1, -1)."""
+    """The address around the `@` of `size` bytes at `at`: (first byte, byte behind the last), or (-1, -1)."""
     start = _local_part(text, at)
     if start < 0:
         return -1, -1
@@ -96,7 +96,7 @@ def email(text, at, size):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def _local_part(text, at):  # type: ignore[no-untyped-def]
-    """Where the local part before ``at`` begins, or -1; it begins with a letter, a digit or ``_``."""
+    """Where the local part before `at` begins, or -1; it begins with a letter, a digit or `_`."""
     i, start, chars, kept = at, -1, 0, 0
     behind = 46
     while True:
@@ -113,7 +113,7 @@ def _local_part(text, at):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def _host(text, i):  # type: ignore[no-untyped-def]
-    """The end of the host that begins at ``i``, behind its last possible top-level domain, or -1."""
+    """The end of the host that begins at `i`, behind its last possible top-level domain, or -1."""
     best, labels = -1, 0
     while True:
         chars, letters, hyphens, end, packed = 0, 0, 0, i, np.uint64(0)
@@ -160,7 +160,7 @@ def ipv4(text, first, window):  # type: ignore[no-untyped-def]
     Args:
         text: uint8[...].
         first: the run's first byte in it.
-        window: see ``filters.pii.numbers``.
+        window: see `filters.pii.numbers`.
     """
     before, earlier = window[BEFORE - 1], window[BEFORE - 2]
     if is_name(before) or before == 46 or ((before == 45 or before == 47) and is_letter(earlier)):
@@ -173,7 +173,7 @@ def ipv4(text, first, window):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def _octets(codes, i):  # type: ignore[no-untyped-def]
-    """The four octets at ``i``, and nothing that would make them part of something longer: (end, number), or -1."""
+    """The four octets at `i`, unless they are a part of something longer: (end, address), or (-1, 0)."""
     address = 0
     for k in range(4):
         if k > 0:
@@ -221,7 +221,7 @@ def _stands_before(text, i, word):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def is_local_4(address):  # type: ignore[no-untyped-def]
-    """Whether an IPv4 address is nobody's in particular."""
+    """Whether an IPv4 address identifies nobody."""
     found = False
     for k in range(len(_LOCAL_4)):
         found = found or np.uint64(address) & _LOCAL_4[k, 1] == _LOCAL_4[k, 0]
@@ -283,7 +283,7 @@ def ipv6(text, colon, codes, places):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def _groups(codes, low, high):  # type: ignore[no-untyped-def]
-    """Reads the groups of ``codes[low:high]`` and octets behind them: (end, whether it is local), or (-1, False)."""
+    """Reads the groups of `codes[low:high]` and octets behind them: (end, whether it is local), or (-1, False)."""
     values = np.zeros(8, np.int64)
     n, gap, longest, shortest = 0, -1, 0, 4
     decimal, dotted = False, False

@@ -1,7 +1,7 @@
 """Characters as the finder of personal data sees them: ASCII, with what Chinese text writes at full width put back.
 
 NFKC of the digits, letters and signs that a number or an address is made of, done a character at a time and in place,
-so that an offset stays an offset: ``１３９`` is read as ``139``, ``＠`` as ``@``. Spaces and hyphens of any width are a
+so that an offset stays an offset: `１３９` is read as `139`, `＠` as `@`. Spaces and hyphens of any width are a
 space and a hyphen. The full-width colon stays itself: it is punctuation before an address, never part of one. Other
 characters of NFKC (circled, superscript and mathematical digits) are not read.
 """
@@ -19,7 +19,7 @@ OTHER = 128
 WIDE_COLON = 129
 
 DIGIT, UPPER, LOWER, HEX, LOCAL = 1, 2, 4, 8, 16
-"""Class bits of a code; ``LOCAL``: may stand in the local part of an e-mail address."""
+"""Class bits of a code; `LOCAL`: may stand in the local part of an e-mail address."""
 LETTER = UPPER | LOWER
 
 
@@ -50,7 +50,7 @@ _WIDE = _widths()
 
 @nb.njit(inline="always", cache=True)
 def code_at(text, i):  # type: ignore[no-untyped-def]
-    """The character at byte ``i``: (code, its bytes)."""
+    """The character at byte `i`: (code, its bytes)."""
     b = np.int64(text[i])
     if b < 0x80:
         return b, 1
@@ -81,7 +81,7 @@ def _wide_code(text, i, b):  # type: ignore[no-untyped-def]
 
 @nb.njit(inline="always", cache=True)
 def code_before(text, i):  # type: ignore[no-untyped-def]
-    """The character that ends before byte ``i``: (code, its bytes); (EDGE, 0) at the beginning."""
+    """The character that ends before byte `i`: (code, its bytes); (EDGE, 0) at the beginning."""
     if i == 0:
         return np.int64(EDGE), 0
     if text[i - 1] < 0x80:

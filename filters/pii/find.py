@@ -3,20 +3,21 @@
     find(column) → for each document the spans of e-mail addresses, telephone numbers, IP addresses, Chinese resident
                    identity numbers, bank cards and IBANs
 
-One pass over the bytes. All that is looked for holds a digit, an ``@`` or a colon, so a table of 256 entries passes
-over everything else; at one of these a few characters around it are put into a window (full width read as ASCII) and
-the forms are tried there. Regular expressions, one a kind, read the text once a kind, and test no check digits.
+One pass over the bytes. All that is looked for holds a digit, an `@` or a colon, so all other bytes are skipped by a
+table of 256 entries; at one of these a few characters around it are put into a window (full width read as ASCII) and
+the forms are tried there. Regular expressions would read the text once for each kind, and cannot test check digits.
 
-Where matches overlap, the longer in bytes stays, of equal ones the kind that stands first in ``KINDS``, then the
-earlier one. Cost: linear; some 600 MB/s a core in Chinese and English text (``benchmarks/filters/pii_speed.py``).
+Where matches overlap, the longer in bytes stays, of equal ones the kind that stands first in `KINDS`, then the
+earlier one. Cost: linear; some 600 MB/s a core in Chinese and English text (`benchmarks/filters/pii_speed.py`).
 
-Left out, as their form does not tell them from other numbers: fixed-line numbers without ``+``, passport and licence
+Left out, as their form does not tell them from other numbers: fixed-line numbers without `+`, passport and licence
 numbers; names and postal addresses have no form.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numba as nb
 import numpy as np
@@ -28,13 +29,29 @@ from filters.pii.numbers import BEFORE, WINDOW, bank_card, iban, phone, resident
 from text.arrow import Int64, TextColumn
 
 KINDS = ("email", "cn_id", "iban", "bank_card", "phone", "ip", "ip_local")
-"""What is found; of matches of one length the earlier kind stays. ``ip_local``: an address that is nobody's."""
+"""What is found; of matches of one length the earlier kind stays. `ip_local`: an address that identifies nobody."""
 _EMAIL, _CN_ID, _IBAN, _BANK_CARD, _PHONE, _IP, _IP_LOCAL = range(len(KINDS))
 
 _DIGIT, _AT, _COLON, _WIDE = 1, 2, 3, 4
+START, END, KIND, OVERLAPPED = range(4)
+"""Columns of a candidate; the last is 1 where a better one takes its place."""
 _TRIGGERS = np.zeros(256, np.uint8)
 _TRIGGERS[ord("0") : ord("9") + 1] = _DIGIT
 _TRIGGERS[ord("@")], _TRIGGERS[ord(":")], _TRIGGERS[0xEF] = _AT, _COLON, _WIDE
+
+
+class Scratch(NamedTuple):
+    """What is known of the characters around a place: int64[WINDOW] each.
+
+    Attributes:
+        window: their codes, see `filters.pii.numbers`.
+        places: the byte at which each begins.
+        digits: the digits of a number.
+    """
+
+    window: Int64
+    places: Int64
+    digits: Int64
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +59,10 @@ class Matches:
     """What was found, by document and in the order of the text; matches of a document are disjoint.
 
     Attributes:
-        ptr: int64[n_docs + 1]; document i owns ``start[ptr[i]:ptr[i + 1]]``.
+        ptr: int64[n_docs + 1]; document i owns `start[ptr[i]:ptr[i + 1]]`.
         start: int32[n], first byte within the document.
         end: int32[n], byte behind the last.
-        kind: int8[n], index in ``KINDS``.
+        kind: int8[n], index in `KINDS`.
     """
 
     ptr: Int64
@@ -67,29 +84,24 @@ def find(column: TextColumn, old_resident_numbers: bool = False) -> Matches:
     """
     capacity = column.nbytes // 512 + len(column) + 64
     while True:
-        found = np.empty((capacity, 4), np.int32)
+        found = np.empty((capacity, OVERLAPPED + 1), np.int32)
         ptr = np.zeros(len(column) + 1, np.int64)
         n = _find(column.offsets, column.data, old_resident_numbers, ptr, found)
         if n <= capacity:
             break
         capacity = n
     found = found[:n]
-    stay = _settle(ptr, found)
+    stay = _without_overlaps(ptr, found)
     counts = np.concatenate(([0], np.cumsum(stay, dtype=np.int64)))
     kept = found[stay]
-    start, end = np.ascontiguousarray(kept[:, 0]), np.ascontiguousarray(kept[:, 1])
-    return Matches(counts[ptr], start, end, kept[:, 2].astype(np.int8))
+    start, end = np.ascontiguousarray(kept[:, START]), np.ascontiguousarray(kept[:, END])
+    return Matches(counts[ptr], start, end, kept[:, KIND].astype(np.int8))
 
 
 @nb.njit(cache=True)
 def _find(offsets, data, old, ptr, found):  # type: ignore[no-untyped-def]
-    """Writes (start, end, kind, 0) of all candidates, as many as there is room for; returns how many there are."""
-    scratch = (
-        np.zeros(WINDOW, np.int64),
-        np.zeros(WINDOW, np.int64),
-        np.zeros(WINDOW, np.int64),
-        np.zeros(WINDOW, np.int64),
-    )
+    """Writes the candidates' rows, as many as there is room for; returns how many there are."""
+    scratch = Scratch(np.zeros(WINDOW, np.int64), np.zeros(WINDOW, np.int64), np.zeros(WINDOW, np.int64))
     n = 0
     for d in range(len(offsets) - 1):
         n = _find_in(data[offsets[d] : offsets[d + 1]], old, scratch, found, n)
@@ -120,7 +132,7 @@ def _find_in(text, old, scratch, found, n):  # type: ignore[no-untyped-def]
             if start >= 0:
                 n = _put(found, n, start, end, _EMAIL)
         elif what == _COLON and i >= colons_done:
-            start, end, local, colons_done = ipv6(text, i, scratch[0], scratch[1])
+            start, end, local, colons_done = ipv6(text, i, scratch.window, scratch.places)
             if start >= 0:
                 n = _put(found, n, start, end, _IP_LOCAL if local else _IP)
         i += width
@@ -129,13 +141,13 @@ def _find_in(text, old, scratch, found, n):  # type: ignore[no-untyped-def]
 @nb.njit(cache=True)
 def _put(found, n, start, end, kind):  # type: ignore[no-untyped-def]
     if n < len(found):
-        found[n, 0], found[n, 1], found[n, 2], found[n, 3] = start, end, kind, 0
+        found[n, START], found[n, END], found[n, KIND], found[n, OVERLAPPED] = start, end, kind, 0
     return n + 1
 
 
 @nb.njit(cache=True)
 def _numbers(text, first, old, scratch, found, n):  # type: ignore[no-untyped-def]
-    """What begins at the run of digits at byte ``first``, or just before it; returns (n, byte behind the run)."""
+    """What begins at the run of digits at byte `first`, or just before it; returns (n, byte behind the run)."""
     run, i = 0, first
     code = np.int64(0)
     while i < len(text):
@@ -155,7 +167,7 @@ def _numbers(text, first, old, scratch, found, n):  # type: ignore[no-untyped-de
     sign = before == 40 or before == 43
     if not (run >= 11 or joined or country or sign or (run == 1 and code == 40)):
         return n, i
-    window, places = scratch[0], scratch[1]
+    window, places, digits = scratch
     _look(text, first, country, window, places)
     if country:
         end = iban(window)
@@ -166,11 +178,11 @@ def _numbers(text, first, old, scratch, found, n):  # type: ignore[no-untyped-de
         if end >= 0:
             n = _put(found, n, first, places[end], _IP_LOCAL if is_local_4(address) else _IP)
     if run >= 14 or run == 6:
-        end = resident(window, scratch[2], old)
+        end = resident(window, digits, old)
         if end >= 0:
             n = _put(found, n, first, places[end], _CN_ID)
     if run >= 13 or run == 4 or run == 6:
-        end = bank_card(window, run, scratch[2])
+        end = bank_card(window, run, digits)
         if end >= 0:
             n = _put(found, n, first, places[end], _BANK_CARD)
     if run <= 15:
@@ -186,7 +198,7 @@ def _numbers(text, first, old, scratch, found, n):  # type: ignore[no-untyped-de
 
 @nb.njit(cache=True)
 def _look(text, first, letters, window, places):  # type: ignore[no-untyped-def]
-    """Fills a window around the run of digits at ``first``: up to the second character that no number holds."""
+    """Fills a window around the run of digits at `first`: up to the second character that cannot stand in a number."""
     i = first
     for k in range(BEFORE - 1, -1, -1):
         code, size = code_before(text, i)
@@ -206,31 +218,31 @@ def _look(text, first, letters, window, places):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(cache=True)
-def _settle(ptr, found):  # type: ignore[no-untyped-def]
-    """Which candidates stay, bool[n]; those of a document are put in the order of the text."""
+def _without_overlaps(ptr, found):  # type: ignore[no-untyped-def]
+    """Which candidates overlap no better one, bool[n]; those of a document are put in the order of the text."""
     stay = np.ones(len(found), np.bool_)
     for d in range(len(ptr) - 1):
         low, high = ptr[d], ptr[d + 1]
         ordered = True
         for k in range(low + 1, high):
-            ordered = ordered and found[k, 0] >= found[k - 1, 1]
+            ordered = ordered and found[k, START] >= found[k - 1, END]
         if ordered:
             continue
         mine = found[low:high].copy()
         # Keys of 64 bits: a stable sort by kind, then by length, is a sort by (length, kind, place).
-        rank = np.argsort(mine[:, 0].astype(np.int64), kind="mergesort")
+        rank = np.argsort(mine[:, START].astype(np.int64), kind="mergesort")
         mine = mine[rank]
-        lengths = (mine[:, 1] - mine[:, 0]).astype(np.int64)
-        order = np.argsort((mine[:, 2].astype(np.int64)) - lengths * 16, kind="mergesort")
-        base = mine[0, 0]
-        taken = np.zeros(mine[:, 1].max() - base, np.bool_)
+        lengths = (mine[:, END] - mine[:, START]).astype(np.int64)
+        order = np.argsort(mine[:, KIND].astype(np.int64) - lengths * 16, kind="mergesort")
+        base = mine[0, START]
+        taken = np.zeros(mine[:, END].max() - base, np.bool_)
         for k in order:
-            first, last = mine[k, 0] - base, mine[k, 1] - base - 1
+            first, last = mine[k, START] - base, mine[k, END] - base - 1
             if taken[first] or taken[last]:  # whoever stands inside it would be shorter, and come later
-                mine[k, 3] = 1
+                mine[k, OVERLAPPED] = 1
                 continue
             taken[first : last + 1] = True
         found[low:high] = mine
         for k in range(len(mine)):
-            stay[low + k] = mine[k, 3] == 0
+            stay[low + k] = mine[k, OVERLAPPED] == 0
     return stay

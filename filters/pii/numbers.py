@@ -1,7 +1,7 @@
 """Numbers that name a person: telephone, resident identity number, bank card, IBAN.
 
-Each function looks into a *window*: the codes (``filters.pii.characters``) of the characters around a run of digits,
-with ``BEFORE`` of them before it, so that ``window[BEFORE]`` is the run's first digit. It returns the index behind the
+Each function looks into a *window*: the codes (`filters.pii.characters`) of the characters around a run of digits,
+with `BEFORE` of them before it, so that `window[BEFORE]` is the run's first digit. It returns the index behind the
 match, or -1.
 
 What is demanded, beside the form: of an identity number the check digit, a province and a date that exists; of a card
@@ -64,7 +64,7 @@ PROVINCES = (
     83,
 )
 FIRST_YEAR, LAST_YEAR = 1900, 2039
-"""Of a birth date; no clock is asked."""
+"""Years of a birth date; fixed, so that the result does not depend on the day of the run."""
 IBAN_LENGTHS = {
     "AD": 24,
     "AE": 23,
@@ -157,11 +157,10 @@ IBAN_LENGTHS = {
     "YE": 30,
 }
 """Country → characters of an IBAN."""
-MAX_IBAN = max(IBAN_LENGTHS.values())
 
 
 def _patterns(*forms: str) -> npt.NDArray[np.uint8]:
-    """Forms as rows of codes, behind the last a 0. See ``_match`` for their letters."""
+    """Forms as rows of codes, behind the last a 0. See `_match` for their letters."""
     table = np.zeros((len(forms), 24), np.uint8)
     for row, form in zip(table, forms, strict=True):
         row[: len(form)] = list(form.encode())
@@ -176,7 +175,7 @@ _CHINA = tuple(
 _AMERICA = ("1s(Ndd)oNdd-dddd", "(Ndd)oNdd-dddd", "1-Ndd-Ndd-dddd", "Ndd-Ndd-dddd", "1.Ndd.Ndd.dddd", "Ndd.Ndd.dddd")
 _PHONES = _patterns(*_CHINA, "+1pNddpNddpdddd", "+1p(Ndd)pNddpdddd", *_AMERICA)
 _AMERICAN = len(_PHONES) - len(_AMERICA)
-"""From here on a form without + or a mobile's prefix: it may not stand in a longer chain of digits and hyphens."""
+"""From this form on, without + or mobile prefix, none may stand in a longer chain of digits and hyphens."""
 _CARDS = _patterns(
     "ddddSddddSddddSddddSddd",
     "ddddSddddSddddSddddSdd",
@@ -205,7 +204,7 @@ for _country, _length in IBAN_LENGTHS.items():
 
 @nb.njit(cache=True)
 def _match(window, i, form):  # type: ignore[no-untyped-def]
-    """Whether the characters from ``i`` on have a form; the index behind them, or -1.
+    """Whether the characters from `i` on have a form; the index behind them, or -1.
 
     d digit · M 3 to 9 · N 2 to 9 · X digit, X or x · s a space or hyphen, or nothing · S one of the two, the same each
     time · p space, hyphen or full stop, or nothing · o a space or nothing · anything else is itself.
@@ -236,19 +235,19 @@ def _match(window, i, form):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def begins(window, i):  # type: ignore[no-untyped-def]
-    """Whether a number may begin at ``i``: no name, and not the digits behind a decimal point."""
+    """Whether a number may begin at `i`: not inside a word, nor behind a decimal point."""
     return not is_name(window[i - 1]) and not (window[i - 1] == 46 and is_digit(window[i - 2]))
 
 
 @nb.njit(cache=True)
 def _ends(window, i):  # type: ignore[no-untyped-def]
-    """Whether a number may end before ``i``."""
+    """Whether a number may end before `i`."""
     return not is_name(window[i]) and not (window[i] == 46 and is_digit(window[i + 1]))
 
 
 @nb.njit(cache=True)
 def phone(window, i):  # type: ignore[no-untyped-def]
-    """A telephone number that begins at ``i``.
+    """A telephone number that begins at `i`.
 
     In this order: a Chinese mobile number, bare or with 86; +1 with its ten digits; + and 8 to 15 digits; an American
     number of the forms (415) 555-2671, 415-555-2671 and 415.555.2671, with or without a 1 before it.
@@ -272,7 +271,7 @@ def phone(window, i):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def _international(window, i):  # type: ignore[no-untyped-def]
-    """``+`` and 8 to 15 digits in groups, or ``(+44) …``: as many groups as can be."""
+    """`+` and 8 to 15 digits in groups, or `(+44) …`; the longest match."""
     bracket = window[i] == 40
     i += 2 if bracket else 1
     if not 49 <= window[i] <= 57:
@@ -306,7 +305,7 @@ def _international(window, i):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def resident(window, digits, old):  # type: ignore[no-untyped-def]
-    """A resident identity number of 18 places, or of 15 where ``old`` forms are wanted, at the run of digits."""
+    """A resident identity number of 18 places, or of 15 where `old` forms are wanted, at the run of digits."""
     if not begins(window, BEFORE):
         return -1
     end = _match(window, BEFORE, _RESIDENT[0])
@@ -328,7 +327,7 @@ def resident(window, digits, old):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def _is_person(digits, year, at):  # type: ignore[no-untyped-def]
-    """Whether the province exists, and the date: month and day stand at ``at``."""
+    """Whether the province exists, and the date: month and day stand at `at`."""
     month, day = digits[at] * 10 + digits[at + 1], digits[at + 2] * 10 + digits[at + 3]
     if not FIRST_YEAR <= year <= LAST_YEAR or not 1 <= month <= 12 or not 1 <= day <= _MONTH_DAYS[month]:
         return False
@@ -340,7 +339,7 @@ def _is_person(digits, year, at):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def bank_card(window, run, digits):  # type: ignore[no-untyped-def]
-    """A card number at the run of ``run`` digits: in one piece, or in the usual groups with one kind of separator."""
+    """A card number at the run of `run` digits: in one piece, or in the usual groups with one kind of separator."""
     if not begins(window, BEFORE):
         return -1
     if run >= 13:
@@ -360,7 +359,7 @@ def bank_card(window, run, digits):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def _gather(window, start, end, digits):  # type: ignore[no-untyped-def]
-    """Writes the digits of a span into ``digits``, 10 for an X; how many there are."""
+    """Writes the digits of a span into `digits`, 10 for an X; how many there are."""
     n = 0
     for i in range(start, end):
         if is_digit(window[i]):

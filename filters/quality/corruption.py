@@ -6,8 +6,8 @@ Five ways, a sentence each, drawn with fixed shares: words in any order; charact
 list of catchwords as in a menu; the end of one sentence run into the beginning of another. The last is
 hardest to tell (only one seam is wrong) and drawn least.
 
-Everything is a function of (seed, name, document). Cost: some 3 MB/s; it runs in training only.
-The ways are those in which crawled text breaks; their shares are our choice, not a published one.
+Everything is a function of (seed, name, document). The ways are those in which crawled text breaks; their shares are
+our choice, not a published one. Cost: some 3 MB/s; it runs in training only.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def _join(pieces: list[str]) -> str:
 
 
 def _phrases(pieces: list[str], rng: Rng, longest: int) -> list[str]:
-    """Cuts a sentence into phrases of 1 to ``longest`` words, or twice as many of Han; marks are left out."""
+    """Cuts a sentence into phrases of 1 to `longest` words, or twice as many of Han; marks are left out."""
     words = [piece for piece in pieces if piece[0].isalnum()]
     phrases = []
     i = 0

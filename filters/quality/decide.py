@@ -1,8 +1,8 @@
 """From sentence scores to decisions: a document's quality, and which of its sentences are cut.
 
-Pure functions over arrays; the scores come from ``filters.linear.model``, the sentences from ``text.segment``. A
-cap bounds what may be cut of a document, because a document that is bad throughout should be dropped for its
-quality by a rule that says so, not be eaten away to a torso by a rule about sentences. Fenced code is never
+Pure functions over arrays; the scores come from `filters.linear.model`, the sentences from `text.segment`. A cap bounds
+what may be cut of a document, because a document that is bad throughout should be dropped for its quality by a rule
+that says so, not be cut to a fragment by a rule about sentences. Fenced code is never
 cut: the model has not learned code.
 
 Cost: linear, and a sort of the few sentences below the threshold.
@@ -63,11 +63,11 @@ def document_quality(
 def sentence_facts(
     column: TextColumn, spans: Spans, chosen: npt.NDArray[np.int64] | None = None
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_]]:
-    """What a decision about sentences must know beside their scores, so that it need not see the text.
+    """What a decision about sentences needs beside their scores, so that it need not read the text.
 
     Args:
         column: the documents.
-        spans: ``ptr`` int64[n_docs + 1], ``starts`` int32[n_spans]; they tile the documents.
+        spans: `ptr` int64[n_docs + 1], `starts` int32[n_spans]; they tile the documents.
         chosen: int64[k], the spans to look at, ascending; all of them where None.
 
     Returns:
@@ -217,7 +217,7 @@ def _in_fence(text, starts):  # type: ignore[no-untyped-def]
     """Which spans overlap fenced code, the fences' own lines included.
 
     A fence is a line that begins, after white space, with three or more ` or ~; it is closed by the next such
-    line of the same character. One that nothing closes is no fence, as in ``text.segment``.
+    line of the same character. One that nothing closes is no fence, as in `text.segment`.
     """
     out = np.zeros(len(starts), np.bool_)
     unclosed = False, False
@@ -256,7 +256,7 @@ def _next_line(text, i):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def _fence_mark(text, i):  # type: ignore[no-untyped-def]
-    """1 where the line at ``i`` begins with three `, 2 for three ~, else 0."""
+    """1 where the line at `i` begins with three `, 2 for three ~, else 0."""
     while i < len(text) and (text[i] == 32 or text[i] == 9):
         i += 1
     if i + 2 >= len(text) or text[i] != text[i + 1] or text[i] != text[i + 2]:

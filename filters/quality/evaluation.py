@@ -1,10 +1,10 @@
 """How good a sentence-quality model is on sources it has never seen.
 
-The area under the ROC curve needs no threshold and no class shares: it is the chance that a good text scores
-above a bad one. It is given per language, for single examples and for whole documents, over all bad sources
-and for each apart, because a pooled figure hides the source that the model does not see through; and beside it
-for sentences without their neighbours. Sets that are parts of pages have sentences only. What cannot be measured is
-said in words.
+The area under the ROC curve needs no threshold and no class shares: it is the chance that a good text scores above a
+bad one. It is given per language, for single examples and for whole documents, over all bad sources and for each apart,
+because a pooled figure hides a source on which the model fails; beside it stands the area for sentences scored without
+their neighbours. Sets that are parts of pages are measured by sentence only. Where nothing can be measured, a note says
+why.
 
 Cost: a sort of the held-out scores. Source: Mann and Whitney 1947; Hanley and McNeil 1982 (the area as a rank
 statistic).
@@ -35,7 +35,7 @@ class Scored:
         reference: the set.
         examples: float32[n_kept], the score of each example with enough tokens.
         alone: float32[n_kept], the same without its neighbours.
-        documents: float32[n_docs], of each document that is not empty; none of a set that is a part of its pages.
+        documents: float32[n_docs], of each document that is not empty; empty for a set that is a part of its pages.
     """
 
     reference: ReferenceSet
@@ -82,7 +82,7 @@ def evaluate(scored: Sequence[Scored], max_good_lost: float) -> dict[str, Any]:
         max_good_lost: share of held-out good examples that the suggested threshold may cut.
 
     Returns:
-        ``languages`` (AUCs, threshold, reliability, or a note why not) and ``sources`` (mean score of each
+        `languages` (AUCs, threshold, reliability, or a note why not) and `sources` (mean score of each
         set).
     """
     languages = sorted({s.reference.lang for s in scored})

@@ -1,15 +1,14 @@
-"""Fits the heads of a sentence model on sources that its words have not seen.
+"""Fits the heads of a sentence model on sources that its word model was not trained on.
 
-What a words model says about the texts that it was trained on is too sure of itself; heads fitted on that would
-believe it too much. So the words are trained again for each fold, without a part of the sources, and score that part:
-what the heads learn from is what they will meet.
+A word model is overconfident about texts that it was trained on, and heads fitted on such scores would trust it too
+much. So for each fold a word model is trained without a part of the sources, and scores that part: the heads learn from
+scores of unseen text, as they will meet them in use.
 
-The heads are two logistic regressions, one after the other: words and form, then that and the mean of the neighbours. A
-set weighs as the root of its size, so that a big one does not decide alone.
+A head is two logistic regressions, one after the other: over words and form, then over the result and the mean of the
+neighbours. A set is weighted by the square root of its size, so that a big one does not decide alone.
 
-Cost: as many trainings of words as there are folds, at most five; then some 20 passes over the examples, which take 350
-bytes each. Source: stacked generalisation (Wolpert 1992); iteratively reweighted least squares (Nelder and Wedderburn
-1972).
+Cost: as many word models as there are folds, at most five; then some 20 passes over the examples, which take 350 bytes
+each. Source: stacked generalisation (Wolpert 1992); iteratively reweighted least squares (Nelder and Wedderburn 1972).
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from filters.quality.references import Examples
 
 FOLDS = 5
 LEAST_SOURCES = 3
-"""Of each label and language: with fewer, words trained without one of them know too little of the rest."""
+"""Of each label and language: with fewer, a word model trained without one of them knows too little of the rest."""
 EDGES = 10
 RIDGE = 5.0
 """Penalty of squared weights: keeps the points of rare intervals small."""
@@ -46,7 +45,7 @@ class _Set:
     """A reference set as the heads see it.
 
     Attributes:
-        words: float32[n_spans], log-odds by words that have not seen the document.
+        words: float32[n_spans], log-odds by a word model that was not trained on the document.
         form: float32[n_spans, n_features].
         head: int64[n_spans].
         rows: int64[n_chosen], the examples.
@@ -67,8 +66,8 @@ def fit_heads(examples: Sequence[Examples], chosen: Chosen, fit: Fit) -> Heads:
 
     Args:
         examples: the reference sets; those held out are not looked at.
-        chosen: for each set the indices of its training examples, into ``lines``.
-        fit: trains words on such a choice.
+        chosen: for each set the indices of its training examples, into `lines`.
+        fit: trains a word model on such a choice.
     """
     unseen = out_of_fold(examples, chosen, fit)
     sets = []
@@ -93,7 +92,7 @@ def fit_heads(examples: Sequence[Examples], chosen: Chosen, fit: Fit) -> Heads:
 
 
 def out_of_fold(examples: Sequence[Examples], chosen: Chosen, fit: Fit) -> list[Floats | None]:
-    """The log-odds of every sentence by words trained without its source; None for sets that are held out."""
+    """The log-odds of every sentence by a word model trained without its source; None for sets that are held out."""
     folds = _folds(examples)
     found: list[Floats | None] = [None] * len(examples)
     for fold in sorted({f for f in folds if f is not None}):
@@ -105,7 +104,7 @@ def out_of_fold(examples: Sequence[Examples], chosen: Chosen, fit: Fit) -> list[
 
 
 def _folds(examples: Sequence[Examples]) -> list[int | None]:
-    """The fold of each set: of its source, where a side has the fewest so far; None for those held out."""
+    """The fold of each set, the one with fewest sources of its language and label so far; None for those held out."""
     sides: dict[tuple[str, str], list[str]] = {}
     for e in examples:
         if not e.reference.held_out:

@@ -1,6 +1,6 @@
 """The form of a sentence: what its marks, capitals, digits and ends say, whatever it is about.
 
-A bag of folded words knows what a sentence is about and little of how it is written: ``CLICK HERE!!!`` and ``click
+A bag of folded words knows what a sentence is about and little of how it is written: `CLICK HERE!!!` and ``click
 here`` are the same to it, and so are a sentence and its words in another order. The numbers here are what it cannot
 see, counted in one pass over the bytes as they stand, and they mean the same in any script that has them.
 
@@ -10,6 +10,9 @@ Features"), taken per sentence. Deviation: no mark-up, as there is none left.
 """
 
 from __future__ import annotations
+
+from collections import namedtuple
+from typing import Any
 
 import numba as nb
 import numpy as np
@@ -55,10 +58,13 @@ FEATURES = (
     "ends_word",
     "ends_digit",
 )
-"""Columns of ``sentence_form``. Lengths are logarithms of one more; shares are of characters without white space, words
-of words, marks a token; where a sentence ends is asked before closing quotes and brackets."""
+"""Columns of `sentence_form`. Lengths are log(1 + n); shares are of the characters without white space; kinds of words
+are divided by words, marks by tokens; what a sentence ends with is looked at before closing quotes and brackets."""
 
-_COUNTS = (
+FORM: Any = namedtuple("FORM", FEATURES)(*range(len(FEATURES)))  # type: ignore[misc]
+"""The column of each feature, by its name."""
+
+(
     CHARS,
     LETTERS,
     SINGLES,
@@ -76,8 +82,8 @@ _COUNTS = (
     RUN,
     BREAKS,
     MARKED,
-    *_,
-) = tuple(range(25))
+) = range(17)
+"""Places in `counts`; from `MARKED` on those of the marks in `_COUNTED`."""
 COMMA, EXCLAMATION, QUESTION, ELLIPSIS, QUOTE, BRACKET, SLASH, SIGN, APOSTROPHE, STOP, COLON, CLOSE, BREAK = (
     1 << k for k in range(13)
 )
@@ -111,10 +117,10 @@ _MARK_TABLE = _mark_table()
 
 
 def sentence_form(column: TextColumn) -> npt.NDArray[np.float32]:
-    """What ``FEATURES`` name, of each text.
+    """What `FEATURES` name, of each text.
 
     Args:
-        column: the sentences, as ``Spans.as_column`` gives them.
+        column: the sentences, as `Spans.as_column` gives them.
 
     Returns:
         float32[n_texts, len(FEATURES)]; zeros for a text without anything but white space.
@@ -126,7 +132,7 @@ def sentence_form(column: TextColumn) -> npt.NDArray[np.float32]:
 
 @nb.njit(cache=True)
 def _forms(offsets, data, classes, marks, out):  # type: ignore[no-untyped-def]
-    counts = np.zeros(len(_COUNTS), np.int64)
+    counts = np.zeros(MARKED + len(_COUNTED), np.int64)
     for d in range(len(offsets) - 1):
         counts[:] = 0
         first, last = _count(data, offsets[d], offsets[d + 1], classes, marks, counts)
@@ -136,7 +142,7 @@ def _forms(offsets, data, classes, marks, out):  # type: ignore[no-untyped-def]
 
 @nb.njit(inline="always", cache=True)
 def _end_word(counts, size, size_upper):  # type: ignore[no-untyped-def]
-    """Books a word that has ended."""
+    """Counts a word that has ended."""
     counts[WORDS] += 1
     counts[WORD_LETTERS] += size
     counts[LONGEST] = max(counts[LONGEST], size)
@@ -148,9 +154,9 @@ def _end_word(counts, size, size_upper):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def _count(data, start, end, classes, marks, counts):  # type: ignore[no-untyped-def]
-    """Counts into ``counts``; returns the first character and the last that is no closing mark (the first if none).
+    """Counts into `counts`; returns the first character and the last that is no closing mark (the first if none).
 
-    Lower-case ASCII, spaces and common Han come first and go fast; the rest asks the tables.
+    Lower-case ASCII, spaces and common Han come first and need no table; all others are looked up.
     """
     first, last, before = np.int32(-1), np.int32(-1), np.int32(-1)
     chars, letters, single, size, size_upper, run, longest_run, breaks, pending = 0, 0, 0, 0, 0, 1, 1, 0, 0
@@ -226,7 +232,7 @@ def _count(data, start, end, classes, marks, counts):  # type: ignore[no-untyped
 
 @nb.njit(inline="always", cache=True)
 def _book(counts, bits, mark, again):  # type: ignore[no-untyped-def]
-    """Books a character that is no plain letter."""
+    """Counts a character that is no plain letter."""
     counts[UPPERS] += 1 if bits & UPPER else 0
     counts[DIGITS] += 1 if bits & NUMBER else 0
     counts[SYMBOLS] += 1 if bits & SYMBOL else 0
@@ -245,23 +251,30 @@ def _describe(counts, first, last, classes, marks, out):  # type: ignore[no-unty
     last_marks = np.int64(marks[last]) if last < len(marks) else 0
     chars, words = counts[CHARS], max(1, counts[WORDS])
     tokens = max(1, counts[WORDS] + counts[SINGLES])
-    out[0], out[1] = np.log1p(chars), np.log1p(counts[WORDS] + counts[SINGLES])
-    out[2] = counts[UPPERS] / max(1, counts[LETTERS])
-    out[3], out[4], out[5] = counts[DIGITS] / chars, counts[MARKS] / chars, counts[SYMBOLS] / chars
-    out[6] = counts[SINGLES] / chars
-    out[7], out[8], out[9] = counts[WORD_LETTERS] / words, np.log1p(counts[LONGEST]), counts[ONE_LETTER] / words
-    out[10], out[11], out[12] = counts[CAPITAL] / words, counts[SHOUTED] / words, counts[DOUBLED] / tokens
+    out[FORM.log_chars] = np.log1p(chars)
+    out[FORM.log_tokens] = np.log1p(counts[WORDS] + counts[SINGLES])
+    out[FORM.share_upper] = counts[UPPERS] / max(1, counts[LETTERS])
+    out[FORM.share_digit] = counts[DIGITS] / chars
+    out[FORM.share_mark] = counts[MARKS] / chars
+    out[FORM.share_symbol] = counts[SYMBOLS] / chars
+    out[FORM.share_single] = counts[SINGLES] / chars
+    out[FORM.word_length] = counts[WORD_LETTERS] / words
+    out[FORM.longest_word] = np.log1p(counts[LONGEST])
+    out[FORM.one_letter_words] = counts[ONE_LETTER] / words
+    out[FORM.capital_words] = counts[CAPITAL] / words
+    out[FORM.shouted_words] = counts[SHOUTED] / words
+    out[FORM.doubled_marks] = counts[DOUBLED] / tokens
     for k in range(len(_COUNTED)):
-        out[13 + k] = counts[MARKED + k] / tokens
-    rest = 13 + len(_COUNTED)
-    out[rest], out[rest + 1] = np.log1p(counts[RUN]), np.log1p(counts[BREAKS])
-    out[rest + 2] = 1.0 if first_bits & UPPER else 0.0
-    out[rest + 3] = 1.0 if first_bits & LETTER and not first_bits & (UPPER | SINGLE) else 0.0
-    out[rest + 4] = 1.0 if first_bits & NUMBER and not first_bits & SINGLE else 0.0
-    out[rest + 5] = 1.0 if first_bits & SINGLE else 0.0
-    out[rest + 6] = 1.0 if first_bits & (PUNCT | SYMBOL) else 0.0
-    out[rest + 7] = 1.0 if last_marks & STOP else 0.0
-    out[rest + 8] = 1.0 if last_marks & COLON else 0.0
-    out[rest + 9] = 1.0 if last_bits & (PUNCT | SYMBOL) and not last_marks & (STOP | COLON) else 0.0
-    out[rest + 10] = 1.0 if last_bits & WORD and not last_bits & NUMBER else 0.0
-    out[rest + 11] = 1.0 if last_bits & NUMBER else 0.0
+        out[FORM.commas + k] = counts[MARKED + k] / tokens
+    out[FORM.longest_run] = np.log1p(counts[RUN])
+    out[FORM.inner_breaks] = np.log1p(counts[BREAKS])
+    out[FORM.starts_upper] = 1.0 if first_bits & UPPER else 0.0
+    out[FORM.starts_lower] = 1.0 if first_bits & LETTER and not first_bits & (UPPER | SINGLE) else 0.0
+    out[FORM.starts_digit] = 1.0 if first_bits & NUMBER and not first_bits & SINGLE else 0.0
+    out[FORM.starts_single] = 1.0 if first_bits & SINGLE else 0.0
+    out[FORM.starts_mark] = 1.0 if first_bits & (PUNCT | SYMBOL) else 0.0
+    out[FORM.ends_stop] = 1.0 if last_marks & STOP else 0.0
+    out[FORM.ends_colon] = 1.0 if last_marks & COLON else 0.0
+    out[FORM.ends_mark] = 1.0 if last_bits & (PUNCT | SYMBOL) and not last_marks & (STOP | COLON) else 0.0
+    out[FORM.ends_word] = 1.0 if last_bits & WORD and not last_bits & NUMBER else 0.0
+    out[FORM.ends_digit] = 1.0 if last_bits & NUMBER else 0.0

@@ -1,15 +1,15 @@
-"""Heads over words, form and neighbours: from what a sentence says and looks like to how good it is.
+"""Heads over words, form and neighbours: small models on top of the word model that score a sentence.
 
-A head adds up points: for the log-odds that the words give, for each number of ``sentence_form`` by the interval that
-it falls in (so that too short and too long can both be bad), and then for the mean of the neighbours, since menus
-stand among menus and prose among prose. There are two heads, for sentences of scripts without spaces (Chinese,
-Japanese) and for the others, as a comma a token means nothing alike in both; the sentence itself says which one is
-meant.
+A head adds up points: for the log-odds that the words give, for each number of `sentence_form` by the interval that it
+falls in (so that too short and too long can both be bad), and then for the mean of the neighbours, since menus stand
+among menus and prose among prose. There are two heads, one for sentences in scripts without spaces (Chinese, Japanese)
+and one for all others, as so many commas a token mean different things in the two; a sentence's own characters choose
+its head.
 
 A head is additive and can be read. Trees or a small network would see interactions and cost more than all the rest;
-with points and neighbours the aims are met (``benchmarks/filters/quality_model.py``).
+with points and neighbours the aims are met (`benchmarks/filters/quality_model.py`).
 
-Cost: some 40 look-ups a sentence; the pass of ``sentence_form`` is the larger part. Source: logistic regression over
+Cost: some 40 look-ups a sentence; the pass of `sentence_form` is the larger part. Source: logistic regression over
 binned features as in generalised additive models (Hastie and Tibshirani 1986); for the neighbours Kohlschütter et al.
 2010, section 4.
 """
@@ -22,16 +22,15 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from filters.quality.form import FEATURES
+from filters.quality.form import FORM
 
 Floats = npt.NDArray[np.float32]
-SINGLE_SHARE = FEATURES.index("share_single")
 UNSPACED_FROM = 0.3
-"""Share of characters that are tokens by themselves from which the head for scripts without spaces speaks."""
+"""Share of characters that are tokens by themselves from which on the head for scripts without spaces is used."""
 WINDOW, PRIOR = 3, 2.0
-"""Neighbours on either side, and how many neutral ones stand in for those that are not there."""
+"""Neighbours on either side, and how many neutral ones are added to their mean."""
 LIMIT = 1e-6
-"""Probabilities of the words are held this far from 0 and 1."""
+"""Probabilities are clipped to stay this far from 0 and 1."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,12 +51,12 @@ class Heads:
 
 
 def head_of(form: Floats) -> npt.NDArray[np.int64]:
-    """Which head speaks about each sentence, int64[n]."""
-    return (form[:, SINGLE_SHARE] >= np.float32(UNSPACED_FROM)).astype(np.int64)
+    """Which head scores each sentence, int64[n]."""
+    return (form[:, FORM.share_single] >= np.float32(UNSPACED_FROM)).astype(np.int64)
 
 
 def log_odds(probability: Floats) -> Floats:
-    """The log-odds of the words' probability, float32[n], finite; 0 where it is 0: the words know nothing."""
+    """The log-odds of the words' probability, float32[n], finite; 0 where that is 0: no word is known."""
     known = np.where(probability == 0, 0.5, probability.astype(np.float64))
     held = np.clip(known, LIMIT, 1 - LIMIT)
     return np.log(held / (1 - held)).astype(np.float32)
@@ -68,8 +67,8 @@ def own_scores(heads: Heads, words: Floats, form: Floats) -> Floats:
 
     Args:
         heads: the heads.
-        words: float32[n], ``log_odds`` of the words.
-        form: float32[n, n_features], by ``sentence_form``.
+        words: float32[n], `log_odds` of the words.
+        form: float32[n, n_features], by `sentence_form`.
 
     Returns:
         float32[n].
@@ -93,7 +92,7 @@ def neighbours(own: Floats, ptr: npt.NDArray[np.int64]) -> Floats:
 
 
 def joint_scores(heads: Heads, own: Floats, form: Floats, ptr: npt.NDArray[np.int64]) -> Floats:
-    """The probability that each sentence is good, its neighbours heard; float32[n]."""
+    """The probability that each sentence is good, given its neighbours too; float32[n]."""
     found: Floats = _joint(own, neighbours(own, ptr), head_of(form), heads.joint)
     return found
 
@@ -110,7 +109,7 @@ def intervals(form, edges):  # type: ignore[no-untyped-def]
 
 @nb.njit(inline="always", cache=True)
 def _interval(value, edges, j):  # type: ignore[no-untyped-def]
-    """How many edges lie below a value: all are compared, as a branch that cannot be foreseen costs more."""
+    """How many edges lie below a value: all are compared, as a mispredicted branch costs more."""
     below = np.int32(0)
     for k in range(edges.shape[1]):
         below += np.int32(value > edges[j, k])

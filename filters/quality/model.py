@@ -1,6 +1,6 @@
-"""The model of a sentence's quality: words by a linear model, form and neighbours by two heads on top of it.
+"""The model of a sentence's quality: a linear model over words, and two heads over form and neighbours on top of it.
 
-A folder holds it: the linear model's files and, beside them, ``heads.json`` with the arrays of the heads. A folder
+A folder holds it: the linear model's files and, beside them, `heads.json` with the arrays of the heads. A folder
 without heads is a model of words alone, and scores as such.
 """
 
@@ -22,7 +22,7 @@ from text.segment import Spans
 
 _ARRAYS = ("edges", "points", "own", "joint")
 _FORMAT = 1
-"""Rises with every change of what a feature means, a mark's kind included."""
+"""Raised whenever a feature changes its meaning, down to the marks that it counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +48,11 @@ class SentenceModel:
         return sha.hexdigest()
 
     def score(self, column: TextColumn, spans: Spans) -> Floats:
-        """The probability that each sentence is good, its neighbours in the document heard.
+        """The probability that each sentence is good, given its neighbours in the document too.
 
         Args:
             column: the documents.
-            spans: their sentences, as ``text.segment.sentences`` gives them.
+            spans: their sentences, as `text.segment.sentences` gives them.
 
         Returns:
             float32[n_spans].
@@ -83,7 +83,7 @@ class SentenceModel:
 
     @classmethod
     def load(cls, folder: Path) -> SentenceModel:
-        """Reads what ``save`` wrote.
+        """Reads what `save` wrote.
 
         Raises:
             ConfigError: the folder holds no model, one of another format or other features, or one whose content is

@@ -1,8 +1,8 @@
-"""Reference sets out of installed packages: sentences that teach the quality model, and others that examine it.
+"""Reference sets out of installed packages: sentences that train the quality model, and others that evaluate it.
 
-A pipeline names one as ``packaged:<set>``; so the default pipeline runs without any file of the user's own. They show
-the mechanism; a team that means it names its own reference text. None of them is in the demo's corpus: the functions
-``is_reference_…`` say which texts are kept back for them.
+A pipeline names one as `packaged:<set>`; so the default pipeline runs without any file of the user's own. They show the
+mechanism; for real use name reference text of your own. None of them is in the demo's corpus: the functions
+`is_reference_…` say which texts are kept back for them.
 """
 
 from __future__ import annotations
@@ -90,5 +90,5 @@ def packaged_sets() -> dict[str, tuple[str, ...]]:
 
 
 def _some(texts: list[str], count: int) -> list[str]:
-    """Return so many of the texts, or all, the same ones each time."""
+    """Return `count` of the texts, or all if there are fewer; the same ones each time."""
     return random.Random(SEED).sample(texts, min(count, len(texts)))

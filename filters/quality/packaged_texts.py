@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
 
-from corpus.packages import package_folders
+from corpus.package_data import package_folders
 from tamis.errors import TamisError
 
 
@@ -250,5 +250,5 @@ def sentences(texts: Iterable[str], language: str) -> list[str]:
 
 
 def _digest(name: str) -> bytes:
-    """Return a name's digest, to order names without favour."""
+    """Return a name's digest, for an order that is mixed and yet the same everywhere."""
     return hashlib.sha256(name.encode()).digest()

@@ -1,10 +1,10 @@
-"""Reference sets: texts known to be good or bad, which teach and judge the sentence-quality model.
+"""Reference sets: texts known to be good or bad, which train and evaluate the sentence-quality model.
 
 A set names files, as an input of a run does, and says what they are. Sets that are held out are never trained
 on, whole sources at a time: two halves of one file share authors, subjects and boilerplate, and a model
 tested on the other half of its own training set looks far better than it is.
 
-Cost: reading and segmenting are the kernels' own; ``tokens_text`` makes Python strings, some 10 MB/s.
+Cost: reading and segmenting are the kernels' own; `tokens_text` makes Python strings, some 10 MB/s.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from text.chars import SINGLE, WORD, char_tables
 from text.segment import Spans, sentences
 
 PACKAGED = "packaged:"
-"""Paths with this scheme name a set of ``filters.quality.packaged_references``."""
+"""Paths with this scheme name a set of `filters.quality.packaged_references`."""
 
 Label = Literal["good", "bad"]
 Split = Literal["sentence", "line", "document"]
@@ -145,7 +145,7 @@ class Examples:
 def read_examples(
     reference: ReferenceSet, where: str, base_dir: Path, seed: int, min_tokens: int, max_record_bytes: int
 ) -> Examples:
-    """Reads a set and takes it apart.
+    """Reads a set and splits it into examples.
 
     Args:
         reference: the set.
@@ -294,7 +294,7 @@ def tokens_text(text: str) -> str:
 
 
 class _TokenTable(dict[int, str]):
-    """For ``str.translate``: a space for what stands in no token, spaces around what is a token by itself."""
+    """For `str.translate`: a space for what stands in no token, spaces around what is a token by itself."""
 
     def __missing__(self, point: int) -> str:
         classes = char_tables().classes

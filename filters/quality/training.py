@@ -1,9 +1,9 @@
-"""Trains the sentence-quality model from reference sets, and judges it on sources held out.
+"""Trains the sentence-quality model on reference sets, and evaluates it on held-out sources.
 
 fastText trains (one thread, so that the same texts and seed give the same bytes), on lines of our tokens
-joined by spaces; the result is turned into the tables of ``filters.linear.model`` and fastText is not needed again.
+joined by spaces; the result is turned into the tables of `filters.linear.model` and fastText is not needed again.
 A linear model over words and bigrams instead of a small transformer: it scores at memory speed, and it can be
-read. Heads over form and neighbours (``filters.quality.fit_heads``) are fitted on top where the training asks for them.
+read. Heads over form and neighbours (`filters.quality.fit_heads`) are fitted on top where the training asks for them.
 
 Labels are balanced within each language: both get as many examples as the scarcer one has, and sources share
 a label's part as evenly as they can, so that neither a language nor a big file decides what quality is.
@@ -120,7 +120,7 @@ class TrainedModel:
 
     Attributes:
         digest: of the model's content.
-        folder: where ``SentenceModel.load`` finds it, with ``evaluation.json`` beside it.
+        folder: where `SentenceModel.load` finds it, with `evaluation.json` beside it.
         evaluation: what that file holds.
     """
 
@@ -190,7 +190,7 @@ def balance(examples: Sequence[Examples], most: int, seed: int) -> list[list[int
         seed: of the draw.
 
     Returns:
-        Indices into ``lines`` for each set, in text order. A line that occurs twice in a set is drawn once.
+        Indices into `lines` for each set, in text order. A line that occurs twice in a set is drawn once.
 
     Raises:
         ConfigError: no language has examples of both labels.
@@ -216,7 +216,7 @@ def balance(examples: Sequence[Examples], most: int, seed: int) -> list[list[int
 
 
 def _even_shares(available: list[int], total: int) -> list[int]:
-    """Shares of ``total``, as equal as ``available`` allows; the first ones get what does not divide."""
+    """Shares of `total`, as equal as `available` allows; the first ones get what does not divide."""
     shares = [0] * len(available)
     for place, i in enumerate(sorted(range(len(available)), key=lambda k: (available[k], k))):
         shares[i] = min(available[i], (total - sum(shares)) // (len(available) - place))

@@ -21,7 +21,6 @@ import pyarrow as pa
 from pydantic import Field, field_validator
 
 from corpus.config import StrictModel, unknown_key
-from corpus.removal import Line
 from corpus.removal_counts import column, folded, lines, removed_fractions
 from pipelines.stages.registry import STAGES, stage_class
 
@@ -61,7 +60,7 @@ class Alarm:
     """
 
     of: str
-    line: Line
+    line: RemovalLine
     limit: float
 
 

@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from corpus.files import load_manifest, write_json
-from corpus.removal import Line
 from corpus.removal_counts import folded, lines, shown
+from corpus.removal_line import RemovalLine
 from corpus.run_folder import RunFolder
 from pipelines.run.alarm import Alarm, alarms, sentence
 from tamis.errors import TamisError
@@ -79,7 +79,7 @@ def _ledger(run: RunFolder) -> dict[str, Any]:
     return ledger
 
 
-def _check_sums(funnel: dict[str, dict[str, Any]], found: Iterable[Line]) -> None:
+def _check_sums(funnel: dict[str, dict[str, Any]], found: Iterable[RemovalLine]) -> None:
     """The lines of a stage add up to its line of the funnel."""
     sums = {name: [0, 0, 0, 0] for name in funnel}
     for line in found:
@@ -93,7 +93,7 @@ def _check_sums(funnel: dict[str, dict[str, Any]], found: Iterable[Line]) -> Non
             )
 
 
-def _domain_json(line: Line) -> dict[str, Any]:
+def _domain_json(line: RemovalLine) -> dict[str, Any]:
     return {key: value for key, value in asdict(line).items() if key != "source"}
 
 

@@ -21,7 +21,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
-from corpus.packages import package_file
+from corpus.package_data import package_file
 
 Kind = Literal["sentencepiece", "tokenizers", "tiktoken", "tekken"]
 

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import typer
 
 from cli.main import app
+from corpus.files import write_table
 from corpus.schemas import DROPPED, PUBLISHED, QUARANTINE, SCORES, WEIGHTS
 
 TYPES = {pa.string(): "string", pa.int64(): "int64", pa.int32(): "int32", pa.float32(): "float"}
@@ -34,6 +36,21 @@ def test_schema_page_holds_every_column(repository: Path, title: str, schema: pa
     page = (repository / "docs" / "schema.md").read_text(encoding="utf-8")
     (section,) = (part for part in page.split("\n## ") if part.startswith(title))
     assert re.findall(r"^\| `(\w+)` \| (\S+) \|", section, re.MULTILINE) == columns(schema)
+
+
+def test_schema_page_tells_how_tables_are_compressed(repository: Path, tmp_path: Path) -> None:
+    """As the files' metadata has it: text, narrow tables, vectors."""
+    page = (repository / "docs" / "schema.md").read_text(encoding="utf-8")
+    found = re.search(r"by (\w+) where they have a `text` column, else by (\w+); vectors are not compressed", page)
+    assert found is not None
+    vector = pa.schema([pa.field("row", pa.int32()), pa.field("vector", pa.list_(pa.float32(), 2))])
+    for schema in (PUBLISHED, WEIGHTS, DROPPED, QUARANTINE, vector):
+        rows = pa.Table.from_arrays([pa.nulls(1, f.type) for f in schema], names=schema.names)
+        path = tmp_path / write_table(tmp_path, "table", rows, kind="table").path
+        group = pq.read_metadata(path).row_group(0)
+        codecs = {group.column(i).path_in_schema: group.column(i).compression for i in range(group.num_columns)}
+        assert codecs.pop("vector.list.element", "UNCOMPRESSED") == "UNCOMPRESSED"
+        assert set(codecs.values()) == {found[1 if "text" in schema.names else 2]}
 
 
 def commands() -> dict[str, Any]:

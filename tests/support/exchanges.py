@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from corpus.run_folder import DocumentShard
-from corpus.state import DecisionFiles
+from corpus.shard_state import DecisionFiles
 from pipelines.spark.exchange import Block, Hop, Inbox, Record, pack, unpack
 from pipelines.spark.worker import emit_blocks, receive_blocks
 from pipelines.stages.shard_task import ShardTask

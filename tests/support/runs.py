@@ -31,7 +31,7 @@ from corpus.ledger import StageLedger, account, total_ledgers
 from corpus.removal_counts import ShardCounts, merge
 from corpus.run_folder import FORMAT_VERSION, RunFolder
 from corpus.schemas import DOCUMENT, DROPS, EDITS, METADATA, PUBLISHED, QUARANTINE, URLS, WEIGHTS
-from corpus.state import ShardState
+from corpus.shard_state import ShardState
 from corpus.view import build_view
 from pipelines.run.config import PipelineConfig
 from pipelines.run.removal import watch_removal

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpus.removal import OTHER, Line
 from corpus.removal_counts import ShardCounts, folded, lines, merge, shown
+from corpus.removal_line import OTHER, RemovalLine
 from corpus.schemas import DROPS, EDITS
-from corpus.state import ShardState
+from corpus.shard_state import ShardState
 from pipelines.run.alarm import AlarmConfig, alarms, sentence
 from pipelines.run.config import load_pipeline
 from tamis.errors import ConfigError
@@ -50,7 +50,7 @@ def _cut(row: int, start: int, end: int) -> dict[str, object]:
     return {"row": row, "start": start, "end": end, "reason": "x", "replacement": None, "sentences": 0}
 
 
-def recount(shards: list[list[tuple[str, str | None, int, str]]]) -> set[Line]:
+def recount(shards: list[list[tuple[str, str | None, int, str]]]) -> set[RemovalLine]:
     """The same, one document at a time."""
     totals: dict[tuple[str, str, str | None], Counter[str]] = {}
     for domain, source, size, fate in (d for shard in shards for d in shard):
@@ -63,7 +63,9 @@ def recount(shards: list[list[tuple[str, str | None, int, str]]]) -> set[Line]:
             line = totals.setdefault((stage, domain, source), Counter())
             for key, number in zip(("in", "out", "bytes_in", "bytes_out"), numbers, strict=True):
                 line[key] += int(number)
-    return {Line(*key, 1, n["in"], n["out"], n["bytes_in"], n["bytes_out"]) for key, n in totals.items() if n["in"]}
+    return {
+        RemovalLine(*key, 1, n["in"], n["out"], n["bytes_in"], n["bytes_out"]) for key, n in totals.items() if n["in"]
+    }
 
 
 @given(SHARDS)

@@ -11,7 +11,7 @@ import pytest
 from corpus.files import commit, write_table
 from corpus.ledger import account, total_ledgers
 from corpus.schemas import DROPS, EDITS
-from corpus.state import DecisionFiles, ShardState, load_state, read_files
+from corpus.shard_state import DecisionFiles, ShardState, load_state, read_files
 from corpus.view import Edits, build_view
 from tamis.errors import TamisError
 from text.arrow import TextColumn

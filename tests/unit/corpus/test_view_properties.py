@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from corpus.ledger import account, total_ledgers
 from corpus.schemas import DROPS, EDITS
-from corpus.state import ShardState
+from corpus.shard_state import ShardState
 from corpus.view import build_view
 from tamis.errors import TamisError
 from tests.oracles import text as oracles

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from corpus.packages import package_file
+from corpus.package_data import package_file
 from dedup import embed
 from dedup.embed import Windows, cut_windows, encode_documents, find_model, model_revision, open_encoder
 from dedup.static_table import StaticTable

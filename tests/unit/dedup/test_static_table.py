@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from corpus.packages import package_file
+from corpus.package_data import package_file
 from dedup import static_table
 from dedup.static_table import StaticTable, build, packaged_table
 from tamis.errors import ConfigError

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from corpus import ids
 from corpus.run_folder import DocumentShard
-from corpus.state import DecisionFiles
+from corpus.shard_state import DecisionFiles
 from dedup.banding import MAX_ANCHORS, band_keys
 from pipelines.spark.exchange import Block, Hop, by_hash, by_shard, pack, unpack
 from pipelines.stages.near_dedup import buckets as near_candidates

@@ -16,7 +16,7 @@ import pytest
 
 from corpus import ids
 from corpus.run_folder import DocumentShard
-from corpus.state import DecisionFiles
+from corpus.shard_state import DecisionFiles
 from pipelines.spark.exchange import by_id, by_shard, unpack
 from pipelines.stages.near_dedup import verify as near_verify
 from pipelines.stages.near_dedup.buckets import MEMBERS

@@ -16,7 +16,7 @@ import pytest
 from corpus import ids
 from corpus.run_folder import DocumentShard
 from corpus.schemas import SEMANTIC_CELLS, SEMANTIC_COLUMNS, SEMANTIC_EDGES
-from corpus.state import DecisionFiles
+from corpus.shard_state import DecisionFiles
 from dedup.vectors import pack_vectors, unit, vectors_as_bytes, vectors_from_bytes
 from pipelines.spark.exchange import Block, Hop, by_id, by_shard, schemas_as_text, unpack
 from pipelines.stages.semantic_clusters.tasks import _assigner, compare_cells, emit_cells, sample_vectors

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 
@@ -10,9 +11,13 @@ def package_folders(package: str) -> list[Path]:
     """Where an installed package lies; nowhere, if it is not installed.
 
     Args:
-        package: its import name, without dots.
+        package: its import name.
     """
-    found = importlib.util.find_spec(package)
+    first, *rest = package.split(".")
+    found = importlib.util.find_spec(first) if first else None
+    for part in rest:
+        folders = found.submodule_search_locations if found else None
+        found = PathFinder.find_spec(part, folders) if folders else None
     return [Path(folder) for folder in (found.submodule_search_locations or ())] if found else []
 
 

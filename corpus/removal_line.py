@@ -1,4 +1,4 @@
-"""One line of ``RUN/removal.json``: what a stage took from a domain or a source, so that one that vanishes is seen."""
+"""One line of `RUN/removal.json`: what a stage took from a domain or source, so that one that vanishes is noticed."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ OTHER = "(other)"
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class RemovalLine:
     """What one stage received, and what it took of that, for one source within a domain, or for several together.
 
     Attributes:
         stage: the stage.
         domain: the final domain.
-        source: the documents' ``source``; None where they have none or a whole domain is meant, ``OTHER`` for those
+        source: the documents' `source`; None where they have none or a whole domain is meant, `OTHER` for those
             that are not named.
         sources: how many it stands for.
         documents_in: alive before the stage.
-        documents_dropped: alive before and not behind it.
+        documents_dropped: alive before and not after it.
         bytes_in: bytes of ingested text alive before.
-        bytes_dropped: bytes that are not alive behind it: of dropped documents, and of cuts.
+        bytes_dropped: bytes that are gone after it: of dropped documents, and of cuts.
     """
 
     stage: str

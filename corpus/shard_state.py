@@ -1,4 +1,4 @@
-"""The state of a document shard at a point of the chain: the fold of the decisions before it.
+"""The state of a document shard at a point of the chain of stages: the fold of all decisions before it.
 
 The first decision that drops a document wins; edits accumulate. Cost: a few narrow Parquet reads a shard, some 2 ms
 each; nothing is kept twice on disk.
@@ -42,7 +42,7 @@ class ShardState:
         return cls(np.ones(rows, np.bool_), Edits.none(rows), np.zeros(rows, np.int64))
 
     def after(self, drops: pa.Table | None, edits: pa.Table | None) -> ShardState:
-        """The state behind one more decision."""
+        """The state after one more decision."""
         alive, merged, cut_sentences = self.alive, self.edits, self.cut_sentences
         if drops is not None and drops.num_rows:
             alive = alive.copy()
