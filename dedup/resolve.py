@@ -53,7 +53,7 @@ class Members:
 
 
 @dataclass(frozen=True, slots=True)
-class Sets:
+class ShingleSets:
     """Shingle sets of members, as ``text.shingle.shingle_sets`` makes them, whole or by ``narrow``.
 
     Attributes:
@@ -94,7 +94,7 @@ class Resolved:
 
 def resolve(
     members: Members,
-    sets: Sets,
+    sets: ShingleSets,
     left: Int64,
     right: Int64,
     threshold: float,
@@ -110,7 +110,7 @@ def resolve(
 
     Args:
         members: see ``Members``.
-        sets: see ``Sets``.
+        sets: see ``ShingleSets``.
         left: int64[m], member indices, one end of each candidate edge.
         right: int64[m], the other.
         threshold: similarity from which two documents are the same.
@@ -168,14 +168,14 @@ def _neighbours(
     return ptr, np.concatenate([right, left])[order], np.concatenate([cosine, cosine])[order]
 
 
-def _set_sizes(members: Members, sets: Sets) -> Int64:
+def _set_sizes(members: Members, sets: ShingleSets) -> Int64:
     """About how many shingles each member has, int64[n]; 0 without a set."""
     of = sets.of[members.rep]
     known = np.append(np.diff(sets.ptr) * sets.modulus, 0)
     return known[of]
 
 
-def _of(sets: Sets) -> tuple[Int64, Int64, npt.NDArray[Any], Int64]:
+def _of(sets: ShingleSets) -> tuple[Int64, Int64, npt.NDArray[Any], Int64]:
     return sets.of, sets.ptr, sets.hashes, sets.modulus
 
 

@@ -94,7 +94,7 @@ def other_text(bins: TokenBins, trained: TokenBins, run: Path | None, most: int 
     return _text(chosen, split, published_shards(run) if run else {}, most)
 
 
-def joined(texts: Mapping[str, JudgedText]) -> JudgedText:
+def merge_texts(texts: Mapping[str, JudgedText]) -> JudgedText:
     """Several texts as one; of more than one, domains have the text's name before their own.
 
     Args:

@@ -50,7 +50,7 @@ from text.segment_tables import (
     OPENERS,
     STARTERS,
     STRONG,
-    load_tables,
+    segment_tables,
 )
 
 __all__ = [
@@ -143,7 +143,7 @@ def _segmented(column: TextColumn, want_sentences: bool) -> tuple[Spans, npt.NDA
     capacity = column.nbytes // 32 + len(column) + 64
     while True:
         starts, opens = np.empty(capacity, np.int32), np.zeros(capacity, np.bool_)
-        ptr = _segment(column.offsets, column.data, load_tables(), longest, want_sentences, starts, opens)
+        ptr = _segment(column.offsets, column.data, segment_tables(), longest, want_sentences, starts, opens)
         if ptr[-1] >= 0:
             return Spans(ptr, starts[: ptr[-1]].copy()), opens[: ptr[-1]]
         capacity *= 4

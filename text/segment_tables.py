@@ -34,7 +34,7 @@ WORD_BITS = 9
 WORD_MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
-class Tables(NamedTuple):
+class SegmentTables(NamedTuple):
     """What the kernels look up.
 
     Attributes:
@@ -59,7 +59,7 @@ class Tables(NamedTuple):
 
 
 @cache
-def load_tables() -> Tables:
+def segment_tables() -> SegmentTables:
     """The tables; made once a process."""
     lower = np.array([unicodedata.category(chr(p)) == "Ll" for p in range(0x2000)])
     code = np.zeros(256, np.bool_)
@@ -77,4 +77,4 @@ def load_tables() -> Tables:
             while words[at]:
                 at = (at + 1) % len(words)
             words[at], word_kinds[at] = packed, kind
-    return Tables(char_tables().classes, lower, code, lead, marks, words, word_kinds)
+    return SegmentTables(char_tables().classes, lower, code, lead, marks, words, word_kinds)

@@ -67,7 +67,7 @@ class TokenizerConfig(StrictModel):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trained:
+class TrainedTokenizer:
     """A new model.
 
     Attributes:
@@ -104,7 +104,7 @@ def training_settings(shards: dict[str, list[Shard]], config: TokenizerConfig, s
 
 def train_model(
     shards: dict[str, list[Shard]], config: TokenizerConfig, seed: int, progress: Progress = silent
-) -> Trained:
+) -> TrainedTokenizer:
     """Train a model on the training split; the same shards, settings and seed give the same bytes.
 
     Args:
@@ -137,7 +137,7 @@ def train_model(
     except RuntimeError as error:
         raise _explained(error, config, plan) from error
     progress("training the tokenizer", 1, 1)
-    return Trained(model=model.getvalue(), settings=training_settings(shards, config, seed), domains=plan)
+    return TrainedTokenizer(model=model.getvalue(), settings=training_settings(shards, config, seed), domains=plan)
 
 
 def train_tokenizer(

@@ -20,7 +20,7 @@ import pytest
 from sampler.bins.build import build_bins
 from sampler.bins.manifests import open_bins, verify_bins
 from sampler.bins.remote_store import PIECE, RemoteStore
-from sampler.bins.retries import Patience
+from sampler.bins.retries import RetryPolicy
 from sampler.mixture import Mixture
 from sampler.prepare import prepare
 from sampler.published import list_shards
@@ -31,7 +31,7 @@ from tests.moto_server import ask, free_port, moto_server, uri
 from tests.sampler_run import SMALL, write_run
 
 DATA = np.random.default_rng(1).bytes(3 << 20)
-QUICK = Patience(attempts=5, seconds=1.0, pause=0.01)
+QUICK = RetryPolicy(attempts=5, seconds=1.0, pause=0.01)
 READS = [
     Fault("delay", 3.0),
     Fault("status", 500),
@@ -87,7 +87,7 @@ def test_after_the_last_attempt_one_sentence_names_the_file(
     proxy: Proxy, store: RemoteStore, caplog: pytest.LogCaptureFixture, fault: Fault
 ) -> None:
     proxy.faults = again(fault, 100)
-    store.patience = Patience(attempts=3, seconds=0.5, pause=0.01)
+    store.policy = RetryPolicy(attempts=3, seconds=0.5, pause=0.01)
     with caplog.at_level(logging.WARNING, "tamis.sampler"), pytest.raises(TamisError) as found:
         store.read("data.bin", 0, 1 << 20)
     message = str(found.value)
@@ -109,7 +109,7 @@ def test_an_answer_that_is_shorter_than_it_should_be_is_found_by_its_check(
 
 
 def test_a_server_that_is_gone(tmp_path: Path) -> None:
-    store = RemoteStore(uri(free_port(), "bucket/a"), Patience(attempts=2, seconds=1, pause=0.01), tmp_path)
+    store = RemoteStore(uri(free_port(), "bucket/a"), RetryPolicy(attempts=2, seconds=1, pause=0.01), tmp_path)
     for ask_for in (store.size, store.read_all):
         with pytest.raises(TamisError, match=r"s3://bucket/a/data\.bin: cannot be read in 2 attempts \(.*connect"):
             ask_for("data.bin")

@@ -18,7 +18,7 @@ from trainer.parallel import World
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judged:
+class HeldoutLoss:
     """How well a model predicts a stream.
 
     Attributes:
@@ -34,7 +34,7 @@ class Judged:
 
 def domain_losses(
     model: Transformer, stream: MixtureStream, samples: int, rows: int, eos_id: int, world: World
-) -> Judged:
+) -> HeldoutLoss:
     """Loss over the first samples of a stream, whole and by domain; the model is left in training mode.
 
     Args:
@@ -53,7 +53,7 @@ def domain_losses(
     sums = world.summed(sums)
     nats, tokens = sums.sum(0).tolist()
     found = [(name, n, t) for name, (n, t) in zip(stream.domains, sums.tolist(), strict=True) if t]
-    return Judged(
+    return HeldoutLoss(
         loss=nats / max(tokens, 1.0),
         by_domain={name: n / t for name, n, t in found},
         tokens={name: int(t) for name, _, t in found},
