@@ -22,7 +22,7 @@ NO_MEANING = (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class VerificationPlan:
     """What verification has to look at.
 
     Attributes:
@@ -54,7 +54,7 @@ def plan_verification(
     twin_rep: Int64,
     accept: int,
     meaning: tuple[Int64, Int64, Float32] = NO_MEANING,
-) -> Plan:
+) -> VerificationPlan:
     """Plans the verification of candidate edges.
 
     Args:
@@ -91,7 +91,7 @@ def plan_verification(
     if len(left):  # a pair that its sketch has accepted is a near copy, whatever it means
         by_sketch = decided[np.searchsorted(names, edge_component)] & (bits >= accept)
         cosine = np.where(by_sketch, np.float32(np.nan), cosine)
-    return Plan(nodes, rep, component, own & ~decided[inverse], left, right, edge_component, cosine)
+    return VerificationPlan(nodes, rep, component, own & ~decided[inverse], left, right, edge_component, cosine)
 
 
 def _of_representatives(meaning: tuple[Int64, Int64, Float32], twin: Int64, rep: Int64) -> tuple[Int64, Int64, Float32]:

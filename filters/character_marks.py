@@ -24,7 +24,7 @@ START, END, CLOSER, STOP, SIGN = 1, 2, 4, 8, 16
 STOP_SLOTS = 64
 
 
-class Tables(NamedTuple):
+class MarkTables(NamedTuple):
     """What the kernels look up.
 
     Attributes:
@@ -46,10 +46,10 @@ class Tables(NamedTuple):
 
 
 @cache
-def load_tables() -> Tables:
+def load_tables() -> MarkTables:
     """Builds the tables; cached."""
     classes = char_tables().classes
-    return Tables(classes, _character_kinds(classes), _line_marks(classes), *_stop_words())
+    return MarkTables(classes, _character_kinds(classes), _line_marks(classes), *_stop_words())
 
 
 def _character_kinds(classes: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint8]:

@@ -121,7 +121,7 @@ def read_text(text, tables, hashes, ends, lines, blocks, found):  # type: ignore
 
     Args:
         text: uint8[...], valid UTF-8.
-        tables: see ``filters.character_marks.Tables``.
+        tables: see ``filters.character_marks.MarkTables``.
         hashes: uint64[capacity].
         ends: int32[capacity], characters of words up to and with each.
         lines: (uint64[capacity], int32[capacity]): hash and characters of each line that holds text, stripped.

@@ -34,7 +34,7 @@ import pyarrow as pa
 
 from corpus.packages import package_file
 from filters.language.label_tree import build_tree, find_paths
-from filters.language.lid_kernels import Tables, build_word_slots, identify_texts
+from filters.language.lid_kernels import LidTables, build_word_slots, identify_texts
 from filters.linear.fasttext_file import HIERARCHICAL_SOFTMAX, FastTextFile, read_fasttext
 from tamis.errors import ConfigError
 from text.arrow import TextColumn
@@ -59,7 +59,7 @@ class LanguageModel:
 
     labels: tuple[str, ...]
     digest: str
-    tables: Tables
+    tables: LidTables
 
     @classmethod
     def from_fasttext(cls, model: FastTextFile, digest: str) -> LanguageModel:
@@ -84,7 +84,7 @@ class LanguageModel:
         np.cumsum([len(word) for word in model.words], out=offsets[1:])
         word_bytes = np.frombuffer(b"".join(model.words), np.uint8)
         children = build_tree(model.label_counts)
-        tables = Tables(
+        tables = LidTables(
             minn=arguments.minn,
             maxn=arguments.maxn,
             bucket=bucket,

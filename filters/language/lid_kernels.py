@@ -16,7 +16,7 @@ U32 = np.uint32
 U64 = np.uint64
 
 
-class Tables(NamedTuple):
+class LidTables(NamedTuple):
     """A hierarchical-softmax model over words and character n-grams.
 
     Attributes:

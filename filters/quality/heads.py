@@ -35,7 +35,7 @@ LIMIT = 1e-6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Heads:
+class SentenceHeads:
     """Two heads: 0 for scripts with spaces, 1 for those without.
 
     Attributes:
@@ -63,7 +63,7 @@ def log_odds(probability: Floats) -> Floats:
     return np.log(held / (1 - held)).astype(np.float32)
 
 
-def own_scores(heads: Heads, words: Floats, form: Floats) -> Floats:
+def own_scores(heads: SentenceHeads, words: Floats, form: Floats) -> Floats:
     """The log-odds of each sentence by itself.
 
     Args:
@@ -92,7 +92,7 @@ def neighbours(own: Floats, ptr: npt.NDArray[np.int64]) -> Floats:
     return found
 
 
-def joint_scores(heads: Heads, own: Floats, form: Floats, ptr: npt.NDArray[np.int64]) -> Floats:
+def joint_scores(heads: SentenceHeads, own: Floats, form: Floats, ptr: npt.NDArray[np.int64]) -> Floats:
     """The probability that each sentence is good, its neighbours heard; float32[n]."""
     found: Floats = _joint(own, neighbours(own, ptr), head_of(form), heads.joint)
     return found

@@ -21,7 +21,7 @@ import pyarrow as pa
 from corpus import ids
 from corpus.files import FileEntry, write_table
 from corpus.state import load_state, read_files
-from dedup.graph import Plan, distinct_edges, plan_verification
+from dedup.graph import VerificationPlan, distinct_edges, plan_verification
 from pipelines.run.weights import place
 from pipelines.spark.components import star_contraction
 from pipelines.spark.exchange import Block, Hop, Inbox, by_hash, by_shard, partitions_for, split, write_rows_by_shard
@@ -310,7 +310,7 @@ def plan(
     return _written(plan_verification(low, high, agree, twin, rep, accept, meant.read()), scratch / "plan"), 0
 
 
-def _written(planned: Plan, folder: Path) -> dict[int, list[FileEntry]]:
+def _written(planned: VerificationPlan, folder: Path) -> dict[int, list[FileEntry]]:
     members = pa.table(
         {"doc_id": planned.doc_id, "rep": planned.rep, "component": planned.component, "wanted": planned.wanted}
     )
