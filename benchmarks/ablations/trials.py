@@ -32,7 +32,7 @@ from trainer.config import TrainConfig
 from trainer.evaluation.loss import mean_loss, whole_epoch
 from trainer.evaluation.unigram import unigram_loss
 from trainer.loop import take_steps
-from trainer.setup import Run, assemble
+from trainer.setup import TrainingRun, assemble
 
 CONF = ROOT / "conf"
 TOKENIZER = TokenizerConfig(vocab_size=4096, character_coverage=0.995)
@@ -173,7 +173,7 @@ def train(
     return points
 
 
-def judge(trials: Trials, state: Run, references: Mapping[str, MixtureStream]) -> Losses:
+def judge(trials: Trials, state: TrainingRun, references: Mapping[str, MixtureStream]) -> Losses:
     """A model's losses on the reference, by language.
 
     The first token of a document is not predicted; its bits are taken to be the mean's.

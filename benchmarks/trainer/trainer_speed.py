@@ -34,7 +34,7 @@ from benchmarks.tools import machine
 from tamis.places import ROOT
 
 if TYPE_CHECKING:
-    from trainer.setup import Run
+    from trainer.setup import TrainingRun
 
 KINDS = {
     "attention": r"flash|fmha|flex|scaled_dot_product|varlen",
@@ -57,7 +57,7 @@ class Ids:
     digest: str = "benchmark"
 
 
-def open_run(options: argparse.Namespace, folder: Path) -> Run:
+def open_run(options: argparse.Namespace, folder: Path) -> TrainingRun:
     """A run of the model over made-up text, ready to take steps."""
     from corpus.config import load_config
     from sampler.bins.format import MemoryBin, ShardIndex, TokenBins
