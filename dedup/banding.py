@@ -26,9 +26,9 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from dedup.minhash import SKETCH_BITS, _row_hashes
+from dedup.minhash import SKETCH_BITS, row_hashes
+from text.bits import count_bits
 
-U64 = np.uint64
 MAX_ANCHORS = 512
 """Anchors a bucket may grow; members beyond are linked to these alone, and counted as capped."""
 MAX_LINKS = 8
@@ -100,7 +100,7 @@ def band_keys(minima: npt.NDArray[np.uint32], bands: int, rows: int) -> npt.NDAr
     """
     if bands * rows > minima.shape[1]:
         raise ValueError(f"{bands} bands of {rows} rows need {bands * rows} permutations, found {minima.shape[1]}")
-    return np.stack([_row_hashes(minima, b * rows, (b + 1) * rows) for b in range(bands)], axis=1)
+    return np.stack([row_hashes(minima, b * rows, (b + 1) * rows) for b in range(bands)], axis=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,17 +161,9 @@ def bucket_edges(
 
 
 @nb.njit(cache=True)
-def _popcount(x):  # type: ignore[no-untyped-def]
-    x = x - ((x >> U64(1)) & U64(0x5555555555555555))
-    x = (x & U64(0x3333333333333333)) + ((x >> U64(2)) & U64(0x3333333333333333))
-    x = (x + (x >> U64(4))) & U64(0x0F0F0F0F0F0F0F0F)
-    return np.int64((x * U64(0x0101010101010101)) >> U64(56))
-
-
-@nb.njit(cache=True)
 def agreement(sketch, i, other, j):  # type: ignore[no-untyped-def]
     """Equal bits of two sketches, 0 to 128."""
-    return 128 - _popcount(sketch[i, 0] ^ other[j, 0]) - _popcount(sketch[i, 1] ^ other[j, 1])
+    return 128 - count_bits(sketch[i, 0] ^ other[j, 0]) - count_bits(sketch[i, 1] ^ other[j, 1])
 
 
 @nb.njit(cache=True)

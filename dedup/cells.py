@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dedup.clusters import Backend, assign
-from dedup.components import _union
+from dedup.components import union_find
 from dedup.vectors import Float32
 
 Int64 = npt.NDArray[np.int64]
@@ -87,7 +87,7 @@ def compare(vectors: Float32, ptr: Int64, threshold: float) -> CellFacts:
     found = np.concatenate(cosine) if cosine else np.zeros(0, np.float32)
     low_end, high_end = np.minimum(*ends), np.maximum(*ends)
     order = np.lexsort((high_end, low_end))
-    component = _union(len(vectors), low_end, high_end)
+    component = union_find(len(vectors), low_end, high_end)
     return CellFacts(nearest, density, component, low_end[order], high_end[order], found[order], capped)
 
 

@@ -88,12 +88,6 @@ def estimate(x: npt.NDArray[np.uint32], y: npt.NDArray[np.uint32]) -> float:
     return float(np.mean(x == y))
 
 
-def signature_keys(minima: npt.NDArray[np.uint32]) -> npt.NDArray[np.int64]:
-    """A 64-bit hash of each signature, int64[n_docs]: equal signatures, equal keys."""
-    keys: npt.NDArray[np.int64] = _row_hashes(minima, 0, minima.shape[1])
-    return keys
-
-
 @nb.njit(cache=True)
 def _mix_one(x):  # type: ignore[no-untyped-def]
     return mix(x)
@@ -122,13 +116,21 @@ def _minima(offsets, data, done, classes, fold_start, fold_data, width, a, b, ca
         found = shingle_into(tokens, found, width, shingles)
         for i in range(found):
             words[i] = U32(shingles[i] >> U64(32))
-        _minimise(words[:found], a, b, out[d])
+        fill_minima(words[:found], a, b, out[d])
         counts[d] = found
     return out, counts, keys
 
 
 @nb.njit(cache=True)
-def _minimise(words, a, b, out):  # type: ignore[no-untyped-def]
+def fill_minima(words, a, b, out):  # type: ignore[no-untyped-def]
+    """Writes the minimum of each map over some shingles; all ones where there is none.
+
+    Args:
+        words: uint32[n], the shingles.
+        a: uint32[k], odd; k is a multiple of 4.
+        b: uint32[k].
+        out: uint32[k].
+    """
     top = U32(0xFFFFFFFF)
     for p in range(0, len(a), 4):
         a0, a1, a2, a3 = a[p], a[p + 1], a[p + 2], a[p + 3]
@@ -154,7 +156,14 @@ def _sketches(minima):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(cache=True)
-def _row_hashes(minima, low, high):  # type: ignore[no-untyped-def]
+def row_hashes(minima, low, high):  # type: ignore[no-untyped-def]
+    """A 64-bit hash of columns `low` to `high` of each signature, and of `low`: int64[n_docs].
+
+    Args:
+        minima: uint32[n_docs, k].
+        low: the first column.
+        high: the one behind the last.
+    """
     out = np.empty(len(minima), np.int64)
     for d in range(len(minima)):
         h = mix(U64(0x2545F4914F6CDD1D) + U64(low))  # mixed, so that no minimum can undo the band's number

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dedup.banding import agreement
-from dedup.components import _union
+from dedup.components import union_find
 from dedup.verify import containment_sorted, jaccard_sorted
 
 Int64 = npt.NDArray[np.int64]
@@ -128,7 +128,7 @@ def resolve(
     holds = meant | (similarity >= low)
     by_meaning = meant & ((similarity < low) | (method == BY_SKETCH))
     similarity, method = np.where(by_meaning, meaning, similarity), np.where(by_meaning, BY_MEANING, method)
-    parent = _union(
+    parent = union_find(
         len(members.doc_id),
         np.concatenate([left[holds], np.arange(len(members.rep))]),
         np.concatenate([right[holds], members.rep]),

@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dedup.banding import band_keys
-from dedup.minhash import _minimise, permutations
+from dedup.minhash import fill_minima, permutations
 from text.shingle import shingle_into
 
 U32, U64 = np.uint32, np.uint64
@@ -151,7 +151,7 @@ def _sets(ptr, tokens, which, capacity, a, b):  # type: ignore[no-untyped-def]
                 out[at] = words[k]
                 at += 1
         out_ptr[i + 1] = at
-        _minimise(out[begin:at], a, b, minima[i])
+        fill_minima(out[begin:at], a, b, minima[i])
     return out_ptr, out[:at].copy(), minima
 
 

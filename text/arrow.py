@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from text.binary import value_offsets, whole
+
 Bytes = npt.NDArray[np.uint8]
 Int64 = npt.NDArray[np.int64]
 
@@ -63,21 +65,12 @@ class TextColumn:
         if pa.types.is_dictionary(array.type):
             array = array.dictionary_decode()
         kind = array.type
-        if pa.types.is_string(kind) or pa.types.is_binary(kind):
-            width: type[np.int32] | type[np.int64] = np.int32
-        elif pa.types.is_large_string(kind) or pa.types.is_large_binary(kind):
-            width = np.int64
-        else:
+        is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+        if not (is_text or pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
             raise TypeError(f"text must be a string or binary column, found {kind}")
         if array.null_count:
-            array = array.fill_null("" if pa.types.is_string(kind) or pa.types.is_large_string(kind) else b"")
-        n = len(array)
-        _, offsets_buffer, data_buffer = array.buffers()
-        if n == 0 or offsets_buffer is None:
-            return cls(np.zeros(n + 1, np.int64), np.zeros(0, np.uint8))
-        offsets = np.frombuffer(offsets_buffer, width)[array.offset : array.offset + n + 1].astype(np.int64)
-        data = np.frombuffer(data_buffer, np.uint8) if data_buffer is not None else np.zeros(0, np.uint8)
-        return cls(offsets, data)
+            array = array.fill_null("" if is_text else b"")
+        return cls(value_offsets(array), np.frombuffer(array.buffers()[2] or b"", np.uint8))
 
     @classmethod
     def from_texts(cls, texts: list[str]) -> TextColumn:
@@ -93,5 +86,4 @@ class TextColumn:
 def _combine(array: pa.ChunkedArray) -> pa.Array:
     if array.nbytes > 2**31 - 1 and (pa.types.is_string(array.type) or pa.types.is_binary(array.type)):
         array = array.cast(pa.large_string() if pa.types.is_string(array.type) else pa.large_binary())
-    combined = array.combine_chunks()
-    return combined.chunk(0) if isinstance(combined, pa.ChunkedArray) else combined
+    return whole(array)

@@ -19,9 +19,6 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-U64 = np.uint64
-LOW_BITS, HIGH_BITS = U64(0x0101010101010101), U64(0x8080808080808080)
-"""The lowest and the highest bit of each of eight bytes."""
 TABLE_SIZE = 0x32400
 """Code points with a table entry; planes 0 to 2 and the start of 3."""
 
@@ -172,28 +169,3 @@ def class_of(classes, point):  # type: ignore[no-untyped-def]
     if 0xE0100 <= point <= 0xE01EF:
         return np.uint16(10)  # MARK | WORD
     return np.uint16(0)
-
-
-@nb.njit(inline="always", cache=True)
-def load8(data, i):  # type: ignore[no-untyped-def]
-    """The eight bytes from ``i`` as one number, the first in the lowest place; the compiler makes one load of it."""
-    j = U64(i)
-    low = U64(data[j]) | U64(data[j + U64(1)]) << U64(8) | U64(data[j + U64(2)]) << U64(16)
-    middle = U64(data[j + U64(3)]) << U64(24) | U64(data[j + U64(4)]) << U64(32) | U64(data[j + U64(5)]) << U64(40)
-    return low | middle | U64(data[j + U64(6)]) << U64(48) | U64(data[j + U64(7)]) << U64(56)
-
-
-@nb.njit(inline="always", cache=True)
-def equal_bytes(eight, byte):  # type: ignore[no-untyped-def]
-    """The highest bit of those of ``eight`` bytes that are this one; of what lies behind the first, perhaps more."""
-    found = eight ^ (LOW_BITS * U64(byte))
-    return (found - LOW_BITS) & ~found & HIGH_BITS
-
-
-@nb.njit(inline="always", cache=True)
-def bytes_before(marks):  # type: ignore[no-untyped-def]
-    """How many bytes lie before the first whose highest bit is set in ``marks``; 8 where none is."""
-    if marks == U64(0):
-        return 8
-    lowest = (marks & (~marks + U64(1))) >> U64(7)
-    return np.int64((lowest * U64(0x0001020304050607)) >> U64(56))

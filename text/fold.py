@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from text.arrow import TextColumn
-from text.chars import HIGH_BITS, NFC_SLOW, SLOW, char_tables, class_of, decode, load8
+from text.bits import HIGH_BITS, load8
+from text.chars import NFC_SLOW, SLOW, char_tables, class_of, decode
 
 
 @dataclass(frozen=True, slots=True)

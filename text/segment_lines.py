@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import numba as nb
 
-from text.chars import HAN, HIGH_BITS, KANA, LOW_BITS, SPACE, U64, bytes_before, class_of, decode, load8
+from text.bits import HIGH_BITS, LOW_BITS, U64, bytes_before, load8
+from text.chars import HAN, KANA, SPACE, class_of, decode
 
 BLANK, INDENTED, CODE_INDENT, TICKS, TILDES, LIST = 1, 2, 4, 8, 16, 32
 CODE_LIKE, LOWER, CJK, CODE, CODE_START = 64, 128, 256, 512, 1024

@@ -9,20 +9,8 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-from text.chars import (
-    HAN,
-    HIGH_BITS,
-    KANA,
-    NUMBER,
-    SINGLE,
-    SPACE,
-    WORD,
-    bytes_before,
-    class_of,
-    decode,
-    equal_bytes,
-    load8,
-)
+from text.bits import HIGH_BITS, bytes_before, equal_bytes, load8
+from text.chars import HAN, KANA, NUMBER, SINGLE, SPACE, WORD, class_of, decode
 from text.segment_stops import class_before, ends_here
 
 

@@ -25,7 +25,8 @@ from filters.character_marks import CLOSER, END, IS_CJK, IS_LETTER, IS_NUMBER, I
 from filters.lines.phrases import BOILERPLATE, C4_WORDS, COUNTER, JAVASCRIPT, POLICY, ZH_BOILERPLATE, ZH_COUNTER
 from filters.lines.thresholds import STORE_UPPER_RATIO, STORE_WORDS
 from text.arrow import TextColumn
-from text.chars import HIGH_BITS, LOW_BITS, U64, UPPER, WORD, bytes_before, class_of, decode, load8
+from text.bits import HIGH_BITS, LOW_BITS, U64, bytes_before, load8
+from text.chars import UPPER, WORD, class_of, decode
 from text.segment import DOTS, STRONG, sentences
 
 CHINESE, NO_TERMINAL, LONG_WORD, NUMERIC = 1, 2, 4, 8
