@@ -1,6 +1,6 @@
 """Bands and buckets: which pairs are worth verifying.
 
-A signature is cut into ``bands`` of ``rows`` minima. Documents that agree in a whole band share a *bucket*; a pair of
+A signature is cut into `bands` of `rows` minima. Documents that agree in a whole band share a bucket; a pair of
 similarity J shares at least one with probability 1 - (1 - J^rows)^bands.
 
 Within a bucket not all pairs are candidates (n² of them), nor only those with its first member (a star, n - 1): in a
@@ -9,7 +9,7 @@ Here a bucket grows several stars: each member is linked to the anchors that its
 becomes an anchor itself unless one of them is clearly its like. So a bucket of copies gives n - 1 edges, and a bucket
 of unrelated texts gives few, since the sketch has sorted them out before anything is verified.
 
-The sketch decides what it can decide. ``sketch_bounds`` turns an error into two counts of equal bits: below the one a
+The sketch decides what it can decide. `sketch_bounds` turns an error into two counts of equal bits: below the one a
 pair of threshold similarity is found only with that probability (the pair is rejected), from the other on a pair below
 the threshold is (it is accepted); what lies between is verified on the shingles.
 
@@ -34,7 +34,7 @@ MAX_ANCHORS = 512
 MAX_LINKS = 8
 """Anchors a member is linked to, the likest first."""
 PUBLISHED_ANCHORS = 16
-"""Times ``MAX_ANCHORS``: how many published documents of a bucket its new ones are compared with."""
+"""Times `MAX_ANCHORS`: how many published documents of a bucket its new ones are compared with."""
 PUBLISHED_LINKS = 64
 """Published anchors that a new document is linked to: it may stay only if it is like none of them."""
 
@@ -64,8 +64,8 @@ def sketch_bounds(threshold: float, false_reject: float, false_accept: float) ->
         false_accept: greatest probability that a pair below the threshold has as many as the second.
 
     Returns:
-        reject, accept: a pair with fewer than ``reject`` equal bits is rejected, one with ``accept`` or more accepted;
-        ``accept`` is 129 where not even equal sketches are that sure.
+        reject, accept: a pair with fewer than `reject` equal bits is rejected, one with `accept` or more accepted;
+        `accept` is 129 where not even equal sketches are that sure.
 
     A bit of two documents is equal with probability (1 + J) / 2, independently of the others.
     Summed as fractions: in floating point the tails of a threshold near 1 vanish, and no error at all would be allowed
@@ -124,7 +124,7 @@ class Candidates:
     unseen: int = 0
 
     def capped_pairs(self) -> int:
-        """Pairs that shared a bucket and were not compared: its capped members among one another, and ``unseen``."""
+        """Pairs that shared a bucket and were not compared: its capped members among one another, and `unseen`."""
         sizes = np.unique(self.capped_bucket, return_counts=True)[1].astype(object)
         return int((sizes * (sizes - 1) // 2).sum()) + self.unseen if len(sizes) else self.unseen
 
@@ -223,7 +223,7 @@ def _bucket_edges(keys, ids, sketch, accept, clear, max_anchors, max_links, firs
 
 @nb.njit(cache=True)
 def _link(low, high, agree, ids, anchors, likeness, first, last, i, floor, links):  # type: ignore[no-untyped-def]
-    """Links member ``i`` to its likest anchors among ``first:last``, as many as ``links``; returns how many."""
+    """Links member `i` to its likest anchors among `first:last`, as many as `links`; returns how many."""
     linked = 0
     while linked < links:
         chosen = -1

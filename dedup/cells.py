@@ -36,12 +36,12 @@ class CellFacts:
 
     Attributes:
         nearest: float32[n], cosine to the nearest other member; NaN where a member is alone.
-        density: float32[n], mean cosine to the ``NEIGHBOURS`` nearest; NaN where a member is alone.
+        density: float32[n], mean cosine to the `NEIGHBOURS` nearest; NaN where a member is alone.
         component: int64[n], index of the first member of the semantic component.
-        left: int64[m], edges as indices of members, ``left < right``.
+        left: int64[m], edges as indices of members, `left < right`.
         right: int64[m].
         cosine: float32[m].
-        capped: bool[n], members with more than ``MAX_LINKS`` edges to earlier ones.
+        capped: bool[n], members with more than `MAX_LINKS` edges to earlier ones.
     """
 
     nearest: Float32
@@ -62,7 +62,7 @@ def compare(vectors: Float32, ptr: Int64, threshold: float) -> CellFacts:
         threshold: cosine from which two documents mean the same.
 
     Returns:
-        See ``CellFacts``.
+        See `CellFacts`.
 
     Cost: for a cell of m distinct vectors m² · dim multiplications, in BLAS.
     """
@@ -172,7 +172,7 @@ def _nearest(block, vectors, start, copies, best):  # type: ignore[no-untyped-de
 
 @nb.njit(cache=True)
 def _edges(block, vectors, start, threshold, slack, best, most, capped):  # type: ignore[no-untyped-def]
-    """Edges from each row to earlier ones whose cosine reaches the threshold; of more than ``most`` the nearest."""
+    """Edges from each row to earlier ones whose cosine reaches the threshold; of more than `most` the nearest."""
     total = 64
     left, right, cosine = np.empty(total, np.int64), np.empty(total, np.int64), np.empty(total, np.float32)
     at, floor = 0, threshold - slack
@@ -261,10 +261,10 @@ def _grown32(values, size):  # type: ignore[no-untyped-def]
 def divide_giants(
     vectors: Float32, ptr: Int64, most: int, seed: int, backend: Backend
 ) -> tuple[Int64, Int64, npt.NDArray[np.bool_]]:
-    """Divides cells of more than ``most`` distinct vectors, so that no comparison is quadratic in the corpus.
+    """Divides cells of more than `most` distinct vectors, so that no comparison is quadratic in the corpus.
 
     Args:
-        vectors: as for ``compare``.
+        vectors: as for `compare`.
         ptr: int64[n_cells + 1].
         most: distinct vectors that are compared with one another.
         seed: of the k-means.

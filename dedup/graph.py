@@ -1,6 +1,6 @@
 """The candidate graph: which documents share a set, which must be compared, which need no shingles at all.
 
-Documents of one token sequence are *twins*: the least id represents them all, and alone was banded. What is left is a
+Documents of one token sequence are twins: the least id represents them all, and alone was banded. What is left is a
 graph of representatives. A component of one of them needs no verification, nor one of two whose edge the sketch
 accepts; all others have their shingle sets read. Edges by meaning, which embeddings have found and decided, join
 components; a component that has no others needs no shingles.
@@ -30,7 +30,7 @@ class VerificationPlan:
         rep: int64[n], the id of its representative.
         component: int64[n], the least representative of its candidate component.
         wanted: bool[n], representatives whose shingle set is to be read.
-        left: int64[m], ids of representatives, ``left < right``, distinct edges.
+        left: int64[m], ids of representatives, `left < right`, distinct edges.
         right: int64[m].
         edge_component: int64[m].
         meaning: float32[m], the cosine of an edge by meaning; NaN where there is none.
@@ -95,7 +95,7 @@ def plan_verification(
 
 
 def _of_representatives(meaning: tuple[Int64, Int64, Float32], twin: Int64, rep: Int64) -> tuple[Int64, Int64, Float32]:
-    """Edges by meaning between representatives, ``low < high``; those of twins with each other are gone."""
+    """Edges by meaning between representatives, `low < high`; those of twins with each other are gone."""
     order = np.argsort(twin)
     twin, rep = twin[order], rep[order]
 

@@ -7,7 +7,7 @@ through the vector unit) tokenising is the cost here, not hashing; so nothing wo
 A map is x → a·x + b modulo 2^32 with odd a: a bijection of 32-bit words, so that a minimum is one shingle. The
 arithmetic must stay in uint32: numba widens a product of two uint32 to 64 bits unless it is cast.
 
-Beside the signature a document gets a *sketch*: one bit of each of 128 minima. Two sketches tell in two popcounts
+Beside the signature a document gets a sketch: one bit of each of 128 minima. Two sketches tell in two popcounts
 roughly how similar two documents are (standard error 0.06 at J = 0.75), and 16 bytes are cheap to shuffle.
 
 Source: Broder 1997, "On the resemblance and containment of documents"; Li and König 2010 (b-bit minwise hashing).
@@ -52,7 +52,7 @@ class Signatures:
 def permutations(k: int, seed: int) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:
     """The coefficients a (odd) and b of k maps, from the seed alone."""
     with np.errstate(over="ignore"):
-        words = np.array([_mix_one(U64(seed) * U64(0x9E3779B97F4A7C15) + U64(i + 1)) for i in range(2 * k)], np.uint64)
+        words = np.array([mix(U64(seed) * U64(0x9E3779B97F4A7C15) + U64(i + 1)) for i in range(2 * k)], np.uint64)
     high = (words >> U64(32)).astype(np.uint32)
     return high[:k] | U32(1), high[k:]
 
@@ -86,11 +86,6 @@ def signatures(column: TextColumn, k: int, seed: int = 1, width: int = WIDTH) ->
 def estimate(x: npt.NDArray[np.uint32], y: npt.NDArray[np.uint32]) -> float:
     """Estimated Jaccard similarity of two signatures, uint32[k] each; standard error sqrt(J(1 - J) / k)."""
     return float(np.mean(x == y))
-
-
-@nb.njit(cache=True)
-def _mix_one(x):  # type: ignore[no-untyped-def]
-    return mix(x)
 
 
 @nb.njit(cache=True)

@@ -4,7 +4,7 @@ Candidate components share nothing, so a task takes some of them whole: each doc
 once an edge, and every comparison that verification or election asks for is made where the sets lie.
 
 Of twins, documents of one token sequence, one lends its set to the others. A pair without sets has been decided by its
-sketch, and its similarity is the sketch's estimate (method ``BY_SKETCH``). An edge by meaning has been decided by its
+sketch, and its similarity is the sketch's estimate (method `BY_SKETCH`). An edge by meaning has been decided by its
 embeddings: it holds whatever the shingles say, and a survivor takes those that it has such an edge with, too. Without
 sets it takes no others then: the sketches of a component by meaning have decided nothing.
 """
@@ -54,7 +54,7 @@ class Members:
 
 @dataclass(frozen=True, slots=True)
 class ShingleSets:
-    """Shingle sets of members, as ``text.shingle.shingle_sets`` makes them, whole or by ``narrow``.
+    """Shingle sets of members, as `text.shingle.shingle_sets` makes them, whole or by `narrow`.
 
     Attributes:
         of: int64[n_members], the set's number, or -1.
@@ -78,7 +78,7 @@ class Resolved:
         survivor: int64[n], index of the member's survivor (its own for a survivor).
         similarity: float32[n], to it.
         edge_similarity: float32[m], of each candidate edge.
-        edge_method: int8[m], ``BY_SKETCH``, ``BY_SHINGLES`` or ``BY_MEANING``.
+        edge_method: int8[m], `BY_SKETCH`, `BY_SHINGLES` or `BY_MEANING`.
         edge_holds: bool[m], whether the edge is accepted.
         by_meaning: bool[n], whether it is an edge by meaning alone that took the member.
     """
@@ -109,12 +109,12 @@ def resolve(
     longer text, then quality: what is contained goes, not what contains it.
 
     Args:
-        members: see ``Members``.
-        sets: see ``ShingleSets``.
+        members: see `Members`.
+        sets: see `ShingleSets`.
         left: int64[m], member indices, one end of each candidate edge.
         right: int64[m], the other.
         threshold: similarity from which two documents are the same.
-        reject: members with fewer equal bits are not compared in the election (``banding.sketch_bounds``).
+        reject: members with fewer equal bits are not compared in the election (`banding.sketch_bounds`).
         min_size_ratio: 0: similarity is Jaccard's. Above: it is containment, of sets whose sizes differ no more than
             that; every component then needs its sets.
         meaning: float32[m], the cosine of an edge by meaning, between representatives; NaN where there is none.
@@ -196,10 +196,10 @@ def _similarity(rep, sketch, of, ptr, hashes, modulus, ratio, x, y):  # type: ig
 @nb.njit(cache=True)
 def _similarities(rep, sketch, of, ptr, hashes, modulus, ratio, left, right):  # type: ignore[no-untyped-def]
     out = np.empty(len(left), np.float32)
-    method = np.zeros(len(left), np.int8)
+    method = np.empty(len(left), np.int8)
     for e in range(len(left)):
         out[e], by_shingles = _similarity(rep, sketch, of, ptr, hashes, modulus, ratio, left[e], right[e])
-        method[e] = 1 if by_shingles else 0
+        method[e] = BY_SHINGLES if by_shingles else BY_SKETCH
     return out, method
 
 

@@ -1,13 +1,13 @@
 """Near-duplicate short texts: sentences that say the same but for a word or two.
 
-A sentence has too few 5-grams for ``dedup.minhash``: one changed word spoils five of them. Here the shingles are
+A sentence has too few 5-grams for `dedup.minhash`: one changed word spoils five of them. Here the shingles are
 3-grams over tokens, and the signature is short: 24 minima, as 6 bands of 4 rows. A pair of similarity J shares a bucket
 with probability 1 - (1 - J^4)^6: 0.958 at 0.8, 0.998 at 0.9, and 0.048 at 0.3. A candidate is not a duplicate: the
 whole sets, some twenty numbers each, travel with the keys, and whoever holds the bucket counts the overlap itself, so
 that no second scan is needed.
 
 A shingle is 32 bits: in two sets of 50 the chance that any two shingles fall together is below 10^-6. A sentence of
-more than ``MAX_TOKENS`` is a text that lacks full stops (a list, a page of Thai), not a sentence: it gets no set.
+more than `MAX_TOKENS` is a text that lacks full stops (a list, a page of Thai), not a sentence: it gets no set.
 
 What a threshold means: a word changed inside a sentence of n distinct words spoils 3 of its n - 2 shingles, so
 J = (n - 5) / (n + 1): 0.71 at 20 tokens, 0.8 from 29 on, 0.85 at 40; the first or the last word spoils one:
@@ -62,8 +62,8 @@ def short_texts(ptr: Int64, tokens: npt.NDArray[np.uint64], which: Int64) -> Sho
     """Shingle sets and band keys of some texts.
 
     Args:
-        ptr: int64[n_texts + 1]; text i owns ``tokens[ptr[i]:ptr[i + 1]]``.
-        tokens: uint64[...], hashes of tokens as ``text.tokens`` gives them.
+        ptr: int64[n_texts + 1]; text i owns `tokens[ptr[i]:ptr[i + 1]]`.
+        tokens: uint64[...], hashes of tokens as `text.tokens` gives them.
         which: int64[n], the texts that are wanted; each of at least one token.
     """
     sizes = ptr[which + 1] - ptr[which]
@@ -108,7 +108,7 @@ def link_buckets(
         ptr: int64[n + 1].
         shingles: uint32[ptr[-1]], ascending within a row.
         threshold: Jaccard similarity of a link.
-        first_new: rows of documents below were published: they are anchors (of ``16 * max_anchors`` a bucket), and
+        first_new: rows of documents below were published: they are anchors (of `16 * max_anchors` a bucket), and
             never linked.
         max_anchors: anchors a bucket may grow.
 

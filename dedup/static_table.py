@@ -1,6 +1,6 @@
 """A static embedding: each token has a vector, a text's is their weighted mean. No network, a pass over the tokens.
 
-The vectors come out of the package ``tokenlearn-static-model`` (a multilingual static table of 276,326 SentencePiece
+The vectors come out of the package `tokenlearn-static-model` (a multilingual static table of 276,326 SentencePiece
 pieces that share 10,000 rows of 64 numbers), read as data: its code is never imported. What Tamis does with them:
 
     tokens, not pieces  the text is tokenised as everywhere in Tamis; a word is the piece that spells it, a run of
@@ -11,7 +11,7 @@ pieces that share 10,000 rows of 64 numbers), read as data: its code is never im
                         (ibid.; Mu and Viswanath 2018), or all texts would be alike: cosine 0.84 between two articles
     unknown words       a direction of their own, from their hash: names are rare, and tell two texts apart
 
-``docs/design/dense-embeddings.md`` has what each of these is worth.
+`docs/design/dense-embeddings.md` has what each of these is worth.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ class StaticTable:
 
     Attributes:
         keys: uint64[capacity], hash of a word or of a run of characters, 0 where free; open addressing.
-        rows: int32[capacity], its row of ``vectors``; ``PREFIX`` where longer runs begin so; ``FREE``.
+        rows: int32[capacity], its row of `vectors`; `PREFIX` where longer runs begin so; `FREE`.
         own: float32[capacity], what the row counts.
-        shared: float32[capacity], what ``mean`` is taken off.
+        shared: float32[capacity], what `mean` is taken off.
         vectors: float32[n_rows, dim].
         mean: float32[dim].
     """
@@ -92,14 +92,14 @@ class StaticTable:
         )
 
     def save(self, folder: Path) -> None:
-        """Writes one ``.npy`` an array: equal tables, equal bytes."""
+        """Writes one `.npy` an array: equal tables, equal bytes."""
         folder.mkdir(parents=True, exist_ok=True)
         for name in _ARRAYS:
             np.save(folder / f"{name}.npy", getattr(self, name))
 
     @classmethod
     def load(cls, folder: Path) -> StaticTable:
-        """Maps the arrays of ``save``; processes of one machine share their memory."""
+        """Maps the arrays of `save`; processes of one machine share their memory."""
         return cls(**{name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS})
 
 
@@ -130,7 +130,7 @@ def table_version() -> str:
 
 
 def build(folder: Path) -> StaticTable:
-    """Makes the table from a folder with ``model.safetensors`` and ``tokenizer.json`` (SentencePiece unigram)."""
+    """Makes the table from a folder with `model.safetensors` and `tokenizer.json` (SentencePiece unigram)."""
     from safetensors.numpy import load_file
 
     arrays = load_file(folder / "model.safetensors")

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 @nb.njit(cache=True)
 def jaccard_sorted(a, b, modulus):  # type: ignore[no-untyped-def]
-    """Jaccard similarity of two ascending uint64 sets, over the hashes that ``modulus`` divides."""
+    """Jaccard similarity of two ascending uint64 sets, over the hashes that `modulus` divides."""
     both, only_a, only_b = _counts(a, b, modulus)
     either = both + only_a + only_b
     return np.float32(both / either) if either else np.float32(0.0)
@@ -49,7 +49,7 @@ def _counts(a, b, modulus):  # type: ignore[no-untyped-def]
 def sampled(
     ptr: npt.NDArray[np.int64], hashes: npt.NDArray[Any], modulus: npt.NDArray[np.int64], limit: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any], npt.NDArray[np.int64]]:
-    """Sets brought down to some size each, as ``text.shingle.shingle_sets`` does it: by a modulus of the hash.
+    """Sets brought down to some size each, as `text.shingle.shingle_sets` does it: by a modulus of the hash.
 
     Args:
         ptr: int64[n + 1].

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from text.chars import HAN, KANA, LETTER, NUMBER, PUNCT, SINGLE, SPACE, SYMBOL, TABLE_SIZE, WORD, char_tables
-from text.segment import BULLETS, CLOSERS
+from text.segment_tables import BULLETS, CLOSERS
 
 STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 """Source: Gopher, A1.1."""

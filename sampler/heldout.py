@@ -114,7 +114,7 @@ def merge_texts(texts: Mapping[str, JudgedText]) -> JudgedText:
 
 
 def published_shards(run: Path) -> dict[str, Shard]:
-    """A run's published shards by the names of their bins, ``<domain>/<shard>``; none where only bins are left."""
+    """A run's published shards by the names of their bins, `<domain>/<shard>`; none where only bins are left."""
     if not (run / "shards").is_dir():
         return {}
     return {f"{name}/{shard.path.stem}": shard for name, shards in list_shards(run).items() for shard in shards}

@@ -1,6 +1,6 @@
 """Arrow text as flat numpy buffers, zero-copy.
 
-Every kernel of Tamis takes the same two arrays: ``offsets`` and ``data``. Working on them instead of on Python
+Every kernel of Tamis takes the same two arrays: `offsets` and `data`. Working on them instead of on Python
 strings is what makes a scan cost milliseconds a megabyte: no object per document, word or sentence.
 """
 
@@ -23,7 +23,7 @@ class TextColumn:
     """A column of texts.
 
     Attributes:
-        offsets: int64[n_docs + 1]; document i is ``data[offsets[i]:offsets[i + 1]]``. The first offset need not be 0.
+        offsets: int64[n_docs + 1]; document i is `data[offsets[i]:offsets[i + 1]]`. The first offset need not be 0.
         data: uint8[...]; valid UTF-8, documents back to back.
     """
 
@@ -44,11 +44,11 @@ class TextColumn:
         return int(self.offsets[-1] - self.offsets[0])
 
     def bytes_at(self, i: int) -> bytes:
-        """The UTF-8 bytes of document ``i``."""
+        """The UTF-8 bytes of document `i`."""
         return self.data[self.offsets[i] : self.offsets[i + 1]].tobytes()
 
     def text_at(self, i: int) -> str:
-        """Document ``i`` as a string."""
+        """Document `i` as a string."""
         return self.bytes_at(i).decode("utf-8")
 
     @classmethod

@@ -1,12 +1,12 @@
 """What each Unicode character is: class bits and the NFKC-lower-case fold, as flat tables for kernels.
 
-Python's ``unicodedata`` knows all of it, one character and one call at a time. Here it is asked once a process
+Python's `unicodedata` knows all of it, one character and one call at a time. Here it is asked once a process
 (about 0.3 s) and laid out as arrays of 205,824 entries: the planes above hold nothing but tags and private use.
 
-The fold of a character is ``unicodedata.normalize("NFKC", c).lower()``. Folding character by character equals
+The fold of a character is `unicodedata.normalize("NFKC", c).lower()`. Folding character by character equals
 folding the whole string unless a combining mark, a character that may compose with its predecessor, or a
-capital sigma takes part; such characters carry ``SLOW``, and a document that holds one is folded as a string
-by ``unicodedata`` itself (see ``text.fold``). So the fast path is exact, not an approximation.
+capital sigma takes part; such characters carry `SLOW`, and a document that holds one is folded as a string
+by `unicodedata` itself (see `text.fold`). So the fast path is exact, not an approximation.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class CharTables(NamedTuple):
 
     Attributes:
         classes: uint16[TABLE_SIZE], the bits above.
-        fold_start: int32[TABLE_SIZE + 1], the fold of c is ``fold_data[fold_start[c]:fold_start[c + 1]]``.
+        fold_start: int32[TABLE_SIZE + 1], the fold of c is `fold_data[fold_start[c]:fold_start[c + 1]]`.
         fold_data: int32[...], code points.
     """
 
@@ -145,7 +145,7 @@ def _characters_that_join() -> frozenset[str]:
 
 @nb.njit(inline="always", cache=True)
 def decode(data, i):  # type: ignore[no-untyped-def]
-    """Decodes the UTF-8 character at byte ``i``; returns (code point, byte length). The input must be valid."""
+    """Decodes the UTF-8 character at byte `i`; returns (code point, byte length). The input must be valid."""
     b = np.int32(data[i])
     if b < 0x80:
         return b, 1

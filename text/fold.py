@@ -1,4 +1,4 @@
-"""NFKC and lower case for a whole column: by table where that is exact, by ``unicodedata`` where it is not.
+"""NFKC and lower case for a whole column: by table where that is exact, by `unicodedata` where it is not.
 
 A document with a combining mark, a joining jamo or a capital sigma is folded as one Python string, here, once; all the
 others are left as they are and folded character by character inside the token kernel, which reads the flag. On

@@ -1,8 +1,8 @@
 """The hashes of Tamis: 64-bit mixing, text digests, seeded uniform numbers. No global state, no clock.
 
-``mix`` is the finaliser of splitmix64 (Steele, Lea, Flood 2014): bijective, so that it never adds collisions of its
+`mix` is the finaliser of splitmix64 (Steele, Lea, Flood 2014): bijective, so that it never adds collisions of its
 own. Digests are 128 bits wide because an exact duplicate is dropped on the digest alone: over 10^11 documents the
-chance of any false match is below 10^-16. Span hashes are 64 bits: see ``text.sequences``.
+chance of any false match is below 10^-16. Span hashes are 64 bits: see `text.sequences`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def mix(x):  # type: ignore[no-untyped-def]
 
 @nb.njit(inline="always", cache=True)
 def unmix(x):  # type: ignore[no-untyped-def]
-    """What ``mix`` was given, uint64 → uint64."""
+    """What `mix` was given, uint64 → uint64."""
     x = (x ^ (x >> U64(31)) ^ (x >> U64(62))) * U64(0x319642B2D24D8EC3)
     x = (x ^ (x >> U64(27)) ^ (x >> U64(54))) * U64(0x96DE1B173F119089)
     return x ^ (x >> U64(30)) ^ (x >> U64(60))

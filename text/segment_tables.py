@@ -38,13 +38,13 @@ class SegmentTables(NamedTuple):
     """What the kernels look up.
 
     Attributes:
-        classes: see ``text.chars.CharTables``.
+        classes: see `text.chars.CharTables`.
         lower: bool[0x2000], lower-case letters.
         code: bool[256], bytes that code is full of.
         lead: bool[256], first bytes of characters that may end a sentence.
         marks: uint8[0x10000], 1 strong terminal, 2 dot, 4 ASCII terminal, 8 closer, 16 opener, 32 middle, 64
             bullet.
-        words: uint64[2^WORD_BITS], abbreviations and starters, packed, at ``word · WORD_MIX >> 64 - WORD_BITS`` or
+        words: uint64[2^WORD_BITS], abbreviations and starters, packed, at `word · WORD_MIX >> 64 - WORD_BITS` or
             behind; 0 where there is none.
         word_kinds: uint8[2^WORD_BITS], 1 never, 2 before a number, 3 before a starter, 4 a starter.
     """

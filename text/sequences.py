@@ -52,11 +52,11 @@ def nested_hashes(
 
     Args:
         ptr: int64[n_inner + 1].
-        tokens: uint64[ptr[-1]], those of the inner spans, as ``text.tokens.token_hashes`` gives them.
-        first: int64[n_outer], see ``opening``.
+        tokens: uint64[ptr[-1]], those of the inner spans, as `text.tokens.token_hashes` gives them.
+        first: int64[n_outer], see `opening`.
 
     Returns:
-        Those of the outer spans and those of the inner ones, each what ``span_hashes`` gives for them.
+        Those of the outer spans and those of the inner ones, each what `span_hashes` gives for them.
     """
     by_outer, by_inner = _fold(ptr, tokens, first)
     outer_ptr = np.append(ptr[first], ptr[-1])

@@ -1,6 +1,6 @@
 """Shingles: hashed 5-grams over tokens, the features of every similarity in Tamis.
 
-A text of fewer tokens than ``n`` is one shingle; a text without tokens has none. A shingle's hash is a
+A text of fewer tokens than `n` is one shingle; a text without tokens has none. A shingle's hash is a
 polynomial over its token hashes modulo 2^64, mixed; order matters. Among 10^6 distinct shingles of a pair of
 documents the chance of any collision is below 10^-7.
 """
@@ -58,7 +58,7 @@ def shingle_sets(
     Args:
         column: the texts.
         width: tokens in a shingle.
-        max_size: above this many shingles a document keeps those with ``hash % m == 0``, m the least power of two that
+        max_size: above this many shingles a document keeps those with `hash % m == 0`, m the least power of two that
             brings it down to it; 0 keeps all. Two sets are compared at the larger of their two m: an estimate of J
             with a standard error of sqrt(J(1 - J) / n), n the size of the sampled union (0.007 at n = 4,096, J = 0.75).
 
@@ -105,7 +105,7 @@ def _narrow(ptr, hashes):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def sort_hashes(values, out):  # type: ignore[no-untyped-def]
-    """Sorts well mixed hashes into ``out``, both uint64[n]: by their leading bits into n buckets, then by insertion.
+    """Sorts well mixed hashes into `out`, both uint64[n]: by their leading bits into n buckets, then by insertion.
 
     As the hashes are uniform a bucket holds about one of them, so the cost is linear; what repeats lies side by side
     and costs insertion nothing.

@@ -1,9 +1,9 @@
-"""Where tokens stand: the bytes of each token of ``text.tokens``, for the few documents in which something was found.
+"""Where tokens stand: the bytes of each token of `text.tokens`, for the few documents in which something was found.
 
-A second state machine beside ``tokenize`` and not two more outputs of it: places are wanted of one document in
+A second state machine beside `tokenize` and not two more outputs of it: places are wanted of one document in
 thousands, and the kernel that every stage runs on every byte stays as lean as it is. A test holds the two together.
 
-Cost: as ``tokenize``; a document that is folded as a string (see ``text.fold``) is folded once more, piece by piece.
+Cost: as `tokenize`; a document that is folded as a string (see `text.fold`) is folded once more, piece by piece.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def token_bounds(column: TextColumn) -> tuple[Int64, Int64, Int64]:
     """The bytes of each token.
 
     Returns:
-        ptr: int64[n_docs + 1], as ``token_hashes`` gives it; start, end: int64[ptr[-1]], bytes from the document's
+        ptr: int64[n_docs + 1], as `token_hashes` gives it; start, end: int64[ptr[-1]], bytes from the document's
         first. Tokens that one character folds into ("㍻" is 平 and 成) share its bytes.
     """
     folded = fold(column)

@@ -1,7 +1,7 @@
 """Tokens, as Tamis means them everywhere: similarity, spans and models share this one state machine.
 
 A token is, after NFKC and lower-casing, a run of Unicode letters, marks and numbers, or a single character of Han,
-Kana, Thai, Lao, Khmer or Myanmar. So "COVID-19 疫情" is ``covid 19 疫 情``: mixed text is handled by run of script, and
+Kana, Thai, Lao, Khmer or Myanmar. So "COVID-19 疫情" is `covid 19 疫 情`: mixed text is handled by run of script, and
 no word segmenter is needed for the scripts that write no spaces.
 
 The kernel emits hashes, never strings. A token's characters are packed into 64-bit words, a byte for ASCII and four for
@@ -30,14 +30,14 @@ ASCII_FOLD = np.array([ord(chr(c).lower()) if chr(c).isalnum() else 0 for c in r
 FNV_OFFSET = U32(2166136261)
 FNV_PRIME = U32(16777619)
 NO_FNV = np.zeros(0, np.uint32)
-"""Pass as ``fnv`` where fastText's word hash is not wanted."""
+"""Pass as `fnv` where fastText's word hash is not wanted."""
 
 
 def token_hashes(column: TextColumn) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
     """The tokens of each document as 64-bit hashes.
 
     Returns:
-        ptr: int64[n_docs + 1]; hashes: uint64[ptr[-1]]; document i owns ``hashes[ptr[i]:ptr[i + 1]]``.
+        ptr: int64[n_docs + 1]; hashes: uint64[ptr[-1]]; document i owns `hashes[ptr[i]:ptr[i + 1]]`.
     """
     ptr, hashes, _ = _column_tokens(column, False)
     return ptr, hashes
@@ -46,7 +46,7 @@ def token_hashes(column: TextColumn) -> tuple[npt.NDArray[np.int64], npt.NDArray
 def token_hashes_with_fnv(
     column: TextColumn,
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64], npt.NDArray[np.uint32]]:
-    """As ``token_hashes``, with fastText's own word hash (FNV-1a, 32 bits, bytes sign-extended) beside each token."""
+    """As `token_hashes`, with fastText's own word hash (FNV-1a, 32 bits, bytes sign-extended) beside each token."""
     return _column_tokens(column, True)
 
 
@@ -82,21 +82,21 @@ def _tokens_of_column(offsets, data, done, classes, fold_start, fold_data, hashe
 
 @nb.njit(cache=True)
 def tokenize(data, start, end, done, classes, fold_start, fold_data, out, fnv):  # type: ignore[no-untyped-def]
-    """Writes the token hashes of ``data[start:end]`` into ``out``.
+    """Writes the token hashes of `data[start:end]` into `out`.
 
     Args:
         data: uint8[...], valid UTF-8.
         start: first byte.
         end: byte behind the last.
         done: True if the text is already folded.
-        classes: see ``CharTables``.
-        fold_start: see ``CharTables``.
-        fold_data: see ``CharTables``.
+        classes: see `CharTables`.
+        fold_start: see `CharTables`.
+        fold_data: see `CharTables`.
         out: uint64[capacity].
         fnv: uint32[capacity], or empty to leave fastText's hash out.
 
     Returns:
-        The number of tokens, or -1 when ``out`` is too small.
+        The number of tokens, or -1 when `out` is too small.
     """
     n = 0
     h, word, size = _SEED, U64(0), 0  # of the open token: mixed words, the current word, bytes in it (0: none open)
@@ -178,7 +178,7 @@ def tokenize(data, start, end, done, classes, fold_start, fold_data, out, fnv): 
 def stands_alone(token, classes):  # type: ignore[no-untyped-def]
     """Whether a token is a single character of a script without spaces, told from its hash.
 
-    A token of up to eight bytes can be read back from its hash, as ``mix`` is one-to-one; a longer one looks like such
+    A token of up to eight bytes can be read back from its hash, as `mix` is one-to-one; a longer one looks like such
     a character with a chance of 2^-33, in each text alike.
     """
     word = unmix(token) ^ _SEED

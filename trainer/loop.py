@@ -36,7 +36,7 @@ from tamis.errors import TamisError
 from trainer.checkpoint import Saved
 from trainer.config import TrainConfig
 from trainer.evaluation.heldout import domain_losses
-from trainer.evaluation.loss import MODEL_FIELDS, item_loss
+from trainer.evaluation.loss import item_loss
 from trainer.evaluation.unigram import count_tokens, predicted, unigram_loss
 from trainer.facts import write_facts
 from trainer.metrics import ALARM, ENDED, SKIPPED, WENT_BACK, steady_median, text_chart
@@ -197,7 +197,7 @@ def micro_batches(state: TrainingRun, batches: Iterable[Batch]) -> Generator[Ite
         size = config.micro_rows or rows
         for low in range(0, rows, size):
             part = batch.rows(low, min(low + size, rows))
-            yield {**tensors(part, MODEL_FIELDS), "predicted": len(predicted(part, eos, config.model.document_mask))}
+            yield {**tensors(part), "predicted": len(predicted(part, eos, config.model.document_mask))}
 
 
 def take_step(

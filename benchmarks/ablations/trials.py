@@ -25,7 +25,8 @@ from sampler.prepare import Prepared, bins_for, open_stream
 from sampler.progress import Progress
 from sampler.published import list_shards
 from sampler.stream.mixture_stream import MixtureStream
-from sampler.tokenizer.model import Tokenizer, TokenizerConfig, tokenizer_for
+from sampler.tokenizer.model import Tokenizer, tokenizer_for
+from sampler.tokenizer.training import TokenizerConfig
 from sampler.weight_files import Weights, find_weights
 from tamis.places import ROOT
 from trainer.config import TrainConfig

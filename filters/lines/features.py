@@ -27,7 +27,8 @@ from filters.lines.thresholds import STORE_UPPER_RATIO, STORE_WORDS
 from text.arrow import TextColumn
 from text.bits import HIGH_BITS, LOW_BITS, U64, bytes_before, load8
 from text.chars import UPPER, WORD, class_of, decode
-from text.segment import DOTS, STRONG, sentences
+from text.segment import sentences
+from text.segment_tables import DOTS, STRONG
 
 CHINESE, NO_TERMINAL, LONG_WORD, NUMERIC = 1, 2, 4, 8
 HAS_JAVASCRIPT, HAS_POLICY, IS_COUNTER, IS_BOILERPLATE = 16, 32, 64, 128

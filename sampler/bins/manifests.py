@@ -1,6 +1,6 @@
 """Opening token bins: their manifests, read strictly, and what lies beside them.
 
-``bins.json`` names domains and tokenizer, each ``<domain>/manifest.json`` its shards; both are of one format, and a
+`bins.json` names domains and tokenizer, each `<domain>/manifest.json` its shards; both are of one format, and a
 field that is missing, of another type or unknown is said in a sentence. Sizes are compared at once where that costs a
 stat; contents when they are read (`sampler.bins.format`), or all of them by `verify_bins`.
 """

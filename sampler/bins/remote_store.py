@@ -10,8 +10,8 @@ A deadline is one of a piece of at most 8 MiB, not of a file: what is large take
 Opening an object asks for its size, so objects that are read in ranges stay open: a range costs one request and no
 two. Sizes do not change under a reader: objects are immutable, and a manifest says their sums.
 
-S3 takes its credentials from the environment as every client does; ``s3://bucket/path?endpoint_override=…&scheme=…``
-names another server, and ``attempts=…&deadline=SECONDS`` another retry policy.
+S3 takes its credentials from the environment as every client does; `s3://bucket/path?endpoint_override=…&scheme=…`
+names another server, and `attempts=…&deadline=SECONDS` another retry policy.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-CONCAT, BEST_FIT, DOCUMENT = "concat", "best_fit", "document"
+CONCAT, DOCUMENT = "concat", "document"
 Int64s = npt.NDArray[np.int64]
 
 

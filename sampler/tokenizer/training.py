@@ -11,7 +11,7 @@ survive a round trip. One character does not: U+2581 (▁), SentencePiece's own 
 space.
 
 **Reproducible.** The sample is a function of run and seed (`sampler.tokenizer.sample`); the thread count is fixed,
-for it is stored in the model; and training reads an iterator and writes to memory, since a training *file* would put
+for it is stored in the model; and training reads an iterator and writes to memory, since a training file would put
 its temporary path into the model's bytes, and so into the digest.
 
 Cost: with 125,696 pieces 0.35 CPU-seconds a MB of sample and 25 times its bytes of memory (`benchmarks/RESULTS.md`).
@@ -36,7 +36,6 @@ from sampler.tokenizer.sample import DomainSample, draw, plan_sample
 from tamis.errors import ConfigError, TamisError
 
 FORMAT = 2
-BAICHUAN_VOCABULARY = 125_696
 THREADS = 2  # stored inside the model file: another number is another digest
 FIXED: dict[str, Any] = {
     "model_type": "bpe",
@@ -138,13 +137,6 @@ def train_model(
         raise _explained(error, config, plan) from error
     progress("training the tokenizer", 1, 1)
     return TrainedTokenizer(model=model.getvalue(), settings=training_settings(shards, config, seed), domains=plan)
-
-
-def train_tokenizer(
-    shards: dict[str, list[Shard]], config: TokenizerConfig, seed: int, progress: Progress = silent
-) -> bytes:
-    """The bytes of `train_model`, which raises the same."""
-    return train_model(shards, config, seed, progress).model
 
 
 def _reported(texts: Iterable[str], plan: dict[str, DomainSample], progress: Progress) -> Iterator[str]:

@@ -24,7 +24,8 @@ from sampler.bins.retries import RetryPolicy
 from sampler.mixture import Mixture
 from sampler.prepare import prepare
 from sampler.published import list_shards
-from sampler.tokenizer.model import TokenizerConfig, tokenizer_for
+from sampler.tokenizer.model import tokenizer_for
+from sampler.tokenizer.training import TokenizerConfig
 from tamis.errors import TamisError
 from tests.flaky_proxy import Fault, Proxy, flaky_proxy
 from tests.moto_server import ask, free_port, moto_server, uri

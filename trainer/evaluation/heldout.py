@@ -35,15 +35,9 @@ class HeldoutLoss:
 def domain_losses(
     model: Transformer, stream: MixtureStream, samples: int, rows: int, eos_id: int, world: World
 ) -> HeldoutLoss:
-    """Loss over the first samples of a stream, whole and by domain; the model is left in training mode.
+    """Loss over the first samples of a stream, whole and by domain; every rank gets the same numbers.
 
-    Args:
-        model: the model.
-        stream: what it is judged on.
-        samples: how many sequences, from the first.
-        rows: sequences at a time, over all ranks.
-        eos_id: the end-of-document token.
-        world: the ranks that share the model; all of them call this, and all get the same.
+    Arguments as for `trainer.evaluation.loss.judged_batches`.
     """
     sums = torch.zeros(len(stream.domains), 2, dtype=torch.float64, device=world.device)
     for batch, loss in judged_batches(model, stream, samples, rows, eos_id, world):
