@@ -1,8 +1,7 @@
 """Connected components by union-find, for edges that fit in memory.
 
-The component of a node is its least id, so that the answer depends on neither the order of the edges nor their
-direction. Larger edge sets go through star contraction in Spark (`pipelines.spark.components`), which gives the same
-answer.
+A component is named by its least id, so that the result depends neither on the order of the edges nor on their
+direction. Larger edge sets go through star contraction in Spark (`pipelines.spark.components`), with the same result.
 """
 
 from __future__ import annotations
