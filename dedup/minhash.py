@@ -1,14 +1,14 @@
 """MinHash signatures: 32-bit minima of k random affine maps over shingle hashes.
 
 One-permutation hashing would need k times fewer multiplications, but its empty bins and densification bias short
-documents, and with four permutations at a time in the outer loop (the minima stay in registers, the shingles stream
-through the vector unit) tokenising is the cost here, not hashing; so nothing would be won.
+documents. Nor would it save time: with four permutations at a time in the outer loop (the minima stay in registers,
+the shingles stream through the vector unit) most of the time goes to tokenising, not to hashing.
 
-A map is x → a·x + b modulo 2^32 with odd a: a bijection of 32-bit words, so that a minimum is one shingle. The
-arithmetic must stay in uint32: numba widens a product of two uint32 to 64 bits unless it is cast.
+A map is x → a·x + b modulo 2^32 with odd a. It is a bijection of 32-bit words, so that each minimum belongs to exactly
+one shingle. The arithmetic must stay in uint32: numba widens a product of two uint32 to 64 bits unless it is cast.
 
-Beside the signature a document gets a sketch: one bit of each of 128 minima. Two sketches tell in two popcounts
-roughly how similar two documents are (standard error 0.06 at J = 0.75), and 16 bytes are cheap to shuffle.
+A document also gets a sketch: one bit of each of the first 128 minima. Two popcounts on the sketches of two documents
+estimate their similarity (standard error 0.06 at J = 0.75), and its 16 bytes are cheap to shuffle.
 
 Source: Broder 1997, "On the resemblance and containment of documents"; Li and König 2010 (b-bit minwise hashing).
 """
