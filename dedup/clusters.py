@@ -358,7 +358,7 @@ GPU_DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 
 
 def _torch_with_gpu() -> Any:
-    """torch if it sees a GPU, else None. Without a device file torch is not imported, which takes seconds and memory."""
+    """torch if it sees a GPU, else None; without a device file torch is not even imported, which takes seconds."""
     if not any(os.path.exists(path) for path in GPU_DEVICES):
         return None
     try:

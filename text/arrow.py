@@ -1,7 +1,7 @@
 """Arrow text as flat numpy buffers, zero-copy.
 
-Every kernel of Tamis takes the same two arrays: `offsets` and `data`. Working on them instead of on Python
-strings is what makes a scan cost milliseconds a megabyte: no object per document, word or sentence.
+Every kernel of Tamis takes the same two arrays: `offsets` and `data`. No Python object is made for a document, word or
+sentence, so that a scan costs only milliseconds for a megabyte.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class TextColumn:
     def from_arrow(cls, array: pa.Array | pa.ChunkedArray) -> TextColumn:
         """Views a string, large_string or binary array; a null is an empty text.
 
-        Slices, non-zero offsets and several chunks are all right; several chunks cost one copy.
+        Slices, non-zero offsets and several chunks are allowed; several chunks cost one copy.
 
         Raises:
             TypeError: the array holds no strings.

@@ -1,12 +1,12 @@
 """What each Unicode character is: class bits and the NFKC-lower-case fold, as flat tables for kernels.
 
-Python's `unicodedata` knows all of it, one character and one call at a time. Here it is asked once a process
-(about 0.3 s) and laid out as arrays of 205,824 entries: the planes above hold nothing but tags and private use.
+Python's `unicodedata` knows all of it, but one character a call. Here it is asked once for each process (about 0.3 s),
+and the answers become arrays of 205,824 entries; the planes above contain only tags and private use.
 
-The fold of a character is `unicodedata.normalize("NFKC", c).lower()`. Folding character by character equals
-folding the whole string unless a combining mark, a character that may compose with its predecessor, or a
-capital sigma takes part; such characters carry `SLOW`, and a document that holds one is folded as a string
-by `unicodedata` itself (see `text.fold`). So the fast path is exact, not an approximation.
+The fold of a character is `unicodedata.normalize("NFKC", c).lower()`. Folding character by character equals folding
+the whole string, unless the string contains a combining mark, a character that may compose with its predecessor, or a
+capital sigma. Such characters are marked `SLOW`, and a document that contains one is folded as a string by
+`unicodedata` itself (see `text.fold`). So the fast path is exact, not an approximation.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ PUNCT = np.uint16(256)
 SYMBOL = np.uint16(512)
 UPPER = np.uint16(1024)
 SLOW = np.uint16(2048)
-"""Folding needs its neighbours: fold the document as a string."""
+"""Its fold depends on its neighbours: fold the document as a string."""
 NFC_SLOW = np.uint16(4096)
 """NFC may change the text around this character."""
 

@@ -1,20 +1,20 @@
 """Paragraphs and sentences of a document, as byte offsets that tile it.
 
-Rules over bytes instead of a trained splitter (Punkt, a tagger): the same text gives the same spans for
-ever, which hashes of spans need, the rules are the same in each language, and they run some hundred times
-faster. What they get wrong they get wrong alike in every copy, so duplicates still meet.
+Rules over bytes instead of a trained splitter (Punkt, a tagger): the same text always gives the same spans, which
+span hashes need; the rules are the same for every language; and they run some hundred times faster. A wrong cut is
+made in every copy of the text alike, so duplicates still match.
 
 A **line** ends at `\\n`, `\\r\\n`, `\\r`, U+0085, U+2028 or U+2029. A **paragraph** is a line, except:
 
-- A code block is one: a closed fence of ``` or ~~~; or a run of lines indented by 4 columns behind a blank
-  line, at least half of which hold a character of `CODE_CHARS`.
-- In a hard-wrapped document, lines of a block are joined. A block ends before a blank line, an indented line
-  (its first; inside a list item none), a list item, and behind a line under 40 columns (a title, the last of
-  a paragraph) unless lower case follows. Lines with a line of their block behind them are inner. The
-  document is hard-wrapped when they are at least 3 and a third of its lines, in 2 blocks or more, three
-  quarters of them 40 to 90 columns wide, and half of the lines behind them begin in lower case, or with
-  Han or Kana behind a full line (within 4 columns of the widest). Verse, menus and lists of headlines fail on
-  width or on capitals.
+- A code block is one paragraph: a closed fence of ``` or ~~~; or a run of lines indented by 4 columns after a blank
+  line, at least half of which contain a character of `CODE_CHARS`.
+- In a hard-wrapped document, the lines of a block are joined. A block ends before a blank line, before the first
+  indented line (but not inside a list item), before a list item, and after a line of under 40 columns (a title, the
+  last line of a paragraph) unless lower case follows. A line that is followed by another of its block is an inner
+  line. The document is hard-wrapped if there are at least 3 inner lines, they are at least a third of its lines and in
+  at least 2 blocks, three quarters of them are 40 to 90 columns wide, and half of the lines that follow them begin in
+  lower case, or with Han or Kana after a full line (within 4 columns of the widest). Verse, menus and lists of
+  headlines fail on width or on capitals.
 
 A **sentence** is a line of code, a list item (`- * +` or `1.` and a space, a bullet, （一）), or the part
 of a paragraph up to a terminal, the closing quotes and brackets behind it, and white space. 。！？ and

@@ -1,4 +1,4 @@
-"""The lines of a document: where they begin, how wide they are, what they look like.
+"""The lines of a document: where they begin, how wide they are, and flags of their form.
 
 Kernels; the rules are those of `text.segment`.
 """
@@ -13,7 +13,7 @@ from text.chars import HAN, KANA, SPACE, class_of, decode
 BLANK, INDENTED, CODE_INDENT, TICKS, TILDES, LIST = 1, 2, 4, 8, 16, 32
 CODE_LIKE, LOWER, CJK, CODE, CODE_START = 64, 128, 256, 512, 1024
 FENCE = TICKS | TILDES
-"""`CODE_LIKE` is told of lines with `CODE_INDENT` alone."""
+"""`CODE_LIKE` is only set on lines with `CODE_INDENT`."""
 
 
 @nb.njit(inline="always", cache=True)
@@ -71,7 +71,7 @@ def find_lines(text, tables, first, columns, flags):  # type: ignore[no-untyped-
 
 @nb.njit(inline="always", cache=True)
 def _not_plain(eight):  # type: ignore[no-untyped-def]
-    """Marks the first of eight bytes that is not ASCII, or a control character below 14, such as a line break."""
+    """Sets the high bit of the first of eight bytes that is not ASCII or is a control character below 14."""
     return (eight | (eight - LOW_BITS * U64(14))) & HIGH_BITS
 
 

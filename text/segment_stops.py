@@ -1,4 +1,4 @@
-"""Whether a full stop ends a sentence: not behind an abbreviation, an initial or a list number.
+"""Whether a full stop ends a sentence: it does not after an abbreviation, an initial or a list number.
 
 Kernels; the rules are those of `text.segment`.
 """
@@ -26,7 +26,7 @@ def class_before(text, begin, i, classes):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def ends_here(text, begin, stop, word, end, tables):  # type: ignore[no-untyped-def]
-    """Whether the full stop at `stop` ends a sentence, not an abbreviation, an initial or a list number."""
+    """Whether the full stop at `stop` ends a sentence and not just an abbreviation, an initial or a list number."""
     i = stop
     dotted = letters = digits = piece = 0
     longest_piece = 0

@@ -1,4 +1,4 @@
-"""Which characters end a sentence, close it, open one; which words before a full stop do not: as tables for kernels."""
+"""Tables for the kernels: characters that end, close or open a sentence, and words whose full stop ends none."""
 
 from __future__ import annotations
 
@@ -40,13 +40,14 @@ class SegmentTables(NamedTuple):
     Attributes:
         classes: see `text.chars.CharTables`.
         lower: bool[0x2000], lower-case letters.
-        code: bool[256], bytes that code is full of.
+        code: bool[256], bytes that are frequent in code.
         lead: bool[256], first bytes of characters that may end a sentence.
         marks: uint8[0x10000], 1 strong terminal, 2 dot, 4 ASCII terminal, 8 closer, 16 opener, 32 middle, 64
             bullet.
-        words: uint64[2^WORD_BITS], abbreviations and starters, packed, at `word · WORD_MIX >> 64 - WORD_BITS` or
-            behind; 0 where there is none.
-        word_kinds: uint8[2^WORD_BITS], 1 never, 2 before a number, 3 before a starter, 4 a starter.
+        words: uint64[2^WORD_BITS], a hash table (linear probing) of abbreviations and sentence starters, packed into
+            8 bytes, from slot `word · WORD_MIX >> 64 - WORD_BITS` on; 0 where free.
+        word_kinds: uint8[2^WORD_BITS]: 1, the full stop never ends a sentence; 2, not before a number; 3, only before
+            a starter; 4, the word is a starter.
     """
 
     classes: npt.NDArray[np.uint16]

@@ -1,7 +1,7 @@
-"""Where tokens stand: the bytes of each token of `text.tokens`, for the few documents in which something was found.
+"""The byte range of each token of `text.tokens`, for the few documents in which something was found.
 
-A second state machine beside `tokenize` and not two more outputs of it: places are wanted of one document in
-thousands, and the kernel that every stage runs on every byte stays as lean as it is. A test holds the two together.
+This is a state machine of its own and not two more outputs of `tokenize`: ranges are needed for one document in
+thousands, while `tokenize` runs in every stage on every byte and must stay fast. A test checks that both agree.
 
 Cost: as `tokenize`; a document that is folded as a string (see `text.fold`) is folded once more, piece by piece.
 """
@@ -26,8 +26,8 @@ def token_bounds(column: TextColumn) -> tuple[Int64, Int64, Int64]:
     """The bytes of each token.
 
     Returns:
-        ptr: int64[n_docs + 1], as `token_hashes` gives it; start, end: int64[ptr[-1]], bytes from the document's
-        first. Tokens that one character folds into ("㍻" is 平 and 成) share its bytes.
+        ptr: int64[n_docs + 1], as `token_hashes` gives it; start, end: int64[ptr[-1]], in bytes from the document's
+        beginning. Tokens that come from one character ("㍻" folds to 平成) have the same range.
     """
     folded = fold(column)
     texts = folded.column
@@ -46,10 +46,10 @@ def token_bounds(column: TextColumn) -> tuple[Int64, Int64, Int64]:
 
 
 def _unfolded(text: str, start: Int64, end: Int64) -> tuple[Int64, Int64]:
-    """Carries offsets into the folded text back to the text, to whole pieces.
+    """Maps offsets in the folded text back to the original text, rounded outwards to whole pieces.
 
-    A piece begins at a character that needs no neighbour, so that the pieces fold by themselves to what the text folds
-    to; only a final sigma is another letter, of as many bytes.
+    A piece begins at a character that can be folded without its neighbours, so that the folded pieces, concatenated,
+    are the folded text. The one exception, a final sigma, has as many bytes as the sigma that it is mistaken for.
     """
     classes = char_tables().classes
     before, behind = [0], [0]
