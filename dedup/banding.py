@@ -1,17 +1,18 @@
 """Bands and buckets: which pairs are worth verifying.
 
-A signature is cut into ``bands`` of ``rows`` minima. Documents that agree in a whole band share a *bucket*; a pair of
+A signature is cut into `bands` bands of `rows` minima. Documents that agree in a whole band share a bucket; a pair of
 similarity J shares at least one with probability 1 - (1 - J^rows)^bands.
 
-Within a bucket not all pairs are candidates (n² of them), nor only those with its first member (a star, n - 1): in a
-template's bucket the first member may be like none of the others, and a star would lose the true pairs among these.
-Here a bucket grows several stars: each member is linked to the anchors that its sketch says it may be like, and
-becomes an anchor itself unless one of them is clearly its like. So a bucket of copies gives n - 1 edges, and a bucket
-of unrelated texts gives few, since the sketch has sorted them out before anything is verified.
+Within a bucket not all pairs are candidates (n² of them), nor only the pairs with the first member (a star, n - 1
+edges): in a template's bucket the first member may be similar to none of the others, and a star would lose the true
+pairs among them. Here a bucket has several stars. Each member is linked to the anchors that it may be similar to by
+its sketch, and becomes an anchor itself unless it is clearly similar to one. So a bucket of copies gives n - 1 edges,
+and a bucket of unrelated texts gives few, since their sketches rule most pairs out before anything is verified.
 
-The sketch decides what it can decide. ``sketch_bounds`` turns an error into two counts of equal bits: below the one a
-pair of threshold similarity is found only with that probability (the pair is rejected), from the other on a pair below
-the threshold is (it is accepted); what lies between is verified on the shingles.
+Sketches decide the clear cases. `sketch_bounds` turns two error probabilities into two counts of equal bits. A pair
+with fewer bits than the first is rejected: at threshold similarity that happens only with the first probability. A
+pair with at least the second is accepted: below the threshold that happens only with the second. Pairs between the two
+are verified on their shingle sets.
 
 Source: Leskovec, Rajaraman, Ullman, "Mining of Massive Datasets", section 3.4.
 """
@@ -26,17 +27,17 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from dedup.minhash import SKETCH_BITS, _row_hashes
+from dedup.minhash import SKETCH_BITS, row_hashes
+from text.bits import count_bits
 
-U64 = np.uint64
 MAX_ANCHORS = 512
-"""Anchors a bucket may grow; members beyond are linked to these alone, and counted as capped."""
+"""New anchors of a bucket, at most; later members are linked to these only, and counted as capped if to none."""
 MAX_LINKS = 8
-"""Anchors a member is linked to, the likest first."""
+"""Anchors that a member is linked to, at most; the most similar come first."""
 PUBLISHED_ANCHORS = 16
-"""Times ``MAX_ANCHORS``: how many published documents of a bucket its new ones are compared with."""
+"""A bucket has up to this multiple of `MAX_ANCHORS` published documents as anchors."""
 PUBLISHED_LINKS = 64
-"""Published anchors that a new document is linked to: it may stay only if it is like none of them."""
+"""Published anchors that a new document is linked to, at most: it is kept only if it duplicates none of them."""
 
 
 def detection_probability(similarity: float, bands: int, rows: int) -> float:
@@ -45,7 +46,7 @@ def detection_probability(similarity: float, bands: int, rows: int) -> float:
 
 
 def jaccard_of_containment(containment: float, size_ratio: float) -> float:
-    """The least Jaccard similarity of two sets of which one holds that share of the other.
+    """The least Jaccard similarity of two sets with this containment and size ratio.
 
     Args:
         containment: |A ∩ B| / min(|A|, |B|), at least.
@@ -64,12 +65,11 @@ def sketch_bounds(threshold: float, false_reject: float, false_accept: float) ->
         false_accept: greatest probability that a pair below the threshold has as many as the second.
 
     Returns:
-        reject, accept: a pair with fewer than ``reject`` equal bits is rejected, one with ``accept`` or more accepted;
-        ``accept`` is 129 where not even equal sketches are that sure.
+        reject, accept: a pair with fewer than `reject` equal bits is rejected, one with `accept` or more accepted;
+        `accept` is 129 where not even equal sketches are that sure.
 
-    A bit of two documents is equal with probability (1 + J) / 2, independently of the others.
-    Summed as fractions: in floating point the tails of a threshold near 1 vanish, and no error at all would be allowed
-    to hide in them.
+    A bit of two documents is equal with probability (1 + J) / 2, independently of the others. The tails of the binomial
+    distribution are summed as fractions: near a threshold of 1 they would vanish in floating point.
     """
     p = (1 + Fraction(threshold)) / 2
     mass = [math.comb(SKETCH_BITS, i) * p**i * (1 - p) ** (SKETCH_BITS - i) for i in range(SKETCH_BITS + 1)]
@@ -93,14 +93,14 @@ def band_keys(minima: npt.NDArray[np.uint32], bands: int, rows: int) -> npt.NDAr
         rows: minima in a band.
 
     Returns:
-        int64[n_docs, bands]; a key tells its band as well.
+        int64[n_docs, bands]; the number of the band is hashed into the key.
 
     Raises:
         ValueError: the signature is too short.
     """
     if bands * rows > minima.shape[1]:
         raise ValueError(f"{bands} bands of {rows} rows need {bands * rows} permutations, found {minima.shape[1]}")
-    return np.stack([_row_hashes(minima, b * rows, (b + 1) * rows) for b in range(bands)], axis=1)
+    return np.stack([row_hashes(minima, b * rows, (b + 1) * rows) for b in range(bands)], axis=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +111,10 @@ class Candidates:
         low: int64[m], the lesser id of each edge; edges may repeat over buckets.
         high: int64[m], the greater id.
         agree: int16[m], equal bits of their sketches, 0 to 128.
-        capped: int64[c], members that found no like anchor when no more were allowed.
+        capped: int64[c], members that are similar to no anchor, in buckets that may get no more anchors.
         capped_bucket: int64[c], a number for the bucket of each.
-        unseen: pairs of a new and a published document that were not compared, as the bucket held too many of these.
+        unseen: pairs of a new and a published document that were not compared, as the bucket holds too many of the
+            latter.
     """
 
     low: npt.NDArray[np.int64]
@@ -124,7 +125,7 @@ class Candidates:
     unseen: int = 0
 
     def capped_pairs(self) -> int:
-        """Pairs that shared a bucket and were not compared: its capped members among one another, and ``unseen``."""
+        """Pairs in one bucket that were not compared: those of its capped members, and `unseen`."""
         sizes = np.unique(self.capped_bucket, return_counts=True)[1].astype(object)
         return int((sizes * (sizes - 1) // 2).sum()) + self.unseen if len(sizes) else self.unseen
 
@@ -150,28 +151,20 @@ def bucket_edges(
         ids: int64[n], ascending within a key.
         sketch: uint64[n, 2].
         accept: sketch similarity from which a member is linked to an anchor.
-        clear: sketch similarity from which a member needs no star of its own.
-        max_anchors: anchors a bucket may grow.
-        first_new: documents below this id were published by an earlier snapshot: they are anchors beside the bucket's
-            own, and never linked to one another.
+        clear: sketch similarity to an anchor from which a member does not become an anchor itself.
+        max_anchors: new anchors of a bucket, at most.
+        first_new: documents with a lower id were published by an earlier snapshot: they are anchors in addition to the
+            bucket's own, and never linked to one another.
 
-    Cost: n times the anchors of a bucket, two popcounts each; a member with an anchor's very sketch stops there.
+    Cost: two popcounts for each member and anchor of its bucket; the search ends at an anchor with an equal sketch.
     """
     return Candidates(*_bucket_edges(keys, ids, sketch, accept, clear, max_anchors, MAX_LINKS, first_new))
 
 
 @nb.njit(cache=True)
-def _popcount(x):  # type: ignore[no-untyped-def]
-    x = x - ((x >> U64(1)) & U64(0x5555555555555555))
-    x = (x & U64(0x3333333333333333)) + ((x >> U64(2)) & U64(0x3333333333333333))
-    x = (x + (x >> U64(4))) & U64(0x0F0F0F0F0F0F0F0F)
-    return np.int64((x * U64(0x0101010101010101)) >> U64(56))
-
-
-@nb.njit(cache=True)
 def agreement(sketch, i, other, j):  # type: ignore[no-untyped-def]
     """Equal bits of two sketches, 0 to 128."""
-    return 128 - _popcount(sketch[i, 0] ^ other[j, 0]) - _popcount(sketch[i, 1] ^ other[j, 1])
+    return 128 - count_bits(sketch[i, 0] ^ other[j, 0]) - count_bits(sketch[i, 1] ^ other[j, 1])
 
 
 @nb.njit(cache=True)
@@ -211,7 +204,7 @@ def _bucket_edges(keys, ids, sketch, accept, clear, max_anchors, max_links, firs
                 if best == 1.0 and n_old == 0:
                     seen = a + 1
                     break
-            # Published anchors: all that may be like it. New ones: where one is clearly its like, that one is enough.
+            # Link to all published anchors that may be similar; of the new ones, a clearly similar one is enough.
             linked = _link(low, high, agree, ids, anchors, likeness, 0, n_old, i, accept, PUBLISHED_LINKS)
             floor, links = accept, max_links
             if best >= clear:
@@ -231,7 +224,7 @@ def _bucket_edges(keys, ids, sketch, accept, clear, max_anchors, max_links, firs
 
 @nb.njit(cache=True)
 def _link(low, high, agree, ids, anchors, likeness, first, last, i, floor, links):  # type: ignore[no-untyped-def]
-    """Links member ``i`` to its likest anchors among ``first:last``, as many as ``links``; returns how many."""
+    """Links member `i` to its most similar anchors among `first:last`, at most `links`; returns how many."""
     linked = 0
     while linked < links:
         chosen = -1

@@ -1,9 +1,9 @@
-"""Inside a cell: who is near whom, how dense it is, and which documents say the same.
+"""Inside a k-means cell: nearest neighbours, density, and semantic duplicates.
 
-All pairs of a cell are compared, by blocks: that is what the cells are for. Equal vectors (copies that exact dedup does
-not see, such as another spacing) are first collapsed to one, so that a template seen a million times costs one row.
-Whether a pair reaches the threshold is decided by a sum in a fixed order; the block's own cosines, whose last bits
-hang on how a library cuts a matrix, only propose it.
+All pairs within a cell are compared, one block of rows at a time; cells exist to make that affordable. Equal vectors
+(copies that exact dedup does not find, such as those with another spacing) are collapsed first, so that a template
+seen a million times costs one row. The matrix product only proposes pairs, as the last bits of its cosines depend on
+how a BLAS library splits the work; whether a pair reaches the threshold is decided by a sum in a fixed order.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ import numpy as np
 import numpy.typing as npt
 
 from dedup.clusters import Backend, assign
-from dedup.components import _union
+from dedup.components import union_find
 from dedup.vectors import Float32
 
 Int64 = npt.NDArray[np.int64]
 NEIGHBOURS = 8
-"""Over whose cosines a document's density is the mean."""
+"""A document's density is its mean cosine to so many nearest neighbours."""
 BLOCK_ROWS = 512
 GROUP = 16
-"""Cosines of a row whose maximum decides whether they are looked at."""
+"""So many cosines of a row form a group; a group whose maximum is too small is skipped."""
 SLACK = np.float32(1e-4)
-"""What a block's cosine may be off by."""
+"""Error that a cosine from the matrix product may have."""
 MAX_LINKS = 64
-"""Edges of a document to earlier ones; what is beyond is counted. Each keeps its nearest."""
+"""Edges of a document to earlier ones, at most: the nearest are kept, and the document is reported as capped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +36,12 @@ class CellFacts:
 
     Attributes:
         nearest: float32[n], cosine to the nearest other member; NaN where a member is alone.
-        density: float32[n], mean cosine to the ``NEIGHBOURS`` nearest; NaN where a member is alone.
+        density: float32[n], mean cosine to the `NEIGHBOURS` nearest; NaN where a member is alone.
         component: int64[n], index of the first member of the semantic component.
-        left: int64[m], edges as indices of members, ``left < right``.
+        left: int64[m], edges as indices of members, `left < right`.
         right: int64[m].
         cosine: float32[m].
-        capped: bool[n], members with more than ``MAX_LINKS`` edges to earlier ones.
+        capped: bool[n], members with more than `MAX_LINKS` edges to earlier ones.
     """
 
     nearest: Float32
@@ -57,12 +57,9 @@ def compare(vectors: Float32, ptr: Int64, threshold: float) -> CellFacts:
     """Compares the members of each cell with one another.
 
     Args:
-        vectors: float32[n, dim], unit rows, those of a cell side by side, in an order that does not depend on chance.
-        ptr: int64[n_cells + 1].
-        threshold: cosine from which two documents mean the same.
-
-    Returns:
-        See ``CellFacts``.
+        vectors: float32[n, dim], unit rows, grouped by cell, in a deterministic order.
+        ptr: int64[n_cells + 1], where each cell's rows begin.
+        threshold: cosine from which two documents count as semantic duplicates.
 
     Cost: for a cell of m distinct vectors m² · dim multiplications, in BLAS.
     """
@@ -87,12 +84,12 @@ def compare(vectors: Float32, ptr: Int64, threshold: float) -> CellFacts:
     found = np.concatenate(cosine) if cosine else np.zeros(0, np.float32)
     low_end, high_end = np.minimum(*ends), np.maximum(*ends)
     order = np.lexsort((high_end, low_end))
-    component = _union(len(vectors), low_end, high_end)
+    component = union_find(len(vectors), low_end, high_end)
     return CellFacts(nearest, density, component, low_end[order], high_end[order], found[order], capped)
 
 
 def _distinct(vectors: Float32) -> tuple[Float32, Int64, Int64]:
-    """The distinct rows in the order of their first place, that place, and which of them each row is."""
+    """The distinct rows in order of first occurrence, where that is, and which distinct row each row equals."""
     vectors = np.ascontiguousarray(vectors)
     keys = vectors.view(np.dtype((np.void, vectors.dtype.itemsize * vectors.shape[1])))[:, 0]
     _, first, of = np.unique(keys, return_index=True, return_inverse=True)
@@ -133,11 +130,11 @@ def _compared(
 
 @nb.njit(cache=True)
 def _nearest(block, vectors, start, copies, best):  # type: ignore[no-untyped-def]
-    """Fills the nearest cosines of the block's rows, the greatest first.
+    """Fills the k greatest cosines of each of the block's rows, in descending order.
 
-    The columns are taken in interleaved groups, whose maxima vector instructions find side by side. The (k + 1)-th
-    greatest of the maxima is a floor under the k nearest, whichever group the row itself is in; what lies below is not
-    looked at. The cosines of those found are then taken again, by a sum in a fixed order.
+    The columns form interleaved groups, whose maxima SIMD instructions find side by side. The (k + 1)-th greatest
+    maximum is a lower bound of the k-th nearest neighbour, even if one maximum is the row's cosine to itself; groups
+    below the bound are skipped. The cosines that are found are computed again by a sum in a fixed order.
     """
     n, k = block.shape[1], best.shape[1]
     groups = max(1, n // GROUP)
@@ -172,7 +169,7 @@ def _nearest(block, vectors, start, copies, best):  # type: ignore[no-untyped-de
 
 @nb.njit(cache=True)
 def _edges(block, vectors, start, threshold, slack, best, most, capped):  # type: ignore[no-untyped-def]
-    """Edges from each row to earlier ones whose cosine reaches the threshold; of more than ``most`` the nearest."""
+    """Edges from each row to earlier ones whose cosine reaches the threshold; if more than `most`, the nearest."""
     total = 64
     left, right, cosine = np.empty(total, np.int64), np.empty(total, np.int64), np.empty(total, np.float32)
     at, floor = 0, threshold - slack
@@ -202,7 +199,7 @@ def _edges(block, vectors, start, threshold, slack, best, most, capped):  # type
 
 @nb.njit(cache=True)
 def _maxima(row, greatest):  # type: ignore[no-untyped-def]
-    """The greatest of the numbers g, g + groups, g + 2·groups … for each group g."""
+    """The maximum of each group g, which holds the columns g, g + groups, g + 2·groups …"""
     groups = len(greatest)
     greatest[:] = row[:groups]
     for first in range(groups, len(row), groups):
@@ -225,7 +222,7 @@ def _insert(best, value):  # type: ignore[no-untyped-def]
 
 @nb.njit(inline="always", cache=True)
 def _insert_with(best, which, value, name):  # type: ignore[no-untyped-def]
-    """The same, with what the value belongs to."""
+    """As `_insert`, with the name that the value belongs to."""
     at = len(best) - 1
     if value <= best[at]:
         return
@@ -237,7 +234,7 @@ def _insert_with(best, which, value, name):  # type: ignore[no-untyped-def]
 
 @nb.njit(inline="always", cache=True)
 def _cosine(vectors, i, j):  # type: ignore[no-untyped-def]
-    """Of two unit rows, by a sum in a fixed order, at most 1."""
+    """The cosine of two unit rows, by a sum in a fixed order; at most 1."""
     total = 0.0
     for d in range(vectors.shape[1]):
         total += np.float64(vectors[i, d]) * np.float64(vectors[j, d])
@@ -261,18 +258,18 @@ def _grown32(values, size):  # type: ignore[no-untyped-def]
 def divide_giants(
     vectors: Float32, ptr: Int64, most: int, seed: int, backend: Backend
 ) -> tuple[Int64, Int64, npt.NDArray[np.bool_]]:
-    """Divides cells of more than ``most`` distinct vectors, so that no comparison is quadratic in the corpus.
+    """Divides cells of more than `most` distinct vectors, so that no comparison is quadratic in the corpus.
 
     Args:
-        vectors: as for ``compare``.
+        vectors: as for `compare`.
         ptr: int64[n_cells + 1].
-        most: distinct vectors that are compared with one another.
+        most: distinct vectors of a part, at most.
         seed: of the k-means.
-        backend: does it.
+        backend: runs the k-means.
 
     Returns:
-        The order in which the members of a part lie side by side, int64[n]; the parts' bounds, int64[n_parts + 1];
-        which cells were divided, bool[n_cells].
+        int64[n], an order of the rows in which each part is contiguous; int64[n_parts + 1], the bounds of the parts in
+        that order; bool[n_cells], which cells were divided.
     """
     part = np.zeros(len(vectors), np.int64)
     divided = np.zeros(len(ptr) - 1, np.bool_)
@@ -290,7 +287,7 @@ def divide_giants(
 
 
 def _parts(vectors: Float32, most: int, seed: int, backend: Backend, depth: int = 0) -> Int64:
-    """The part of each of the distinct vectors; what three rounds of k-means leave too large is cut in order."""
+    """The part of each distinct vector; what is still too large after three rounds of k-means is cut by position."""
     n = len(vectors)
     if n <= most:
         return np.zeros(n, np.int64)

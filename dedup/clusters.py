@@ -1,12 +1,12 @@
 """Cells of embeddings: spherical k-means on a sample, and which cell each vector belongs to.
 
-FAISS does both on a CPU, and on a GPU where its GPU build is installed; torch does them on a GPU where it is not. All
-three are asked for the same: centroids of length one, and for each vector the centroid of largest cosine. Above
-``FLAT_CENTROIDS`` there are two levels: coarse cells are trained first, each is divided by its own k-means, and a
-vector is compared with the centroids of the ``PROBES`` nearest coarse cells only.
+FAISS does both on a CPU, and on a GPU if its GPU build is installed; otherwise torch does them on a GPU. All backends
+compute the same: centroids of length one, and for each vector the centroid of largest cosine. Above
+`FLAT_CENTROIDS` there are two levels: coarse cells are trained first, each is divided by its own k-means, and a
+vector is compared only with the centroids of the `PROBES` nearest coarse cells.
 
-Which of two centroids is nearer may hang on the last bit of a sum, and that on how a library cuts a matrix; so the best
-two are compared again by one fixed sum (``_nearer``), and batches change nothing.
+Which of two centroids is nearer may depend on the last bit of a sum, and that on how a library splits a matrix. So the
+best two are compared again by a sum in a fixed order (`_nearer`), and the result does not depend on the batch size.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from tamis.errors import ConfigError, TamisError
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
 FLAT_CENTROIDS = 8192
-"""Up to here a vector is compared with every centroid."""
+"""Up to so many centroids a vector is compared with all of them."""
 PROBES = 16
-"""Coarse cells that are looked into above."""
+"""Above `FLAT_CENTROIDS`, a vector is compared with the centroids of so many coarse cells."""
 LEAST_MEMBERS = 8
-"""Vectors of the sample that a centroid needs."""
+"""Vectors of the sample for each centroid, at least."""
 ROWS_AT_ONCE = 65_536
 
 
 class Backend(Protocol):
-    """What does the arithmetic."""
+    """A library that trains centroids and searches them."""
 
     name: str
 
@@ -43,16 +43,16 @@ class Backend(Protocol):
         """Centroids of length one, float32[cells, dim], some of them perhaps without a vector."""
 
     def searcher(self, centroids: Float32) -> Callable[[Float32], Int64]:
-        """A function from vectors to their two nearest centroids, int64[n, 2]; -1 where there is but one."""
+        """A function from vectors to their two nearest centroids, int64[n, 2]; -1 where there is only one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Assigned:
-    """Where vectors belong.
+    """The cells of vectors.
 
     Attributes:
-        cell: int32[n], the nearest centroid; -1 for a vector of zeros or of numbers that are not finite.
-        cosine: float32[n], to it; 0 where there is none.
+        cell: int32[n], the nearest centroid; -1 for a vector that is all zeros or not finite.
+        cosine: float32[n], to that centroid; 0 where there is none.
     """
 
     cell: Int32
@@ -60,14 +60,14 @@ class Assigned:
 
 
 def open_backend(device: str = "auto", threads: int = 0) -> Backend:
-    """The arithmetic for a device.
+    """The backend for a device.
 
     Args:
-        device: "cpu"; "cuda", refused where there is no GPU; "auto", the GPU where there is one that can be used.
-        threads: of FAISS on a CPU; 0 leaves them as they are.
+        device: "cpu"; "cuda", refused where there is no GPU; "auto", a GPU if one can be used.
+        threads: of FAISS on a CPU; 0 for its default.
 
     Raises:
-        ConfigError: FAISS is not installed, or there is no GPU where one is wanted; one sentence.
+        ConfigError: FAISS is not installed, or there is no GPU although one is required.
     """
     faiss: Any
     try:
@@ -98,21 +98,21 @@ def open_backend(device: str = "auto", threads: int = 0) -> Backend:
 def train_centroids(
     sample: Float32, cells: int, seed: int, backend: Backend, *, iterations: int = 20, giant: float = 4.0
 ) -> Float32:
-    """Centroids of about equal following.
+    """Centroids whose cells hold about equally many vectors.
 
-    Cells without a vector of the sample are dropped; one with more than ``giant`` times its share is divided, and its
-    parts again, three times at most (equal vectors cannot be divided).
+    Cells without a vector of the sample are dropped. A cell with more than `giant` times the mean is divided, and its
+    parts again, at most three times (equal vectors cannot be divided).
 
     Args:
-        sample: float32[n, dim], unit rows, in an order that does not depend on chance.
-        cells: how many are wanted; fewer come out of a small sample.
+        sample: float32[n, dim], unit rows, in a deterministic order.
+        cells: how many are wanted; a small sample gives fewer.
         seed: of the k-means.
-        backend: see ``open_backend``.
+        backend: see `open_backend`.
         iterations: of Lloyd's algorithm.
-        giant: see above.
+        giant: a cell is divided above this multiple of the mean size.
 
     Returns:
-        float32[k, dim], unit rows, ordered so that equal input gives equal centroids; k ≥ 1 unless the sample is empty.
+        float32[k, dim], unit rows, in a deterministic order; k ≥ 1 unless the sample is empty.
     """
     sample = np.ascontiguousarray(sample[usable(sample)], np.float32)
     n, dim = sample.shape
@@ -141,7 +141,7 @@ def train_centroids(
 
 
 def _trained(sample: Float32, cells: int, seed: int, backend: Backend, iterations: int) -> Float32:
-    """Flat up to ``FLAT_CENTROIDS``; above, the square root of them first, then each by its share."""
+    """One k-means up to `FLAT_CENTROIDS`; above, √cells coarse cells first, each then divided in proportion to size."""
     if cells <= FLAT_CENTROIDS:
         return backend.kmeans(sample, cells, seed, iterations)
     coarse = backend.kmeans(sample, int(np.sqrt(cells)), seed, iterations)
@@ -178,7 +178,7 @@ def assign(vectors: Float32, centroids: Float32, backend: Backend) -> Assigned:
     Args:
         vectors: float32[n, dim].
         centroids: float32[k, dim], unit rows.
-        backend: see ``open_backend``.
+        backend: see `open_backend`.
 
     Raises:
         ConfigError: vectors and centroids have different dimensions.
@@ -194,7 +194,7 @@ class Assigner:
         self._search = backend.searcher(self._centroids) if len(centroids) else None
 
     def __call__(self, vectors: Float32) -> Assigned:
-        """See ``assign``."""
+        """See `assign`."""
         if vectors.shape[1] != self._centroids.shape[1]:
             raise ConfigError(
                 f"the embeddings have {vectors.shape[1]} dimensions and the centroids "
@@ -214,7 +214,7 @@ class Assigner:
 
 @nb.njit(cache=True)
 def _nearer(vectors, centroids, best):  # type: ignore[no-untyped-def]
-    """Of two centroids the nearer by a sum in a fixed order, of equal ones the first; and the cosine."""
+    """The nearer of two centroids by a sum in a fixed order, the first if both are equally near; and its cosine."""
     cell = np.empty(len(vectors), np.int32)
     cosine = np.empty(len(vectors), np.float32)
     for i in range(len(vectors)):
@@ -276,7 +276,7 @@ class _Faiss:
 
 
 class _Torch:
-    """The same by torch, for a GPU without a FAISS build; on a CPU it serves the tests."""
+    """The same by torch, for a GPU without FAISS's GPU build; on a CPU it is for tests."""
 
     def __init__(self, torch: Any, device: str) -> None:
         self._torch, self._device = torch, device
@@ -299,7 +299,7 @@ class _Torch:
         centroids = data[torch.from_numpy(first).to(self._device)].clone()
         for _ in range(iterations):
             cell = self._nearest(data, centroids, 1)[:, 0]
-            order = torch.argsort(cell, stable=True)  # sums in a fixed order: scatter-adds on a GPU have none
+            order = torch.argsort(cell, stable=True)  # sums in a fixed order; the order of scatter-adds on a GPU varies
             counts = torch.bincount(cell, minlength=cells)
             totals = torch.zeros(len(data) + 1, data.shape[1], dtype=torch.float64, device=self._device)
             torch.cumsum(data[order].double(), dim=0, out=totals[1:])
@@ -307,7 +307,7 @@ class _Torch:
             sums = totals[bounds[1:]] - totals[bounds[:-1]]
             empty = (counts == 0).nonzero()[:, 0]
             centroids = torch.nn.functional.normalize(sums, dim=1).float()
-            if len(empty):  # an empty cell takes half of a large one, as in FAISS
+            if len(empty):  # as in FAISS, an empty cell gets the slightly moved centroid of a large one
                 largest = torch.argsort(counts, descending=True, stable=True)[: len(empty)]
                 nudge = torch.from_numpy(rng.standard_normal((len(empty), data.shape[1])).astype(np.float32)) * 1e-3
                 moved = centroids[largest] + nudge[: len(largest)].to(self._device)
@@ -317,7 +317,7 @@ class _Torch:
     def searcher(self, centroids: Float32) -> Callable[[Float32], Int64]:
         torch = self._torch
         on_device = torch.from_numpy(np.ascontiguousarray(centroids)).to(self._device)
-        if len(centroids) <= FLAT_CENTROIDS or self._device == "cuda":  # a GPU compares with all of them in no time
+        if len(centroids) <= FLAT_CENTROIDS or self._device == "cuda":  # on a GPU comparing with all is fast enough
             return lambda vectors: _two(self._found(vectors, on_device, min(2, len(centroids))))
         raise ConfigError(f"more than {FLAT_CENTROIDS} cells need FAISS on a CPU")
 
@@ -326,7 +326,7 @@ class _Torch:
         return self._nearest(data, centroids, k).cpu().numpy().astype(np.int64)
 
     def _nearest(self, data: Any, centroids: Any, k: int) -> Any:
-        """The k nearest centroids of each row, by blocks of about 2^28 cosines; half of that where memory runs out."""
+        """The k nearest centroids of each row, by blocks of about 2^28 cosines; blocks halve when memory runs out."""
         torch = self._torch
         rows = max(1, (1 << 28) // max(1, len(centroids)))
         parts, at = [], 0
@@ -354,11 +354,11 @@ def _two(found: Int64) -> Int64:
 
 
 GPU_DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
-"""One of them is there where a driver of NVIDIA's, of AMD's, or of Windows for its Linux is."""
+"""Device files of GPU drivers: NVIDIA's, AMD's, and that of Windows' subsystem for Linux."""
 
 
 def _torch_with_gpu() -> Any:
-    """torch where it sees a GPU; it is not imported, at seconds and hundreds of megabytes, where there can be none."""
+    """torch if it sees a GPU, else None; without a device file torch is not even imported, which takes seconds."""
     if not any(os.path.exists(path) for path in GPU_DEVICES):
         return None
     try:

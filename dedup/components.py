@@ -1,8 +1,7 @@
 """Connected components by union-find, for edges that fit in memory.
 
-The component of a node is its least id, so that the answer depends on neither the order of the edges nor their
-direction. Larger edge sets go through star contraction in Spark (``pipelines.spark.components``), which gives the same
-answer.
+A component is named by its least id, so that the result depends neither on the order of the edges nor on their
+direction. Larger edge sets go through star contraction in Spark (`pipelines.spark.components`), with the same result.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ def connected_components(
     nodes = np.unique(np.concatenate([left, right]))
     if not len(nodes):
         return nodes, nodes
-    parent = _union(len(nodes), np.searchsorted(nodes, left), np.searchsorted(nodes, right))
+    parent = union_find(len(nodes), np.searchsorted(nodes, left), np.searchsorted(nodes, right))
     return nodes, nodes[parent]
 
 
@@ -42,7 +41,14 @@ def _find(parent, x):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(cache=True)
-def _union(n, left, right):  # type: ignore[no-untyped-def]
+def union_find(n, left, right):  # type: ignore[no-untyped-def]
+    """The least node of each node's component: int64[n].
+
+    Args:
+        n: nodes, numbered from 0.
+        left: int64[m], one end of each edge.
+        right: int64[m], the other.
+    """
     parent = np.arange(n)
     for e in range(len(left)):
         x, y = _find(parent, left[e]), _find(parent, right[e])

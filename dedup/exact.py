@@ -1,6 +1,6 @@
-"""Which copy of a text stays: the earliest, in each domain that has one.
+"""Which copy of a text survives: the earliest one in each domain that has the text.
 
-Digests are sorted once and only the texts that repeat are looked at again, a fraction of a corpus.
+Digests are sorted once; only the texts that repeat, a fraction of a corpus, are processed further.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ class Copies:
 
     Attributes:
         doc_id: int64[n].
-        survivor: int64[n], itself for a document that stays for now.
-        contender: int64[n], the first copy in the document's own domain.
-        first: int64[n], the first contender of the text.
+        survivor: int64[n]; the document itself if it is kept so far.
+        contender: int64[n], the first copy in the document's own domain: the domain's candidate for survivor.
+        first: int64[n], the first of the text's candidates.
         copies: int32[n], documents with the text.
-        contenders: int32[n], domains in which the text contends.
+        contenders: int32[n], domains that have a candidate.
     """
 
     doc_id: Int64
@@ -35,7 +35,7 @@ class Copies:
 
 
 NEW, STANDS, GONE = 0, 1, 2
-"""What is known of a copy: of this snapshot; of an earlier one, where its text was kept so far; or ruled out."""
+"""State of a copy: of this snapshot; kept by an earlier snapshot; or removed by an earlier snapshot."""
 
 
 def elect_copies(
@@ -43,20 +43,20 @@ def elect_copies(
 ) -> Copies:
     """Groups documents by digest and elects the earliest of each domain.
 
-    A copy that an earlier snapshot kept stands for all new ones. Where the earlier copies were all ruled out, they hold
-    their domain's place, as they would in one run over both snapshots, but a new copy in another domain contends.
+    A copy that an earlier snapshot kept is the survivor of all new ones. If all earlier copies were removed, their
+    domain has no candidate, as in one run over both snapshots, but a new copy in another domain is one.
 
     Args:
         low: int64[n], half of each digest.
         high: int64[n], the other half.
         doc_id: int64[n], distinct; earlier snapshots' are lower.
         domain: int32[n], a code of each document's domain.
-        state: int8[n], ``NEW``, ``STANDS`` or ``GONE``; None for all new.
+        state: int8[n], `NEW`, `STANDS` or `GONE`; None for all new.
 
     Returns:
-        The new documents among them.
+        The new documents whose text repeats.
 
-    Cost: one sort of n numbers, then a sort of the repeated texts' documents.
+    Cost: one sort of n numbers, then one of the documents whose text repeats.
     """
     state = np.zeros(len(low), np.int8) if state is None else state
     rows = _repeated(low, high)
@@ -98,7 +98,7 @@ def _first_of_domain(text: Int64, domain: npt.NDArray[np.int32], doc_id: Int64) 
 
 
 def _least(text: Int64, doc_id: Int64, chosen: npt.NDArray[np.bool_], n: int) -> Int64:
-    """The least chosen document of each text, int64[n]; ``_NONE`` where there is none."""
+    """The least chosen document of each text, int64[n]; `_NONE` where there is none."""
     found = np.full(n, _NONE, np.int64)
     np.minimum.at(found, text[chosen], doc_id[chosen])
     return found

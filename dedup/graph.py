@@ -1,9 +1,9 @@
-"""The candidate graph: which documents share a set, which must be compared, which need no shingles at all.
+"""The candidate graph: which documents share a shingle set, which must be compared, which need no sets at all.
 
-Documents of one token sequence are *twins*: the least id represents them all, and alone was banded. What is left is a
-graph of representatives. A component of one of them needs no verification, nor one of two whose edge the sketch
-accepts; all others have their shingle sets read. Edges by meaning, which embeddings have found and decided, join
-components; a component that has no others needs no shingles.
+Documents with the same token sequence are twins: the one with the least id represents them all, and only it was put
+into bands. That leaves a graph of representatives. A component of one representative needs no verification, nor does
+one of two whose edge the sketches accept; for all others the shingle sets are read. Semantic edges, which embeddings
+have found and decided, join components too; a component that has only such edges needs no sets.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from dedup.components import connected_components
 Int64 = npt.NDArray[np.int64]
 Float32 = npt.NDArray[np.float32]
 NO_MEANING = (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
-"""No edges by meaning."""
+"""No semantic edges."""
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What verification has to look at.
+class VerificationPlan:
+    """What has to be verified.
 
     Attributes:
         doc_id: int64[n], every document in a candidate edge, ascending.
         rep: int64[n], the id of its representative.
         component: int64[n], the least representative of its candidate component.
-        wanted: bool[n], representatives whose shingle set is to be read.
-        left: int64[m], ids of representatives, ``left < right``, distinct edges.
-        right: int64[m].
-        edge_component: int64[m].
-        meaning: float32[m], the cosine of an edge by meaning; NaN where there is none.
+        wanted: bool[n], representatives whose shingle set has to be read.
+        left: int64[m], one end of each distinct edge, the id of a representative; `left < right`.
+        right: int64[m], the other.
+        edge_component: int64[m], the component of each edge.
+        meaning: float32[m], the cosine of a semantic edge; NaN for other edges.
     """
 
     doc_id: Int64
@@ -54,19 +54,19 @@ def plan_verification(
     twin_rep: Int64,
     accept: int,
     meaning: tuple[Int64, Int64, Float32] = NO_MEANING,
-) -> Plan:
+) -> VerificationPlan:
     """Plans the verification of candidate edges.
 
     Args:
-        low: int64[m], ids of representatives; edges may repeat.
-        high: int64[m].
+        low: int64[m], one end of each edge, the id of a representative; edges may repeat.
+        high: int64[m], the other.
         agree: int16[m], equal bits of the sketches.
-        twin: int64[t], ids of documents that another one represents, distinct.
-        twin_rep: int64[t], that one: never a twin itself.
-        accept: equal bits from which a pair is accepted unseen.
-        meaning: edges by meaning: ids of documents, twins among them, and their cosine.
+        twin: int64[t], distinct ids of documents that are represented by another.
+        twin_rep: int64[t], the representative of each, never a twin itself.
+        accept: equal bits from which a pair is accepted without reading its sets.
+        meaning: semantic edges: two arrays of document ids, twins included, and their cosines.
 
-    Cost: some sorts of the edges; 40 bytes an edge.
+    Cost: a few sorts of the edges; 40 bytes an edge.
     """
     meant = _of_representatives(meaning, twin, twin_rep)
     nodes = np.unique(np.concatenate([low, high, twin, twin_rep, *meant[:2]]))
@@ -88,14 +88,14 @@ def plan_verification(
         sure[np.searchsorted(names, edge_component[by_bands & (bits < accept)])] = False
         alike[np.searchsorted(names, edge_component[by_bands])] = True
     decided = (reps == 1) | ((reps == 2) & sure) | ~alike
-    if len(left):  # a pair that its sketch has accepted is a near copy, whatever it means
+    if len(left):  # a pair that its sketches accept is a near-duplicate; its cosine no longer matters
         by_sketch = decided[np.searchsorted(names, edge_component)] & (bits >= accept)
         cosine = np.where(by_sketch, np.float32(np.nan), cosine)
-    return Plan(nodes, rep, component, own & ~decided[inverse], left, right, edge_component, cosine)
+    return VerificationPlan(nodes, rep, component, own & ~decided[inverse], left, right, edge_component, cosine)
 
 
 def _of_representatives(meaning: tuple[Int64, Int64, Float32], twin: Int64, rep: Int64) -> tuple[Int64, Int64, Float32]:
-    """Edges by meaning between representatives, ``low < high``; those of twins with each other are gone."""
+    """Semantic edges between representatives, `low < high`; those among twins of one representative are dropped."""
     order = np.argsort(twin)
     twin, rep = twin[order], rep[order]
 
@@ -113,7 +113,7 @@ def _of_representatives(meaning: tuple[Int64, Int64, Float32], twin: Int64, rep:
 def _joined(
     edges: tuple[Int64, Int64, npt.NDArray[np.int16]], meant: tuple[Int64, Int64, Float32]
 ) -> tuple[Int64, Int64, npt.NDArray[np.int16], Float32]:
-    """Each edge once: its equal bits, -1 where the bands did not find it, and the largest cosine, NaN without one."""
+    """Each edge once, with its equal bits (-1 if no band found it) and its largest cosine (NaN if it has none)."""
     low, high = np.concatenate([edges[0], meant[0]]), np.concatenate([edges[1], meant[1]])
     bits = np.concatenate([edges[2], np.full(len(meant[0]), -1, np.int16)])
     cosine = np.concatenate([np.full(len(edges[0]), -2, np.float32), meant[2].astype(np.float32)])
@@ -127,7 +127,7 @@ def _joined(
 
 
 def distinct_edges(low: Int64, high: Int64, agree: npt.NDArray[np.int16]) -> tuple[Int64, Int64, npt.NDArray[np.int16]]:
-    """Each edge once; the sketches of a pair agree alike wherever it was found."""
+    """Each edge once; a pair has the same number of equal bits in every bucket that it was found in."""
     order = np.lexsort((high, low))
     low, high, agree = low[order], high[order], agree[order]
     leads = np.ones(len(low), np.bool_)

@@ -1,14 +1,14 @@
 """MinHash signatures: 32-bit minima of k random affine maps over shingle hashes.
 
 One-permutation hashing would need k times fewer multiplications, but its empty bins and densification bias short
-documents, and with four permutations at a time in the outer loop (the minima stay in registers, the shingles stream
-through the vector unit) tokenising is the cost here, not hashing; so nothing would be won.
+documents. Nor would it save time: with four permutations at a time in the outer loop (the minima stay in registers,
+the shingles stream through the vector unit) most of the time goes to tokenising, not to hashing.
 
-A map is x → a·x + b modulo 2^32 with odd a: a bijection of 32-bit words, so that a minimum is one shingle. The
-arithmetic must stay in uint32: numba widens a product of two uint32 to 64 bits unless it is cast.
+A map is x → a·x + b modulo 2^32 with odd a. It is a bijection of 32-bit words, so that each minimum belongs to exactly
+one shingle. The arithmetic must stay in uint32: numba widens a product of two uint32 to 64 bits unless it is cast.
 
-Beside the signature a document gets a *sketch*: one bit of each of 128 minima. Two sketches tell in two popcounts
-roughly how similar two documents are (standard error 0.06 at J = 0.75), and 16 bytes are cheap to shuffle.
+A document also gets a sketch: one bit of each of the first 128 minima. Two popcounts on the sketches of two documents
+estimate their similarity (standard error 0.06 at J = 0.75), and its 16 bytes are cheap to shuffle.
 
 Source: Broder 1997, "On the resemblance and containment of documents"; Li and König 2010 (b-bit minwise hashing).
 """
@@ -52,7 +52,7 @@ class Signatures:
 def permutations(k: int, seed: int) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:
     """The coefficients a (odd) and b of k maps, from the seed alone."""
     with np.errstate(over="ignore"):
-        words = np.array([_mix_one(U64(seed) * U64(0x9E3779B97F4A7C15) + U64(i + 1)) for i in range(2 * k)], np.uint64)
+        words = np.array([mix(U64(seed) * U64(0x9E3779B97F4A7C15) + U64(i + 1)) for i in range(2 * k)], np.uint64)
     high = (words >> U64(32)).astype(np.uint32)
     return high[:k] | U32(1), high[k:]
 
@@ -88,17 +88,6 @@ def estimate(x: npt.NDArray[np.uint32], y: npt.NDArray[np.uint32]) -> float:
     return float(np.mean(x == y))
 
 
-def signature_keys(minima: npt.NDArray[np.uint32]) -> npt.NDArray[np.int64]:
-    """A 64-bit hash of each signature, int64[n_docs]: equal signatures, equal keys."""
-    keys: npt.NDArray[np.int64] = _row_hashes(minima, 0, minima.shape[1])
-    return keys
-
-
-@nb.njit(cache=True)
-def _mix_one(x):  # type: ignore[no-untyped-def]
-    return mix(x)
-
-
 @nb.njit(cache=True)
 def _minima(offsets, data, done, classes, fold_start, fold_data, width, a, b, capacity):  # type: ignore[no-untyped-def]
     n, k = len(offsets) - 1, len(a)
@@ -122,13 +111,21 @@ def _minima(offsets, data, done, classes, fold_start, fold_data, width, a, b, ca
         found = shingle_into(tokens, found, width, shingles)
         for i in range(found):
             words[i] = U32(shingles[i] >> U64(32))
-        _minimise(words[:found], a, b, out[d])
+        fill_minima(words[:found], a, b, out[d])
         counts[d] = found
     return out, counts, keys
 
 
 @nb.njit(cache=True)
-def _minimise(words, a, b, out):  # type: ignore[no-untyped-def]
+def fill_minima(words, a, b, out):  # type: ignore[no-untyped-def]
+    """Writes the minimum of each map over some shingles; all ones where there is none.
+
+    Args:
+        words: uint32[n], the shingles.
+        a: uint32[k], odd; k is a multiple of 4.
+        b: uint32[k].
+        out: uint32[k].
+    """
     top = U32(0xFFFFFFFF)
     for p in range(0, len(a), 4):
         a0, a1, a2, a3 = a[p], a[p + 1], a[p + 2], a[p + 3]
@@ -154,7 +151,14 @@ def _sketches(minima):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(cache=True)
-def _row_hashes(minima, low, high):  # type: ignore[no-untyped-def]
+def row_hashes(minima, low, high):  # type: ignore[no-untyped-def]
+    """A 64-bit hash of columns `low` to `high` of each signature, and of `low`: int64[n_docs].
+
+    Args:
+        minima: uint32[n_docs, k].
+        low: the first column.
+        high: the one behind the last.
+    """
     out = np.empty(len(minima), np.int64)
     for d in range(len(minima)):
         h = mix(U64(0x2545F4914F6CDD1D) + U64(low))  # mixed, so that no minimum can undo the band's number

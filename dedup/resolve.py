@@ -1,12 +1,16 @@
 """From candidate edges to survivors: verification, components and election over many components in one call.
 
-Candidate components share nothing, so a task takes some of them whole: each document's shingle set travels once, not
-once an edge, and every comparison that verification or election asks for is made where the sets lie.
+Candidate components share no documents, so a task takes whole components: each document's shingle set travels once,
+not once an edge, and all comparisons of verification and election run where the sets are.
 
-Of twins, documents of one token sequence, one lends its set to the others. A pair without sets has been decided by its
-sketch, and its similarity is the sketch's estimate (method ``BY_SKETCH``). An edge by meaning has been decided by its
-embeddings: it holds whatever the shingles say, and a survivor takes those that it has such an edge with, too. Without
-sets it takes no others then: the sketches of a component by meaning have decided nothing.
+Twins (documents with the same token sequence) share one set, that of their representative. There are two kinds of
+edges:
+
+- An edge found by MinHash is verified on the shingle sets (`BY_SHINGLES`). Where the sketches had already decided it,
+  no sets were read, and the similarity is the sketches' estimate (`BY_SKETCH`).
+- A semantic edge was decided by the cosine of two embeddings (`BY_MEANING`). It holds even if the shingle sets differ,
+  and in the election the survivor also removes the documents that it has a semantic edge with. A survivor that has
+  semantic edges removes a document without a set only over such an edge: in its component the sketches decided nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dedup.banding import agreement
-from dedup.components import _union
+from dedup.components import union_find
 from dedup.verify import containment_sorted, jaccard_sorted
 
 Int64 = npt.NDArray[np.int64]
@@ -33,13 +37,13 @@ class Members:
     Attributes:
         component: int64[n].
         doc_id: int64[n], distinct.
-        rep: int64[n], index of the member whose set stands for this one (itself, or its first twin).
+        rep: int64[n], index of the representative, whose set is used (the member itself, or its first twin).
         sketch: uint64[n, 2].
-        quality: float32[n]; NaN counts as 0.5. Compared in hundredths, so that noise does not beat length.
+        quality: float32[n]; NaN counts as 0.5. Rounded to hundredths, so that noise does not outweigh length.
         length: int64[n], bytes.
-        final: bool[n], published by an earlier snapshot: it survives whatever is found.
-        outlying: float32[n], distance to the centroid, or None: with it the furthest of a component comes first
-            (SemDeDup's rule), before quality. NaN counts as 0.
+        final: bool[n], published by an earlier snapshot: it always survives.
+        outlying: float32[n], distance to the centroid, or None. If given, the member furthest from the centroid is
+            preferred (SemDeDup's rule), before quality counts. NaN counts as 0.
     """
 
     component: Int64
@@ -53,11 +57,11 @@ class Members:
 
 
 @dataclass(frozen=True, slots=True)
-class Sets:
-    """Shingle sets of members, as ``text.shingle.shingle_sets`` makes them, whole or by ``narrow``.
+class ShingleSets:
+    """Shingle sets of members, as `text.shingle.shingle_sets` makes them, in 64 bits or shortened by `narrow`.
 
     Attributes:
-        of: int64[n_members], the set's number, or -1.
+        of: int64[n_members], the number of each member's set, or -1.
         ptr: int64[n_sets + 1].
         hashes: uint64 or uint32[ptr[-1]], ascending within a set.
         modulus: int64[n_sets].
@@ -71,16 +75,16 @@ class Sets:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """What became of the members.
+    """The outcome for members and edges.
 
     Attributes:
         component: int64[n], the least id of the member's verified component; -1 where it has no verified edge.
         survivor: int64[n], index of the member's survivor (its own for a survivor).
-        similarity: float32[n], to it.
+        similarity: float32[n], to the survivor.
         edge_similarity: float32[m], of each candidate edge.
-        edge_method: int8[m], ``BY_SKETCH``, ``BY_SHINGLES`` or ``BY_MEANING``.
+        edge_method: int8[m], `BY_SKETCH`, `BY_SHINGLES` or `BY_MEANING`.
         edge_holds: bool[m], whether the edge is accepted.
-        by_meaning: bool[n], whether it is an edge by meaning alone that took the member.
+        by_meaning: bool[n], whether the member was removed because of a semantic edge alone.
     """
 
     component: Int64
@@ -94,7 +98,7 @@ class Resolved:
 
 def resolve(
     members: Members,
-    sets: Sets,
+    sets: ShingleSets,
     left: Int64,
     right: Int64,
     threshold: float,
@@ -102,24 +106,24 @@ def resolve(
     min_size_ratio: float = 0.0,
     meaning: npt.NDArray[np.float32] | None = None,
 ) -> Resolved:
-    """Verifies edges, unites what holds, elects survivors.
+    """Verifies edges, builds components from those that hold, elects survivors.
 
-    The best of a component (earlier snapshots first, then quality, length, the earlier id) takes out those that are
-    themselves like it; the rest elects again until none is left. By containment the larger set comes first, then the
-    longer text, then quality: what is contained goes, not what contains it.
+    The best member of a component (earlier snapshots first, then quality, length, the lower id) survives and removes
+    the members that are similar to it directly; the rest elects again until none is left. Under containment the larger
+    set comes first, then the longer text, then quality: the contained document goes, not the one that contains it.
 
     Args:
-        members: see ``Members``.
-        sets: see ``Sets``.
+        members: see `Members`.
+        sets: see `ShingleSets`.
         left: int64[m], member indices, one end of each candidate edge.
         right: int64[m], the other.
         threshold: similarity from which two documents are the same.
-        reject: members with fewer equal bits are not compared in the election (``banding.sketch_bounds``).
-        min_size_ratio: 0: similarity is Jaccard's. Above: it is containment, of sets whose sizes differ no more than
-            that; every component then needs its sets.
-        meaning: float32[m], the cosine of an edge by meaning, between representatives; NaN where there is none.
+        reject: pairs with fewer equal sketch bits are not compared in the election (`banding.sketch_bounds`).
+        min_size_ratio: 0: similarity is Jaccard. Above 0: similarity is containment, and counts as 0 where the smaller
+            set has less than this share of the larger set's size; every component then needs its sets.
+        meaning: float32[m], the cosine of a semantic edge, between representatives; NaN for other edges.
 
-    Cost: a merge of two sets an edge, and one for each pair of member and survivor that the sketch cannot rule out.
+    Cost: one merge of two sets for each edge, and for each pair of member and survivor that sketches cannot rule out.
     """
     low, ratio = np.float32(threshold), np.float32(min_size_ratio)
     similarity, method = _similarities(members.rep, members.sketch, *_of(sets), ratio, left, right)
@@ -128,7 +132,7 @@ def resolve(
     holds = meant | (similarity >= low)
     by_meaning = meant & ((similarity < low) | (method == BY_SKETCH))
     similarity, method = np.where(by_meaning, meaning, similarity), np.where(by_meaning, BY_MEANING, method)
-    parent = _union(
+    parent = union_find(
         len(members.doc_id),
         np.concatenate([left[holds], np.arange(len(members.rep))]),
         np.concatenate([right[holds], members.rep]),
@@ -161,27 +165,27 @@ def resolve(
 def _neighbours(
     n: int, left: Int64, right: Int64, cosine: npt.NDArray[np.float32]
 ) -> tuple[Int64, Int64, npt.NDArray[np.float32]]:
-    """Edges by meaning from both of their ends: int64[n + 1], the other ends of each member's, their cosines."""
+    """Semantic edges as adjacency lists: ptr int64[n + 1], the neighbours of each member, the cosines."""
     ends = np.concatenate([left, right])
     order = np.argsort(ends, kind="stable")
     ptr = np.concatenate(([0], np.cumsum(np.bincount(ends, minlength=n)))).astype(np.int64)
     return ptr, np.concatenate([right, left])[order], np.concatenate([cosine, cosine])[order]
 
 
-def _set_sizes(members: Members, sets: Sets) -> Int64:
+def _set_sizes(members: Members, sets: ShingleSets) -> Int64:
     """About how many shingles each member has, int64[n]; 0 without a set."""
     of = sets.of[members.rep]
     known = np.append(np.diff(sets.ptr) * sets.modulus, 0)
     return known[of]
 
 
-def _of(sets: Sets) -> tuple[Int64, Int64, npt.NDArray[Any], Int64]:
+def _of(sets: ShingleSets) -> tuple[Int64, Int64, npt.NDArray[Any], Int64]:
     return sets.of, sets.ptr, sets.hashes, sets.modulus
 
 
 @nb.njit(cache=True)
 def _similarity(rep, sketch, of, ptr, hashes, modulus, ratio, x, y):  # type: ignore[no-untyped-def]
-    """Similarity of two members, and whether shingles told it."""
+    """Similarity of two members, and whether it comes from shingle sets, not from sketches."""
     if rep[x] == rep[y]:
         return np.float32(1.0), True
     a, b = of[rep[x]], of[rep[y]]
@@ -196,10 +200,10 @@ def _similarity(rep, sketch, of, ptr, hashes, modulus, ratio, x, y):  # type: ig
 @nb.njit(cache=True)
 def _similarities(rep, sketch, of, ptr, hashes, modulus, ratio, left, right):  # type: ignore[no-untyped-def]
     out = np.empty(len(left), np.float32)
-    method = np.zeros(len(left), np.int8)
+    method = np.empty(len(left), np.int8)
     for e in range(len(left)):
         out[e], by_shingles = _similarity(rep, sketch, of, ptr, hashes, modulus, ratio, left[e], right[e])
-        method[e] = 1 if by_shingles else 0
+        method[e] = BY_SHINGLES if by_shingles else BY_SKETCH
     return out, method
 
 
@@ -210,7 +214,7 @@ def _elect_groups(  # type: ignore[no-untyped-def]
     survivor = np.full(len(rep), -1, np.int64)
     similarity = np.ones(len(rep), np.float32)
     by_meaning = np.zeros(len(rep), np.bool_)
-    meant = np.full(len(rep), -2, np.float32)  # to the survivor at hand
+    meant = np.full(len(rep), -2, np.float32)  # cosine of a semantic edge to the current survivor
     for g in range(len(starts) - 1):
         for i in range(starts[g], starts[g + 1]):
             best = order[i]
@@ -218,7 +222,7 @@ def _elect_groups(  # type: ignore[no-untyped-def]
                 continue
             survivor[best] = best
             own = rep[best]
-            sketched = near_ptr[own] == near_ptr[own + 1]  # no edge by meaning: a pair without sets is the sketch's
+            sketched = near_ptr[own] == near_ptr[own + 1]  # no semantic edges: without sets the sketches decide
             for e in range(near_ptr[own], near_ptr[own + 1]):
                 meant[near[e]] = cosine[e]
             for j in range(i + 1, starts[g + 1]):

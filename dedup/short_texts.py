@@ -1,17 +1,17 @@
 """Near-duplicate short texts: sentences that say the same but for a word or two.
 
-A sentence has too few 5-grams for ``dedup.minhash``: one changed word spoils five of them. Here the shingles are
+A sentence has too few 5-grams for `dedup.minhash`: one changed word changes five of them. Here the shingles are
 3-grams over tokens, and the signature is short: 24 minima, as 6 bands of 4 rows. A pair of similarity J shares a bucket
-with probability 1 - (1 - J^4)^6: 0.958 at 0.8, 0.998 at 0.9, and 0.048 at 0.3. A candidate is not a duplicate: the
-whole sets, some twenty numbers each, travel with the keys, and whoever holds the bucket counts the overlap itself, so
-that no second scan is needed.
+with probability 1 - (1 - J^4)^6: 0.958 at 0.8, 0.998 at 0.9, and 0.048 at 0.3. A candidate is not yet a duplicate. But
+sets are small, some twenty numbers, so they travel with the keys, and the task that holds a bucket computes the exact
+similarity itself: no second scan is needed.
 
-A shingle is 32 bits: in two sets of 50 the chance that any two shingles fall together is below 10^-6. A sentence of
-more than ``MAX_TOKENS`` is a text that lacks full stops (a list, a page of Thai), not a sentence: it gets no set.
+A shingle is 32 bits: in two sets of 50 the chance of any collision is below 10^-6. A "sentence" of more than
+`MAX_TOKENS` is a text without full stops (a list, a page of Thai); it gets no set.
 
-What a threshold means: a word changed inside a sentence of n distinct words spoils 3 of its n - 2 shingles, so
-J = (n - 5) / (n + 1): 0.71 at 20 tokens, 0.8 from 29 on, 0.85 at 40; the first or the last word spoils one:
-(n - 3) / (n - 1), 0.89 at 20. Half of the words leave a J of less than 0.35.
+What a threshold means: a word changed inside a sentence of n distinct words changes 3 of its n - 2 shingles, so
+J = (n - 5) / (n + 1): 0.71 at 20 tokens, 0.8 from 29 on, 0.85 at 40. The first or the last word changes only one:
+(n - 3) / (n - 1), 0.89 at 20. With half of the words changed J is below 0.35.
 
 Source: BaichuanSEED (arXiv 2408.15079) for the idea; Broder 1997 for the sets. Widths and bands are ours.
 """
@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dedup.banding import band_keys
-from dedup.minhash import _minimise, permutations
+from dedup.minhash import fill_minima, permutations
 from text.shingle import shingle_into
 
 U32, U64 = np.uint32, np.uint64
@@ -35,9 +35,9 @@ BANDS, ROWS = 6, 4
 SEED = 1
 MAX_TOKENS = 512
 MAX_ANCHORS = 512
-"""Anchors of this run that a bucket may grow; members beyond that are like none of them are told as capped."""
+"""New anchors of a bucket, at most; a later member that is similar to none of them is counted as capped."""
 MAX_PUBLISHED = 16 * MAX_ANCHORS
-"""Published sentences that are anchors of a bucket."""
+"""Published sentences that serve as anchors of a bucket, at most."""
 
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
@@ -50,7 +50,7 @@ class ShortTexts:
     Attributes:
         ptr: int64[n + 1].
         shingles: uint32[ptr[-1]], ascending and distinct within a text.
-        keys: int64[n, BANDS]; a key tells its band.
+        keys: int64[n, BANDS]; the number of the band is hashed into the key.
     """
 
     ptr: Int64
@@ -62,9 +62,9 @@ def short_texts(ptr: Int64, tokens: npt.NDArray[np.uint64], which: Int64) -> Sho
     """Shingle sets and band keys of some texts.
 
     Args:
-        ptr: int64[n_texts + 1]; text i owns ``tokens[ptr[i]:ptr[i + 1]]``.
-        tokens: uint64[...], hashes of tokens as ``text.tokens`` gives them.
-        which: int64[n], the texts that are wanted; each of at least one token.
+        ptr: int64[n_texts + 1]; text i owns `tokens[ptr[i]:ptr[i + 1]]`.
+        tokens: uint64[...], hashes of tokens as `text.tokens` gives them.
+        which: int64[n], the texts to process; each has at least one token.
     """
     sizes = ptr[which + 1] - ptr[which]
     room = np.maximum(1, sizes - (WIDTH - 1))
@@ -74,13 +74,13 @@ def short_texts(ptr: Int64, tokens: npt.NDArray[np.uint64], which: Int64) -> Sho
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """Members of buckets and the anchors that they are like.
+    """Members of buckets and the anchors that they are similar to.
 
     Attributes:
-        member: int64[m], rows; a row is there once a bucket at most.
+        member: int64[m], rows; each at most once in a bucket.
         anchor: int64[m], rows, each before its member in (document, start).
         similarity: float32[m], Jaccard.
-        capped: rows that found no like anchor when no more were allowed.
+        capped: how many rows were similar to no anchor, in buckets that may get no more of them.
     """
 
     member: Int64
@@ -99,7 +99,7 @@ def link_buckets(
     first_new: int = 0,
     max_anchors: int = MAX_ANCHORS,
 ) -> Links:
-    """Links each member of a bucket to the first anchor that it is like; one that is like none becomes an anchor.
+    """Links each member of a bucket to the first anchor that it is similar to; without one it becomes an anchor.
 
     Args:
         keys: int64[n], the bucket of each row; rows come in any order.
@@ -107,12 +107,13 @@ def link_buckets(
         start: int32[n]; (document, start) is the order within a bucket.
         ptr: int64[n + 1].
         shingles: uint32[ptr[-1]], ascending within a row.
-        threshold: Jaccard similarity of a link.
-        first_new: rows of documents below were published: they are anchors (of ``16 * max_anchors`` a bucket), and
-            never linked.
-        max_anchors: anchors a bucket may grow.
+        threshold: least Jaccard similarity of a link.
+        first_new: documents with a lower id were published earlier: their rows are anchors (up to `16 * max_anchors` a
+            bucket), and never linked.
+        max_anchors: new anchors of a bucket, at most.
 
-    Cost: a sort, then n times the anchors of a bucket, an overlap each; sets too unlike in size are not compared.
+    Cost: a sort, then a merge of two sets for each row and anchor of its bucket; sets whose sizes differ too much for
+    the threshold are not compared.
     """
     order = np.lexsort((start, doc_id, keys))
     member, anchor, similarity, capped = _link(
@@ -151,7 +152,7 @@ def _sets(ptr, tokens, which, capacity, a, b):  # type: ignore[no-untyped-def]
                 out[at] = words[k]
                 at += 1
         out_ptr[i + 1] = at
-        _minimise(out[begin:at], a, b, minima[i])
+        fill_minima(out[begin:at], a, b, minima[i])
     return out_ptr, out[:at].copy(), minima
 
 

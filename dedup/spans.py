@@ -13,7 +13,7 @@ def distinct(
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """The distinct hashes, ascending, with the first row and the number of rows of each; int64[m] each.
 
-    Cost: one sort that need not be stable, which numpy does with vector instructions.
+    Cost: one sort; it need not be stable, so numpy's vectorised one serves.
     """
     if not len(hashes):
         return (np.zeros(0, np.int64),) * 3
@@ -38,8 +38,8 @@ class Owners:
         copies: int64[n], occurrences.
         doc_id: int64[n], the owner: the least (document, start).
         start: int32[n].
-        rows: int64[m], the rows given that are about these spans.
-        of: int64[m], the span of each.
+        rows: int64[m], the input rows that belong to these spans.
+        of: int64[m], which span each of them belongs to.
     """
 
     hash: npt.NDArray[np.int64]
@@ -61,12 +61,12 @@ def count_spans(
 
     Args:
         hashes: int64[n].
-        copies: int64[n], occurrences that each row stands for.
-        doc_id: int64[n], the first of those.
-        start: int32[n].
+        copies: int64[n], how many occurrences each row stands for.
+        doc_id: int64[n], the document of the first of them.
+        start: int32[n], where it starts in that document.
         min_copies: rarer spans are left out.
 
-    Cost: one sort of n numbers, and one of the rows whose span is often enough there.
+    Cost: one sort of n numbers, and one of the rows whose span occurs often enough.
     """
     order = np.argsort(hashes)
     starts = _starts(hashes[order])

@@ -1,17 +1,18 @@
-"""A static embedding: each token has a vector, a text's is their weighted mean. No network, a pass over the tokens.
+"""A static embedding: each token has a vector, and a text's vector is their weighted sum. No network, one pass.
 
-The vectors come out of the package ``tokenlearn-static-model`` (a multilingual static table of 276,326 SentencePiece
+The vectors come from the package `tokenlearn-static-model` (a multilingual static table of 276,326 SentencePiece
 pieces that share 10,000 rows of 64 numbers), read as data: its code is never imported. What Tamis does with them:
 
     tokens, not pieces  the text is tokenised as everywhere in Tamis; a word is the piece that spells it, a run of
                         Han (Kana, Thai, …) is cut into the longest pieces that are known
     weights             a / (a + p), p the piece's probability by the tokenizer's own scores (Arora, Liang and Ma
                         2017): words that everybody uses say little
-    common direction    the mean and the first principal direction of what a text is expected to be are taken out
-                        (ibid.; Mu and Viswanath 2018), or all texts would be alike: cosine 0.84 between two articles
-    unknown words       a direction of their own, from their hash: names are rare, and tell two texts apart
+    common direction    the mean and the first principal component of the vectors, weighted by the pieces'
+                        probabilities, are removed (ibid.; Mu and Viswanath 2018): with them all texts look alike,
+                        two articles have a cosine of 0.84
+    unknown words       a pseudo-random vector from their hash: names are rare, and tell two texts apart
 
-``docs/design/dense-embeddings.md`` has what each of these is worth.
+`docs/design/dense-embeddings.md` has what each of these is worth.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ PACKAGE, VERSION = "tokenlearn-static-model", "0.1.1"
 BUILD = 2
 """Raised when the same package gives another table."""
 COMMON = 1e-4
-"""a: the probability at which a word counts half."""
+"""The constant a: a word of this probability has half the weight of the rarest."""
 LONGEST_RUN = 6
 """Characters of a script without spaces that are looked up together."""
 _ARRAYS = ("keys", "rows", "own", "shared", "vectors", "mean")
@@ -48,13 +49,13 @@ _ARRAYS = ("keys", "rows", "own", "shared", "vectors", "mean")
 
 @dataclass(frozen=True, slots=True)
 class StaticTable:
-    """The look-up.
+    """A hash table from words to vectors.
 
     Attributes:
         keys: uint64[capacity], hash of a word or of a run of characters, 0 where free; open addressing.
-        rows: int32[capacity], its row of ``vectors``; ``PREFIX`` where longer runs begin so; ``FREE``.
-        own: float32[capacity], what the row counts.
-        shared: float32[capacity], what ``mean`` is taken off.
+        rows: int32[capacity], its row of `vectors`; `PREFIX` where it only begins longer runs; `FREE`.
+        own: float32[capacity], the weight of the row.
+        shared: float32[capacity], how much of `mean` is subtracted.
         vectors: float32[n_rows, dim].
         mean: float32[dim].
     """
@@ -92,14 +93,14 @@ class StaticTable:
         )
 
     def save(self, folder: Path) -> None:
-        """Writes one ``.npy`` an array: equal tables, equal bytes."""
+        """Writes one `.npy` an array: equal tables, equal bytes."""
         folder.mkdir(parents=True, exist_ok=True)
         for name in _ARRAYS:
             np.save(folder / f"{name}.npy", getattr(self, name))
 
     @classmethod
     def load(cls, folder: Path) -> StaticTable:
-        """Maps the arrays of ``save``; processes of one machine share their memory."""
+        """Maps the arrays of `save`; processes of one machine share their memory."""
         return cls(**{name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS})
 
 
@@ -122,7 +123,7 @@ def packaged_table() -> StaticTable:
 
 
 def table_version() -> str:
-    """What the table is made from and by."""
+    """The package that the table is built from, its version, and the version of this code."""
     try:
         return f"{PACKAGE} {version(PACKAGE)}, build {BUILD}"
     except PackageNotFoundError:
@@ -130,7 +131,7 @@ def table_version() -> str:
 
 
 def build(folder: Path) -> StaticTable:
-    """Makes the table from a folder with ``model.safetensors`` and ``tokenizer.json`` (SentencePiece unigram)."""
+    """Makes the table from a folder with `model.safetensors` and `tokenizer.json` (SentencePiece unigram)."""
     from safetensors.numpy import load_file
 
     arrays = load_file(folder / "model.safetensors")
@@ -158,9 +159,10 @@ def build(folder: Path) -> StaticTable:
 def _keys(
     names: list[str], likely: npt.NDArray[np.float64]
 ) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64], npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """What can be looked up: distinct keys, the beginnings of runs, the piece of each key, its probability.
+    """What can be looked up: distinct keys, the keys of prefixes of runs, the piece of each key, its probability.
 
-    Of pieces that fold to one word the one in its own spelling stands for it, with the probability of all.
+    Several pieces may fold to one word ("The", "the"): the piece spelled like the folded word is taken, with the sum of
+    their probabilities.
     """
     bare = [name.lstrip("▁") for name in names]
     ptr, hashes = token_hashes(TextColumn.from_texts(bare))
@@ -185,7 +187,7 @@ def _longer(key, token):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def _piece_keys(ptr, hashes, classes, begins):  # type: ignore[no-untyped-def]
-    """The key of each piece, and whether it is one word or a run of characters that stand alone."""
+    """The key of each piece, and whether the piece is one word or a run of single-character tokens."""
     keys = np.zeros(len(ptr) - 1, np.uint64)
     usable = np.zeros(len(ptr) - 1, np.bool_)
     for i in range(len(ptr) - 1):
@@ -204,7 +206,7 @@ def _piece_keys(ptr, hashes, classes, begins):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def _beginnings(ptr, hashes, pieces):  # type: ignore[no-untyped-def]
-    """The keys of the beginnings of runs, some of them more than once."""
+    """The keys of all proper prefixes of runs, some of them more than once."""
     total = 0
     for i in pieces:
         total += ptr[i + 1] - ptr[i] - 1
@@ -236,7 +238,7 @@ def _fill(keys, prefixes, row, own, shared, capacity):  # type: ignore[no-untype
 
 @nb.njit(inline="always", cache=True)
 def _slot(key, keys):  # type: ignore[no-untyped-def]
-    """Where a key lies, or would; no key is 0."""
+    """The slot of a key, or the free one where it belongs; 0 is never a key."""
     mask = len(keys) - 1
     at = np.int64(key & U64(mask))
     while keys[at] != key and keys[at] != U64(0):
@@ -285,7 +287,7 @@ def _encode(  # type: ignore[no-untyped-def]
 
 @nb.njit(inline="always", cache=True)
 def _add_direction(key, total):  # type: ignore[no-untyped-def]
-    """A vector of length one that the key alone decides: each number is plus or minus 1/√dim."""
+    """Adds a vector of length one that depends on the key alone: each number is plus or minus 1/√dim."""
     size = np.float32(1.0 / np.sqrt(len(total)))
     bits = U64(0)
     for j in range(len(total)):

@@ -1,4 +1,4 @@
-"""Vectors of documents as arrays and as Arrow columns: of length one, usable or not, on disk and on the way."""
+"""Document vectors as arrays and as Arrow columns: normalising, finding unusable ones, storing, shuffling."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Float32 = npt.NDArray[np.float32]
 
 
 def unit(vectors: npt.NDArray[Any]) -> Float32:
-    """Rows of length one, float32[n, dim]; rows of zeros stay."""
+    """Rows scaled to length one, float32[n, dim]; rows of zeros stay zero."""
     return _unit(np.ascontiguousarray(vectors, np.float32))
 
 
@@ -51,7 +51,7 @@ def unpack_vectors(column: pa.ChunkedArray | pa.Array) -> Float16:
 
 
 def vectors_as_bytes(vectors: Float16) -> pa.Array:
-    """Vectors for a shuffle: fixed-size binary, which Arrow moves in one piece each."""
+    """Vectors for a shuffle, as fixed-size binary: Arrow copies each value in one piece."""
     kind = pa.binary(2 * vectors.shape[1])
     return pa.Array.from_buffers(kind, len(vectors), [None, pa.py_buffer(np.ascontiguousarray(vectors))])
 

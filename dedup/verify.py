@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 @nb.njit(cache=True)
 def jaccard_sorted(a, b, modulus):  # type: ignore[no-untyped-def]
-    """Jaccard similarity of two ascending uint64 sets, over the hashes that ``modulus`` divides."""
+    """Jaccard similarity of two ascending uint64 sets, counting only hashes that `modulus` divides."""
     both, only_a, only_b = _counts(a, b, modulus)
     either = both + only_a + only_b
     return np.float32(both / either) if either else np.float32(0.0)
@@ -19,7 +19,7 @@ def jaccard_sorted(a, b, modulus):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def containment_sorted(a, b, modulus, min_size_ratio):  # type: ignore[no-untyped-def]
-    """Share of the smaller set that the larger one has; 0 for sets further apart in size than the ratio."""
+    """Share of the smaller set that is in the larger one; 0 where smaller / larger size is below the ratio."""
     both, only_a, only_b = _counts(a, b, modulus)
     smaller, larger = both + min(only_a, only_b), both + max(only_a, only_b)
     if smaller == 0 or np.float32(smaller / larger) < np.float32(min_size_ratio):
@@ -29,7 +29,7 @@ def containment_sorted(a, b, modulus, min_size_ratio):  # type: ignore[no-untype
 
 @nb.njit(cache=True)
 def _counts(a, b, modulus):  # type: ignore[no-untyped-def]
-    """Hashes in both sets, in the first alone, in the second alone."""
+    """How many hashes are in both sets, in the first alone, in the second alone."""
     m = np.uint64(modulus)
     i, j, both, only_a, only_b = 0, 0, 0, 0, 0
     while i < len(a) or j < len(b):
@@ -49,7 +49,7 @@ def _counts(a, b, modulus):  # type: ignore[no-untyped-def]
 def sampled(
     ptr: npt.NDArray[np.int64], hashes: npt.NDArray[Any], modulus: npt.NDArray[np.int64], limit: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any], npt.NDArray[np.int64]]:
-    """Sets brought down to some size each, as ``text.shingle.shingle_sets`` does it: by a modulus of the hash.
+    """Sets sampled down to a limit each, as in `text.shingle.shingle_sets`: only hashes that a modulus divides stay.
 
     Args:
         ptr: int64[n + 1].
@@ -58,7 +58,7 @@ def sampled(
         limit: int64[n], greatest size of each set.
 
     Returns:
-        ptr, hashes, modulus of the samples; the arguments where no set is too large.
+        ptr, hashes, modulus of the samples; the arguments themselves where no set is too large.
     """
     if (np.diff(ptr) <= limit).all():
         return ptr, hashes, modulus

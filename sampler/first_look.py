@@ -26,7 +26,7 @@ from sampler.mixture import EVERY, DomainShare, Mixture
 from sampler.prepare import Prepared, open_stream
 from sampler.progress import Progress, silent
 from sampler.published import Shard, list_shards, read_rows
-from sampler.stream.domain_documents import frozen
+from sampler.stream.domain_documents import read_only
 from sampler.tokenizer.model import Tokenizer
 from sampler.weight_files import Weights, find_weights
 
@@ -121,11 +121,11 @@ def _heads(shards: list[Shard], tokenizer: Tokenizer, weights: Weights, wanted: 
         if not ids:
             continue
         index = ShardIndex(
-            offsets=frozen(np.array(ends, np.int64)),
-            doc_ids=frozen(np.concatenate(ids)),
-            heldout=frozen(np.concatenate(heldout).astype(np.uint8)),
+            offsets=read_only(np.array(ends, np.int64)),
+            doc_ids=read_only(np.concatenate(ids)),
+            heldout=read_only(np.concatenate(heldout).astype(np.uint8)),
             checks=np.zeros(0, np.uint64),
         )
-        data = frozen(np.concatenate(tokens))
+        data = read_only(np.concatenate(tokens))
         digest = hashlib.sha256(b"first look" + shard.digest.encode() + data.tobytes()).hexdigest()
         yield MemoryBin(f"{shard.domain}/{shard.path.stem}", index, data, digest)

@@ -94,7 +94,7 @@ def other_text(bins: TokenBins, trained: TokenBins, run: Path | None, most: int 
     return _text(chosen, split, published_shards(run) if run else {}, most)
 
 
-def joined(texts: Mapping[str, JudgedText]) -> JudgedText:
+def merge_texts(texts: Mapping[str, JudgedText]) -> JudgedText:
     """Several texts as one; of more than one, domains have the text's name before their own.
 
     Args:
@@ -114,7 +114,7 @@ def joined(texts: Mapping[str, JudgedText]) -> JudgedText:
 
 
 def published_shards(run: Path) -> dict[str, Shard]:
-    """A run's published shards by the names of their bins, ``<domain>/<shard>``; none where only bins are left."""
+    """A run's published shards by the names of their bins, `<domain>/<shard>`; none where only bins are left."""
     if not (run / "shards").is_dir():
         return {}
     return {f"{name}/{shard.path.stem}": shard for name, shards in list_shards(run).items() for shard in shards}

@@ -17,7 +17,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from corpus.config import StrictModel, load_config
-from sampler.tokenizer.model import TokenizerConfig
+from sampler.tokenizer.training import TokenizerConfig
 from sampler.weight_files import CURRENT
 from tamis.errors import ConfigError
 

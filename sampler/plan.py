@@ -21,7 +21,7 @@ _MEASURED_BLOCKS, _MEASURED_PASSES = 4, 256
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class PlannedDomain:
     """One domain in one phase.
 
     Attributes:
@@ -53,7 +53,7 @@ class Row:
     dry_at: float | None
 
 
-def plan_mixture(stream: MixtureStream, tokens: float | None = None) -> list[Row]:
+def plan_mixture(stream: MixtureStream, tokens: float | None = None) -> list[PlannedDomain]:
     """Plan a stretch of a mixture.
 
     Args:
@@ -65,7 +65,7 @@ def plan_mixture(stream: MixtureStream, tokens: float | None = None) -> list[Row
         A row for each domain of each phase that is reached.
     """
     gone: dict[str, float] = {}
-    rows: list[Row] = []
+    rows: list[PlannedDomain] = []
     before = 0.0  # tokens of the mixture before the phase
     for phase in stream.phases:
         if tokens is not None and before >= tokens:
@@ -79,7 +79,7 @@ def plan_mixture(stream: MixtureStream, tokens: float | None = None) -> list[Row
     return rows
 
 
-def refusal(rows: list[Row]) -> str | None:
+def refusal(rows: list[PlannedDomain]) -> str | None:
     """Why a plan cannot be, in one sentence with the figures; None where it can."""
     for row in rows:
         if row.ends > row.max_epochs * (1 + 1e-9):
@@ -93,7 +93,7 @@ def refusal(rows: list[Row]) -> str | None:
 
 def _row(
     phase: Phase, name: str, documents: DomainDocuments, sequences: int, begins: float, padding: float, before: float
-) -> Row:
+) -> PlannedDomain:
     share = phase.shares[name].weight
     room = share * sequences * phase.length
     rate = share * (1 - padding) / documents.tokens_per_epoch  # epochs a token of the mixture
@@ -103,7 +103,7 @@ def _row(
         at = before + max(0.0, epochs - begins) / rate
         return at if begins <= epochs and (phase.stop is None or at <= before + sequences * phase.length) else None
 
-    return Row(
+    return PlannedDomain(
         phase=phase.number,
         domain=name,
         share=share,

@@ -1,7 +1,7 @@
 """Arrow text as flat numpy buffers, zero-copy.
 
-Every kernel of Tamis takes the same two arrays: ``offsets`` and ``data``. Working on them instead of on Python
-strings is what makes a scan cost milliseconds a megabyte: no object per document, word or sentence.
+Every kernel of Tamis takes the same two arrays: `offsets` and `data`. No Python object is made for a document, word or
+sentence, so that a scan costs only milliseconds for a megabyte.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from text.binary import value_offsets, whole
+
 Bytes = npt.NDArray[np.uint8]
 Int64 = npt.NDArray[np.int64]
 
@@ -21,7 +23,7 @@ class TextColumn:
     """A column of texts.
 
     Attributes:
-        offsets: int64[n_docs + 1]; document i is ``data[offsets[i]:offsets[i + 1]]``. The first offset need not be 0.
+        offsets: int64[n_docs + 1]; document i is `data[offsets[i]:offsets[i + 1]]`. The first offset need not be 0.
         data: uint8[...]; valid UTF-8, documents back to back.
     """
 
@@ -42,18 +44,18 @@ class TextColumn:
         return int(self.offsets[-1] - self.offsets[0])
 
     def bytes_at(self, i: int) -> bytes:
-        """The UTF-8 bytes of document ``i``."""
+        """The UTF-8 bytes of document `i`."""
         return self.data[self.offsets[i] : self.offsets[i + 1]].tobytes()
 
     def text_at(self, i: int) -> str:
-        """Document ``i`` as a string."""
+        """Document `i` as a string."""
         return self.bytes_at(i).decode("utf-8")
 
     @classmethod
     def from_arrow(cls, array: pa.Array | pa.ChunkedArray) -> TextColumn:
         """Views a string, large_string or binary array; a null is an empty text.
 
-        Slices, non-zero offsets and several chunks are all right; several chunks cost one copy.
+        Slices, non-zero offsets and several chunks are allowed; several chunks cost one copy.
 
         Raises:
             TypeError: the array holds no strings.
@@ -63,21 +65,12 @@ class TextColumn:
         if pa.types.is_dictionary(array.type):
             array = array.dictionary_decode()
         kind = array.type
-        if pa.types.is_string(kind) or pa.types.is_binary(kind):
-            width: type[np.int32] | type[np.int64] = np.int32
-        elif pa.types.is_large_string(kind) or pa.types.is_large_binary(kind):
-            width = np.int64
-        else:
+        is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+        if not (is_text or pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
             raise TypeError(f"text must be a string or binary column, found {kind}")
         if array.null_count:
-            array = array.fill_null("" if pa.types.is_string(kind) or pa.types.is_large_string(kind) else b"")
-        n = len(array)
-        _, offsets_buffer, data_buffer = array.buffers()
-        if n == 0 or offsets_buffer is None:
-            return cls(np.zeros(n + 1, np.int64), np.zeros(0, np.uint8))
-        offsets = np.frombuffer(offsets_buffer, width)[array.offset : array.offset + n + 1].astype(np.int64)
-        data = np.frombuffer(data_buffer, np.uint8) if data_buffer is not None else np.zeros(0, np.uint8)
-        return cls(offsets, data)
+            array = array.fill_null("" if is_text else b"")
+        return cls(value_offsets(array), np.frombuffer(array.buffers()[2] or b"", np.uint8))
 
     @classmethod
     def from_texts(cls, texts: list[str]) -> TextColumn:
@@ -93,5 +86,4 @@ class TextColumn:
 def _combine(array: pa.ChunkedArray) -> pa.Array:
     if array.nbytes > 2**31 - 1 and (pa.types.is_string(array.type) or pa.types.is_binary(array.type)):
         array = array.cast(pa.large_string() if pa.types.is_string(array.type) else pa.large_binary())
-    combined = array.combine_chunks()
-    return combined.chunk(0) if isinstance(combined, pa.ChunkedArray) else combined
+    return whole(array)

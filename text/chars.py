@@ -1,12 +1,12 @@
 """What each Unicode character is: class bits and the NFKC-lower-case fold, as flat tables for kernels.
 
-Python's ``unicodedata`` knows all of it, one character and one call at a time. Here it is asked once a process
-(about 0.3 s) and laid out as arrays of 205,824 entries: the planes above hold nothing but tags and private use.
+Python's `unicodedata` knows all of it, but one character a call. Here it is asked once for each process (about 0.3 s),
+and the answers become arrays of 205,824 entries; the planes above contain only tags and private use.
 
-The fold of a character is ``unicodedata.normalize("NFKC", c).lower()``. Folding character by character equals
-folding the whole string unless a combining mark, a character that may compose with its predecessor, or a
-capital sigma takes part; such characters carry ``SLOW``, and a document that holds one is folded as a string
-by ``unicodedata`` itself (see ``text.fold``). So the fast path is exact, not an approximation.
+The fold of a character is `unicodedata.normalize("NFKC", c).lower()`. Folding character by character equals folding
+the whole string, unless the string contains a combining mark, a character that may compose with its predecessor, or a
+capital sigma. Such characters are marked `SLOW`, and a document that contains one is folded as a string by
+`unicodedata` itself (see `text.fold`). So the fast path is exact, not an approximation.
 """
 
 from __future__ import annotations
@@ -19,9 +19,6 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-U64 = np.uint64
-LOW_BITS, HIGH_BITS = U64(0x0101010101010101), U64(0x8080808080808080)
-"""The lowest and the highest bit of each of eight bytes."""
 TABLE_SIZE = 0x32400
 """Code points with a table entry; planes 0 to 2 and the start of 3."""
 
@@ -39,7 +36,7 @@ PUNCT = np.uint16(256)
 SYMBOL = np.uint16(512)
 UPPER = np.uint16(1024)
 SLOW = np.uint16(2048)
-"""Folding needs its neighbours: fold the document as a string."""
+"""Its fold depends on its neighbours: fold the document as a string."""
 NFC_SLOW = np.uint16(4096)
 """NFC may change the text around this character."""
 
@@ -72,7 +69,7 @@ class CharTables(NamedTuple):
 
     Attributes:
         classes: uint16[TABLE_SIZE], the bits above.
-        fold_start: int32[TABLE_SIZE + 1], the fold of c is ``fold_data[fold_start[c]:fold_start[c + 1]]``.
+        fold_start: int32[TABLE_SIZE + 1], the fold of c is `fold_data[fold_start[c]:fold_start[c + 1]]`.
         fold_data: int32[...], code points.
     """
 
@@ -148,7 +145,7 @@ def _characters_that_join() -> frozenset[str]:
 
 @nb.njit(inline="always", cache=True)
 def decode(data, i):  # type: ignore[no-untyped-def]
-    """Decodes the UTF-8 character at byte ``i``; returns (code point, byte length). The input must be valid."""
+    """Decodes the UTF-8 character at byte `i`; returns (code point, byte length). The input must be valid."""
     b = np.int32(data[i])
     if b < 0x80:
         return b, 1
@@ -172,28 +169,3 @@ def class_of(classes, point):  # type: ignore[no-untyped-def]
     if 0xE0100 <= point <= 0xE01EF:
         return np.uint16(10)  # MARK | WORD
     return np.uint16(0)
-
-
-@nb.njit(inline="always", cache=True)
-def load8(data, i):  # type: ignore[no-untyped-def]
-    """The eight bytes from ``i`` as one number, the first in the lowest place; the compiler makes one load of it."""
-    j = U64(i)
-    low = U64(data[j]) | U64(data[j + U64(1)]) << U64(8) | U64(data[j + U64(2)]) << U64(16)
-    middle = U64(data[j + U64(3)]) << U64(24) | U64(data[j + U64(4)]) << U64(32) | U64(data[j + U64(5)]) << U64(40)
-    return low | middle | U64(data[j + U64(6)]) << U64(48) | U64(data[j + U64(7)]) << U64(56)
-
-
-@nb.njit(inline="always", cache=True)
-def equal_bytes(eight, byte):  # type: ignore[no-untyped-def]
-    """The highest bit of those of ``eight`` bytes that are this one; of what lies behind the first, perhaps more."""
-    found = eight ^ (LOW_BITS * U64(byte))
-    return (found - LOW_BITS) & ~found & HIGH_BITS
-
-
-@nb.njit(inline="always", cache=True)
-def bytes_before(marks):  # type: ignore[no-untyped-def]
-    """How many bytes lie before the first whose highest bit is set in ``marks``; 8 where none is."""
-    if marks == U64(0):
-        return 8
-    lowest = (marks & (~marks + U64(1))) >> U64(7)
-    return np.int64((lowest * U64(0x0001020304050607)) >> U64(56))

@@ -1,9 +1,9 @@
-"""NFKC and lower case for a whole column: by table where that is exact, by ``unicodedata`` where it is not.
+"""NFKC and lower case for a whole column: by table where that is exact, by `unicodedata` where it is not.
 
-A document with a combining mark, a joining jamo or a capital sigma is folded as one Python string, here, once; all the
-others are left as they are and folded character by character inside the token kernel, which reads the flag. On
-English and Chinese web text under 2 % of the documents take the slow way; Thai, Hindi or pointed Arabic take it wholly,
-at some 60 MB/s.
+A document with a combining mark, a joining jamo or a capital sigma is folded here, once, as a Python string. All other
+documents stay as they are: the token kernel folds them character by character (it is told by the flag `done`). On
+English and Chinese web text under 2 % of the documents take the slow path; Thai, Hindi or vocalised Arabic always take
+it, at some 60 MB/s.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from text.arrow import TextColumn
-from text.chars import HIGH_BITS, NFC_SLOW, SLOW, char_tables, class_of, decode, load8
+from text.bits import HIGH_BITS, load8
+from text.chars import NFC_SLOW, SLOW, char_tables, class_of, decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +34,9 @@ class FoldedColumn:
 
 
 def fold(column: TextColumn) -> FoldedColumn:
-    """Folds the documents that need their neighbours; the others are left to the kernel's table.
+    """Folds the documents that cannot be folded character by character; the others are left to the kernel's table.
 
-    Returns the column itself (no copy) when no document needs it.
+    Returns the column itself (no copy) when there is no such document.
     """
     slow = _holds(column.offsets, column.data, char_tables().classes, SLOW)
     if not slow.any():
@@ -44,7 +45,7 @@ def fold(column: TextColumn) -> FoldedColumn:
 
 
 def nfc(column: TextColumn) -> TextColumn:
-    """The column in NFC; documents that are already so are found by a kernel and not touched."""
+    """The column in NFC; documents that surely are in NFC already are found by a kernel and not copied."""
     slow = _holds(column.offsets, column.data, char_tables().classes, NFC_SLOW)
     if not slow.any():
         return column

@@ -1,8 +1,8 @@
 """The hashes of Tamis: 64-bit mixing, text digests, seeded uniform numbers. No global state, no clock.
 
-``mix`` is the finaliser of splitmix64 (Steele, Lea, Flood 2014): bijective, so that it never adds collisions of its
-own. Digests are 128 bits wide because an exact duplicate is dropped on the digest alone: over 10^11 documents the
-chance of any false match is below 10^-16. Span hashes are 64 bits: see ``text.sequences``.
+`mix` is the finaliser of splitmix64 (Steele, Lea, Flood 2014); as a bijection it adds no collisions of its own.
+Digests have 128 bits because an exact duplicate is dropped on its digest alone: over 10^11 documents the chance of any
+false match is below 10^-16. Span hashes have 64 bits: see `text.sequences`.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ def mix(x):  # type: ignore[no-untyped-def]
 
 @nb.njit(inline="always", cache=True)
 def unmix(x):  # type: ignore[no-untyped-def]
-    """What ``mix`` was given, uint64 → uint64."""
+    """The inverse of `mix`, uint64 → uint64."""
     x = (x ^ (x >> U64(31)) ^ (x >> U64(62))) * U64(0x319642B2D24D8EC3)
     x = (x ^ (x >> U64(27)) ^ (x >> U64(54))) * U64(0x96DE1B173F119089)
     return x ^ (x >> U64(30)) ^ (x >> U64(60))
 
 
 def uniform(seed: int, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """A uniform number in [0, 1) for each id: a function of (seed, id) and of nothing else.
+    """A uniform number in [0, 1) for each id, a pure function of (seed, id).
 
     Args:
         seed: any int.
@@ -53,8 +53,7 @@ def uniform(seed: int, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
 def digest128(column: TextColumn) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """The 128-bit digest of each text after NFC and collapsed white space ("exact" in Tamis).
 
-    White space at both ends is ignored; every run inside counts as one space. Nothing else is: case, punctuation and
-    width count.
+    White space at both ends is ignored; every run inside counts as one space. Case, punctuation and width count.
 
     Returns:
         Two int64[n_docs] halves. An empty text has a digest too.

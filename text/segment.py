@@ -1,26 +1,26 @@
 """Paragraphs and sentences of a document, as byte offsets that tile it.
 
-Rules over bytes instead of a trained splitter (Punkt, a tagger): the same text gives the same spans for
-ever, which hashes of spans need, the rules are the same in each language, and they run some hundred times
-faster. What they get wrong they get wrong alike in every copy, so duplicates still meet.
+Rules over bytes instead of a trained splitter (Punkt, a tagger): the same text always gives the same spans, which
+span hashes need; the rules are the same for every language; and they run some hundred times faster. A wrong cut is
+made in every copy of the text alike, so duplicates still match.
 
-A **line** ends at ``\\n``, ``\\r\\n``, ``\\r``, U+0085, U+2028 or U+2029. A **paragraph** is a line, except:
+A **line** ends at `\\n`, `\\r\\n`, `\\r`, U+0085, U+2028 or U+2029. A **paragraph** is a line, except:
 
-- A code block is one: a closed fence of ``` or ~~~; or a run of lines indented by 4 columns behind a blank
-  line, at least half of which hold a character of ``CODE_CHARS``.
-- In a hard-wrapped document, lines of a block are joined. A block ends before a blank line, an indented line
-  (its first; inside a list item none), a list item, and behind a line under 40 columns (a title, the last of
-  a paragraph) unless lower case follows. Lines with a line of their block behind them are *inner*. The
-  document is hard-wrapped when they are at least 3 and a third of its lines, in 2 blocks or more, three
-  quarters of them 40 to 90 columns wide, and half of the lines behind them begin in lower case, or with
-  Han or Kana behind a full line (within 4 columns of the widest). Verse, menus and lists of headlines fail on
-  width or on capitals.
+- A code block is one paragraph: a closed fence of ``` or ~~~; or a run of lines indented by 4 columns after a blank
+  line, at least half of which contain a character of `CODE_CHARS`.
+- In a hard-wrapped document, the lines of a block are joined. A block ends before a blank line, before the first
+  indented line (but not inside a list item), before a list item, and after a line of under 40 columns (a title, the
+  last line of a paragraph) unless lower case follows. A line that is followed by another of its block is an inner
+  line. The document is hard-wrapped if there are at least 3 inner lines, they are at least a third of its lines and in
+  at least 2 blocks, three quarters of them are 40 to 90 columns wide, and half of the lines that follow them begin in
+  lower case, or with Han or Kana after a full line (within 4 columns of the widest). Verse, menus and lists of
+  headlines fail on width or on capitals.
 
-A **sentence** is a line of code, a list item (``- * +`` or ``1.`` and a space, a bullet, （一）), or the part
+A **sentence** is a line of code, a list item (`- * +` or `1.` and a space, a bullet, （一）), or the part
 of a paragraph up to a terminal, the closing quotes and brackets behind it, and white space. 。！？ and
-their kin, and runs of …, end one unless a comma or its like follows; ；does not. ASCII ``. ! ?`` end one
+their kin, and runs of …, end one unless a comma or its like follows; ；does not. ASCII `. ! ?` end one
 before white space and a token that is not lower-case, unless an abbreviation, an initial or a list number
-stands before the full stop; ``! ?`` also before Han. Scripts without terminals (Thai) keep their paragraphs,
+stands before the full stop; `! ?` also before Han. Scripts without terminals (Thai) keep their paragraphs,
 and a sentence, however long, stays whole.
 
 Cost: linear; two passes over the bytes, 120 to 190 MB/s a core on English, 170 to 380 on Chinese.
@@ -38,37 +38,7 @@ from text.arrow import TextColumn
 from text.segment_blocks import join_lines, mark_code
 from text.segment_lines import BLANK, CODE, CODE_START, LIST, find_lines
 from text.segment_sentences import cut_sentences
-from text.segment_tables import (
-    BEFORE_NUMBER,
-    BEFORE_STARTER,
-    BULLETS,
-    CLOSERS,
-    CODE_CHARS,
-    DOTS,
-    MIDDLE,
-    NEVER,
-    OPENERS,
-    STARTERS,
-    STRONG,
-    load_tables,
-)
-
-__all__ = [
-    "BEFORE_NUMBER",
-    "BEFORE_STARTER",
-    "BULLETS",
-    "CLOSERS",
-    "CODE_CHARS",
-    "DOTS",
-    "MIDDLE",
-    "NEVER",
-    "OPENERS",
-    "STARTERS",
-    "STRONG",
-    "Spans",
-    "paragraphs",
-    "sentences",
-]
+from text.segment_tables import segment_tables
 
 MAX_DOCUMENT_BYTES = 2**31 - 1
 
@@ -78,7 +48,7 @@ class Spans:
     """Spans that tile each document of a column; separators belong to the preceding span.
 
     Attributes:
-        ptr: int64[n_docs + 1]; the spans of document i are ``starts[ptr[i]:ptr[i + 1]]``; an empty document
+        ptr: int64[n_docs + 1]; the spans of document i are `starts[ptr[i]:ptr[i + 1]]`; an empty document
             has none.
         starts: int32[ptr[-1]], bytes from the document's first; the first of a document is 0.
     """
@@ -106,7 +76,7 @@ def paragraphs(column: TextColumn) -> Spans:
     """The paragraphs of each document.
 
     Raises:
-        ValueError: a document is over ``MAX_DOCUMENT_BYTES`` long.
+        ValueError: a document is over `MAX_DOCUMENT_BYTES` long.
     """
     return _spans(column, False)
 
@@ -115,16 +85,16 @@ def sentences(column: TextColumn) -> Spans:
     """The sentences of each document; each paragraph's start is a sentence's start.
 
     Raises:
-        ValueError: a document is over ``MAX_DOCUMENT_BYTES`` long.
+        ValueError: a document is over `MAX_DOCUMENT_BYTES` long.
     """
     return _spans(column, True)
 
 
 def sentences_and_paragraphs(column: TextColumn) -> tuple[Spans, Spans]:
-    """What ``sentences`` and ``paragraphs`` give, in one pass.
+    """What `sentences` and `paragraphs` give, in one pass.
 
     Raises:
-        ValueError: a document is over ``MAX_DOCUMENT_BYTES`` long.
+        ValueError: a document is over `MAX_DOCUMENT_BYTES` long.
     """
     found, opens = _segmented(column, True)
     before = np.concatenate(([0], np.cumsum(opens, dtype=np.int64)))
@@ -143,7 +113,7 @@ def _segmented(column: TextColumn, want_sentences: bool) -> tuple[Spans, npt.NDA
     capacity = column.nbytes // 32 + len(column) + 64
     while True:
         starts, opens = np.empty(capacity, np.int32), np.zeros(capacity, np.bool_)
-        ptr = _segment(column.offsets, column.data, load_tables(), longest, want_sentences, starts, opens)
+        ptr = _segment(column.offsets, column.data, segment_tables(), longest, want_sentences, starts, opens)
         if ptr[-1] >= 0:
             return Spans(ptr, starts[: ptr[-1]].copy()), opens[: ptr[-1]]
         capacity *= 4
@@ -151,7 +121,7 @@ def _segmented(column: TextColumn, want_sentences: bool) -> tuple[Spans, npt.NDA
 
 @nb.njit(cache=True)
 def _segment(offsets, data, tables, longest, want_sentences, out, opens):  # type: ignore[no-untyped-def]
-    """Fills ``out`` and ``opens``; returns ptr, whose last entry is -1 when ``out`` is too small."""
+    """Fills `out` and `opens`; returns ptr, whose last entry is -1 when `out` is too small."""
     ptr = np.zeros(len(offsets), np.int64)
     first = np.empty(longest + 2, np.int32)
     columns = np.empty(longest + 2, np.int32)
@@ -173,7 +143,7 @@ def _segment(offsets, data, tables, longest, want_sentences, out, opens):  # typ
 
 @nb.njit(cache=True)
 def _emit(text, tables, first, flags, joins, lines, want_sentences, out, opens, n):  # type: ignore[no-untyped-def]
-    """Writes the starts of one document behind ``out[n]``; returns the new n, -1 when ``out`` is full."""
+    """Writes the starts of one document behind `out[n]`; returns the new n, -1 when `out` is full."""
     begin_n = n
     k = 0
     while k < lines:

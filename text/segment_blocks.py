@@ -1,6 +1,6 @@
 """Which lines belong together: code blocks, and the lines of a paragraph in a hard-wrapped document.
 
-Kernels over the flags and widths of ``text.segment_lines``; the rules are those of ``text.segment``.
+Kernels over the flags and widths of `text.segment_lines`; the rules are those of `text.segment`.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def mark_code(flags, n):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def _indented_run(flags, k, n):  # type: ignore[no-untyped-def]
-    """The last line of the run of indented lines from ``k``, blank ones inside; and whether it is code."""
+    """The last line of the run of indented lines from `k`, blank ones inside; and whether it is code."""
     last = k
     lines = like = 0
     while k < n and flags[k] & (CODE_INDENT | BLANK) and not flags[k] & FENCE:
@@ -59,7 +59,7 @@ def _indented_run(flags, k, n):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def join_lines(flags, columns, n, joins):  # type: ignore[no-untyped-def]
-    """Sets ``joins[k]`` where line k continues the paragraph of line k - 1: nowhere unless hard-wrapped."""
+    """Sets `joins[k]` where line k continues the paragraph of line k - 1: nowhere unless hard-wrapped."""
     in_item = False
     prose = inner = widest = 0
     for k in range(n):

@@ -1,23 +1,24 @@
-"""The lines of a document: where they begin, how wide they are, what they look like.
+"""The lines of a document: where they begin, how wide they are, and flags of their form.
 
-Kernels; the rules are those of ``text.segment``.
+Kernels; the rules are those of `text.segment`.
 """
 
 from __future__ import annotations
 
 import numba as nb
 
-from text.chars import HAN, HIGH_BITS, KANA, LOW_BITS, SPACE, U64, bytes_before, class_of, decode, load8
+from text.bits import HIGH_BITS, LOW_BITS, U64, bytes_before, load8
+from text.chars import HAN, KANA, SPACE, class_of, decode
 
 BLANK, INDENTED, CODE_INDENT, TICKS, TILDES, LIST = 1, 2, 4, 8, 16, 32
 CODE_LIKE, LOWER, CJK, CODE, CODE_START = 64, 128, 256, 512, 1024
 FENCE = TICKS | TILDES
-"""``CODE_LIKE`` is told of lines with ``CODE_INDENT`` alone."""
+"""`CODE_LIKE` is only set on lines with `CODE_INDENT`."""
 
 
 @nb.njit(inline="always", cache=True)
 def _break_size(text, i):  # type: ignore[no-untyped-def]
-    """Bytes of the line break at ``i``, 0 if there is none."""
+    """Bytes of the line break at `i`, 0 if there is none."""
     b = text[i]
     if b == 10:
         return 1
@@ -70,13 +71,13 @@ def find_lines(text, tables, first, columns, flags):  # type: ignore[no-untyped-
 
 @nb.njit(inline="always", cache=True)
 def _not_plain(eight):  # type: ignore[no-untyped-def]
-    """Marks the first of eight bytes that is not ASCII, or a control character below 14, such as a line break."""
+    """Sets the high bit of the first of eight bytes that is not ASCII or is a control character below 14."""
     return (eight | (eight - LOW_BITS * U64(14))) & HIGH_BITS
 
 
 @nb.njit(cache=True)
 def _trailing_columns(text, begin, end, classes):  # type: ignore[no-untyped-def]
-    """The columns of the white space at the end of ``text[begin:end]``."""
+    """The columns of the white space at the end of `text[begin:end]`."""
     found = 0
     while end > begin:
         end -= 1
@@ -150,7 +151,7 @@ def _is_numeral(point):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def _is_list_item(text, i, tables):  # type: ignore[no-untyped-def]
-    """A list marker at ``i``: a bullet; ``- * +`` and space; ``1.`` or ``1)`` and space; （一） or (1)."""
+    """A list marker at `i`: a bullet; `- * +` and space; `1.` or `1)` and space; （一） or (1)."""
     end = len(text)
     point, size = decode(text, i)
     if point < 0x10000 and tables.marks[point] & 64:

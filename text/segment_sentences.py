@@ -1,6 +1,6 @@
 """Where the sentences of a paragraph end.
 
-Kernels; the rules are those of ``text.segment``. Bytes that cannot begin a terminal are passed over, eight at a time in
+Kernels; the rules are those of `text.segment`. Bytes that cannot begin a terminal are skipped, eight at a time in
 ASCII, a character at a time in Chinese, Japanese and Korean.
 """
 
@@ -9,20 +9,8 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-from text.chars import (
-    HAN,
-    HIGH_BITS,
-    KANA,
-    NUMBER,
-    SINGLE,
-    SPACE,
-    WORD,
-    bytes_before,
-    class_of,
-    decode,
-    equal_bytes,
-    load8,
-)
+from text.bits import HIGH_BITS, bytes_before, equal_bytes, load8
+from text.chars import HAN, KANA, NUMBER, SINGLE, SPACE, WORD, class_of, decode
 from text.segment_stops import class_before, ends_here
 
 
@@ -33,14 +21,14 @@ def _mark(marks, point):  # type: ignore[no-untyped-def]
 
 @nb.njit(inline="always", cache=True)
 def _may_end(eight):  # type: ignore[no-untyped-def]
-    """Marks the first of eight bytes that is not ASCII, or a terminal, or a straight quote."""
+    """Sets the high bit of the first of eight bytes that is not ASCII, or is a terminal or a straight quote."""
     marks = equal_bytes(eight, 46) | equal_bytes(eight, 33) | equal_bytes(eight, 63) | equal_bytes(eight, 34)
     return (eight & HIGH_BITS) | marks
 
 
 @nb.njit(cache=True)
 def cut_sentences(text, begin, end, tables, out, n):  # type: ignore[no-untyped-def]
-    """Writes the starts of the sentences behind the first of ``text[begin:end]``."""
+    """Writes the starts of the sentences behind the first of `text[begin:end]`."""
     lead = tables.lead
     in_quotes = False
     i = begin
@@ -74,10 +62,10 @@ def cut_sentences(text, begin, end, tables, out, n):  # type: ignore[no-untyped-
 
 @nb.njit(cache=True)
 def _terminal(text, begin, at, end, in_quotes, tables):  # type: ignore[no-untyped-def]
-    """Reads the terminals at ``at`` with their closers, and decides.
+    """Reads the terminals at `at` with their closers, and decides whether they end the sentence.
 
     Returns:
-        (byte behind them, byte of the next non-space, whether the sentence ends, whether a ``"`` is open).
+        (byte after them, byte of the next non-space, whether the sentence ends, whether a `"` is open).
     """
     classes, marks = tables.classes, tables.marks
     i = at
@@ -134,7 +122,7 @@ def _terminal(text, begin, at, end, in_quotes, tables):  # type: ignore[no-untyp
 
 @nb.njit(cache=True)
 def _closes(text, i, end, point, in_quotes, classes):  # type: ignore[no-untyped-def]
-    """Whether a closer behind a terminal closes: a straight quote may also open what follows at ``i``."""
+    """Whether a closer after a terminal really closes: a straight quote may also open what follows at `i`."""
     if (point != 34 and point != 39) or (point == 34 and in_quotes) or i == end:
         return True
     point, _ = decode(text, i)

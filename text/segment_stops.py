@@ -1,6 +1,6 @@
-"""Whether a full stop ends a sentence: not behind an abbreviation, an initial or a list number.
+"""Whether a full stop ends a sentence: it does not after an abbreviation, an initial or a list number.
 
-Kernels; the rules are those of ``text.segment``.
+Kernels; the rules are those of `text.segment`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from text.segment_tables import WORD_BITS, WORD_MIX
 
 @nb.njit(cache=True)
 def class_before(text, begin, i, classes):  # type: ignore[no-untyped-def]
-    """The class bits of the character before byte ``i``, 0 at ``begin``."""
+    """The class bits of the character before byte `i`, 0 at `begin`."""
     if i == begin:
         return np.uint16(0)
     i -= 1
@@ -26,7 +26,7 @@ def class_before(text, begin, i, classes):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def ends_here(text, begin, stop, word, end, tables):  # type: ignore[no-untyped-def]
-    """Whether the full stop at ``stop`` ends a sentence, not an abbreviation, an initial or a list number."""
+    """Whether the full stop at `stop` ends a sentence and not just an abbreviation, an initial or a list number."""
     i = stop
     dotted = letters = digits = piece = 0
     longest_piece = 0
@@ -74,7 +74,7 @@ def _only_space(text, begin, end, classes):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def _letters_from(text, i, end):  # type: ignore[no-untyped-def]
-    """The number of ASCII letters from ``i``, at most 9."""
+    """The number of ASCII letters from `i`, at most 9."""
     n = 0
     while i + n < end and n < 9 and 97 <= (text[i + n] | 32) <= 122:
         n += 1
@@ -83,7 +83,7 @@ def _letters_from(text, i, end):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def _kind_of_word(text, i, size, tables, fold):  # type: ignore[no-untyped-def]
-    """The kind of the word ``text[i:i + size]`` in the table of abbreviations and starters, 0 for none."""
+    """The kind of the word `text[i:i + size]` in the table of abbreviations and starters, 0 for none."""
     if size == 0 or size > 8:
         return 0
     packed = np.uint64(0)

@@ -1,4 +1,4 @@
-"""Which characters end a sentence, close it, open one; which words before a full stop do not: as tables for kernels."""
+"""Tables for the kernels: characters that end, close or open a sentence, and words whose full stop ends none."""
 
 from __future__ import annotations
 
@@ -34,19 +34,20 @@ WORD_BITS = 9
 WORD_MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
-class Tables(NamedTuple):
+class SegmentTables(NamedTuple):
     """What the kernels look up.
 
     Attributes:
-        classes: see ``text.chars.CharTables``.
+        classes: see `text.chars.CharTables`.
         lower: bool[0x2000], lower-case letters.
-        code: bool[256], bytes that code is full of.
+        code: bool[256], bytes that are frequent in code.
         lead: bool[256], first bytes of characters that may end a sentence.
         marks: uint8[0x10000], 1 strong terminal, 2 dot, 4 ASCII terminal, 8 closer, 16 opener, 32 middle, 64
             bullet.
-        words: uint64[2^WORD_BITS], abbreviations and starters, packed, at ``word · WORD_MIX >> 64 - WORD_BITS`` or
-            behind; 0 where there is none.
-        word_kinds: uint8[2^WORD_BITS], 1 never, 2 before a number, 3 before a starter, 4 a starter.
+        words: uint64[2^WORD_BITS], a hash table (linear probing) of abbreviations and sentence starters, packed into
+            8 bytes, from slot `word · WORD_MIX >> 64 - WORD_BITS` on; 0 where free.
+        word_kinds: uint8[2^WORD_BITS]: 1, the full stop never ends a sentence; 2, not before a number; 3, only before
+            a starter; 4, the word is a starter.
     """
 
     classes: npt.NDArray[np.uint16]
@@ -59,7 +60,7 @@ class Tables(NamedTuple):
 
 
 @cache
-def load_tables() -> Tables:
+def segment_tables() -> SegmentTables:
     """The tables; made once a process."""
     lower = np.array([unicodedata.category(chr(p)) == "Ll" for p in range(0x2000)])
     code = np.zeros(256, np.bool_)
@@ -77,4 +78,4 @@ def load_tables() -> Tables:
             while words[at]:
                 at = (at + 1) % len(words)
             words[at], word_kinds[at] = packed, kind
-    return Tables(char_tables().classes, lower, code, lead, marks, words, word_kinds)
+    return SegmentTables(char_tables().classes, lower, code, lead, marks, words, word_kinds)

@@ -18,7 +18,7 @@ from text.tokens import token_hashes
 
 U64 = np.uint64
 SpanHashes = tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]
-"""The hash of each span, and its tokens."""
+"""The hash of each span, and how many tokens it has."""
 
 
 def span_hashes(spans: TextColumn) -> SpanHashes:
@@ -35,7 +35,7 @@ def span_hashes(spans: TextColumn) -> SpanHashes:
 
 
 def opening(inner: Spans, outer: Spans) -> npt.NDArray[np.int64]:
-    """The inner span that each outer one begins with, int64[n_outer]: each starts where an inner one does."""
+    """Each outer span's first inner span, int64[n_outer]; each outer span starts where an inner one does."""
     return np.searchsorted(_positions(inner), _positions(outer))
 
 
@@ -52,11 +52,11 @@ def nested_hashes(
 
     Args:
         ptr: int64[n_inner + 1].
-        tokens: uint64[ptr[-1]], those of the inner spans, as ``text.tokens.token_hashes`` gives them.
-        first: int64[n_outer], see ``opening``.
+        tokens: uint64[ptr[-1]], tokens of the inner spans, as `text.tokens.token_hashes` gives them.
+        first: int64[n_outer], see `opening`.
 
     Returns:
-        Those of the outer spans and those of the inner ones, each what ``span_hashes`` gives for them.
+        The hashes of the outer and of the inner spans, the same as from `span_hashes`.
     """
     by_outer, by_inner = _fold(ptr, tokens, first)
     outer_ptr = np.append(ptr[first], ptr[-1])
@@ -64,13 +64,13 @@ def nested_hashes(
 
 
 def positions_of(known: npt.NDArray[np.int64], hashes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Where each hash stands among known ones, int64[n]; -1 where it does not.
+    """The index of each hash among known ones, int64[n]; -1 where it is not among them.
 
     Args:
         known: int64[m], distinct.
-        hashes: int64[n], mixed well.
+        hashes: int64[n], well mixed.
 
-    Cost: a table of 4 bytes a slot, two to four slots a known hash; a probe or two for each of n.
+    Cost: a hash table of 8 to 16 bytes for each known hash; one or two probes for each of n.
     """
     return _positions_of(known.view(np.uint64), hashes.view(np.uint64), max(1, 2 * len(known) - 1).bit_length())
 
@@ -95,7 +95,7 @@ def _positions_of(known, hashes, bits):  # type: ignore[no-untyped-def]
 
 @nb.njit(inline="always", cache=True)
 def _step(h, token):  # type: ignore[no-untyped-def]
-    """Takes in a token, itself a mixed hash; one-to-one in either, so that texts of one differing token differ."""
+    """Adds a token; a bijection in `h` and in `token`, so texts that differ in one token have different hashes."""
     h = (h ^ token) * U64(0x9FB21C651E98DF25)
     return h ^ (h >> U64(32))
 

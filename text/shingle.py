@@ -1,6 +1,6 @@
 """Shingles: hashed 5-grams over tokens, the features of every similarity in Tamis.
 
-A text of fewer tokens than ``n`` is one shingle; a text without tokens has none. A shingle's hash is a
+A text of fewer tokens than `n` is one shingle; a text without tokens has none. A shingle's hash is a
 polynomial over its token hashes modulo 2^64, mixed; order matters. Among 10^6 distinct shingles of a pair of
 documents the chance of any collision is below 10^-7.
 """
@@ -58,8 +58,8 @@ def shingle_sets(
     Args:
         column: the texts.
         width: tokens in a shingle.
-        max_size: above this many shingles a document keeps those with ``hash % m == 0``, m the least power of two that
-            brings it down to it; 0 keeps all. Two sets are compared at the larger of their two m: an estimate of J
+        max_size: a document with more shingles keeps those with `hash % m == 0`, where m is the least power of two that
+            leaves at most `max_size`; 0 keeps all. Two sets are compared at the larger of their two m: an estimate of J
             with a standard error of sqrt(J(1 - J) / n), n the size of the sampled union (0.007 at n = 4,096, J = 0.75).
 
     Returns:
@@ -76,10 +76,10 @@ def shingle_sets(
 
 
 def narrow(ptr: npt.NDArray[np.int64], hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint32]:
-    """Shingle sets in half the bytes, to be sent: 20 leading and 12 trailing bits of each hash, ascending within a set.
+    """Shingle sets in half the bytes, for a shuffle: the 20 leading and 12 trailing bits of each hash, ascending.
 
-    The trailing bits let a set be sampled further, to a modulus of 4,096. Of two sets of n shingles n² / 2^32 pairs
-    of different ones look equal: 0.004 at n = 4,096.
+    The trailing bits allow further sampling, up to a modulus of 4,096. Between two sets of n shingles about n² / 2^32
+    different pairs collide: 0.004 at n = 4,096.
 
     Args:
         ptr: int64[n + 1].
@@ -105,10 +105,10 @@ def _narrow(ptr, hashes):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def sort_hashes(values, out):  # type: ignore[no-untyped-def]
-    """Sorts well mixed hashes into ``out``, both uint64[n]: by their leading bits into n buckets, then by insertion.
+    """Sorts well mixed hashes into `out`, both uint64[n]: by their leading bits into n buckets, then by insertion.
 
-    As the hashes are uniform a bucket holds about one of them, so the cost is linear; what repeats lies side by side
-    and costs insertion nothing.
+    As the hashes are uniform, a bucket holds about one of them, so the cost is linear; equal hashes are adjacent after
+    the first step and cost the insertion sort nothing.
     """
     n = len(values)
     bits = 1

@@ -1,9 +1,9 @@
-"""Where tokens stand: the bytes of each token of ``text.tokens``, for the few documents in which something was found.
+"""The byte range of each token of `text.tokens`, for the few documents in which something was found.
 
-A second state machine beside ``tokenize`` and not two more outputs of it: places are wanted of one document in
-thousands, and the kernel that every stage runs on every byte stays as lean as it is. A test holds the two together.
+This is a state machine of its own and not two more outputs of `tokenize`: ranges are needed for one document in
+thousands, while `tokenize` runs in every stage on every byte and must stay fast. A test checks that both agree.
 
-Cost: as ``tokenize``; a document that is folded as a string (see ``text.fold``) is folded once more, piece by piece.
+Cost: as `tokenize`; a document that is folded as a string (see `text.fold`) is folded once more, piece by piece.
 """
 
 from __future__ import annotations
@@ -26,19 +26,18 @@ def token_bounds(column: TextColumn) -> tuple[Int64, Int64, Int64]:
     """The bytes of each token.
 
     Returns:
-        ptr: int64[n_docs + 1], as ``token_hashes`` gives it; start, end: int64[ptr[-1]], bytes from the document's
-        first. Tokens that one character folds into ("㍻" is 平 and 成) share its bytes.
+        ptr: int64[n_docs + 1], as `token_hashes` gives it; start, end: int64[ptr[-1]], in bytes from the document's
+        beginning. Tokens that come from one character ("㍻" folds to 平成) have the same range.
     """
     folded = fold(column)
-    texts, tables = folded.column, char_tables()
+    texts = folded.column
     capacity = texts.nbytes + len(texts) + 64
-    start, end = np.empty(capacity, np.int64), np.empty(capacity, np.int64)
     while True:
-        ptr = _bounds_of_column(texts.offsets, texts.data, folded.done, *tables, start, end)
+        start, end = np.empty(capacity, np.int64), np.empty(capacity, np.int64)
+        ptr = _bounds(texts.offsets, texts.data, folded.done, *char_tables(), start, end)
         if ptr[-1] >= 0:
             break
         capacity *= 2
-        start, end = np.empty(capacity, np.int64), np.empty(capacity, np.int64)
     start, end = start[: ptr[-1]], end[: ptr[-1]]
     for i in np.flatnonzero(folded.done):
         low, high = ptr[i], ptr[i + 1]
@@ -47,10 +46,10 @@ def token_bounds(column: TextColumn) -> tuple[Int64, Int64, Int64]:
 
 
 def _unfolded(text: str, start: Int64, end: Int64) -> tuple[Int64, Int64]:
-    """Carries offsets into the folded text back to the text, to whole pieces.
+    """Maps offsets in the folded text back to the original text, rounded outwards to whole pieces.
 
-    A piece begins at a character that needs no neighbour, so that the pieces fold by themselves to what the text folds
-    to; only a final sigma is another letter, of as many bytes.
+    A piece begins at a character that can be folded without its neighbours, so that the folded pieces, concatenated,
+    are the folded text. The one exception, a final sigma, has as many bytes as the sigma that it is mistaken for.
     """
     classes = char_tables().classes
     before, behind = [0], [0]
@@ -71,72 +70,44 @@ def _unfolded(text: str, start: Int64, end: Int64) -> tuple[Int64, Int64]:
 
 
 @nb.njit(cache=True)
-def _bounds_of_column(offsets, data, done, classes, fold_start, fold_data, start, end):  # type: ignore[no-untyped-def]
+def _bounds(offsets, data, done, classes, fold_start, fold_data, start, end):  # type: ignore[no-untyped-def]
+    """Writes the bounds of the tokens; returns ptr, whose last entry is -1 where `start` and `end` are too small."""
     ptr = np.zeros(len(offsets), np.int64)
-    at = 0
-    for d in range(len(offsets) - 1):
-        tables = (classes, fold_start, fold_data)
-        n = _bounds(data, offsets[d], offsets[d + 1], done[d], *tables, start[at:], end[at:])
-        if n < 0:
-            ptr[-1] = -1
-            return ptr
-        at += n
-        ptr[d + 1] = at
-    return ptr
-
-
-@nb.njit(cache=True)
-def _bounds(data, low, high, done, classes, fold_start, fold_data, start, end):  # type: ignore[no-untyped-def]
-    """Writes the bounds of the tokens of ``data[low:high]``; returns their number, -1 where there is no room."""
     n = 0
-    opened, behind = np.int64(-1), np.int64(0)  # where the open token began (-1: none is), and its end so far
-    i = low
-    while i < high:
-        at = i
-        first = data[i]
-        if first < 128:
-            i += 1
-            if ASCII_FOLD[first] != 0:
-                if opened < 0:
-                    opened = at
-                behind = i
-            elif opened >= 0:
-                if n == len(start):
-                    return -1
-                start[n], end[n] = opened - low, behind - low
-                n += 1
-                opened = np.int64(-1)
-            continue
-        point, width = decode(data, i)
-        i += width
-        bits = class_of(classes, point)
-        first_fold, last_fold = 0, 1
-        folded = not done and (bits & PLAIN) == 0 and point < len(classes)
-        if folded:
-            first_fold, last_fold = fold_start[point], fold_start[point + 1]
-        for k in range(first_fold, last_fold):
+    for d in range(len(offsets) - 1):
+        low, high, is_done = offsets[d], offsets[d + 1], done[d]
+        i = low
+        is_open = False  # whether start[n] and end[n] are of a token that may go on
+        while i < high:
+            at = i
+            if data[i] < 128 and is_open and ASCII_FOLD[data[i]] != 0:  # inside a word
+                i += 1
+                end[n] = i - low
+                continue
+            point, width = decode(data, i)
+            i += width
+            bits = class_of(classes, point)
+            first_fold, last_fold = 0, 1
+            folded = not is_done and point >= 128 and (bits & PLAIN) == 0 and point < len(classes)
             if folded:
-                bits = class_of(classes, fold_data[k])
-            is_single = (bits & SINGLE) != 0
-            is_word = (bits & WORD) != 0
-            if opened >= 0 and (is_single or not is_word):
-                if n == len(start):
-                    return -1
-                start[n], end[n] = opened - low, behind - low
-                n += 1
-                opened = np.int64(-1)
-            if is_single and is_word:
-                if n == len(start):
-                    return -1
-                start[n], end[n] = at - low, i - low
-                n += 1
-            elif is_word:
-                if opened < 0:
-                    opened = at
-                behind = i
-    if opened >= 0:
-        if n == len(start):
-            return -1
-        start[n], end[n] = opened - low, behind - low
-        n += 1
-    return n
+                first_fold, last_fold = fold_start[point], fold_start[point + 1]
+            for k in range(first_fold, last_fold):
+                if folded:
+                    bits = class_of(classes, fold_data[k])
+                is_word, is_single = (bits & WORD) != 0, (bits & SINGLE) != 0
+                if is_open and (is_single or not is_word):
+                    n += 1
+                    is_open = False
+                if not is_word:
+                    continue
+                if not is_open:
+                    if n == len(start):
+                        ptr[-1] = -1
+                        return ptr
+                    start[n] = at - low
+                end[n] = i - low
+                is_open = not is_single
+                n += is_single
+        n += is_open
+        ptr[d + 1] = n
+    return ptr

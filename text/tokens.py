@@ -1,12 +1,12 @@
 """Tokens, as Tamis means them everywhere: similarity, spans and models share this one state machine.
 
 A token is, after NFKC and lower-casing, a run of Unicode letters, marks and numbers, or a single character of Han,
-Kana, Thai, Lao, Khmer or Myanmar. So "COVID-19 疫情" is ``covid 19 疫 情``: mixed text is handled by run of script, and
-no word segmenter is needed for the scripts that write no spaces.
+Kana, Thai, Lao, Khmer or Myanmar. So "COVID-19 疫情" is `covid 19 疫 情`: text that mixes scripts needs no special
+case, and scripts without spaces need no word segmenter.
 
-The kernel emits hashes, never strings. A token's characters are packed into 64-bit words, a byte for ASCII and four for
-anything else, and mixed a word at a time: most tokens are one word, so that there is no multiplication a byte to wait
-for, and tokens of up to eight letters cannot collide at all.
+The kernel emits hashes, never strings. A token's characters are packed into 64-bit words (one byte for an ASCII
+character, four for any other), and a word at a time is mixed into the hash. Most tokens are one word, so there is no
+chain of one multiplication a byte, and tokens of up to eight ASCII letters cannot collide at all.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ U64 = np.uint64
 U32 = np.uint32
 _SEED = U64(0x51ED270B27B4F3CF)
 _WIDE = U64(0x80000000)
-"""Set in the four bytes of a character that is not ASCII, so that no two sequences of characters pack alike."""
+"""Set in the four bytes of a character that is not ASCII, so that different character sequences pack differently."""
 ASCII_FOLD = np.array([ord(chr(c).lower()) if chr(c).isalnum() else 0 for c in range(128)], np.uint8)
-"""The folded character where it may stand in a token, else 0."""
+"""The folded character if it may be part of a token, else 0."""
 FNV_OFFSET = U32(2166136261)
 FNV_PRIME = U32(16777619)
 NO_FNV = np.zeros(0, np.uint32)
-"""Pass as ``fnv`` where fastText's word hash is not wanted."""
+"""Passed as `fnv` when fastText's word hash is not wanted."""
 
 
 def token_hashes(column: TextColumn) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
     """The tokens of each document as 64-bit hashes.
 
     Returns:
-        ptr: int64[n_docs + 1]; hashes: uint64[ptr[-1]]; document i owns ``hashes[ptr[i]:ptr[i + 1]]``.
+        ptr: int64[n_docs + 1]; hashes: uint64[ptr[-1]]; document i owns `hashes[ptr[i]:ptr[i + 1]]`.
     """
     ptr, hashes, _ = _column_tokens(column, False)
     return ptr, hashes
@@ -46,7 +46,7 @@ def token_hashes(column: TextColumn) -> tuple[npt.NDArray[np.int64], npt.NDArray
 def token_hashes_with_fnv(
     column: TextColumn,
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64], npt.NDArray[np.uint32]]:
-    """As ``token_hashes``, with fastText's own word hash (FNV-1a, 32 bits, bytes sign-extended) beside each token."""
+    """As `token_hashes`, with fastText's own word hash (FNV-1a, 32 bits, bytes sign-extended) beside each token."""
     return _column_tokens(column, True)
 
 
@@ -82,24 +82,24 @@ def _tokens_of_column(offsets, data, done, classes, fold_start, fold_data, hashe
 
 @nb.njit(cache=True)
 def tokenize(data, start, end, done, classes, fold_start, fold_data, out, fnv):  # type: ignore[no-untyped-def]
-    """Writes the token hashes of ``data[start:end]`` into ``out``.
+    """Writes the token hashes of `data[start:end]` into `out`.
 
     Args:
         data: uint8[...], valid UTF-8.
         start: first byte.
         end: byte behind the last.
         done: True if the text is already folded.
-        classes: see ``CharTables``.
-        fold_start: see ``CharTables``.
-        fold_data: see ``CharTables``.
+        classes: see `CharTables`.
+        fold_start: see `CharTables`.
+        fold_data: see `CharTables`.
         out: uint64[capacity].
-        fnv: uint32[capacity], or empty to leave fastText's hash out.
+        fnv: uint32[capacity], for fastText's hash of each token; empty if it is not wanted.
 
     Returns:
-        The number of tokens, or -1 when ``out`` is too small.
+        The number of tokens, or -1 when `out` is too small.
     """
     n = 0
-    h, word, size = _SEED, U64(0), 0  # of the open token: mixed words, the current word, bytes in it (0: none open)
+    h, word, size = _SEED, U64(0), 0  # the open token: hash of its full words, current word, bytes in it (0: none open)
     f = FNV_OFFSET
     want_fnv = len(fnv) > 0
     capacity = len(out)
@@ -176,10 +176,10 @@ def tokenize(data, start, end, done, classes, fold_start, fold_data, out, fnv): 
 
 @nb.njit(inline="always", cache=True)
 def stands_alone(token, classes):  # type: ignore[no-untyped-def]
-    """Whether a token is a single character of a script without spaces, told from its hash.
+    """Whether a token is a single character of a script without spaces, decided from its hash.
 
-    A token of up to eight bytes can be read back from its hash, as ``mix`` is one-to-one; a longer one looks like such
-    a character with a chance of 2^-33, in each text alike.
+    A token of up to eight bytes can be recovered from its hash, as `mix` is a bijection. A longer token is taken for
+    such a character with a probability of 2^-33, and consistently in every text.
     """
     word = unmix(token) ^ _SEED
     if word >> U64(31) != U64(1):

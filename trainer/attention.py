@@ -26,12 +26,12 @@ from tamis.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
+class AttentionMask:
     """What the tokens of a batch may look at, in the form that its kernel wants.
 
     Attributes:
         kernel: sdpa, flex or varlen.
-        mask: sdpa: bool or float[rows, 1 or heads, length, length], None for all before.
+        dense: sdpa: bool or float[rows, 1 or heads, length, length], None for all before.
         blocks: flex: its block mask.
         slopes: flex: float32[heads], None without ALiBi.
         bounds: varlen: int32[n_pieces + 1], where pieces begin in the rows laid end to end.
@@ -39,7 +39,7 @@ class Seen:
     """
 
     kernel: str
-    mask: Tensor | None = None
+    dense: Tensor | None = None
     blocks: Any = None
     slopes: Tensor | None = None
     bounds: Tensor | None = None
@@ -67,9 +67,9 @@ def choose_kernel(wanted: str, device: torch.device, alibi: bool) -> str:
     return "flex" if alibi else "varlen"
 
 
-def see(
+def build_mask(
     kernel: str, cu_seqlens: Tensor | None, rows: int, length: int, slopes: Tensor | None, device: torch.device
-) -> Seen:
+) -> AttentionMask:
     """Prepare a batch's masks.
 
     Args:
@@ -84,7 +84,7 @@ def see(
     if kernel == "varlen":
         if cu_seqlens is None:
             cu_seqlens = torch.arange(0, rows * length + 1, length, dtype=torch.int32, device=device)
-        return Seen(kernel="varlen", bounds=cu_seqlens, longest=length)
+        return AttentionMask(kernel="varlen", bounds=cu_seqlens, longest=length)
     segments = None if cu_seqlens is None else segments_of(cu_seqlens, rows, length)
     if kernel == "flex":
         return _blocks(segments, rows, length, slopes, device)
@@ -97,19 +97,19 @@ def segments_of(cu_seqlens: Tensor, rows: int, length: int) -> Tensor:
     return torch.searchsorted(cu_seqlens, places, right=True).view(rows, length)
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, seen: Seen) -> Tensor:
+def attend(query: Tensor, key: Tensor, value: Tensor, mask: AttentionMask) -> Tensor:
     """Softmax(query · key / √width) · value over what is seen; all of them [rows, length, heads, width]."""
-    if seen.kernel == "varlen":
-        return _attend_pieces(query, key, value, seen)
+    if mask.kernel == "varlen":
+        return _attend_pieces(query, key, value, mask)
     query, key, value = (x.transpose(1, 2) for x in (query, key, value))  # as views: [rows, heads, length, width]
-    if seen.kernel == "flex":
+    if mask.kernel == "flex":
         # Compiled for a CPU, torch 2.13's flex attention misreads values that are a strided view.
         query, key, value = query.contiguous(), key.contiguous(), value.contiguous()
-        score = _alibi_score(seen.slopes)
-        mixed = _flex(query.device.type)(query, key, value, score_mod=score, block_mask=seen.blocks)
+        score = _alibi_score(mask.slopes)
+        mixed = _flex(query.device.type)(query, key, value, score_mod=score, block_mask=mask.blocks)
     else:
-        mask = seen.mask if seen.mask is None or seen.mask.dtype == torch.bool else seen.mask.to(query.dtype)
-        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=seen.mask is None)
+        dense = mask.dense if mask.dense is None or mask.dense.dtype == torch.bool else mask.dense.to(query.dtype)
+        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=dense, is_causal=dense is None)
     return mixed.transpose(1, 2)
 
 
@@ -124,17 +124,21 @@ def alibi_slopes(heads: int) -> Tensor:
     return torch.tensor(slopes, dtype=torch.float32)
 
 
-def _mask(segments: Tensor | None, length: int, slopes: Tensor | None, device: torch.device) -> Seen:
+def _mask(segments: Tensor | None, length: int, slopes: Tensor | None, device: torch.device) -> AttentionMask:
     causal = torch.ones(length, length, dtype=torch.bool, device=device).tril()
     allowed = None if segments is None else ((segments[:, :, None] == segments[:, None, :]) & causal)[:, None]
     if slopes is None:
-        return Seen(kernel="sdpa", mask=allowed)
+        return AttentionMask(kernel="sdpa", dense=allowed)
     index = torch.arange(length, device=device, dtype=torch.float32)
     bias = slopes[:, None, None] * (index[None, :] - index[:, None])  # key - query: below zero for what lies before
-    return Seen(kernel="sdpa", mask=bias[None].masked_fill(~(causal if allowed is None else allowed), float("-inf")))
+    return AttentionMask(
+        kernel="sdpa", dense=bias[None].masked_fill(~(causal if allowed is None else allowed), float("-inf"))
+    )
 
 
-def _blocks(segments: Tensor | None, rows: int, length: int, slopes: Tensor | None, device: torch.device) -> Seen:
+def _blocks(
+    segments: Tensor | None, rows: int, length: int, slopes: Tensor | None, device: torch.device
+) -> AttentionMask:
     from torch.nn.attention.flex_attention import create_block_mask
 
     def allowed(row: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
@@ -142,15 +146,15 @@ def _blocks(segments: Tensor | None, rows: int, length: int, slopes: Tensor | No
         return before if segments is None else before & (segments[row, query] == segments[row, key])
 
     blocks = create_block_mask(allowed, rows, None, length, length, device=str(device))
-    return Seen(kernel="flex", blocks=blocks, slopes=slopes)
+    return AttentionMask(kernel="flex", blocks=blocks, slopes=slopes)
 
 
-def _attend_pieces(query: Tensor, key: Tensor, value: Tensor, seen: Seen) -> Tensor:
+def _attend_pieces(query: Tensor, key: Tensor, value: Tensor, mask: AttentionMask) -> Tensor:
     from torch.nn.attention.varlen import varlen_attn
 
     q, k, v = (x.flatten(0, 1) for x in (query, key, value))  # rows end to end
-    assert seen.bounds is not None
-    bounds, longest = seen.bounds, seen.longest
+    assert mask.bounds is not None
+    bounds, longest = mask.bounds, mask.longest
     mixed: Any = varlen_attn(q, k, v, bounds, bounds, longest, longest, window_size=(-1, 0))
     found: Tensor = mixed.view(query.shape)
     return found

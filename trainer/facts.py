@@ -13,12 +13,12 @@ from corpus.files import read_json, write_json
 from trainer.checkpoint import POINTER
 from trainer.config import TrainConfig
 from trainer.metrics import CHANGED
-from trainer.setup import Run
+from trainer.setup import TrainingRun
 
 FACTS, DEVICE = "training.json", "device.json"
 
 
-def write_facts(state: Run) -> None:
+def write_facts(state: TrainingRun) -> None:
     """Write the facts, on rank 0; the summary of a run before, which they do not fit, is removed."""
     if state.world.rank == 0:
         state.folder.mkdir(parents=True, exist_ok=True)
@@ -28,7 +28,7 @@ def write_facts(state: Run) -> None:
         write_json(state.folder / DEVICE, state.rates.describe())
 
 
-def _tell_changes(state: Run) -> None:
+def _tell_changes(state: TrainingRun) -> None:
     """As an event, what a resume changes of the schedule: it is allowed, but the learning rate jumps."""
     if not state.first_step or not (state.folder / FACTS).is_file():
         return
@@ -41,7 +41,7 @@ def _tell_changes(state: Run) -> None:
             state.metrics.event({"step": state.first_step, "position": state.position, "kind": CHANGED, "event": event})
 
 
-def standing(folder: Path, config: TrainConfig, manifest: str) -> Literal["new", "begun", "finished"]:
+def training_progress(folder: Path, config: TrainConfig, manifest: str) -> Literal["new", "begun", "finished"]:
     """How far this very training has come in a folder: of another config or other data it is new.
 
     Args:
@@ -60,7 +60,7 @@ def standing(folder: Path, config: TrainConfig, manifest: str) -> Literal["new",
     return "begun" if (folder / POINTER).is_file() else "new"
 
 
-def facts_of(state: Run) -> dict[str, Any]:
+def facts_of(state: TrainingRun) -> dict[str, Any]:
     """The facts.
 
     Returns:

@@ -51,7 +51,7 @@ class Loss:
     row_tokens: Tensor
 
 
-class Head(nn.Module):
+class OutputHead(nn.Module):
     """Hidden states to logits, or straight to their loss.
 
     Args:

@@ -36,15 +36,15 @@ from tamis.errors import TamisError
 from trainer.checkpoint import Saved
 from trainer.config import TrainConfig
 from trainer.evaluation.heldout import domain_losses
-from trainer.evaluation.loss import MODEL_FIELDS, item_loss
+from trainer.evaluation.loss import item_loss
 from trainer.evaluation.unigram import count_tokens, predicted, unigram_loss
 from trainer.facts import write_facts
-from trainer.metrics import ALARM, ENDED, SKIPPED, WENT_BACK, text_chart, typical
+from trainer.metrics import ALARM, ENDED, SKIPPED, WENT_BACK, steady_median, text_chart
 from trainer.optim import learning_rate, set_learning_rate
 from trainer.scaling.law import training_flops
 from trainer.scaling.loss_band import LossBand
-from trainer.setup import Run, build
-from trainer.spikes import Watch
+from trainer.setup import TrainingRun, build
+from trainer.spikes import SpikeGuard
 
 Report = Callable[[dict[str, Any]], None]
 MOST_WAYS_BACK = 3
@@ -97,15 +97,15 @@ def train(
         state.metrics.close()
 
 
-def take_steps(state: Run, stop: int, report: Report) -> int:
+def take_steps(state: TrainingRun, stop: int, report: Report) -> int:
     """Train up to step `stop`; returns the number of steps taken since the very beginning."""
-    config, watch = state.config, Watch(factor=state.config.spike_factor)
+    config, guard = state.config, SpikeGuard(factor=state.config.spike_factor)
     step, steps, band = state.first_step, steps_of(state), _band(state)
     told = report if state.world.rank == 0 else lambda row: None
     went_back: Counter[int] = Counter()
     saved = state.first_step
     for taken in state.metrics.rows[-REMEMBERED:]:
-        watch.remember(taken["loss"])
+        guard.remember(taken["loss"])
     try:
         while step < stop:
             begun = time.perf_counter()
@@ -118,17 +118,17 @@ def take_steps(state: Run, stop: int, report: Report) -> int:
                 break
             waited = time.perf_counter() - begun
             if any(0 <= phase.start - state.position < config.global_batch for phase in state.train.phases[1:]):
-                watch.forget()
+                guard.forget()
             rate = learning_rate(step, state.steps, config.optimizer)
             before = state.train.tokens_until(state.position)
             state.position += config.global_batch
-            loss, norm, reason = take_step(state, parts, rate, watch)
+            loss, norm, reason = take_step(state, parts, rate, guard)
             row: dict[str, Any] = {"step": step, "loss": loss, "gradient_norm": norm, "learning_rate": rate}
             if reason is not None:
                 kind, event = SKIPPED, f"{reason}: the step was not taken, its data is passed over"
-                if watch.exhausted:
+                if guard.exhausted:
                     kind, (step, event) = WENT_BACK, _go_back(state, step, reason)
-                    watch.forget()
+                    guard.forget()
                     went_back[step] += 1
                     if went_back[step] > MOST_WAYS_BACK:
                         raise TamisError(_no_way(config, reason, step))
@@ -162,7 +162,7 @@ def take_steps(state: Run, stop: int, report: Report) -> int:
     return step
 
 
-def _band(state: Run) -> LossBand | None:
+def _band(state: TrainingRun) -> LossBand | None:
     """The predicted band around the loss, told what the run has seen before a resume."""
     if not state.config.loss_band:
         return None
@@ -178,7 +178,7 @@ def _tell_if_stalled(seconds: float) -> None:
         faulthandler.dump_traceback_later(seconds, exit=False)
 
 
-def steps_of(state: Run) -> Generator[list[Item]]:
+def steps_of(state: TrainingRun) -> Generator[list[Item]]:
     """This rank's steps from the present position on, each as micro-batches on its device; made and sent ahead."""
     world, config = state.world, state.config
     ranked = RankStream(state.train, world.data_rank, world.data_size, config.global_batch, state.position)
@@ -189,7 +189,7 @@ def steps_of(state: Run) -> Generator[list[Item]]:
             yield parts
 
 
-def micro_batches(state: Run, batches: Iterable[Batch]) -> Generator[Item]:
+def micro_batches(state: TrainingRun, batches: Iterable[Batch]) -> Generator[Item]:
     """A rank's batches in parts of `micro_rows`, with the number of tokens that each part predicts."""
     config, eos = state.config, state.prepared.tokenizer.eos_id
     for batch in batches:
@@ -197,10 +197,12 @@ def micro_batches(state: Run, batches: Iterable[Batch]) -> Generator[Item]:
         size = config.micro_rows or rows
         for low in range(0, rows, size):
             part = batch.rows(low, min(low + size, rows))
-            yield {**tensors(part, MODEL_FIELDS), "predicted": len(predicted(part, eos, config.model.document_mask))}
+            yield {**tensors(part), "predicted": len(predicted(part, eos, config.model.document_mask))}
 
 
-def take_step(state: Run, parts: Sequence[Item], rate: float, watch: Watch) -> tuple[float, float, str | None]:
+def take_step(
+    state: TrainingRun, parts: Sequence[Item], rate: float, guard: SpikeGuard
+) -> tuple[float, float, str | None]:
     """One update, unless it is refused; returns loss, gradient norm before clipping, and why it was refused."""
     config, world = state.config, state.world
     eos = state.prepared.tokenizer.eos_id
@@ -219,7 +221,7 @@ def take_step(state: Run, parts: Sequence[Item], rate: float, watch: Watch) -> t
     norm: Any = torch.nn.utils.get_total_norm(gradients)
     norm = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
     value, length = world.agreed(torch.stack([world.summed(nats) / tokens, norm]))
-    reason = watch.refuse(value, length)
+    reason = guard.refuse(value, length)
     if reason is None:
         if length > config.optimizer.clip_norm:
             for gradient in gradients:
@@ -229,7 +231,7 @@ def take_step(state: Run, parts: Sequence[Item], rate: float, watch: Watch) -> t
     return value, length, reason
 
 
-def _go_back(state: Run, step: int, reason: str) -> tuple[int, str]:
+def _go_back(state: TrainingRun, step: int, reason: str) -> tuple[int, str]:
     """Load the last checkpoint, but leave the data where it is.
 
     Raises:
@@ -255,7 +257,7 @@ def _no_way(config: TrainConfig, reason: str, step: int) -> str:
     )
 
 
-def judge(state: Run) -> dict[str, Any]:
+def judge(state: TrainingRun) -> dict[str, Any]:
     """Loss over the held-out sequences, whole and by domain, nats a token; epochs of each domain so far."""
     config, eos = state.config, state.prepared.tokenizer.eos_id
     rows = min(config.global_batch, (config.micro_rows or config.global_batch) * state.world.data_size)
@@ -264,7 +266,7 @@ def judge(state: Run) -> dict[str, Any]:
     return {"heldout_loss": found.loss, "heldout_by_domain": found.by_domain, "epochs": epochs}
 
 
-def close(state: Run, steps: int, seconds: float) -> dict[str, Any]:
+def close(state: TrainingRun, steps: int, seconds: float) -> dict[str, Any]:
     """Judge the model, write the summary."""
     unigram = _unigram(state)
     rows = state.metrics.rows
@@ -296,16 +298,16 @@ def close(state: Run, steps: int, seconds: float) -> dict[str, Any]:
     }
     if state.world.rank == 0:
         write_json(state.folder / "summary.json", {k: v for k, v in summary.items() if k not in ("seconds", "folder")})
-    measured = {key: typical(rows, key) for key in ("mfu", "mfu_gemm", "loader_seconds", "tokens_per_second")}
+    measured = {key: steady_median(rows, key) for key in ("mfu", "mfu_gemm", "loader_seconds", "tokens_per_second")}
     return summary | state.rates.describe() | measured | {"chart": text_chart(losses, unigram)}
 
 
-def _save(state: Run, step: int, tokens: int) -> None:
+def _save(state: TrainingRun, step: int, tokens: int) -> None:
     saved = Saved(step=step, tokens=tokens, sampler=state_at(state.train, state.position))
     state.checkpoints.save(saved, state.model, state.optimizer)
 
 
-def _unigram(state: Run) -> float:
+def _unigram(state: TrainingRun) -> float:
     """The unigram model's held-out loss, its counts from the first tokens that the run has read."""
     rows, eos = state.config.global_batch, state.prepared.tokenizer.eos_id
     masked, size = state.config.model.document_mask, state.prepared.tokenizer.vocab_size

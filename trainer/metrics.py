@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from corpus.files import atomic_file
 
 if TYPE_CHECKING:
-    from trainer.tensorboard import Board
+    from trainer.tensorboard import TensorBoardWriter
 
 SKIPPED, WENT_BACK, ALARM, ENDED, CHANGED = "skipped", "went back", "alarm", "ended", "changed"
 """Kinds of events."""
@@ -29,7 +29,13 @@ class Metrics:
     """
 
     def __init__(
-        self, path: Path, keep_steps: int, keep_position: int = 0, *, writes: bool = True, board: Board | None = None
+        self,
+        path: Path,
+        keep_steps: int,
+        keep_position: int = 0,
+        *,
+        writes: bool = True,
+        board: TensorBoardWriter | None = None,
     ) -> None:
         self.path, self.writes, self.board = path, writes, board
         self.rows = [row for row in read_metrics(path) if row["step"] < keep_steps] if keep_steps else []
@@ -97,7 +103,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1] if line]
 
 
-def typical(rows: Sequence[dict[str, Any]], key: str) -> float | None:
+def steady_median(rows: Sequence[dict[str, Any]], key: str) -> float | None:
     """The median of a measurement over the steps, of which the first compile; None where no step has it."""
     values = [row[key] for row in rows[3 if len(rows) > 3 else 0 :] if row.get(key) is not None]
     return statistics.median(values) if values else None

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from trainer.attention import Seen, alibi_slopes, attend, choose_kernel, see
+from trainer.attention import AttentionMask, alibi_slopes, attend, build_mask, choose_kernel
 from trainer.config import ModelConfig
-from trainer.head import Head, Loss
+from trainer.head import Loss, OutputHead
 
 INTERLEAVED = 16
 """Rows of gate and of up that alternate in the fused projection, so that any share of its rows has both; the rows of
@@ -38,9 +38,9 @@ class Transformer(nn.Module):
         self.config = config
         self.heads_here = range(config.heads)  # under tensor parallelism some of them
         self.embedding = nn.Embedding(vocab_size, config.width)
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.blocks = nn.ModuleList(TransformerBlock(config) for _ in range(config.layers))
         self.norm = nn.RMSNorm(config.width, config.norm_epsilon)
-        self.head = Head(
+        self.head = OutputHead(
             config.width, vocab_size, normed=config.norm_head, max_z=config.max_z, chunk_tokens=config.loss_chunk_tokens
         )
         if not self.embedding.weight.is_meta:
@@ -66,13 +66,13 @@ class Transformer(nn.Module):
         alibi = config.position == "alibi"
         slopes = alibi_slopes(config.heads)[self.heads_here.start : self.heads_here.stop].to(device) if alibi else None
         kernel = choose_kernel(config.attention, device, alibi)
-        seen = see(kernel, cu_seqlens if config.document_mask else None, rows, length, slopes, device)
+        mask = build_mask(kernel, cu_seqlens if config.document_mask else None, rows, length, slopes, device)
         rotation = None if alibi else rotary(positions, config.width // config.heads, config.rope_theta)
         hidden = self.embedding(tokens)
         if torch.is_autocast_enabled(device.type):  # what blocks add up in: as where FSDP casts the parameters
             hidden = hidden.to(torch.get_autocast_dtype(device.type))
         for block in self.blocks:
-            hidden = block(hidden, rotation, seen)
+            hidden = block(hidden, rotation, mask)
         found: Tensor | Loss = self.head(self.norm(hidden).to(hidden.dtype), labels)
         return found
 
@@ -88,7 +88,7 @@ class Transformer(nn.Module):
                 nn.init.ones_(parameter)
 
 
-class Block(nn.Module):
+class TransformerBlock(nn.Module):
     """Attention, then SwiGLU, each on the normalised input and added to it."""
 
     def __init__(self, config: ModelConfig) -> None:
@@ -102,27 +102,27 @@ class Block(nn.Module):
         self.gate_up = nn.Linear(config.width, 2 * config.feed_forward, bias=False)
         self.down = nn.Linear(config.feed_forward, config.width, bias=False)
 
-    def forward(self, hidden: Tensor, rotation: Tensor | None, seen: Seen) -> Tensor:
+    def forward(self, hidden: Tensor, rotation: Tensor | None, mask: AttentionMask) -> Tensor:
         """[rows, length, width] to the same shape."""
         if self.recomputed and torch.is_grad_enabled():
-            again: Tensor = checkpoint(self.run, hidden, rotation, seen, use_reentrant=False)
+            again: Tensor = checkpoint(self.run, hidden, rotation, mask, use_reentrant=False)
             return again
-        return self.run(hidden, rotation, seen)
+        return self.run(hidden, rotation, mask)
 
-    def run(self, hidden: Tensor, rotation: Tensor | None, seen: Seen) -> Tensor:
+    def run(self, hidden: Tensor, rotation: Tensor | None, mask: AttentionMask) -> Tensor:
         """What `forward` runs, once or twice: the part that is compiled."""
-        hidden = hidden + self.out(self._attention(self.attention_norm(hidden).to(hidden.dtype), rotation, seen))
+        hidden = hidden + self.out(self._attention(self.attention_norm(hidden).to(hidden.dtype), rotation, mask))
         normed = self.feed_forward_norm(hidden).to(hidden.dtype)  # autocast makes norms float32
         gate, up = self.gate_up(normed).unflatten(-1, (-1, 2, INTERLEAVED)).unbind(-2)
         result: Tensor = hidden + self.down((functional.silu(gate) * up).flatten(-2))
         return result
 
-    def _attention(self, hidden: Tensor, rotation: Tensor | None, seen: Seen) -> Tensor:
+    def _attention(self, hidden: Tensor, rotation: Tensor | None, mask: AttentionMask) -> Tensor:
         """Heads are counted from the projection: under tensor parallelism a rank has some of them."""
         query, key, value = self.qkv(hidden).unflatten(-1, (-1, 3, self.head_width)).unbind(-2)
         if rotation is not None:
             query, key = rotate(query, rotation), rotate(key, rotation)
-        return attend(query, key, value, seen).flatten(2)
+        return attend(query, key, value, mask).flatten(2)
 
 
 def rotary(positions: Tensor, head_width: int, theta: float) -> Tensor:

@@ -22,12 +22,12 @@ from trainer.metrics import Metrics
 from trainer.model import Transformer, parameter_count
 from trainer.optim import build_optimizer
 from trainer.parallel import World, check_layout, open_world, parallelise
-from trainer.tensorboard import open_board
+from trainer.tensorboard import open_tensorboard
 from trainer.utilisation import Rates, measure_rates
 
 
 @dataclass(kw_only=True)
-class Run:
+class TrainingRun:
     """Everything a training run holds open."""
 
     config: TrainConfig
@@ -54,7 +54,9 @@ class Run:
         return self.world.device
 
 
-def build(config: TrainConfig, mixture: Mixture, run: Path, steps: int | None, resume: bool, progress: Progress) -> Run:
+def build(
+    config: TrainConfig, mixture: Mixture, run: Path, steps: int | None, resume: bool, progress: Progress
+) -> TrainingRun:
     """Open data, model and optimizer, at step 0 or at the checkpoint; rank 0 makes what the others then find made."""
     world = _join(config)
     if world.rank == 0:
@@ -76,7 +78,7 @@ def assemble(
     resume: bool = False,
     note: str = "",
     world: World | None = None,
-) -> Run:
+) -> TrainingRun:
     """A run of given streams: `heldout` may be of other text than the run's, under the same tokenizer."""
     steps = config.steps if steps is None else steps
     train_stream.require(steps * config.global_batch)
@@ -96,8 +98,8 @@ def assemble(
         checkpoints.forget()
     saved = checkpoints.load(model, optimizer) if resume else None
     first_step, position = (saved.step, position_of(train_stream, saved.sampler)) if saved else (0, 0)
-    board = open_board(folder / "tensorboard", first_step) if config.tensorboard and world.rank == 0 else None
-    return Run(
+    board = open_tensorboard(folder / "tensorboard", first_step) if config.tensorboard and world.rank == 0 else None
+    return TrainingRun(
         config=config,
         steps=steps,
         folder=folder,

@@ -15,7 +15,7 @@ import statistics
 from collections import deque
 
 
-class Watch:
+class SpikeGuard:
     """Judges steps.
 
     Args:

@@ -32,7 +32,7 @@ TAGS = {
 EVENTS = "events"
 
 
-class Board:
+class TensorBoardWriter:
     """Writes event files, one more each time that a run goes on.
 
     Args:
@@ -70,7 +70,7 @@ class Board:
         self._writer.close()
 
 
-def open_board(folder: Path, first_step: int) -> Board:
+def open_tensorboard(folder: Path, first_step: int) -> TensorBoardWriter:
     """A writer.
 
     Raises:
@@ -81,7 +81,7 @@ def open_board(folder: Path, first_step: int) -> Board:
             "key `tensorboard` is true, but the package tensorboard is not installed (allowed: false, or true with "
             "the extra `tensorboard`)."
         )
-    return Board(folder, first_step)
+    return TensorBoardWriter(folder, first_step)
 
 
 def scalars(row: dict[str, Any]) -> Iterator[tuple[str, float]]:

@@ -29,8 +29,8 @@ from corpus.config import load_config
 from sampler.heldout import heldout_text
 from sampler.mixture import DomainShare, Mixture
 from sampler.prepare import open_tokens
-from sampler.tokenizer.model import TokenizerConfig
 from sampler.tokenizer.sentencepiece_model import piece_bytes
+from sampler.tokenizer.training import TokenizerConfig
 from tamis.errors import ConfigError
 from tamis.places import ROOT
 from trainer.config import TrainConfig

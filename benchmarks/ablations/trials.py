@@ -25,14 +25,15 @@ from sampler.prepare import Prepared, bins_for, open_stream
 from sampler.progress import Progress
 from sampler.published import list_shards
 from sampler.stream.mixture_stream import MixtureStream
-from sampler.tokenizer.model import Tokenizer, TokenizerConfig, tokenizer_for
+from sampler.tokenizer.model import Tokenizer, tokenizer_for
+from sampler.tokenizer.training import TokenizerConfig
 from sampler.weight_files import Weights, find_weights
 from tamis.places import ROOT
 from trainer.config import TrainConfig
 from trainer.evaluation.loss import mean_loss, whole_epoch
 from trainer.evaluation.unigram import unigram_loss
 from trainer.loop import take_steps
-from trainer.setup import Run, assemble
+from trainer.setup import TrainingRun, assemble
 
 CONF = ROOT / "conf"
 TOKENIZER = TokenizerConfig(vocab_size=4096, character_coverage=0.995)
@@ -173,7 +174,7 @@ def train(
     return points
 
 
-def judge(trials: Trials, state: Run, references: Mapping[str, MixtureStream]) -> Losses:
+def judge(trials: Trials, state: TrainingRun, references: Mapping[str, MixtureStream]) -> Losses:
     """A model's losses on the reference, by language.
 
     The first token of a document is not predicted; its bits are taken to be the mean's.

@@ -37,7 +37,7 @@ def write_bins(corpus: Corpus, folder: Path) -> None:
         folder: the bins.
     """
     bins, build, files = map(library, ("sampler.bins.format", "sampler.bins.build", "corpus.files"))
-    head_name, first = library("sampler.bins.manifests").HEAD, 0
+    manifest_name, first = library("sampler.bins.manifests").BINS_MANIFEST, 0
     digest = hashlib.sha256(b"benchmark").hexdigest()
     for domain in corpus.sizes:
         tokens, offsets = corpus.tokens(domain), corpus.offsets(domain)
@@ -53,7 +53,7 @@ def write_bins(corpus: Corpus, folder: Path) -> None:
         manifest = {"format": bins.FORMAT, "domain": domain, "tokenizer": digest, "shards": [entry]}
         files.write_json(folder / domain / "manifest.json", manifest)
     head = {"format": bins.FORMAT, "tokenizer": digest, "dtype": "<u2", "domains": sorted(corpus.sizes)}
-    files.write_json(folder / head_name, {**head, "vocab_size": VOCABULARY, "eos_id": corpus.end_of_document})
+    files.write_json(folder / manifest_name, {**head, "vocab_size": VOCABULARY, "eos_id": corpus.end_of_document})
 
 
 def open_for_benchmark(

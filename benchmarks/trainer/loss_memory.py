@@ -25,10 +25,10 @@ def measure(tokens: int, width: int, vocabulary: int, chunk: int) -> dict[str, f
     """One form, in this process: mebibytes and seconds; `chunk` 0 is the full logits."""
     import torch
 
-    from trainer.head import Head
+    from trainer.head import OutputHead
 
     torch.manual_seed(1)
-    head = Head(width, vocabulary, normed=True, max_z=2e-4, chunk_tokens=chunk or tokens)
+    head = OutputHead(width, vocabulary, normed=True, max_z=2e-4, chunk_tokens=chunk or tokens)
     torch.nn.init.normal_(head.weight)
     hidden = torch.randn(tokens, width, requires_grad=True)
     labels = torch.randint(0, vocabulary, (tokens,))

@@ -34,7 +34,7 @@ from benchmarks.tools import machine
 from tamis.places import ROOT
 
 if TYPE_CHECKING:
-    from trainer.setup import Run
+    from trainer.setup import TrainingRun
 
 KINDS = {
     "attention": r"flash|fmha|flex|scaled_dot_product|varlen",
@@ -57,7 +57,7 @@ class Ids:
     digest: str = "benchmark"
 
 
-def open_run(options: argparse.Namespace, folder: Path) -> Run:
+def open_run(options: argparse.Namespace, folder: Path) -> TrainingRun:
     """A run of the model over made-up text, ready to take steps."""
     from corpus.config import load_config
     from sampler.bins.format import MemoryBin, ShardIndex, TokenBins
@@ -113,10 +113,10 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     import torch
 
     from trainer.loop import steps_of, take_step
-    from trainer.spikes import Watch
+    from trainer.spikes import SpikeGuard
 
     state = open_run(options, folder)
-    steps, watch, seconds, waits = steps_of(state), Watch(factor=0.0), [], []
+    steps, guard, seconds, waits = steps_of(state), SpikeGuard(factor=0.0), [], []
     rate = state.config.optimizer.max_learning_rate / 100  # as in warm-up: the loss must not run away from made-up text
     losses = []
 
@@ -124,7 +124,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         begun = time.perf_counter()
         parts = next(steps)
         waits.append(time.perf_counter() - begun)
-        losses.append(take_step(state, parts, rate, watch)[0])
+        losses.append(take_step(state, parts, rate, guard)[0])
         if state.device.type == "cuda":
             torch.cuda.synchronize()
         seconds.append(time.perf_counter() - begun)

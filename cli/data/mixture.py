@@ -18,7 +18,7 @@ from cli.progress_bar import progress_bar
 from tamis.errors import ConfigError
 
 if TYPE_CHECKING:
-    from sampler.plan import Row
+    from sampler.plan import PlannedDomain
 
 app = typer.Typer(no_args_is_help=True, help="Check, plan and draw a mixture.")
 MixtureArgument = Annotated[Path, typer.Argument(metavar="MIXTURE.yaml", help="The mixture.")]
@@ -86,7 +86,7 @@ def plot(
     typer.echo(json.dumps({"file": str(out)}) if format is OutputFormat.json else f"written: {out}")
 
 
-def _planned(mixture: Path, run: Path | None, bins: str | None, tokens: str | None) -> list[Row]:
+def _planned(mixture: Path, run: Path | None, bins: str | None, tokens: str | None) -> list[PlannedDomain]:
     """The plan, refused where it cannot be."""
     from sampler.mixture import load_mixture
     from sampler.plan import plan_mixture, refusal
@@ -113,12 +113,12 @@ def parse_tokens(text: str | None) -> float | None:
     return parse_number("--tokens", text, "2e9", 1e18)
 
 
-def _room(rows: list[Row]) -> float:
+def _room(rows: list[PlannedDomain]) -> float:
     """Tokens of the whole mixture, padding included."""
     return sum(row.tokens / (1 - row.padding) for row in rows)
 
 
-def _print(rows: list[Row]) -> None:
+def _print(rows: list[PlannedDomain]) -> None:
     from rich.markup import escape
     from rich.table import Table
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from corpus.files import atomic_file
-from sampler.plan import Row
+from sampler.plan import PlannedDomain
 from tamis.errors import TamisError
 
 
-def write_mixture_chart(path: Path, rows: list[Row], title: str) -> None:
+def write_mixture_chart(path: Path, rows: list[PlannedDomain], title: str) -> None:
     """Write one HTML file that needs no network.
 
     Args:
@@ -71,7 +71,7 @@ def write_mixture_chart(path: Path, rows: list[Row], title: str) -> None:
         raise TamisError(f"{path}: cannot be written ({error.strerror}).") from error
 
 
-def _edges(rows: list[Row]) -> list[float]:
+def _edges(rows: list[PlannedDomain]) -> list[float]:
     """Where phases begin and end, in tokens of the mixture."""
     edges = [0.0]
     for phase in range(rows[-1].phase + 1):

@@ -17,9 +17,9 @@ from tamis.errors import ConfigError
 
 if TYPE_CHECKING:
     from sampler.progress import Progress
-    from sampler.tokenizer.compression import Encoder
+    from sampler.tokenizer.compression import AnyTokenizer
     from sampler.tokenizer.extension import Script
-    from sampler.tokenizer.texts import Group
+    from sampler.tokenizer.texts import TextGroup
 
 app = typer.Typer(no_args_is_help=True, help="Vocabularies: train, compare, extend.")
 _VOCABULARY = 125_696  # Baichuan 2's
@@ -99,7 +99,7 @@ def report(
 
     if not models and not peers:
         raise ConfigError("tokenizer report: found no tokenizer; expected a MODEL, --peers or both")
-    encoders: dict[str, Encoder] = {str(path): open_tokenizer(path, needs_eos=False) for path in models or []}
+    encoders: dict[str, AnyTokenizer] = {str(path): open_tokenizer(path, needs_eos=False) for path in models or []}
     with progress_bar() as progress:
         groups = _groups(run, inputs, sample_bytes, seed, progress)
         left_out: list[str] = []
@@ -181,7 +181,7 @@ def extend(
 
 def _groups(
     run: Path | None, inputs: list[str] | None, sample_bytes: int, seed: int, progress: Progress
-) -> list[Group]:
+) -> list[TextGroup]:
     from sampler.tokenizer.texts import input_groups, run_groups
 
     if run is None and not inputs:
@@ -195,7 +195,7 @@ def _groups(
     return groups
 
 
-def _compared(group: Group, before: Encoder, after: Encoder) -> dict[str, Any]:
+def _compared(group: TextGroup, before: AnyTokenizer, after: AnyTokenizer) -> dict[str, Any]:
     from sampler.tokenizer.compression import encoded_alike, measure
 
     return {

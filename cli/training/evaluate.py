@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sampler.progress import Progress
     from sampler.tokenizer.model import Tokenizer
     from trainer.config import TrainConfig
-    from trainer.evaluation.perplexity import Row
+    from trainer.evaluation.perplexity import PerplexityRow
     from trainer.model import Transformer
 
 ALONG = 6
@@ -133,7 +133,7 @@ def _open_text(
     Raises:
         ConfigError: there is no document to judge on.
     """
-    from sampler.heldout import heldout_text, joined, other_text
+    from sampler.heldout import heldout_text, merge_texts, other_text
     from sampler.prepare import bins_for, open_tokens
 
     tokenizer, bins = open_tokens(run, mixture, progress)
@@ -146,7 +146,7 @@ def _open_text(
             is_run = (folder / "shards").is_dir()
             other = bins_for(folder, tokenizer, progress) if is_run else _bare_bins(place, tokenizer)
             texts[place.rstrip("/").rpartition("/")[2]] = other_text(other, bins, folder if is_run else None, most)
-        text = joined(texts)
+        text = merge_texts(texts)
     if not text.documents:
         raise ConfigError(
             f"no document of {', '.join(text.domains)} is held out (allowed: a mixture of domains that hold some out)."
@@ -177,7 +177,7 @@ def _open_model(run: Path, config: TrainConfig, tokenizer: Tokenizer, step: int 
 
 def _judged(
     model: Transformer, text: JudgedText, length: int, tokenizer: Tokenizer, progress: Progress, name: str
-) -> list[Row]:
+) -> list[PerplexityRow]:
     import numpy as np
 
     from sampler.tokenizer.sentencepiece_model import piece_bytes
@@ -187,7 +187,7 @@ def _judged(
     return table_of(judge(model, text, length, sizes, progress, f"judging {name}"), text.domains)
 
 
-def _rounded(row: Row) -> dict[str, Any]:
+def _rounded(row: PerplexityRow) -> dict[str, Any]:
     return {name: round(value, ALONG) if isinstance(value, float) else value for name, value in asdict(row).items()}
 
 

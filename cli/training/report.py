@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from cli.present import share, size
 from cli.training.data import Training, finished, finite, loader_share, mean, read_training, throughput
 from corpus.files import atomic_file
-from trainer.metrics import typical
+from trainer.metrics import steady_median
 
 if TYPE_CHECKING:
     from cli.pages.page import Page
@@ -203,7 +203,7 @@ def _utilisation(page: Page, training: Training) -> None:
         for key, text, scale, unit in units
         if device.get(key) is not None
     ]
-    middles = ((text, typical(training.rows, key)) for key, text in _DENOMINATORS)
+    middles = ((text, steady_median(training.rows, key)) for key, text in _DENOMINATORS)
     rows += [(f"{text} (median)", _percent(100 * value)) for text, value in middles if value is not None]
     note = f"{device.get('formula', '')}; on {device.get('device_name', 'an unknown device')}."
     parts = [table(("", ""), rows)] if rows else []

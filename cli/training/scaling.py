@@ -84,7 +84,7 @@ def run(
     from sampler.mixture import load_mixture
     from sampler.prepare import prepare, split_streams
     from trainer.config import TrainConfig
-    from trainer.facts import standing
+    from trainer.facts import training_progress
     from trainer.loop import train
     from trainer.scaling.law import FEWEST
     from trainer.scaling.runs import read_suite
@@ -100,7 +100,7 @@ def run(
         manifest = split_streams(prepare(folder, data, progress))[0].manifest
         for config in configs:
             trained.append(folder / "train" / config.name)
-            stands = standing(trained[-1], config, manifest)
+            stands = training_progress(trained[-1], config, manifest)
             if stands == "finished":
                 continue
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from corpus.files import atomic_file
-from trainer.scaling.law import Point, Prediction, band
+from trainer.scaling.law import Point, Prediction, plot_band
 from trainer.scaling.power_law import PowerLaw
 
 
@@ -24,7 +24,7 @@ def write_scaling_chart(
     """
     import plotly.graph_objects as go
 
-    x, middle, low, high = band(law, prediction.flops * 1.5 if prediction else 10 * law.x.max(), level)
+    x, middle, low, high = plot_band(law, prediction.flops * 1.5 if prediction else 10 * law.x.max(), level)
     figure = go.Figure()
     figure.add_scatter(x=x, y=high, mode="lines", line={"width": 0}, showlegend=False, hoverinfo="skip")
     figure.add_scatter(

@@ -32,20 +32,8 @@ from filters.character_marks import (
     find_letters,
     last_mark,
 )
-from text.chars import (
-    HIGH_BITS,
-    LOW_BITS,
-    PUNCT,
-    SINGLE,
-    SPACE,
-    SYMBOL,
-    U64,
-    WORD,
-    bytes_before,
-    class_of,
-    decode,
-    load8,
-)
+from text.bits import HIGH_BITS, LOW_BITS, U64, bytes_before, count_bits, load8
+from text.chars import PUNCT, SINGLE, SPACE, SYMBOL, WORD, class_of, decode
 from text.hash import mix
 
 SHORT_LINE_CHARS, SHORT_CJK_LINE_CHARS = 30, 10
@@ -287,18 +275,9 @@ def read_text(text, tables, hashes, ends, lines, blocks, found):  # type: ignore
     found[REAL_WORDS] = real_words
     found[REAL_CHARS] = real_chars
     found[ALPHA_WORDS] = alpha_words
-    found[STOP_WORDS_FOUND] = _bit_count(stop_words)
+    found[STOP_WORDS_FOUND] = count_bits(U64(stop_words))
     found[SENTENCES] = sentences
     found[FOREIGN_RUN] = max(longest_run, chars - last_han)
-
-
-@nb.njit(cache=True)
-def _bit_count(x):  # type: ignore[no-untyped-def]
-    n = 0
-    while x:
-        n += x & 1
-        x >>= 1
-    return n
 
 
 @nb.njit(cache=True)

@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from filters.language.label_tree import best_leaf
+from text.bits import U64, count_bits
 from text.chars import LETTER, class_of, decode
 from text.tokens import FNV_OFFSET, FNV_PRIME
 
 U32 = np.uint32
-U64 = np.uint64
 
 
 class LidTables(NamedTuple):
@@ -89,15 +89,6 @@ def _find_word(word, h, slots, word_offsets, word_bytes):  # type: ignore[no-unt
                 return row
         slot = (slot + 1) & (len(slots) - 1)
     return np.int32(-1)
-
-
-@nb.njit(inline="always", cache=True)
-def count_bits(x):  # type: ignore[no-untyped-def]
-    """How many of 64 bits are set."""
-    x = x - ((x >> U64(1)) & U64(0x5555555555555555))
-    x = (x & U64(0x3333333333333333)) + ((x >> U64(2)) & U64(0x3333333333333333))
-    x = (x + (x >> U64(4))) & U64(0x0F0F0F0F0F0F0F0F)
-    return np.int64((x * U64(0x0101010101010101)) >> U64(56))
 
 
 @nb.njit(cache=True)

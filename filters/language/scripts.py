@@ -29,8 +29,8 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from filters.language.lid_kernels import count_bits
-from text.chars import HIGH_BITS, LETTER, LOW_BITS, TABLE_SIZE, U64, char_tables, decode, load8
+from text.bits import HIGH_BITS, LOW_BITS, U64, count_bits, load8
+from text.chars import LETTER, TABLE_SIZE, char_tables, decode
 
 RANGES: dict[str, tuple[tuple[int, int], ...]] = {
     "latin": (

@@ -38,8 +38,10 @@ from filters.character_marks import (
 from filters.lines.phrases import BOILERPLATE, C4_WORDS, COUNTER, JAVASCRIPT, POLICY, ZH_BOILERPLATE, ZH_COUNTER
 from filters.lines.thresholds import STORE_UPPER_RATIO, STORE_WORDS
 from text.arrow import TextColumn
-from text.chars import HIGH_BITS, LOW_BITS, U64, UPPER, WORD, bytes_before, class_of, decode, load8
-from text.segment import DOTS, STRONG, sentences
+from text.bits import HIGH_BITS, LOW_BITS, U64, bytes_before, load8
+from text.chars import UPPER, WORD, class_of, decode
+from text.segment import sentences
+from text.segment_tables import DOTS, STRONG
 
 CHINESE, NO_TERMINAL, LONG_WORD, NUMERIC = 1, 2, 4, 8
 HAS_JAVASCRIPT, HAS_POLICY, IS_COUNTER, IS_BOILERPLATE = 16, 32, 64, 128

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from filters.linear.model import LinearModel, score_spans
 from filters.quality.form import sentence_form
-from filters.quality.heads import Floats, Heads, head_of, intervals, log_odds, neighbours, own_scores
+from filters.quality.heads import Floats, SentenceHeads, head_of, intervals, log_odds, neighbours, own_scores
 from filters.quality.references import Examples
 
 FOLDS = 5
@@ -61,7 +61,7 @@ class _Set:
     good: bool
 
 
-def fit_heads(examples: Sequence[Examples], chosen: Chosen, fit: Fit) -> Heads:
+def fit_heads(examples: Sequence[Examples], chosen: Chosen, fit: Fit) -> SentenceHeads:
     """Fits both heads.
 
     Args:
@@ -84,11 +84,11 @@ def fit_heads(examples: Sequence[Examples], chosen: Chosen, fit: Fit) -> Heads:
         weights = _logistic(list(_own_batches(sets, edges, head)), 2 + width)
         own[head] = weights[:2]
         points[head, :, 1:] = np.cumsum(weights[2:].reshape(edges.shape), axis=1)
-    alone = Heads(edges, points, own, joint)
+    alone = SentenceHeads(edges, points, own, joint)
     scores = [own_scores(alone, s.words, s.form) for s in sets]
     for head in (0, 1):
         joint[head] = _logistic(list(_joint_batches(sets, scores, head)), 3)
-    return Heads(edges, points, own, joint)
+    return SentenceHeads(edges, points, own, joint)
 
 
 def out_of_fold(examples: Sequence[Examples], chosen: Chosen, fit: Fit) -> list[Floats | None]:

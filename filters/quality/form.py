@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from text.arrow import TextColumn
 from text.chars import LETTER, NUMBER, PUNCT, SINGLE, SPACE, SYMBOL, UPPER, WORD, char_tables, class_of, decode
-from text.segment import CLOSERS
+from text.segment_tables import CLOSERS
 
 FEATURES = (
     "log_chars",

@@ -34,7 +34,7 @@ LIMIT = 1e-6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Heads:
+class SentenceHeads:
     """Two heads: 0 for scripts with spaces, 1 for those without.
 
     Attributes:
@@ -62,7 +62,7 @@ def log_odds(probability: Floats) -> Floats:
     return np.log(held / (1 - held)).astype(np.float32)
 
 
-def own_scores(heads: Heads, words: Floats, form: Floats) -> Floats:
+def own_scores(heads: SentenceHeads, words: Floats, form: Floats) -> Floats:
     """The log-odds of each sentence by itself.
 
     Args:

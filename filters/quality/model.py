@@ -15,7 +15,17 @@ import numpy as np
 
 from filters.linear.model import LinearModel, score_spans
 from filters.quality.form import FEATURES, sentence_form
-from filters.quality.heads import LIMIT, PRIOR, UNSPACED_FROM, WINDOW, Floats, Heads, joint_scores, log_odds, own_scores
+from filters.quality.heads import (
+    LIMIT,
+    PRIOR,
+    UNSPACED_FROM,
+    WINDOW,
+    Floats,
+    SentenceHeads,
+    joint_scores,
+    log_odds,
+    own_scores,
+)
 from tamis.errors import ConfigError
 from text.arrow import TextColumn
 from text.segment import Spans
@@ -35,7 +45,7 @@ class SentenceModel:
     """
 
     words: LinearModel
-    heads: Heads | None = None
+    heads: SentenceHeads | None = None
 
     @property
     def digest(self) -> str:
@@ -100,7 +110,7 @@ class SentenceModel:
         digest = about.pop("digest", None)
         if about != _about():
             raise ConfigError(f"{folder} holds heads over other features than this version counts; train it anew")
-        model = cls(words, Heads(**arrays))
+        model = cls(words, SentenceHeads(**arrays))
         if model.digest != digest:
             raise ConfigError(f"{folder}: the heads' content does not match their digest {digest}")
         return model

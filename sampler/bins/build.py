@@ -24,7 +24,7 @@ from corpus.files import file_digest, stable_hash
 from sampler.bins.checksums import check_of
 from sampler.bins.format import FORMAT, TokenBins, Tokens, index_bytes
 from sampler.bins.local_store import LocalStore
-from sampler.bins.manifests import HEAD, MODEL, model_beside, open_bins, read_json_of
+from sampler.bins.manifests import BINS_MANIFEST, MODEL, model_beside, open_bins, read_json_of
 from sampler.bins.retries import LOG
 from sampler.bins.store import Store, open_store
 from sampler.progress import Progress, silent
@@ -96,8 +96,7 @@ def build_bins(
         _refuse_disorder(domain, entries)
         body = {"format": FORMAT, "domain": domain, "tokenizer": tokenizer.digest, "shards": entries}
         store.write(f"{domain}/manifest.json", _json(body))
-    head = {**_identity(tokenizer), "domains": sorted(shards)}
-    store.write(HEAD, _json(head))
+    store.write(BINS_MANIFEST, _json({**_identity(tokenizer), "domains": sorted(shards)}))
     return open_bins(out)
 
 
@@ -213,8 +212,8 @@ def _one_by_one(model: Tokenizer) -> Callable[[list[ShardToBuild]], Iterable[Bui
 
 def _claim(store: Store, model: Tokenizer) -> None:
     """Put the tokenizer beside the bins, or refuse a place that has another one's."""
-    if store.size(HEAD) is not None:
-        found = read_json_of(store, HEAD).get("tokenizer")
+    if store.size(BINS_MANIFEST) is not None:
+        found = read_json_of(store, BINS_MANIFEST).get("tokenizer")
         if found != model.digest:
             raise ConfigError(
                 f"--out {store.root}: holds bins of tokenizer {str(found)[:12]}, not of {model.digest[:12]} "

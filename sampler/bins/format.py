@@ -1,7 +1,7 @@
 """Token bins: published shards, tokenised once, as flat files to map into memory.
 
-One pair of files a shard, ``<domain>/<shard>.bin`` and ``.idx``; one manifest a domain, ``<domain>/manifest.json``,
-written last; ``bins.json`` above them says which tokenizer made them, and its model lies beside it.
+One pair of files a shard, `<domain>/<shard>.bin` and `.idx`; one manifest a domain, `<domain>/manifest.json`,
+written last; `bins.json` above them says which tokenizer made them, and its model lies beside it.
 
 ::
 
@@ -20,7 +20,7 @@ keeps of it in private memory does not grow with the corpus.
 **Checks.** A sha256 of everything at opening would read all of it before the first batch. The manifest holds a 64-bit
 check of each index, each index one for every mebibyte of its bin; a reader checks what it is about to deliver when it
 touches it first, so that a corrupt, truncated or exchanged file is refused by name before a token of it is used. They
-are made against accidents; ``tamis tokens verify`` recomputes the sha256 in the manifest.
+are made against accidents; `tamis tokens verify` recomputes the sha256 in the manifest.
 
 Cost: opening a manifest; then checks at some 10 GB/s, once a mebibyte and process.
 """
@@ -68,7 +68,7 @@ class ShardBin:
     Args:
         entry: what the manifest says of it: shard, documents, tokens, bin and idx with bytes, sha256 and check.
         domain: its domain.
-        dtype: of a token, ``<u2`` or ``<u4``.
+        dtype: of a token, `<u2` or `<u4`.
         store: where the files lie.
     """
 
@@ -158,7 +158,7 @@ class MemoryBin:
     """A bin that was never written: of a first look, or of a test.
 
     Attributes:
-        name: ``<domain>/<shard>``.
+        name: `<domain>/<shard>`.
         index: as `ShardBin.index`, without checks.
         data: uint16|uint32[n_tokens].
         digest: what tells it from others.

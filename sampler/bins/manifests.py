@@ -1,6 +1,6 @@
 """Opening token bins: their manifests, read strictly, and what lies beside them.
 
-``bins.json`` names domains and tokenizer, each ``<domain>/manifest.json`` its shards; both are of one format, and a
+`bins.json` names domains and tokenizer, each `<domain>/manifest.json` its shards; both are of one format, and a
 field that is missing, of another type or unknown is said in a sentence. Sizes are compared at once where that costs a
 stat; contents when they are read (`sampler.bins.format`), or all of them by `verify_bins`.
 """
@@ -26,7 +26,7 @@ from sampler.tokenizer.model import Tokenizer, tokenizer_from
 from tamis.cache import cache_folder
 from tamis.errors import ConfigError, TamisError
 
-HEAD, MODEL = "bins.json", "tokenizer.model"
+BINS_MANIFEST, MODEL = "bins.json", "tokenizer.model"
 Parsed = TypeVar("Parsed", bound=StrictModel)
 
 
@@ -59,7 +59,7 @@ class DomainManifest(StrictModel):
     shards: tuple[ShardEntry, ...]
 
 
-class Head(StrictModel):
+class BinsManifest(StrictModel):
     """`bins.json`."""
 
     format: int
@@ -80,22 +80,24 @@ def open_bins(place: str) -> TokenBins:
         TamisError: there are none, or a manifest is of another format or damaged.
     """
     store = open_store(place)
-    if store.size(HEAD) is None:
+    if store.size(BINS_MANIFEST) is None:
         raise TamisError(f"{store.root}: holds no finished token bins; run `tamis tokens build` first.")
-    head = read_head(store)
+    manifest = read_bins_manifest(store)
     domains: dict[str, Sequence[AnyBin]] = {}
-    for domain in head.domains:
-        manifest = _parsed(DomainManifest, store, f"{domain}/manifest.json")
-        if manifest.tokenizer != head.tokenizer:
-            raise TamisError(f"{store.where(domain)}/manifest.json: is of another tokenizer than {HEAD}; build again.")
-        entries = [entry.model_dump() for entry in manifest.shards]
-        domains[domain] = [ShardBin(entry, domain, head.dtype, store) for entry in entries]
+    for domain in manifest.domains:
+        listed = _parsed(DomainManifest, store, f"{domain}/manifest.json")
+        if listed.tokenizer != manifest.tokenizer:
+            raise TamisError(
+                f"{store.where(domain)}/manifest.json: is of another tokenizer than {BINS_MANIFEST}; build again."
+            )
+        entries = [entry.model_dump() for entry in listed.shards]
+        domains[domain] = [ShardBin(entry, domain, manifest.dtype, store) for entry in entries]
         if store.mapped:
             _check_sizes(store, domain, entries)
     return TokenBins(
-        tokenizer_digest=head.tokenizer,
-        vocab_size=head.vocab_size,
-        eos_id=head.eos_id,
+        tokenizer_digest=manifest.tokenizer,
+        vocab_size=manifest.vocab_size,
+        eos_id=manifest.eos_id,
         domains=domains,
         cache=index_cache(store),
     )
@@ -104,7 +106,7 @@ def open_bins(place: str) -> TokenBins:
 def tokenizer_of(place: str) -> Tokenizer:
     """The tokenizer that made some bins; its model lies beside them."""
     store = open_store(place)
-    return model_beside(store, read_head(store).tokenizer)
+    return model_beside(store, read_bins_manifest(store).tokenizer)
 
 
 def verify_bins(bins: TokenBins, progress: Progress = silent) -> int:
@@ -123,16 +125,18 @@ def verify_bins(bins: TokenBins, progress: Progress = silent) -> int:
     return total
 
 
-def read_head(store: Store) -> Head:
+def read_bins_manifest(store: Store) -> BinsManifest:
     """`bins.json`.
 
     Raises:
         TamisError: it is missing, damaged, or of another format.
     """
-    found = read_json_of(store, HEAD)
+    found = read_json_of(store, BINS_MANIFEST)
     if found.get("format") != FORMAT:
-        raise TamisError(f"{store.where(HEAD)}: has format {found.get('format')} (allowed: {FORMAT}); build again.")
-    return _parsed(Head, store, HEAD)
+        raise TamisError(
+            f"{store.where(BINS_MANIFEST)}: has format {found.get('format')} (allowed: {FORMAT}); build again."
+        )
+    return _parsed(BinsManifest, store, BINS_MANIFEST)
 
 
 def _parsed(model: type[Parsed], store: Store, path: str) -> Parsed:

@@ -10,8 +10,8 @@ A deadline is one of a piece of at most 8 MiB, not of a file: what is large take
 Opening an object asks for its size, so objects that are read in ranges stay open: a range costs one request and no
 two. Sizes do not change under a reader: objects are immutable, and a manifest says their sums.
 
-S3 takes its credentials from the environment as every client does; ``s3://bucket/path?endpoint_override=…&scheme=…``
-names another server, and ``attempts=…&deadline=SECONDS`` another patience.
+S3 takes its credentials from the environment as every client does; `s3://bucket/path?endpoint_override=…&scheme=…`
+names another server, and `attempts=…&deadline=SECONDS` another retry policy.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ import pyarrow.fs as pafs
 from corpus.files import atomic_file, file_digest
 from corpus.inputs import file_system
 from sampler.bins.local_store import Bytes, map_file
-from sampler.bins.retries import LOG, Patience, try_often
+from sampler.bins.retries import LOG, RetryPolicy, call_with_retries
 from tamis.cache import cache_folder
 from tamis.errors import ConfigError
 
@@ -46,7 +46,7 @@ class RemoteStore:
 
     Args:
         uri: its address, with settings behind a question mark.
-        patience: how requests are retried; what the URI says takes precedence.
+        policy: how requests are retried; what the URI says takes precedence.
         cache: folder for what is fetched whole; the user's cache folder by default.
 
     Raises:
@@ -55,14 +55,14 @@ class RemoteStore:
 
     mapped = False
 
-    def __init__(self, uri: str, patience: Patience | None = None, cache: Path | None = None) -> None:
+    def __init__(self, uri: str, policy: RetryPolicy | None = None, cache: Path | None = None) -> None:
         address, _, query = uri.partition("?")
         self.root = address.rstrip("/")
-        self._settings, self.patience = _split_settings(self.root, query, patience or Patience())
+        self._settings, self.policy = _split_settings(self.root, query, policy or RetryPolicy())
         self.retries = 0
         self._cache = cache or cache_folder() / "bins"
         self._lock = threading.Lock()
-        self._again: tuple[Any, ...] = (uri, patience, cache)
+        self._again: tuple[Any, ...] = (uri, policy, cache)
         self._connect()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -157,7 +157,7 @@ class RemoteStore:
     def _connect(self) -> None:
         self._process = os.getpid()  # no client survives a fork
         self._open: dict[str, Any] = {}
-        self._system, self._prefix = _object_store(self.root, self._settings, self.patience)
+        self._system, self._prefix = _object_store(self.root, self._settings, self.policy)
 
     def _inside(self, path: str) -> str:
         return f"{self._prefix.rstrip('/')}/{path}"
@@ -165,8 +165,8 @@ class RemoteStore:
     def _patiently(
         self, once: Callable[[], Value], path: str, verb: str = "read", seconds: float | None = None
     ) -> Value:
-        patience = self.patience if seconds is None else replace(self.patience, seconds=seconds)
-        return try_often(once, patience, name=self.where(path), verb=verb, failed=partial(self._failed, path))
+        policy = self.policy if seconds is None else replace(self.policy, seconds=seconds)
+        return call_with_retries(once, policy, name=self.where(path), verb=verb, failed=partial(self._failed, path))
 
     def _failed(self, path: str) -> None:
         self._open.pop(path, None)  # it may hang, or know a size that was wrong
@@ -174,12 +174,12 @@ class RemoteStore:
             self.retries += 1
 
 
-def _split_settings(root: str, query: str, patience: Patience) -> tuple[dict[str, str], Patience]:
-    """The client's settings of a URI, and the patience that it asks for; no setting is shown, some are secrets."""
+def _split_settings(root: str, query: str, policy: RetryPolicy) -> tuple[dict[str, str], RetryPolicy]:
+    """The client's settings of a URI, and the policy that it asks for; no setting is shown, some are secrets."""
     settings = dict(parse_qsl(query))
-    attempts, seconds = settings.pop("attempts", patience.attempts), settings.pop("deadline", patience.seconds)
+    attempts, seconds = settings.pop("attempts", policy.attempts), settings.pop("deadline", policy.seconds)
     try:
-        asked = replace(patience, attempts=int(attempts), seconds=float(seconds))
+        asked = replace(policy, attempts=int(attempts), seconds=float(seconds))
     except ValueError:
         asked = None
     if asked is None or asked.attempts < 1 or not asked.seconds > 0:
@@ -189,15 +189,15 @@ def _split_settings(root: str, query: str, patience: Patience) -> tuple[dict[str
     return settings, asked
 
 
-def _object_store(root: str, settings: dict[str, str], patience: Patience) -> tuple[pafs.FileSystem, str]:
+def _object_store(root: str, settings: dict[str, str], policy: RetryPolicy) -> tuple[pafs.FileSystem, str]:
     """S3 without the SDK's own retries and with our deadline; other stores as they come."""
     try:
         if not root.startswith("s3://"):
             return file_system(root + "?" * bool(settings) + urlencode(settings))
         given: dict[str, Any] = {name: _FLAGS.get(value, value) for name, value in settings.items()}
         system = pafs.S3FileSystem(
-            connect_timeout=patience.seconds,
-            request_timeout=patience.seconds,
+            connect_timeout=policy.seconds,
+            request_timeout=policy.seconds,
             retry_strategy=pafs.AwsStandardS3RetryStrategy(max_attempts=1),
             **given,
         )

@@ -23,7 +23,7 @@ _FINAL = ("NO_SUCH_BUCKET", "ACCESS_DENIED", "INVALID_ACCESS_KEY_ID", "INVALID_C
 
 
 @dataclass(frozen=True, kw_only=True)
-class Patience:
+class RetryPolicy:
     """How long a request is tried.
 
     Attributes:
@@ -37,19 +37,19 @@ class Patience:
     pause: float = 0.2
 
 
-def try_often(
+def call_with_retries(
     once: Callable[[], Value],
-    patience: Patience,
+    policy: RetryPolicy,
     *,
     name: str,
     verb: str = "read",
     failed: Callable[[], None] = lambda: None,
 ) -> Value:
-    """Try until it works or patience ends.
+    """Try until it works or the policy allows no further attempt.
 
     Args:
         once: the request; it has to stand being run twice, even at once.
-        patience: how often and how long.
+        policy: how often and how long it is tried.
         name: of the file, for messages.
         verb: what is done to it.
         failed: called for each attempt that another follows.
@@ -57,26 +57,26 @@ def try_often(
     Raises:
         TamisError: the file is missing, may not be touched, or every attempt failed.
     """
-    pause = patience.pause
-    for attempt in range(1, patience.attempts + 1):
+    pause = policy.pause
+    for attempt in range(1, policy.attempts + 1):
         try:
-            return within(once, patience.seconds)
+            return call_with_deadline(once, policy.seconds)
         except FileNotFoundError as error:
             raise TamisError(f"{name}: is missing.") from error
         except (OSError, EOFError) as error:
-            reason = _reason(error, patience.seconds)
+            reason = _reason(error, policy.seconds)
             if any(word in str(error) for word in _FINAL):
                 raise TamisError(f"{name}: cannot be {verb} ({reason}).") from error
-            if attempt == patience.attempts:
+            if attempt == policy.attempts:
                 raise TamisError(f"{name}: cannot be {verb} in {attempt} attempts ({reason}).") from error
             failed()
-            LOG.warning("%s: %s; attempt %d of %d follows", name, reason, attempt + 1, patience.attempts)
+            LOG.warning("%s: %s; attempt %d of %d follows", name, reason, attempt + 1, policy.attempts)
             time.sleep(pause)
             pause *= 2
     raise AssertionError("no attempt")
 
 
-def within(once: Callable[[], Value], seconds: float) -> Value:
+def call_with_deadline(once: Callable[[], Value], seconds: float) -> Value:
     """Run something that may hang, and give up waiting for it: its thread is left behind.
 
     Raises:

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from sampler.bins.local_store import Bytes, LocalStore
 from sampler.bins.remote_store import RemoteStore
-from sampler.bins.retries import Patience
+from sampler.bins.retries import RetryPolicy
 
 
 class Store(Protocol):
@@ -50,8 +50,8 @@ class Store(Protocol):
         """Move a finished local file here, all or nothing."""
 
 
-def open_store(place: str | Path, patience: Patience | None = None) -> Store:
+def open_store(place: str | Path, policy: RetryPolicy | None = None) -> Store:
     """The store of a folder or URI."""
     if isinstance(place, str) and "://" in place and not place.startswith("file://"):
-        return RemoteStore(place, patience)
+        return RemoteStore(place, policy)
     return LocalStore(Path(str(place).removeprefix("file://")).absolute())

@@ -9,8 +9,8 @@
            documents  int64[documents + 1]   0 … sequences: a document is one sequence
 
 The type is 8 (uint16) where our bins have that, else 4 (int32): Megatron knows no uint32, and no vocabulary needs the
-last bit. The end tokens are those that Megatron's own preprocessing adds under ``--append-eod``. Document weights are
-not applied, for a format of documents has none; domains are weighed in Megatron's ``--data-path``.
+last bit. The end tokens are those that Megatron's own preprocessing adds under `--append-eod`. Document weights are
+not applied, for a format of documents has none; domains are weighed in Megatron's `--data-path`.
 
 Streamed: a window of tokens at a time, checked as every read of a bin is; our indexes are maps and are gone through
 once for each array of theirs. Cost: one read and one write of the tokens.
@@ -53,7 +53,7 @@ class MegatronDataset:
 
     Attributes:
         domain: its name.
-        prefix: what ``--data-path`` takes, without ``.bin``; None where the split has no document of the domain.
+        prefix: what `--data-path` takes, without `.bin`; None where the split has no document of the domain.
         documents: how many.
         tokens: of all of them, end tokens included.
         dtype: of a token in the file.
@@ -69,7 +69,7 @@ class MegatronDataset:
 def export_megatron(
     bins: TokenBins, out: Path, split: Split = "train", progress: Progress = silent
 ) -> list[MegatronDataset]:
-    """Write ``OUT/<split>_<domain>.bin`` and ``.idx`` for every domain; a pair of that name is replaced.
+    """Write `OUT/<split>_<domain>.bin` and `.idx` for every domain; a pair of that name is replaced.
 
     Args:
         bins: the token bins, local or remote.

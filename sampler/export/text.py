@@ -2,11 +2,11 @@
 
 That trainer wants a folder of UTF-8 text files, split evenly over its ranks: rank r of n takes every n-th file of the
 folder, encodes each line, stripped, and puts an end token behind it. So a line is a text. It also leaves out a line of
-fewer than 20 tokens, its end included. It reads whatever is in the folder, therefore nothing but ``part-00000.txt`` …
+fewer than 20 tokens, its end included. It reads whatever is in the folder, therefore nothing but `part-00000.txt` …
 is ever in there: the export is made beside it and renamed whole, into a new or empty folder.
 
-**Lines.** ``joined``, the default: every line break within a document ("\\r\\n", "\\n", "\\r") becomes one space, so
-that a line is a document. ``one`` keeps documents as they are; then the trainer sees each line as a text of its own,
+**Lines.** `joined`, the default: every line break within a document ("\\r\\n", "\\n", "\\r") becomes one space, so
+that a line is a document. `one` keeps documents as they are; then the trainer sees each line as a text of its own,
 with an end token in mid-document, and loses the short ones: headings, verse, dialogue, most of code. Other separators
 (U+2028, U+0085, form feeds) end no line for a reader of text files and stay. A document without a visible character
 would be an empty line; it is left out and counted.

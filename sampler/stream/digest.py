@@ -1,6 +1,6 @@
 """The digest of a stream: one sha256 a step, to compare runs, machines and world sizes.
 
-Hashed are the tokens of the *global* batch, all ranks' rows in rank order, as little-endian uint32,
+Hashed are the tokens of the global batch, all ranks' rows in rank order, as little-endian uint32,
 row-major. The ranks' streams are really built, each with caches of its own, and their rows laid together.
 """
 

@@ -22,7 +22,7 @@ from sampler.bins.checksums import check_of
 from sampler.bins.format import AnyBin
 from sampler.bins.retries import LOG
 from sampler.stream import order
-from sampler.stream.domain_documents import DomainDocuments, frozen, lay_blocks, map_columns
+from sampler.stream.domain_documents import DomainDocuments, lay_blocks, map_columns, read_only
 from sampler.weight_files import Weights
 from tamis.errors import ConfigError, TamisError
 from text.hash import uniform
@@ -127,7 +127,7 @@ def _make(
         for shard, low, high in zip(shards, bases[:-1], bases[1:], strict=True):
             fixed = _fixed(shard, weights, boosts, split, holdout)
             packed[low:high], draws[low:high] = fixed, order.draws(seed, shard.index.doc_ids)
-            expected += order.expected_tokens(frozen(fixed), shard.index.offsets) if high > low else 0.0
+            expected += order.expected_tokens(read_only(fixed), shard.index.offsets) if high > low else 0.0
             top = max(top, order.passes_per_epoch(fixed))
             digest.update(fixed.tobytes() + shard.digest.encode())
     starts, owners = lay_blocks(shards, bases, block_tokens)
@@ -136,8 +136,8 @@ def _make(
         seed=seed,
         shards=shards,
         bases=bases,
-        weights=frozen(packed),
-        draws=frozen(draws),
+        weights=read_only(packed),
+        draws=read_only(draws),
         starts=starts,
         block_shards=owners,
         passes=max(top, 1),

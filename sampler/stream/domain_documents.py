@@ -233,7 +233,7 @@ def map_columns(folder: Path) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.ui
     return weights, draws
 
 
-def frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """The array, made read-only: kernels are compiled for one kind only."""
     array.setflags(write=False)
     return array

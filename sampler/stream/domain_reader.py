@@ -26,13 +26,13 @@ import numpy.typing as npt
 
 from sampler.bins.format import AnyBin
 from sampler.stream import order
+from sampler.stream.block import ShuffleBlock
 from sampler.stream.domain_documents import DomainDocuments
-from sampler.stream.packing import CONCAT, Pieces, Plan, plan, sequences_of
+from sampler.stream.packing import CONCAT, Int64s, Pieces, plan_packing, sequences_of
 from sampler.stream.window import Window
 from tamis.errors import TamisError
 
 Value = TypeVar("Value")
-Int64s = npt.NDArray[np.int64]
 _OPEN_BLOCKS = 3
 _OPEN_PASSES = 3
 
@@ -61,34 +61,6 @@ class _Pass:
     prefix: Int64s
 
 
-@dataclass(frozen=True, kw_only=True)
-class Block:
-    """An open block.
-
-    Attributes:
-        shard: its bin.
-        base: where `source` starts in the bin.
-        pieces: what the pass takes of it, in order.
-        prefix: int64[n + 1], tokens before each piece, from the block's beginning.
-        plan: how they fill sequences; None under concat.
-        document_ends: int64[n], where in the bin the document of each of the plan's pieces ends.
-        fetch: reads the block's tokens.
-    """
-
-    shard: AnyBin
-    base: int
-    pieces: Pieces
-    prefix: Int64s
-    plan: Plan | None
-    document_ends: Int64s
-    fetch: Callable[[], npt.NDArray[Any]]
-
-    @cached_property
-    def source(self) -> npt.NDArray[Any]:
-        """uint16|uint32[k], the block's tokens in the bin's order; read when they are asked for."""
-        return self.fetch()
-
-
 class DomainReader:
     """The sequences of a domain in a phase; one a rank, never shared between threads.
 
@@ -105,7 +77,7 @@ class DomainReader:
         self.documents, self.length, self.packing = documents, length, packing
         self.cursor = cursor or Cursor()
         self._passes: OrderedDict[Hashable, _Pass] = OrderedDict()
-        self._blocks: OrderedDict[Hashable, Block] = OrderedDict()
+        self._blocks: OrderedDict[Hashable, ShuffleBlock] = OrderedDict()
         self._coming: dict[tuple[int, int], Future[npt.NDArray[Any]]] = {}
         self._totals = [0]  # units of this phase before each pass from the cursor's on; not under concat
         first = self.cursor.number
@@ -255,10 +227,10 @@ class DomainReader:
             return self.documents.shards[int(self.documents.block_shards[block])], self.cursor.left
         return self.documents.pieces_of(number, block)
 
-    def _block(self, number: int, slot: int) -> Block:
+    def _block(self, number: int, slot: int) -> ShuffleBlock:
         return _cached(self._blocks, (number, slot), _OPEN_BLOCKS, lambda: self._open(number, slot))
 
-    def _open(self, number: int, slot: int) -> Block:
+    def _open(self, number: int, slot: int) -> ShuffleBlock:
         block = int(self._pass(number).blocks[slot])
         shard, pieces = self._pieces(number, slot, block)
         low, _ = self.documents.bounds_of(block)
@@ -266,8 +238,8 @@ class DomainReader:
         prefix = np.concatenate([[0], np.cumsum(pieces.ends - pieces.begins)])
         if self.packing == CONCAT and (number, slot) == (self.cursor.number, self.cursor.slot):
             prefix += int(self.documents.tokens_by_block(number)[block]) - pieces.tokens
-        planned = None if self.packing == CONCAT else plan(pieces, self.length, self.packing)
-        return Block(
+        planned = None if self.packing == CONCAT else plan_packing(pieces, self.length, self.packing)
+        return ShuffleBlock(
             shard=shard,
             base=base,
             pieces=pieces,

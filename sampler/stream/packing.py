@@ -39,7 +39,7 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-CONCAT, BEST_FIT, DOCUMENT = "concat", "best_fit", "document"
+CONCAT, DOCUMENT = "concat", "document"
 Int64s = npt.NDArray[np.int64]
 
 
@@ -84,7 +84,7 @@ class Pieces:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class PackingPlan:
     """How a block's pieces fill sequences.
 
     Attributes:
@@ -108,7 +108,7 @@ class Plan:
         return self.pieces.taken(left[np.argsort(self.origin[left], kind="stable")]).joined()
 
 
-def plan(pieces: Pieces, length: int, packing: str) -> Plan:
+def plan_packing(pieces: Pieces, length: int, packing: str) -> PackingPlan:
     """Fill sequences from a block's pieces, whole documents where they fit.
 
     Args:
@@ -121,11 +121,11 @@ def plan(pieces: Pieces, length: int, packing: str) -> Plan:
     cut = Pieces(rows=rows, begins=begins, ends=ends)
     count = int(target.max(initial=-1)) + 1
     first = np.searchsorted(target[by_target], np.arange(count + 1)).astype(np.int64)
-    return Plan(pieces=cut.taken(by_target), first=first, origin=by_target.astype(np.int64))
+    return PackingPlan(pieces=cut.taken(by_target), first=first, origin=by_target.astype(np.int64))
 
 
 def sequences_of(pieces: Pieces, length: int, packing: str) -> int:
-    """How many sequences `plan` gives."""
+    """How many sequences `plan_packing` gives."""
     return int(_targets(pieces, length, packing)[3].max(initial=-1)) + 1
 
 

@@ -8,16 +8,13 @@ Cost: 0.4-0.7 ns a token; of a piece some 10 ns.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-if TYPE_CHECKING:
-    from sampler.stream.domain_reader import Block
+from sampler.stream.block import ShuffleBlock
+from sampler.stream.packing import Int64s
 
-Int64s = npt.NDArray[np.int64]
 PADDING = -1
 """The document of what is no document."""
 
@@ -37,7 +34,7 @@ class Window:
         self.used = np.zeros(rows, np.int32)
         self._pieces: list[tuple[Int64s, Int64s, Int64s]] = []
 
-    def copy_stretches(self, block: Block, starts: Int64s, rows: Int64s, begin: int, length: int) -> None:
+    def copy_stretches(self, block: ShuffleBlock, starts: Int64s, rows: Int64s, begin: int, length: int) -> None:
         """Concat: write what a block holds of some sequences.
 
         Args:
@@ -67,7 +64,7 @@ class Window:
         if length < self.length:
             self.tokens[rows, length + 1 :] = self.eos_id
 
-    def copy_planned(self, block: Block, sequences: Int64s, rows: Int64s) -> None:
+    def copy_planned(self, block: ShuffleBlock, sequences: Int64s, rows: Int64s) -> None:
         """best_fit and document: write whole sequences of a block.
 
         Args:
@@ -112,7 +109,7 @@ class Window:
         first = np.searchsorted(rows[in_order], np.arange(len(self.used) + 1)).astype(np.int64)
         return first, columns[in_order].astype(np.int32), documents[in_order]
 
-    def _add(self, block: Block, places: Int64s, documents: Int64s | None = None) -> None:
+    def _add(self, block: ShuffleBlock, places: Int64s, documents: Int64s | None = None) -> None:
         documents = block.pieces.rows if documents is None else documents
         self._pieces.append((places[0], places[1], block.shard.index.doc_ids[documents[places[2]]]))
 

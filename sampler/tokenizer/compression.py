@@ -17,7 +17,7 @@ from typing import Any, Protocol
 _BATCH = 64
 
 
-class Encoder(Protocol):
+class AnyTokenizer(Protocol):
     """What is measured: `sampler.tokenizer.model.Tokenizer`, or another project's tokenizer behind the same face."""
 
     @property
@@ -72,19 +72,19 @@ class Compression:
         }
 
 
-def measure(texts: Sequence[str], encoder: Encoder) -> Compression:
+def measure(texts: Sequence[str], tokenizer: AnyTokenizer) -> Compression:
     """Encode and decode some texts, and count.
 
     Args:
         texts: whole documents.
-        encoder: the tokenizer.
+        tokenizer: the one to measure.
     """
     tokens = changed = 0
     for start in range(0, len(texts), _BATCH):
         batch = texts[start : start + _BATCH]
-        for text, ids in zip(batch, encoder.encode_batch(batch), strict=True):
+        for text, ids in zip(batch, tokenizer.encode_batch(batch), strict=True):
             tokens += len(ids)
-            changed += encoder.decode(ids) != text
+            changed += tokenizer.decode(ids) != text
     return Compression(
         documents=len(texts),
         characters=sum(map(len, texts)),
@@ -94,7 +94,7 @@ def measure(texts: Sequence[str], encoder: Encoder) -> Compression:
     )
 
 
-def encoded_alike(texts: Sequence[str], first: Encoder, second: Encoder) -> int:
+def encoded_alike(texts: Sequence[str], first: AnyTokenizer, second: AnyTokenizer) -> int:
     """How many texts two tokenizers give the same ids."""
     alike = 0
     for start in range(0, len(texts), _BATCH):

@@ -15,19 +15,8 @@ from typing import Any
 from corpus.files import atomic_file, canonical_json, read_json, write_json
 from sampler.progress import Progress, silent
 from sampler.published import Shard
-from sampler.tokenizer.training import THREADS, TokenizerConfig, train_model, train_tokenizer, training_settings
+from sampler.tokenizer.training import THREADS, TokenizerConfig, train_model, training_settings
 from tamis.errors import TamisError
-
-__all__ = [
-    "Tokenizer",
-    "TokenizerConfig",
-    "load_tokenizer",
-    "open_tokenizer",
-    "read_model",
-    "tokenizer_for",
-    "tokenizer_from",
-    "train_tokenizer",
-]
 
 
 @dataclass(frozen=True, kw_only=True)

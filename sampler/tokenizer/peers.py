@@ -104,7 +104,7 @@ PEERS = (
 
 @dataclass(frozen=True, kw_only=True)
 class PeerTokenizer:
-    """A peer that is there, behind the face of `sampler.tokenizer.compression.Encoder`."""
+    """A peer that is there, behind the face of `sampler.tokenizer.compression.AnyTokenizer`."""
 
     vocab_size: int
     encode_texts: Callable[[list[str]], list[list[int]]]

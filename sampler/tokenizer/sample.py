@@ -1,6 +1,6 @@
 """Which documents a tokenizer is trained on: whole ones, drawn by domain, the same for the same seed.
 
-A domain has a *factor*; a document of a domain with factor 2 is twice as likely to be drawn as one of a domain with
+A domain has a factor; a document of a domain with factor 2 is twice as likely to be drawn as one of a domain with
 factor 1, until the whole domain is in. So that the sample keeps its size, all shares come from one number c:
 
     share(domain) = min(1, c · factor),  with  Σ bytes · share = sample bytes

@@ -1,7 +1,7 @@
 """SentencePiece's model file, as far as merging vocabularies needs it, without the protobuf library.
 
 The file is one protobuf message. Its pieces are a repeated field, and a repeated field is extended by writing further
-entries *behind* the message; an embedded message that stands twice is merged, the later values winning. So an
+entries behind the message; an embedded message that stands twice is merged, the later values winning. So an
 extended model is the old file with bytes after it, in which no byte of the old one changes: the ids of its pieces
 cannot. Any protobuf reader understands it. Rejected: the package `protobuf`, which SentencePiece's own
 `sentencepiece_model_pb2` asks for, to read three fields and write two.
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 PIECES, TRAINER = 1, 2  # fields of the model
 PIECE_TEXT, PIECE_SCORE, PIECE_KIND = 1, 2, 3  # fields of a piece
 MODEL_TYPE, VOCAB_SIZE = 3, 4  # fields of the trainer's settings
-NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
+NORMAL, UNKNOWN, CONTROL, BYTE = 1, 2, 3, 6  # kinds of pieces
 MODEL_TYPES = {1: "unigram", 2: "bpe", 3: "word", 4: "char"}
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 

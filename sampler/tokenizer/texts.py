@@ -35,7 +35,7 @@ _MAX_RECORD_BYTES, _EXTRACTION_SECONDS = 32 << 20, 20.0  # the pipeline's own de
 
 
 @dataclass(frozen=True, kw_only=True)
-class Group:
+class TextGroup:
     """Texts of one language or domain.
 
     Attributes:
@@ -69,7 +69,7 @@ def smallest_hashes(documents: Iterable[tuple[float, str]], wanted_bytes: int) -
     return [text for _, _, text, _ in sorted(heap, key=lambda item: (-item[0], -item[1]))]
 
 
-def run_groups(run: Path, wanted_bytes: int, seed: int, progress: Progress = silent) -> list[Group]:
+def run_groups(run: Path, wanted_bytes: int, seed: int, progress: Progress = silent) -> list[TextGroup]:
     """Texts of each domain of a run.
 
     Args:
@@ -90,7 +90,7 @@ def run_groups(run: Path, wanted_bytes: int, seed: int, progress: Progress = sil
             origin = "training"
             texts = smallest_hashes(_rows(items, heldout=False, seed=seed), wanted_bytes)
         if texts:
-            groups.append(Group(name=domain, origin=origin, texts=texts))
+            groups.append(TextGroup(name=domain, origin=origin, texts=texts))
         done += len(items)
         progress("reading shards", done, total)
     if not groups:
@@ -98,7 +98,7 @@ def run_groups(run: Path, wanted_bytes: int, seed: int, progress: Progress = sil
     return groups
 
 
-def input_groups(inputs: Sequence[str], wanted_bytes: int, seed: int, progress: Progress = silent) -> list[Group]:
+def input_groups(inputs: Sequence[str], wanted_bytes: int, seed: int, progress: Progress = silent) -> list[TextGroup]:
     """Texts of files, by the names that the command line gives them.
 
     Args:
@@ -125,7 +125,7 @@ def input_groups(inputs: Sequence[str], wanted_bytes: int, seed: int, progress: 
         texts = smallest_hashes(_records(files, config, seed, progress), wanted_bytes)
         if not texts:
             raise ConfigError(f"--input {name}: found no text in {len(files)} files; expected at least one document")
-        groups.append(Group(name=name, origin="input", texts=texts))
+        groups.append(TextGroup(name=name, origin="input", texts=texts))
     return groups
 
 

@@ -11,7 +11,7 @@ survive a round trip. One character does not: U+2581 (▁), SentencePiece's own 
 space.
 
 **Reproducible.** The sample is a function of run and seed (`sampler.tokenizer.sample`); the thread count is fixed,
-for it is stored in the model; and training reads an iterator and writes to memory, since a training *file* would put
+for it is stored in the model; and training reads an iterator and writes to memory, since a training file would put
 its temporary path into the model's bytes, and so into the digest.
 
 Cost: with 125,696 pieces 0.35 CPU-seconds a MB of sample and 25 times its bytes of memory (`benchmarks/RESULTS.md`).
@@ -36,7 +36,6 @@ from sampler.tokenizer.sample import DomainSample, draw, plan_sample
 from tamis.errors import ConfigError, TamisError
 
 FORMAT = 2
-BAICHUAN_VOCABULARY = 125_696
 THREADS = 2  # stored inside the model file: another number is another digest
 FIXED: dict[str, Any] = {
     "model_type": "bpe",
@@ -67,7 +66,7 @@ class TokenizerConfig(StrictModel):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trained:
+class TrainedTokenizer:
     """A new model.
 
     Attributes:
@@ -104,7 +103,7 @@ def training_settings(shards: dict[str, list[Shard]], config: TokenizerConfig, s
 
 def train_model(
     shards: dict[str, list[Shard]], config: TokenizerConfig, seed: int, progress: Progress = silent
-) -> Trained:
+) -> TrainedTokenizer:
     """Train a model on the training split; the same shards, settings and seed give the same bytes.
 
     Args:
@@ -137,14 +136,7 @@ def train_model(
     except RuntimeError as error:
         raise _explained(error, config, plan) from error
     progress("training the tokenizer", 1, 1)
-    return Trained(model=model.getvalue(), settings=training_settings(shards, config, seed), domains=plan)
-
-
-def train_tokenizer(
-    shards: dict[str, list[Shard]], config: TokenizerConfig, seed: int, progress: Progress = silent
-) -> bytes:
-    """The bytes of `train_model`, which raises the same."""
-    return train_model(shards, config, seed, progress).model
+    return TrainedTokenizer(model=model.getvalue(), settings=training_settings(shards, config, seed), domains=plan)
 
 
 def _reported(texts: Iterable[str], plan: dict[str, DomainSample], progress: Progress) -> Iterator[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import networkx as nx
 import numpy as np
 
-from dedup.resolve import Members, Sets, resolve
+from dedup.resolve import Members, ShingleSets, resolve
 
 
 def overlap(a: set[int], b: set[int], modulus: int = 1) -> float:
@@ -97,7 +97,7 @@ def all_pairs_and_meanings(
 ) -> tuple[Found, set[int]]:
     """The same where some edges have a cosine, and whom such an edge alone has taken.
 
-    Sets are asked first; then the cosine; the sketch where a survivor has no edge by meaning.
+    ShingleSets are asked first; then the cosine; the sketch where a survivor has no edge by meaning.
     """
     of = {d.doc_id: d for d in documents}
     least = np.float32(threshold)
@@ -190,7 +190,7 @@ def resolved_with_meanings(
     return told, {ids[i] for i in np.flatnonzero(found.by_meaning).tolist()}
 
 
-def as_arrays(documents: list[Document]) -> tuple[Members, Sets]:
+def as_arrays(documents: list[Document]) -> tuple[Members, ShingleSets]:
     """The kernel's arguments for documents in its order."""
     at = {d.doc_id: i for i, d in enumerate(documents)}
     mask = (1 << 64) - 1
@@ -207,4 +207,4 @@ def as_arrays(documents: list[Document]) -> tuple[Members, Sets]:
     of = np.full(len(documents), -1, np.int64)
     of[read] = np.arange(len(read))
     kept = [{h for h in documents[i].shingles or () if h % documents[i].modulus == 0} for i in read]
-    return members, Sets(of, *packed(kept), np.array([documents[i].modulus for i in read], np.int64))
+    return members, ShingleSets(of, *packed(kept), np.array([documents[i].modulus for i in read], np.int64))

@@ -18,7 +18,7 @@ from trainer.parallel import World
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judged:
+class HeldoutLoss:
     """How well a model predicts a stream.
 
     Attributes:
@@ -34,16 +34,10 @@ class Judged:
 
 def domain_losses(
     model: Transformer, stream: MixtureStream, samples: int, rows: int, eos_id: int, world: World
-) -> Judged:
-    """Loss over the first samples of a stream, whole and by domain; the model is left in training mode.
+) -> HeldoutLoss:
+    """Loss over the first samples of a stream, whole and by domain; every rank gets the same numbers.
 
-    Args:
-        model: the model.
-        stream: what it is judged on.
-        samples: how many sequences, from the first.
-        rows: sequences at a time, over all ranks.
-        eos_id: the end-of-document token.
-        world: the ranks that share the model; all of them call this, and all get the same.
+    Arguments as for `trainer.evaluation.loss.judged_batches`.
     """
     sums = torch.zeros(len(stream.domains), 2, dtype=torch.float64, device=world.device)
     for batch, loss in judged_batches(model, stream, samples, rows, eos_id, world):
@@ -53,7 +47,7 @@ def domain_losses(
     sums = world.summed(sums)
     nats, tokens = sums.sum(0).tolist()
     found = [(name, n, t) for name, (n, t) in zip(stream.domains, sums.tolist(), strict=True) if t]
-    return Judged(
+    return HeldoutLoss(
         loss=nats / max(tokens, 1.0),
         by_domain={name: n / t for name, n, t in found},
         tokens={name: int(t) for name, _, t in found},

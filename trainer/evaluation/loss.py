@@ -21,12 +21,10 @@ from trainer.loss import summed_loss
 from trainer.model import Transformer
 from trainer.parallel import World
 
-MODEL_FIELDS = ("tokens", "labels", "positions", "cu_seqlens")
-
 
 def batch_loss(model: nn.Module, config: ModelConfig, batch: Batch, eos_id: int, device: torch.device) -> Loss:
     """Loss of a batch, summed; see `summed_loss`."""
-    moved = {name: value.to(device) for name, value in tensors(batch, MODEL_FIELDS).items()}
+    moved = {name: value.to(device) for name, value in tensors(batch).items()}
     return item_loss(model, config, moved, eos_id)
 
 
@@ -41,10 +39,18 @@ def item_loss(model: nn.Module, config: ModelConfig, item: dict[str, torch.Tenso
 def judged_batches(
     model: Transformer, stream: MixtureStream, samples: int, rows: int, eos_id: int, world: World
 ) -> Iterator[tuple[Batch, Loss]]:
-    """This rank's batches of the first samples of a stream, with their losses; arguments as for `mean_loss`.
+    """This rank's batches of the first samples of a stream, with their losses.
 
-    All ranks take part in every forward pass, one without samples too; of that, nothing is yielded. The model judges
-    in evaluation mode, and is left in training mode.
+    All ranks take part in every forward pass; one that has no samples left runs on a dummy and yields nothing. The
+    model runs in evaluation mode and is left in training mode.
+
+    Args:
+        model: the model.
+        stream: what it is judged on.
+        samples: how many sequences, from the first.
+        rows: sequences at a time, over all ranks.
+        eos_id: the end-of-document token.
+        world: the ranks that share the model; all of them must call this.
     """
     each = max(1, rows // world.data_size)
     model.eval()
@@ -61,16 +67,7 @@ def judged_batches(
 def mean_loss(
     model: Transformer, stream: MixtureStream, samples: int, rows: int, eos_id: int, world: World | None = None
 ) -> float:
-    """Mean loss over the first samples of a stream, nats a token; the model is left in training mode.
-
-    Args:
-        model: the model.
-        stream: what it is judged on.
-        samples: how many sequences, from the first.
-        rows: sequences at a time, over all ranks.
-        eos_id: the end-of-document token.
-        world: the ranks that share the model; all of them call this.
-    """
+    """Mean loss over the first samples of a stream, nats a token; arguments as for `judged_batches`."""
     world = world or World(rank=0, size=1, device=model.head.weight.device)
     total = torch.zeros(2, dtype=torch.float64, device=world.device)
     for _, loss in judged_batches(model, stream, samples, rows, eos_id, world):

@@ -32,7 +32,7 @@ _GROUP_TOKENS = 1 << 18  # of documents that are sorted by length together
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judged:
+class DocumentScores:
     """What a model makes of some documents, by document.
 
     Attributes:
@@ -51,7 +51,7 @@ class Judged:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class PerplexityRow:
     """A line of the table; measures are None where no token was predicted.
 
     Attributes:
@@ -84,7 +84,7 @@ def judge(
     sizes: npt.NDArray[np.int64],
     progress: Progress = silent,
     what: str = "judging",
-) -> Judged:
+) -> DocumentScores:
     """Ask a model about every document of a text.
 
     Args:
@@ -107,7 +107,7 @@ def judge(
             tokens.append(len(document) - 1)
             counts.append(int(sizes[document[1:]].sum()))
         progress(what, len(costs), total)
-    return Judged(
+    return DocumentScores(
         domains=[documents.domain for documents in text.documents for _ in documents.rows],
         languages=[language for documents in text.documents for language in documents.languages],
         tokens=np.array(tokens, np.int64),
@@ -127,7 +127,7 @@ def questions_of(document: npt.NDArray[np.int64], length: int) -> list[Question]
     return [Question(tokens=document[a:b], labels=document[a + 1 : b + 1]) for a, b in ends]
 
 
-def table_of(judged: Judged, domains: Sequence[str]) -> list[Row]:
+def table_of(judged: DocumentScores, domains: Sequence[str]) -> list[PerplexityRow]:
     """A row a domain, a row a language, and the total.
 
     Args:
@@ -144,11 +144,11 @@ def table_of(judged: Judged, domains: Sequence[str]) -> list[Row]:
     return [*rows, _row("total", "total", judged, np.ones(len(judged.tokens), np.bool_))]
 
 
-def _row(kind: str, name: str, judged: Judged, chosen: npt.NDArray[np.bool_]) -> Row:
+def _row(kind: str, name: str, judged: DocumentScores, chosen: npt.NDArray[np.bool_]) -> PerplexityRow:
     tokens, nats = judged.tokens[chosen], judged.nats[chosen]
     count, size = int(tokens.sum()), int(judged.bytes[chosen].sum())
     mean = float(nats.sum()) / count if count else None
-    return Row(
+    return PerplexityRow(
         kind=kind,
         name=name,
         documents=len(tokens),

@@ -23,7 +23,7 @@ from torch.nn import functional
 
 from sampler.stream.batch import IGNORED
 from trainer.config import ModelConfig
-from trainer.head import Head
+from trainer.head import OutputHead
 from trainer.model import Transformer
 
 BATCH_TOKENS = 1 << 14
@@ -62,7 +62,7 @@ class ScoringHead(nn.Module):
         head: the trained one, whole on this device.
     """
 
-    def __init__(self, head: Head) -> None:
+    def __init__(self, head: OutputHead) -> None:
         super().__init__()
         self.head = head
 

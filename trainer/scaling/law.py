@@ -124,7 +124,9 @@ def predict(law: PowerLaw, flops: float, level: float = 0.9) -> Prediction:
     )
 
 
-def band(law: PowerLaw, until: float, level: float = 0.9, points: int = 80) -> tuple[Floats, Floats, Floats, Floats]:
+def plot_band(
+    law: PowerLaw, until: float, level: float = 0.9, points: int = 80
+) -> tuple[Floats, Floats, Floats, Floats]:
     """The law and its interval for a drawing.
 
     Returns:

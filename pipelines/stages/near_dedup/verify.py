@@ -196,12 +196,12 @@ def _ends(
 
 def _opened(table: pa.Table | None, index_of: Any, component: npt.NDArray[np.int64]) -> Any:
     """The sets of the members; those of a giant component sampled down to ``SET_BUDGET``."""
-    from dedup.resolve import Sets
+    from dedup.resolve import ShingleSets
     from dedup.verify import sampled
 
     of = np.full(len(component), -1, np.int64)
     if table is None:
-        return Sets(of, np.zeros(1, np.int64), np.zeros(0, np.uint32), np.zeros(0, np.int64))
+        return ShingleSets(of, np.zeros(1, np.int64), np.zeros(0, np.uint32), np.zeros(0, np.int64))
     table = _by_document(table)
     place = index_of(table.column("doc_id").to_numpy())
     of[place] = np.arange(len(place))
@@ -211,7 +211,7 @@ def _opened(table: pa.Table | None, index_of: Any, component: npt.NDArray[np.int
     names, inverse, members = np.unique(component[place], return_inverse=True, return_counts=True)
     total = np.bincount(inverse, weights=np.diff(ptr), minlength=len(names))
     limit = np.where(total > SET_BUDGET, np.maximum(LEAST_SET, SET_BUDGET // members), 1 << 62)
-    return Sets(of, *sampled(ptr, hashes, table.column("modulus").to_numpy(), limit[inverse]))
+    return ShingleSets(of, *sampled(ptr, hashes, table.column("modulus").to_numpy(), limit[inverse]))
 
 
 def _by_document(sets: pa.Table) -> pa.Table:

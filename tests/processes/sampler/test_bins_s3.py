@@ -19,7 +19,8 @@ from sampler.export.megatron import export_megatron
 from sampler.mixture import Mixture
 from sampler.prepare import prepare
 from sampler.published import list_shards
-from sampler.tokenizer.model import Tokenizer, TokenizerConfig, tokenizer_for
+from sampler.tokenizer.model import Tokenizer, tokenizer_for
+from sampler.tokenizer.training import TokenizerConfig
 from tamis.errors import ConfigError, TamisError
 from tests.support.moto_server import ask, moto_server, uri
 from tests.support.sampler_run import SMALL, write_run

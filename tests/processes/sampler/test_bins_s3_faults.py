@@ -20,18 +20,19 @@ import pytest
 from sampler.bins.build import build_bins
 from sampler.bins.manifests import open_bins, verify_bins
 from sampler.bins.remote_store import PIECE, RemoteStore
-from sampler.bins.retries import Patience
+from sampler.bins.retries import RetryPolicy
 from sampler.mixture import Mixture
 from sampler.prepare import prepare
 from sampler.published import list_shards
-from sampler.tokenizer.model import TokenizerConfig, tokenizer_for
+from sampler.tokenizer.model import tokenizer_for
+from sampler.tokenizer.training import TokenizerConfig
 from tamis.errors import TamisError
 from tests.support.flaky_proxy import Fault, Proxy, flaky_proxy
 from tests.support.moto_server import ask, free_port, moto_server, uri
 from tests.support.sampler_run import SMALL, write_run
 
 DATA = np.random.default_rng(1).bytes(3 << 20)
-QUICK = Patience(attempts=5, seconds=1.0, pause=0.01)
+QUICK = RetryPolicy(attempts=5, seconds=1.0, pause=0.01)
 READS = [
     Fault("delay", 3.0),
     Fault("status", 500),
@@ -87,7 +88,7 @@ def test_after_the_last_attempt_one_sentence_names_the_file(
     proxy: Proxy, store: RemoteStore, caplog: pytest.LogCaptureFixture, fault: Fault
 ) -> None:
     proxy.faults = again(fault, 100)
-    store.patience = Patience(attempts=3, seconds=0.5, pause=0.01)
+    store.policy = RetryPolicy(attempts=3, seconds=0.5, pause=0.01)
     with caplog.at_level(logging.WARNING, "tamis.sampler"), pytest.raises(TamisError) as found:
         store.read("data.bin", 0, 1 << 20)
     message = str(found.value)
@@ -109,7 +110,7 @@ def test_an_answer_that_is_shorter_than_it_should_be_is_found_by_its_check(
 
 
 def test_a_server_that_is_gone(tmp_path: Path) -> None:
-    store = RemoteStore(uri(free_port(), "bucket/a"), Patience(attempts=2, seconds=1, pause=0.01), tmp_path)
+    store = RemoteStore(uri(free_port(), "bucket/a"), RetryPolicy(attempts=2, seconds=1, pause=0.01), tmp_path)
     for ask_for in (store.size, store.read_all):
         with pytest.raises(TamisError, match=r"s3://bucket/a/data\.bin: cannot be read in 2 attempts \(.*connect"):
             ask_for("data.bin")

@@ -21,7 +21,7 @@ from trainer.config import TrainConfig  # noqa: E402
 from trainer.evaluation import loss as evaluate  # noqa: E402
 from trainer.evaluation.heldout import domain_losses  # noqa: E402
 from trainer.evaluation.loss import batch_loss, mean_loss  # noqa: E402
-from trainer.head import Head  # noqa: E402
+from trainer.head import OutputHead  # noqa: E402
 from trainer.metrics import read_metrics  # noqa: E402
 
 DOMAINS = ("en", "zh", "en-法 <b>")
@@ -66,7 +66,7 @@ def judged(run: Path, name: str) -> Any:
 
 def test_the_loss_of_a_row_is_that_of_the_row_alone() -> None:
     """Stretches of the loss that end within rows, a row that counts nothing, and one that counts in part."""
-    head = Head(8, 30, chunk_tokens=5)
+    head = OutputHead(8, 30, chunk_tokens=5)
     torch.nn.init.normal_(head.weight, generator=torch.Generator().manual_seed(1))
     hidden = torch.randn(3, 7, 8, generator=torch.Generator().manual_seed(2))
     labels = torch.randint(0, 30, (3, 7), generator=torch.Generator().manual_seed(3))

@@ -17,7 +17,7 @@ torch.set_num_threads(1)
 from tests.support.ranks import on_ranks  # noqa: E402
 from trainer.attention import see  # noqa: E402
 from trainer.config import ModelConfig, OptimizerConfig, ParallelConfig  # noqa: E402
-from trainer.head import Head  # noqa: E402
+from trainer.head import OutputHead  # noqa: E402
 from trainer.model import Transformer, rotary  # noqa: E402
 from trainer.optim import build_optimizer  # noqa: E402
 from trainer.parallel import check_layout, mixed_precision, open_world, parallelise  # noqa: E402
@@ -81,7 +81,7 @@ def vocabulary_loss(seed: int) -> tuple[float, Any, Any]:
     hidden = torch.randn(20, 8, dtype=torch.float64, generator=made).requires_grad_()
     labels = torch.randint(0, 64, (20,), generator=made)
     labels[3] = -100
-    head = Head(8, 16, normed=True, max_z=0.1, chunk_tokens=6).double()
+    head = OutputHead(8, 16, normed=True, max_z=0.1, chunk_tokens=6).double()
     head.weight = torch.nn.Parameter(weight[rank * 16 : (rank + 1) * 16].clone())
     head.group, head.first_row = dist.group.WORLD, rank * 16
     loss = head(hidden, labels)
@@ -123,7 +123,9 @@ def angles_type() -> Any:
     fully_shard(block, mesh=world.mesh["shard"], mp_policy=mixed_precision())
     positions = torch.arange(LENGTH)[None]
     hidden = torch.ones(1, LENGTH, SHAPE["width"], dtype=torch.bfloat16)
-    assert block(hidden, rotary(positions, 8, 1e4), see("sdpa", None, 1, LENGTH, None, CPU)).dtype == torch.bfloat16
+    assert (
+        block(hidden, rotary(positions, 8, 1e4), build_mask("sdpa", None, 1, LENGTH, None, CPU)).dtype == torch.bfloat16
+    )
     return got[0]
 
 
@@ -201,7 +203,7 @@ def test_a_vocabulary_over_four_ranks_gives_the_loss_and_gradients_of_one(seed: 
     hidden = torch.randn(20, 8, dtype=torch.float64, generator=made).requires_grad_()
     labels = torch.randint(0, 64, (20,), generator=made)
     labels[3] = -100
-    head = Head(8, 64, normed=True, max_z=0.1, chunk_tokens=6).double()
+    head = OutputHead(8, 64, normed=True, max_z=0.1, chunk_tokens=6).double()
     head.weight = torch.nn.Parameter(weight)
     loss = head(hidden, labels)
     loss.objective.backward()

@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dedup.graph import Plan, distinct_edges, plan_verification
+from dedup.graph import VerificationPlan, distinct_edges, plan_verification
 
 ACCEPT = 125
 Edge = tuple[int, int, int]
@@ -47,7 +47,7 @@ def graphs_with_meanings(draw: st.DrawFn) -> tuple[list[Edge], dict[int, int], l
 
 def planned(
     edges: list[Edge], twins: dict[int, int] | None = None, accept: int = ACCEPT, meant: list[Meaning] | None = None
-) -> Plan:
+) -> VerificationPlan:
     low, high, agree = (np.array([edge[i] for edge in edges], np.int64) for i in range(3))
     twin, rep = (np.array(list(side), np.int64) for side in ((twins or {}).keys(), (twins or {}).values()))
     arrays = low, high, agree.astype(np.int16), twin, rep, accept
@@ -116,7 +116,7 @@ def test_without_edges_by_meaning_the_plan_is_that_without_the_argument(
     case: tuple[list[Edge], dict[int, int]],
 ) -> None:
     with_none, without = planned(*case, meant=[]), planned(*case)
-    for name in Plan.__slots__:
+    for name in VerificationPlan.__slots__:
         np.testing.assert_array_equal(getattr(with_none, name), getattr(without, name))
     assert np.isnan(without.meaning).all()
 
@@ -153,7 +153,7 @@ def test_an_edge_by_meaning_of_twins_is_one_of_their_representatives() -> None:
 
 def test_no_edges_no_plan() -> None:
     found = planned([])
-    assert [len(getattr(found, name)) for name in Plan.__slots__] == [0] * 8
+    assert [len(getattr(found, name)) for name in VerificationPlan.__slots__] == [0] * 8
 
 
 @settings(max_examples=200, deadline=None)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dedup.banding import band_keys, detection_probability
-from dedup.minhash import Signatures, estimate, permutations, signature_keys, signatures
+from dedup.minhash import Signatures, estimate, permutations, row_hashes, signatures
 from text.arrow import TextColumn
 from text.shingle import shingle_sets
 
@@ -126,10 +126,10 @@ def test_a_signature_that_does_not_fit_is_refused(k: int) -> None:
         signatures(TextColumn.from_texts(["a"]), k)
 
 
-def test_signature_keys_are_equal_just_where_signatures_are() -> None:
+def test_row_hashes_are_equal_just_where_signatures_are() -> None:
     texts = ["a b c d e f g", "A  b, c d e f g!", "a b c d e f h", "g f e d c b a", "a b c d e f g a b c d e f g"]
     found = signatures(TextColumn.from_texts(texts), K)
-    keys = signature_keys(found.minima)
+    keys = row_hashes(found.minima, 0, K)
     for i in range(len(texts)):
         for j in range(len(texts)):
             assert (keys[i] == keys[j]) == np.array_equal(found.minima[i], found.minima[j])

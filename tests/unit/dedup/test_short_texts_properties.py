@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dedup.banding import band_keys, detection_probability
-from dedup.minhash import _minimise, permutations
+from dedup.minhash import fill_minima, permutations
 from dedup.short_texts import BANDS, ROWS, SEED, WIDTH, ShortTexts, link_buckets, short_texts
 from tests.oracles import text as oracles
 from text.arrow import TextColumn
@@ -79,8 +79,8 @@ def test_pairs_meet_as_often_as_the_docstring_says(similarity: float, stated: fl
     for _ in range(trials):
         words = rng.integers(0, 2**32, union, dtype=np.uint32)
         minima = np.empty((2, BANDS * ROWS), np.uint32)
-        _minimise(np.ascontiguousarray(words[: both + left_only]), a, b, minima[0])
-        _minimise(np.concatenate([words[:both], words[both + left_only :]]), a, b, minima[1])
+        fill_minima(np.ascontiguousarray(words[: both + left_only]), a, b, minima[0])
+        fill_minima(np.concatenate([words[:both], words[both + left_only :]]), a, b, minima[1])
         keys = band_keys(minima, BANDS, ROWS)
         met += bool((keys[0] == keys[1]).any())
     expected = detection_probability(both / union, BANDS, ROWS)

@@ -30,7 +30,7 @@ from trainer.loss import summed_loss, targets  # noqa: E402
 from trainer.metrics import read_metrics, text_chart  # noqa: E402
 from trainer.model import Transformer, rotary, rotate  # noqa: E402
 from trainer.optim import build_optimizer, learning_rate  # noqa: E402
-from trainer.spikes import Watch  # noqa: E402
+from trainer.spikes import SpikeGuard  # noqa: E402
 
 CONF = REPOSITORY / "conf" / "models"
 MIXTURE = Mixture(domains="*", sequence_length=32, seed=1, tokenizer=SMALL)  # type: ignore[arg-type]
@@ -198,7 +198,7 @@ def test_thirty_steps_on_one_batch_overfit(run: Path) -> None:
     state = setup.build(config(name="overfit"), MIXTURE, run, 30, False, lambda *_: None)
     state.metrics.close()
     parts = list(loop.micro_batches(state, [state.train.batch(0, 4)]))
-    first = [loop.take_step(state, parts, 0.01, Watch())[0] for _ in range(30)]
+    first = [loop.take_step(state, parts, 0.01, SpikeGuard())[0] for _ in range(30)]
     assert first[0] == pytest.approx(math.log(620), rel=0.05)
     assert first[-1] < 0.4 * first[0]
 

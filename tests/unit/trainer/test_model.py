@@ -14,9 +14,9 @@ torch = pytest.importorskip("torch")
 torch.set_num_threads(1)
 
 from sampler.stream.batch import IGNORED  # noqa: E402
-from trainer.attention import alibi_slopes, attend, choose_kernel, see, segments_of  # noqa: E402
+from trainer.attention import alibi_slopes, attend, build_mask, choose_kernel, segments_of  # noqa: E402
 from trainer.config import ModelConfig, TrainConfig  # noqa: E402
-from trainer.head import Head  # noqa: E402
+from trainer.head import OutputHead  # noqa: E402
 from trainer.model import Transformer, parameter_count  # noqa: E402
 
 CONF = REPOSITORY / "conf" / "models"
@@ -52,7 +52,7 @@ def test_every_kernel_sees_what_the_slow_twin_sees(kernel: str, alibi: bool, mas
         torch.tensor([[0] * 5 + [1] + [2] * 7, [3] * 13]),
     )
     slopes = alibi_slopes(3) if alibi else None
-    seen = see(kernel, bounds if masked else None, 2, 13, slopes, CPU)
+    seen = build_mask(kernel, bounds if masked else None, 2, 13, slopes, CPU)
     got = attend(query, key, value, seen)
     assert torch.equal(segments_of(bounds, 2, 13) - 1, pieces)
     assert torch.allclose(got, slow_attention(query, key, value, pieces if masked else None, slopes), atol=1e-6)
@@ -64,8 +64,8 @@ def test_gpu_kernels_see_what_sdpa_sees(kernel: str) -> None:
     device = torch.device("cuda")
     query, key, value = (random(2, 256, 4, 64, seed=s).to(device, torch.bfloat16) for s in (1, 2, 3))
     bounds = torch.arange(0, 513, 64, dtype=torch.int32, device=device)
-    plain = attend(query, key, value, see("sdpa", bounds, 2, 256, None, device))
-    got = attend(query, key, value, see(kernel, bounds, 2, 256, None, device))
+    plain = attend(query, key, value, build_mask("sdpa", bounds, 2, 256, None, device))
+    got = attend(query, key, value, build_mask(kernel, bounds, 2, 256, None, device))
     assert torch.allclose(got.float(), plain.float(), atol=2e-2)
 
 
@@ -139,7 +139,7 @@ def test_the_chunked_loss_is_the_plain_one_with_its_gradients(normed: bool, max_
     hidden, weight = random(64, 16, seed=1).requires_grad_(), random(97, 16, seed=2).requires_grad_()
     labels = torch.randint(0, 97, (64,), generator=torch.Generator().manual_seed(3))
     labels[[0, 5, 63]] = IGNORED
-    head = Head(16, 97, normed=normed, max_z=max_z, chunk_tokens=chunk).double()
+    head = OutputHead(16, 97, normed=normed, max_z=max_z, chunk_tokens=chunk).double()
     head.weight = torch.nn.Parameter(weight.detach().clone())
     mine = hidden.detach().clone().requires_grad_()
     loss = head(mine, labels)
@@ -153,7 +153,7 @@ def test_the_chunked_loss_is_the_plain_one_with_its_gradients(normed: bool, max_
 
 
 def test_without_a_gradient_none_is_made_and_nothing_to_predict_is_zero() -> None:
-    head = Head(8, 11)
+    head = OutputHead(8, 11)
     torch.nn.init.normal_(head.weight)
     with torch.no_grad():
         loss = head(torch.randn(5, 8), torch.full((5,), IGNORED))
@@ -161,7 +161,7 @@ def test_without_a_gradient_none_is_made_and_nothing_to_predict_is_zero() -> Non
 
 
 def test_under_autocast_logits_are_summed_in_float32() -> None:
-    head = Head(16, 50, normed=True, max_z=2e-4, chunk_tokens=8)
+    head = OutputHead(16, 50, normed=True, max_z=2e-4, chunk_tokens=8)
     torch.nn.init.normal_(head.weight)
     hidden, labels = torch.randn(20, 16), torch.randint(0, 50, (20,))
     exact = head(hidden, labels)
@@ -174,7 +174,7 @@ def test_under_autocast_logits_are_summed_in_float32() -> None:
 
 
 def test_norm_head_folds_into_plain_rows() -> None:
-    head = Head(16, 50, normed=True)
+    head = OutputHead(16, 50, normed=True)
     torch.nn.init.normal_(head.weight)
     hidden = torch.randn(3, 16)
     assert torch.allclose(head(hidden), hidden @ head.rows().T)

@@ -21,7 +21,7 @@ torch.set_num_threads(1)
 from trainer import loop  # noqa: E402
 from trainer.config import TrainConfig  # noqa: E402
 from trainer.metrics import Metrics, read_metrics  # noqa: E402
-from trainer.tensorboard import Board, open_board, scalars  # noqa: E402
+from trainer.tensorboard import TensorBoardWriter, open_tensorboard, scalars  # noqa: E402
 
 MIXTURE = Mixture(domains="*", sequence_length=32, seed=1, tokenizer=SMALL)  # type: ignore[arg-type]
 CONFIG: dict[str, Any] = {
@@ -78,7 +78,7 @@ def test_a_resumed_run_shows_the_numbers_of_its_metrics(tmp_path: Path) -> None:
     config = parse(TrainConfig, CONFIG, "")
     folder = tmp_path / "train" / "board"
     loop.train(config, MIXTURE, tmp_path, stop_after=3)
-    board = Board(folder / "tensorboard", 3)  # steps past the checkpoint, and then a kill
+    board = TensorBoardWriter(folder / "tensorboard", 3)  # steps past the checkpoint, and then a kill
     for step in (3, 4, 5, 6):
         board.add(row(step, loss=99.0, heldout_by_domain={"en": 99.0}))
     loop.train(config, MIXTURE, tmp_path, resume=True)
@@ -89,7 +89,7 @@ def test_a_resumed_run_shows_the_numbers_of_its_metrics(tmp_path: Path) -> None:
 
 
 def test_a_run_that_goes_back_shows_each_step_once_and_tells_why(tmp_path: Path) -> None:
-    metrics = Metrics(tmp_path / "metrics.jsonl", 0, board=Board(tmp_path / "tensorboard", 0))
+    metrics = Metrics(tmp_path / "metrics.jsonl", 0, board=TensorBoardWriter(tmp_path / "tensorboard", 0))
     for step in range(5):
         metrics.add(row(step))
     metrics.drop(2)
@@ -103,7 +103,7 @@ def test_a_run_that_goes_back_shows_each_step_once_and_tells_why(tmp_path: Path)
 
 
 def test_every_step_is_on_disk_at_once(tmp_path: Path) -> None:
-    board = Board(tmp_path, 0)
+    board = TensorBoardWriter(tmp_path, 0)
     for step in range(3):
         board.add(row(step))
         assert list(shown(tmp_path)["loss/training"]) == list(range(1, step + 2))  # not closed: as after a kill
@@ -111,11 +111,11 @@ def test_every_step_is_on_disk_at_once(tmp_path: Path) -> None:
 
 
 def test_a_fresh_run_forgets_the_one_before(tmp_path: Path) -> None:
-    first = Metrics(tmp_path / "metrics.jsonl", 0, board=Board(tmp_path / "tensorboard", 0))
+    first = Metrics(tmp_path / "metrics.jsonl", 0, board=TensorBoardWriter(tmp_path / "tensorboard", 0))
     first.add(row(0, heldout_by_domain={"gone": 1.0}))
     first.event({"step": 0, "position": 4, "event": "something"})
     first.close()
-    second = Metrics(tmp_path / "metrics.jsonl", 0, board=Board(tmp_path / "tensorboard", 0))
+    second = Metrics(tmp_path / "metrics.jsonl", 0, board=TensorBoardWriter(tmp_path / "tensorboard", 0))
     second.add(row(0))
     second.close()
     assert set(shown(tmp_path / "tensorboard")) == set(expected([row(0)]))
@@ -144,5 +144,5 @@ def test_without_the_package_it_is_said_before_training(tmp_path: Path, monkeypa
     real = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "tensorboard" else real(name))
     with pytest.raises(ConfigError, match="key `tensorboard` is true, but the package"):
-        open_board(tmp_path / "new", 0)
+        open_tensorboard(tmp_path / "new", 0)
     assert not (tmp_path / "new").exists()

@@ -18,7 +18,7 @@ from filters.quality.heads import (
     PRIOR,
     UNSPACED_FROM,
     WINDOW,
-    Heads,
+    SentenceHeads,
     head_of,
     joint_scores,
     log_odds,
@@ -77,13 +77,15 @@ def test_the_form_equals_that_of_python_strings(texts: list[str]) -> None:
     check(texts)
 
 
-def heads(seed: int = 1) -> Heads:
+def heads(seed: int = 1) -> SentenceHeads:
     """Heads of random weights; the last two edges of each feature are not there."""
     rng = np.random.default_rng(seed)
     edges = np.sort(rng.random((len(FEATURES), EDGES)).astype(np.float32) * 3, axis=1)
     edges[:, -2:] = np.inf
     points = rng.normal(size=(2, len(FEATURES), EDGES + 1)).astype(np.float32)
-    return Heads(edges, points, rng.normal(size=(2, 2)).astype(np.float32), rng.normal(size=(2, 3)).astype(np.float32))
+    return SentenceHeads(
+        edges, points, rng.normal(size=(2, 2)).astype(np.float32), rng.normal(size=(2, 3)).astype(np.float32)
+    )
 
 
 @settings(max_examples=60, deadline=None)

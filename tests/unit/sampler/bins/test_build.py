@@ -15,7 +15,8 @@ from sampler.bins.format import TokenBins
 from sampler.bins.manifests import open_bins, tokenizer_of, verify_bins
 from sampler.prepare import bins_for
 from sampler.published import list_shards
-from sampler.tokenizer.model import Tokenizer, TokenizerConfig, tokenizer_for
+from sampler.tokenizer.model import Tokenizer, tokenizer_for
+from sampler.tokenizer.training import TokenizerConfig
 from sampler.weight_files import find_weights
 from tamis.errors import ConfigError, TamisError
 from tests.support.sampler_run import SMALL, texts, write_run, write_shard, write_weights

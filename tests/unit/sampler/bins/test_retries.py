@@ -8,10 +8,10 @@ import time
 import pytest
 
 from sampler.bins import retries as module
-from sampler.bins.retries import Patience, try_often, within
+from sampler.bins.retries import RetryPolicy, call_with_deadline, call_with_retries
 from tamis.errors import TamisError
 
-SHORT = Patience(attempts=4, seconds=5, pause=0.5)
+SHORT = RetryPolicy(attempts=4, seconds=5, pause=0.5)
 
 
 class Calls:
@@ -37,7 +37,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def test_pauses_double_and_every_failure_is_told(pauses: list[float], caplog: pytest.LogCaptureFixture) -> None:
     calls, failed = Calls([OSError("reset\nand more"), EOFError("3 of 4 bytes"), TimeoutError()]), []
     with caplog.at_level(logging.WARNING, "tamis.sampler"):
-        assert try_often(calls, SHORT, name="s3://b/x", failed=lambda: failed.append(1)) == "found"
+        assert call_with_retries(calls, SHORT, name="s3://b/x", failed=lambda: failed.append(1)) == "found"
     assert pauses == [0.5, 1.0, 2.0] and len(failed) == 3
     assert [record.getMessage() for record in caplog.records] == [
         "s3://b/x: reset; attempt 2 of 4 follows",
@@ -49,7 +49,7 @@ def test_pauses_double_and_every_failure_is_told(pauses: list[float], caplog: py
 def test_the_last_attempt_is_the_last(pauses: list[float]) -> None:
     calls = Calls([OSError(f"failure {n}") for n in range(9)])
     with pytest.raises(TamisError, match=r"^s3://b/x: cannot be written in 4 attempts \(failure 3\)\.$"):
-        try_often(calls, SHORT, name="s3://b/x", verb="written")
+        call_with_retries(calls, SHORT, name="s3://b/x", verb="written")
     assert calls.count == 4 and len(pauses) == 3
 
 
@@ -63,17 +63,17 @@ def test_the_last_attempt_is_the_last(pauses: list[float]) -> None:
 def test_what_another_attempt_would_not_change(pauses: list[float], error: OSError, message: str) -> None:
     calls = Calls([error] * 9)
     with pytest.raises(TamisError, match=message):
-        try_often(calls, SHORT, name="s3://b/x")
+        call_with_retries(calls, SHORT, name="s3://b/x")
     assert calls.count == 1 and not pauses
 
 
 def test_an_error_of_ours_is_not_the_network() -> None:
     with pytest.raises(KeyError):
-        try_often(Calls([KeyError("bug")]), SHORT, name="s3://b/x")
+        call_with_retries(Calls([KeyError("bug")]), SHORT, name="s3://b/x")
 
 
 def test_what_hangs_is_left_behind() -> None:
     start = time.monotonic()
     with pytest.raises(TimeoutError):
-        within(lambda: time.sleep(3), 0.05)
+        call_with_deadline(lambda: time.sleep(3), 0.05)
     assert time.monotonic() - start < 2

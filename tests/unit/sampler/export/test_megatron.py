@@ -18,7 +18,8 @@ from sampler.bins.format import TokenBins
 from sampler.bins.manifests import open_bins
 from sampler.export.megatron import chosen, export_megatron, kept_tokens
 from sampler.published import list_shards
-from sampler.tokenizer.model import TokenizerConfig, tokenizer_for
+from sampler.tokenizer.model import tokenizer_for
+from sampler.tokenizer.training import TokenizerConfig
 from tamis.errors import ConfigError, TamisError
 from tests.support.sampler_run import SMALL, bare_bin, write_run
 

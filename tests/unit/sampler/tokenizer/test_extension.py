@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from sampler.published import list_shards
 from sampler.tokenizer.extension import Extension, extend_model, is_han
-from sampler.tokenizer.model import TokenizerConfig, train_tokenizer
 from sampler.tokenizer.sentencepiece_model import BYTE, CONTROL, NORMAL, Piece, model_type, read_pieces, with_pieces
+from sampler.tokenizer.training import TokenizerConfig, train_model
 from tamis.errors import TamisError
 from tests.support.sampler_run import CHINESE, ENGLISH, texts, write_run
 
@@ -23,7 +23,7 @@ CHARACTERS = "abcdefgh The miller 水流过木轮石磨开始，。！\n\t 1▁�
 
 def train(tmp_path_factory: pytest.TempPathFactory, domain: str, size: int) -> bytes:
     run = write_run(tmp_path_factory.mktemp(domain), (domain,))
-    return train_tokenizer(list_shards(run), TokenizerConfig(vocab_size=size), 1)
+    return train_model(list_shards(run), TokenizerConfig(vocab_size=size), 1).model
 
 
 @pytest.fixture(scope="module")

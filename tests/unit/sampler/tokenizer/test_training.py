@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sampler.published import list_shards
-from sampler.tokenizer.model import Tokenizer, TokenizerConfig, open_tokenizer, tokenizer_for, train_tokenizer
+from sampler.tokenizer.model import Tokenizer, open_tokenizer, tokenizer_for
 from sampler.tokenizer.sample import draw, fill_shares, plan_sample, resolve_factors
-from sampler.tokenizer.training import train_model
+from sampler.tokenizer.training import TokenizerConfig, train_model
 from tamis.errors import ConfigError, TamisError
 from tests.support.sampler_run import SMALL, texts, write_run, write_shard
 
@@ -66,11 +66,11 @@ def test_settings_hold(tokenizer: Tokenizer) -> None:
 
 def test_same_input_same_bytes(run: Path, tokenizer: Tokenizer) -> None:
     shards, config = list_shards(run), TokenizerConfig(**SMALL)
-    first = train_tokenizer(shards, config, 1)
-    assert first == train_tokenizer(shards, config, 1)
+    first = train_model(shards, config, 1).model
+    assert first == train_model(shards, config, 1).model
     assert str(run).encode() not in first
     half = TokenizerConfig(vocab_size=500, sample_bytes=12_000)
-    assert train_tokenizer(shards, half, 1) != train_tokenizer(shards, half, 2)  # another sample
+    assert train_model(shards, half, 1).model != train_model(shards, half, 2).model  # another sample
 
 
 def test_stored_and_found_again(run: Path, tokenizer: Tokenizer) -> None:

@@ -19,7 +19,7 @@ from tests.conftest import REPOSITORY
 pytest.importorskip("scipy")
 
 from trainer.config import ModelConfig  # noqa: E402
-from trainer.scaling.law import Point, band, fit_scaling_law, predict, product_weights, training_flops  # noqa: E402
+from trainer.scaling.law import Point, fit_scaling_law, plot_band, predict, product_weights, training_flops  # noqa: E402
 from trainer.scaling.power_law import PowerLaw, fit_power_law  # noqa: E402
 from trainer.scaling.runs import read_suite  # noqa: E402
 
@@ -105,7 +105,7 @@ def test_wider_where_less_is_known() -> None:
     assert law.interval(1e19, 0.5)[1] < law.interval(1e19, 0.95)[1]
     assert law.interval(1e19, 0.9, noise=0)[1] < law.interval(1e19, 0.9)[1]
     assert law.interval(1e30)[0] >= 0
-    x, middle, low, high = band(law, 1e20)
+    x, middle, low, high = plot_band(law, 1e20)
     assert len(x) == 80 and (low <= middle).all() and (middle <= high).all() and x[-1] == pytest.approx(1e20)
 
 
