@@ -9,24 +9,9 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from text.chars import (
-    HAN,
-    HIGH_BITS,
-    KANA,
-    LETTER,
-    LOW_BITS,
-    NUMBER,
-    PUNCT,
-    SINGLE,
-    SPACE,
-    SYMBOL,
-    TABLE_SIZE,
-    U64,
-    WORD,
-    char_tables,
-    decode,
-)
-from text.segment import BULLETS, CLOSERS
+from text.bits import HIGH_BITS, LOW_BITS, U64
+from text.chars import HAN, KANA, LETTER, NUMBER, PUNCT, SINGLE, SPACE, SYMBOL, TABLE_SIZE, WORD, char_tables, decode
+from text.segment_tables import BULLETS, CLOSERS
 
 STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 """Source: Gopher, A1.1."""

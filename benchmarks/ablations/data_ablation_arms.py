@@ -38,7 +38,7 @@ import pyarrow.parquet as pq
 from benchmarks.corpora.ablation_corpus import MOST_SHARED, most_shared
 from corpus.files import Manifest
 from corpus.run_folder import DocumentShard, RunFolder
-from corpus.state import ShardState, load_state
+from corpus.shard_state import ShardState, load_state
 from corpus.view import build_view
 from filters.language.detect import detect
 from sampler.bins.format import TokenBins

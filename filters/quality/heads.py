@@ -91,7 +91,7 @@ def neighbours(own: Floats, ptr: npt.NDArray[np.int64]) -> Floats:
     return found
 
 
-def joint_scores(heads: Heads, own: Floats, form: Floats, ptr: npt.NDArray[np.int64]) -> Floats:
+def joint_scores(heads: SentenceHeads, own: Floats, form: Floats, ptr: npt.NDArray[np.int64]) -> Floats:
     """The probability that each sentence is good, given its neighbours too; float32[n]."""
     found: Floats = _joint(own, neighbours(own, ptr), head_of(form), heads.joint)
     return found

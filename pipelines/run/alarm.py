@@ -22,6 +22,7 @@ from pydantic import Field, field_validator
 
 from corpus.config import StrictModel, unknown_key
 from corpus.removal_counts import column, folded, lines, removed_fractions
+from corpus.removal_line import RemovalLine
 from pipelines.stages.registry import STAGES, stage_class
 
 

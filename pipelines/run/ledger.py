@@ -17,7 +17,7 @@ from corpus.files import commit, load_manifest, stable_hash, write_json, write_t
 from corpus.ledger import StageLedger, account, total_ledgers
 from corpus.removal_counts import ShardCounts, merge
 from corpus.run_folder import RunFolder
-from corpus.state import ShardState
+from corpus.shard_state import ShardState
 from pipelines.spark.session import Cluster
 from pipelines.spark.wire import decode
 from pipelines.stages.registry import shard_tasks

@@ -20,7 +20,7 @@ import pyarrow as pa
 from corpus.files import MANIFEST, FileEntry, Manifest, commit, load_manifest, place, stable_hash, write_table
 from corpus.run_folder import RunFolder
 from corpus.schemas import DROPPED, METADATA, PUBLISHED, SCORES
-from corpus.state import ShardState
+from corpus.shard_state import ShardState
 from corpus.view import build_view
 from pipelines.run.config import PipelineConfig
 from pipelines.run.ledger import Kept

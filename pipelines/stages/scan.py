@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from corpus.config import StrictModel, parse
 from corpus.files import FileEntry, write_table
-from corpus.state import ShardState
+from corpus.shard_state import ShardState
 from corpus.view import Edits, build_view
 from pipelines.stages.base import Batch, LocalStage, Stage, write_verdicts
 from pipelines.stages.registry import stage_class

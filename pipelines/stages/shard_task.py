@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from corpus.files import Manifest, ManifestRef
 from corpus.run_folder import DocumentShard
-from corpus.state import ShardState, load_state
+from corpus.shard_state import ShardState, load_state
 
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]

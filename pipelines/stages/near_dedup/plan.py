@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from corpus import ids
 from corpus.files import Manifest, read_files
-from dedup.graph import Plan, plan_verification
+from dedup.graph import VerificationPlan, plan_verification
 from pipelines.spark.components import star_contraction
 from pipelines.spark.frames import materialise, scatter
 from pipelines.spark.session import Cluster
@@ -62,7 +62,7 @@ def plan(
     return commit_snapshots(folder, _written(planned, folder)), 0
 
 
-def _written(planned: Plan, folder: Path) -> Iterator[SnapshotFile]:
+def _written(planned: VerificationPlan, folder: Path) -> Iterator[SnapshotFile]:
     members = {"doc_id": planned.doc_id, "rep": planned.rep, "component": planned.component, "wanted": planned.wanted}
     pairs = {
         "doc_id": planned.left,

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from corpus.files import ManifestRef
-from corpus.state import ShardState
+from corpus.shard_state import ShardState
 from pipelines.stages.shard_task import Int32, Int64, ShardTask, read_own
 from text.sequences import positions_of
 

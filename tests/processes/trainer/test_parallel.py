@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch")
 torch.set_num_threads(1)
 
 from tests.support.ranks import on_ranks  # noqa: E402
-from trainer.attention import see  # noqa: E402
+from trainer.attention import build_mask  # noqa: E402
 from trainer.config import ModelConfig, OptimizerConfig, ParallelConfig  # noqa: E402
 from trainer.head import OutputHead  # noqa: E402
 from trainer.model import Transformer, rotary  # noqa: E402
