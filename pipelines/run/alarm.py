@@ -69,7 +69,7 @@ def alarms(table: pa.Table, stages: Sequence[str], config_of: Callable[[str], Al
     """Every loss over its domain's limit, most documents first.
 
     Args:
-        table: merged counts, see ``corpus.removal_counts``.
+        table: merged counts, see `corpus.removal_counts`.
         stages: the stages that have counts.
         config_of: a domain's config.
     """
@@ -105,7 +105,7 @@ def sentence(run: Path, found: Sequence[Alarm], reason: str, of_domain: bool) ->
     Args:
         run: the run folder.
         found: the alarms, the one that is told first.
-        reason: the commonest reason of its stage, for ``tamis sample``.
+        reason: the commonest reason of its stage, for `tamis sample`.
         of_domain: whether its domain has a limit of its own.
     """
     line, limit = found[0].line, found[0].limit

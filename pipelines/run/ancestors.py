@@ -1,8 +1,8 @@
-"""Earlier snapshots that a run is deduplicated against (``--against``), opened and checked.
+"""Earlier snapshots that a run is deduplicated against (`--against`), opened and checked.
 
 A run names one earlier run; that one names its own, and so on: the chain of ancestors. Their decisions are final, and
 what a global stage needs of them lies beside their decisions: digests, signatures, span hashes. Their text is read only
-for documents about which a signature cannot decide. See ``docs/design/snapshots.md``.
+for documents about which a signature cannot decide. See `docs/design/snapshots.md`.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def ancestry(ancestors: tuple[Ancestor, ...]) -> str:
 
 
 def named(ancestors: tuple[Ancestor, ...], out: Path) -> list[dict[str, Any]]:
-    """The ancestors for the ``run.json`` of ``out``: where they lie, and the identity by which they are known."""
+    """The ancestors for the `run.json` of `out`: where they lie, and the identity by which they are known."""
     return [
         {
             "snapshot": a.snapshot,

@@ -13,8 +13,8 @@
     alarm: {max_removed_fraction: 0.95, min_documents: 1000}
     write_shards: {target_shard_bytes: 268435456}
 
-``domains: {statutes: {profile: law}}`` takes what Tamis ships for that kind of text (``pipelines.run.profiles``).
-``extends: default.yaml`` takes another pipeline and changes what is named; ``order: [eligibility, …]`` puts its stages
+`domains: {statutes: {profile: law}}` takes what Tamis ships for that kind of text (`pipelines.run.profiles`).
+`extends: default.yaml` takes another pipeline and changes what is named; `order: [eligibility, …]` puts its stages
 in another order.
 
 A stage's block is flat: its evidence and its decision settings stand side by side, and Tamis knows which is which. A
@@ -68,7 +68,7 @@ class PipelineConfig(StrictModel):
         )
 
     def decisions(self, stage: str) -> dict[str, Any]:
-        """The decision config of a stage as JSON: ``default``, ``domains`` (where overridden), ``skip``.
+        """The decision config of a stage as JSON: `default`, `domains` (where overridden), `skip`.
 
         Here a domain overrides a threshold; `pipelines.stages.scan` takes the one that holds for each row.
         """
@@ -103,8 +103,8 @@ def load_pipeline(path: Path, *, inputs: list[str] | None = None, settings: list
 
     Args:
         path: the YAML file.
-        inputs: ``DOMAIN=GLOB`` each; a domain named here replaces the YAML's inputs of that domain.
-        settings: ``stage.key=value`` each, the value in YAML.
+        inputs: `DOMAIN=GLOB` each; a domain named here replaces the YAML's inputs of that domain.
+        settings: `stage.key=value` each, the value in YAML.
 
     Raises:
         ConfigError: anything is wrong; one sentence.
@@ -124,7 +124,7 @@ def load_pipeline(path: Path, *, inputs: list[str] | None = None, settings: list
 
 
 def _load(path: Path, seen: set[Path]) -> dict[str, Any]:
-    """Reads a YAML and what it ``extends`` (a path beside it), the nearer one winning key by key."""
+    """Reads a YAML and what it `extends` (a path beside it), the nearer one winning key by key."""
     path = path.absolute()
     if path in seen:
         raise ConfigError(f"{path}: extends itself")
@@ -138,7 +138,7 @@ def _load(path: Path, seen: set[Path]) -> dict[str, Any]:
 
 
 def _put_in_order(raw: dict[str, Any]) -> None:
-    """Puts the stages in the order that ``order`` names, if it is there.
+    """Puts the stages in the order that `order` names, if it is there.
 
     Raises:
         ConfigError: it does not name each stage once.

@@ -66,7 +66,7 @@ class ClusterBalance(StrictModel):
 
         Args:
             sizes: number[n].
-            scale: see ``scale``.
+            scale: see `scale`.
         """
         known = np.nan_to_num(sizes.astype(np.float64), nan=0.0)
         found = np.maximum(known, 1.0) ** (self.temperature - 1) * scale
@@ -141,8 +141,8 @@ class Curve(StrictModel):
         Args:
             frequency: number[n], copies, at least 1.
             quality: float[n]; NaN where unknown.
-            others: ``language``, ``safety``, ``density``: float[n], NaN where unknown; ``raised`` and ``cluster``: what
-                their ``factors`` say.
+            others: `language`, `safety`, `density`: float[n], NaN where unknown; `raised` and `cluster`: what
+                their `factors` say.
 
         Returns:
             float32[n].

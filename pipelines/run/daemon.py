@@ -4,13 +4,13 @@
 
 PySpark's own daemon imports nothing, so that each worker pays for numpy, Arrow, numba and the character tables itself:
 1.7 CPU-seconds. Here they are paid once, before the first fork, and the objects are then kept from the collector
-(``gc.freeze``), which PySpark runs after every task and which would walk through all of them each time.
+(`gc.freeze`), which PySpark runs after every task and which would walk through all of them each time.
 
 PySpark imports late because a library may start threads, which do not survive a fork. Those that are imported here
 start none (OpenBLAS is told so) but jemalloc's housekeeper, which jemalloc itself renews after a fork.
 
-The module must be importable where the daemon starts, before any ``--py-files`` arrive: so it is a setting of
-``conf/spark/local.conf``, and may be one of a cluster on whose nodes Tamis is installed.
+The module must be importable where the daemon starts, before any `--py-files` arrive: so it is a setting of
+`conf/spark/local.conf`, and may be one of a cluster on whose nodes Tamis is installed.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""What every spark-submit entry point in ``jobs/`` does: run a pipeline up to one stage.
+"""What every spark-submit entry point in `jobs/` does: run a pipeline up to one stage.
 
     spark-submit --py-files dist/tamis.zip jobs/run_near_dedup.py default --out RUN --input web='/data/*.warc.gz'
 
-The science is the pipeline's; a cluster's settings go to spark-submit (``--properties-file conf/spark/cluster.conf``).
+The science is the pipeline's; a cluster's settings go to spark-submit (`--properties-file conf/spark/cluster.conf`).
 
-A job and ``tamis run --until`` do the same work, in the same run folder; whichever comes later goes on where the other
-stopped. Nothing of ours but this file and ``pipelines.spark.worker`` is imported before the code lies in a real folder.
+A job and `tamis run --until` do the same work, in the same run folder; whichever comes later goes on where the other
+stopped. Nothing of ours but this file and `pipelines.spark.worker` is imported before the code lies in a real folder.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class PlainProgress:
 
 
 def main(name: str, arguments: Sequence[str] | None = None) -> None:
-    """Runs a pipeline up to the stage ``name``, or the whole of it for "pipeline".
+    """Runs a pipeline up to the stage `name`, or the whole of it for "pipeline".
 
     A user's error is one sentence on stderr and exit code 2; TAMIS_DEBUG=1 shows the trace.
     """
@@ -72,7 +72,7 @@ def find_pipeline(name: str) -> tuple[Path, Path]:
     """The YAML of a pipeline, and the folder that its relative globs start from.
 
     Args:
-        name: a path; or a bare name such as "default", found in ``conf/pipelines`` beside the packages, whose
+        name: a path; or a bare name such as "default", found in `conf/pipelines` beside the packages, whose
             relative globs start from the current folder.
 
     Raises:

@@ -1,11 +1,11 @@
-"""Names in a pipeline YAML that stand for shipped settings: ``conf/profiles`` for domains, ``conf/scores`` for curves.
+"""Names in a pipeline YAML that stand for shipped settings: `conf/profiles` for domains, `conf/scores` for curves.
 
     domains: {statutes: {profile: law}}
     weights: {default: web, domains: {statutes: law}}
 
-A profile is what a kind of text wants: stages to skip, thresholds, curves (``weights``). What the YAML says itself
-beside ``profile`` wins, key by key. A stage that the pipeline has not is left out of a profile, so that one profile
-serves all pipelines. A name with a slash or ``.yaml`` is a file beside the pipeline YAML.
+A profile is what a kind of text wants: stages to skip, thresholds, curves (`weights`). What the YAML says itself
+beside `profile` wins, key by key. A stage that the pipeline has not is left out of a profile, so that one profile
+serves all pipelines. A name with a slash or `.yaml` is a file beside the pipeline YAML.
 """
 
 from __future__ import annotations

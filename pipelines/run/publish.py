@@ -2,7 +2,7 @@
 
 A published shard is made of consecutive document shards of one domain, grouped by the bytes that are known to be kept
 before anything is written; so keeping a third of a corpus does not leave files a third of the size. Beside the shards
-lie the ``dropped`` table and the weights.
+lie the `dropped` table and the weights.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Writes ``RUN/removal.json``, what each stage took from each domain and source, and raises the alarm.
+"""Writes `RUN/removal.json`, what each stage took from each domain and source, and raises the alarm.
 
-The counts are committed beside the ledger's (``pipelines.run.ledger``); here they are held against the funnel, bounded,
+The counts are committed beside the ledger's (`pipelines.run.ledger`); here they are held against the funnel, bounded,
 and judged. Cost: one narrow file, a row a distinct source.
 """
 
@@ -28,7 +28,7 @@ ALARMS_NAMED = 100
 
 
 def watch_removal(run: RunFolder, config: PipelineConfig, stages: Sequence[str]) -> None:
-    """Writes ``removal.json``.
+    """Writes `removal.json`.
 
     Args:
         run: a run folder whose ledger has been written.

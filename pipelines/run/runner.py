@@ -33,7 +33,7 @@ from tamis.errors import ConfigError, TamisError
 
 @dataclass
 class Done:
-    """A stage's place in ``state.json``."""
+    """A stage's place in `state.json`."""
 
     stage: str
     evidence: Manifest | None

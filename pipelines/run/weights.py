@@ -40,7 +40,7 @@ class WeighTask:
 
 
 def write_weights(run: RunFolder, config: WeightsConfig, published: Manifest, cluster: Cluster) -> Manifest:
-    """Writes ``RUN/weights/<hash>`` for the published shards; does nothing if they lie there.
+    """Writes `RUN/weights/<hash>` for the published shards; does nothing if they lie there.
 
     Returns:
         The manifest; its folder's name is the hash of the curves and the shards.

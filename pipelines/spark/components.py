@@ -11,7 +11,7 @@ The order changes every second round. In one order throughout, as in that of the
 node a round; in a new one each round, the leaves of a star that come before its centre cannot know of one another,
 where the order they were named in lets the second round join them all.
 
-Ids are our own, never ``monotonically_increasing_id``, which gives other numbers when a stage is recomputed. Each
+Ids are our own, never `monotonically_increasing_id`, which gives other numbers when a stage is recomputed. Each
 step is written out and read back, so the lineage stays flat, and a retry or adaptive execution cannot mix two
 versions of a round. The answer depends on neither order, partitioning nor the hashes: it is the least id of a
 component.
@@ -50,7 +50,7 @@ class Contraction(NamedTuple):
     """Components, and what they took.
 
     Attributes:
-        frame: ``doc_id BIGINT, component BIGINT``.
+        frame: `doc_id BIGINT, component BIGINT`.
         rounds: contractions in Spark before the rest was finished in memory; 0 where all was.
     """
 
@@ -62,15 +62,15 @@ def star_contraction(edges: DataFrame, max_edges_in_memory: int, scratch: Path) 
     """The component of each node.
 
     Args:
-        edges: ``a BIGINT, b BIGINT``, in any direction, repeated or not; a loop makes a node.
+        edges: `a BIGINT, b BIGINT`, in any direction, repeated or not; a loop makes a node.
         max_edges_in_memory: up to so many edges are read by the driver (40 bytes each at the peak).
         scratch: folder that the answer is read from; what it holds of an earlier attempt is overwritten.
 
     Returns:
-        ``doc_id BIGINT, component BIGINT``, the component being its least id; and the rounds it took.
+        `doc_id BIGINT, component BIGINT`, the component being its least id; and the rounds it took.
 
     Raises:
-        TamisError: more than ``max_edges_in_memory`` edges are left after ``MAX_ROUNDS`` rounds.
+        TamisError: more than `max_edges_in_memory` edges are left after `MAX_ROUNDS` rounds.
     """
     from pyspark.sql import functions as F
 
@@ -126,7 +126,7 @@ def _contracted(edges: DataFrame, labels: DataFrame) -> DataFrame:
 def _in_memory(edges: DataFrame, written: Path, target: Path) -> DataFrame:
     """Components of edges that lie in a folder, by union-find in the driver; neither passes through the JVM.
 
-    ``component`` is the least id in what is left of a component.
+    `component` is the least id in what is left of a component.
     """
     table = pq.read_table(written, columns=["a", "b"], partitioning=None)
     left, right = (np.asarray(table.column(name).to_numpy(), np.int64) for name in ("a", "b"))

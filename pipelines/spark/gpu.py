@@ -1,8 +1,8 @@
 """Tasks with a GPU: asked for stage by stage, where the cluster says that its executors have some.
 
-``spark.executor.resource.gpu.amount`` says so, with Spark's discovery script beside it (``conf/spark/gpu.conf``). A
+`spark.executor.resource.gpu.amount` says so, with Spark's discovery script beside it (`conf/spark/gpu.conf`). A
 step that wants a GPU then runs under a resource profile whose tasks take one each (or a share,
-``spark.tamis.task.gpu``), and the other steps go on using all cores. Without that setting nothing is asked for, and a
+`spark.tamis.task.gpu`), and the other steps go on using all cores. Without that setting nothing is asked for, and a
 task uses what its device setting finds.
 """
 

@@ -41,7 +41,7 @@ ALWAYS = {
 }
 """Settings that the stages rely on, wherever they run; a user's own win.
 
-Not among them: ``spark.python.unix.domain.socket.enabled``. It would save some 40 ms a task (a delayed
+Not among them: `spark.python.unix.domain.socket.enabled`. It would save some 40 ms a task (a delayed
 acknowledgement), but with it PySpark 4.3 prints a stack trace whenever an idle Python worker is let go.
 """
 
@@ -50,7 +50,7 @@ class Progress(Protocol):
     """Where a running stage reports to."""
 
     def start(self, label: str, total: int, weights: Sequence[int]) -> None:
-        """A step begins: ``total`` tasks, with the documents of each."""
+        """A step begins: `total` tasks, with the documents of each."""
 
     def update(self, done: int) -> None:
         """So many tasks are done."""
@@ -108,7 +108,7 @@ def open_session(settings: dict[str, str] | None = None) -> SparkSession:
 
 
 def local_settings() -> dict[str, str]:
-    """The settings of ``conf/spark/local.conf``; none under spark-submit, where the cluster's own stand."""
+    """The settings of `conf/spark/local.conf`; none under spark-submit, where the cluster's own stand."""
     if "PYSPARK_GATEWAY_PORT" in os.environ:
         return {}
     folder = CONF / "spark"
@@ -224,7 +224,7 @@ class Cluster:
 
     @property
     def least_partitions(self) -> int:
-        """Partitions of a shuffle whose rows would fit in fewer: ``spark.sql.shuffle.partitions``."""
+        """Partitions of a shuffle whose rows would fit in fewer: `spark.sql.shuffle.partitions`."""
         return int(self.spark.conf.get("spark.sql.shuffle.partitions") or "8")
 
     def _run(self, function: str, rows: list[tuple[str, str]], label: str, gpu: bool) -> list[Answer]:

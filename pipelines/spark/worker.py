@@ -112,7 +112,7 @@ def _begin() -> None:
 
 
 def unpack_code() -> None:
-    """If this package was imported from a zip, puts an unpacked copy of it first on ``sys.path``."""
+    """If this package was imported from a zip, puts an unpacked copy of it first on `sys.path`."""
     archive = _archive_of(Path(__file__))
     if archive is None:
         return

@@ -61,9 +61,9 @@ class Verdict:
     """What a decision about some rows of a shard says; tables sorted by row.
 
     Attributes:
-        drops: rows of ``schemas.DROPS``.
-        edits: rows of ``schemas.EDITS``.
-        columns: ``row`` and the columns that the stage declares, or None.
+        drops: rows of `schemas.DROPS`.
+        edits: rows of `schemas.EDITS`.
+        columns: `row` and the columns that the stage declares, or None.
     """
 
     drops: pa.Table = field(default_factory=DROPS.empty_table)
@@ -76,7 +76,7 @@ class Stage(ABC):
 
     Args:
         evidence: the scan's config.
-        artefacts: what ``prepare`` made, as name → path.
+        artefacts: what `prepare` made, as name → path.
     """
 
     name: ClassVar[str]
@@ -120,7 +120,7 @@ class Stage(ABC):
 
     @classmethod  # noqa: B027
     def check_source(cls, source: StrictModel, decision: StrictModel) -> None:
-        """Refuses a decision that the evidence config of ``evidence_of`` cannot serve.
+        """Refuses a decision that the evidence config of `evidence_of` cannot serve.
 
         Raises:
             ConfigError: one sentence.
@@ -144,13 +144,13 @@ class Stage(ABC):
         """Whether the scan sees the text without the spans cut so far; else it sees the stored text."""
         return True
 
-    @abstractmethod
     def scan(self, batch: Batch) -> pa.Table:
-        """Evidence about a batch: a table with ``row`` first, rows ascending."""
+        """Evidence about a batch: a table with `row` first, rows ascending. Not asked of a stage that reads nothing."""
+        raise NotImplementedError(f"{self.name} reads no column of the documents")
 
 
 Earlier = Callable[[str, str, Any], npt.NDArray[Any]]
-"""``earlier(stage, column, default)`` → the column's values for the rows at hand; ``default`` where there is none."""
+"""`earlier(stage, column, default)` → the column's values for the rows at hand; `default` where there is none."""
 
 
 class LocalStage(Stage):

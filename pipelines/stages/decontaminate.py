@@ -1,4 +1,4 @@
-"""Stage ``decontaminate``: benchmark items in the corpus, by n-gram overlap; documents are dropped, or sentences cut.
+"""Stage `decontaminate`: benchmark items in the corpus, by n-gram overlap; documents are dropped, or sentences cut.
 
 The index of the benchmarks' n-grams is an artefact of the run, pinned by digest: another item, another scan. The scan
 keeps every item of which enough is found in a document, with its share and place; the decision names the least share
@@ -55,8 +55,8 @@ EVIDENCE = pa.schema(
 )
 """One row a document with its bytes alone, then one for each run of text in which an item was found.
 
-``start`` and ``end`` are the run's in the stored text, ``cut_…`` those of the sentences that it touches, ``view_…`` the
-same sentences in the view; ``last_sentence`` is the one behind the last.
+`start` and `end` are the run's in the stored text, `cut_…` those of the sentences that it touches, `view_…` the
+same sentences in the view; `last_sentence` is the one behind the last.
 """
 COLUMNS = pa.schema(
     [
@@ -66,7 +66,7 @@ COLUMNS = pa.schema(
         pa.field("items", pa.list_(pa.string()), nullable=False),
     ]
 )
-"""Documents that an item was found in: the one of the largest share, and all of them, as ``benchmark/item``."""
+"""Documents that an item was found in: the one of the largest share, and all of them, as `benchmark/item`."""
 
 
 class DecontaminateEvidence(StrictModel):
@@ -134,7 +134,7 @@ class Decontaminate(LocalStage):
         return NgramIndex.load(Path(self.artefacts["index"]))
 
     def scan(self, batch: Batch) -> pa.Table:
-        """Rows of ``EVIDENCE``."""
+        """Rows of `EVIDENCE`."""
         column, items = batch.texts.column, self._index.items
         found = find_items(self._index, column, self.evidence.store_share)
         which = found.document
@@ -202,7 +202,7 @@ class Decontaminate(LocalStage):
         return Verdict(drops_table(documents[gone], first_id, ["contaminated"] * int(gone.sum())), edits, columns)
 
     def facts(self, columns: Sequence[Path]) -> dict[str, Any]:
-        """For each benchmark what its items came to: see ``benchmark_facts``."""
+        """For each benchmark what its items came to: see `benchmark_facts`."""
         tables = (pq.read_table(path, columns=["items"], partitioning=None) for path in columns)
         return benchmark_facts(self._index, (t.column("items").to_pylist() for t in tables))
 
@@ -222,7 +222,7 @@ def _content(file: InputFile) -> str:
 
 
 def _named(hits: pa.Table) -> pa.Table:
-    """Rows of ``COLUMNS``: the items of each document, the largest share first, then by name."""
+    """Rows of `COLUMNS`: the items of each document, the largest share first, then by name."""
     names = pc.binary_join_element_wise(hits.column("benchmark"), hits.column("item"), "/").to_pylist()
     ids, shares = hits.column("doc_id").to_pylist(), hits.column("share").to_pylist()
     found: dict[tuple[int, int], dict[str, float]] = {}
@@ -243,9 +243,9 @@ def benchmark_facts(index: NgramIndex, shards: Any) -> dict[str, Any]:
         shards: for each shard, for each document that an item was found in, the items' names.
 
     Returns:
-        ``benchmarks``: name → ``items``, how many were searched for by ``ngrams`` or ``whole``, were ``too_short`` or
-        ``repeated`` an earlier item, ``bad_lines``; ``found``, items found anywhere, and ``documents``, that any was
-        found in. ``templates``: n-grams that tell of no item, as too many hold them.
+        `benchmarks`: name → `items`, how many were searched for by `ngrams` or `whole`, were `too_short` or
+        `repeated` an earlier item, `bad_lines`; `found`, items found anywhere, and `documents`, that any was
+        found in. `templates`: n-grams that tell of no item, as too many hold them.
     """
     benchmarks, items = (index.items.column(name).to_pylist() for name in ("benchmark", "item"))
     same_as = index.items.column("same_as").to_pylist()

@@ -1,6 +1,6 @@
-"""Stage ``eligibility``: takedown lists and domains by predicate. Metadata only; no text is read.
+"""Stage `eligibility`: takedown lists and domains by predicate. Metadata only; no text is read.
 
-It comes before ``exact_dedup``, so that the copy of a text that is kept is one that may be kept.
+It comes before `exact_dedup`, so that the copy of a text that is kept is one that may be kept.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class Eligibility(LocalStage):
         return {k: frozenset(v) for k, v in lists.items()}
 
     def scan(self, batch: Batch) -> pa.Table:
-        """One row a document: ``listed`` (null, "url_list" or "id_list") and ``domain`` (null: the input's)."""
+        """One row a document: `listed` (null, "url_list" or "id_list") and `domain` (null: the input's)."""
         urls = batch.metadata.column("url").to_pylist()
         lists = self._lists
         listed: list[str | None] = [None] * len(batch.rows)

@@ -1,4 +1,4 @@
-"""Stage ``embed``: a vector a document, kept as evidence for ``semantic_clusters``; nothing is decided here.
+"""Stage `embed`: a vector a document, kept as evidence for `semantic_clusters`; nothing is decided here.
 
 The vectors are taken on the stored text, before spans are cut, as MinHash signatures are: what two documents share
 would be cut from one of them first.
@@ -35,7 +35,7 @@ from pipelines.stages.context import PrepareContext
 from pipelines.stages.shard_task import Int32
 
 NAME, REVISION = b"tamis.embedding.model", b"tamis.embedding.revision"
-"""Keys in the schema metadata of the evidence files; the model's digest is in the manifest, under ``artefacts``."""
+"""Keys in the schema metadata of the evidence files; the model's digest is in the manifest, under `artefacts`."""
 
 
 class EmbedEvidence(StrictModel):

@@ -1,7 +1,7 @@
-"""Stage ``heuristic_filter``.
+"""Stage `heuristic_filter`.
 
 Gopher's, C4's and FineWeb's rules for spaced scripts, their counterparts for Chinese, as named features of one scan.
-What is wrong with single lines, ``line_filter`` cuts.
+What is wrong with single lines, `line_filter` cuts.
 """
 
 from __future__ import annotations

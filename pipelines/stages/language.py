@@ -1,4 +1,4 @@
-"""Stage ``language``.
+"""Stage `language`.
 
 What each document is written in, by lid.176 and script rules, and how far its lines agree. A score; a decision only
 where a domain asks for it.

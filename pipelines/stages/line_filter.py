@@ -1,6 +1,6 @@
-"""Stage ``line_filter``: cuts lines that are no text, such as counters, menus and notices, and what is left decides.
+"""Stage `line_filter`: cuts lines that are no text, such as counters, menus and notices, and what is left decides.
 
-A stage beside ``heuristic_filter`` and not a part of it, for three reasons. Cuts change the text that document rules
+A stage beside `heuristic_filter` and not a part of it, for three reasons. Cuts change the text that document rules
 speak about: C4 counts sentences in the lines that it kept, so that its order is this stage first; RefinedWeb corrects
 lines last, of documents that its rules kept. In one stage the features would depend on the thresholds of the cuts, and
 evidence does not know thresholds. And lines are what tables, code and verse are made of, whose domains skip this
@@ -35,7 +35,7 @@ class LineFilter(LocalStage):
     Decision = LineDecision
 
     def scan(self, batch: Batch) -> pa.Table:
-        """One row a document (``start`` = -1: its words and bytes), then the lines that a rule could cut."""
+        """One row a document (`start` = -1: its words and bytes), then the lines that a rule could cut."""
         column, n = batch.texts.column, len(batch.rows)
         facts = scan_lines(column)
         documents = pa.table(
@@ -103,7 +103,7 @@ class LineFilter(LocalStage):
 
 
 def _share(of: Int32, lines: pa.Table, which: Int32, documents: pa.Table, name: str) -> np.ndarray:  # type: ignore[type-arg]
-    """The share of each document's ``name`` that some of its lines have, float64[n_docs]."""
+    """The share of each document's `name` that some of its lines have, float64[n_docs]."""
     amounts = lines.column(name).to_numpy()[which]
     total = np.bincount(of[which], weights=amounts, minlength=documents.num_rows)
     return total / np.maximum(documents.column(name).to_numpy(), 1)

@@ -1,17 +1,17 @@
-"""Stage ``pii``: personal data is found, counted, and replaced by a placeholder that says what stood there.
+"""Stage `pii`: personal data is found, counted, and replaced by a placeholder that says what stood there.
 
 The evidence is where and what kind: offsets into the stored text, never the text. The decision says which kinds are
 replaced and by what; a kind set to null stays, and is still counted. A rewrite removes nothing, so its bytes are the
-ledger's signed ``rewritten``.
+ledger's signed `rewritten`.
 
-Its place is right before ``span_dedup``. Behind the stages that drop documents, so that no text is scanned for nothing;
+Its place is right before `span_dedup`. Behind the stages that drop documents, so that no text is scanned for nothing;
 before spans are cut, so that no number is cut in two and left as a piece that nothing recognises; and so that spans are
 compared as they will be published: two notices that differ in an address only are one notice twice. Near-duplicates
-are compared by the stored text (``near_dedup.view: stored``), which no rewrite changes. A match over a place where
+are compared by the stored text (`near_dedup.view: stored`), which no rewrite changes. A match over a place where
 something was cut takes the cut with it.
 
 The stored text keeps what was replaced: document shards are as private as the crawl. The commands that show stored text
-put stars there unless asked (``cli.inspect.masking``). Only ``text`` is searched, not the URL or the other columns.
+put stars there unless asked (`cli.inspect.masking`). Only `text` is searched, not the URL or the other columns.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Pii(LocalStage):
     evidence: PiiEvidence
 
     def scan(self, batch: Batch) -> pa.Table:
-        """One row a document (``start`` = -1, no kind), then its matches."""
+        """One row a document (`start` = -1, no kind), then its matches."""
         found = find(batch.texts.column, self.evidence.old_resident_numbers)
         n, which = len(batch.rows), found.documents()
         documents = pa.table(

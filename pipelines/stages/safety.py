@@ -1,11 +1,11 @@
-"""Stage ``safety``: how safe a text is, by a model that the pipeline trains from its references, and by word lists.
+"""Stage `safety`: how safe a text is, by a model that the pipeline trains from its references, and by word lists.
 
-The model scores sentences, as abuse sits in a sentence and not in a page: ``safety`` is their mean by length, and
-``unsafe_share`` the share of a document's bytes in sentences below ``unsafe_below``. Word lists count occurrences by
-``filters.word_lists``. Both leave columns for the weight; a document is dropped only where a limit says so, since a
+The model scores sentences, as abuse sits in a sentence and not in a page: `safety` is their mean by length, and
+`unsafe_share` the share of a document's bytes in sentences below `unsafe_below`. Word lists count occurrences by
+`filters.word_lists`. Both leave columns for the weight; a document is dropped only where a limit says so, since a
 word list alone drops sex education and medicine first (Dodge et al. 2021).
 
-Sites are refused before anything else: see ``eligibility.url_lists``.
+Sites are refused before anything else: see `eligibility.url_lists`.
 
 Source: Baichuan 2 (arXiv 2309.10305), section 4; Dodge et al. 2021 (arXiv 2104.08758); Deng et al. 2022, COLD
 (arXiv 2201.06025), for the labels that the benchmark trains on.
@@ -29,8 +29,8 @@ from filters.quality.training import WordsTraining
 from filters.word_lists import WordList, count_listed
 from pipelines.stages.base import Batch, Earlier, LocalStage, Verdict, drops_table
 from pipelines.stages.context import PrepareContext
-from pipelines.stages.sentence_quality import trained_model
 from pipelines.stages.shard_task import Int32
+from pipelines.stages.trained_model import trained_model
 from tamis.errors import ConfigError
 from text.segment import sentences
 
@@ -102,7 +102,7 @@ class Safety(LocalStage):
         return WordList.load(paths) if paths else None
 
     def scan(self, batch: Batch) -> pa.Table:
-        """One row a document: ``safety`` and ``unsafe`` bytes (null and 0 without a model), ``listed``, ``tokens``."""
+        """One row a document: `safety` and `unsafe` bytes (null and 0 without a model), `listed`, `tokens`."""
         column = batch.texts.column
         n = len(column)
         safety, unsafe = pa.nulls(n, pa.float32()), np.zeros(n, np.int64)

@@ -1,8 +1,8 @@
-"""Stage ``score``: how often a document's text was seen, as one number beside its quality.
+"""Stage `score`: how often a document's text was seen, as one number beside its quality.
 
-``frequency`` is the number of raw documents that a kept one stands for: its exact copies, and those of the near copies
+`frequency` is the number of raw documents that a kept one stands for: its exact copies, and those of the near copies
 that were dropped for it. What a frequency is worth differs by source, so it becomes a weight only through a domain's
-curve (``weights`` in the pipeline YAML, see ``pipelines.run.weights``); the curve is not part of this decision.
+curve (`weights` in the pipeline YAML, see `pipelines.run.weights`); the curve is not part of this decision.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 
-from pipelines.stages.base import Batch, Earlier, LocalStage, Verdict
+from pipelines.stages.base import Earlier, LocalStage, Verdict
 from pipelines.stages.shard_task import Int32
 
 
@@ -25,10 +25,6 @@ class Score(LocalStage):
     reads: ClassVar[tuple[str, ...]] = ()
     needs_settled: ClassVar[bool] = True
     provides: ClassVar[Mapping[str, pa.DataType]] = {"frequency": pa.int32()}
-
-    def scan(self, batch: Batch) -> pa.Table:
-        """Nothing is scanned: the columns of earlier stages say it all."""
-        raise NotImplementedError
 
     def decide(self, evidence: pa.Table, rows: Int32, first_id: int, decision: Any, earlier: Earlier) -> Verdict:
         """Columns only; no document is dropped."""

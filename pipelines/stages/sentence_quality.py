@@ -1,4 +1,4 @@
-"""Stage ``sentence_quality``: a score per sentence by a model that the pipeline trains from its references.
+"""Stage `sentence_quality`: a score per sentence by a model that the pipeline trains from its references.
 
 The scan keeps a document's mean score and the sentences that score low enough to be cut under some threshold; the
 decision cuts the worst of them, up to a cap. What a "good" sentence is, the reference sets of the YAML say.
@@ -16,15 +16,14 @@ import pyarrow as pa
 from pydantic import Field, model_validator
 
 from corpus.config import StrictModel
-from corpus.files import stable_hash
 from corpus.schemas import EDITS
 from filters.quality.decide import SentenceQualityDecision, choose_cuts, document_quality, sentence_facts
 from filters.quality.model import SentenceModel
-from filters.quality.references import reference_identity
-from filters.quality.training import QualityTraining, WordsTraining, train
+from filters.quality.training import QualityTraining
 from pipelines.stages.base import Batch, Earlier, LocalStage, Verdict, drops_table
 from pipelines.stages.context import PrepareContext
 from pipelines.stages.shard_task import Int32
+from pipelines.stages.trained_model import trained_model
 from tamis.errors import ConfigError
 from text.segment import sentences
 
@@ -76,7 +75,7 @@ class SentenceQuality(LocalStage):
         return SentenceModel.load(Path(self.artefacts["model"]))
 
     def scan(self, batch: Batch) -> pa.Table:
-        """One row a document (``start`` = -1: its quality and bytes), then its low-scoring sentences."""
+        """One row a document (`start` = -1: its quality and bytes), then its low-scoring sentences."""
         column = batch.texts.column
         spans = sentences(column)
         scores = self._model.score(column, spans)
@@ -151,16 +150,3 @@ class SentenceQuality(LocalStage):
             schema=EDITS,
         )
         return Verdict(drops, edits, columns)
-
-
-def trained_model(stage: str, model: str | None, training: WordsTraining | None, context: PrepareContext) -> Path:
-    """The folder of the model that a stage names, or that is trained, once for each training and state of its text."""
-    if model is not None:
-        return (context.base / model).absolute()
-    assert training is not None
-    texts = [reference_identity(reference, context.base) for reference in training.references]
-    folder = context.models / stable_hash([training.model_dump(mode="json"), texts])
-    if not folder.exists():
-        with context.cluster.step(f"{stage}: train"):
-            train(training, context.base, folder)
-    return folder

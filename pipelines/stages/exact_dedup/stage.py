@@ -1,4 +1,4 @@
-"""Stage ``exact_dedup``: one copy of each text, counted.
+"""Stage `exact_dedup`: one copy of each text, counted.
 
 "Exact" is equality after NFC and collapsed white space, by a 128-bit digest. The kept copy is the earliest eligible
 one.
@@ -45,7 +45,7 @@ COLUMNS = pa.schema(
 )
 """About kept texts that occur more than once: all copies, the first contender, the domains that contend."""
 CONTESTED = pa.schema([pa.field("row", pa.int32()), pa.field("doc_id", pa.int64()), pa.field("first_copy", pa.int64())])
-"""Documents whose text has contenders in several domains: ``contenders`` themselves, and their ``followers``."""
+"""Documents whose text has contenders in several domains: `contenders` themselves, and their `followers`."""
 ROW_BYTES = 29
 
 

@@ -83,7 +83,7 @@ def _planned_in_spark(
     scratch: Path,
     semantic: SemanticEdges,
 ) -> tuple[DataFrame, DataFrame, int]:
-    """``dedup.graph.plan_verification`` in DataFrames, for edges that do not fit in memory."""
+    """`dedup.graph.plan_verification` in DataFrames, for edges that do not fit in memory."""
     from pyspark.sql import functions as F
 
     spark = cluster.spark

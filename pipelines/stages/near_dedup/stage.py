@@ -1,4 +1,4 @@
-"""Stage ``near_dedup``: documents that are nearly the same, found by MinHash-LSH and believed only when verified.
+"""Stage `near_dedup`: documents that are nearly the same, found by MinHash-LSH and believed only when verified.
 
     signatures ─ twins ─ bands → buckets → candidate edges ─ sketch, then shingles → components → survivors
 

@@ -32,7 +32,7 @@ EDGES = pa.schema(
 )
 """Accepted edges.
 
-``method`` 1: the shingles told the similarity; 0: the sketch did (standard error 0.09·√(1 − J²)); 2: it is a cosine.
+`method` 1: the shingles told the similarity; 0: the sketch did (standard error 0.09·√(1 − J²)); 2: it is a cosine.
 """
 COLUMNS = pa.schema(
     [
@@ -195,7 +195,7 @@ def _ends(
 
 
 def _opened(table: pa.Table | None, index_of: Any, component: npt.NDArray[np.int64]) -> Any:
-    """The sets of the members; those of a giant component sampled down to ``SET_BUDGET``."""
+    """The sets of the members; those of a giant component sampled down to `SET_BUDGET`."""
     from dedup.resolve import ShingleSets
     from dedup.verify import sampled
 

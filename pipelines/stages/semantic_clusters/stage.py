@@ -1,9 +1,9 @@
-"""Stage ``semantic_clusters``: cells of embeddings, and the documents of a cell that mean the same.
+"""Stage `semantic_clusters`: cells of embeddings, and the documents of a cell that mean the same.
 
     embeddings ──sample──▶ centroids ──each shard──▶ cell ──exchange──▶ pairs within a cell ──▶ columns, edges, cells
 
 Centroids are an artefact beside the run's models: trained once for a set of embeddings, or taken over from the snapshot
-before, so that cells keep their numbers and drift can be told. Nothing is dropped here: ``near_dedup`` joins the
+before, so that cells keep their numbers and drift can be told. Nothing is dropped here: `near_dedup` joins the
 semantic edges to its own and elects survivors once.
 
 Shuffled: a vector and 24 bytes a document.
@@ -28,7 +28,7 @@ from corpus.schemas import SEMANTIC_CELLS, SEMANTIC_COLUMNS, SEMANTIC_EDGES
 from dedup.clusters import LEAST_MEMBERS, open_backend, train_centroids
 from dedup.embed import STATIC, USE
 from pipelines.spark.exchange import Hop, partitions_for
-from pipelines.stages.base import Batch, GlobalStage
+from pipelines.stages.base import GlobalStage
 from pipelines.stages.context import DecisionContext, GlobalVerdict, PrepareContext, forget
 from pipelines.stages.embed import EmbedEvidence
 from pipelines.stages.semantic_clusters.tasks import (
@@ -43,7 +43,7 @@ from pipelines.stages.semantic_clusters.tasks import (
 from tamis.errors import ConfigError, TamisError
 
 CALIBRATED = {STATIC: 0.998, USE: 0.998}
-"""Cosine from which two documents mean the same: precision 0.95, by ``benchmarks.dedup.semantic_quality``."""
+"""Cosine from which two documents mean the same: precision 0.95, by `benchmarks.dedup.semantic_quality`."""
 DISTANCE_BINS = 2000
 CENTROIDS, FACTS = "centroids.npy", "facts.json"
 
@@ -121,10 +121,6 @@ class SemanticClusters(GlobalStage):
         folder = (context.base / evidence.centroids).absolute()
         _opened(folder, "stages.semantic_clusters.centroids")
         return {"centroids": folder}
-
-    def scan(self, batch: Batch) -> pa.Table:
-        """Nothing is scanned: ``embed`` has seen it all."""
-        raise NotImplementedError
 
     def wants_gpu(self) -> bool:
         """Assignment would."""

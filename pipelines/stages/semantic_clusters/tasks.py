@@ -1,4 +1,4 @@
-"""The task sides of ``semantic_clusters``: samples, cells, comparison."""
+"""The task sides of `semantic_clusters`: samples, cells, comparison."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``span_dedup`` with ``near_sentences``: cuts sentences that are nearly the same as one that stays.
+"""`span_dedup` with `near_sentences`: cuts sentences that are nearly the same as one that stays.
 
 Who takes part: sentences that the exact count looked at and left (no exact repeat is there twice; none lies in a
 repeated paragraph's copy), of documents that it left. Sentences that earlier snapshots published are anchors only.
@@ -16,7 +16,7 @@ that was dropped for links to it stays dropped. All this happens once.
 
 Shuffled: a row a band, six a sentence, of 28 bytes and 4 a shingle: 6 · 100 = 600 bytes for a sentence of 20 tokens,
 against 32 for its exact hash. Then 40 bytes a link, and 12 for a linked sentence. What shares a band key meets in one
-task. Source: BaichuanSEED (arXiv 2408.15079); see ``dedup.short_texts``.
+task. Source: BaichuanSEED (arXiv 2408.15079); see `dedup.short_texts`.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ LINKS = pa.schema(
         pa.field("similarity", pa.float32()),
     ]
 )
-"""Sentences and the anchors that they are like; also committed beside the cuts, as table ``links``."""
+"""Sentences and the anchors that they are like; also committed beside the cuts, as table `links`."""
 _LINK = ("doc_id", "start", "anchor_doc", "anchor_start", "similarity")
 
 
@@ -60,7 +60,7 @@ _LINK = ("doc_id", "start", "anchor_doc", "anchor_start", "similarity")
 
 
 def near_columns(found: ShortTexts, which: Int64, n: int) -> dict[str, pa.Array]:
-    """Band keys and sets as columns of n rows, null but for the rows ``which``."""
+    """Band keys and sets as columns of n rows, null but for the rows `which`."""
     there = np.zeros(n, np.bool_)
     there[which] = True
     validity = pa.py_buffer(np.packbits(there, bitorder="little"))

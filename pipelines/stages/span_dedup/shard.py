@@ -1,4 +1,4 @@
-"""One document shard's spans in a task of ``span_dedup``: read once, joined with what the exchanges told about them."""
+"""One document shard's spans in a task of `span_dedup`: read once, joined with what the exchanges told about them."""
 
 from __future__ import annotations
 

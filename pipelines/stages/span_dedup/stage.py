@@ -1,4 +1,4 @@
-"""Stage ``span_dedup``: paragraphs, then sentences, that occur more than once among the documents still kept.
+"""Stage `span_dedup`: paragraphs, then sentences, that occur more than once among the documents still kept.
 
 The first copy (least document id, then offset) owns a span; the others are cut. A document of which little would be
 left is dropped instead, as the last step; spans that it owned go to their next copy, once, and that is counted.
@@ -11,8 +11,8 @@ Only hashes, positions and counts are shuffled, and each hash at most once a doc
 billion times is as many rows as there are shards, so that nothing is skewed. What belongs to a shard comes back to it
 and is decided there.
 
-With ``near_sentences`` sentences that differ in a word or two are cut as well: see
-``pipelines.stages.span_dedup.near_sentences``.
+With `near_sentences` sentences that differ in a word or two are cut as well: see
+`pipelines.stages.span_dedup.near_sentences`.
 
 Source: Baichuan 2 (arXiv 2309.10305), figure 2; Lee et al. 2022.
 """
@@ -115,7 +115,7 @@ class SpanDedup(GlobalStage):
     def _near(
         self, ptr: Int64, tokens: npt.NDArray[np.uint64], sentences: Int64, before: int, rows: int
     ) -> dict[str, pa.Array]:
-        """Band keys and sets; ``sentences`` are those in rows, from row ``before`` on."""
+        """Band keys and sets; `sentences` are those in rows, from row `before` on."""
         sizes = ptr[sentences + 1] - ptr[sentences]
         taken = np.flatnonzero((sizes >= self.evidence.near_min_tokens) & (sizes <= MAX_TOKENS))
         return near_columns(short_texts(ptr, tokens, sentences[taken]), before + taken, rows)
@@ -156,7 +156,7 @@ class SpanDedup(GlobalStage):
 def _span_rows(
     batch: Batch, level: int, spans: Spans, chosen: Int64, parent: Int32, inside: npt.NDArray[Any], hashes: Int64
 ) -> dict[str, npt.NDArray[Any]]:
-    """Rows of some spans of a level; ``inside`` and ``hashes`` are all spans', ``parent`` the chosen ones'."""
+    """Rows of some spans of a level; `inside` and `hashes` are all spans', `parent` the chosen ones'."""
     column = batch.texts.column
     which = np.repeat(np.arange(len(column), dtype=np.int64), np.diff(spans.ptr))[chosen]
     start, end = spans.starts[chosen].astype(np.int64), spans.ends(column)[chosen].astype(np.int64)

@@ -1,6 +1,6 @@
-"""The task sides of ``span_dedup``: a shard's spans out, what is known of them back, decisions from both.
+"""The task sides of `span_dedup`: a shard's spans out, what is known of them back, decisions from both.
 
-``home`` is the number of the document shard that asked; answers come back to it in one file a shard.
+`home` is the number of the document shard that asked; answers come back to it in one file a shard.
 """
 
 from __future__ import annotations

@@ -1,0 +1,23 @@
+"""The model of a stage that scores text: one that its config names, or one that the pipeline trains from references."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from corpus.files import stable_hash
+from filters.quality.references import reference_identity
+from filters.quality.training import WordsTraining, train
+from pipelines.stages.context import PrepareContext
+
+
+def trained_model(stage: str, model: str | None, training: WordsTraining | None, context: PrepareContext) -> Path:
+    """The folder of the model that a stage names, or that is trained, once for each training and state of its text."""
+    if model is not None:
+        return (context.base / model).absolute()
+    assert training is not None
+    texts = [reference_identity(reference, context.base) for reference in training.references]
+    folder = context.models / stable_hash([training.model_dump(mode="json"), texts])
+    if not folder.exists():
+        with context.cluster.step(f"{stage}: train"):
+            train(training, context.base, folder)
+    return folder
