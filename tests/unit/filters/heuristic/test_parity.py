@@ -177,7 +177,9 @@ def ours(texts: list[str]) -> npt.NDArray[np.bool_]:
 def ask(texts: list[str], request: pytest.FixtureRequest) -> Callable[..., Arrays]:
     """Asks datatrove something about the texts, once for its version, spaCy's and this file's source."""
     depends_on = (Path(__file__).read_text("utf-8"), version("datatrove"), version("spacy"), *texts)
-    return lambda question: remembered(request.config.cache, lambda: question(texts), question.__name__, *depends_on)
+    assert request.config.cache is not None
+    folder = request.config.cache.mkdir("datatrove")
+    return lambda question: remembered(folder, lambda: question(texts), question.__name__, *depends_on)
 
 
 @pytest.fixture(scope="module", autouse=True)
