@@ -13,9 +13,9 @@ from tests.support.remembered import Arrays, remembered
 
 def test_fewer_examples_are_a_share_of_them_but_never_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(counted, "SHARE", 0.1)
-    assert [counted.examples(most).max_examples for most in (5, 60, 300)] == [5, 10, 30]
+    assert [counted.examples(most).max_examples for most in (3, 20, 300)] == [3, 5, 30]
     monkeypatch.setattr(counted, "SHARE", 1.0)
-    assert [counted.examples(most).max_examples for most in (5, 60, 300)] == [5, 60, 300]
+    assert [counted.examples(most).max_examples for most in (3, 20, 300)] == [3, 20, 300]
 
 
 def test_an_answer_is_asked_for_once_for_all_that_it_hangs_on(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from hypothesis import settings
 
 SHARE = float(os.environ.get("TAMIS_EXAMPLES", "1"))
-LEAST = 10
+LEAST = 5
 """A tenth of a few examples would be none."""
 
 
