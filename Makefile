@@ -22,7 +22,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
 help: ## Explain the targets
 	@echo "Tamis: raw crawl in, scored shards and token batches out."
 	@echo
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: install
 install: $(STAMP) ## Create .venv and install Tamis with all its extras
@@ -52,9 +52,19 @@ $(STAMP): pyproject.toml constraints.txt constraints-nodeps.txt | $(BIN)/python
 demo: $(STAMP) ## Run the whole chain over 25 MB of English and Chinese text, then train; ends with a report
 	@$(BIN)/tamis demo
 
+# Two processes, the tests of a file in one of them. FEWER: a tenth of the random examples of each property, for what
+# runs many times a day; `make test` and CI try them all.
+PYTEST := $(BIN)/python -m pytest
+IN_TWO := --numprocesses 2 --dist loadscope --no-loadscope-reorder
+FEWER  := TAMIS_EXAMPLES=0.1
+
 .PHONY: test
 test: $(STAMP) ## Run every test, in two processes
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder
+	@$(PYTEST) $(IN_TWO)
+
+.PHONY: test-room
+test-room: $(STAMP) ## Run the unit tests of one room or wing: make test-room ROOM=filters, ROOM=filters/pii
+	@$(FEWER) $(PYTEST) tests/unit/$(or $(ROOM),$(error say which: make test-room ROOM=filters))
 
 .PHONY: lint
 lint: $(STAMP) ## What CI runs before the tests: ruff, mypy, import rules
@@ -64,8 +74,12 @@ lint: $(STAMP) ## What CI runs before the tests: ruff, mypy, import rules
 	@echo "== import rules";     $(BIN)/lint-imports
 
 .PHONY: check
-check: lint ## lint, and the tests that start no Spark
-	@echo "== unit tests";       $(BIN)/python -m pytest tests/unit tests/contract
+check: $(STAMP) ## Before each commit: lint beside the tests that start no process, no server and no Spark
+	@$(MAKE) --no-print-directory --jobs 2 lint check-tests
+
+.PHONY: check-tests
+check-tests: $(STAMP)
+	@echo "== unit tests";       $(FEWER) $(PYTEST) $(IN_TWO) tests/unit tests/contract
 
 .PHONY: format
 format: $(STAMP) ## Let ruff rewrite the files

@@ -91,8 +91,8 @@ def test_commands_in_the_readme_exist(repository: Path) -> None:
 
 def test_make_targets_in_the_readme_exist(repository: Path) -> None:
     """Each `make …` is a target."""
-    targets = set(re.findall(r"^([a-z]+):.*## ", (repository / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-    named = {match for line in readme(repository) for match in re.findall(r"(?:^|&& )make ([a-z]+)", line)}
+    targets = set(re.findall(r"^([a-z-]+):.*## ", (repository / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    named = {match for line in readme(repository) for match in re.findall(r"(?:^|&& )make ([a-z-]+)", line)}
     assert {"demo", "test", "package"} <= named <= targets
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from corpus.removal_counts import ShardCounts, folded, lines, merge, shown
@@ -18,6 +18,7 @@ from corpus.shard_state import ShardState
 from pipelines.run.alarm import AlarmConfig, alarms, sentence
 from pipelines.run.config import load_pipeline
 from tamis.errors import ConfigError
+from tests.support.examples import examples
 
 STAGES = ("near_dedup", "span_dedup")
 DOCUMENT = st.tuples(
@@ -69,7 +70,7 @@ def recount(shards: list[list[tuple[str, str | None, int, str]]]) -> set[Removal
 
 
 @given(SHARDS)
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_counts_equal_a_recount_and_do_not_depend_on_how_shards_are_merged(
     shards: list[list[tuple[str, str | None, int, str]]],
 ) -> None:

@@ -9,12 +9,13 @@ import zlib
 
 import pytest
 import zstandard
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from corpus.records import Bad
 from corpus.streams import Compression, Line, Raw, find_member, next_member, read_lines, split_lines
 from tamis.errors import ReadError
+from tests.support.examples import examples
 
 LINES = st.lists(st.binary(max_size=40).map(lambda line: line.replace(b"\n", b"n")), max_size=20)
 COMPRESSIONS = st.sampled_from(["none", "gzip", "zstd"])
@@ -87,7 +88,7 @@ def decodable(members: list[bytes], cut: int, compression: Compression):
         cut -= len(member)
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(st.integers(0, 10**6), st.integers(1, 255), st.sampled_from(["gzip", "zstd"]))
 def test_damage_never_raises_and_never_invents_lines(position, flip, compression):
     data = b"".join(b"line %d\n" % number for number in range(300))
@@ -158,7 +159,7 @@ def test_find_member_is_not_fooled_by_magic_bytes_inside_data():
 
 
 @given(st.integers(0, 300_000))
-@settings(max_examples=10)
+@examples(10)
 def test_find_sees_patterns_across_pieces(position):
     data = b"." * position + b"\nWARC/1.0" + b"." * 10
     assert find_member(Raw(io.BytesIO(data)), "none", 0, b"WARC/1.") == position + 1

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from corpus.ledger import account, total_ledgers
@@ -16,6 +16,7 @@ from corpus.shard_state import ShardState
 from corpus.view import build_view
 from tamis.errors import TamisError
 from tests.oracles import text as oracles
+from tests.support.examples import examples
 from text.arrow import TextColumn
 
 TEXT = st.text(st.sampled_from("abc é疫𠮷"), max_size=14)
@@ -78,7 +79,7 @@ def column_of(texts: list[str], skip: int) -> TextColumn:
     return TextColumn.from_arrow(pa.array(["é" * skip, *texts, "end"]).slice(1, len(texts)))
 
 
-@settings(max_examples=250, deadline=None)
+@examples(250)
 @given(chains(), st.integers(0, 2), st.data())
 def test_views_equal_those_of_python_bytes(chain: Any, skip: int, data: st.DataObject) -> None:
     texts, stages = chain
@@ -94,7 +95,7 @@ def test_views_equal_those_of_python_bytes(chain: Any, skip: int, data: st.DataO
             assert state.edits.end[mine].tolist() == [e[1] for e in stage["known"][row]]
 
 
-@settings(max_examples=250, deadline=None)
+@examples(250)
 @given(chains(), st.data())
 def test_spans_of_a_view_go_back_to_the_stored_text(chain: Any, data: st.DataObject) -> None:
     texts, stages = chain
@@ -127,7 +128,7 @@ def test_spans_of_a_view_go_back_to_the_stored_text(chain: Any, data: st.DataObj
     )
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(chains())
 def test_a_view_key_changes_just_when_the_edits_do(chain: Any) -> None:
     texts, stages = chain
@@ -168,7 +169,7 @@ def funnel(texts: list[str], stages: list[dict[str, Any]]) -> list[dict[str, Any
     return lines
 
 
-@settings(max_examples=250, deadline=None)
+@examples(250)
 @given(chains())
 def test_the_ledger_of_any_decisions_adds_up_to_what_a_byte_count_says(chain: Any) -> None:
     texts, stages = chain
@@ -191,7 +192,7 @@ def test_the_ledger_of_any_decisions_adds_up_to_what_a_byte_count_says(chain: An
         assert total.bytes_dropped == {why: 2 * n for why, n in line["lost"].items()}
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(
     chains(),
     st.sampled_from(["documents_in", "documents_kept", "bytes_in", "bytes_kept", "documents_dropped", "bytes_dropped"]),

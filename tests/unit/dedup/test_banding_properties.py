@@ -8,10 +8,11 @@ import time
 import networkx as nx
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dedup.banding import MAX_ANCHORS, MAX_LINKS, Candidates, band_keys, bucket_edges
+from tests.support.examples import examples
 
 ACCEPT, CLEAR = 0.75 - 4 * 0.06, 0.75 + 2 * 0.06
 
@@ -55,7 +56,7 @@ def buckets(draw: st.DrawFn, largest: int) -> tuple[list[int], list[int], np.nda
     return keys, ids, sketch
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(buckets(largest=MAX_LINKS + 1))
 def test_pairs_that_the_sketch_is_sure_of_are_connected(case: tuple[list[int], list[int], np.ndarray]) -> None:
     """Directly or by anchors: as 3 clear - 2 >= accept, the anchors of two sure members are linked themselves."""
@@ -71,7 +72,7 @@ def test_pairs_that_the_sketch_is_sure_of_are_connected(case: tuple[list[int], l
             assert component[ids[i]] == component[ids[j]]
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(buckets(largest=30))
 def test_edges_are_plausible_ordered_and_within_a_bucket(case: tuple[list[int], list[int], np.ndarray]) -> None:
     keys, ids, sketch = case
@@ -148,7 +149,7 @@ def test_pairs_that_were_not_compared_are_counted_bucket_by_bucket() -> None:
     assert found.capped_examples(5) == [(3, 4), (4, 5)] and found.capped_examples(1) == [(3, 4)]
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(st.lists(st.integers(0, 60_000), max_size=5))
 def test_capped_pairs_are_those_of_each_bucket(sizes: list[int]) -> None:
     nothing = np.zeros(0, np.int64)
@@ -164,7 +165,7 @@ def test_capped_pairs_are_those_of_each_bucket(sizes: list[int]) -> None:
 # ----------------------------------------------------------------------------------------------- against published ones
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(buckets(largest=MAX_LINKS + 1), st.data())
 def test_published_documents_are_anchors_and_never_linked_to_one_another(
     case: tuple[list[int], list[int], np.ndarray], data: st.DataObject
@@ -196,7 +197,7 @@ def test_published_documents_are_anchors_and_never_linked_to_one_another(
             assert component[ids[i]] == component[ids[j]] or both >= CLEAR
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(buckets(largest=20))
 def test_without_published_documents_nothing_changes(case: tuple[list[int], list[int], np.ndarray]) -> None:
     keys, ids, sketch = case
@@ -204,7 +205,7 @@ def test_without_published_documents_nothing_changes(case: tuple[list[int], list
     assert edges_of(keys, ids, sketch, first_new=ids[-1] + 1) == ([], [])
 
 
-@settings(max_examples=80, deadline=None)
+@examples(80)
 @given(st.data())
 def test_band_keys_are_equal_just_where_the_rows_are(data: st.DataObject) -> None:
     bands, rows = data.draw(st.integers(1, 6)), data.draw(st.integers(1, 4))

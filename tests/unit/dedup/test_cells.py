@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dedup import cells
 from dedup.cells import CellFacts, compare, divide_giants
 from dedup.clusters import Backend, open_backend
 from tests.oracles.embed import every_pair, told_once
+from tests.support.examples import examples
 
 
 @st.composite
@@ -48,7 +49,7 @@ def equal_to_every_pair(found: CellFacts, vectors: np.ndarray, ptr: list[int], t
     assert found.nearest.dtype == found.density.dtype == found.cosine.dtype == np.float32
 
 
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given(some_cells(), st.sampled_from([-1.0, 0.0, 0.5, 0.9, 0.999, 1.0]), st.sampled_from([1, 3, 512]))
 @example((np.zeros((0, 4), np.float32), [0, 0]), 0.9, 512)
 @example((np.ones((1, 1), np.float32), [0, 1]), 0.9, 512)
@@ -96,7 +97,7 @@ def test_a_template_seen_many_times_costs_a_link_each() -> None:
     assert (found.nearest == 1).all() and (found.density == 1).all()
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(some_cells(), st.sampled_from([0.0, 0.5, 0.9]), st.integers(1, 5))
 def test_of_many_links_each_keeps_its_nearest(case: tuple[np.ndarray, list[int]], threshold: float, most: int) -> None:
     vectors, ptr = case
@@ -169,7 +170,7 @@ def checked_parts(vectors: np.ndarray, ptr: list[int], most: int, backend: Any) 
     return parts, divided
 
 
-@settings(max_examples=80, deadline=None)
+@examples(80)
 @given(some_cells(), st.sampled_from([1, 4, 16, 100]))
 def test_no_part_has_more_different_vectors_than_may_be_compared(
     backend: Backend, case: tuple[np.ndarray, list[int]], most: int

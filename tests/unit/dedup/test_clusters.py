@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dedup import clusters
@@ -15,6 +15,7 @@ from dedup.clusters import LEAST_MEMBERS, Assigner, Backend, _Torch, assign, ope
 from dedup.vectors import usable
 from tamis.errors import ConfigError, TamisError
 from tests.oracles.embed import cosines
+from tests.support.examples import examples
 
 BACKENDS = ["faiss", "torch"]
 
@@ -163,7 +164,7 @@ def test_torch_finds_cells_as_good_as_those_of_faiss() -> None:
 # ---------------------------------------------------------------------------------------------------------- assignment
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(st.integers(0, 2**31), st.integers(0, 60), st.integers(1, 30), st.integers(2, 24), st.sampled_from(BACKENDS))
 def test_each_vector_is_in_its_nearest_cell(seed: int, n: int, k: int, dim: int, name: str) -> None:
     random = np.random.default_rng(seed)

@@ -7,10 +7,11 @@ import time
 import networkx as nx
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dedup.components import connected_components
+from tests.support.examples import examples
 
 EDGES = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), max_size=60)
 
@@ -22,7 +23,7 @@ def components_of(edges: list[tuple[int, int]]) -> dict[int, int]:
     return dict(zip(nodes.tolist(), component.tolist(), strict=True))
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(EDGES, st.integers(1, 2**57), st.randoms(use_true_random=False))
 def test_components_equal_those_of_networkx(edges: list[tuple[int, int]], step: int, random) -> None:  # type: ignore[no-untyped-def]
     edges = [(a * step, b * step) for a, b in edges]

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from corpus.package_data import package_file
@@ -20,6 +20,7 @@ from dedup.static_table import StaticTable
 from dedup.vectors import unit
 from tamis.errors import ConfigError, TamisError
 from tests.oracles.embed import cosines
+from tests.support.examples import examples
 from text.arrow import TextColumn
 
 DOCUMENTS = st.lists(st.text(st.sampled_from("ab é中𠀀\0"), max_size=60) | st.text(max_size=20), max_size=5)
@@ -27,7 +28,7 @@ DOCUMENTS = st.lists(st.text(st.sampled_from("ab é中𠀀\0"), max_size=60) | s
 # ------------------------------------------------------------------------------------------------------------ windows
 
 
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given(DOCUMENTS, st.integers(8, 40), st.integers(1, 6))
 @example([], 64, 4)
 @example([""], 64, 4)
@@ -89,7 +90,7 @@ class Counting:
         return found
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(
     st.lists(st.text(st.sampled_from("aabbccx中NI"), max_size=40), max_size=6), st.integers(4, 12), st.integers(1, 4)
 )

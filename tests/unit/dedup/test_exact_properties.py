@@ -10,7 +10,7 @@ from random import Random
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from corpus import ids
@@ -20,6 +20,7 @@ from dedup.exact import GONE, NEW, STANDS, elect_copies
 from pipelines.run import settle_copies as settle
 from pipelines.spark.exchange import by_shard
 from pipelines.stages.exact_dedup import domain_codes, group_copies
+from tests.support.examples import examples
 from tests.support.exchanges import by_kind, inbox_of
 
 Row = tuple[int, int, int, int, int]
@@ -65,7 +66,7 @@ def columns_of(rows: list[Row]) -> list[np.ndarray]:
     return [np.array([row[i] for row in rows], kind) for i, kind in enumerate(KINDS)]
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(copies(), st.randoms(use_true_random=False))
 def test_the_election_equals_grouping_in_a_dictionary(rows: list[Row], random: Random) -> None:
     for _ in range(2):
@@ -79,7 +80,7 @@ def test_the_election_equals_grouping_in_a_dictionary(rows: list[Row], random: R
         random.shuffle(rows)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(copies())
 def test_each_text_that_repeats_is_kept_once_a_domain_or_stands_already(rows: list[Row]) -> None:
     found = elect_copies(*columns_of(rows))
@@ -121,7 +122,7 @@ def test_a_domain_has_one_code_in_every_task() -> None:
     assert len(set(codes.tolist())) == 4 and len(domain_codes(np.zeros(0, dtype=object))) == 0
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(copies(), st.integers(1, 3), st.randoms(use_true_random=False))
 def test_the_hop_says_of_each_document_what_the_election_found(rows: list[Row], writers: int, random: Random) -> None:
     table = pa.table(dict(zip(NAMES, columns_of(rows), strict=True)))
@@ -152,7 +153,7 @@ CONTESTED = st.lists(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(CONTESTED, st.randoms(use_true_random=False))
 def test_the_earliest_contender_that_no_rule_dropped_wins(rows: list[tuple[int, str, int]], random: Random) -> None:
     texts: dict[int, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
@@ -175,7 +176,7 @@ def test_the_earliest_contender_that_no_rule_dropped_wins(rows: list[tuple[int, 
     assert len(found) == len(expected)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.dictionaries(st.tuples(st.integers(0, 2), st.integers(0, 4)), st.integers(0, 99), max_size=9),
     st.dictionaries(st.tuples(st.integers(0, 2), st.integers(0, 4)), st.integers(100, 199), max_size=9),

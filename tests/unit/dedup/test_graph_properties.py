@@ -6,10 +6,11 @@ from random import Random
 
 import networkx as nx
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dedup.graph import VerificationPlan, distinct_edges, plan_verification
+from tests.support.examples import examples
 
 ACCEPT = 125
 Edge = tuple[int, int, int]
@@ -84,7 +85,7 @@ def by_networkx(
     return documents, {(a, b): (component[a], cosine.get((a, b))) for a, b in pairs}
 
 
-@settings(max_examples=600, deadline=None)
+@examples(600)
 @given(graphs_with_meanings(), st.sampled_from([0, ACCEPT, 128, 129]), st.randoms(use_true_random=False))
 def test_the_plan_equals_that_of_networkx(
     case: tuple[list[Edge], dict[int, int], list[Meaning]], accept: int, random: Random
@@ -110,7 +111,7 @@ def test_the_plan_equals_that_of_networkx(
         twins = dict(order)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(graphs())
 def test_without_edges_by_meaning_the_plan_is_that_without_the_argument(
     case: tuple[list[Edge], dict[int, int]],
@@ -156,7 +157,7 @@ def test_no_edges_no_plan() -> None:
     assert [len(getattr(found, name)) for name in VerificationPlan.__slots__] == [0] * 8
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(2**62, 2**62 + 5)), max_size=30))
 def test_each_edge_once_and_sorted(edges: list[tuple[int, int]]) -> None:
     agree = [(a + b) % 129 for a, b in edges]

@@ -7,11 +7,12 @@ from functools import cache
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dedup.banding import band_keys, detection_probability
 from dedup.minhash import Signatures, estimate, permutations, row_hashes, signatures
+from tests.support.examples import examples
 from text.arrow import TextColumn
 from text.shingle import shingle_sets
 
@@ -87,7 +88,7 @@ def test_as_good_as_datasketch() -> None:
     assert 0.75 < np.std(ours) / np.std(theirs) < 1.33
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.lists(st.text("abcd ", max_size=80), max_size=5), st.integers(0, 2**40), st.integers(1, 6))
 def test_minima_equal_those_of_numpy(texts: list[str], seed: int, width: int) -> None:
     column = TextColumn.from_texts(texts)

@@ -6,13 +6,14 @@ from collections import defaultdict
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dedup.banding import band_keys, detection_probability
 from dedup.minhash import fill_minima, permutations
 from dedup.short_texts import BANDS, ROWS, SEED, WIDTH, ShortTexts, link_buckets, short_texts
 from tests.oracles import text as oracles
+from tests.support.examples import examples
 from text.arrow import TextColumn
 from text.tokens import token_hashes
 
@@ -34,7 +35,7 @@ def packed(sets: list[set[int]]) -> tuple[np.ndarray, np.ndarray]:
     return ptr, np.array([h for s in sets for h in sorted(s)], np.uint32)
 
 
-@settings(deadline=None)
+@examples()
 @given(TEXTS)
 def test_sets_are_those_of_token_trigrams(texts: list[str]) -> None:
     sets = sets_of(found_in(texts))
@@ -45,7 +46,7 @@ def test_sets_are_those_of_token_trigrams(texts: list[str]) -> None:
             assert len(set(mine) & set(theirs)) == len(expected & oracles.shingles(other, WIDTH))
 
 
-@settings(deadline=None)
+@examples()
 @given(TEXTS.filter(len), st.data())
 def test_neither_the_other_texts_nor_their_number_matter(texts: list[str], data: st.DataObject) -> None:
     whole = found_in(texts)
@@ -142,7 +143,7 @@ def by_hand(rows: list[Row], threshold: float, first_new: int, cap: int) -> tupl
     return links, capped
 
 
-@settings(deadline=None, max_examples=300)
+@examples(300)
 @given(ROWS_OF_BUCKETS, st.sampled_from([0.5, 0.6, 2 / 3, 0.8, 1.0]), st.integers(0, 4), st.integers(1, 3))
 def test_buckets_are_linked_as_by_hand(rows: list[Row], threshold: float, first_new: int, cap: int) -> None:
     columns = [np.array([row[i] for row in rows], np.int64) for i in range(3)]

@@ -8,11 +8,12 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dedup.banding import detection_probability, sketch_bounds
 from dedup.minhash import SKETCH_BITS, signatures
+from tests.support.examples import examples
 from text.arrow import TextColumn
 
 
@@ -29,7 +30,7 @@ SLACK = Fraction(1, 10**9)
 """For the rounding of the code's sums."""
 
 
-@settings(max_examples=80, deadline=None)
+@examples(80)
 @given(THRESHOLDS, ERRORS, ERRORS)
 @example(0.75, 1e-4, 1e-7)
 @example(1.0, 0.4, 0.4)

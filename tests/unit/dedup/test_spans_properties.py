@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dedup.spans import count_spans, distinct
+from tests.support.examples import examples
 from text.arrow import TextColumn
 from text.hash import mix
 from text.segment import sentences_and_paragraphs
@@ -19,7 +20,7 @@ HASHES = st.lists(st.integers(-3, 3) | st.integers(-(2**63), 2**63 - 1), max_siz
 """Some often equal; the small ones all fall into one slot of a table by highest bits."""
 
 
-@settings(deadline=None)
+@examples()
 @given(HASHES)
 def test_distinct_hashes_with_first_row_and_count(hashes: list[int]) -> None:
     found, first, copies = distinct(np.array(hashes, np.int64))
@@ -29,7 +30,7 @@ def test_distinct_hashes_with_first_row_and_count(hashes: list[int]) -> None:
     assert copies.tolist() == [counts[h] for h in sorted(counts)]
 
 
-@settings(deadline=None)
+@examples()
 @given(st.lists(st.integers(-3, 3) | st.integers(-(2**63), 2**63 - 1), unique=True, max_size=60), HASHES)
 def test_positions_among_known_hashes(known: list[int], hashes: list[int]) -> None:
     found = positions_of(np.array(known, np.int64), np.array(hashes + known, np.int64))
@@ -39,7 +40,7 @@ def test_positions_among_known_hashes(known: list[int], hashes: list[int]) -> No
 ROWS = st.lists(st.tuples(st.integers(0, 5), st.integers(1, 3), st.integers(0, 4), st.integers(0, 9)), max_size=40)
 
 
-@settings(deadline=None)
+@examples()
 @given(ROWS, st.integers(2, 5))
 def test_owners_are_the_least_places_of_what_is_there_often(rows: list[tuple[int, ...]], least: int) -> None:
     columns = list(zip(*rows, strict=True)) or [()] * 4
@@ -55,7 +56,7 @@ def test_owners_are_the_least_places_of_what_is_there_often(rows: list[tuple[int
     assert told == {i: row[0] for i, row in enumerate(rows) if row[0] in often}
 
 
-@settings(deadline=None)
+@examples()
 @given(st.lists(st.text("ab c.A\n。一", max_size=40), max_size=5))
 def test_nested_hashes_are_those_of_each_span_alone(texts: list[str]) -> None:
     column = TextColumn.from_texts(texts)

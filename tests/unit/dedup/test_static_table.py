@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from corpus.package_data import package_file
@@ -15,6 +15,7 @@ from dedup import static_table
 from dedup.static_table import StaticTable, build, packaged_table
 from tamis.errors import ConfigError
 from tests.oracles.embed import SlowTable, cosines
+from tests.support.examples import examples
 from text.arrow import TextColumn
 
 VOCABULARY = [
@@ -103,7 +104,7 @@ def tables(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return build(folder), twin
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(st.lists(TEXTS | st.text(max_size=12), max_size=5))
 @example([])
 @example(["", " ", "!?", "\0"])
@@ -189,7 +190,7 @@ def test_what_is_said_in_other_words_is_nearer_than_what_is_not(packaged: Static
         assert same.min() > other.max() + 0.1, found
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(st.lists(TEXTS | st.text(max_size=30), min_size=1, max_size=5))
 @example(["", "\0", "，。", "𠀀𠀁", "㌖" * 50, "a" * 5000])
 def test_the_packaged_table_is_finite_whatever_the_text(packaged: StaticTable, texts: list[str]) -> None:

@@ -8,7 +8,7 @@ from random import Random
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dedup.banding import jaccard_of_containment
@@ -25,6 +25,7 @@ from tests.oracles.dedup import (
     resolved,
     resolved_with_meanings,
 )
+from tests.support.examples import examples
 
 HASHES = st.integers(0, 2**64 - 1) | st.integers(0, 40)
 SETS = st.lists(st.sets(HASHES, max_size=30), min_size=1, max_size=6)
@@ -33,7 +34,7 @@ NAN = float("nan")
 # ----------------------------------------------------------------------------------------------------- exact overlap
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(SETS, st.data())
 def test_similarities_equal_those_of_python_sets(sets: list[set[int]], data: st.DataObject) -> None:
     moduli = data.draw(st.lists(st.sampled_from([1, 2, 4, 8]), min_size=len(sets), max_size=len(sets)))
@@ -49,7 +50,7 @@ def test_similarities_equal_those_of_python_sets(sets: list[set[int]], data: st.
         assert direct == pytest.approx(overlap(sets[i], sets[j], max(moduli[i], moduli[j])), abs=1e-6)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(SETS, st.sampled_from([0.1, 0.5, 0.8, 1.0]), st.data())
 def test_containments_equal_those_of_python_sets(sets: list[set[int]], ratio: float, data: st.DataObject) -> None:
     moduli = data.draw(st.lists(st.sampled_from([1, 2, 4]), min_size=len(sets), max_size=len(sets)))
@@ -72,7 +73,7 @@ def test_a_part_is_contained_whole_and_only_where_the_sizes_allow_it() -> None:
     assert containment_sorted(nothing, nothing, 1, 0.5) == containment_sorted(nothing, part, 1, 0.5) == 0
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(st.sets(st.integers(0, 30), min_size=1), st.sets(st.integers(0, 30), min_size=1))
 def test_bands_and_sketch_are_set_by_what_jaccard_and_containment_say_of_each_other(a: set[int], b: set[int]) -> None:
     jaccard, ratio = overlap(a, b), min(len(a), len(b)) / max(len(a), len(b))
@@ -93,7 +94,7 @@ def test_what_the_bands_must_find_when_containment_is_asked() -> None:
     assert loose.clearly_the_same() == pytest.approx(0.92), "half the size, and all of it: not the same"
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(SETS, SETS, st.sampled_from([0.25, 0.5, 0.8, 1.0]), st.randoms(use_true_random=False))
 def test_just_the_similar_pairs_hold(a: list[set[int]], b: list[set[int]], least: float, random: Random) -> None:
     n = min(len(a), len(b))
@@ -118,7 +119,7 @@ def test_the_threshold_itself_is_enough() -> None:
         assert resolved(documents, [(1, 2)], both / either, 0)[2][1, 2][2]
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(st.lists(st.tuples(st.sets(HASHES, max_size=40), st.sampled_from([1, 2, 4]), st.integers(2, 40)), max_size=5))
 def test_sets_are_sampled_by_the_least_modulus_that_brings_them_down(cases: list[tuple[set[int], int, int]]) -> None:
     kept = [{h for h in s if h % m == 0} for s, m, _ in cases]
@@ -175,7 +176,7 @@ def candidates(draw: st.DrawFn) -> tuple[list[Document], list[tuple[int, int]]]:
     return documents, sorted(edges)
 
 
-@settings(max_examples=600, deadline=None)
+@examples(600)
 @given(
     candidates(),
     st.sampled_from([0.3, 0.6, 0.75, 0.8]),
@@ -204,7 +205,7 @@ def meanings(draw: st.DrawFn) -> tuple[list[Document], list[Edge], dict[Edge, fl
     return documents, sorted({*edges, *cosine}), cosine
 
 
-@settings(max_examples=600, deadline=None)
+@examples(600)
 @given(
     meanings(),
     st.sampled_from([0.3, 0.6, 0.8]),
@@ -229,7 +230,7 @@ def test_edges_by_meaning_equal_comparing_all_pairs(
     assert again[:2] == expected[:2] and by_meaning == meant
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(candidates(), st.sampled_from([0.3, 0.8]), st.sampled_from([0.0, 0.4]))
 def test_no_edge_by_meaning_changes_nothing(
     case: tuple[list[Document], list[Edge]], least: float, ratio: float
@@ -296,7 +297,7 @@ def test_the_furthest_from_its_centroid_stays_before_quality() -> None:
     assert survivor([replace(d, outlying=NAN) for d in documents], True) == {1}, "unknown distances: by quality"
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(candidates(), st.randoms(use_true_random=False))
 def test_the_order_and_direction_of_edges_do_not_matter(
     case: tuple[list[Document], list[tuple[int, int]]], random: Random
@@ -347,7 +348,7 @@ def elected(
     return resolved(documents, list(itertools.combinations(ids, 2)), least, 0)[1]
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(components(), st.sampled_from([0.3, 0.6, 0.8]), st.randoms(use_true_random=False))
 def test_the_promises_of_an_election(case, least: float, random) -> None:  # type: ignore[no-untyped-def]
     sets, quality, length, ids = case

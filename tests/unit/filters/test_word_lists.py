@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from filters.word_lists import LEAST_SPELLED, WordList, count_listed
 from tamis.errors import ConfigError
 from tests.oracles.text import tokens as oracle_tokens
+from tests.support.examples import examples
 from text.arrow import TextColumn
 
 TERMS = ["spam", "free money", "ab", "法轮", "发票", "代开发票", "ＳＭＳ", "Ünwort"]
@@ -92,7 +93,7 @@ def slow_count(terms: list[str], text: str) -> int:
 ALPHABET = "aAbｂ .,-法轮功*\n"
 
 
-@settings(deadline=None, max_examples=200)
+@examples(200)
 @given(
     st.lists(st.text(ALPHABET, min_size=1, max_size=6).filter(oracle_tokens), max_size=5),
     st.lists(st.text(ALPHABET, max_size=40), max_size=4),

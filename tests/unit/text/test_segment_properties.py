@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.oracles import segment as oracles_segment
+from tests.support.examples import examples
 from text.arrow import TextColumn
 from text.segment import Spans, paragraphs, sentences
 
@@ -122,7 +123,7 @@ def starts_of(spans: Spans, i: int) -> list[int]:
     return [int(x) for x in spans.starts[spans.ptr[i] : spans.ptr[i + 1]]]
 
 
-@settings(max_examples=700, deadline=None)
+@examples(700)
 @given(st.lists(documents, min_size=1, max_size=6))
 @example(["", " \n ", "Hi.", "谢谢。"])
 @example(["a\r", "\r\n", "\u2028x"])
@@ -134,7 +135,7 @@ def test_kernel_equals_twin(texts: list[str]) -> None:
         assert starts_of(by_sentence, i) == oracles_segment.starts(text, True), text
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(st.lists(documents, min_size=1, max_size=6))
 def test_spans_tile_nest_and_keep_characters_whole(texts: list[str]) -> None:
     column = TextColumn.from_texts(texts)
@@ -153,7 +154,7 @@ def test_spans_tile_nest_and_keep_characters_whole(texts: list[str]) -> None:
         assert set(starts_of(by_paragraph, i)) <= set(starts_of(by_sentence, i))
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(st.lists(documents, min_size=2, max_size=6))
 def test_a_slice_is_segmented_as_the_whole(texts: list[str]) -> None:
     column = TextColumn.from_texts(texts)

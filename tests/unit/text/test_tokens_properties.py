@@ -6,10 +6,11 @@ import sys
 import unicodedata
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.oracles import text as oracles
+from tests.support.examples import examples
 from text.arrow import TextColumn
 from text.chars import char_tables
 from text.fold import fold, nfc
@@ -59,7 +60,7 @@ class Dictionary:
 WORDS = Dictionary()
 
 
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given(COLUMN)
 def test_tokens_equal_the_oracle(texts: list[str]) -> None:
     ptr, hashes = token_hashes(TextColumn.from_texts(texts))
@@ -97,7 +98,7 @@ def folded_by_table(text: str) -> str:
     return out
 
 
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given(COLUMN)
 def test_the_fast_fold_equals_unicodedata(texts: list[str]) -> None:
     """A document is either folded as a whole, or folding it character by character is exact."""
@@ -110,14 +111,14 @@ def test_the_fast_fold_equals_unicodedata(texts: list[str]) -> None:
             assert folded_by_table(text) == oracles.fold(text)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(COLUMN)
 def test_nfc_equals_unicodedata(texts: list[str]) -> None:
     found = nfc(TextColumn.from_texts(texts))
     assert [found.text_at(i) for i in range(len(texts))] == [unicodedata.normalize("NFC", t) for t in texts]
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(COLUMN)
 def test_the_word_hash_is_that_of_fasttext(texts: list[str]) -> None:
     column = TextColumn.from_texts(texts)
@@ -130,7 +131,7 @@ def test_the_word_hash_is_that_of_fasttext(texts: list[str]) -> None:
 FORMS = Dictionary()
 
 
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given(COLUMN, st.lists(st.sampled_from([" ", "\n", "\t ", "\u3000", "\u2028", "\x1f", ""]), min_size=3, max_size=3))
 def test_digests_are_equal_just_where_exact_forms_are(texts: list[str], spaces: list[str]) -> None:
     first, inner, last = spaces
@@ -142,7 +143,7 @@ def test_digests_are_equal_just_where_exact_forms_are(texts: list[str], spaces: 
             FORMS.learn((oracles.exact_form(text), half == halves[0]), half)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(COLUMN, st.integers(1, 7))
 def test_shingle_sets_have_the_oracles_size_and_overlap(texts: list[str], width: int) -> None:
     ptr, hashes, modulus = shingle_sets(TextColumn.from_texts(texts), width)
@@ -157,7 +158,7 @@ def test_shingle_sets_have_the_oracles_size_and_overlap(texts: list[str], width:
             assert len(set(found[i]) & set(found[j])) == len(sets[i] & sets[j])
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(st.lists(st.text("abcdefgh ", max_size=400), max_size=4), st.integers(1, 40))
 def test_a_sampled_set_is_the_part_that_its_modulus_divides(texts: list[str], max_size: int) -> None:
     column = TextColumn.from_texts(texts)
@@ -170,7 +171,7 @@ def test_a_sampled_set_is_the_part_that_its_modulus_divides(texts: list[str], ma
         assert m == 1 or sum(h % (m // 2) == 0 for h in full) > max_size, "not the least power of two"
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(COLUMN, st.integers(0, 6), st.integers(0, 6))
 def test_slices_and_chunks_change_no_kernel(texts: list[str], cut: int, skip: int) -> None:
     import pyarrow as pa

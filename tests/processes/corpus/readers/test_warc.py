@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import zstandard
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from corpus.inputs import InputConfig, InputFile, resolve_inputs
@@ -22,6 +22,7 @@ from corpus.records import Bad, Record
 from corpus.streams import Raw
 from tamis.errors import ReadError
 from tests.conftest import REPOSITORY
+from tests.support.examples import examples
 from tests.unit.corpus.readers.test_readers import items, outcome
 
 SHARED = REPOSITORY.parent / "shared" / "data" / "warc"
@@ -195,7 +196,7 @@ def test_warc_damaged_record_spares_the_others(tmp_path, suffix, where):
     assert (found[1].offset, found[1].length) == (start, end - start)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.sampled_from(["none", "gzip", "zstd"]), st.integers(0, 10**6), st.binary(max_size=60), st.integers(0, 400))
 def test_warc_damage_of_any_kind_costs_only_what_it_touches(compression, position, inserted, removed):
     pack = {"none": bytes, "gzip": gzip.compress, "zstd": CHECKED_ZSTD.compress}[compression]

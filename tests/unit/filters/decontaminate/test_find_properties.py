@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from filters.decontaminate.benchmark_items import Form, Item
@@ -12,6 +12,7 @@ from filters.decontaminate.find import find_items, merge_cuts
 from filters.decontaminate.index import NGRAMS, TOO_SHORT, WHOLE, NgramConfig, NgramIndex
 from tests.oracles.decontaminate import Sizes, alone, hits, searched, token_spans
 from tests.oracles.text import tokens
+from tests.support.examples import examples
 from text.arrow import TextColumn
 from text.chars import char_tables
 from text.hash import mix, unmix
@@ -32,7 +33,7 @@ def index_of(items: list[str], sizes: Sizes) -> NgramIndex:
     return build_index(made, NgramConfig(**vars(sizes)))
 
 
-@settings(deadline=None, max_examples=300)
+@examples(300)
 @given(ITEMS, st.lists(TEXT, max_size=4), SIZES)
 def test_hits_are_those_of_comparing_all_grams(items: list[str], documents: list[str], sizes: Sizes) -> None:
     documents = [*documents, *(f"{d} {i}" for d, i in zip(documents, items, strict=False))]
@@ -62,7 +63,7 @@ def test_hits_are_those_of_comparing_all_grams(items: list[str], documents: list
         assert starts[high - 1] < found.end[k] <= starts[high] == found.sentences_end[k]
 
 
-@settings(deadline=None)
+@examples()
 @given(st.lists(st.text(st.sampled_from("aB9 .,一水。\nｂ１ｶé½㍻①ﬁÅßΣ𠀀จか"), max_size=30), max_size=5))
 def test_token_bounds_are_those_of_the_tokens(texts: list[str]) -> None:
     column = TextColumn.from_texts(texts)
@@ -73,7 +74,7 @@ def test_token_bounds_are_those_of_the_tokens(texts: list[str]) -> None:
         assert list(zip(start[ptr[i] :], end[ptr[i] :], strict=True))[: len(expected)] == expected
 
 
-@settings(deadline=None)
+@examples()
 @given(st.lists(st.text("ab e\u0301\u0308 가각ᄀ\u1161\u11a8Σσ.Å\u0323の\u3099ﾞｶ", max_size=30), max_size=5))
 def test_token_bounds_hold_the_tokens_where_marks_compose(texts: list[str]) -> None:
     """What a token's bytes fold to begins and ends with it; a piece of the text that composes stays whole."""
@@ -88,7 +89,7 @@ def test_token_bounds_hold_the_tokens_where_marks_compose(texts: list[str]) -> N
             assert word.replace("ς", "σ") in [h.replace("ς", "σ") for h in held] or any(word in h for h in held)
 
 
-@settings(deadline=None)
+@examples()
 @given(st.lists(st.text("ab9éß一水かจ𠀀אδ", min_size=1, max_size=12), max_size=20))
 def test_a_token_tells_whether_it_stands_alone(texts: list[str]) -> None:
     text = " ".join(texts)
@@ -97,13 +98,13 @@ def test_a_token_tells_whether_it_stands_alone(texts: list[str]) -> None:
     assert [bool(stands_alone(h, classes)) for h in hashes] == [alone(t) for t in tokens(text)]
 
 
-@settings(deadline=None)
+@examples()
 @given(st.integers(0, 2**64 - 1))
 def test_unmix_undoes_mix(number: int) -> None:
     assert int(unmix(np.uint64(mix(np.uint64(number))))) == number
 
 
-@settings(deadline=None)
+@examples()
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 8), st.integers(1, 4)), max_size=12))
 def test_merged_cuts_are_the_union(rows: list[tuple[int, int, int]]) -> None:
     document, first, size = (np.array(c, np.int32) for c in (zip(*rows, strict=True) if rows else ([], [], [])))

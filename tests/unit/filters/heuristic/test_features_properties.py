@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from filters.heuristic.decide import KEEP, decide, failures, scan
 from filters.heuristic.features import COUNTS, FEATURES
 from tests.oracles import heuristic as oracles_heuristic
+from tests.support.examples import examples
 from text.arrow import TextColumn
 
 WORDS = [
@@ -89,7 +90,7 @@ documents = st.one_of(
 )
 
 
-@settings(max_examples=700, deadline=None)
+@examples(700)
 @given(st.lists(documents, min_size=1, max_size=5))
 @example(["", " \r\n ", "word", "😀", "a\r\nb\r\n\r\na\r\nb", "no newline"])
 def test_scan_equals_twin(texts: list[str]) -> None:
@@ -102,7 +103,7 @@ def test_scan_equals_twin(texts: list[str]) -> None:
             assert found[name][i] == value, (name, text)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(st.lists(documents, min_size=1, max_size=5))
 def test_a_decision_is_the_first_failure_and_rows_are_independent(texts: list[str]) -> None:
     found = scan(TextColumn.from_texts(texts))

@@ -30,7 +30,8 @@ Chinese line in an English page falls under the Chinese rules. Together 0.2 % of
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,7 @@ from datatrove.pipeline.filters import (  # noqa: E402
     FineWebQualityFilter,
     GopherQualityFilter,
     GopherRepetitionFilter,
+    c4_filters,
 )
 
 FILES = (
@@ -175,7 +177,17 @@ def ours(texts: list[str]) -> npt.NDArray[np.bool_]:
 def ask(texts: list[str], request: pytest.FixtureRequest) -> Callable[..., Arrays]:
     """Asks datatrove something about the texts, once for its version, spaCy's and this file's source."""
     depends_on = (Path(__file__).read_text("utf-8"), version("datatrove"), version("spacy"), *texts)
-    return lambda question: remembered(request.config.cache, lambda: question(texts), question.__name__, *depends_on)
+    assert request.config.cache is not None
+    folder = request.config.cache.mkdir("datatrove")
+    return lambda question: remembered(folder, lambda: question(texts), question.__name__, *depends_on)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def each_line_is_split_once() -> Iterator[None]:
+    """Two filters ask spaCy for the sentences of the same lines, which costs more than all else that they do."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(c4_filters, "split_into_sentences", cache(c4_filters.split_into_sentences))
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from filters.language.detect import detect, detect_lines
 from filters.language.scripts import HAN, HANZI, N_COUNTS, NAMES, main_script, read_line, script_table
 from tests.oracles import language as oracle
+from tests.support.examples import examples
 from text.arrow import TextColumn
 
 _CHARS = st.one_of(
@@ -19,7 +20,7 @@ _CHARS = st.one_of(
 _TEXTS = st.lists(_CHARS, max_size=60).map("".join)
 
 
-@settings(deadline=None)
+@examples()
 @given(_TEXTS)
 @example("ー" * 3 + "々")
 def test_letters_and_main_script(text: str) -> None:
@@ -35,7 +36,7 @@ def test_letters_and_main_script(text: str) -> None:
     assert ([None, *NAMES, "other"][number], share) == oracle.main_script(text)
 
 
-@settings(deadline=None)
+@examples()
 @given(st.lists(_TEXTS, max_size=6))
 def test_lines_tile_their_documents(texts: list[str]) -> None:
     found = detect_lines(TextColumn.from_texts(texts))
@@ -43,7 +44,7 @@ def test_lines_tile_their_documents(texts: list[str]) -> None:
         assert [found.lines.text_at(k) for k in range(found.ptr[i], found.ptr[i + 1])] == oracle.lines(text)
 
 
-@settings(deadline=None)
+@examples()
 @given(st.lists(_TEXTS, min_size=1, max_size=6), st.sampled_from([0, 40, 2048]))
 def test_bounds_and_independence(texts: list[str], sample_bytes: int) -> None:
     texts = [text * 4 for text in texts]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from filters.lines.features import scan_lines
 from tests.oracles import lines as oracles_lines
+from tests.support.examples import examples
 from text.arrow import TextColumn
 
 PIECES = [
@@ -60,7 +61,7 @@ documents = st.one_of(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@examples(500)
 @given(st.lists(documents, min_size=1, max_size=4))
 @example(['the 阅读全文 said "no" \U000e0101 '])
 @example(["", "\r\n", "a\rb\r\nc", "one two three four five six seven eight nine ten eleven."])

@@ -8,13 +8,14 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import assume, example, given, settings
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from benchmarks.corpora.base_text import read_records
 from filters.pii.find import KINDS, find
 from filters.pii.numbers import IBAN_LENGTHS, PROVINCES
 from tests.oracles import pii as oracles_pii
+from tests.support.examples import examples
 from text.arrow import TextColumn
 
 DIGITS = "0123456789"
@@ -128,7 +129,7 @@ def found(texts: list[str], old: bool = False) -> list[list[oracles_pii.Match]]:
     return [rows[matches.ptr[i] : matches.ptr[i + 1]] for i in range(len(texts))]
 
 
-@settings(max_examples=2500, deadline=None)
+@examples(2500)
 @given(st.lists(texts, min_size=1, max_size=4), st.booleans())
 @example(["", "@", ":", "::", "0", "１", "+", "a@b.co@c.de@f.gh", "9" * 200, "1.2.3.4" * 30, ":" * 60, "中"], True)
 @example(["(+1)415-555-2671", "+1 (415) 555-2671", "1 (415) 555-2671", "(+44) 20 7946 0958", "(+8613912345678"], False)
@@ -207,13 +208,13 @@ def ibans(draw: st.DrawFn) -> str:
     return f"{country}{check:02}{body}"
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(residents(), AROUND, BEHIND)
 def test_a_resident_number_is_found(number: str, before: str, behind: str) -> None:
     planted("cn_id", number, before, behind)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(cards(), AROUND, BEHIND, st.sampled_from(["", " ", "-"]))
 def test_a_card_is_found(number: str, before: str, behind: str, joint: str) -> None:
     assume(oracles_pii.find(number)[0][0] == "bank_card")  # of 18 or 15 digits some are more than a card
@@ -225,14 +226,14 @@ def test_a_card_is_found(number: str, before: str, behind: str, joint: str) -> N
     planted("bank_card", joint.join(g for g in groups if g), before, behind)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(ibans(), AROUND, BEHIND, st.booleans())
 def test_an_iban_is_found(number: str, before: str, behind: str, in_groups: bool) -> None:
     written = " ".join(number[i : i + 4] for i in range(0, len(number), 4)) if in_groups else number
     planted("iban", written, before, behind)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(
     st.from_regex(r"1[3-9][0-9]{9}", fullmatch=True),
     st.sampled_from(["", "+86", "+86 ", "0086", "86-", "(+86) "]),
@@ -244,7 +245,7 @@ def test_a_chinese_mobile_number_is_found(number: str, prefix: str, joint: str, 
     planted("phone", prefix + joint.join((number[:3], number[3:7], number[7:])), before, behind)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(
     st.from_regex(r"[a-z0-9]{1,10}(\.[a-z0-9_+-]{1,9}){0,2}", fullmatch=True),
     st.from_regex(r"([a-z0-9]{1,9}\.|[a-z]-[a-z]\.){1,3}(com|cn|org|museum)", fullmatch=True),
@@ -255,7 +256,7 @@ def test_an_email_address_is_found(local: str, host: str, before: str, behind: s
     planted("email", f"{local}@{host}", before, behind)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(st.ip_addresses(v=6), AROUND, BEHIND, st.booleans())
 def test_an_ipv6_address_is_found(address: ipaddress.IPv6Address, before: str, behind: str, full: bool) -> None:
     written = address.exploded if full else address.compressed
@@ -264,7 +265,7 @@ def test_an_ipv6_address_is_found(address: ipaddress.IPv6Address, before: str, b
     assert [s[1:] for s in spans] == [s[1:] for s in oracles_pii.find(before + written + behind)]
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(st.ip_addresses(v=4), AROUND, BEHIND)
 def test_an_ipv4_address_is_found(address: ipaddress.IPv4Address, before: str, behind: str) -> None:
     (spans,) = found([before + str(address) + behind])

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from corpus.config import parse
 from filters.quality.decide import SentenceQualityDecision, choose_cuts, document_quality, sentence_facts
 from tamis.errors import ConfigError
+from tests.support.examples import examples
 from text.arrow import TextColumn
 from text.segment import Spans, sentences
 
@@ -112,7 +113,7 @@ def test_scores_and_spans_must_match() -> None:
 _PIECES = st.lists(st.text("ab 好\n.", min_size=1, max_size=12), max_size=8)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(st.lists(_PIECES, max_size=5), st.data())
 def test_cuts_equal_their_slow_twin(documents, data) -> None:  # type: ignore[no-untyped-def]
     n = sum(map(len, documents))
@@ -137,7 +138,7 @@ def test_the_decision_is_strict() -> None:
         parse(SentenceQualityDecision, {"max_cut_fraction": 30}, "sentence_quality")
 
 
-@settings(deadline=None)
+@examples()
 @given(
     st.lists(st.lists(st.text("a` ~\n。", max_size=12).filter(bool), max_size=5), max_size=4),
     st.lists(st.booleans(), min_size=20, max_size=20),

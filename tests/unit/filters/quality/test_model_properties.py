@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from filters.linear.model import LinearModel
@@ -28,6 +28,7 @@ from filters.quality.heads import (
 from filters.quality.model import SentenceModel
 from tamis.errors import ConfigError
 from tests.oracles.sentence_form import form
+from tests.support.examples import examples
 from text.arrow import TextColumn
 from text.segment import sentences
 
@@ -71,7 +72,7 @@ def test_the_form_of_some_sentences() -> None:
     assert shout["ends_stop"] == 1 and shout["starts_upper"] == 1 and shout["longest_run"] == pytest.approx(math.log(4))
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(st.lists(TEXTS, max_size=5))
 def test_the_form_equals_that_of_python_strings(texts: list[str]) -> None:
     check(texts)
@@ -88,7 +89,7 @@ def heads(seed: int = 1) -> SentenceHeads:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.lists(st.lists(TEXTS, max_size=6), max_size=4), st.integers(0, 5))
 def test_heads_equal_adding_up_by_hand(documents: list[list[str]], seed: int) -> None:
     model, flat = heads(seed), [text for texts in documents for text in texts]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from corpus.config import parse
@@ -22,6 +22,7 @@ from filters.quality.references import read_examples, split
 from filters.quality.training import QualityTraining, balance, tokens_text, train
 from tamis.errors import ConfigError
 from tests.oracles.text import tokens
+from tests.support.examples import examples
 from text.arrow import TextColumn
 from text.segment import sentences
 
@@ -314,7 +315,7 @@ def test_splits_tile_the_documents(how) -> None:  # type: ignore[no-untyped-def]
         assert own == sorted(set(own)) and own[:1] == ([0] if text else [])
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(st.text())
 def test_tokens_text_equals_the_oracle(text: str) -> None:
     assert tokens_text(text) == " ".join(tokens(text))
@@ -323,7 +324,7 @@ def test_tokens_text_equals_the_oracle(text: str) -> None:
 _SCORES = st.lists(st.sampled_from([0.0, 0.1, 0.1000001, 0.5, 0.9, 1.0]), min_size=1, max_size=30)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(_SCORES, _SCORES)
 def test_auc_equals_its_slow_twin(good: list[float], bad: list[float]) -> None:
     wins = sum(1.0 if g > b else 0.5 if g == b else 0.0 for g in good for b in bad)

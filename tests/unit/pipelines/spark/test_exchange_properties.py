@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from corpus import ids
@@ -31,6 +31,7 @@ from pipelines.spark.exchange import (
     write_rows_by_shard,
 )
 from pipelines.stages.near_dedup.buckets import PAIRS
+from tests.support.examples import examples
 from tests.support.exchanges import cut_anyhow, inbox_of
 
 WORDS = st.integers(-(2**63), 2**63 - 1)
@@ -45,7 +46,7 @@ def int64(values: list[int]) -> np.ndarray:
 # --------------------------------------------------------------------------------------------------- where rows go
 
 
-@settings(deadline=None)
+@examples()
 @given(st.lists(NUMBERS, max_size=20), PARTITIONS)
 def test_the_partition_of_a_key_is_a_function_of_the_key(keys: list[int], partitions: int) -> None:
     hashed = [(k % 2**64 >> 32) % partitions for k in keys]
@@ -55,7 +56,7 @@ def test_the_partition_of_a_key_is_a_function_of_the_key(keys: list[int], partit
     assert by_id(int64(keys[::-1]), partitions).tolist() == mixed[::-1]
 
 
-@settings(deadline=None)
+@examples()
 @given(
     st.lists(
         st.tuples(st.integers(0, ids.MAX_SNAPSHOT), st.integers(0, ids.MAX_SHARD), st.integers(0, ids.MAX_ROW)),
@@ -84,7 +85,7 @@ def test_a_partition_holds_what_a_task_can(rows: int, row_bytes: int, least: int
 # ----------------------------------------------------------------------------------------------------------- blocks
 
 
-@settings(deadline=None)
+@examples()
 @given(st.lists(st.tuples(st.integers(0, 6), NUMBERS, st.none() | NUMBERS), max_size=25), st.booleans())
 def test_split_sends_each_row_to_its_partition_in_the_order_it_had(
     rows: list[tuple[int, int, int | None]], chunked: bool
@@ -125,7 +126,7 @@ def narrow(rows: list[tuple[int, int | None, bytes, str]]) -> pa.Table:
     return pa.table(dict(zip(NARROW.names, zip(*rows, strict=True) if rows else [[]] * 4, strict=True)), NARROW)
 
 
-@settings(deadline=None)
+@examples()
 @given(ROWS, ROWS, st.randoms(use_true_random=False))
 def test_what_is_packed_is_unpacked(first: list, second: list, random: Random) -> None:  # type: ignore[type-arg]
     blocks = cut_anyhow("a", narrow(first), random) + cut_anyhow("b", narrow(second), random)
@@ -194,7 +195,7 @@ def drops_of(places: list[tuple[int, int]], snapshot: int) -> pa.Table:
     )
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(PLACES, st.sampled_from([0, 6, ids.MAX_SNAPSHOT]), st.randoms(use_true_random=False))
 def test_a_file_a_shard_sorted_by_row(
     tmp_path: Path, places: list[tuple[int, int]], snapshot: int, random: Random

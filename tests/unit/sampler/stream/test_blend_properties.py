@@ -6,10 +6,11 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sampler.stream.blend import ONE, Blend, exact_quotas
+from tests.support.examples import examples
 
 IRRATIONAL = [2**0.5, 3**0.5, 5**0.5, 7**0.5, 11**0.5]
 WEIGHTS = [
@@ -57,7 +58,7 @@ def test_within_tijdemans_bound_at_every_step(weights: list[float]) -> None:
     assert worst_deviation(exact_quotas(weights), domains) <= bound + 1e-9
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(st.lists(st.floats(1e-7, 1e3), min_size=2, max_size=16))
 def test_any_weights_stay_within_one_sequence(weights: list[float]) -> None:
     domains, _ = Blend(weights).choices(0, 4000)

@@ -6,13 +6,14 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sampler.stream import order
 from sampler.stream.domain_documents import DomainDocuments
 from sampler.stream.domain_reader import Cursor, DomainReader
 from sampler.stream.window import PADDING, Window, positions_of, segments_of
+from tests.support.examples import examples
 from tests.support.sampler_run import bare_documents
 
 LENGTHS = st.lists(st.one_of(st.just(1), st.integers(1, 12), st.integers(60, 150)), min_size=1, max_size=25)
@@ -57,7 +58,7 @@ def draw_documents(lengths: list[int], data: st.DataObject, seed: int, block: in
     return bare_documents(lengths, weights, seed, block, shards=shards)
 
 
-@settings(max_examples=80, deadline=None)
+@examples(80)
 @given(LENGTHS, st.data(), st.integers(0, 10**6), st.sampled_from([1, 20, 64, 10_000]), st.integers(1, 70))
 def test_concat_equals_the_slow_twin_from_anywhere(
     lengths: list[int], data: st.DataObject, seed: int, block: int, length: int
@@ -75,7 +76,7 @@ def test_concat_equals_the_slow_twin_from_anywhere(
         assert set(fresh.tokens[row, length + 1 :].tolist()) == {PAD}
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(LENGTHS, st.data(), st.integers(0, 10**6), st.sampled_from(["best_fit", "document"]), st.integers(2, 90))
 def test_planned_packings_conserve_every_epoch(
     lengths: list[int], data: st.DataObject, seed: int, packing: str, length: int
@@ -113,7 +114,7 @@ def check_row(window: Window, columns: np.ndarray, ids: np.ndarray, has: DomainD
     assert row[used] == (PAD if whole else row[used - 1] + 1)  # a cut document's next token is the last label
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(LENGTHS, st.integers(3, 60), st.integers(0, 1000))
 def test_best_fit_opens_few_sequences(lengths: list[int], length: int, seed: int) -> None:
     has = bare_documents(lengths, seed=seed, block_tokens=100_000)
@@ -126,7 +127,7 @@ def test_best_fit_opens_few_sequences(lengths: list[int], length: int, seed: int
     assert whole <= rows <= max(whole, 2 * whole - 1)  # any-fit opens at most one half-empty bin
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(LENGTHS, st.data(), st.integers(0, 10**6))
 def test_phases_consume_nothing_twice_and_skip_nothing(lengths: list[int], data: st.DataObject, seed: int) -> None:
     has = draw_documents(lengths, data, seed)
@@ -150,7 +151,7 @@ def test_phases_consume_nothing_twice_and_skip_nothing(lengths: list[int], data:
     assert got == wanted, ordinal
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(LENGTHS, st.data(), st.integers(2, 50), st.integers(0, 10**6), st.sampled_from(["concat", "document"]))
 def test_a_change_of_nothing_changes_nothing(
     lengths: list[int], data: st.DataObject, length: int, seed: int, packing: str
@@ -164,7 +165,7 @@ def test_a_change_of_nothing_changes_nothing(
     assert np.array_equal(after.tokens, whole.tokens[cut:])
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(LENGTHS, st.data(), st.integers(0, 10**6))
 def test_over_phases_a_label_is_the_documents_next_token(lengths: list[int], data: st.DataObject, seed: int) -> None:
     has = draw_documents(lengths, data, seed)
@@ -185,7 +186,7 @@ def test_over_phases_a_label_is_the_documents_next_token(lengths: list[int], dat
         cursor = reader.cursor_after(count)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(LENGTHS, st.data(), st.integers(2, 40), st.integers(0, 10**6))
 def test_what_a_phase_leaves_of_a_document_is_its_end(
     lengths: list[int], data: st.DataObject, length: int, seed: int
@@ -203,7 +204,7 @@ def test_what_a_phase_leaves_of_a_document_is_its_end(
         assert any(np.array_equal(left.ends, end) for end in ends)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(LENGTHS, st.integers(2, 50), st.integers(0, 10**6))
 def test_boundaries_name_the_documents(lengths: list[int], length: int, seed: int) -> None:
     has = bare_documents(lengths, seed=seed)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sampler.loader import Prefetch
@@ -21,6 +21,7 @@ from sampler.stream.mixture_stream import MixtureStream, RankStream
 from sampler.stream.phases import lay_phases
 from sampler.stream.state import position_of, state_at
 from tamis.errors import ConfigError, TamisError
+from tests.support.examples import examples
 from tests.support.sampler_run import bare_documents
 
 SIZES = {"books": [400, 3, 1], "code": [1], "web": [5, 80, 1, 1, 30] * 8}
@@ -56,7 +57,7 @@ def make_stream(seed: int = 3, phases: list[dict[str, Any]] | None = None, packi
     return MixtureStream(mixture, lay_phases(mixture.stretches(), shares_of, documents, f"identity-{seed}"), 0)
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(st.integers(0, 10**6), st.integers(0, 500), st.sampled_from([None, PHASES]))
 def test_ranks_concatenated_are_one_stream(seed: int, start: int, phases: list[dict[str, Any]] | None) -> None:
     stream = make_stream(seed, phases)
@@ -65,7 +66,7 @@ def test_ranks_concatenated_are_one_stream(seed: int, start: int, phases: list[d
         assert list(step_digests(stream, start, start + 4, 24, world)) == expected
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(
     st.integers(0, 10**6),
     st.lists(st.sampled_from([(1, 8), (2, 8), (4, 12), (8, 8), (3, 6)]), max_size=6),
@@ -127,7 +128,7 @@ def test_phases_begin_at_the_first_boundary_past_their_tokens_and_rows_have_thei
     assert {row.domain for row in stream.batch(44, 76).sequences} == {"web"}
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(st.integers(0, 10**6), st.sampled_from([None, PHASES]), st.integers(1, 400))
 def test_each_documents_count_is_within_its_epoch_bounds(
     seed: int, phases: list[dict[str, Any]] | None, samples: int

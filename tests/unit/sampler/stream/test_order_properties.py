@@ -6,13 +6,14 @@ from fractions import Fraction
 from math import floor
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sampler.stream import order
+from tests.support.examples import examples
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(st.lists(st.floats(0, 5, width=32), min_size=1, max_size=30), st.integers(0, 2**63 - 1), st.integers(0, 50))
 def test_copies_are_the_rounded_line(weights: list[float], seed: int, epochs: int) -> None:
     fixed = order.fixed_weights(np.array(weights, np.float32))
@@ -23,7 +24,7 @@ def test_copies_are_the_rounded_line(weights: list[float], seed: int, epochs: in
         assert copies == floor(Fraction(weight * epochs + phase, order.UNIT))
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(st.lists(st.floats(0, 5, width=32), min_size=1, max_size=20), st.integers(0, 1000))
 def test_at_most_once_a_pass_and_passes_sum_to_the_epoch(weights: list[float], seed: int) -> None:
     fixed = order.fixed_weights(np.array(weights, np.float32))
@@ -64,7 +65,7 @@ def test_a_fraction_of_documents_comes_in_that_fraction_of_epochs() -> None:
     assert set(order.copies_after(fixed, phases, 10, 1).tolist()) <= {2, 3, 4}
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(st.integers(0, 3000), st.integers(0, 2**64 - 1))
 def test_permutation_is_one(count: int, key: int) -> None:
     found = order.permutation(count, key)
@@ -79,7 +80,7 @@ def test_permutations_are_uniform() -> None:
     assert ((counts - 1000) ** 2 / 1000).sum() < 60  # chi-squared, 23 degrees: P < 10^-4
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=60), st.integers(1, 100), st.integers(1, 70))
 def test_blocks_tile_the_documents(lengths: list[int], block_tokens: int, most: int) -> None:
     starts = order.block_starts(np.concatenate([[0], np.cumsum(lengths)]), block_tokens, most)

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from corpus import ids
@@ -22,6 +22,7 @@ from pipelines.spark.exchange import Block, Hop, by_hash, by_shard, pack, unpack
 from pipelines.stages.near_dedup import buckets as near_candidates
 from pipelines.stages.near_dedup.buckets import TWINS, emit_bands, emit_keys, find_edges, in_buckets, pair_twins
 from pipelines.stages.near_dedup.semantic_edges import Meant, known_of_shard
+from tests.support.examples import examples
 from tests.support.exchanges import by_kind, exchange_here, inbox_of, shard_payload
 from tests.unit.dedup.test_banding_properties import ACCEPT, CLEAR, random_sketches
 
@@ -62,7 +63,7 @@ def shard_task(folder: Path, number: int, snapshot: int, parts: list[pa.Table], 
 # ---------------------------------------------------------------------------------------------------------- buckets
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(st.lists(st.sampled_from([-(2**63), -1, 0, 7, 2**63 - 1]) | st.integers(-9, 9), max_size=30), st.randoms())
 def test_what_is_alone_in_its_bucket_is_left_out(keys: list[int], random: Random) -> None:
     numbers = random.sample(range(2**62, 2**62 + 100), len(keys))
