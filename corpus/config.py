@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tamis.errors import ConfigError
 
@@ -20,6 +20,20 @@ class StrictModel(BaseModel):
 
 
 Model = TypeVar("Model", bound=BaseModel)
+
+
+def setting(default: Any, what: str, *, unit: str = "", source: str = "", **bounds: Any) -> Any:
+    """A field of a config, as docs/configuration.md tells it.
+
+    Args:
+        default: ``...`` where the setting must be given.
+        what: what it does, in whole sentences.
+        unit: what its number counts: bytes, tokens, share (0 to 1), ….
+        source: where the default is from: paper and section, or a benchmark of ours.
+        bounds: passed on to ``pydantic.Field``: ``ge``, ``le``, ``pattern``, ….
+    """
+    known = {name: text for name, text in (("unit", unit), ("source", source)) if text}
+    return Field(default, description=what, json_schema_extra=known, **bounds)
 
 
 def parse(model: type[Model], value: Any, where: str) -> Model:

@@ -14,9 +14,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import field_validator, model_validator
 
-from corpus.config import StrictModel, load_config
+from corpus.config import StrictModel, load_config, setting
 from sampler.tokenizer.model import TokenizerConfig
 from sampler.weight_files import CURRENT
 from tamis.errors import ConfigError
@@ -29,27 +29,50 @@ Packing = Literal["concat", "best_fit", "document"]
 class DomainShare(StrictModel):
     """One domain's part in a mixture."""
 
-    weight: float = Field(1.0, ge=0)  # share of tokens, padding of planned packings included; only proportions count
-    max_epochs: float = Field(4.0, gt=0)  # up to four cost little (Muennighoff et al. 2023, arXiv 2305.16264)
-    shards: tuple[str, ...] = ()  # globs over <domain>/<shard>; none: those of the domain of that name
+    weight: float = setting(
+        1.0,
+        "Share of the tokens, padding of planned packings included; only the proportions count.",
+        unit="parts",
+        ge=0,
+    )
+    max_epochs: float = setting(
+        4.0,
+        "A training that would repeat the domain more often is refused; up to four passes cost little.",
+        unit="epochs",
+        source="Muennighoff et al. 2023 (arXiv 2305.16264)",
+        gt=0,
+    )
+    shards: tuple[str, ...] = setting(
+        (), "Globs over `<domain>/<shard>`; empty takes the shards of the domain of that name."
+    )
 
 
 class BoostConfig(StrictModel):
     """Documents that come more often, or less: a curated set, say."""
 
-    factor: float = Field(gt=0, le=64)  # times the expected copies an epoch; 64 copies at most
-    shards: tuple[str, ...] = ("*",)  # globs over <domain>/<shard>
-    documents: str | None = None  # a file of doc_ids, a line each; none: all documents of the shards
+    factor: float = setting(
+        ..., "Times the expected copies an epoch; a document has 64 copies at most.", unit="factor", gt=0, le=64
+    )
+    shards: tuple[str, ...] = setting(("*",), "Globs over `<domain>/<shard>`.")
+    documents: str | None = setting(
+        None, "A file of doc_ids, one a line, relative to this file; null takes all documents of the shards."
+    )
 
 
 class PhaseConfig(StrictModel):
     """A stretch of training; what it does not say is as the mixture has it."""
 
-    tokens: int | None = Field(None, ge=1)  # how long; the last one may go on without end
-    domains: dict[str, DomainShare] | None = None
-    sequence_length: int | None = Field(None, ge=2, le=1 << 24)
-    packing: Packing | None = None
-    temperature: float | None = Field(None, gt=0)
+    tokens: int | None = setting(
+        None, "How long it lasts; null, which the last phase alone may have, is without end.", unit="tokens", ge=1
+    )
+    domains: dict[str, DomainShare] | None = setting(None, "Domains and their weights; null is the mixture's.")
+    sequence_length: int | None = setting(
+        None, "Length of a sequence; null is the mixture's.", unit="tokens", ge=2, le=1 << 24
+    )
+    packing: Packing | None = setting(None, "How documents fill sequences; null is the mixture's.")
+    temperature: float | None = setting(
+        None, "How far shares are evened out; null is the mixture's.", unit="exponent", gt=0
+    )
 
     @field_validator("domains", mode="before")
     @classmethod
@@ -65,19 +88,39 @@ class PhaseConfig(StrictModel):
 class Mixture(StrictModel):
     """A mixture file."""
 
-    run: str | None = None  # the run folder, relative to this file
-    bins: str | None = None  # token bins, a folder relative to this file or a URI; none: the run's own, made on demand
-    domains: dict[str, DomainShare]
-    temperature: float = Field(1.0, gt=0)  # shares go with weight^(1/temperature): above 1 small domains gain
-    curve: str = CURRENT  # document weights: current, none, the name of a set of curves, or the beginning of its hash
-    boosts: tuple[BoostConfig, ...] = ()
-    sequence_length: int = Field(ge=2, le=1 << 24)
-    seed: int = Field(ge=0, lt=1 << 63)
-    packing: Packing = "concat"
-    split: Literal["train", "heldout"] = "train"
-    shuffle_block_tokens: int = Field(1 << 22, ge=1)  # documents are shuffled within blocks of this size
-    phases: tuple[PhaseConfig, ...] = ()
-    tokenizer: TokenizerConfig = TokenizerConfig()
+    run: str | None = setting(None, "The run folder, relative to this file; `--run` takes precedence.")
+    bins: str | None = setting(
+        None, "Token bins, a folder relative to this file or a URI; null takes the run's own, made on demand."
+    )
+    domains: dict[str, DomainShare] = setting(
+        ..., 'Domains by name, or `"*"` for all domains of the run, weighted by their tokens.'
+    )
+    temperature: float = setting(
+        1.0,
+        "Shares go with weight^(1/temperature): above 1 small domains gain, below 1 large ones.",
+        unit="exponent",
+        gt=0,
+    )
+    curve: str = setting(
+        CURRENT, "Document weights: current, none, the name of a set of curves, or the beginning of its hash."
+    )
+    boosts: tuple[BoostConfig, ...] = setting((), "Documents that come more often, or less.")
+    sequence_length: int = setting(..., "Length of a sequence.", unit="tokens", ge=2, le=1 << 24)
+    seed: int = setting(..., "Seed of the order of documents and of their copies.", ge=0, lt=1 << 63)
+    packing: Packing = setting(
+        "concat",
+        "How documents fill sequences: one behind the other across borders, whole documents with some padding, or one"
+        " document a sequence.",
+    )
+    split: Literal["train", "heldout"] = setting("train", "Which split of the run is read.")
+    shuffle_block_tokens: int = setting(
+        1 << 22,
+        "Documents are shuffled within blocks of this size; larger blocks mix better and take more memory.",
+        unit="tokens",
+        ge=1,
+    )
+    phases: tuple[PhaseConfig, ...] = setting((), "Stretches of training, in order; empty is a single one without end.")
+    tokenizer: TokenizerConfig = setting(TokenizerConfig(), "How the tokenizer is trained, where no bins are named.")
 
     @field_validator("domains", mode="before")
     @classmethod

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pydantic import Field, field_validator
+from pydantic import field_validator
 
-from corpus.config import StrictModel, unknown_key
+from corpus.config import StrictModel, setting, unknown_key
 from corpus.removal import Line
 from corpus.removal_counts import column, folded, lines, removed_fractions
 from pipelines.stages.registry import STAGES
@@ -33,11 +33,21 @@ class AlarmConfig(StrictModel):
     crawled daily or a second dump of the same pages rightly loses nearly everything.
     """
 
-    max_removed_fraction: float = Field(
-        0.95, gt=0, le=1, description="Share of documents or of text that one stage may take; 1 is no alarm."
+    max_removed_fraction: float = setting(
+        0.95,
+        "Share of the documents or of the text that one stage may take of a domain or source; 1 is no alarm.",
+        unit="share",
+        source="marin-community/marin #6854",
+        gt=0,
+        le=1,
     )
-    min_documents: int = Field(1_000, ge=1, description="Smaller domains and sources raise none: few may be copies.")
-    stages: tuple[str, ...] = Field(("near_dedup", "span_dedup"), description="The stages that are watched.")
+    min_documents: int = setting(
+        1_000,
+        "Smaller domains and sources raise no alarm, as a few documents may well all be copies.",
+        unit="documents",
+        ge=1,
+    )
+    stages: tuple[str, ...] = setting(("near_dedup", "span_dedup"), "The stages that are watched.")
 
     @field_validator("stages")
     @classmethod

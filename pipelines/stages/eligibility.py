@@ -13,9 +13,9 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import Field, field_validator
+from pydantic import field_validator
 
-from corpus.config import StrictModel
+from corpus.config import StrictModel, setting
 from corpus.urls import places_above, url_key
 from pipelines.stages.base import Batch, Int32, LocalStage, Verdict, drops_table
 from pipelines.stages.context import PrepareContext
@@ -27,10 +27,12 @@ _FIELDS = ("source_id", "url", "source", "lang", "licence")
 class Assignment(StrictModel):
     """Documents of some inputs that go to another domain."""
 
-    domain: str = Field(pattern=r"^[a-z0-9][a-z0-9_\-]{0,63}$")
-    source_domains: tuple[str, ...] = Field((), description="Input domains to look at; empty is all.")
-    when: dict[str, str | tuple[str, ...]] = Field(
-        description="Field → allowed values, or a regular expression between slashes; all must hold."
+    domain: str = setting(..., "The domain that they go to.", pattern=r"^[a-z0-9][a-z0-9_\-]{0,63}$")
+    source_domains: tuple[str, ...] = setting((), "Input domains to look at; empty is all.")
+    when: dict[str, str | tuple[str, ...]] = setting(
+        ...,
+        "Field (source_id, url, source, lang or licence) to its allowed values, or to a regular expression between"
+        " slashes; all must hold.",
     )
 
     @field_validator("when")
@@ -50,11 +52,12 @@ class Assignment(StrictModel):
 class EligibilityEvidence(StrictModel):
     """What the scan looks for."""
 
-    url_lists: tuple[str, ...] = Field(
-        (), description="Files with a URL a line, or ||host, or ||host/folder, for all below it; # starts a comment."
+    url_lists: tuple[str, ...] = setting(
+        (),
+        "Takedown lists: files with a URL a line, or `||host` or `||host/folder` for all below it; # starts a comment.",
     )
-    id_lists: tuple[str, ...] = Field((), description="Files with one source_id a line.")
-    assign: tuple[Assignment, ...] = Field((), description="Domains by predicate; the first that holds wins.")
+    id_lists: tuple[str, ...] = setting((), "Takedown lists: files with a source_id a line.")
+    assign: tuple[Assignment, ...] = setting((), "Domains by predicate; the first that holds wins.")
 
 
 class Eligibility(LocalStage):
