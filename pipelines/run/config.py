@@ -75,7 +75,7 @@ class WriteShardsConfig(StrictModel):
 
 
 class PipelineConfig(StrictModel):
-    """A whole pipeline, validated."""
+    """A whole pipeline, after ``extends``, ``order`` and ``domains.NAME.profile`` have been resolved."""
 
     name: str = setting(..., "What the pipeline is called; the file's name where it is not said.")
     snapshot: int = setting(
