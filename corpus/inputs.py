@@ -22,7 +22,7 @@ from urllib.parse import quote
 import pyarrow.fs as pafs
 from pydantic import field_validator, model_validator
 
-from corpus.config import StrictModel, setting
+from corpus.config import Refused, StrictModel, setting
 from corpus.streams import ByteFile, Compression
 from tamis.errors import ConfigError, ReadError
 
@@ -93,13 +93,13 @@ class InputConfig(StrictModel):
         try:
             "a".encode(encoding or "utf-8")
         except LookupError as error:
-            raise ValueError(f"{encoding!r} is not a text encoding that Python knows") from error
+            raise ValueError("a text encoding that Python knows") from error
         return encoding
 
     @model_validator(mode="after")
     def _lines_can_be_found(self) -> Self:
         if self.encoding and self.text_unit != "file" and "\n".encode(self.encoding) != b"\n":
-            raise ValueError(f"text_unit {self.text_unit!r} cannot be found in {self.encoding}, only 'file' can")
+            raise Refused("text_unit", self.text_unit, f"'file', as no other can be found in {self.encoding}")
         return self
 
 

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from pydantic import field_validator, model_validator
 
-from corpus.config import StrictModel, load_config, setting
+from corpus.config import Refused, StrictModel, load_config, setting
 from sampler.tokenizer.model import TokenizerConfig
 from sampler.weight_files import CURRENT
 from tamis.errors import ConfigError
@@ -137,13 +137,13 @@ class Mixture(StrictModel):
     def _lengths(cls, value: tuple[PhaseConfig, ...]) -> tuple[PhaseConfig, ...]:
         for number, phase in enumerate(value[:-1]):
             if phase.tokens is None:
-                raise ValueError(f"`tokens` in phase {number}, as only the last phase may go on without end")
+                raise Refused(f"{number}.tokens", None, "a number, as only the last phase may go on without end")
         return value
 
     @model_validator(mode="after")
     def _own_bins(self) -> Mixture:
         if self.bins is not None and "tokenizer" in self.model_fields_set:
-            raise ValueError("`bins` or `tokenizer`, not both: the bins have a tokenizer already")
+            raise Refused("bins", self.bins, "`bins` or `tokenizer`, not both: the bins have a tokenizer already")
         return self
 
     @property
@@ -190,10 +190,10 @@ def load_mixture(path: Path, run: Path | None = None, bins: str | None = None) -
     mixture = load_config(Mixture, path)
     if run is None:
         if mixture.run is None:
-            raise ConfigError(f"{path}: key `run` is missing, and no --run was given (allowed: a run folder).")
+            raise ConfigError(f"{path}: run: found nothing, and no --run was given; expected a run folder")
         run = (path.parent / mixture.run).resolve()
     if not run.is_dir():
-        raise ConfigError(f"{path}: key `run` is {str(run)!r}, which is no folder (allowed: a run of the pipeline).")
+        raise ConfigError(f"{path}: run: found {str(run)!r}, which is no folder; expected a run of the pipeline")
     if bins is None and mixture.bins is not None:
         bins = mixture.bins if "://" in mixture.bins else str((path.parent / mixture.bins).resolve())
     boosts = tuple(
@@ -228,24 +228,25 @@ def resolve_shares(
     for name, share in domains.items():
         if name not in tokens:
             raise ConfigError(
-                f"key `domains.{name}` names a domain that the run does not have "
-                f"(allowed: {', '.join(sorted(tokens))})."
+                f"domains.{name}: found a domain that the run does not have; expected {', '.join(sorted(tokens))}"
             )
         if share.weight > 0 and not tokens[name]:
             raise ConfigError(
-                f"key `domains.{name}.weight` is {share.weight:g}, but the domain has no tokens in split "
-                f"{split} (allowed: 0)."
+                f"domains.{name}.weight: found {share.weight:g}, but the domain has no tokens in split "
+                f"{split}; expected 0"
             )
     found = {name: domains[name] for name in sorted(domains) if domains[name].weight > 0}
     if not found:
-        raise ConfigError(f"key `split` is {split}, in which no domain of the run has tokens.")
+        raise ConfigError(
+            f"split: found {split}, in which no domain of the run has tokens; expected a split with tokens"
+        )
     top = max(share.weight for share in found.values())
     raised = {name: (share.weight / top) ** (1 / temperature) for name, share in found.items()}
     total = sum(raised.values())
     for name, value in raised.items():
         if value / total < _LEAST:
             raise ConfigError(
-                f"key `domains.{name}.weight` is {found[name].weight:g}, which at temperature {temperature:g} is a "
-                f"share of {value / total:.1e} (allowed: 0, or a share of at least {_LEAST:g})."
+                f"domains.{name}.weight: found {found[name].weight:g}, which at temperature {temperature:g} is a "
+                f"share of {value / total:.1e}; expected 0, or a share of at least {_LEAST:g}"
             )
     return {name: share.model_copy(update={"weight": raised[name] / total}) for name, share in found.items()}

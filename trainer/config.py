@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import field_validator, model_validator
 
-from corpus.config import StrictModel, setting
+from corpus.config import Refused, StrictModel, setting
 from tamis.errors import ConfigError
 
 _OPTIMIZER = "Baichuan 2, 2.6"
@@ -60,7 +60,7 @@ class ModelConfig(StrictModel):
     @model_validator(mode="after")
     def _even_heads(self) -> ModelConfig:
         if self.width % self.heads or self.width // self.heads % 2:
-            raise ValueError(f"a width that is an even multiple of heads = {self.heads}")
+            raise Refused("width", self.width, f"an even multiple of heads = {self.heads}")
         return self
 
     @property
@@ -166,7 +166,7 @@ class TrainConfig(StrictModel):
     @model_validator(mode="after")
     def _long_enough(self) -> TrainConfig:
         if self.steps < self.optimizer.warmup_steps:
-            raise ValueError(f"steps, {self.steps:,}, at least optimizer.warmup_steps, {self.optimizer.warmup_steps:,}")
+            raise Refused("steps", self.steps, f"at least optimizer.warmup_steps, {self.optimizer.warmup_steps:,}")
         return self
 
     @field_validator("name")
@@ -185,4 +185,4 @@ def require_names(configs: Sequence[TrainConfig]) -> None:
     """
     names = [config.name for config in configs]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise ConfigError(f"key `name` is {twice[0]!r} in two model files (allowed: a name each).")
+        raise ConfigError(f"name: found {twice[0]!r} in two model files; expected a name each")

@@ -27,7 +27,7 @@ import orjson
 import pyarrow as pa
 from pydantic import model_validator
 
-from corpus.config import StrictModel, setting
+from corpus.config import Refused, StrictModel, setting
 from filters.decontaminate.benchmark_items import BadLine
 from tamis.errors import ConfigError
 
@@ -86,8 +86,12 @@ class NgramConfig(StrictModel):
 
     @model_validator(mode="after")
     def _shorter(self) -> Self:
-        if self.min_words > self.words or self.min_characters > self.characters:
-            raise ValueError("min_words and min_characters must not be more than words and characters")
+        for name, least, most in (
+            ("words", self.min_words, self.words),
+            ("characters", self.min_characters, self.characters),
+        ):
+            if least > most:
+                raise Refused(f"min_{name}", least, f"at most {name}, {most}")
         return self
 
     def weights(self) -> Int64:

@@ -23,7 +23,7 @@ import numpy.typing as npt
 import orjson
 from pydantic import field_validator, model_validator
 
-from corpus.config import StrictModel, setting
+from corpus.config import Refused, StrictModel, setting
 from corpus.inputs import FieldMap, InputConfig, open_input, resolve_inputs
 from corpus.readers import read
 from corpus.records import Record
@@ -86,21 +86,22 @@ class ReferenceSet(StrictModel):
     @classmethod
     def _is_a_part(cls, value: tuple[float, float]) -> tuple[float, float]:
         if not 0 <= value[0] < value[1] <= 1:
-            raise ValueError(f"found {list(value)}; expected two ascending numbers between 0 and 1")
+            raise ValueError("two ascending numbers between 0 and 1")
         return value
 
     @model_validator(mode="after")
     def _corrupted_is_bad(self) -> Self:
         if self.corrupt and self.label != "bad":
-            raise ValueError("corrupt: true makes bad sentences, so the label must be 'bad'")
+            raise Refused("label", self.label, "'bad', as corrupt: true makes bad sentences")
         return self
 
     @model_validator(mode="after")
     def _a_part_is_of_whole_pages(self) -> Self:
         if self.inside and self.outside:
-            raise ValueError("inside and outside exclude each other: make two sets of them")
+            raise Refused("outside", self.outside, "null beside inside: make two sets of them")
         if self.part and (self.corrupt or any(path.startswith(PACKAGED) for path in self.paths)):
-            raise ValueError("inside and outside take files whose texts stay as they are: no corruption, no package")
+            wanted = "null, as corrupted and packaged texts do not stay as they are"
+            raise Refused("inside" if self.inside else "outside", self.part, wanted)
         return self
 
     @property

@@ -26,7 +26,7 @@ from typing import Any, Self
 import numpy as np
 from pydantic import model_validator
 
-from corpus.config import StrictModel, setting
+from corpus.config import Refused, StrictModel, setting
 from filters.linear.fasttext_file import read_fasttext
 from filters.linear.model import LinearModel
 from filters.quality.evaluation import evaluate, score_examples
@@ -83,14 +83,14 @@ class WordsTraining(StrictModel):
         names = [reference.name for reference in self.references]
         for name in names:
             if names.count(name) > 1:
-                raise ValueError(f"two reference sets are called {name!r}")
+                raise Refused("references", names, f"names that differ; two sets are called {name!r}")
         held_out = {reference.source for reference in self.references if reference.held_out}
         for reference in self.references:
             if not reference.held_out and reference.source in held_out:
-                raise ValueError(f"the source {reference.source!r} is both held out and trained on")
+                raise Refused("references", reference.source, "each source either held out or trained on")
         for label in ("good", "bad"):
             if not any(r.label == label and not r.held_out for r in self.references):
-                raise ValueError(f"no reference set to train on is labelled {label!r}")
+                raise Refused("references", names, f"a set to train on that is labelled {label!r}")
         return self
 
 
@@ -112,9 +112,11 @@ class QualityTraining(WordsTraining):
             for label in ("good", "bad"):
                 own = {r.source for r in self.references if (r.lang, r.label) == (lang, label) and not r.held_out}
                 if len(own) < LEAST_SOURCES:
-                    raise ValueError(
-                        f"heads: true needs at least {LEAST_SOURCES} {label} sources to train on in each language, "
-                        f"found {len(own)} in {lang!r}"
+                    raise Refused(
+                        "heads",
+                        True,
+                        f"false, or at least {LEAST_SOURCES} {label} sources to train on in each language, and there "
+                        f"are {len(own)} in {lang!r}",
                     )
         return self
 

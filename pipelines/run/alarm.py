@@ -54,7 +54,7 @@ class AlarmConfig(StrictModel):
     def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for name in value:
             if name not in STAGES:
-                raise ValueError(unknown_key(name, list(STAGES)))
+                raise ValueError(f"stages alone; {unknown_key(name, list(STAGES))}")
         return value
 
 

@@ -131,7 +131,7 @@ class PipelineConfig(StrictModel):
         if "alarm" not in own:
             return self.alarm
         if not isinstance(own["alarm"], dict):
-            raise ConfigError(f"domains.{domain}.alarm: expected a mapping of settings, found {own['alarm']!r}")
+            raise ConfigError(f"domains.{domain}.alarm: found {own['alarm']!r}; expected a mapping of settings")
         return parse(AlarmConfig, {**self.alarm.model_dump(), **own["alarm"]}, f"domains.{domain}.alarm")
 
 
@@ -164,7 +164,7 @@ def _load(path: Path, seen: set[Path]) -> dict[str, Any]:
     """Reads a YAML and what it ``extends`` (a path beside it), the nearer one winning key by key."""
     path = path.absolute()
     if path in seen:
-        raise ConfigError(f"{path}: extends itself")
+        raise ConfigError(f"{path}: extends: found itself; expected another pipeline YAML")
     raw = load_yaml(path)
     base = raw.pop("extends", None)
     if base is None:
@@ -218,7 +218,7 @@ def _check_stages(config: PipelineConfig) -> None:
 def _check_order(stages: list[str]) -> None:
     if "eligibility" in stages and stages[0] != "eligibility":
         raise ConfigError(
-            f"stages: found eligibility behind {stages[0]}; it must come first, so that what may not be used is no "
+            f"stages: found eligibility behind {stages[0]}; expected it first, so that what may not be used is no "
             "document's survivor"
         )
 
@@ -231,7 +231,7 @@ def _check_sources(config: PipelineConfig) -> None:
         for wanted in kind.needs(decision):
             if wanted not in stages[:i]:
                 raise ConfigError(
-                    f"stages: found {name} without {wanted} before it; it decides by what {wanted} has seen"
+                    f"stages: found {name} without {wanted}; expected {wanted} before it, to decide by what it saw"
                 )
         if kind.evidence_of is not None:
             kind.check_source(config.evidence(kind.evidence_of), decision)
@@ -239,7 +239,7 @@ def _check_sources(config: PipelineConfig) -> None:
 
 def _check_override(where: str, value: Any, kind: type[Stage]) -> None:
     if value is not None and not isinstance(value, dict):
-        raise ConfigError(f"{where}: expected a mapping of settings, found {value!r}")
+        raise ConfigError(f"{where}: found {value!r}; expected a mapping of settings")
     allowed = sorted(kind.Decision.model_fields if kind.by_domain is None else kind.by_domain)
     for key in value or {}:
         shared = key in kind.Evidence.model_fields or key in kind.Decision.model_fields
@@ -247,7 +247,7 @@ def _check_override(where: str, value: Any, kind: type[Stage]) -> None:
             names = ", ".join(allowed) or "none"
             what = "the scan" if key in kind.Evidence.model_fields else "a comparison between documents"
             raise ConfigError(
-                f"{where}.{key}: {key!r} is a setting of {what}, the same for all domains; allowed are {names}"
+                f"{where}.{key}: found a setting of {what}, the same for all domains; allowed are {names}"
             )
         if key not in allowed:
             raise ConfigError(unknown_key(f"{where}.{key}", allowed))
@@ -255,7 +255,7 @@ def _check_override(where: str, value: Any, kind: type[Stage]) -> None:
 
 def _check_skip(domain: str, value: Any, config: PipelineConfig) -> None:
     if not isinstance(value, list):
-        raise ConfigError(f"domains.{domain}.skip: expected a list of stages, found {value!r}")
+        raise ConfigError(f"domains.{domain}.skip: found {value!r}; expected a list of stages")
     for stage in value:
         if stage not in config.stages:
             raise ConfigError(unknown_key(f"domains.{domain}.skip.{stage}", list(config.stages)))
@@ -269,7 +269,7 @@ def _with_inputs(given: list[Any], overrides: list[str]) -> list[Any]:
             raise ConfigError(f"--input: found {text!r}; expected DOMAIN=GLOB")
         named.setdefault(domain, []).append(glob if _is_rooted(glob) else str(Path(glob).absolute()))
     if not isinstance(given, list):
-        raise ConfigError(f"inputs: expected a list, found {given!r}")
+        raise ConfigError(f"inputs: found {given!r}; expected a list")
     for domain in named:
         if sum(isinstance(i, dict) and i.get("domain") == domain for i in given) > 1:
             raise ConfigError(f"--input {domain}: the YAML has several inputs of that domain; change them there")

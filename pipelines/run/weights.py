@@ -28,7 +28,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import ValidationInfo, field_validator, model_validator
 
-from corpus.config import StrictModel, setting
+from corpus.config import Refused, StrictModel, setting
 from corpus.files import FileEntry, Manifest, commit, load_manifest, stable_hash, write_table
 from corpus.run_folder import RunFolder
 from corpus.schemas import WEIGHTS
@@ -119,29 +119,29 @@ class Curve(StrictModel):
     def _ascending(cls, points: Points) -> Points:
         at = [p[0] for p in points]
         if not points or any(b <= a for a, b in zip(at[:-1], at[1:], strict=True)):
-            raise ValueError("points must be given, with ascending first numbers")
+            raise ValueError("points, with ascending first numbers")
         if not all(math.isfinite(p[0]) and math.isfinite(p[1]) and p[1] >= 0 for p in points):
-            raise ValueError("factors must be finite and not negative")
+            raise ValueError("factors that are finite and not negative")
         return points
 
     @field_validator("frequency")
     @classmethod
     def _counts(cls, points: Points) -> Points:
         if points[0][0] < 1:
-            raise ValueError("copies start at 1: a document is its own first copy")
+            raise ValueError("copies from 1 on, as a document is its own first copy")
         return points
 
     @field_validator("quality", "language", "safety", "density")
     @classmethod
     def _shares(cls, points: Points, info: ValidationInfo) -> Points:
         if points[0][0] < 0 or points[-1][0] > 1:
-            raise ValueError(f"{info.field_name} lies between 0 and 1")
+            raise ValueError(f"points whose {info.field_name} lies between 0 and 1")
         return points
 
     @model_validator(mode="after")
     def _floor_below_cap(self) -> Curve:
         if self.floor > self.cap:
-            raise ValueError(f"floor {self.floor} is above cap {self.cap}")
+            raise Refused("floor", self.floor, f"at most cap, {self.cap}")
         return self
 
     def weigh(self, frequency: Numbers, quality: Numbers, **others: Numbers) -> npt.NDArray[np.float32]:

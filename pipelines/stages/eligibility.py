@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import field_validator
 
-from corpus.config import StrictModel, setting
+from corpus.config import Refused, StrictModel, setting
 from corpus.urls import places_above, url_key
 from pipelines.stages.base import Batch, Int32, LocalStage, Verdict, drops_table
 from pipelines.stages.context import PrepareContext
@@ -40,12 +40,12 @@ class Assignment(StrictModel):
     def _known_fields(cls, value: dict[str, Any]) -> dict[str, Any]:
         for name, wanted in value.items():
             if name not in _FIELDS:
-                raise ValueError(f"{name!r} is no field; allowed are {', '.join(_FIELDS)}")
+                raise ValueError(f"fields among {', '.join(_FIELDS)}, not {name!r}")
             if isinstance(wanted, str) and wanted.startswith("/"):
                 try:
                     pc.match_substring_regex(pa.array([""]), _pattern(wanted))
                 except pa.ArrowInvalid as error:
-                    raise ValueError(f"{wanted!r} is no regular expression (RE2: {error})") from None
+                    raise Refused(name, wanted, f"a regular expression (RE2: {error})") from None
         return value
 
 
@@ -78,7 +78,7 @@ class Eligibility(LocalStage):
             for i, name in enumerate(names):
                 path = (context.base / name).absolute()
                 if not path.is_file():
-                    raise ConfigError(f"stages.eligibility.{kind}_lists: there is no file {name}")
+                    raise ConfigError(f"stages.eligibility.{kind}_lists: found {name!r}; expected files that exist")
                 found[f"{kind}_{i:03d}"] = path
         return found
 
@@ -155,5 +155,5 @@ def _pattern(wanted: str) -> str:
         ValueError: the last slash is missing.
     """
     if len(wanted) < 2 or not wanted.endswith("/"):
-        raise ValueError(f"{wanted!r}: a regular expression stands between two slashes")
+        raise ValueError(f"a regular expression between two slashes, not {wanted!r}")
     return wanted[1:-1]

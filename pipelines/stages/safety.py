@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import model_validator
 
-from corpus.config import StrictModel, setting
+from corpus.config import Refused, StrictModel, setting
 from filters.linear.model import LinearModel, score_spans
 from filters.quality.decide import document_quality
 from filters.quality.training import WordsTraining
@@ -47,9 +47,9 @@ class SafetyEvidence(StrictModel):
     @model_validator(mode="after")
     def _something(self) -> SafetyEvidence:
         if self.model is not None and self.training is not None:
-            raise ValueError("name either a trained model or the training, not both")
+            raise Refused("model", self.model, "either a trained model or training, not both")
         if self.model is None and self.training is None and not self.word_lists:
-            raise ValueError("name a model, a training or word_lists; without any there is nothing to look for")
+            raise Refused("model", None, "a model, training or word_lists; without any there is nothing to look for")
         return self
 
 
@@ -88,7 +88,7 @@ class Safety(LocalStage):
         for i, name in enumerate(evidence.word_lists):
             path = (context.base / name).absolute()
             if not path.is_file():
-                raise ConfigError(f"stages.safety.word_lists: there is no file {name}")
+                raise ConfigError(f"stages.safety.word_lists: found {name!r}; expected files that exist")
             WordList.load([path])
             found[f"words_{i:03d}"] = path
         if evidence.model is not None or evidence.training is not None:

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import model_validator
 
-from corpus.config import StrictModel, setting
+from corpus.config import Refused, StrictModel, setting
 from corpus.files import stable_hash
 from corpus.schemas import EDITS
 from filters.quality.decide import SentenceQualityDecision, choose_cuts, document_quality, sentence_facts
@@ -40,7 +40,7 @@ class SentenceQualityEvidence(StrictModel):
     @model_validator(mode="after")
     def _one_model(self) -> SentenceQualityEvidence:
         if (self.model is None) == (self.training is None):
-            raise ValueError("name either a trained model or the training, not both and not neither")
+            raise Refused("model", self.model, "either a trained model or training, not both and not neither")
         return self
 
 

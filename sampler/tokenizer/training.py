@@ -190,18 +190,18 @@ def _explained(error: RuntimeError, config: TokenizerConfig, plan: dict[str, Dom
     if "too high" in message:
         limit = message.rsplit("<=", 1)[-1].strip(" .")
         return ConfigError(
-            f"key `tokenizer.vocab_size` is {size} (allowed: at most {limit}): the sample, {drawn} training "
-            f"documents, is too small for more."
+            f"tokenizer.vocab_size: found {size}; expected at most {limit}: the sample, {drawn} training "
+            f"documents, is too small for more"
         )
     if "smaller than required_chars" in message:
         needed = message.split(" vs ", 1)[-1].split(".", 1)[0]
         return ConfigError(
-            f"key `tokenizer.vocab_size` is {size} (allowed: at least {needed}, better twice that): "
-            f"the corpus has that many characters at coverage {config.character_coverage}."
+            f"tokenizer.vocab_size: found {size}; expected at least {needed}, better twice that: "
+            f"the corpus has that many characters at coverage {config.character_coverage}"
         )
     if "sentences_.empty()" in message or "Input corpus" in message:
         return ConfigError(
-            f"key `tokenizer.vocab_size` is {size}, and there is no text to train it on ({drawn} training "
-            f"documents were sampled)."
+            f"tokenizer.vocab_size: found {size}, and there is no text to train it on ({drawn} training "
+            f"documents were sampled); expected a corpus with text"
         )
     return TamisError(f"SentencePiece could not train a vocabulary of {size}: {message}.")

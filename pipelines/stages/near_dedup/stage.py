@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import model_validator
 
-from corpus.config import StrictModel, setting
+from corpus.config import Refused, StrictModel, setting
 from corpus.files import FileEntry, Manifest, commit, load_manifest, stable_hash
 from corpus.schemas import DROPS
 from dedup.banding import MAX_ANCHORS, detection_probability, jaccard_of_containment, sketch_bounds
@@ -127,18 +127,21 @@ class NearDedupDecision(StrictModel):
                     f"a pair of containment {self.threshold} and min_size_ratio {self.min_size_ratio} (Jaccard "
                     f"{self.least_jaccard():.3f})"
                 )
-            raise ValueError(
-                f"{self.bands} bands of {self.rows} rows find {pair} with probability "
-                f"{reached:.3f}, below the recall of {self.recall} asked for; use more bands or fewer rows"
+            raise Refused(
+                "recall",
+                self.recall,
+                f"at most {reached:.3f}, with which {self.bands} bands of {self.rows} rows find {pair}; use more bands "
+                "or fewer rows",
             )
         return self
 
     @model_validator(mode="after")
     def _shingles_tell_containment(self) -> NearDedupDecision:
         if self.similarity == "containment" and self.false_accept > 0:
-            raise ValueError(
-                f"false_accept is {self.false_accept}, but a sketch tells Jaccard similarity only; "
-                "with similarity containment it must be 0"
+            raise Refused(
+                "false_accept",
+                self.false_accept,
+                "0 with similarity containment, as a sketch tells Jaccard similarity only",
             )
         return self
 
@@ -181,8 +184,8 @@ class NearDedup(GlobalStage):
         needed = decision.bands * decision.rows
         if needed > evidence.num_perm:
             raise ConfigError(
-                f"stages.near_dedup: {decision.bands} bands of {decision.rows} rows need {needed} permutations, "
-                f"found num_perm {evidence.num_perm}"
+                f"stages.near_dedup.num_perm: found {evidence.num_perm}; expected at least {needed}, which "
+                f"{decision.bands} bands of {decision.rows} rows need"
             )
 
     @classmethod

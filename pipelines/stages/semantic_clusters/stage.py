@@ -112,8 +112,8 @@ class SemanticClusters(GlobalStage):
         assert isinstance(source, EmbedEvidence) and isinstance(decision, SemanticClustersDecision)
         if decision.threshold is None and source.model not in CALIBRATED:
             raise ConfigError(
-                f"stages.semantic_clusters.threshold: for the model {source.model!r} it must be set; only "
-                f"{', '.join(CALIBRATED)} have one of their own (benchmarks/dedup/semantic_quality.py measures another)"
+                f"stages.semantic_clusters.threshold: found null; expected a cosine for the model {source.model!r}, as "
+                f"only {', '.join(CALIBRATED)} have their own (benchmarks/dedup/semantic_quality.py measures another)"
             )
 
     @classmethod
@@ -265,7 +265,7 @@ def _opened(source: Path, key: str) -> tuple[npt.NDArray[np.float32], dict[str, 
     try:
         found, facts = np.load(source / CENTROIDS), read_json(source / FACTS)
     except (OSError, ValueError, TamisError) as error:
-        raise ConfigError(f"{key}: {source} holds no centroids of Tamis ({CENTROIDS} and {FACTS})") from error
+        raise ConfigError(f"{key}: found {source}; expected a folder with {CENTROIDS} and {FACTS} of Tamis") from error
     return found, facts
 
 

@@ -90,8 +90,8 @@ class SpanDedup(GlobalStage):
         assert isinstance(evidence, SpanDedupEvidence)
         if evidence.near_sentences and evidence.near_min_tokens < evidence.min_sentence_tokens:
             raise ConfigError(
-                f"stages.span_dedup.near_min_tokens: found {evidence.near_min_tokens}, below min_sentence_tokens "
-                f"({evidence.min_sentence_tokens}); sentences shorter than that are not looked at"
+                f"stages.span_dedup.near_min_tokens: found {evidence.near_min_tokens}; expected at least "
+                f"min_sentence_tokens, {evidence.min_sentence_tokens}, as shorter sentences are not looked at"
             )
 
     def scan(self, batch: Batch) -> pa.Table:
