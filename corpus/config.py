@@ -61,7 +61,7 @@ def setting(default: Any, what: str, *, unit: str = "", source: str = "", **boun
         source: where the default is from: paper and section, or a benchmark of ours.
         bounds: passed on to ``pydantic.Field``: ``ge``, ``le``, ``pattern``, ….
     """
-    known = {name: text for name, text in (("unit", unit), ("source", source)) if text}
+    known: dict[str, Any] = {name: text for name, text in (("unit", unit), ("source", source)) if text}
     return Field(default, description=what, json_schema_extra=known, **bounds)
 
 

@@ -172,7 +172,10 @@ class Everything(StrictModel):
         ({"names": []}, "here.names: found []; expected at least 1 in the list"),
         ({"names": "x"}, "here.names: found 'x'; expected a list"),
         ({"on": "perhaps"}, "here.on: found 'perhaps'; expected true or false"),
-        ({"nam": 1}, "here.nam: unknown key 'nam' (did you mean 'name'?); allowed are count, kind, name, names, on, share"),
+        (
+            {"nam": 1},
+            "here.nam: unknown key 'nam' (did you mean 'name'?); allowed are count, kind, name, names, on, share",
+        ),
     ],
 )
 def test_every_kind_of_mistake_has_the_same_form(value: dict[str, object], said: str) -> None:

@@ -185,7 +185,10 @@ def test_command(bins: Path, tmp_path: Path) -> None:
     assert all(Path(row["prefix"] + ".bin").stat().st_size == 2 * row["tokens"] for row in rows)
     text = CliRunner().invoke(app, arguments, catch_exceptions=False).stdout
     assert f"train_en: 108 documents, {rows[0]['tokens']:,} tokens, uint16" in text
-    for wrong, message in [(["--files", "2"], "--files, --lines: found without text"), ([], "a folder of this machine")]:
+    for wrong, message in [
+        (["--files", "2"], "--files, --lines: found without text"),
+        ([], "a folder of this machine"),
+    ]:
         place = str(tmp_path / "out") if wrong else "s3://bucket/out"
         with pytest.raises(ConfigError, match=message):
             CliRunner().invoke(

@@ -139,7 +139,7 @@ def test_what_is_no_suite_is_refused() -> None:
         fit_scaling_law(points([1e15, 1e15, 1e16, 1e16], losses))
     with pytest.raises(ConfigError, match="do not fall"):
         fit_scaling_law(points(flops, losses[::-1]))
-    with pytest.raises(ConfigError, match="r1: loss is nan"):
+    with pytest.raises(ConfigError, match="r1.loss: found nan"):
         fit_scaling_law(points(flops, [3, math.nan, 2, 1]))
 
 
@@ -233,7 +233,7 @@ def test_fit_refuses_in_a_sentence(table: Path, tmp_path: Path) -> None:
 
     assert "found no summary.json" in said(tmp_path)
     assert "found no column 'loss'" in said(_written(tmp_path / "a.csv", "flops\n1\n"))
-    assert "line 3 has" in said(_written(tmp_path / "b.csv", "flops,loss\n1,2\n1,x\n"))
+    assert "line 3: found" in said(_written(tmp_path / "b.csv", "flops,loss\n1,2\n1,x\n"))
     assert "no rows" in said(_written(tmp_path / "c.csv", ""))
     assert "cannot be read" in said(tmp_path / "absent.csv")
     assert "--predict: found 'many'" in said(table, "--predict", "many")
