@@ -37,5 +37,5 @@ def parse_number(option: str, text: str, such_as: str, below: float) -> float:
     except ValueError:
         value = 0.0
     if not 0 < value < below:
-        raise ConfigError(f"key `{option}` is {text!r} (allowed: a number above zero, such as {such_as}).")
+        raise ConfigError(f"{option}: found {text!r}; expected a number above zero, such as {such_as}")
     return value

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from tamis.errors import ConfigError
 
@@ -20,6 +21,48 @@ class StrictModel(BaseModel):
 
 
 Model = TypeVar("Model", bound=BaseModel)
+_EXPECTED = {
+    "missing": "a value, as this key is required",
+    "greater_than": "a number above {gt}",
+    "greater_than_equal": "at least {ge}",
+    "less_than": "a number below {lt}",
+    "less_than_equal": "at most {le}",
+    "multiple_of": "a multiple of {multiple_of}",
+    "finite_number": "a finite number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "literal_error": "{expected}",
+    "string_type": "text",
+    "string_too_short": "text of at least {min_length} characters",
+    "string_too_long": "text of at most {max_length} characters",
+    "string_pattern_mismatch": "text that matches {pattern}",
+    "tuple_type": "a list",
+    "too_short": "at least {min_length} in the list",
+    "too_long": "at most {max_length} in the list",
+    "dict_type": "a mapping of settings",
+    "model_type": "a mapping of settings",
+    "value_error": "{error}",
+}
+"""Pydantic's kinds of error, as what stands behind "expected"."""
+
+
+def setting(default: Any, what: str, *, unit: str = "", source: str = "", **bounds: Any) -> Any:
+    """A field of a config, as docs/configuration.md tells it.
+
+    Args:
+        default: ``...`` where the setting must be given.
+        what: what it does, in whole sentences.
+        unit: what its number counts: bytes, tokens, share (0 to 1), ….
+        source: where the default is from: paper and section, or a benchmark of ours.
+        bounds: passed on to ``pydantic.Field``: ``ge``, ``le``, ``pattern``, ….
+    """
+    known: dict[str, Any] = {name: text for name, text in (("unit", unit), ("source", source)) if text}
+    return Field(default, description=what, json_schema_extra=known, **bounds)
 
 
 def parse(model: type[Model], value: Any, where: str) -> Model:
@@ -34,7 +77,7 @@ def parse(model: type[Model], value: Any, where: str) -> Model:
         ConfigError: one sentence that names the key, what was found and what is allowed.
     """
     if not isinstance(value, Mapping):
-        raise ConfigError(f"{where}: expected a mapping of settings, found {value!r}")
+        raise ConfigError(f"{where}: found {_short(value)}; expected a mapping of settings")
     try:
         return model.model_validate(dict(value))
     except ValidationError as error:
@@ -43,9 +86,27 @@ def parse(model: type[Model], value: Any, where: str) -> Model:
         key = ".".join(str(part) for part in (where, *first["loc"]) if part != "")
         if first["type"] == "extra_forbidden":
             raise ConfigError(unknown_key(key, _allowed_beside(model, first["loc"]))) from None
-        if first["type"] == "missing":
-            raise ConfigError(f"{key}: found nothing; this key is required") from None
-        raise ConfigError(f"{key}: found {_short(first.get('input'))}; {_plain(first['msg'])}") from None
+        cause = first.get("ctx", {}).get("error")
+        if isinstance(cause, Refused):
+            raise ConfigError(f"{key}.{cause.key}: {cause}".removeprefix(".")) from None
+        found = "nothing" if first["type"] == "missing" else _short(first["input"])
+        raise ConfigError(f"{key}: found {found}; expected {_expected(first)}") from None
+
+
+class Refused(ValueError):
+    """Raised by a validator of a whole config, about one of its keys.
+
+    A validator of a single key raises a plain ``ValueError``, which says what is expected in its place.
+
+    Args:
+        key: the key below the config.
+        found: its value.
+        expected: what would do.
+    """
+
+    def __init__(self, key: str, found: object, expected: str) -> None:
+        super().__init__(f"found {_short(found)}; expected {expected}")
+        self.key = key
 
 
 def unknown_key(key: str, allowed: list[str]) -> str:
@@ -84,7 +145,7 @@ def load_yaml(path: Path) -> dict[str, Any]:
     if loaded is None:
         return {}
     if not isinstance(loaded, dict):
-        raise ConfigError(f"{path}: expected a mapping at the top, found {type(loaded).__name__}")
+        raise ConfigError(f"{path}: found a {type(loaded).__name__} at the top; expected a mapping")
     return loaded
 
 
@@ -106,8 +167,12 @@ def _short(value: Any) -> str:
     return text if len(text) <= 200 else f"{text[:199]}…"
 
 
-def _plain(message: str) -> str:
-    return message.removeprefix("Value error, ").rstrip(".")
+def _expected(error: ErrorDetails) -> str:
+    """What pydantic would have taken; an error of a kind that no config here meets is told in its own words."""
+    if error["type"] not in _EXPECTED:
+        return error["msg"]
+    limits = {name: f"{v:g}" if isinstance(v, float) else v for name, v in error.get("ctx", {}).items()}
+    return _EXPECTED[error["type"]].format_map(limits)
 
 
 def _allowed_beside(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:

@@ -15,13 +15,14 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 from urllib.parse import quote
 
 import pyarrow.fs as pafs
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import field_validator, model_validator
 
 from corpus.package_data import package_folders
+from corpus.config import Refused, StrictModel, setting
 from corpus.streams import ByteFile, Compression
 from tamis.errors import ConfigError, ReadError
 
@@ -43,53 +44,48 @@ FORMATS: dict[str, Format] = {
 """The format that a file's suffix says, compression aside."""
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class FieldMap(_Model):
+class FieldMap(StrictModel):
     """Where a record's columns are found.
 
     A name is a key, or a dotted path into nested objects; null where there is none. For WARC and WET
     the columns are the WARC headers, and text, id and url are what the archive says.
     """
 
-    text: str = "text"
-    id: str | None = "id"
-    url: str | None = "url"
-    source: str | None = "source"
-    lang: str | None = "lang"
-    licence: str | None = "licence"
+    text: str = setting("text", "Column of the text.")
+    id: str | None = setting("id", "Column of the source's own id, published as `source_id`.")
+    url: str | None = setting("url", "Column of the address.")
+    source: str | None = setting("source", "Column of the source's name, by which figures are told.")
+    lang: str | None = setting("lang", "Column of the language that the source states.")
+    licence: str | None = setting("licence", "Column of the licence.")
 
 
-class InputConfig(_Model):
-    """One input: the files, how to read them, and the domain they form.
+class InputConfig(StrictModel):
+    """One input: the files, how to read them, and the domain they form."""
 
-    Attributes:
-        domain: the source class; a folder name.
-        paths: globs (``*``, ``?``, ``[ab]``, ``**``), each relative to the pipeline file, absolute,
-            ``file://``, ``s3://`` (where ``?`` is no wildcard but starts a query, such as
-            ``?endpoint_override=host:9000&scheme=http`` for another store than Amazon's), or
-            ``package:<import name>/<glob>`` for data inside an installed Python package. ``~`` and
-            ``${VARIABLE}`` are expanded.
-        format: how files are read; ``auto`` goes by the file's name.
-        fields: which column is what.
-        keep: further columns kept in ``extra``, or ``all``.
-        text_unit: what a document is in a plain text file; paragraphs are separated by blank lines.
-        encoding: of plain text, decoded strictly; UTF-8 if null.
-        main_content: of an HTML page keep the main content only, without menus and footers.
-        constants: values true of every document here; they win over the records' own.
-    """
-
-    domain: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_\-]{0,63}$")]
-    paths: Annotated[tuple[str, ...], Field(min_length=1)]
-    format: Literal["auto", "jsonl", "parquet", "warc", "wet", "text"] = "auto"
-    fields: FieldMap = FieldMap()
-    keep: tuple[str, ...] | Literal["all"] = ()
-    text_unit: Literal["file", "line", "paragraph"] = "file"
-    encoding: str | None = None
-    main_content: bool = True
-    constants: dict[Literal["source", "lang", "licence"], str] = Field(default_factory=dict)
+    domain: str = setting(
+        ..., "The source class of these documents; it names a folder.", pattern=r"^[a-z0-9][a-z0-9_\-]{0,63}$"
+    )
+    paths: tuple[str, ...] = setting(
+        ...,
+        "Globs (`*`, `?`, `[ab]`, `**`), each relative to the pipeline file, absolute, `file://`, `s3://` (where `?`"
+        " is no wildcard but starts a query, such as `?endpoint_override=host:9000&scheme=http` for another store than"
+        " Amazon's), or `package:<import name>/<glob>` for data inside an installed Python package. `~` and"
+        " `${VARIABLE}` are expanded.",
+        min_length=1,
+    )
+    format: Literal["auto", "jsonl", "parquet", "warc", "wet", "text"] = setting(
+        "auto", "How files are read; auto goes by the file's name."
+    )
+    fields: FieldMap = setting(FieldMap(), "Which column is what.")
+    keep: tuple[str, ...] | Literal["all"] = setting((), "Further columns that are kept in `extra`, or all of them.")
+    text_unit: Literal["file", "line", "paragraph"] = setting(
+        "file", "What a document is in a plain text file; blank lines separate paragraphs."
+    )
+    encoding: str | None = setting(None, "Encoding of plain text, decoded strictly; null is UTF-8.")
+    main_content: bool = setting(True, "Keep only the main content of an HTML page, without menus and footers.")
+    constants: dict[Literal["source", "lang", "licence"], str] = setting(
+        {}, "Values that hold for every document of the input; they win over the records' own."
+    )
 
     @field_validator("encoding")
     @classmethod
@@ -97,13 +93,13 @@ class InputConfig(_Model):
         try:
             "a".encode(encoding or "utf-8")
         except LookupError as error:
-            raise ValueError(f"{encoding!r} is not a text encoding that Python knows") from error
+            raise ValueError("a text encoding that Python knows") from error
         return encoding
 
     @model_validator(mode="after")
     def _lines_can_be_found(self) -> Self:
         if self.encoding and self.text_unit != "file" and "\n".encode(self.encoding) != b"\n":
-            raise ValueError(f"text_unit {self.text_unit!r} cannot be found in {self.encoding}, only 'file' can")
+            raise Refused("text_unit", self.text_unit, f"'file', as no other can be found in {self.encoding}")
         return self
 
 

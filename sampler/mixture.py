@@ -14,10 +14,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import field_validator, model_validator
 
 from corpus.config import StrictModel, load_config
 from sampler.tokenizer.training import TokenizerConfig
+from sampler.tokenizer.model import TokenizerConfig
 from sampler.weight_files import CURRENT
 from tamis.errors import ConfigError
 
@@ -29,27 +30,50 @@ Packing = Literal["concat", "best_fit", "document"]
 class DomainShare(StrictModel):
     """One domain's part in a mixture."""
 
-    weight: float = Field(1.0, ge=0)  # share of tokens, padding of planned packings included; only proportions count
-    max_epochs: float = Field(4.0, gt=0)  # up to four cost little (Muennighoff et al. 2023, arXiv 2305.16264)
-    shards: tuple[str, ...] = ()  # globs over <domain>/<shard>; none: those of the domain of that name
+    weight: float = setting(
+        1.0,
+        "Share of the tokens, padding of planned packings included; only the proportions count.",
+        unit="parts",
+        ge=0,
+    )
+    max_epochs: float = setting(
+        4.0,
+        "A training that would repeat the domain more often is refused; up to four passes cost little.",
+        unit="epochs",
+        source="Muennighoff et al. 2023 (arXiv 2305.16264)",
+        gt=0,
+    )
+    shards: tuple[str, ...] = setting(
+        (), "Globs over `<domain>/<shard>`; empty takes the shards of the domain of that name."
+    )
 
 
 class BoostConfig(StrictModel):
     """Documents that come more often, or less: a curated set, say."""
 
-    factor: float = Field(gt=0, le=64)  # times the expected copies an epoch; 64 copies at most
-    shards: tuple[str, ...] = ("*",)  # globs over <domain>/<shard>
-    documents: str | None = None  # a file of doc_ids, a line each; none: all documents of the shards
+    factor: float = setting(
+        ..., "Times the expected copies an epoch; a document has 64 copies at most.", unit="factor", gt=0, le=64
+    )
+    shards: tuple[str, ...] = setting(("*",), "Globs over `<domain>/<shard>`.")
+    documents: str | None = setting(
+        None, "A file of doc_ids, one a line, relative to this file; null takes all documents of the shards."
+    )
 
 
 class PhaseConfig(StrictModel):
     """A stretch of training; what it does not say is as the mixture has it."""
 
-    tokens: int | None = Field(None, ge=1)  # how long; the last one may go on without end
-    domains: dict[str, DomainShare] | None = None
-    sequence_length: int | None = Field(None, ge=2, le=1 << 24)
-    packing: Packing | None = None
-    temperature: float | None = Field(None, gt=0)
+    tokens: int | None = setting(
+        None, "How long it lasts; null, which the last phase alone may have, is without end.", unit="tokens", ge=1
+    )
+    domains: dict[str, DomainShare] | None = setting(None, "Domains and their weights; null is the mixture's.")
+    sequence_length: int | None = setting(
+        None, "Length of a sequence; null is the mixture's.", unit="tokens", ge=2, le=1 << 24
+    )
+    packing: Packing | None = setting(None, "How documents fill sequences; null is the mixture's.")
+    temperature: float | None = setting(
+        None, "How far shares are evened out; null is the mixture's.", unit="exponent", gt=0
+    )
 
     @field_validator("domains", mode="before")
     @classmethod
@@ -65,19 +89,39 @@ class PhaseConfig(StrictModel):
 class Mixture(StrictModel):
     """A mixture file."""
 
-    run: str | None = None  # the run folder, relative to this file
-    bins: str | None = None  # token bins, a folder relative to this file or a URI; none: the run's own, made on demand
-    domains: dict[str, DomainShare]
-    temperature: float = Field(1.0, gt=0)  # shares go with weight^(1/temperature): above 1 small domains gain
-    curve: str = CURRENT  # document weights: current, none, the name of a set of curves, or the beginning of its hash
-    boosts: tuple[BoostConfig, ...] = ()
-    sequence_length: int = Field(ge=2, le=1 << 24)
-    seed: int = Field(ge=0, lt=1 << 63)
-    packing: Packing = "concat"
-    split: Literal["train", "heldout"] = "train"
-    shuffle_block_tokens: int = Field(1 << 22, ge=1)  # documents are shuffled within blocks of this size
-    phases: tuple[PhaseConfig, ...] = ()
-    tokenizer: TokenizerConfig = TokenizerConfig()
+    run: str | None = setting(None, "The run folder, relative to this file; `--run` takes precedence.")
+    bins: str | None = setting(
+        None, "Token bins, a folder relative to this file or a URI; null takes the run's own, made on demand."
+    )
+    domains: dict[str, DomainShare] = setting(
+        ..., 'Domains by name, or `"*"` for all domains of the run, weighted by their tokens.'
+    )
+    temperature: float = setting(
+        1.0,
+        "Shares go with weight^(1/temperature): above 1 small domains gain, below 1 large ones.",
+        unit="exponent",
+        gt=0,
+    )
+    curve: str = setting(
+        CURRENT, "Document weights: current, none, the name of a set of curves, or the beginning of its hash."
+    )
+    boosts: tuple[BoostConfig, ...] = setting((), "Documents that come more often, or less.")
+    sequence_length: int = setting(..., "Length of a sequence.", unit="tokens", ge=2, le=1 << 24)
+    seed: int = setting(..., "Seed of the order of documents and of their copies.", ge=0, lt=1 << 63)
+    packing: Packing = setting(
+        "concat",
+        "How documents fill sequences: one behind the other across borders, whole documents with some padding, or one"
+        " document a sequence.",
+    )
+    split: Literal["train", "heldout"] = setting("train", "Which split of the run is read.")
+    shuffle_block_tokens: int = setting(
+        1 << 22,
+        "Documents are shuffled within blocks of this size; larger blocks mix better and take more memory.",
+        unit="tokens",
+        ge=1,
+    )
+    phases: tuple[PhaseConfig, ...] = setting((), "Stretches of training, in order; empty is a single one without end.")
+    tokenizer: TokenizerConfig = setting(TokenizerConfig(), "How the tokenizer is trained, where no bins are named.")
 
     @field_validator("domains", mode="before")
     @classmethod
@@ -94,13 +138,13 @@ class Mixture(StrictModel):
     def _lengths(cls, value: tuple[PhaseConfig, ...]) -> tuple[PhaseConfig, ...]:
         for number, phase in enumerate(value[:-1]):
             if phase.tokens is None:
-                raise ValueError(f"`tokens` in phase {number}, as only the last phase may go on without end")
+                raise Refused(f"{number}.tokens", None, "a number, as only the last phase may go on without end")
         return value
 
     @model_validator(mode="after")
     def _own_bins(self) -> Mixture:
         if self.bins is not None and "tokenizer" in self.model_fields_set:
-            raise ValueError("`bins` or `tokenizer`, not both: the bins have a tokenizer already")
+            raise Refused("bins", self.bins, "`bins` or `tokenizer`, not both: the bins have a tokenizer already")
         return self
 
     @property
@@ -147,10 +191,10 @@ def load_mixture(path: Path, run: Path | None = None, bins: str | None = None) -
     mixture = load_config(Mixture, path)
     if run is None:
         if mixture.run is None:
-            raise ConfigError(f"{path}: key `run` is missing, and no --run was given (allowed: a run folder).")
+            raise ConfigError(f"{path}: run: found nothing, and no --run was given; expected a run folder")
         run = (path.parent / mixture.run).resolve()
     if not run.is_dir():
-        raise ConfigError(f"{path}: key `run` is {str(run)!r}, which is no folder (allowed: a run of the pipeline).")
+        raise ConfigError(f"{path}: run: found {str(run)!r}, which is no folder; expected a run of the pipeline")
     if bins is None and mixture.bins is not None:
         bins = mixture.bins if "://" in mixture.bins else str((path.parent / mixture.bins).resolve())
     boosts = tuple(
@@ -185,24 +229,25 @@ def resolve_shares(
     for name, share in domains.items():
         if name not in tokens:
             raise ConfigError(
-                f"key `domains.{name}` names a domain that the run does not have "
-                f"(allowed: {', '.join(sorted(tokens))})."
+                f"domains.{name}: found a domain that the run does not have; expected {', '.join(sorted(tokens))}"
             )
         if share.weight > 0 and not tokens[name]:
             raise ConfigError(
-                f"key `domains.{name}.weight` is {share.weight:g}, but the domain has no tokens in split "
-                f"{split} (allowed: 0)."
+                f"domains.{name}.weight: found {share.weight:g}, but the domain has no tokens in split "
+                f"{split}; expected 0"
             )
     found = {name: domains[name] for name in sorted(domains) if domains[name].weight > 0}
     if not found:
-        raise ConfigError(f"key `split` is {split}, in which no domain of the run has tokens.")
+        raise ConfigError(
+            f"split: found {split}, in which no domain of the run has tokens; expected a split with tokens"
+        )
     top = max(share.weight for share in found.values())
     raised = {name: (share.weight / top) ** (1 / temperature) for name, share in found.items()}
     total = sum(raised.values())
     for name, value in raised.items():
         if value / total < _LEAST:
             raise ConfigError(
-                f"key `domains.{name}.weight` is {found[name].weight:g}, which at temperature {temperature:g} is a "
-                f"share of {value / total:.1e} (allowed: 0, or a share of at least {_LEAST:g})."
+                f"domains.{name}.weight: found {found[name].weight:g}, which at temperature {temperature:g} is a "
+                f"share of {value / total:.1e}; expected 0, or a share of at least {_LEAST:g}"
             )
     return {name: share.model_copy(update={"weight": raised[name] / total}) for name, share in found.items()}

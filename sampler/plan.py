@@ -84,9 +84,9 @@ def refusal(rows: list[PlannedDomain]) -> str | None:
     for row in rows:
         if row.ends > row.max_epochs * (1 + 1e-9):
             return (
-                f"key `domains.{row.domain}.max_epochs` is {row.max_epochs:g}, but phase {row.phase} takes the domain "
-                f"to {row.ends:.2f} epochs (allowed: at most {row.max_epochs:g}, which it reached "
-                + ("before this phase)." if row.dry_at is None else f"after {row.dry_at:,.0f} tokens of the mixture).")
+                f"domains.{row.domain}.max_epochs: found {row.max_epochs:g}, but phase {row.phase} takes the domain "
+                f"to {row.ends:.2f} epochs; expected at most {row.max_epochs:g}, which it reached "
+                + ("before this phase" if row.dry_at is None else f"after {row.dry_at:,.0f} tokens of the mixture")
             )
     return None
 

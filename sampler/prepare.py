@@ -140,8 +140,8 @@ def choose_shards(bins: TokenBins, stretches: Sequence[PhaseConfig]) -> dict[str
                 continue
             if not share.shards and name not in bins.domains:
                 raise ConfigError(
-                    f"key `domains.{name}` names a domain that the run does not have "
-                    f"(allowed: {', '.join(sorted(bins.domains))}; or give it `shards`)."
+                    f"domains.{name}: found a domain that the run does not have"
+                    f"; expected {', '.join(sorted(bins.domains))}; or give it `shards`"
                 )
             _take(found, globs, known, name, share)
     owners: dict[str, str] = {}
@@ -149,8 +149,8 @@ def choose_shards(bins: TokenBins, stretches: Sequence[PhaseConfig]) -> dict[str
         for shard in shards:
             if owners.setdefault(shard.name, name) != name:
                 raise ConfigError(
-                    f"key `domains.{name}.shards` takes {shard.name}, which domain {owners[shard.name]} has too "
-                    f"(allowed: a shard in one domain)."
+                    f"domains.{name}.shards: found {shard.name}, which domain {owners[shard.name]} has too"
+                    f"; expected a shard in one domain"
                 )
     return {name: found[name] for name in sorted(found)}
 
@@ -166,8 +166,8 @@ def _take(
     patterns = share.shards or (f"{name}/*",)
     if globs.setdefault(name, patterns) != patterns:
         raise ConfigError(
-            f"key `phases.domains.{name}.shards` is {list(patterns)} (allowed: the same in every phase, "
-            f"{list(globs[name])}; a domain of other shards needs another name)."
+            f"phases.domains.{name}.shards: found {list(patterns)}; expected the same in every phase, "
+            f"{list(globs[name])}; a domain of other shards needs another name"
         )
     if name not in found:
         found[name] = _matching(known, name, patterns)
@@ -179,8 +179,8 @@ def _matching(known: dict[str, AnyBin], name: str, patterns: Sequence[str]) -> l
         matched = [shard for shard in known if fnmatch.fnmatchcase(shard, pattern)]
         if not matched:
             raise ConfigError(
-                f"key `domains.{name}.shards` has {pattern!r}, which matches no shard (allowed: globs over "
-                f"<domain>/<shard>, such as {next(iter(known), 'web/0000')!r})."
+                f"domains.{name}.shards: found {pattern!r}, which matches no shard; expected globs over "
+                f"<domain>/<shard>, such as {next(iter(known), 'web/0000')!r}"
             )
         chosen += matched
     return [known[shard] for shard in sorted(set(chosen))]
@@ -204,14 +204,14 @@ def _boosts(configs: Sequence[BoostConfig], chosen: dict[str, list[AnyBin]]) -> 
         touched = [s for s in shards if any(fnmatch.fnmatchcase(s.name, pattern) for pattern in config.shards)]
         if not touched:
             raise ConfigError(
-                f"key `boosts.{number}.shards` is {list(config.shards)}, which matches no shard of the mixture "
-                f"(allowed: globs over <domain>/<shard>)."
+                f"boosts.{number}.shards: found {list(config.shards)}, which matches no shard of the mixture"
+                f"; expected globs over <domain>/<shard>"
             )
         names = None if config.documents is None else read_doc_ids(Path(config.documents), f"boosts.{number}.documents")
         if names is not None and not any(np.isin(names, shard.index.doc_ids).any() for shard in touched):
             raise ConfigError(
-                f"key `boosts.{number}.documents` is {config.documents}, none of whose {len(names)} doc_ids is in the "
-                f"boost's shards (allowed: ids of their documents)."
+                f"boosts.{number}.documents: found {config.documents}, none of whose {len(names)} doc_ids is in the "
+                f"boost's shards; expected ids of their documents"
             )
         found.append(Boost(config.factor, frozenset(shard.name for shard in touched), names))
     return found
@@ -240,7 +240,7 @@ def split_streams(prepared: Prepared) -> tuple[MixtureStream, MixtureStream, boo
     shares = {name: share for name, share in first.items() if held.get(name)}
     if not shares:
         raise ConfigError(
-            "key `split`: no document of the mixture's domains is held out (allowed: a run that holds some out)."
+            "split: found no held-out document of the mixture's domains; expected a run that holds some out"
         )
     heldout = open_stream(run, bins, every.model_copy(update={"domains": shares, "temperature": 1.0}), holdout)
     return train, heldout, chosen_here

@@ -117,7 +117,7 @@ def find_weights(run: Path, curve: str = CURRENT) -> Weights:
         known = ", ".join(f"{name} ({folder[:8]})" if name else folder[:8] for folder, name in sorted(names.items()))
         what = "is no set of curves" if not found else f"names {len(found)} sets of curves"
         raise ConfigError(
-            f"key `curve` is {curve!r}, which {what} of {run} (allowed: current, none, {known or 'no other'})."
+            f"curve: found {curve!r}, which {what} of {run}; expected current, none, {known or 'no other'}"
         )
     return _open(run / "weights" / found[0])
 

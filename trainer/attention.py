@@ -54,12 +54,11 @@ def choose_kernel(wanted: str, device: torch.device, alibi: bool) -> str:
     """
     if wanted == "sdpa" and alibi and device.type == "cuda":
         raise ConfigError(
-            "key `model.attention` is 'sdpa', which rounds ALiBi's distances to bfloat16 on a GPU "
-            "(allowed: auto, flex)."
+            "model.attention: found 'sdpa', which rounds ALiBi's distances to bfloat16 on a GPU; expected auto, flex"
         )
     if wanted == "varlen" and (alibi or device.type != "cuda"):
         why = "ALiBi needs a bias" if alibi else f"device is {device.type}"
-        raise ConfigError(f"key `model.attention` is 'varlen', but {why} (allowed: auto, sdpa, flex).")
+        raise ConfigError(f"model.attention: found 'varlen', but {why}; expected auto, sdpa, flex")
     if wanted != "auto":
         return wanted
     if device.type != "cuda":

@@ -208,7 +208,7 @@ def read_weights(folder: Path, step: int | None = None) -> dict[str, torch.Tenso
     wanted = pointer["step"] if step is None else step
     if wanted not in steps:
         held = ", ".join(str(number) for number in sorted(steps))
-        raise ConfigError(f"key `checkpoint` is {wanted}, of which {folder} has none (allowed: {held}).")
+        raise ConfigError(f"checkpoint: found {wanted}, of which {folder} has none; expected {held}")
     path = steps[wanted]
     _verify(path)
     states: dict[str, Any] = {}

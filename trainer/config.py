@@ -6,32 +6,61 @@ import re
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import field_validator, model_validator
 
-from corpus.config import StrictModel
+from corpus.config import Refused, StrictModel, setting
 from tamis.errors import ConfigError
+
+_OPTIMIZER = "Baichuan 2, 2.6"
 
 
 class ModelConfig(StrictModel):
     """Shape of the model; its vocabulary is the tokenizer's."""
 
-    width: int = Field(ge=8)
-    layers: int = Field(ge=1)
-    heads: int = Field(ge=1)
-    position: Literal["rope", "alibi"] = "rope"
-    norm_head: bool = False  # Baichuan 2's: output rows at length one
-    max_z: float = Field(0.0, ge=0)  # Baichuan 2's is 2e-4: weight of the largest logit's square
-    loss_chunk_tokens: int = Field(4096, ge=1)  # tokens whose logits exist at a time
-    attention: Literal["auto", "sdpa", "flex", "varlen"] = "auto"
-    document_mask: bool = True  # tokens see their own document only
-    rope_theta: float = Field(10_000.0, gt=1)
-    norm_epsilon: float = Field(1e-6, gt=0)
-    init_deviation: float = Field(0.02, gt=0)
+    width: int = setting(..., "Length of a token's vector between layers (d_model).", unit="numbers", ge=8)
+    layers: int = setting(..., "Transformer blocks.", unit="blocks", ge=1)
+    heads: int = setting(..., "Attention heads of a block; the width is an even multiple of it.", unit="heads", ge=1)
+    position: Literal["rope", "alibi"] = setting(
+        "rope",
+        "How positions are told: by rotating queries and keys, or by a penalty on distance.",
+        source="Su et al. 2021 (RoPE); Press et al. 2022 (ALiBi)",
+    )
+    norm_head: bool = setting(
+        False, "Scale the output embeddings to length one.", source="Baichuan 2, 2.4 (NormHead), has true"
+    )
+    max_z: float = setting(
+        0.0,
+        "Weight of the largest logit's square in the loss; more keeps logits smaller, 0 is none.",
+        unit="factor",
+        source="Baichuan 2, 2.4, has 2e-4",
+        ge=0,
+    )
+    loss_chunk_tokens: int = setting(
+        4096,
+        "Tokens whose logits are in memory at a time; fewer take less memory and more kernel calls.",
+        unit="tokens",
+        ge=1,
+    )
+    attention: Literal["auto", "sdpa", "flex", "varlen"] = setting(
+        "auto", "The attention kernel; auto takes sdpa on a CPU, varlen on a GPU, and flex there with ALiBi."
+    )
+    document_mask: bool = setting(True, "Tokens attend to their own document only, not to others of the sequence.")
+    rope_theta: float = setting(
+        10_000.0,
+        "Base of the rotation's wavelengths; larger suits longer sequences.",
+        unit="base",
+        source="Su et al. 2021",
+        gt=1,
+    )
+    norm_epsilon: float = setting(
+        1e-6, "Added to the mean square in RMSNorm, against division by 0.", unit="number", gt=0
+    )
+    init_deviation: float = setting(0.02, "Standard deviation of the initial weights.", unit="number", gt=0)
 
     @model_validator(mode="after")
     def _even_heads(self) -> ModelConfig:
         if self.width % self.heads or self.width // self.heads % 2:
-            raise ValueError(f"a width that is an even multiple of heads = {self.heads}")
+            raise Refused("width", self.width, f"an even multiple of heads = {self.heads}")
         return self
 
     @property
@@ -48,52 +77,96 @@ class ModelConfig(StrictModel):
 class ParallelConfig(StrictModel):
     """How a model lies over ranks; what is left of their number shards parameters, gradients and optimizer states."""
 
-    tensor: int = Field(1, ge=1)  # ranks that share each layer, within a machine
-    replicate: int = Field(1, ge=1)  # copies of the sharded model (HSDP)
-    reshard: Literal["all", "machine", "none"] = "all"  # how far blocks are sharded between forward and backward
-    keep_gathered: int = Field(0, ge=0)  # the last so many blocks are not
-    reduce_each: bool = False  # scatter gradients after each micro-batch, not once a step: less memory, more traffic
-    recompute: int = Field(0, ge=0)  # the first so many blocks keep no activations, but run again backward
+    tensor: int = setting(1, "Ranks of one machine that share each layer (tensor parallelism).", unit="ranks", ge=1)
+    replicate: int = setting(1, "Copies of the sharded model (HSDP).", unit="copies", ge=1)
+    reshard: Literal["all", "machine", "none"] = setting(
+        "all",
+        "Over which ranks a block's parameters lie between its forward and backward pass: all saves most memory, none"
+        " gathers once a micro-batch.",
+        source="ZeRO-3, ZeRO++ and ZeRO-2, in this order",
+    )
+    keep_gathered: int = setting(
+        0, "The last so many blocks stay gathered, as the backward pass begins with them.", unit="blocks", ge=0
+    )
+    reduce_each: bool = setting(
+        False, "Scatter gradients after each micro-batch, not once a step: less memory, more traffic."
+    )
+    recompute: int = setting(
+        0,
+        "The first so many blocks keep no activations and run again in the backward pass: less memory, more work.",
+        unit="blocks",
+        ge=0,
+    )
 
 
 class OptimizerConfig(StrictModel):
     """AdamW with warm-up and cosine; defaults are Baichuan 2's but for the rate, which depends on size."""
 
-    max_learning_rate: float = Field(gt=0)
-    min_learning_rate_ratio: float = Field(0.1, ge=0, le=1)
-    warmup_steps: int = Field(ge=0)
-    beta1: float = Field(0.9, ge=0, lt=1)
-    beta2: float = Field(0.95, ge=0, lt=1)
-    weight_decay: float = Field(0.1, ge=0)
-    clip_norm: float = Field(0.5, gt=0)
+    max_learning_rate: float = setting(..., "Learning rate after the warm-up.", unit="factor", gt=0)
+    min_learning_rate_ratio: float = setting(
+        0.1, "Last learning rate over the largest.", unit="share", source=_OPTIMIZER, ge=0, le=1
+    )
+    warmup_steps: int = setting(..., "Steps over which the learning rate rises from 0.", unit="steps", ge=0)
+    beta1: float = setting(0.9, "Decay a step of the gradients' mean.", unit="share", source=_OPTIMIZER, ge=0, lt=1)
+    beta2: float = setting(
+        0.95, "Decay a step of the gradients' mean square.", unit="share", source=_OPTIMIZER, ge=0, lt=1
+    )
+    weight_decay: float = setting(
+        0.1, "Decay of weight matrices, times the learning rate, a step.", unit="factor", source=_OPTIMIZER, ge=0
+    )
+    clip_norm: float = setting(0.5, "Longer gradients are cut to this length.", unit="L2 norm", source=_OPTIMIZER, gt=0)
 
 
 class TrainConfig(StrictModel):
     """A model file."""
 
-    name: str  # results go to RUN/train/<name>
-    model: ModelConfig
-    optimizer: OptimizerConfig
-    parallel: ParallelConfig = ParallelConfig()
-    steps: int = Field(ge=1)
-    global_batch: int = Field(ge=1)  # sequences a step
-    seed: int = Field(ge=0, lt=1 << 63)  # of the initial weights; the data has the mixture's
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    compile: Literal["auto"] | bool = "auto"  # blocks and loss, by torch.compile; auto: on a GPU
-    micro_rows: int = Field(0, ge=0)  # sequences of a rank's slice at a time, gradients added up; 0: all at once
-    spike_factor: float = Field(10.0, ge=0)  # mean absolute deviations above the median loss; 0: no such rule
-    loss_band: bool = True  # tell when the loss leaves the band that its course predicts
-    tensorboard: bool = False  # event files beside metrics.jsonl; needs the extra `tensorboard`
-    stall_seconds: float = Field(1800.0, gt=0)  # a step that takes longer tells where it hangs
-    keep_every_tokens: int = Field(0, ge=0)  # the first checkpoint past every so many tokens is kept for good
-    checkpoint_steps: int = Field(0, ge=0)  # a checkpoint every so many steps; 0: at the end only
-    heldout_steps: int = Field(50, ge=1)  # held-out loss every so many steps, and at the end
-    heldout_sequences: int = Field(128, ge=1)
+    name: str = setting(..., "Names the folder of the results, `RUN/train/<name>`.")
+    model: ModelConfig = setting(..., "Shape of the model.")
+    optimizer: OptimizerConfig = setting(..., "AdamW and its schedule.")
+    parallel: ParallelConfig = setting(ParallelConfig(), "How the model lies over ranks.")
+    steps: int = setting(..., "Optimizer steps of the training.", unit="steps", ge=1)
+    global_batch: int = setting(..., "Sequences of a step, over all ranks.", unit="sequences", ge=1)
+    seed: int = setting(..., "Seed of the initial weights; the order of the data has the mixture's.", ge=0, lt=1 << 63)
+    device: Literal["auto", "cpu", "cuda"] = setting("auto", "Where the model is trained; auto takes a GPU if it can.")
+    compile: Literal["auto"] | bool = setting(
+        "auto", "Whether torch.compile compiles blocks and loss; auto does on a GPU."
+    )
+    micro_rows: int = setting(
+        0,
+        "Sequences that a rank computes at a time, adding gradients up; fewer take less memory. 0 takes its whole part"
+        " of the batch.",
+        unit="sequences",
+        ge=0,
+    )
+    spike_factor: float = setting(
+        10.0,
+        "A step's update is refused when its loss lies more than so many mean absolute deviations above the median."
+        " 0 refuses none.",
+        unit="deviations",
+        ge=0,
+    )
+    loss_band: bool = setting(True, "Tell when the loss leaves the band that its course so far predicts.")
+    tensorboard: bool = setting(
+        False, "Write event files for TensorBoard beside metrics.jsonl; needs the extra `tensorboard`."
+    )
+    stall_seconds: float = setting(1800.0, "A step that takes longer tells where it hangs.", unit="seconds", gt=0)
+    keep_every_tokens: int = setting(
+        0, "The first checkpoint past every so many tokens is kept for good; 0 keeps none.", unit="tokens", ge=0
+    )
+    checkpoint_steps: int = setting(
+        0, "A checkpoint is written every so many steps; 0 writes one at the end only.", unit="steps", ge=0
+    )
+    heldout_steps: int = setting(
+        50, "The held-out loss is measured every so many steps, and at the end.", unit="steps", ge=1
+    )
+    heldout_sequences: int = setting(
+        128, "Held-out sequences that the loss is measured on; more make it less noisy.", unit="sequences", ge=1
+    )
 
     @model_validator(mode="after")
     def _long_enough(self) -> TrainConfig:
         if self.steps < self.optimizer.warmup_steps:
-            raise ValueError(f"steps, {self.steps:,}, at least optimizer.warmup_steps, {self.optimizer.warmup_steps:,}")
+            raise Refused("steps", self.steps, f"at least optimizer.warmup_steps, {self.optimizer.warmup_steps:,}")
         return self
 
     @field_validator("name")
@@ -112,4 +185,4 @@ def require_names(configs: Sequence[TrainConfig]) -> None:
     """
     names = [config.name for config in configs]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise ConfigError(f"key `name` is {twice[0]!r} in two model files (allowed: a name each).")
+        raise ConfigError(f"name: found {twice[0]!r} in two model files; expected a name each")

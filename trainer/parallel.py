@@ -120,21 +120,21 @@ def open_world(config: ParallelConfig, device: torch.device, patience: float = 1
     """
     if config.reshard == "machine" and config.tensor > 1:
         raise ConfigError(
-            "key `parallel.reshard` is 'machine' beside a tensor of more than 1, for which torch's FSDP opens other "
-            "groups on each rank and hangs (allowed: all or none, or tensor 1)."
+            "parallel.reshard: found 'machine' beside a tensor of more than 1, for which torch's FSDP opens other "
+            "groups on each rank and hangs; expected all or none, or tensor 1"
         )
     size = int(os.environ.get("WORLD_SIZE", "1"))
     ranks = config.tensor * config.replicate
     if size % ranks:
         raise ConfigError(
-            f"key `parallel` has tensor {config.tensor} and replicate {config.replicate}, which need a multiple of "
-            f"{ranks} ranks, and there are {size} (allowed: sizes that divide it)."
+            f"parallel: found tensor {config.tensor} and replicate {config.replicate}, which need a multiple of "
+            f"{ranks} ranks, and there are {size}; expected sizes that divide it"
         )
     local = int(os.environ.get("LOCAL_WORLD_SIZE", str(size)))
     if config.tensor > local or local % config.tensor:
         raise ConfigError(
-            f"key `parallel.tensor` is {config.tensor}, and a machine has {local} ranks (allowed: a divisor of that, "
-            f"as a tensor group must not cross machines)."
+            f"parallel.tensor: found {config.tensor}, and a machine has {local} ranks; expected a divisor of that, "
+            f"as a tensor group must not cross machines"
         )
     if size == 1:
         return World(rank=0, size=1, device=device)
@@ -165,8 +165,7 @@ def check_layout(model: ModelConfig, config: ParallelConfig, vocab_size: int, se
     ):
         if number % config.tensor:
             raise ConfigError(
-                f"key `parallel.tensor` is {config.tensor}, which does not divide the {what}, {number} "
-                f"(allowed: divisors)."
+                f"parallel.tensor: found {config.tensor}, which does not divide the {what}, {number}; expected divisors"
             )
 
 

@@ -133,10 +133,10 @@ def check_trainable(config: TrainConfig, device: torch.device) -> None:
         ConfigError: no kernel, or no compiler, for this device.
     """
     if device.type == "cpu" and config.model.attention == "flex":
-        raise ConfigError("key `model.attention` is 'flex', which has no backward pass on a CPU (allowed: auto, sdpa).")
+        raise ConfigError("model.attention: found 'flex', which has no backward pass on a CPU; expected auto, sdpa")
     choose_kernel(config.model.attention, device, config.model.position == "alibi")
     if device.type == "cpu" and config.compile is True and not any(map(shutil.which, ("g++", "clang++", "c++"))):
-        raise ConfigError("key `compile` is true, but there is no C++ compiler for the CPU (allowed: auto, false).")
+        raise ConfigError("compile: found true, but there is no C++ compiler for the CPU; expected auto, false")
 
 
 def choose_device(name: str) -> torch.device:
@@ -147,5 +147,5 @@ def choose_device(name: str) -> torch.device:
     """
     available = torch.cuda.is_available()
     if name == "cuda" and not available:
-        raise ConfigError("key `device` is 'cuda', but torch finds no GPU (allowed: auto, cpu).")
+        raise ConfigError("device: found 'cuda', but torch finds no GPU; expected auto, cpu")
     return torch.device("cuda" if available and name != "cpu" else "cpu")

@@ -78,8 +78,8 @@ def open_tensorboard(folder: Path, first_step: int) -> TensorBoardWriter:
     """
     if importlib.util.find_spec("tensorboard") is None:
         raise ConfigError(
-            "key `tensorboard` is true, but the package tensorboard is not installed (allowed: false, or true with "
-            "the extra `tensorboard`)."
+            "tensorboard: found true, but the package tensorboard is not installed; expected false, or true with "
+            "the extra `tensorboard`"
         )
     return TensorBoardWriter(folder, first_step)
 

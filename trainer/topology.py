@@ -42,15 +42,15 @@ def order_ranks(places: Sequence[Place], tensor: int) -> list[int]:
     for place, ranks in Counter(places).items():
         if ranks > 1:
             raise ConfigError(
-                f"{ranks} ranks are number {place[1]} of machine {'.'.join(place[0])} (allowed: one; let "
-                f"TAMIS_TOPOLOGY or SLURM_TOPOLOGY_ADDR end in the machine's own name)."
+                f"topology: found {ranks} ranks that are number {place[1]} of machine {'.'.join(place[0])}; expected "
+                f"one; let TAMIS_TOPOLOGY or SLURM_TOPOLOGY_ADDR end in the machine's own name"
             )
     machines = Counter(path for path, _ in places)
     for path, ranks in sorted(machines.items()):
         if ranks % tensor:
             raise ConfigError(
-                f"key `parallel.tensor` is {tensor}, and machine {'.'.join(path)} has {ranks} ranks (allowed: a "
-                f"divisor of that, as a tensor group must not cross machines)."
+                f"parallel.tensor: found {tensor}, and machine {'.'.join(path)} has {ranks} ranks; expected a "
+                f"divisor of that, as a tensor group must not cross machines"
             )
     return sorted(range(len(places)), key=lambda rank: ([_natural(p) for p in places[rank][0]], places[rank][1], rank))
 

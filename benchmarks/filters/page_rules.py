@@ -29,11 +29,11 @@ from filters.heuristic.thresholds import CjkThresholds, HeuristicThresholds, Spa
 from filters.lines.decide import KEEP as LINE_KEPT
 from filters.lines.decide import Lines, choose_lines
 from filters.lines.features import scan_lines
+from filters.lines.thresholds import LineThresholds
 from filters.quality.decide import SentenceQualityDecision, choose_cuts, sentence_facts
 from filters.quality.model import SentenceModel
 from filters.quality.training import QualityTraining, train
 from pipelines.run.config import load_pipeline
-from pipelines.stages.line_filter import LineDecision
 from tamis.places import ROOT
 from text.arrow import TextColumn
 from text.segment import sentences
@@ -122,7 +122,7 @@ def without_lines(pages: Pages) -> list[str]:
     """The pages without the lines that ``line_filter`` cuts in ``default.yaml``; empty where it drops the page."""
     texts = [page["text"].encode() for page in pages]
     facts = scan_lines(TextColumn.from_texts([page["text"] for page in pages]))
-    thresholds = LineDecision.model_validate(load_pipeline(DEFAULT).decisions("line_filter")["default"])
+    thresholds = LineThresholds.model_validate(load_pipeline(DEFAULT).decisions("line_filter")["default"])
     assert thresholds.max_flagged_word_ratio is None, "pages dropped for flagged words are not counted here"
     chosen = choose_lines(Lines(facts.words, facts.upper_ratio, facts.flags), thresholds)
     cut = chosen != LINE_KEPT

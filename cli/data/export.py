@@ -63,14 +63,14 @@ def export(
 ) -> None:
     """Write tokens or text in another trainer's format; the training split, unless --split says otherwise."""
     if "://" in out:
-        raise ConfigError(f"key `OUT` is {out} (allowed: a folder of this machine).")
+        raise ConfigError(f"OUT: found {out}; expected a folder of this machine")
     if to is Layout.megatron:
         if files is not None or lines is not None:
-            raise ConfigError("keys `--files` and `--lines` are of text files (allowed: with `--to text`).")
+            raise ConfigError("--files, --lines: found without text files; expected `--to text` beside them")
         _export_megatron(source, Path(out), split, format)
     else:
         if files is None:
-            raise ConfigError("key `--files` is missing (allowed: a multiple of the number of ranks).")
+            raise ConfigError("--files: found nothing; expected a multiple of the number of ranks")
         _export_text(Path(source), Path(out), files, split, lines or LinesChoice.joined, format)
 
 

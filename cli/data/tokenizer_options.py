@@ -47,6 +47,6 @@ def named_as_options() -> Iterator[None]:
     try:
         yield
     except ConfigError as error:
-        message = re.sub(r"(?:key )?`?tokenizer\.domain_factors(?:\.([^`:]+))?`?", r"--factor \1", str(error))
-        message = re.sub(r"(?:key )?`?tokenizer\.(\w+)`?", lambda m: "--" + m[1].replace("_", "-"), message)
+        message = re.sub(r"tokenizer\.domain_factors\.?([^:]*)", lambda m: f"--factor {m[1]}".rstrip(), str(error))
+        message = re.sub(r"tokenizer\.(\w+)", lambda m: "--" + m[1].replace("_", "-"), message)
         raise ConfigError(message) from None

@@ -123,7 +123,7 @@ def _prepared(mixture: Path, run: Path | None, bins: str | None, look: int, toke
 
     config, folder = load_mixture(mixture, run, bins)
     if tokenizer is not None and not look:
-        raise ConfigError("key `--tokenizer` is given without --first-look (allowed: both; bins have a tokenizer).")
+        raise ConfigError("--tokenizer: found without --first-look; expected both, as bins have a tokenizer")
     with progress_bar() as progress:
         if not look:
             return prepare(folder, config, progress)
@@ -139,7 +139,7 @@ def parse_steps(text: str) -> tuple[int, int]:
     """
     match = re.fullmatch(r"(\d+):(\d+)", text)
     if not match or int(match[1]) >= int(match[2]):
-        raise ConfigError(f"key `--steps` is {text!r} (allowed: A:B with whole numbers 0 <= A < B).")
+        raise ConfigError(f"--steps: found {text!r}; expected A:B with whole numbers 0 <= A < B")
     return int(match[1]), int(match[2])
 
 

@@ -45,7 +45,7 @@ def report(
     folder = RunFolder(run.absolute())
     found: dict[str, Any] = {}
     if card and training is not None:
-        raise ConfigError("options `--card` and `--training` are both given (allowed: one of them).")
+        raise ConfigError("--card, --training: found both; expected one of them")
     if training is not None:
         path, found = _training_report(folder.root, training, out)
     elif card:

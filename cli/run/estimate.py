@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from pydantic import Field
 from rich.table import Table
 
 from cli.output import FormatOption, OutputFormat
 from cli.present import console, echo_json, size
-from corpus.config import StrictModel, load_config
+from corpus.config import StrictModel, load_config, setting
 from tamis.errors import ConfigError
 from tamis.places import CONF
 
@@ -26,33 +25,27 @@ SECONDS = 3600.0
 
 
 class StageRate(StrictModel):
-    """What a stage costs.
+    """What a stage costs."""
 
-    Attributes:
-        mb_per_cpu_second: of ingested text, 10^6 bytes; earlier stages have dropped what they drop of it.
-        shuffle_bytes: that a raw document sends over the network.
-    """
-
-    mb_per_cpu_second: float = Field(gt=0)
-    shuffle_bytes: float = Field(0.0, ge=0)
+    mb_per_cpu_second: float = setting(
+        ...,
+        "Ingested text that a core works through; what earlier stages have dropped of it counts too.",
+        unit="10^6 bytes a CPU-second",
+        gt=0,
+    )
+    shuffle_bytes: float = setting(0.0, "What a raw document sends over the network.", unit="bytes", ge=0)
 
 
 class Rates(StrictModel):
-    """Measured rates.
+    """Measured rates."""
 
-    Attributes:
-        measured: where, when and how, for people.
-        document_bytes: mean UTF-8 bytes of a raw document.
-        kept: share of the text that was published.
-        stored: bytes on disk a byte of ingested text, by folder of a run.
-        stages: by name, in order.
-    """
-
-    measured: str
-    document_bytes: float = Field(gt=0)
-    kept: float = Field(gt=0, le=1)
-    stored: dict[str, float]
-    stages: dict[str, StageRate]
+    measured: str = setting(..., "Where, when and how, for people.")
+    document_bytes: float = setting(..., "Mean UTF-8 bytes of a raw document.", unit="bytes", gt=0)
+    kept: float = setting(..., "Share of the text that was published.", unit="share", gt=0, le=1)
+    stored: dict[str, float] = setting(
+        ..., "Folder of a run to its size on disk, for a byte of ingested text.", unit="bytes a byte"
+    )
+    stages: dict[str, StageRate] = setting(..., "Stage to its rate, in their order.")
 
 
 def estimate(

@@ -105,10 +105,12 @@ def harness(
     if find_spec("lm_eval") is None:
         raise ConfigError("lm-eval is not installed (it comes with the `eval` extra: pip install '.[eval]').")
     if include_path is not None and not include_path.is_dir():
-        raise ConfigError(f"--include-path: {include_path} is no folder (allowed: one with YAML files of tasks).")
+        raise ConfigError(
+            f"--include-path: found {include_path}, which is no folder; expected one with YAML files of tasks"
+        )
     names = [name.strip() for name in tasks.split(",") if name.strip()]
     if not names:
-        raise ConfigError(f"--tasks: found {tasks!r} (allowed: names with commas between them).")
+        raise ConfigError(f"--tasks: found {tasks!r}; expected names with commas between them")
     config = load_config(TrainConfig, model)
     data, folder = load_mixture(mixture, run)
     with progress_bar() as progress:
@@ -149,7 +151,7 @@ def _open_text(
         text = merge_texts(texts)
     if not text.documents:
         raise ConfigError(
-            f"no document of {', '.join(text.domains)} is held out (allowed: a mixture of domains that hold some out)."
+            f"split: found no held-out document of {', '.join(text.domains)}; expected domains that hold some out"
         )
     return tokenizer, text
 
@@ -160,8 +162,8 @@ def _bare_bins(place: str, tokenizer: Tokenizer) -> Any:
     bins = open_bins(place)
     if bins.tokenizer_digest != tokenizer.digest:
         raise ConfigError(
-            f"--on {place}: is of tokenizer {bins.tokenizer_digest[:12]} (allowed: bins of {tokenizer.digest[:12]}, "
-            "which the mixture has)."
+            f"--on {place}: found tokenizer {bins.tokenizer_digest[:12]}; expected bins of {tokenizer.digest[:12]}, "
+            "which the mixture has"
         )
     return bins
 

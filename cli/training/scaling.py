@@ -90,7 +90,9 @@ def run(
     from trainer.scaling.runs import read_suite
 
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise ConfigError("tamis scaling run is one process (allowed: tamis train under torchrun, then scaling fit).")
+        raise ConfigError(
+            "tamis scaling run: found several processes; expected one, or tamis train under torchrun, then fit"
+        )
     configs = [load_config(TrainConfig, path) for path in models]
     _require_suite(configs, FEWEST)
     data, folder = load_mixture(mixture, run)
@@ -119,7 +121,7 @@ def _require_suite(configs: list[TrainConfig], fewest: int) -> None:
 
     require_names(configs)
     if len(configs) < fewest:
-        raise ConfigError(f"a scaling law needs more models: found {len(configs)} (allowed: at least {fewest}).")
+        raise ConfigError(f"models: found {len(configs)}; expected at least {fewest} for a scaling law")
 
 
 def _compute(
@@ -136,12 +138,12 @@ def _compute(
     from trainer.scaling.law import training_flops
 
     if predict is not None and model is not None:
-        raise ConfigError("found both --predict and --model (allowed: one of them).")
+        raise ConfigError("--predict, --model: found both; expected one of them")
     if predict is not None:
         return parse_number("--predict", predict, "1e21", 1e40)
     if model is None:
         if tokens is not None:
-            raise ConfigError("found --tokens without --model (allowed: both, or --predict FLOPS).")
+            raise ConfigError("--tokens: found without --model; expected both, or --predict FLOPS")
         return None
     config = load_config(TrainConfig, model)
     size, length = vocab_size or suite.vocab_size, sequence_length or suite.sequence_length

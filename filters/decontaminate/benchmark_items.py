@@ -14,12 +14,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import orjson
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
-from corpus.config import StrictModel
+from corpus.config import StrictModel, setting
 from corpus.inputs import InputConfig, InputFile, open_input, resolve_inputs
 from corpus.readers.columns import dig, label
 from corpus.records import Bad
@@ -36,26 +36,26 @@ Names = tuple[str, ...]
 class BenchmarkFiles(StrictModel):
     """Some files of benchmark items, JSON lines, plain, ``.gz`` or ``.zst``; a plain string is its ``paths``."""
 
-    name: Annotated[str, Field(pattern=r"^[^/\s][^/]*$")] | None = Field(
-        None, description="What the benchmark is called in reports; null is each file's stem."
+    name: str | None = setting(
+        None, "What the benchmark is called in reports; null is each file's stem.", pattern=r"^[^/\s][^/]*$"
     )
-    paths: Annotated[Names, Field(min_length=1)] = Field(description="Globs, as for an input of a run.")
-    passage: Names = Field(
-        ("passage", "context", "ctx", "article"), description="Columns of what a question is about, as for `question`."
+    paths: Names = setting(..., "Globs, as for an input of a run.", min_length=1)
+    passage: Names = setting(
+        ("passage", "context", "ctx", "article"), "Columns of what a question is about, as for `question`."
     )
-    question: Names = Field(
+    question: Names = setting(
         ("question", "query", "prompt", "problem", "input"),
-        description="Columns that make the question, joined in this order; a dotted path reaches into an object.",
+        "Columns that make the question, joined in this order; a dotted path reaches into an object.",
     )
-    text: str | None = Field("text", description="Column of the whole item as text, or of what the question is about.")
-    choices: Names = Field(
-        ("choices", "options", "endings"), description="Columns with a list of answers to choose from; else A, B, C …"
+    text: str | None = setting("text", "Column of the whole item as text, or of what the question is about.")
+    choices: Names = setting(
+        ("choices", "options", "endings"), "Columns with a list of answers to choose from; else A, B, C and so on."
     )
-    answer: Names = Field(
+    answer: Names = setting(
         ("answer", "solution", "canonical_solution", "target", "code"),
-        description="Columns of the answer; searched for where it is as long as an n-gram.",
+        "Columns of the answer; searched for where it is as long as an n-gram.",
     )
-    id: Names = Field(("id", "task_id", "question_id"), description="Columns of the item's id; else the line number.")
+    id: Names = setting(("id", "task_id", "question_id"), "Columns of the item's id; else the line number.")
 
     @model_validator(mode="before")
     @classmethod

@@ -25,9 +25,9 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 import pyarrow as pa
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
-from corpus.config import StrictModel
+from corpus.config import Refused, StrictModel, setting
 from filters.decontaminate.benchmark_items import BadLine
 from tamis.errors import ConfigError
 
@@ -35,6 +35,7 @@ Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
 Uint64 = npt.NDArray[np.uint64]
 FORMAT = 1
+_BROWN = "Brown et al. 2020 (arXiv 2005.14165), C"
 NGRAMS, WHOLE, TOO_SHORT = "ngrams", "whole", "too_short"
 ITEMS = pa.schema(
     [
@@ -53,18 +54,44 @@ ITEMS = pa.schema(
 class NgramConfig(StrictModel):
     """How long an n-gram is; mixed text counts a word as 1/words and a character as 1/characters of one."""
 
-    words: int = Field(
-        13, ge=1, le=256, description="Tokens of scripts with spaces (Brown et al. 2020; Rae et al. 2021)."
+    words: int = setting(
+        13,
+        "Length of an n-gram in scripts with spaces; a longer one is found by chance more rarely, and misses more.",
+        unit="tokens",
+        source=f"{_BROWN}; Rae et al. 2021 (arXiv 2112.11446)",
+        ge=1,
+        le=256,
     )
-    characters: int = Field(20, ge=1, le=256, description="Characters of Han, Kana, Thai, Lao, Khmer, Myanmar.")
-    min_words: int = Field(8, ge=1, le=256, description="A shorter item is not searched for (Brown et al. 2020).")
-    min_characters: int = Field(12, ge=1, le=256, description="The same, for scripts without spaces.")
-    max_items: int = Field(10, ge=1, description="An n-gram that more items hold tells of none (Brown et al. 2020).")
+    characters: int = setting(
+        20,
+        "Length of an n-gram in Han, Kana, Thai, Lao, Khmer and Myanmar, where 20 characters hold about 13 words.",
+        unit="characters",
+        ge=1,
+        le=256,
+    )
+    min_words: int = setting(
+        8,
+        "A shorter item is not searched for, as it cannot be told from chance.",
+        unit="tokens",
+        source=_BROWN,
+        ge=1,
+        le=256,
+    )
+    min_characters: int = setting(
+        12, "A shorter item in scripts without spaces is not searched for.", unit="characters", ge=1, le=256
+    )
+    max_items: int = setting(
+        10, "An n-gram that more items hold is a template and tells of none.", unit="items", source=_BROWN, ge=1
+    )
 
     @model_validator(mode="after")
     def _shorter(self) -> Self:
-        if self.min_words > self.words or self.min_characters > self.characters:
-            raise ValueError("min_words and min_characters must not be more than words and characters")
+        for name, least, most in (
+            ("words", self.min_words, self.words),
+            ("characters", self.min_characters, self.characters),
+        ):
+            if least > most:
+                raise Refused(f"min_{name}", least, f"at most {name}, {most}")
         return self
 
     def weights(self) -> Int64:

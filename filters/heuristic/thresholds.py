@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from corpus.config import StrictModel, setting
 
 _GOPHER = "Gopher (Rae et al. 2021), A1.1"
 _TABLE = "Gopher (Rae et al. 2021), table A1"
@@ -30,32 +30,30 @@ _FINEWEB = "FineWeb (Penedo et al. 2024), § 3.6"
 _WUDAO = "WuDaoCorpora (Yuan et al. 2021), § 3"
 
 
-def _limit(default: float | None, what: str, source: str) -> Any:
-    return Field(default, ge=0, description=f"{what}. Source: {source}.")
+def _limit(default: float | None, what: str, source: str, unit: str = "share") -> Any:
+    return setting(default, what, unit=unit, source=source, ge=0)
 
 
-class RepetitionThresholds(BaseModel):
+class RepetitionThresholds(StrictModel):
     """Repetition inside a document, the same numbers in every script.
 
     The n-grams are of words; in scripts without spaces, of twice as many single characters (see
     ``filters.heuristic.features``).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    max_dup_line_ratio: float | None = _limit(0.30, "repeated lines", _TABLE)
-    max_dup_line_char_ratio: float | None = _limit(0.20, "characters in repeated lines", _TABLE)
-    max_dup_paragraph_ratio: float | None = _limit(0.30, "repeated paragraphs", _TABLE)
-    max_dup_paragraph_char_ratio: float | None = _limit(0.20, "characters in repeated paragraphs", _TABLE)
-    max_top_2gram_char_ratio: float | None = _limit(0.20, "characters in the top 2-gram", _TABLE)
-    max_top_3gram_char_ratio: float | None = _limit(0.18, "characters in the top 3-gram", _TABLE)
-    max_top_4gram_char_ratio: float | None = _limit(0.16, "characters in the top 4-gram", _TABLE)
-    max_dup_5gram_char_ratio: float | None = _limit(0.15, "characters in repeated 5-grams", _TABLE)
-    max_dup_6gram_char_ratio: float | None = _limit(0.14, "characters in repeated 6-grams", _TABLE)
-    max_dup_7gram_char_ratio: float | None = _limit(0.13, "characters in repeated 7-grams", _TABLE)
-    max_dup_8gram_char_ratio: float | None = _limit(0.12, "characters in repeated 8-grams", _TABLE)
-    max_dup_9gram_char_ratio: float | None = _limit(0.11, "characters in repeated 9-grams", _TABLE)
-    max_dup_10gram_char_ratio: float | None = _limit(0.10, "characters in repeated 10-grams", _TABLE)
+    max_dup_line_ratio: float | None = _limit(0.30, "Lines that are repeated.", _TABLE)
+    max_dup_line_char_ratio: float | None = _limit(0.20, "Characters in repeated lines.", _TABLE)
+    max_dup_paragraph_ratio: float | None = _limit(0.30, "Paragraphs that are repeated.", _TABLE)
+    max_dup_paragraph_char_ratio: float | None = _limit(0.20, "Characters in repeated paragraphs.", _TABLE)
+    max_top_2gram_char_ratio: float | None = _limit(0.20, "Characters in the commonest 2-gram.", _TABLE)
+    max_top_3gram_char_ratio: float | None = _limit(0.18, "Characters in the commonest 3-gram.", _TABLE)
+    max_top_4gram_char_ratio: float | None = _limit(0.16, "Characters in the commonest 4-gram.", _TABLE)
+    max_dup_5gram_char_ratio: float | None = _limit(0.15, "Characters in repeated 5-grams.", _TABLE)
+    max_dup_6gram_char_ratio: float | None = _limit(0.14, "Characters in repeated 6-grams.", _TABLE)
+    max_dup_7gram_char_ratio: float | None = _limit(0.13, "Characters in repeated 7-grams.", _TABLE)
+    max_dup_8gram_char_ratio: float | None = _limit(0.12, "Characters in repeated 8-grams.", _TABLE)
+    max_dup_9gram_char_ratio: float | None = _limit(0.11, "Characters in repeated 9-grams.", _TABLE)
+    max_dup_10gram_char_ratio: float | None = _limit(0.10, "Characters in repeated 10-grams.", _TABLE)
 
 
 class WebThresholds(RepetitionThresholds):
@@ -63,13 +61,17 @@ class WebThresholds(RepetitionThresholds):
 
     max_dup_line_own_char_ratio: float | None = _limit(
         0.1,
-        "characters in repeated lines, of all lines' characters; datatrove's FineWeb filter has 0.01, which takes"
-        " a page of fifty lines for one line that comes twice",
+        "Characters in repeated lines, of all lines' characters; datatrove's FineWeb filter has 0.01, which takes"
+        " a page of fifty lines for one line that comes twice.",
         _FINEWEB,
     )
-    max_lorem_ipsum: int | None = _limit(0, "occurrences of lorem ipsum", _C4)
-    max_curly_brackets: int | None = _limit(None, "0 in C4; off, as it drops all code", _C4)
-    min_long_lines: int | None = _limit(None, "3 in mC4, lines of 200 characters; off, as it drops dialogue", _MC4)
+    max_lorem_ipsum: int | None = _limit(0, "Occurrences of lorem ipsum.", _C4, "occurrences")
+    max_curly_brackets: int | None = _limit(
+        None, "Curly brackets; C4 has 0, which is off here, as it drops all code.", _C4, "characters"
+    )
+    min_long_lines: int | None = _limit(
+        None, "Lines of 200 characters; mC4 has 3, which is off here, as it drops dialogue.", _MC4, "lines"
+    )
 
 
 class SpacedThresholds(WebThresholds):
@@ -78,70 +80,84 @@ class SpacedThresholds(WebThresholds):
     ``min_stop_words`` speaks English: null for other languages.
     """
 
-    min_words: int | None = _limit(50, "words that are not mere symbols", _GOPHER)
-    max_words: int | None = _limit(100_000, "words that are not mere symbols", _GOPHER)
-    min_mean_word_chars: float | None = _limit(3, "mean length of a word, characters", _GOPHER)
-    max_mean_word_chars: float | None = _limit(10, "mean length of a word, characters", _GOPHER)
-    max_symbol_word_ratio: float | None = _limit(0.1, "# or ellipses a word", _GOPHER)
-    max_bullet_line_ratio: float | None = _limit(0.9, "lines that start with a bullet", _GOPHER)
-    max_ellipsis_line_ratio: float | None = _limit(0.3, "lines that end with an ellipsis", _GOPHER)
-    min_alpha_word_ratio: float | None = _limit(0.8, "words that hold a letter", _GOPHER)
-    min_stop_words: int | None = _limit(2, "different stop words of Gopher's eight", _GOPHER)
+    min_words: int | None = _limit(50, "Words that are not mere symbols.", _GOPHER, "words")
+    max_words: int | None = _limit(100_000, "Words that are not mere symbols.", _GOPHER, "words")
+    min_mean_word_chars: float | None = _limit(3, "Mean length of a word.", _GOPHER, "characters")
+    max_mean_word_chars: float | None = _limit(10, "Mean length of a word.", _GOPHER, "characters")
+    max_symbol_word_ratio: float | None = _limit(0.1, "Signs # and ellipses, for each word.", _GOPHER, "signs a word")
+    max_bullet_line_ratio: float | None = _limit(0.9, "Lines that start with a bullet.", _GOPHER)
+    max_ellipsis_line_ratio: float | None = _limit(0.3, "Lines that end with an ellipsis.", _GOPHER)
+    min_alpha_word_ratio: float | None = _limit(0.8, "Words that hold a letter.", _GOPHER)
+    min_stop_words: int | None = _limit(2, "Different stop words of Gopher's eight.", _GOPHER, "words")
     min_sentences: int | None = _limit(
-        3, "sentences; behind line_filter, of the lines that it left, as in C4. Versions of the paper say 5 and 3", _C4
+        3,
+        "Sentences; behind line_filter, of the lines that it left, as in C4. Versions of the paper say 5 and 3.",
+        _C4,
+        "sentences",
     )
-    min_terminal_line_ratio: float | None = _limit(0.12, "lines that end with punctuation", _FINEWEB)
-    max_short_line_ratio: float | None = _limit(0.67, "lines of at most 30 characters", _FINEWEB)
+    min_terminal_line_ratio: float | None = _limit(0.12, "Lines that end with punctuation.", _FINEWEB)
+    max_short_line_ratio: float | None = _limit(0.67, "Lines of at most 30 characters.", _FINEWEB)
     max_line_break_word_ratio: float | None = _limit(
-        0.3, "line breaks a word; more is a list", "datatrove's FineWeb filter, new_line_ratio; not in the paper"
+        0.3,
+        "Line breaks, for each word; a text with more is a list.",
+        "datatrove's FineWeb filter, new_line_ratio; not in the paper",
+        "breaks a word",
     )
 
 
 class CjkThresholds(WebThresholds):
     """Chinese and Japanese: Gopher's ideas in characters, and the published rules of Chinese web corpora."""
 
-    min_text_chars: int | None = _limit(80, "characters", f"50 words of 1.6 characters; {_GOPHER}")
-    max_text_chars: int | None = _limit(160_000, "characters", f"100,000 words of 1.6 characters; {_GOPHER}")
+    min_text_chars: int | None = _limit(80, "Characters.", f"50 words of 1.6 characters; {_GOPHER}", "characters")
+    max_text_chars: int | None = _limit(
+        160_000, "Characters.", f"100,000 words of 1.6 characters; {_GOPHER}", "characters"
+    )
     min_cjk_ratio: float | None = _limit(
         0.2,
-        "Han and Kana among characters",
-        f"{_CHINESE}, there 0.3; a quarter of Chinese articles on software lie between",
+        "Han and Kana among characters; a quarter of Chinese articles on software lie between 0.2 and 0.3.",
+        f"{_CHINESE}, there 0.3",
     )
-    min_punctuation_ratio: float | None = _limit(0.02, "less is a keyword list", _MEASURED)
-    max_punctuation_ratio: float | None = _limit(0.35, "more is a table of contents or art", _MEASURED)
-    max_digit_ratio: float | None = _limit(0.3, "more is a table or a price list", _MEASURED)
-    max_bullet_line_ratio: float | None = _limit(0.9, "lines that start with a bullet", _GOPHER)
-    max_ellipsis_line_ratio: float | None = _limit(0.3, "lines that end with an ellipsis", _GOPHER)
+    min_punctuation_ratio: float | None = _limit(0.02, "Punctuation; a text with less is a keyword list.", _MEASURED)
+    max_punctuation_ratio: float | None = _limit(
+        0.35, "Punctuation; a text with more is a table of contents or art.", _MEASURED
+    )
+    max_digit_ratio: float | None = _limit(0.3, "Digits; a text with more is a table or a price list.", _MEASURED)
+    max_bullet_line_ratio: float | None = _limit(0.9, "Lines that start with a bullet.", _GOPHER)
+    max_ellipsis_line_ratio: float | None = _limit(0.3, "Lines that end with an ellipsis.", _GOPHER)
     min_terminal_line_char_ratio: float | None = _limit(
-        0.2, "characters in lines with a sentence's end; less is all menus and headings", _MEASURED
+        0.2, "Characters in lines with a sentence's end; a text with less is all menus and headings.", _MEASURED
     )
-    min_mean_line_chars: float | None = _limit(10, "mean length of a line, characters", _CHINESE)
-    min_cjk_chars: int | None = _limit(10, "Han and Kana", _WUDAO)
+    min_mean_line_chars: float | None = _limit(10, "Mean length of a line.", _CHINESE, "characters")
+    min_cjk_chars: int | None = _limit(10, "Han and Kana.", _WUDAO, "characters")
     max_foreign_run: int | None = _limit(
-        None, "10 in WuDao, characters in a row that are not Chinese; off, as a foreign name is enough", _WUDAO
+        None,
+        "Characters in a row that are not Chinese; WuDao has 10, which is off here, as a foreign name is enough.",
+        _WUDAO,
+        "characters",
     )
     min_sentences: int | None = _limit(
         None,
-        "5 in CLUECorpus2020; off, as it drops abstracts and short news",
+        "Sentences; CLUECorpus2020 has 5, which is off here, as it drops abstracts and short news.",
         f"CLUECorpus2020 (Xu et al. 2020); {_C4}",
+        "sentences",
     )
     max_short_line_ratio: float | None = _limit(
-        0.67, "lines of at most 10 characters, which hold what 30 Latin letters do (the ten is ours)", _FINEWEB
+        0.67, "Lines of at most 10 characters, which hold what 30 Latin letters do (the ten is ours).", _FINEWEB
     )
 
 
 class OtherThresholds(WebThresholds):
     """Other scripts (Cyrillic, Arabic, Thai, …): length and repetition alone; Gopher speaks English."""
 
-    min_text_chars: int | None = _limit(200, "characters", f"50 words of 4 characters; {_GOPHER}")
-    max_text_chars: int | None = _limit(1_000_000, "characters", f"100,000 words of 10 characters; {_GOPHER}")
+    min_text_chars: int | None = _limit(200, "Characters.", f"50 words of 4 characters; {_GOPHER}", "characters")
+    max_text_chars: int | None = _limit(
+        1_000_000, "Characters.", f"100,000 words of 10 characters; {_GOPHER}", "characters"
+    )
 
 
-class HeuristicThresholds(BaseModel):
-    """The decision of the heuristic filter, by profile (see the feature ``profile``)."""
+class HeuristicThresholds(StrictModel):
+    """The decision of the heuristic filter, by profile (see the feature ``profile``): beyond a limit it drops."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    spaced: SpacedThresholds = SpacedThresholds()
-    cjk: CjkThresholds = CjkThresholds()
-    other: OtherThresholds = OtherThresholds()
+    spaced: SpacedThresholds = setting(SpacedThresholds(), "Limits for text in Latin letters.")
+    cjk: CjkThresholds = setting(CjkThresholds(), "Limits for Chinese and Japanese.")
+    other: OtherThresholds = setting(OtherThresholds(), "Limits for other scripts.")

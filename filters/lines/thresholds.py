@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from corpus.config import StrictModel, setting
 
 STORE_WORDS = 10
 """Lines of so few words, or Han and Kana, are always evidence: a rule on words cannot ask for more."""
@@ -24,18 +24,18 @@ _REFINED = "RefinedWeb"
 _CLUE = "CLUECorpus2020"
 
 
-def _rule(default: float | None, what: str, source: str, low: float = 0, high: float = 1) -> Any:
-    return Field(default, ge=low, le=high, description=f"{what}. Source: {source}.")
+def _rule(
+    default: float | None, what: str, source: str, *, unit: str = "share", low: float = 0, high: float = 1
+) -> Any:
+    return setting(default, what, unit=unit, source=source, ge=low, le=high)
 
 
 def _switch(default: bool, what: str, source: str) -> Any:
-    return Field(default, description=f"Cut {what}. Source: {source}.")
+    return setting(default, f"Cut {what}.", source=source)
 
 
-class LineThresholds(BaseModel):
+class LineThresholds(StrictModel):
     """Which lines are cut, and when so many are that the document goes."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     c4_terminal_punctuation: bool = _switch(
         False,
@@ -43,39 +43,50 @@ class LineThresholds(BaseModel):
         " takes 30 % of the text, headings and lists first",
         _C4,
     )
-    c4_min_words: int | None = _rule(3, "words in a line; 3 and 5, by version of the paper", _C4, high=STORE_WORDS)
+    c4_min_words: int | None = _rule(
+        3, "Shorter lines are cut; versions of the paper say 3 and 5.", _C4, unit="words", high=STORE_WORDS
+    )
     c4_long_words: bool = _switch(True, "lines with a word of over 1,000 characters", _C4_CODE)
     c4_javascript: bool = _switch(True, "lines that name JavaScript", _C4)
     c4_policy: bool = _switch(True, "lines about cookies, terms of use or privacy", _C4_CODE)
     max_upper_ratio: float | None = _rule(
-        0.5, "capitals among a line's letters", f"{_REFINED}; the figure is ours", low=STORE_UPPER_RATIO
+        0.5,
+        "Lines with more capitals among their letters are cut.",
+        f"{_REFINED}; the figure is ours",
+        low=STORE_UPPER_RATIO,
     )
     refinedweb_numeric: bool = _switch(True, "lines of numbers and signs alone", _REFINED)
     refinedweb_counters: bool = _switch(True, 'counters such as "3 likes"', _REFINED)
     refinedweb_one_word: bool = _switch(True, "lines of one word", _REFINED)
     max_boilerplate_words: int | None = _rule(
         10,
-        "lines of at most so many words are cut that begin like sign-in, end like read more or hold items in cart",
+        "Lines of at most so many words are cut that begin like sign-in, end like read more or hold items in cart.",
         f"{_REFINED}, which takes only the phrase out of the line",
+        unit="words",
         high=STORE_WORDS,
     )
     zh_terminal_punctuation: bool = _switch(
         False, "Chinese lines that do not end a sentence; off, as C4's", f"{_CLUE}, after C4"
     )
     zh_min_chars: int | None = _rule(
-        None, "Han and Kana in a Chinese line; off, as it cuts headings", "ours", high=STORE_WORDS
+        None,
+        "Chinese lines with fewer Han and Kana are cut; off, as it cuts headings.",
+        "ours",
+        unit="characters",
+        high=STORE_WORDS,
     )
     zh_counters: bool = _switch(True, 'counters such as "阅读 1.2万"', "ours")
     max_zh_boilerplate_chars: int | None = _rule(
         10,
-        "lines of at most so many Han are cut that begin like 登录, end like 阅读全文 or hold 版权所有",
+        "Lines of at most so many Han are cut that begin like 登录, end like 阅读全文 or hold 版权所有.",
         "ours",
+        unit="characters",
         high=STORE_WORDS,
     )
     max_flagged_word_ratio: float | None = _rule(
         0.05,
-        "a document is dropped when RefinedWeb's rules and their Chinese counterparts cut more of its words; made for"
-        " extracted main text: null for pages with their menus",
+        "A document is dropped when RefinedWeb's rules and their Chinese counterparts cut more of its words. Made for"
+        " extracted main text: null for pages with their menus.",
         _REFINED,
     )
-    max_cut_ratio: float = _rule(0.8, "a document is dropped when all rules cut more of its bytes", "ours")
+    max_cut_ratio: float = _rule(0.8, "A document is dropped when all rules cut more of its bytes.", "ours")

@@ -10,14 +10,11 @@ Cost: linear, and a sort of the few sentences below the threshold.
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import numba as nb
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
 
-from corpus.config import StrictModel
+from corpus.config import StrictModel, setting
 from text.arrow import TextColumn
 from text.segment import Spans
 
@@ -25,23 +22,38 @@ from text.segment import Spans
 class SentenceQualityDecision(StrictModel):
     """When a sentence is cut.
 
-    Attributes:
-        threshold: a sentence scoring below it may be cut. The model's ``evaluation.json`` suggests one at
-            which 2 % of held-out good sentences are lost: 0.39 for English and 0.04 for Chinese with
-            ``benchmarks/shared_references.yaml``, which has heads; with them and without a cap this one takes of web
-            pages 1 % (English) and 9 % (Chinese) of the main content, and 33 and 42 % of the rest.
-        max_cut_fraction: cap on the share of a document's bytes that is cut. Our choice: beyond a third, what
-            is left no longer reads as the document. The report's sentence step removes 3.06 % of raw text in
-            all (Baichuan 2, arXiv:2309.10305, figure 2).
-        min_sentence_chars: shorter sentences are left alone, as a handful of tokens tells a linear model
-            little. Our choice.
-        min_document_quality: a document below it is dropped; 0 drops none.
+    The model's ``evaluation.json`` suggests a threshold at which 2 % of held-out good sentences are lost: 0.39 for
+    English and 0.04 for Chinese with ``benchmarks/shared_references.yaml``, which has heads; with them and without a
+    cap the default takes of web pages 1 % (English) and 9 % (Chinese) of the main content, and 33 and 42 % of the rest.
+    The report's sentence step removes 3.06 % of raw text in all (Baichuan 2, arXiv:2309.10305, figure 2).
     """
 
-    threshold: Annotated[float, Field(ge=0, le=1)] = 0.05
-    max_cut_fraction: Annotated[float, Field(ge=0, le=1)] = 0.3
-    min_sentence_chars: Annotated[int, Field(ge=0)] = 10
-    min_document_quality: Annotated[float, Field(ge=0, le=1)] = 0.0
+    threshold: float = setting(
+        0.05,
+        "A sentence that scores less may be cut; a higher threshold cuts more.",
+        unit="score",
+        source="ours, measured",
+        ge=0,
+        le=1,
+    )
+    max_cut_fraction: float = setting(
+        0.3,
+        "Largest share of a document's bytes that is cut; beyond a third, the rest no longer reads as the document.",
+        unit="share",
+        source="ours",
+        ge=0,
+        le=1,
+    )
+    min_sentence_chars: int = setting(
+        10,
+        "Shorter sentences are left alone, as a handful of tokens tells a linear model little.",
+        unit="characters",
+        source="ours",
+        ge=0,
+    )
+    min_document_quality: float = setting(
+        0.0, "A document with a lower mean score is dropped; 0 drops none.", unit="score", ge=0, le=1
+    )
 
 
 def document_quality(

@@ -16,14 +16,14 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 import orjson
-from pydantic import Field, field_validator, model_validator
+from pydantic import field_validator, model_validator
 
-from corpus.config import StrictModel
+from corpus.config import Refused, StrictModel, setting
 from corpus.inputs import FieldMap, InputConfig, open_input, resolve_inputs
 from corpus.readers import read
 from corpus.records import Record
@@ -41,68 +41,67 @@ Split = Literal["sentence", "line", "document"]
 
 
 class ReferenceSet(StrictModel):
-    """One set of texts and what it is an example of.
+    """One set of texts and what it is an example of."""
 
-    Attributes:
-        name: unique in a training.
-        source: what is held out together: sets of one source are either all trained on or all held out.
-        label: what its texts are.
-        lang: their language; balance and evaluation are by language.
-        paths: globs, URIs or ``package:<import name>/<glob>``, as for an input of a run.
-        format: how files are read; ``auto`` goes by the file's name.
-        fields: which column of a record is what.
-        text_unit: what a document is in a plain text file.
-        encoding: of plain text; UTF-8 if null.
-        where: keeps only records whose columns have these values, compared as text; a value that ends in ``*`` is the
-            beginning of one.
-        inside: a column that holds the main content of a page: examples are the sentences that stand in it too.
-        outside: such a column: examples are the sentences that do not, menus and notices.
-        share: keeps only records whose text has a hash in this part of 0 to 1: so a source without parts of its own is
-            taken apart, in sets under two names of source.
-        held_out: evaluated on, never trained on.
-        max_bytes: UTF-8 bytes of text taken, in file order.
-        corrupt: makes bad sentences out of these texts (see ``filters.quality.corruption``); the label must be
-            ``bad``.
-        split: what one example is.
-    """
-
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_\-]{0,63}$")]
-    source: Annotated[str, Field(min_length=1)]
-    label: Label
-    lang: Annotated[str, Field(min_length=2)]
-    paths: Annotated[tuple[str, ...], Field(min_length=1)]
-    format: Literal["auto", "jsonl", "parquet", "warc", "wet", "text"] = "auto"
-    fields: FieldMap = FieldMap()
-    text_unit: Literal["file", "line", "paragraph"] = "file"
-    encoding: str | None = None
-    where: Mapping[str, str] = Field(default_factory=dict)
-    inside: str | None = None
-    outside: str | None = None
-    share: tuple[float, float] = (0.0, 1.0)
-    held_out: bool = False
-    max_bytes: Annotated[int, Field(gt=0)] = 20_000_000
-    corrupt: bool = False
-    split: Split = "sentence"
+    name: str = setting(..., "Unique in a training.", pattern=r"^[a-z0-9][a-z0-9_\-]{0,63}$")
+    source: str = setting(
+        ..., "What is held out together: sets of one source are either all trained on or all held out.", min_length=1
+    )
+    label: Label = setting(..., "What its texts are.")
+    lang: str = setting(..., "Their language; balance and evaluation are by language.", min_length=2)
+    paths: tuple[str, ...] = setting(
+        ..., "Globs, URIs or `package:<import name>/<glob>`, as for an input of a run.", min_length=1
+    )
+    format: Literal["auto", "jsonl", "parquet", "warc", "wet", "text"] = setting(
+        "auto", "How files are read; auto goes by the file's name."
+    )
+    fields: FieldMap = setting(FieldMap(), "Which column of a record is what.")
+    text_unit: Literal["file", "line", "paragraph"] = setting("file", "What a document is in a plain text file.")
+    encoding: str | None = setting(None, "Encoding of plain text; null is UTF-8.")
+    where: Mapping[str, str] = setting(
+        {},
+        "Keeps only records whose columns have these values, compared as text; a value that ends in `*` is the"
+        " beginning of one.",
+    )
+    inside: str | None = setting(
+        None, "A column that holds the main content of a page: examples are the sentences that stand in it too."
+    )
+    outside: str | None = setting(
+        None, "Such a column: examples are the sentences that do not stand in it, menus and notices."
+    )
+    share: tuple[float, float] = setting(
+        (0.0, 1.0),
+        "Keeps only records whose text has a hash in this part of 0 to 1. So a source without parts of its own is taken"
+        " apart, in sets under two names of source.",
+        unit="share",
+    )
+    held_out: bool = setting(False, "Evaluated on, never trained on.")
+    max_bytes: int = setting(20_000_000, "UTF-8 text that is taken, in the order of files.", unit="bytes", gt=0)
+    corrupt: bool = setting(
+        False, "Makes bad sentences out of these texts (see `filters.quality.corruption`); the label must be bad."
+    )
+    split: Split = setting("sentence", "What one example is.")
 
     @field_validator("share")
     @classmethod
     def _is_a_part(cls, value: tuple[float, float]) -> tuple[float, float]:
         if not 0 <= value[0] < value[1] <= 1:
-            raise ValueError(f"found {list(value)}; expected two ascending numbers between 0 and 1")
+            raise ValueError("two ascending numbers between 0 and 1")
         return value
 
     @model_validator(mode="after")
     def _corrupted_is_bad(self) -> Self:
         if self.corrupt and self.label != "bad":
-            raise ValueError("corrupt: true makes bad sentences, so the label must be 'bad'")
+            raise Refused("label", self.label, "'bad', as corrupt: true makes bad sentences")
         return self
 
     @model_validator(mode="after")
     def _a_part_is_of_whole_pages(self) -> Self:
         if self.inside and self.outside:
-            raise ValueError("inside and outside exclude each other: make two sets of them")
+            raise Refused("outside", self.outside, "null beside inside: make two sets of them")
         if self.part and (self.corrupt or any(path.startswith(PACKAGED) for path in self.paths)):
-            raise ValueError("inside and outside take files whose texts stay as they are: no corruption, no package")
+            wanted = "null, as corrupted and packaged texts do not stay as they are"
+            raise Refused("inside" if self.inside else "outside", self.part, wanted)
         return self
 
     @property

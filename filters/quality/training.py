@@ -21,12 +21,12 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
-from corpus.config import StrictModel
+from corpus.config import Refused, StrictModel, setting
 from filters.linear.fasttext_file import read_fasttext
 from filters.linear.model import LinearModel
 from filters.quality.evaluation import evaluate, score_examples
@@ -41,63 +41,68 @@ Progress = Callable[[str], None]
 
 
 class WordsTraining(StrictModel):
-    """What to train a model of words on, and how.
+    """What to train a model of words on, and how."""
 
-    Attributes:
-        references: the reference sets.
-        dim: length of a vector. It costs nothing at inference, as vectors are multiplied out.
-        epoch: passes over the examples. More passes, or a higher rate, learn the sources rather than quality
-            (five at 0.2 instead of three at 0.05 cost 0.01 to 0.02 of AUC on held-out sources).
-        lr: learning rate.
-        word_ngrams: 2 for words and bigrams, 1 for words.
-        bucket: bigram buckets; a power of two saves a division a bigram. 2^18 of them take 2 MB at inference.
-        min_count: rarer words are unknown.
-        seed: of training, sampling and corruption.
-        min_tokens: shorter examples are left out.
-        max_sentences_per_source: examples taken of one set, drawn evenly.
-        max_good_lost: share of held-out good examples that the suggested threshold may cut.
-        max_record_bytes: longer records are left out.
-    """
-
-    references: Annotated[tuple[ReferenceSet, ...], Field(min_length=1)]
-    dim: Annotated[int, Field(ge=1, le=1024)] = 16
-    epoch: Annotated[int, Field(ge=1)] = 3
-    lr: Annotated[float, Field(gt=0)] = 0.05
-    word_ngrams: Annotated[int, Field(ge=1, le=2)] = 2
-    bucket: Annotated[int, Field(ge=1, le=2**26)] = 2**18
-    min_count: Annotated[int, Field(ge=1)] = 3
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 1
-    min_tokens: Annotated[int, Field(ge=1)] = 5
-    max_sentences_per_source: Annotated[int, Field(ge=1)] = 20_000
-    max_good_lost: Annotated[float, Field(ge=0, lt=1)] = 0.02
-    max_record_bytes: Annotated[int, Field(gt=0)] = 50_000_000
+    references: tuple[ReferenceSet, ...] = setting(..., "The reference sets.", min_length=1)
+    dim: int = setting(
+        16,
+        "Length of a word's vector. It costs nothing at inference, as vectors are multiplied out.",
+        unit="numbers",
+        ge=1,
+        le=1024,
+    )
+    epoch: int = setting(
+        3,
+        "Passes over the examples. More passes, or a higher rate, learn the sources rather than quality: five at 0.2"
+        " instead of three at 0.05 cost 0.01 to 0.02 of AUC on held-out sources.",
+        unit="passes",
+        source="ours, measured",
+        ge=1,
+    )
+    lr: float = setting(0.05, "Learning rate; see epoch.", unit="factor", source="ours, measured", gt=0)
+    word_ngrams: int = setting(2, "2 for words and bigrams, 1 for words.", unit="words", ge=1, le=2)
+    bucket: int = setting(
+        2**18,
+        "Buckets that bigrams are hashed into; more collide less. A power of two saves a division a bigram, and 2^18"
+        " take 2 MB at inference.",
+        unit="buckets",
+        ge=1,
+        le=2**26,
+    )
+    min_count: int = setting(3, "Words that come less often are unknown to the model.", unit="occurrences", ge=1)
+    seed: int = setting(1, "Seed of training, sampling and corruption.", ge=0, lt=2**31)
+    min_tokens: int = setting(5, "Shorter examples are left out.", unit="tokens", ge=1)
+    max_sentences_per_source: int = setting(20_000, "Examples taken of one set, drawn evenly.", unit="examples", ge=1)
+    max_good_lost: float = setting(
+        0.02, "Share of held-out good examples that the suggested threshold may cut.", unit="share", ge=0, lt=1
+    )
+    max_record_bytes: int = setting(50_000_000, "Longer records are left out.", unit="bytes", gt=0)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         names = [reference.name for reference in self.references]
         for name in names:
             if names.count(name) > 1:
-                raise ValueError(f"two reference sets are called {name!r}")
+                raise Refused("references", names, f"names that differ; two sets are called {name!r}")
         held_out = {reference.source for reference in self.references if reference.held_out}
         for reference in self.references:
             if not reference.held_out and reference.source in held_out:
-                raise ValueError(f"the source {reference.source!r} is both held out and trained on")
+                raise Refused("references", reference.source, "each source either held out or trained on")
         for label in ("good", "bad"):
             if not any(r.label == label and not r.held_out for r in self.references):
-                raise ValueError(f"no reference set to train on is labelled {label!r}")
+                raise Refused("references", names, f"a set to train on that is labelled {label!r}")
         return self
 
 
 class QualityTraining(WordsTraining):
-    """The same for sentence quality, where form and neighbours speak too.
+    """The same for sentence quality, where form and neighbours speak too."""
 
-    Attributes:
-        heads: whether heads over form and neighbours are fitted on top of the words. They learn from sources that the
-            words have not seen, so there must be several of each label: with two, heads fitted on the packaged sets
-            lower the AUC of Chinese from 0.93 to 0.64.
-    """
-
-    heads: bool = False
+    heads: bool = setting(
+        False,
+        "Whether heads over form and neighbours are fitted on top of the words. They learn from sources that the words"
+        " have not seen, so there must be several of each label: with two, heads fitted on the packaged sets lower the"
+        " AUC of Chinese from 0.93 to 0.64.",
+    )
 
     @model_validator(mode="after")
     def _sources_for_heads(self) -> Self:
@@ -107,9 +112,11 @@ class QualityTraining(WordsTraining):
             for label in ("good", "bad"):
                 own = {r.source for r in self.references if (r.lang, r.label) == (lang, label) and not r.held_out}
                 if len(own) < LEAST_SOURCES:
-                    raise ValueError(
-                        f"heads: true needs at least {LEAST_SOURCES} {label} sources to train on in each language, "
-                        f"found {len(own)} in {lang!r}"
+                    raise Refused(
+                        "heads",
+                        True,
+                        f"false, or at least {LEAST_SOURCES} {label} sources to train on in each language, and there "
+                        f"are {len(own)} in {lang!r}",
                     )
         return self
 

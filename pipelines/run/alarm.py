@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pydantic import Field, field_validator
+from pydantic import field_validator
 
 from corpus.config import StrictModel, unknown_key
+from corpus.removal import Line
 from corpus.removal_counts import column, folded, lines, removed_fractions
 from corpus.removal_line import RemovalLine
 from pipelines.stages.registry import STAGES, stage_class
@@ -33,8 +34,13 @@ class AlarmConfig(StrictModel):
     crawled daily or a second dump of the same pages rightly loses nearly everything.
     """
 
-    max_removed_fraction: float = Field(
-        0.95, gt=0, le=1, description="Share of documents or of text that one stage may take; 1 is no alarm."
+    max_removed_fraction: float = setting(
+        0.95,
+        "Share of the documents or of the text that one stage may take of a domain or source; 1 is no alarm.",
+        unit="share",
+        source="marin-community/marin #6854",
+        gt=0,
+        le=1,
     )
     min_documents: int = Field(1_000, ge=1, description="Smaller domains and sources raise none: few may be copies.")
     stages: tuple[str, ...] | None = Field(
@@ -46,7 +52,7 @@ class AlarmConfig(StrictModel):
     def _known(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
         for name in value or ():
             if name not in STAGES:
-                raise ValueError(unknown_key(name, list(STAGES)))
+                raise ValueError(f"stages alone; {unknown_key(name, list(STAGES))}")
         return value
 
 

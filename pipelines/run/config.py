@@ -27,9 +27,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import Field, field_validator
+from pydantic import field_validator
 
-from corpus.config import StrictModel, load_yaml, parse, unknown_key
+from corpus.config import StrictModel, load_yaml, parse, setting, unknown_key
 from corpus.ids import MAX_SNAPSHOT
 from corpus.inputs import InputConfig
 from pipelines.run.alarm import AlarmConfig
@@ -42,17 +42,25 @@ from tamis.errors import ConfigError
 
 
 class PipelineConfig(StrictModel):
-    """A whole pipeline, validated."""
+    """A whole pipeline, after ``extends``, ``order`` and ``domains.NAME.profile`` have been resolved."""
 
-    name: str
-    snapshot: int = Field(0, ge=0, le=MAX_SNAPSHOT)
-    inputs: tuple[InputConfig, ...] = ()
-    ingest: IngestConfig = IngestConfig()  # type: ignore[call-arg]
-    stages: dict[str, dict[str, Any]]
-    domains: dict[str, dict[str, Any]] = {}
-    alarm: AlarmConfig = AlarmConfig()  # type: ignore[call-arg]
-    write_shards: WriteShardsConfig = WriteShardsConfig()  # type: ignore[call-arg]
-    weights: WeightsConfig = WeightsConfig()
+    name: str = setting(..., "What the pipeline is called; the file's name where it is not said.")
+    snapshot: int = setting(
+        0,
+        "Number of this crawl among those that are deduplicated against each other.",
+        unit="number",
+        ge=0,
+        le=MAX_SNAPSHOT,
+    )
+    inputs: tuple[InputConfig, ...] = setting((), "The files that are ingested; `--input DOMAIN=GLOB` replaces them.")
+    ingest: IngestConfig = setting(IngestConfig(), "How raw input becomes document shards.")
+    stages: dict[str, dict[str, Any]] = setting(..., "Stage to its settings; stages run in this order.")
+    domains: dict[str, dict[str, Any]] = setting(
+        {}, "Domain to what is different for it: stages that it skips, decision settings of stages, its alarm."
+    )
+    alarm: AlarmConfig = setting(AlarmConfig(), "When a loss is no longer believed.")
+    write_shards: WriteShardsConfig = setting(WriteShardsConfig(), "How decisions become published shards.")
+    weights: WeightsConfig = setting(WeightsConfig(), "Curves that turn columns into document weights.")
 
     @field_validator("stages", mode="before")
     @classmethod
@@ -127,7 +135,7 @@ def _load(path: Path, seen: set[Path]) -> dict[str, Any]:
     """Reads a YAML and what it `extends` (a path beside it), the nearer one winning key by key."""
     path = path.absolute()
     if path in seen:
-        raise ConfigError(f"{path}: extends itself")
+        raise ConfigError(f"{path}: extends: found itself; expected another pipeline YAML")
     raw = load_yaml(path)
     base = raw.pop("extends", None)
     if base is None:
@@ -195,7 +203,7 @@ def _check_sources(config: PipelineConfig) -> None:
         for wanted in kind.needs(decision):
             if wanted not in stages[:i]:
                 raise ConfigError(
-                    f"stages: found {name} without {wanted} before it; it decides by what {wanted} has seen"
+                    f"stages: found {name} without {wanted}; expected {wanted} before it, to decide by what it saw"
                 )
         if kind.evidence_of is not None:
             kind.check_source(config.evidence(kind.evidence_of), decision)
@@ -203,7 +211,7 @@ def _check_sources(config: PipelineConfig) -> None:
 
 def _check_override(where: str, value: Any, kind: type[Stage]) -> None:
     if value is not None and not isinstance(value, dict):
-        raise ConfigError(f"{where}: expected a mapping of settings, found {value!r}")
+        raise ConfigError(f"{where}: found {value!r}; expected a mapping of settings")
     allowed = sorted(kind.Decision.model_fields if kind.by_domain is None else kind.by_domain)
     for key in value or {}:
         shared = key in kind.Evidence.model_fields or key in kind.Decision.model_fields
@@ -211,7 +219,7 @@ def _check_override(where: str, value: Any, kind: type[Stage]) -> None:
             names = ", ".join(allowed) or "none"
             what = "the scan" if key in kind.Evidence.model_fields else "a comparison between documents"
             raise ConfigError(
-                f"{where}.{key}: {key!r} is a setting of {what}, the same for all domains; allowed are {names}"
+                f"{where}.{key}: found a setting of {what}, the same for all domains; allowed are {names}"
             )
         if key not in allowed:
             raise ConfigError(unknown_key(f"{where}.{key}", allowed))
@@ -219,7 +227,7 @@ def _check_override(where: str, value: Any, kind: type[Stage]) -> None:
 
 def _check_skip(domain: str, value: Any, config: PipelineConfig) -> None:
     if not isinstance(value, list):
-        raise ConfigError(f"domains.{domain}.skip: expected a list of stages, found {value!r}")
+        raise ConfigError(f"domains.{domain}.skip: found {value!r}; expected a list of stages")
     for stage in value:
         if stage not in config.stages:
             raise ConfigError(unknown_key(f"domains.{domain}.skip.{stage}", list(config.stages)))
@@ -233,7 +241,7 @@ def _with_inputs(given: list[Any], overrides: list[str]) -> list[Any]:
             raise ConfigError(f"--input: found {text!r}; expected DOMAIN=GLOB")
         named.setdefault(domain, []).append(glob if _is_rooted(glob) else str(Path(glob).absolute()))
     if not isinstance(given, list):
-        raise ConfigError(f"inputs: expected a list, found {given!r}")
+        raise ConfigError(f"inputs: found {given!r}; expected a list")
     for domain in named:
         if sum(isinstance(i, dict) and i.get("domain") == domain for i in given) > 1:
             raise ConfigError(f"--input {domain}: the YAML has several inputs of that domain; change them there")

@@ -88,7 +88,7 @@ def find_pipeline(name: str) -> tuple[Path, Path]:
     found = folder / f"{name}.yaml"
     if not found.is_file():
         names = ", ".join(sorted(p.stem for p in folder.glob("*.yaml"))) or "none"
-        raise ConfigError(f"{name}: there is no pipeline of that name; there are {names}, or give a path")
+        raise ConfigError(f"{name}: found no pipeline of that name; allowed are {names}, or a path")
     return found, Path.cwd()
 
 

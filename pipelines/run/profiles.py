@@ -71,8 +71,8 @@ def _named(name: Any, kind: str, base: Path, where: str) -> dict[str, Any]:
     if not path.is_file():
         known = sorted(p.stem for p in (CONF / kind).glob("*.yaml"))
         like = difflib.get_close_matches(name, known, 1)
-        hint = f"; did you mean {like[0]!r}?" if like else ""
-        raise ConfigError(f"{where}: there is no {name!r} in conf/{kind}{hint} Allowed are {', '.join(known)}")
+        hint = f" (did you mean {like[0]!r}?)" if like else ""
+        raise ConfigError(f"{where}: found {name!r}{hint}; allowed from conf/{kind} are {', '.join(known)}")
     return load_yaml(path)
 
 
@@ -87,7 +87,7 @@ def _for_pipeline(profile: Mapping[str, Any], stages: Mapping[str, Any], where: 
         if key == "skip" and isinstance(value, list):
             unknown = [s for s in value if s not in STAGES]
             if unknown:
-                raise ConfigError(f"{where}: skip names {unknown[0]!r}; allowed are {', '.join(STAGES)}")
+                raise ConfigError(f"{where}.skip: found {unknown[0]!r}; allowed are {', '.join(STAGES)}")
             value = [s for s in value if s in stages]
         if key in NO_STAGES or key in stages:
             found[key] = value

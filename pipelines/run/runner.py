@@ -82,7 +82,9 @@ class Runner:
         """
         order = ["ingest", *self.config.stages, "write_shards"]
         if until is not None and until not in order:
-            raise ConfigError(f"stage {until!r} is not in pipeline {self.config.name}: it has {', '.join(order)}")
+            raise ConfigError(
+                f"--until: found {until!r}; allowed in pipeline {self.config.name} are {', '.join(order)}"
+            )
         last = order.index(until or "write_shards")
         with self.run_folder.locked():
             self._ancestors = open_ancestors(self.against, self.config)

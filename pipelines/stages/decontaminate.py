@@ -17,9 +17,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pydantic import Field
 
-from corpus.config import StrictModel
+from corpus.config import StrictModel, setting
 from corpus.files import file_digest, stable_hash
 from corpus.inputs import InputFile, open_input
 from corpus.schemas import EDITS
@@ -72,27 +71,29 @@ COLUMNS = pa.schema(
 class DecontaminateEvidence(StrictModel):
     """What is searched for."""
 
-    benchmarks: tuple[BenchmarkFiles, ...] = Field(
-        min_length=1, description="Globs of JSON lines of items, or mappings with paths, name and columns."
+    benchmarks: tuple[BenchmarkFiles, ...] = setting(
+        ..., "Globs of JSON lines of items, or mappings with paths, name and columns.", min_length=1
     )
-    ngrams: NgramConfig = NgramConfig()  # type: ignore[call-arg]
-    store_share: float = Field(
-        0.1, ge=0, le=1, description="Items of which less is found are not kept as evidence; bounds min_share."
+    ngrams: NgramConfig = setting(NgramConfig(), "How long an n-gram is.")
+    store_share: float = setting(
+        0.1, "Items of which less is found are not kept as evidence; bounds min_share.", unit="share", ge=0, le=1
     )
 
 
 class DecontaminateDecision(StrictModel):
     """What a found item costs."""
 
-    action: Literal["document", "span"] = Field("document", description="What goes: the document, or the sentences.")
-    min_share: float = Field(
+    action: Literal["document", "span"] = setting("document", "What goes: the document, or the sentences.")
+    min_share: float = setting(
         0.5,
+        "Share of an item's tokens found from which it counts; less drops more, by chance too.",
+        unit="share",
+        source="Touvron et al. 2023 (arXiv 2307.09288), A.6, has 0.2 to 0.8",
         gt=0,
         le=1,
-        description="Share of an item's tokens found from which it counts (Touvron et al. 2023: 0.2 to 0.8).",
     )
-    max_removed_fraction: float = Field(
-        0.8, gt=0, le=1, description="With action span: a document that would lose more is dropped."
+    max_removed_fraction: float = setting(
+        0.8, "With action span: a document that would lose more of its bytes is dropped.", unit="share", gt=0, le=1
     )
 
 

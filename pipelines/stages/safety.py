@@ -20,9 +20,9 @@ from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
-from corpus.config import StrictModel
+from corpus.config import Refused, StrictModel, setting
 from filters.linear.model import LinearModel, score_spans
 from filters.quality.decide import document_quality
 from filters.quality.training import WordsTraining
@@ -38,29 +38,33 @@ from text.segment import sentences
 class SafetyEvidence(StrictModel):
     """The model and the lists."""
 
-    model: str | None = Field(None, description="Folder of a trained model; null trains one, or uses none.")
-    training: WordsTraining | None = Field(
-        None, description="References: good is safe, bad is not. Null with model null: word lists alone."
+    model: str | None = setting(None, "Folder of a trained model; null trains one, or uses none.")
+    training: WordsTraining | None = setting(
+        None, "References: good is safe, bad is not. Null with model null: word lists alone."
     )
-    word_lists: tuple[str, ...] = Field((), description="Files with one term a line; # starts a comment.")
-    unsafe_below: float = Field(0.5, gt=0, le=1, description="Sentences scoring less count as unsafe.")
+    word_lists: tuple[str, ...] = setting((), "Files with one term a line; # starts a comment.")
+    unsafe_below: float = setting(0.5, "Sentences scoring less count as unsafe.", unit="score", gt=0, le=1)
 
     @model_validator(mode="after")
     def _something(self) -> SafetyEvidence:
         if self.model is not None and self.training is not None:
-            raise ValueError("name either a trained model or the training, not both")
+            raise Refused("model", self.model, "either a trained model or training, not both")
         if self.model is None and self.training is None and not self.word_lists:
-            raise ValueError("name a model, a training or word_lists; without any there is nothing to look for")
+            raise Refused("model", None, "a model, training or word_lists; without any there is nothing to look for")
         return self
 
 
 class SafetyDecision(StrictModel):
     """When a document is dropped; null never."""
 
-    max_unsafe_share: float | None = Field(None, ge=0, le=1, description="Share of its bytes in unsafe sentences.")
-    min_safety: float | None = Field(None, ge=0, le=1, description="Mean score of its sentences.")
-    max_listed_per_1000: float | None = Field(None, ge=0, description="Listed terms a thousand tokens.")
-    min_listed: int = Field(3, ge=1, description="Fewer listed terms never drop a document.")
+    max_unsafe_share: float | None = setting(
+        None, "Largest share of its bytes in unsafe sentences.", unit="share", ge=0, le=1
+    )
+    min_safety: float | None = setting(None, "Least mean score of its sentences.", unit="score", ge=0, le=1)
+    max_listed_per_1000: float | None = setting(
+        None, "Most listed terms in a thousand tokens.", unit="terms a 1,000 tokens", ge=0
+    )
+    min_listed: int = setting(3, "Fewer listed terms never drop a document.", unit="terms", ge=1)
 
 
 class Safety(LocalStage):
@@ -85,7 +89,7 @@ class Safety(LocalStage):
         for i, name in enumerate(evidence.word_lists):
             path = (context.base / name).absolute()
             if not path.is_file():
-                raise ConfigError(f"stages.safety.word_lists: there is no file {name}")
+                raise ConfigError(f"stages.safety.word_lists: found {name!r}; expected files that exist")
             WordList.load([path])
             found[f"words_{i:03d}"] = path
         if evidence.model is not None or evidence.training is not None:

@@ -13,9 +13,10 @@ from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from corpus.config import StrictModel
+from corpus.files import stable_hash
 from corpus.schemas import EDITS
 from filters.quality.decide import SentenceQualityDecision, choose_cuts, document_quality, sentence_facts
 from filters.quality.model import SentenceModel
@@ -31,16 +32,16 @@ from text.segment import sentences
 class SentenceQualityEvidence(StrictModel):
     """The model, and which sentences are worth remembering."""
 
-    model: str | None = Field(None, description="Folder of a trained model; null trains one.")
-    training: QualityTraining | None = Field(None, description="What to train on where no model is named.")
-    store_below: float = Field(
-        0.5, gt=0, le=1, description="Sentences scoring less are kept as evidence; bounds the threshold."
+    model: str | None = setting(None, "Folder of a trained model; null trains one.")
+    training: QualityTraining | None = setting(None, "What to train on where no model is named.")
+    store_below: float = setting(
+        0.5, "Sentences scoring less are kept as evidence; bounds the threshold.", unit="score", gt=0, le=1
     )
 
     @model_validator(mode="after")
     def _one_model(self) -> SentenceQualityEvidence:
         if (self.model is None) == (self.training is None):
-            raise ValueError("name either a trained model or the training, not both and not neither")
+            raise Refused("model", self.model, "either a trained model or training, not both and not neither")
         return self
 
 

@@ -216,8 +216,8 @@ def _claim(store: Store, model: Tokenizer) -> None:
         found = read_json_of(store, BINS_MANIFEST).get("tokenizer")
         if found != model.digest:
             raise ConfigError(
-                f"--out {store.root}: holds bins of tokenizer {str(found)[:12]}, not of {model.digest[:12]} "
-                f"(allowed: the same tokenizer, or another place)."
+                f"--out {store.root}: found bins of tokenizer {str(found)[:12]}, not of {model.digest[:12]}"
+                f"; expected the same tokenizer, or another place"
             )
     store.write(MODEL, model.processor.serialized_model_proto())
 

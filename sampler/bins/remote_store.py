@@ -184,7 +184,7 @@ def _split_settings(root: str, query: str, policy: RetryPolicy) -> tuple[dict[st
         asked = None
     if asked is None or asked.attempts < 1 or not asked.seconds > 0:
         raise ConfigError(
-            f"{root}: has `attempts={attempts}&deadline={seconds}` (allowed: a whole number from 1, seconds above 0)."
+            f"{root}: found `attempts={attempts}&deadline={seconds}`; expected a whole number from 1, seconds above 0"
         )
     return settings, asked
 

@@ -84,7 +84,7 @@ def export_megatron(
     dtype, code = TYPES[dtype_of(bins.vocab_size)]
     counts = {name: sum(int(chosen(s, split).sum()) for s in shards) for name, shards in bins.domains.items()}
     if not any(counts.values()):
-        raise ConfigError(f"key `--split` is {split}, in which these bins have no document (allowed: another split).")
+        raise ConfigError(f"--split: found {split}, in which these bins have no document; expected another split")
     found, done, total = [], 0, sum(map(len, bins.domains.values()))
     for domain, shards in bins.domains.items():
         prefix, documents, tokens = out / f"{split}_{domain}", counts[domain], 0

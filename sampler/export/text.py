@@ -87,9 +87,9 @@ def export_text(
         TamisError: the run has no shards, or one cannot be read.
     """
     if files < 1:
-        raise ConfigError(f"key `--files` is {files} (allowed: 1 or more).")
+        raise ConfigError(f"--files: found {files}; expected 1 or more")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ConfigError(f"{out}: is not empty, and the trainer reads all that is in it (allowed: a new folder).")
+        raise ConfigError(f"{out}: found files, and the trainer reads all that is in it; expected a new folder")
     shards = [shard for items in list_shards(run).values() for shard in items]
     out.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}-"))
@@ -101,7 +101,7 @@ def export_text(
                 writer.add(render(text, lines))
         progress("writing text", len(shards), len(shards))
         if not sum(writer.documents):
-            raise ConfigError(f"key `--split` is {split}, in which {run} has no text (allowed: another split).")
+            raise ConfigError(f"--split: found {split}, in which {run} has no text; expected another split")
         writer.close()
         scratch.chmod(0o755)  # mkdtemp's is for its owner alone
         scratch.replace(out)

@@ -248,6 +248,6 @@ def read_doc_ids(path: Path, key: str) -> npt.NDArray[np.int64]:
     for number, line in enumerate(lines, 1):
         if text := line.split("#", 1)[0].strip():
             if not text.isdecimal() or int(text) >= 1 << 63:
-                raise ConfigError(f"{key}: line {number} of {path} is {text[:40]!r} (allowed: a doc_id).")
+                raise ConfigError(f"{key}: found {text[:40]!r} in line {number} of {path}; expected a doc_id")
             found.append(int(text))
     return np.array(found, np.int64)

@@ -79,8 +79,8 @@ class MixtureStream:
         end = self.phases[-1].stop
         if end is not None and len(samples) and samples[-1] >= end:
             raise ConfigError(
-                f"key `phases.{len(self.phases) - 1}.tokens` is {self._last_tokens()}, which ends the mixture after "
-                f"{end:,} sequences (allowed: to {int(samples[-1]) + 1:,} and beyond with a larger one, or without it)."
+                f"phases.{len(self.phases) - 1}.tokens: found {self._last_tokens()}, which ends the mixture after "
+                f"{end:,} sequences; expected a larger one for {int(samples[-1]) + 1:,} and beyond, or none"
             )
         edges = np.searchsorted(samples, [*self._starts, np.iinfo(np.int64).max])
         parts = [(phase, a, b) for phase, a, b in zip(self.phases, edges[:-1], edges[1:], strict=True) if b > a]
@@ -161,9 +161,9 @@ class MixtureStream:
                 if needed[name] > share.max_epochs:
                     where = f"phases.{phase.number}." if len(self.phases) > 1 else ""
                     raise ConfigError(
-                        f"key `{where}domains.{name}.max_epochs` is {share.max_epochs:g}, but {stop:,} sequences need "
-                        f"{needed[name]:.2f} epochs of it (allowed: at most {share.max_epochs:g}; take fewer steps, "
-                        f"lower its weight, or allow more epochs)."
+                        f"{where}domains.{name}.max_epochs: found {share.max_epochs:g}, but {stop:,} sequences need "
+                        f"{needed[name]:.2f} epochs of it; expected at most {share.max_epochs:g}; take fewer steps, "
+                        f"lower its weight, or allow more epochs"
                     )
 
     def _last_tokens(self) -> int:
@@ -187,11 +187,11 @@ class RankStream:
     def __init__(self, stream: MixtureStream, rank: int, world_size: int, global_batch: int, position: int = 0) -> None:
         if global_batch < 1 or world_size < 1 or global_batch % world_size:
             raise ConfigError(
-                f"key `world_size` is {world_size} and `global_batch` {global_batch} "
-                f"(allowed: a world size that divides the global batch)."
+                f"world_size: found {world_size}, beside global_batch {global_batch}"
+                f"; expected a world size that divides the global batch"
             )
         if not 0 <= rank < world_size:
-            raise ConfigError(f"key `rank` is {rank} (allowed: 0 to {world_size - 1}).")
+            raise ConfigError(f"rank: found {rank}; expected 0 to {world_size - 1}")
         self.stream, self.rank, self.world_size, self.position = stream, rank, world_size, position
         self.rows = global_batch // world_size
         self.global_batch = global_batch

@@ -117,15 +117,15 @@ def resolve_factors(factors: Mapping[str, float], domains: Sequence[str]) -> dic
     for name in factors:
         if not any(fnmatchcase(domain, name) for domain in domains):
             raise ConfigError(
-                f"key `tokenizer.domain_factors.{name}` names no domain of the run "
-                f"(allowed: {', '.join(sorted(domains))}, or a glob of them)."
+                f"tokenizer.domain_factors.{name}: found no domain of the run by that name"
+                f"; expected {', '.join(sorted(domains))}, or a glob of them"
             )
     for domain in domains:
         globs = [name for name in factors if fnmatchcase(domain, name)]
         if domain not in factors and len(globs) > 1:
             raise ConfigError(
-                f"key `tokenizer.domain_factors` has {' and '.join(sorted(globs))} for the domain {domain} "
-                f"(allowed: one glob, or the factor of {domain} itself)."
+                f"tokenizer.domain_factors: found {' and '.join(sorted(globs))} for the domain {domain}"
+                f"; expected one glob, or the factor of {domain} itself"
             )
         found[domain] = factors[domain] if domain in factors else factors[globs[0]] if globs else 1.0
     return found

@@ -29,7 +29,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from corpus.config import StrictModel
+from corpus.config import StrictModel, setting
 from sampler.progress import Progress, silent
 from sampler.published import Shard
 from sampler.tokenizer.sample import DomainSample, draw, plan_sample
@@ -58,11 +58,29 @@ _LINE_CHARS = 4096  # a longer line is cut: SentencePiece addresses 65,536 chara
 class TokenizerConfig(StrictModel):
     """What a mixture says about its tokenizer."""
 
-    vocab_size: int = Field(8192, ge=300, le=1 << 20)
-    sample_bytes: int = Field(8_000_000, ge=1000)  # UTF-8 bytes of whole documents
-    domain_factors: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)  # domain or glob → factor
-    character_coverage: float = Field(0.9999, gt=0.9, le=1.0)
-    max_piece_chars: int = Field(32, ge=1, le=512)
+    vocab_size: int = setting(
+        8192, "Pieces of the vocabulary; the report's has 125,696.", unit="pieces", ge=300, le=1 << 20
+    )
+    sample_bytes: int = setting(
+        8_000_000,
+        "UTF-8 bytes of whole documents, chosen by hash, that it is trained on; more cost time and memory.",
+        unit="bytes",
+        ge=1000,
+    )
+    domain_factors: dict[str, Annotated[float, Field(ge=0)]] = setting(
+        {}, "Domain, or a glob over domains, to how much likelier its documents are drawn.", unit="factor"
+    )
+    character_coverage: float = setting(
+        0.9999,
+        "Share of the sample's characters that get a piece of their own; others are spelled in bytes.",
+        unit="share",
+        source="Baichuan 2, 2.2",
+        gt=0.9,
+        le=1.0,
+    )
+    max_piece_chars: int = setting(
+        32, "Characters of the longest piece.", unit="characters", source="Baichuan 2, 2.2", ge=1, le=512
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,18 +182,18 @@ def _explained(error: RuntimeError, config: TokenizerConfig, plan: dict[str, Dom
     if "too high" in message:
         limit = message.rsplit("<=", 1)[-1].strip(" .")
         return ConfigError(
-            f"key `tokenizer.vocab_size` is {size} (allowed: at most {limit}): the sample, {drawn} training "
-            f"documents, is too small for more."
+            f"tokenizer.vocab_size: found {size}; expected at most {limit}: the sample, {drawn} training "
+            f"documents, is too small for more"
         )
     if "smaller than required_chars" in message:
         needed = message.split(" vs ", 1)[-1].split(".", 1)[0]
         return ConfigError(
-            f"key `tokenizer.vocab_size` is {size} (allowed: at least {needed}, better twice that): "
-            f"the corpus has that many characters at coverage {config.character_coverage}."
+            f"tokenizer.vocab_size: found {size}; expected at least {needed}, better twice that: "
+            f"the corpus has that many characters at coverage {config.character_coverage}"
         )
     if "sentences_.empty()" in message or "Input corpus" in message:
         return ConfigError(
-            f"key `tokenizer.vocab_size` is {size}, and there is no text to train it on ({drawn} training "
-            f"documents were sampled)."
+            f"tokenizer.vocab_size: found {size}, and there is no text to train it on ({drawn} training "
+            f"documents were sampled); expected a corpus with text"
         )
     return TamisError(f"SentencePiece could not train a vocabulary of {size}: {message}.")

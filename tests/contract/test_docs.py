@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import typer
 
+from cli.configuration import page, sections
 from cli.main import app
 from corpus.files import write_table
 from corpus.schemas import DROPPED, PUBLISHED, QUARANTINE, SCORES, WEIGHTS
@@ -100,3 +101,32 @@ def test_every_command_speaks_json() -> None:
     """The README says so."""
     silent = [n for n, command in commands().items() if "--format" not in {o for p in command.params for o in p.opts}]
     assert silent == []
+
+
+def test_the_configuration_page_is_what_its_generator_gives(repository: Path) -> None:
+    """``python -m cli.configuration > docs/configuration.md`` was run after the last change of a config."""
+    assert (repository / "docs" / "configuration.md").read_text(encoding="utf-8") == page()
+
+
+def settings() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every setting of every configuration file, by heading and key."""
+    for heading, tables in sections().items():
+        for section in tables:
+            yield from ((f"{heading} {section.key}.{key}", setting) for key, setting in section.settings.items())
+
+
+def test_every_setting_says_in_sentences_what_it_does() -> None:
+    """A description that begins with a capital, or a number, and ends in a full stop; 150 settings and more."""
+    found = dict(settings())
+    assert len(found) > 150
+    assert [key for key, setting in found.items() if not re.match(r"[A-Z0-9(].*\.$", setting["description"])] == []
+
+
+def test_every_number_has_a_unit() -> None:
+    """But seeds, which count nothing; where a name ends in a unit it is that one."""
+    for key, setting in settings():
+        kinds = {part.get("type") for part in (setting, *setting.get("anyOf", []))}
+        if kinds & {"integer", "number"} and not key.endswith("seed"):
+            assert setting.get("unit"), key
+        for unit in ("bytes", "seconds", "tokens", "steps"):
+            assert not key.endswith(f"_{unit}") or setting["unit"] == unit, key

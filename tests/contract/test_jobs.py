@@ -54,8 +54,8 @@ def submit(
     [
         ("pipeline", ["./none.yaml"], "none.yaml: there is no such file\n"),
         ("pipeline", ["dedup", "--input", "web"], "--input: found 'web'; expected DOMAIN=GLOB\n"),
-        ("ingest", ["nope"], "nope: there is no pipeline of that name; there are "),
-        ("language", ["dedup"], "stage 'language' is not in pipeline dedup: it has ingest, eligibility, "),
+        ("ingest", ["nope"], "nope: found no pipeline of that name; allowed are "),
+        ("language", ["dedup"], "--until: found 'language'; allowed in pipeline dedup are ingest, eligibility, "),
         ("tokens", ["nothing", "--tokenizer", "m.model"], "m.model: "),
     ],
 )

@@ -70,7 +70,10 @@ def test_a_mistake_is_answered_in_one_sentence_that_names_it(
 @pytest.mark.parametrize(
     ("setting", "expected"),
     [
-        ("eligibility.url_lists=[nowhere.txt]", "stages.eligibility.url_lists: there is no file nowhere.txt"),
+        (
+            "eligibility.url_lists=[nowhere.txt]",
+            "stages.eligibility.url_lists: found 'nowhere.txt'; expected files that exist",
+        ),
         ("near_dedup.bands=60", "60 bands of 6 rows need 360 permutations, found num_perm 128"),
         ("sentence_quality.training.references=[]", "sentence_quality"),
     ],

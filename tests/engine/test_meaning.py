@@ -300,7 +300,7 @@ WRONG = {
     "no embed": ({"order": ["semantic_clusters"]}, "semantic_clusters without embed before it"),
     "no cells": ({"order": ["furthest"]}, "near_dedup without semantic_clusters before it"),
     "no threshold": ({"embed": {"model": "some/model"}}, "install the `embed` extra|hub did not give it"),
-    "no model": ({"embed": {"model": " "}}, "a model must be named"),
+    "no model": ({"embed": {"model": " "}}, "expected the name of a model"),
     "no such device": ({"semantic_clusters": {"device": "tpu"}}, "device"),
 }
 

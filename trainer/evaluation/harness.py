@@ -127,7 +127,7 @@ class HarnessModel(TemplateLM):
 
         settings = [normalize_gen_kwargs(request.args[1], MOST_NEW_TOKENS) for request in requests]
         if any(setting["do_sample"] for setting in settings):
-            raise ConfigError("key `generation_kwargs.do_sample` of a task is true (allowed: false, as it is greedy).")
+            raise ConfigError("generation_kwargs.do_sample: found true in a task; expected false, as it is greedy")
         contexts = [self.tok_encode(request.args[0]) or [self.eot_token_id] for request in requests]
         said: list[list[int]] = [[] for _ in requests]
         open_rows = list(range(len(requests)))
@@ -234,7 +234,7 @@ def run_tasks(
         if name not in manager.all_tasks:
             near = difflib.get_close_matches(name, manager.all_tasks, n=3)
             what = f"for example {', '.join(near)}" if near else "tasks of the harness, and of --include-path"
-            raise ConfigError(f"--tasks: found {name!r}, which is no task (allowed: {what}).")
+            raise ConfigError(f"--tasks: found {name!r}, which is no task; expected {what}")
     try:
         found: Any = simple_evaluate(
             model=model, tasks=list(tasks), task_manager=manager, limit=limit, num_fewshot=examples, log_samples=False

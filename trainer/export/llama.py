@@ -83,7 +83,7 @@ def export_llama(
     shapes = {name: weight.to("meta") for name, weight in state.items()}
     plan = _plan({name: weight.numel() * wanted.itemsize for name, weight in _weights(shapes, config)}, max_shard_bytes)
     if foreign := sorted({path.name for path in out.glob("*.safetensors")} - set(plan)):
-        raise ConfigError(f"{out}: holds {foreign[0]}, which this export would not write (allowed: an empty folder).")
+        raise ConfigError(f"{out}: found {foreign[0]}, which this export would not write; expected an empty folder")
     weights, written = _weights(state, config), []
     for name, held in plan.items():
         part = {key: weight.to("cpu", wanted).contiguous() for key, weight in _take(weights, len(held))}
@@ -134,7 +134,7 @@ def llama_config(
 def _require_llama(state: Mapping[str, Tensor], config: ModelConfig) -> None:
     if config.position != "rope":
         raise ConfigError(
-            f"key `model.position` is {config.position!r}, for which transformers has no Llama (allowed: rope)."
+            f"model.position: found {config.position!r}, for which transformers has no Llama; expected rope"
         )
     vocab_size = len(state["head.weight"]) if "head.weight" in state else 0
     with torch.device("meta"):
@@ -144,9 +144,7 @@ def _require_llama(state: Mapping[str, Tensor], config: ModelConfig) -> None:
     for name in sorted(expected.keys() | state.keys()):
         found, allowed = tuple(state[name].shape) if name in state else None, expected.get(name)
         if found != allowed:
-            raise ConfigError(
-                f"the weights do not fit the model: {name} is {found or 'missing'} (allowed: {allowed or 'none'})."
-            )
+            raise ConfigError(f"{name}: found {found or 'nothing'} in the weights; expected {allowed or 'none'}")
 
 
 def _weights(state: Mapping[str, Tensor], config: ModelConfig) -> Iterator[tuple[str, Tensor]]:

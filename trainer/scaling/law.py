@@ -98,16 +98,16 @@ def fit_scaling_law(points: Sequence[Point], *, relative: bool = True) -> PowerL
     for point in points:
         for key, value in (("flops", point.flops), ("loss", point.loss)):
             if not (math.isfinite(value) and value > 0):
-                raise ConfigError(f"{point.name}: {key} is {value} (allowed: a finite number above zero).")
+                raise ConfigError(f"{point.name}.{key}: found {value}; expected a finite number above zero")
     found = len({round(math.log(point.flops), 6) for point in points})
     if len(points) < FEWEST or found < FEWEST - 1:
         raise ConfigError(
-            f"a scaling law has three numbers: found {len(points)} runs of {found} different computes "
-            f"(allowed: at least {FEWEST} runs, of at least {FEWEST - 1} computes)."
+            f"runs: found {len(points)} runs of {found} different computes"
+            f"; expected at least {FEWEST} runs, of at least {FEWEST - 1} computes"
         )
     law = fit_power_law([point.flops for point in points], [point.loss for point in points], relative=relative)
     if law(law.x.min())[()] - law(law.x.max())[()] <= 1e-6 * law.y.mean():
-        raise ConfigError("the losses of these runs do not fall with their compute (allowed: runs that learned).")
+        raise ConfigError("runs: found losses that do not fall with their compute; expected runs that learned")
     return law
 
 

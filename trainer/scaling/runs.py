@@ -58,9 +58,7 @@ def read_suite(paths: Sequence[Path], sequence_length: float | None = None) -> S
             points += read_csv(path)
     if len(sizes) > 1:
         said = ", ".join(f"{name} {size:,}" for size, name in sizes.items())
-        raise ConfigError(
-            f"vocab_size differs between the runs: {said} (allowed: one tokenizer, or losses do not compare)."
-        )
+        raise ConfigError(f"vocab_size: found {said}; expected one tokenizer, or losses do not compare")
     return Suite(
         points=tuple(sorted(points, key=lambda point: point.flops)),
         vocab_size=next(iter(sizes), None),
@@ -75,7 +73,7 @@ def read_run(folder: Path, sequence_length: float | None = None) -> tuple[Point,
         ConfigError: the folder holds no finished run.
     """
     if not (folder / SUMMARY).is_file():
-        raise ConfigError(f"{folder}: holds no {SUMMARY} (allowed: RUN/train/<name> of a finished training).")
+        raise ConfigError(f"{folder}: found no {SUMMARY}; expected RUN/train/<name> of a finished training")
     summary = read_json(folder / SUMMARY)
     try:
         tokens, vocab_size, loss = summary["tokens"], int(summary["vocab_size"]), float(summary["heldout_loss"])
@@ -85,7 +83,7 @@ def read_run(folder: Path, sequence_length: float | None = None) -> tuple[Point,
             if model is None:
                 raise ConfigError(f"{folder / SUMMARY}: says no `flops`, and no checkpoint beside it says the model.")
             if length is None:
-                raise ConfigError(f"{folder / SUMMARY}: says no `sequence_length` (allowed: --sequence-length N).")
+                raise ConfigError(f"{folder / SUMMARY}: found no `sequence_length`; expected --sequence-length N")
             flops = training_flops(model, vocab_size, length, tokens)
     except (KeyError, TypeError, ValueError) as error:
         raise TamisError(f"{folder / SUMMARY}: is not the summary of a training ({error!r}); train again.") from error
@@ -113,11 +111,11 @@ def read_csv(path: Path) -> list[Point]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ConfigError(f"{path}: cannot be read as CSV ({error}).") from None
     if not rows:
-        raise ConfigError(f"{path}: holds no rows (allowed: columns flops,loss and a row a run).")
+        raise ConfigError(f"{path}: found no rows; expected columns flops,loss and a row a run")
     if missing := {"flops", "loss"} - set(rows[0]):
         raise ConfigError(
-            f"{path}: lacks the column {sorted(missing)[0]!r}, it has {', '.join(map(str, rows[0]))} "
-            "(allowed: flops, loss and perhaps name)."
+            f"{path}: found no column {sorted(missing)[0]!r}, but {', '.join(map(str, rows[0]))}"
+            "; expected flops, loss and perhaps name"
         )
     points = []
     for number, row in enumerate(rows, 2):
@@ -125,6 +123,6 @@ def read_csv(path: Path) -> list[Point]:
             values = {key: float(row[key]) for key in ("flops", "loss")}
         except (TypeError, ValueError):
             cells = {key: row[key] for key in ("flops", "loss")}
-            raise ConfigError(f"{path}: line {number} has {cells} (allowed: numbers).") from None
+            raise ConfigError(f"{path}: line {number}: found {cells}; expected numbers") from None
         points.append(Point(name=row.get("name") or f"line {number}", **values))
     return points

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from corpus import ids
 from corpus.config import StrictModel
@@ -54,11 +54,19 @@ MEMBER_BYTES = 128
 class NearDedupEvidence(StrictModel):
     """The scan: signatures."""
 
-    num_perm: int = Field(128, ge=128, le=1024, multiple_of=4, description="Permutations of a signature.")
-    seed: int = Field(1, ge=0, description="Of the permutations.")
-    shingle_tokens: int = Field(5, ge=1, le=32, description="Tokens in a shingle.")
-    view: Literal["stored", "cut"] = Field(
-        "stored", description="The text as ingested, or without the spans cut so far (the order of the report)."
+    num_perm: int = setting(
+        128, "Minima of a signature; more make it more exact and larger.", unit="minima", ge=128, le=1024, multiple_of=4
+    )
+    seed: int = setting(1, "Seed of the hash functions; signatures of different seeds cannot be compared.", ge=0)
+    shingle_tokens: int = setting(
+        5,
+        "Tokens of a shingle; longer ones make documents with scattered changes less alike.",
+        unit="tokens",
+        ge=1,
+        le=32,
+    )
+    view: Literal["stored", "cut"] = setting(
+        "stored", "The text as ingested, or without the spans cut so far (the order of the report)."
     )
 
 
@@ -69,32 +77,60 @@ class NearDedupDecision(StrictModel):
     By containment a pair may have a lower Jaccard similarity than the threshold, which the bands must still find.
     """
 
-    bands: int = Field(21, ge=1, description="Bands of a signature.")
-    rows: int = Field(6, ge=1, description="Minima in a band.")
-    threshold: float = Field(0.75, gt=0, le=1, description="Similarity from which two documents are the same.")
-    similarity: Literal["jaccard", "containment"] = Field(
-        "jaccard", description="Of shingle sets: what both hold over what either holds, or over the smaller set."
+    bands: int = setting(21, "Bands of a signature; more find more pairs and shuffle more.", unit="bands", ge=1)
+    rows: int = setting(
+        6, "Minima of a band; more let fewer unlike pairs meet, and miss more true ones.", unit="minima", ge=1
     )
-    min_size_ratio: float = Field(
-        0.8, gt=0, le=1, description="With similarity containment: sets further apart in size are not the same."
+    threshold: float = setting(
+        0.75,
+        "Similarity from which two documents are the same.",
+        unit="similarity",
+        source="docs/design/near-duplicates.md",
+        gt=0,
+        le=1,
     )
-    recall: float = Field(0.95, gt=0, lt=1, description="Least detection probability wanted at the threshold.")
-    false_reject: float = Field(
-        1e-4, ge=0, lt=0.5, description="Share of pairs at the threshold that the sketch may rule out unseen."
+    similarity: Literal["jaccard", "containment"] = setting(
+        "jaccard", "Of shingle sets: what both hold over what either holds, or over the smaller set."
     )
-    false_accept: float = Field(
-        0.0,
+    min_size_ratio: float = setting(
+        0.8, "With similarity containment: sets further apart in size are not the same.", unit="share", gt=0, le=1
+    )
+    recall: float = setting(
+        0.95, "Bands that find a pair at the threshold with a lower probability are refused.", unit="share", gt=0, lt=1
+    )
+    false_reject: float = setting(
+        1e-4,
+        "Share of pairs at the threshold that the sketch may rule out unseen; more leave fewer pairs to verify.",
+        unit="share",
         ge=0,
         lt=0.5,
-        description="Share of pairs below the threshold that the sketch may accept unseen; 0 has the shingles tell.",
     )
-    max_anchors: int = Field(MAX_ANCHORS, ge=1, description="Stars that one bucket may grow; what is beyond is told.")
-    semantic: bool = Field(True, description="Join the edges by meaning of semantic_clusters, where it stands before.")
-    keep: Literal["best_quality", "furthest_from_centroid"] = Field(
-        "best_quality", description="Which of a component stays; the second is SemDeDup's and needs semantic_clusters."
+    false_accept: float = setting(
+        0.0,
+        "Share of pairs below the threshold that the sketch may accept unseen; 0 verifies all by their shingles.",
+        unit="share",
+        ge=0,
+        lt=0.5,
     )
-    max_set_size: int = Field(4096, ge=256, description="Larger shingle sets are compared by a sample of this size.")
-    max_edges_in_memory: int = Field(50_000_000, ge=0, description="More edges than this are contracted in Spark.")
+    max_anchors: int = setting(
+        MAX_ANCHORS,
+        "Documents of one bucket that others are compared with; what finds none beyond that is counted as capped.",
+        unit="documents",
+        ge=1,
+    )
+    semantic: bool = setting(True, "Join the edges by meaning of semantic_clusters, where it stands before.")
+    keep: Literal["best_quality", "furthest_from_centroid"] = setting(
+        "best_quality", "Which of a component stays; the second is SemDeDup's and needs semantic_clusters."
+    )
+    max_set_size: int = setting(
+        4096,
+        "Larger shingle sets are compared by a sample of this size; a larger sample is more exact.",
+        unit="shingles",
+        ge=256,
+    )
+    max_edges_in_memory: int = setting(
+        50_000_000, "Up to so many edges components are found on the driver, beyond in Spark.", unit="edges", ge=0
+    )
 
     @model_validator(mode="after")
     def _reaches_recall(self) -> NearDedupDecision:
@@ -106,18 +142,21 @@ class NearDedupDecision(StrictModel):
                     f"a pair of containment {self.threshold} and min_size_ratio {self.min_size_ratio} (Jaccard "
                     f"{self.least_jaccard():.3f})"
                 )
-            raise ValueError(
-                f"{self.bands} bands of {self.rows} rows find {pair} with probability "
-                f"{reached:.3f}, below the recall of {self.recall} asked for; use more bands or fewer rows"
+            raise Refused(
+                "recall",
+                self.recall,
+                f"at most {reached:.3f}, with which {self.bands} bands of {self.rows} rows find {pair}; use more bands "
+                "or fewer rows",
             )
         return self
 
     @model_validator(mode="after")
     def _shingles_tell_containment(self) -> NearDedupDecision:
         if self.similarity == "containment" and self.false_accept > 0:
-            raise ValueError(
-                f"false_accept is {self.false_accept}, but a sketch tells Jaccard similarity only; "
-                "with similarity containment it must be 0"
+            raise Refused(
+                "false_accept",
+                self.false_accept,
+                "0 with similarity containment, as a sketch tells Jaccard similarity only",
             )
         return self
 
@@ -162,8 +201,8 @@ class NearDedup(GlobalStage):
         needed = decision.bands * decision.rows
         if needed > evidence.num_perm:
             raise ConfigError(
-                f"stages.near_dedup: {decision.bands} bands of {decision.rows} rows need {needed} permutations, "
-                f"found num_perm {evidence.num_perm}"
+                f"stages.near_dedup.num_perm: found {evidence.num_perm}; expected at least {needed}, which "
+                f"{decision.bands} bands of {decision.rows} rows need"
             )
 
     @classmethod

@@ -20,7 +20,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import Field
 
 from corpus.config import StrictModel
 from corpus.files import FileEntry, Manifest, atomic_file, file_digest, read_json, stable_hash, write_json
@@ -51,37 +50,52 @@ CENTROIDS, FACTS = "centroids.npy", "facts.json"
 class SemanticClustersEvidence(StrictModel):
     """The cells."""
 
-    target_cell_documents: int = Field(1000, ge=8, description="Documents of a cell, on average.")
-    sample_per_cell: int = Field(256, ge=LEAST_MEMBERS, description="Vectors a cell that the centroids are trained on.")
-    max_sample: int = Field(
-        16_000_000,
+    target_cell_documents: int = setting(
+        1000, "Documents of a cell, on average; larger cells find more pairs and take longer.", unit="documents", ge=8
+    )
+    sample_per_cell: int = setting(
+        256,
+        "Vectors a cell that the centroids are trained on; more place them better and take longer.",
+        unit="vectors",
         ge=LEAST_MEMBERS,
-        description="Vectors that all centroids are trained on, at most; the driver holds them, as float32.",
     )
-    iterations: int = Field(20, ge=1, le=1000, description="Of k-means.")
-    giant: float = Field(4.0, gt=1, description="Cells of more than this many times their share are divided.")
-    seed: int = Field(1, ge=0, description="Of the sample and of k-means.")
-    centroids: str | None = Field(
-        None, description="Folder of centroids to use; null trains them, or takes the ancestor's."
+    max_sample: int = setting(
+        16_000_000,
+        "Vectors that all centroids are trained on, at most; the driver holds them, as float32.",
+        unit="vectors",
+        ge=LEAST_MEMBERS,
     )
-    device: Literal["auto", "cpu", "cuda"] = Field(
-        "auto", description="Where cells are trained, assigned and compared."
+    iterations: int = setting(
+        20,
+        "Rounds of k-means; more let the centroids settle further and take proportionally longer.",
+        unit="rounds",
+        ge=1,
+        le=1000,
     )
+    giant: float = setting(
+        4.0, "Cells of more than this many times their share of the documents are divided.", unit="factor", gt=1
+    )
+    seed: int = setting(1, "Seed of the sample and of the first centroids.", ge=0)
+    centroids: str | None = setting(None, "Folder of centroids to use; null trains them, or takes the ancestor's.")
+    device: Literal["auto", "cpu", "cuda"] = setting("auto", "Where cells are trained, assigned and compared.")
 
 
 class SemanticClustersDecision(StrictModel):
     """Which documents mean the same."""
 
-    threshold: float | None = Field(
+    threshold: float | None = setting(
         None,
+        "Cosine from which two documents mean the same; null is the model's own (static, use: 0.998).",
+        unit="cosine",
+        source="benchmarks/dedup/semantic_quality.py, precision 0.95",
         gt=0,
         le=1,
-        description="Cosine from which two documents mean the same; null is the model's own (static, use).",
     )
-    max_cell_documents: int = Field(
+    max_cell_documents: int = setting(
         20_000,
+        "Different vectors of a cell that are compared with one another; a larger cell is divided.",
+        unit="vectors",
         ge=16,
-        description="Different vectors of a cell that are compared with one another; a larger cell is divided.",
     )
 
 
@@ -107,8 +121,8 @@ class SemanticClusters(GlobalStage):
         assert isinstance(source, EmbedEvidence) and isinstance(decision, SemanticClustersDecision)
         if decision.threshold is None and source.model not in CALIBRATED:
             raise ConfigError(
-                f"stages.semantic_clusters.threshold: for the model {source.model!r} it must be set; only "
-                f"{', '.join(CALIBRATED)} have one of their own (benchmarks/dedup/semantic_quality.py measures another)"
+                f"stages.semantic_clusters.threshold: found null; expected a cosine for the model {source.model!r}, as "
+                f"only {', '.join(CALIBRATED)} have their own (benchmarks/dedup/semantic_quality.py measures another)"
             )
 
     @classmethod
@@ -243,7 +257,7 @@ def _opened(source: Path, key: str) -> tuple[npt.NDArray[np.float32], dict[str, 
     try:
         found, facts = np.load(source / CENTROIDS), read_json(source / FACTS)
     except (OSError, ValueError, TamisError) as error:
-        raise ConfigError(f"{key}: {source} holds no centroids of Tamis ({CENTROIDS} and {FACTS})") from error
+        raise ConfigError(f"{key}: found {source}; expected a folder with {CENTROIDS} and {FACTS} of Tamis") from error
     return found, facts
 
 

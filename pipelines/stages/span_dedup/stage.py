@@ -27,9 +27,9 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pydantic import Field
 
 from corpus.config import StrictModel
+from corpus.files import FileEntry
 from dedup.short_texts import MAX_TOKENS, short_texts
 from pipelines.stages.base import Batch, GlobalStage
 from pipelines.stages.context import DecisionContext, GlobalVerdict
@@ -47,19 +47,25 @@ from text.tokens import token_hashes
 class SpanDedupEvidence(StrictModel):
     """Which spans are looked at."""
 
-    min_paragraph_tokens: int = Field(10, ge=1, description="Shorter paragraphs are never cut.")
-    min_sentence_tokens: int = Field(12, ge=1, description="Shorter sentences are never cut.")
-    near_sentences: bool = Field(False, description="Take signatures of sentences, and cut near-duplicates too.")
-    near_min_tokens: int = Field(12, ge=1, description="Shorter sentences are never near-duplicates.")
+    min_paragraph_tokens: int = setting(10, "Shorter paragraphs are never cut.", unit="tokens", ge=1)
+    min_sentence_tokens: int = setting(12, "Shorter sentences are never cut.", unit="tokens", ge=1)
+    near_sentences: bool = setting(False, "Take signatures of sentences, and cut near-duplicates too.")
+    near_min_tokens: int = setting(12, "Shorter sentences are never near-duplicates.", unit="tokens", ge=1)
 
 
 class SpanDedupDecision(StrictModel):
     """What repeats, and when a document is dropped."""
 
-    min_copies: int = Field(2, ge=2, description="Occurrences from which a span counts as repeated.")
-    max_removed_fraction: float = Field(0.8, gt=0, le=1, description="A document that would lose more is dropped.")
-    near_threshold: float = Field(
-        0.8, ge=0.5, le=1, description="With near_sentences: Jaccard similarity, of token 3-grams, of a near-duplicate."
+    min_copies: int = setting(2, "Occurrences from which a span counts as repeated.", unit="occurrences", ge=2)
+    max_removed_fraction: float = setting(
+        0.8, "A document that would lose more of its bytes is dropped.", unit="share", gt=0, le=1
+    )
+    near_threshold: float = setting(
+        0.8,
+        "With near_sentences: Jaccard similarity of token 3-grams from which a sentence is a near-duplicate.",
+        unit="similarity",
+        ge=0.5,
+        le=1,
     )
 
 
@@ -83,8 +89,8 @@ class SpanDedup(GlobalStage):
         assert isinstance(evidence, SpanDedupEvidence)
         if evidence.near_sentences and evidence.near_min_tokens < evidence.min_sentence_tokens:
             raise ConfigError(
-                f"stages.span_dedup.near_min_tokens: found {evidence.near_min_tokens}, below min_sentence_tokens "
-                f"({evidence.min_sentence_tokens}); sentences shorter than that are not looked at"
+                f"stages.span_dedup.near_min_tokens: found {evidence.near_min_tokens}; expected at least "
+                f"min_sentence_tokens, {evidence.min_sentence_tokens}, as shorter sentences are not looked at"
             )
 
     def scan(self, batch: Batch) -> pa.Table:

@@ -174,7 +174,7 @@ def test_another_tokenizer_and_no_bucket(server: int, bucket: str, run: Path, to
     place = uri(server, f"{bucket}/bins")
     build_bins(run, tokenizer, place)
     other = tokenizer_for(run, list_shards(run), TokenizerConfig(**SMALL | {"vocab_size": 640}), 1)
-    with pytest.raises(ConfigError, match=f"s3://{bucket}/bins: holds bins of tokenizer {tokenizer.digest[:12]}"):
+    with pytest.raises(ConfigError, match=f"s3://{bucket}/bins: found bins of tokenizer {tokenizer.digest[:12]}"):
         build_bins(run, other, place)
     with pytest.raises(TamisError, match=r"s3://nobody/bins/tokenizer\.model: cannot be written \(.*NO_SUCH_BUCKET"):
         build_bins(run, tokenizer, uri(server, "nobody/bins"))  # at once: another attempt would not help

@@ -151,7 +151,7 @@ def test_max_epochs_hold_in_the_dataset(tmp_path: Path) -> None:
     strict = prepare(write_run(tmp_path), Mixture(**BASE | {"domains": limits}, sequence_length=32)).stream
     epoch = int(strict.phases[0].readers[0].documents.tokens_per_epoch)  # of en, half of the mixture
     taken = []
-    with pytest.raises(ConfigError, match=r"`domains\.en\.max_epochs` is 1, but .* sequences need 1\.\d\d epochs"):
+    with pytest.raises(ConfigError, match=r"domains\.en\.max_epochs: found 1, but .* sequences need 1\.\d\d epochs"):
         for item in StreamDataset(RankStream(strict, 0, 1, 8)):
             taken.append(item["position"])
     assert abs(taken[-1] * 16 - epoch) <= 16 * 16  # to the very step before

@@ -219,9 +219,9 @@ def test_layouts_that_do_not_fit_are_refused(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
     with pytest.raises(ConfigError, match="tensor 4 and replicate 1, .* multiple of 4 ranks, and there are 6"):
         open_world(ParallelConfig(tensor=4), CPU)
-    with pytest.raises(ConfigError, match=r"`parallel\.tensor` is 2, and a machine has 3 ranks"):
+    with pytest.raises(ConfigError, match=r"parallel\.tensor: found 2, and a machine has 3 ranks"):
         open_world(ParallelConfig(tensor=2), CPU)
-    with pytest.raises(ConfigError, match=r"`parallel\.reshard` is 'machine' beside a tensor of more than 1"):
+    with pytest.raises(ConfigError, match=r"parallel\.reshard: found 'machine' beside a tensor of more than 1"):
         open_world(ParallelConfig(tensor=2, reshard="machine"), CPU)
     model = ModelConfig(**SHAPE)
     for tensor, vocabulary, length, what in (
@@ -242,9 +242,9 @@ def test_ranks_are_ordered_by_where_they_are() -> None:
     assert place_here({"SLURM_TOPOLOGY_ADDR": "a.b", "LOCAL_RANK": "3"}) == (("a", "b"), 3)
     assert place_here({"SLURM_TOPOLOGY_ADDR": "a.b", "TAMIS_TOPOLOGY": "c"})[0] == ("c",)
     assert place_here({}) == ((socket.gethostname(),), 0)
-    with pytest.raises(ConfigError, match=r"2 ranks are number 1 of machine s1\.l2\.node2 \(allowed: one"):
+    with pytest.raises(ConfigError, match=r"2 ranks that are number 1 of machine s1\.l2\.node2; expected one"):
         order_ranks([*places, places[-1]], 1)
-    with pytest.raises(ConfigError, match=r"`parallel\.tensor` is 2, and machine s1\.l2\.node2 has 1 ranks"):
+    with pytest.raises(ConfigError, match=r"parallel\.tensor: found 2, and machine s1\.l2\.node2 has 1 ranks"):
         order_ranks(places[:-1], 2)
 
 

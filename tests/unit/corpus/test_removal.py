@@ -179,7 +179,7 @@ def test_a_domain_has_its_own_limit_over_the_common_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("alarm: {max_removed_fraction: 1.5}", ["alarm.max_removed_fraction", "found 1.5", "less than or equal to 1"]),
+        ("alarm: {max_removed_fraction: 1.5}", ["alarm.max_removed_fraction", "found 1.5", "at most 1"]),
         ("alarm: {max_removed: 1}", ["alarm.max_removed", "did you mean 'max_removed_fraction'?"]),
         ("alarm: {stages: [near_dedupe]}", ["alarm.stages", "did you mean 'near_dedup'?"]),
         ("domains: {law: {alarm: {min_documents: 0}}}", ["domains.law.alarm.min_documents", "found 0"]),

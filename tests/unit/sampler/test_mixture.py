@@ -35,7 +35,7 @@ def run(template: Path, tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"sequence_length": 1}, "sequence_length: found 1; .*greater than or equal to 2"),
+        ({"sequence_length": 1}, "sequence_length: found 1; expected at least 2"),
         ({"sed": 1}, r"sed: unknown key 'sed' \(did you mean 'seed'\?\); allowed are .*seed"),
         ({"domains": {"en": {"wieght": 1}}}, "domains.en.wieght: unknown key .*allowed are max_epochs, shards, weight"),
         ({"domains": {"en": {"weight": 0}, "zh": {"weight": 0}}}, "domains: found .*weight above 0"),
@@ -61,8 +61,8 @@ def test_missing_key_and_broken_files(tmp_path: Path) -> None:
     for content, said in (
         ("a: [", "cannot be read as YAML"),
         ("- 1", "mapping"),
-        ("", "found nothing; this key is required"),
-        ("{domains: '*', sequence_length: 4}", "seed: found nothing; this key is required"),
+        ("", "found nothing; .* this key is required"),
+        ("{domains: '*', sequence_length: 4}", "seed: found nothing; .* this key is required"),
         ("seed: 1\nseed: 2", "key 'seed' stands twice"),
     ):
         path.write_text(content)
@@ -80,10 +80,10 @@ def test_run_is_relative_to_the_file_and_can_be_overridden(tmp_path: Path) -> No
     path.write_text(yaml.safe_dump(BASE | {"run": "../runs/a"}))
     assert load_mixture(path)[1] == tmp_path / "runs" / "a"
     assert load_mixture(path, tmp_path)[1] == tmp_path
-    with pytest.raises(ConfigError, match="`run` is .*absent"):
+    with pytest.raises(ConfigError, match="run: found .*absent"):
         load_mixture(path, tmp_path / "absent")
     path.write_text(yaml.safe_dump(BASE))
-    with pytest.raises(ConfigError, match="`run` is missing"):
+    with pytest.raises(ConfigError, match="run: found nothing"):
         load_mixture(path)
 
 
@@ -103,13 +103,13 @@ def test_every_domain_by_its_tokens(run: Path) -> None:
 
 
 def test_unknown_domain_and_too_many_epochs(run: Path) -> None:
-    with pytest.raises(ConfigError, match="`domains.fr` .*allowed: en, zh"):
+    with pytest.raises(ConfigError, match="domains.fr: .*expected en, zh"):
         prepare(run, Mixture(**BASE | {"domains": {"fr": {}}}))
     stream = prepare(run, Mixture(**BASE | {"domains": {"en": {"max_epochs": 2}, "zh": {"weight": 0}}})).stream
     assert stream.domains == ["en"]
     epoch = stream.phases[0].readers[0].documents.tokens_per_epoch / 32
     stream.require(int(2 * epoch))
-    with pytest.raises(ConfigError, match=r"`domains.en.max_epochs` is 2, but .* need 2\.50 epochs"):
+    with pytest.raises(ConfigError, match=r"domains.en.max_epochs: found 2, but .* need 2\.50 epochs"):
         stream.require(int(2.5 * epoch))
 
 

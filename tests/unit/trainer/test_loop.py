@@ -250,7 +250,7 @@ def test_what_a_device_cannot_do_is_refused_before_the_first_step(run: Path, mon
         with pytest.raises(ConfigError, match=said):
             loop.train(config(model=SHAPE | {"attention": kernel}), MIXTURE, run)
     monkeypatch.setattr(setup.shutil, "which", lambda name: None)
-    with pytest.raises(ConfigError, match="`compile` is true, but there is no C"):
+    with pytest.raises(ConfigError, match="compile: found true, but there is no C"):
         loop.train(config(compile=True), MIXTURE, run)
     assert not (run / "train" / "test").exists()
 
@@ -282,7 +282,7 @@ def test_configs(run: Path) -> None:
         load_config(TrainConfig, path)
     with pytest.raises(ConfigError, match="name: found '../x'"):
         config(name="../x")
-    with pytest.raises(ConfigError, match="model: found .*multiple of heads = 3"):
+    with pytest.raises(ConfigError, match="model.width: found .*multiple of heads = 3"):
         config(model=SHAPE | {"heads": 3})
     with pytest.raises(ConfigError, match="optimizer.lr: unknown key 'lr'"):
         config(optimizer={"lr": 1})

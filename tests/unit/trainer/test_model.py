@@ -74,7 +74,7 @@ def test_kernels_are_chosen_by_device_and_refused_in_a_sentence() -> None:
     cuda = torch.device("cuda")
     assert choose_kernel("auto", cuda, False) == "varlen" and choose_kernel("auto", cuda, True) == "flex"
     for device, alibi, said in ((CPU, False, "device is cpu"), (cuda, True, "ALiBi needs a bias")):
-        with pytest.raises(ConfigError, match=f"`model.attention` is 'varlen', but {said}"):
+        with pytest.raises(ConfigError, match=f"model.attention: found 'varlen', but {said}"):
             choose_kernel("varlen", device, alibi)
 
 

@@ -73,7 +73,7 @@ def test_a_pair_below_its_recall_is_said_so_and_its_pipeline_refused(tmp_path: P
     path.write_text("stages: {near_dedup: {bands: 2, rows: 6}}")
     for arguments in (("plan", path), ("dedup", "curve", "--pipeline", path)):
         said = fails(*arguments)
-        assert "2 bands of 6 rows" in said and "below the recall of 0.95" in said
+        assert "2 bands of 6 rows" in said and "recall: found 0.95" in said
 
 
 def test_settings_come_from_a_pipeline(tmp_path: Path) -> None:

@@ -262,7 +262,7 @@ def test_rules_name_features_and_thresholds_that_exist_and_each_threshold_has_a_
         assert {rule.feature for rule in rules} <= set(features)
         named = {name for rule in rules for name in (rule.low, rule.high) if name}
         assert named == set(model.model_fields)
-        assert all("Source: " in (field.description or "") for field in model.model_fields.values())
+        assert all(field.json_schema_extra["source"] for field in model.model_fields.values())
 
 
 def test_config_is_strict_and_frozen() -> None:

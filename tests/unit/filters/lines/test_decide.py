@@ -12,7 +12,7 @@ from filters.lines.decide import KEEP, LINE_REASONS, Lines, choose_lines
 from filters.lines.features import scan_lines
 from filters.lines.thresholds import LineThresholds
 from pipelines.stages.base import Batch
-from pipelines.stages.line_filter import LineDecision, LineFilter
+from pipelines.stages.line_filter import LineFilter
 from text.arrow import TextColumn
 
 ALL = LineThresholds(c4_terminal_punctuation=True, zh_terminal_punctuation=True, zh_min_chars=3)
@@ -71,7 +71,7 @@ def test_a_threshold_beyond_the_evidence_is_refused() -> None:
             LineThresholds.model_validate(changed)
 
 
-def decided(texts: list[str], decision: LineDecision) -> tuple[list[tuple[int, str]], list[tuple[int, str, str]]]:
+def decided(texts: list[str], decision: LineThresholds) -> tuple[list[tuple[int, str]], list[tuple[int, str, str]]]:
     """(row, reason) of drops; (row, what was cut, reason) of edits."""
     column = TextColumn.from_texts(texts)
     rows = np.arange(len(texts), dtype=np.int32)
@@ -89,7 +89,7 @@ def decided(texts: list[str], decision: LineDecision) -> tuple[list[tuple[int, s
 
 def test_edits_are_whole_lines_of_the_stored_text() -> None:
     prose = "The river rose in the night and by morning it stood in the fields. " * 3
-    decision = LineDecision()
+    decision = LineThresholds()
     drops, edits = decided([f"{prose}\r\n3 likes\r\n{prose}\nHOME\n", "", prose], decision)
     assert drops == []
     assert edits == [(0, "3 likes\r\n", "refinedweb_counter"), (0, "HOME\n", "refinedweb_upper_case")]
@@ -98,7 +98,7 @@ def test_edits_are_whole_lines_of_the_stored_text() -> None:
 def test_a_document_of_which_too_much_is_flagged_or_cut_is_dropped() -> None:
     prose = "The river rose in the night and by morning it stood in the fields."
     pages = ["\n".join(["Home"] * 4 + [prose]), "\n".join(["Two words"] * 40 + [prose]), "One", "No text"]
-    drops, edits = decided(pages, LineDecision())
+    drops, edits = decided(pages, LineThresholds())
     assert drops == [
         (0, "refinedweb_flagged_lines"),
         (1, "lines_mostly_cut"),
@@ -106,6 +106,6 @@ def test_a_document_of_which_too_much_is_flagged_or_cut_is_dropped() -> None:
         (3, "lines_mostly_cut"),
     ]
     assert edits == []
-    drops, edits = decided(pages, LineDecision(max_flagged_word_ratio=None, max_cut_ratio=1))
+    drops, edits = decided(pages, LineThresholds(max_flagged_word_ratio=None, max_cut_ratio=1))
     assert drops == [(2, "lines_mostly_cut"), (3, "lines_mostly_cut")]
     assert len(edits) == 44

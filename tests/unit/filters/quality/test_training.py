@@ -253,20 +253,23 @@ def test_the_sources_that_words_have_not_seen(tmp_path) -> None:  # type: ignore
 
 
 def test_heads_want_several_sources(tmp_path) -> None:  # type: ignore[no-untyped-def]
-    with pytest.raises(ConfigError, match=r"heads: true needs at least 3 good sources .*, found 2 in 'en'"):
+    with pytest.raises(ConfigError, match=r"heads: found True; .*at least 3 good sources .*there are 2 in 'en'"):
         _train(_page_references(tmp_path, 2), tmp_path)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"inside": "main", "outside": "main"}, "inside and outside exclude each other"),
-        ({"label": "bad", "inside": "main", "corrupt": True}, "no corruption, no package"),
+        ({"inside": "main", "outside": "main"}, "outside: found 'main'; expected null beside inside"),
+        (
+            {"label": "bad", "inside": "main", "corrupt": True},
+            "inside: found .*; expected null, as corrupted and packaged",
+        ),
         ({"inside": "none"}, r"references\[0\] \(en_good_1\): no text of 5 tokens"),
         ({"paths": ["nothing*.jsonl"]}, r"references\[0\] \(en_good_1\)\.paths\[0\]: .*matches no file"),
-        ({"corrupt": True}, "must be 'bad'"),
-        ({"held_out": True}, "both held out and trained on"),
-        ({"name": "en_good_2"}, "two reference sets are called 'en_good_2'"),
+        ({"corrupt": True}, "label: found .*; expected 'bad'"),
+        ({"held_out": True}, "either held out or trained on"),
+        ({"name": "en_good_2"}, "two sets are called 'en_good_2'"),
         ({"label": "fine"}, "quality.references.0.label"),
         ({"wehre": {}}, "references.0.wehre: unknown key"),
         ({"where": {"kind": "none"}}, r"references\[0\] \(en_good_1\): no text of 5 tokens"),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corpus.config import load_yaml, parse
+from corpus.config import StrictModel, load_yaml, parse, setting
 from pipelines.run.config import PipelineConfig, WriteShardsConfig, load_pipeline
 from pipelines.run.ledger import Kept
 from pipelines.run.publish import plan_groups, split_of
@@ -57,28 +58,33 @@ BROKEN = [
         ["stages.near_dedup.treshold", "did you mean 'threshold'?", "allowed are bands"],
     ),
     ("stages: {near_dedop: {}}", ["stages.near_dedop", "did you mean 'near_dedup'?", "allowed are decontaminate, "]),
-    ("stages: {near_dedup: {threshold: high}}", ["stages.near_dedup.threshold", "found 'high'", "valid number"]),
-    ("stages: {near_dedup: {threshold: 1.5}}", ["stages.near_dedup.threshold", "found 1.5", "less than or equal to 1"]),
+    ("stages: {near_dedup: {threshold: high}}", ["stages.near_dedup.threshold", "found 'high'", "expected a number"]),
+    ("stages: {near_dedup: {threshold: 1.5}}", ["stages.near_dedup.threshold", "found 1.5", "at most 1"]),
     ("stages: {near_dedup: {num_perm: 130}}", ["stages.near_dedup.num_perm", "found 130", "multiple of 4"]),
-    ("stages: {near_dedup: {bands: 2}}", ["stages.near_dedup", "2 bands of 6 rows", "below the recall of 0.95"]),
+    ("stages: {near_dedup: {bands: 2}}", ["stages.near_dedup.recall", "2 bands of 6 rows", "found 0.95", "at most 0."]),
     (
         "stages: {near_dedup: {similarity: containment}}",
-        ["stages.near_dedup", "21 bands of 6 rows", "containment 0.75 and min_size_ratio 0.8 (Jaccard 0.500)", "below"],
+        [
+            "stages.near_dedup",
+            "21 bands of 6 rows",
+            "containment 0.75 and min_size_ratio 0.8 (Jaccard 0.500)",
+            "at most",
+        ],
     ),
     (
         "stages: {near_dedup: {similarity: containment, bands: 32, rows: 3, false_accept: 0.001}}",
-        ["stages.near_dedup", "false_accept is 0.001", "with similarity containment it must be 0"],
+        ["stages.near_dedup.false_accept", "found 0.001", "expected 0 with similarity containment"],
     ),
     (
         "stages: {near_dedup: {similarity: cosine}}",
         ["stages.near_dedup.similarity", "found 'cosine'", "'jaccard' or 'containment'"],
     ),
-    ("stages: {near_dedup: false}", ["stages.near_dedup", "found False", "valid dictionary"]),
-    ("stages: {near_dedup: []}", ["stages.near_dedup", "found []", "valid dictionary"]),
-    ("stages: [near_dedup]", ["stages", "found ['near_dedup']", "valid dictionary"]),
+    ("stages: {near_dedup: false}", ["stages.near_dedup", "found False", "a mapping of settings"]),
+    ("stages: {near_dedup: []}", ["stages.near_dedup", "found []", "a mapping of settings"]),
+    ("stages: [near_dedup]", ["stages", "found ['near_dedup']", "a mapping of settings"]),
     ("name: x", ["stages", "found nothing", "required"]),
-    ("stages: {}\nsnapshot: 5000", ["snapshot", "found 5000", "less than or equal to 4095"]),
-    ("stages: {}\ningest: {sample: 0}", ["ingest.sample", "found 0", "greater than 0"]),
+    ("stages: {}\nsnapshot: 5000", ["snapshot", "found 5000", "at most 4095"]),
+    ("stages: {}\ningest: {sample: 0}", ["ingest.sample", "found 0", "above 0"]),
     ("stages: {}\ningset: {}", ["ingset", "did you mean 'ingest'?", "write_shards"]),
     ("stages: {}\ningest: {sampel: 1}", ["ingest.sampel", "did you mean 'sample'?", "max_record_bytes"]),
     ("stages: {}\ninputs: [{domain: web, path: a}]", ["inputs.0.path", "unknown key 'path'", "did you mean 'paths'?"]),
@@ -91,7 +97,7 @@ BROKEN = [
         ["inputs.0.fields.txt", "'text'?", "licence"],
     ),
     ("stages: {}\nweights: {domains: {web: {caps: 1}}}", ["weights.domains.web.caps", "did you mean 'cap'?", "floor"]),
-    ("stages: {}\nweights: {default: {floor: 9}}", ["weights.default", "floor 9.0 is above cap 8.0"]),
+    ("stages: {}\nweights: {default: {floor: 9}}", ["weights.default.floor", "found 9.0", "at most cap, 8.0"]),
     (
         "stages: {near_dedup: {}}\ndomains: {law: {near_dedup: {num_perm: 256}}}",
         ["domains.law.near_dedup.num_perm", "a setting of the scan", "the same for all domains", "allowed are none"],
@@ -108,8 +114,8 @@ BROKEN = [
         "stages: {near_dedup: {}}\ndomains: {law: {near_dedup: {threshold: 0.9}}}",
         ["domains.law.near_dedup.threshold", "a comparison between documents", "the same for all domains"],
     ),
-    ("stages: {exact_dedup: {}, eligibility: {}}", ["eligibility behind exact_dedup", "must come first"]),
-    ("stages: {near_dedup: {bands: 60}}", ["60 bands of 6 rows need 360 permutations", "num_perm 128"]),
+    ("stages: {exact_dedup: {}, eligibility: {}}", ["eligibility behind exact_dedup", "expected it first"]),
+    ("stages: {near_dedup: {bands: 60}}", ["num_perm: found 128", "at least 360, which 60 bands of 6 rows need"]),
     ("stages: {near_dedup: {}}\ndomains: {law: {near_dedup: 5}}", ["domains.law.near_dedup", "found 5", "mapping"]),
     (
         "stages: {near_dedup: {}}\ndomains: {law: {near_dedup: off}}",
@@ -128,7 +134,7 @@ BROKEN = [
         ["domains.law.skip", "list of stages", "found 'near_dedup'"],
     ),
     ("stages: {near_dedup: {}}\ndomains: {law: }", ["domains.law", "found None"]),
-    ("- a", ["expected a mapping at the top, found list"]),
+    ("- a", ["found a list at the top; expected a mapping"]),
     ("a: [", ["cannot be read as YAML"]),
 ]
 
@@ -142,13 +148,50 @@ def test_a_mistake_is_one_sentence(tmp_path: Path, text: str, said: list[str]) -
     assert "\n" not in message and len(message) < 500
 
 
+class Everything(StrictModel):
+    share: float = setting(0.5, "A share.", unit="share", gt=0, le=1)
+    count: int = setting(1, "A count.", unit="documents", ge=1)
+    kind: Literal["a", "b"] = setting("a", "A kind.")
+    name: str = setting("x", "A name.", pattern="^[a-z]+$")
+    names: tuple[str, ...] = setting(("x",), "Names.", min_length=1)
+    on: bool = setting(True, "A switch.")
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ({"share": 0}, "here.share: found 0; expected a number above 0"),
+        ({"share": 2}, "here.share: found 2; expected at most 1"),
+        ({"share": "x"}, "here.share: found 'x'; expected a number"),
+        ({"share": math.inf}, "here.share: found inf; expected a finite number"),
+        ({"count": 0}, "here.count: found 0; expected at least 1"),
+        ({"count": 1.5}, "here.count: found 1.5; expected a whole number"),
+        ({"kind": "c"}, "here.kind: found 'c'; expected 'a' or 'b'"),
+        ({"name": "X"}, "here.name: found 'X'; expected text that matches ^[a-z]+$"),
+        ({"name": 3}, "here.name: found 3; expected text"),
+        ({"names": []}, "here.names: found []; expected at least 1 in the list"),
+        ({"names": "x"}, "here.names: found 'x'; expected a list"),
+        ({"on": "perhaps"}, "here.on: found 'perhaps'; expected true or false"),
+        (
+            {"nam": 1},
+            "here.nam: unknown key 'nam' (did you mean 'name'?); allowed are count, kind, name, names, on, share",
+        ),
+    ],
+)
+def test_every_kind_of_mistake_has_the_same_form(value: dict[str, object], said: str) -> None:
+    """KEY: found X; expected Y."""
+    with pytest.raises(ConfigError) as caught:
+        parse(Everything, value, "here")
+    assert str(caught.value) == said
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     for path, said in ((tmp_path / "none.yaml", "there is no such file"), (tmp_path, "cannot be read as YAML")):
         with pytest.raises(ConfigError, match=f"{path}: {said}"):
             load_yaml(path)
     (tmp_path / "empty.yaml").write_text("# nothing\n")
     assert load_yaml(tmp_path / "empty.yaml") == {}
-    with pytest.raises(ConfigError, match="here: expected a mapping of settings, found 3"):
+    with pytest.raises(ConfigError, match="here: found 3; expected a mapping of settings"):
         parse(Curve, 3, "here")
 
 
@@ -246,13 +289,13 @@ def test_weights_stay_between_floor_and_cap_and_do_not_depend_on_neighbours(
     [
         ({"frequency": [[4, 1], [2, 1]]}, "ascending"),
         ({"frequency": [[1, 1], [1, 2]]}, "ascending"),
-        ({"frequency": []}, "points must be given"),
-        ({"frequency": [[0, 1], [2, 2]]}, "copies start at 1"),
+        ({"frequency": []}, "expected points"),
+        ({"frequency": [[0, 1], [2, 2]]}, "copies from 1 on"),
         ({"quality": [[-0.1, 1]]}, "between 0 and 1"),
         ({"quality": [[0, 1], [2, 1]]}, "between 0 and 1"),
         ({"quality": [[0, -1]]}, "not negative"),
         ({"quality": [[0, 1], [math.nan, 1]]}, "finite"),
-        ({"floor": 3, "cap": 2}, "floor 3.0 is above cap 2.0"),
+        ({"floor": 3, "cap": 2}, "floor: found 3.0; expected at most cap, 2.0"),
     ],
 )
 def test_a_curve_that_contradicts_itself_is_refused(settings: dict[str, object], said: str) -> None:

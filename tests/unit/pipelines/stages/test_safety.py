@@ -130,5 +130,5 @@ def test_a_wrong_setting_is_one_sentence(tmp_path: Path, block: dict[str, Any], 
 
 
 def test_a_missing_list_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"word_lists: there is no file none\.txt"):
+    with pytest.raises(ConfigError, match=r"word_lists: found 'none\.txt'; expected files"):
         Safety.prepare(SafetyEvidence(word_lists=("none.txt",)), PrepareContext(tmp_path, tmp_path, Cluster()))

@@ -142,7 +142,7 @@ def test_another_tokenizer_is_refused(run: Path, tmp_path: Path) -> None:
     other = tokenizer_for(run, list_shards(run), TokenizerConfig(**SMALL | {"vocab_size": 640}), 1)
     build_bins(run, tokenizer, str(tmp_path / "bins"))
     with pytest.raises(
-        ConfigError, match=f"holds bins of tokenizer {tokenizer.digest[:12]}, not of {other.digest[:12]}"
+        ConfigError, match=f"found bins of tokenizer {tokenizer.digest[:12]}, not of {other.digest[:12]}"
     ):
         build_bins(run, other, str(tmp_path / "bins"))
     (tmp_path / "bins" / "tokenizer.model").write_bytes(b"exchanged")

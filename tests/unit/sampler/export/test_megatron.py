@@ -148,7 +148,7 @@ def test_exported_again_the_same_bytes_and_nothing_half(bins: Path, tmp_path: Pa
 
 def test_what_cannot_be_exported(bins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     web = wide_bins([3, 1])
-    with pytest.raises(ConfigError, match="`--split` is heldout, in which these bins have no document"):
+    with pytest.raises(ConfigError, match="--split: found heldout, in which these bins have no document"):
         export_megatron(web, tmp_path, "heldout")
     with monkeypatch.context() as patch:
         patch.setattr("sampler.export.megatron._MAX_LENGTH", 2)
@@ -186,7 +186,10 @@ def test_command(bins: Path, tmp_path: Path) -> None:
     assert all(Path(row["prefix"] + ".bin").stat().st_size == 2 * row["tokens"] for row in rows)
     text = CliRunner().invoke(app, arguments, catch_exceptions=False).stdout
     assert f"train_en: 108 documents, {rows[0]['tokens']:,} tokens, uint16" in text
-    for wrong, message in [(["--files", "2"], "`--files` and `--lines` are of text"), ([], "a folder of this machine")]:
+    for wrong, message in [
+        (["--files", "2"], "--files, --lines: found without text"),
+        ([], "a folder of this machine"),
+    ]:
         place = str(tmp_path / "out") if wrong else "s3://bucket/out"
         with pytest.raises(ConfigError, match=message):
             CliRunner().invoke(

@@ -118,11 +118,11 @@ def test_only_a_new_or_empty_folder_and_all_or_nothing(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]
     out.mkdir()
     export_text(run, out, 2)
-    with pytest.raises(ConfigError, match="out: is not empty, and the trainer reads all that is in it"):
+    with pytest.raises(ConfigError, match="out: found files, and the trainer reads all that is in it"):
         export_text(run, out, 2)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "run"]
     (tmp_path / "file").touch()
-    with pytest.raises(ConfigError, match="file: is not empty"):
+    with pytest.raises(ConfigError, match="file: found files"):
         export_text(run, tmp_path / "file", 2)
 
 
@@ -130,9 +130,9 @@ def test_what_cannot_be_exported(tmp_path: Path) -> None:
     with pytest.raises(TamisError, match="no published shards"):
         export_text(tmp_path / "nothing", tmp_path / "out", 2)
     write_shard(tmp_path / "run" / "shards" / "web" / "a.parquet", ["", "x"], 1, {1})
-    with pytest.raises(ConfigError, match="`--split` is train, in which .*run has no text"):
+    with pytest.raises(ConfigError, match="--split: found train, in which .*run has no text"):
         export_text(tmp_path / "run", tmp_path / "out", 2)
-    with pytest.raises(ConfigError, match="`--files` is 0"):
+    with pytest.raises(ConfigError, match="--files: found 0"):
         export_text(tmp_path / "run", tmp_path / "out", 0)
     assert not (tmp_path / "out").exists()
 
@@ -140,7 +140,7 @@ def test_what_cannot_be_exported(tmp_path: Path) -> None:
 def test_command(tmp_path: Path) -> None:
     run = odd_run(tmp_path / "run")
     arguments = ["tokens", "export", str(run), str(tmp_path / "out"), "--to", "text"]
-    with pytest.raises(ConfigError, match="`--files` is missing"):
+    with pytest.raises(ConfigError, match="--files: found nothing"):
         CliRunner().invoke(app, arguments, catch_exceptions=False)
     result = CliRunner().invoke(app, [*arguments, "--files", "2"], catch_exceptions=False)
     assert "2 files of " in result.stdout and "5 documents" in result.stdout and "2 documents without" in result.stdout

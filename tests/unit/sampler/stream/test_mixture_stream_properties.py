@@ -211,7 +211,7 @@ def test_two_threads_read_one_domain() -> None:
 
 def test_a_mixture_that_ends_says_so_and_prefetch_stops_there() -> None:
     stream = make_stream(phases=[{"tokens": 160}])
-    with pytest.raises(ConfigError, match=r"`phases.0.tokens` is 160, which ends the mixture after 10 sequences"):
+    with pytest.raises(ConfigError, match=r"phases.0.tokens: found 160, which ends the mixture after 10 sequences"):
         stream.batch(0, 11)
     with Prefetch(RankStream(stream, 0, 1, 4)) as batches:
         assert [b.samples.tolist() for b in batches] == [[0, 1, 2, 3], [4, 5, 6, 7]]

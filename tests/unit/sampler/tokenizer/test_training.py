@@ -161,8 +161,8 @@ def test_the_exact_name_goes_before_a_glob() -> None:
 @pytest.mark.parametrize(
     ("factors", "said"),
     [
-        ({"cdoe": 2.0}, "tokenizer.domain_factors.cdoe.*names no domain.*allowed: code, web"),
-        ({"co*": 2.0, "*de": 3.0}, r"domain_factors.*\*de and co\* for the domain code.*allowed: one glob"),
+        ({"cdoe": 2.0}, "tokenizer.domain_factors.cdoe: found no domain.*expected code, web"),
+        ({"co*": 2.0, "*de": 3.0}, r"domain_factors.*\*de and co\* for the domain code.*expected one glob"),
     ],
 )
 def test_factors_that_are_refused(factors: dict[str, float], said: str) -> None:

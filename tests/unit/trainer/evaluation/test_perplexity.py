@@ -304,7 +304,7 @@ def test_a_kept_checkpoint_is_judged_by_its_step(command: Command) -> None:
     )
     assert kept["step"] == 2 and kept["rows"] != last["rows"]
     assert len(kept["rows"]) == len(other["rows"])
-    with pytest.raises(ConfigError, match=r"key `checkpoint` is 3, .*\(allowed: 2, 4\)"):
+    with pytest.raises(ConfigError, match=r"checkpoint: found 3, .*expected 2, 4"):
         command.evaluate(command.model("a"), "--checkpoint", 3)
 
 
@@ -326,7 +326,7 @@ def test_what_does_not_fit_is_one_sentence(command: Command, tmp_path: Path) -> 
     command.write_model("untrained")
     with pytest.raises(TamisError, match="untrained: holds no checkpoint; run `tamis train`"):
         command.evaluate(command.model("untrained"))
-    with pytest.raises(ConfigError, match="`name` is 'a' in two model files"):
+    with pytest.raises(ConfigError, match="name: found 'a' in two model files"):
         command.evaluate(command.model("a"), command.model("a"))
     body = json.loads(command.mixture.read_text())
     before = command.mixture.read_text()
@@ -336,10 +336,10 @@ def test_what_does_not_fit_is_one_sentence(command: Command, tmp_path: Path) -> 
             command.evaluate(command.model("a"))
         bins = next(path for path in (command.run / "tokens").iterdir())
         command.mixture.write_text(json.dumps(body | {"domains": {"none": {}}}))
-        with pytest.raises(ConfigError, match="no document of none is held out"):
+        with pytest.raises(ConfigError, match="no held-out document of none"):
             command.evaluate(command.model("a"))
         command.mixture.write_text(json.dumps(body | {"domains": {"nowhere": {}}}))
-        with pytest.raises(ConfigError, match=r"`domains\.nowhere`"):
+        with pytest.raises(ConfigError, match=r"domains\.nowhere: found"):
             command.evaluate(command.model("a"))
     finally:
         command.mixture.write_text(before)

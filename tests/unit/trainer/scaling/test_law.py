@@ -134,13 +134,13 @@ def points(flops: Any, losses: Any) -> list[Point]:
 def test_what_is_no_suite_is_refused() -> None:
     flops, losses, _ = noisy(1, 4, 0.001)
     assert isinstance(fit_scaling_law(points(flops, losses)), PowerLaw)
-    with pytest.raises(ConfigError, match="found 3 runs of 3 different computes .*at least 4 runs"):
+    with pytest.raises(ConfigError, match="found 3 runs of 3 different computes; .*at least 4 runs"):
         fit_scaling_law(points(flops[:3], losses[:3]))
     with pytest.raises(ConfigError, match="found 4 runs of 2 different computes"):
         fit_scaling_law(points([1e15, 1e15, 1e16, 1e16], losses))
     with pytest.raises(ConfigError, match="do not fall"):
         fit_scaling_law(points(flops, losses[::-1]))
-    with pytest.raises(ConfigError, match="r1: loss is nan"):
+    with pytest.raises(ConfigError, match="r1.loss: found nan"):
         fit_scaling_law(points(flops, [3, math.nan, 2, 1]))
 
 
@@ -232,12 +232,12 @@ def test_fit_refuses_in_a_sentence(table: Path, tmp_path: Path) -> None:
             invoke(*arguments)
         return str(caught.value)
 
-    assert "holds no summary.json" in said(tmp_path)
-    assert "lacks the column 'loss'" in said(_written(tmp_path / "a.csv", "flops\n1\n"))
-    assert "line 3 has" in said(_written(tmp_path / "b.csv", "flops,loss\n1,2\n1,x\n"))
+    assert "found no summary.json" in said(tmp_path)
+    assert "found no column 'loss'" in said(_written(tmp_path / "a.csv", "flops\n1\n"))
+    assert "line 3: found" in said(_written(tmp_path / "b.csv", "flops,loss\n1,2\n1,x\n"))
     assert "no rows" in said(_written(tmp_path / "c.csv", ""))
     assert "cannot be read" in said(tmp_path / "absent.csv")
-    assert "`--predict` is 'many'" in said(table, "--predict", "many")
+    assert "--predict: found 'many'" in said(table, "--predict", "many")
     assert "both --predict and --model" in said(table, "--predict", "1e20", "--model", "m.yaml")
     assert "--tokens without --model" in said(table, "--tokens", "1e9")
     model = REPOSITORY / "conf" / "models" / "tiny.yaml"
