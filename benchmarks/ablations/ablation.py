@@ -4,7 +4,7 @@
                                            [--work FOLDER] [--format json]
 
 A crawl in miniature (``benchmarks.corpora.ablation_corpus``) goes through five pipelines
-(``benchmarks.ablations.ablation_arms``): as it is; documents deduplicated; spans too; filters and sentence quality too;
+(``benchmarks.tools.ablation.pipeline_arms``): as it is; documents deduplicated; spans too; filters and sentence quality too;
 the same shards sampled by score. On each the same model trains for the same tokens, of which each language has half,
 several times from different seeds (initial weights and order of the data). Printed is the loss on reference text that
 no page of the crawl is a relative of: nats a token, and bits a byte, which do not depend on the tokenizer; mean and
@@ -33,13 +33,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.ablations.ablation_arms import ARMS, run_pipeline
-from benchmarks.ablations.trials import prepare_trials, text_cells, text_of, tiny_model, train
 from benchmarks.chain.chain_speed import CpuByStage
 from benchmarks.corpora.ablation_corpus import make
 from benchmarks.corpora.base_text import DATA, LANGUAGES
 from benchmarks.tools import machine
-from benchmarks.tools.spread import loss_cells
+from benchmarks.tools.ablation.pipeline_arms import ARMS, run_pipeline
+from benchmarks.tools.ablation.spread import loss_cells
+from benchmarks.tools.ablation.trials import prepare_trials, text_cells, text_of, tiny_model, train
 
 SEED_TABLE = {"none": (3.136, 2.893), "document": (3.083, 2.877), "multi-level": (3.006, 2.874)}
 """BaichuanSEED's held-out losses, Chinese and English."""

@@ -5,7 +5,7 @@
                                        [--model conf/models/10m.yaml] [--device cuda] [--format json]
 
 A finished run of the default pipeline is read raw, filtered, without duplicate documents, without duplicate spans (as
-published), and so with the run's weights (``benchmarks.ablations.data_ablation_arms``, which says what two neighbours
+published), and so with the run's weights (``benchmarks.tools.ablation.reading_arms``, which says what two neighbours
 differ in and how held-out text stays apart). On each the same model trains for the same tokens, of which each language
 has an equal part, once a seed: of the initial weights and of the order of the data. Printed is the held-out loss, nats
 a token and bits a byte, with the spread over seeds and the differences seed by seed; beside it the loss of a unigram
@@ -41,7 +41,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.ablations.data_ablation_arms import (
+from benchmarks.corpora.ablation_corpus import make
+from benchmarks.corpora.base_text import DATA, LANGUAGES
+from benchmarks.tools import machine
+from benchmarks.tools.ablation.loss_picture import draw_svg, write_html
+from benchmarks.tools.ablation.reading_arms import (
     ARMS,
     RAW,
     Arm,
@@ -52,8 +56,8 @@ from benchmarks.ablations.data_ablation_arms import (
     weights_of,
     write_arms,
 )
-from benchmarks.ablations.data_ablation_picture import draw_svg, write_html
-from benchmarks.ablations.trials import (
+from benchmarks.tools.ablation.spread import compared, loss_cells
+from benchmarks.tools.ablation.trials import (
     CONF,
     Trials,
     prepare_trials,
@@ -63,10 +67,6 @@ from benchmarks.ablations.trials import (
     train,
     unigram_losses,
 )
-from benchmarks.corpora.ablation_corpus import make
-from benchmarks.corpora.base_text import DATA, LANGUAGES
-from benchmarks.tools import machine
-from benchmarks.tools.spread import compared, loss_cells
 from corpus.config import load_config, load_yaml, parse
 from corpus.files import atomic_file, file_digest, load_manifest, read_json, stable_hash, write_json
 from tamis.errors import TamisError

@@ -30,10 +30,10 @@ from typing import Any
 
 from benchmarks.corpora.base_text import DATA
 from benchmarks.corpora.corpus import cached
-from benchmarks.dedup.dedup_run import write_documents
 from benchmarks.dedup.dedup_speed import ONE_DOCUMENT, WARM_UP_GIGABYTES
 from benchmarks.tools import machine
 from benchmarks.tools.cpu import TICKS, descendants, fields_after_name
+from benchmarks.tools.dedup_run import write_documents
 from tamis.places import ROOT
 
 BEFORE = "start"

@@ -25,8 +25,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import yaml
 
+from benchmarks.chain.shared_corpus import digests
 from benchmarks.corpora.base_text import DATA
-from benchmarks.corpora.shared_corpus import digests
 from benchmarks.tools.machine import as_line, describe
 from benchmarks.tools.spark_standalone import EventLog, Standalone, end_group, environment, spark_home
 from corpus.files import Manifest

@@ -39,10 +39,10 @@ import numpy as np
 
 from benchmarks.corpora.base_text import DATA, LANGUAGES
 from benchmarks.corpora.exhaustive import Pairs, jaccard, read_texts, similar_pairs
-from benchmarks.dedup.dedup_run import deduplicate, open_cluster
 from benchmarks.dedup.dedup_speed import SHARD_BYTES, Bench
 from benchmarks.tools import machine
 from benchmarks.tools.cpu import Usage, measure
+from benchmarks.tools.dedup_run import deduplicate, open_cluster
 
 PEERS = {
     "datasketch": ("datasketch_lsh", "datasketch"),

@@ -29,8 +29,8 @@ import numpy.typing as npt
 from benchmarks.corpora.base_text import DATA, LANGUAGES, base_documents
 from benchmarks.corpora.corpus import Plan, make
 from benchmarks.corpora.exhaustive import Pairs, jaccard, read_texts, similar_pairs
-from benchmarks.corpora.labelled import measure_labelled
-from benchmarks.dedup.dedup_run import Outcome, deduplicate, open_cluster, write_documents
+from benchmarks.tools.dedup_run import Outcome, deduplicate, open_cluster, write_documents
+from benchmarks.tools.labelled import measure_labelled
 
 Mask = npt.NDArray[np.bool_]
 BINS = ((0.5, 0.6), (0.6, 0.7), (0.7, 0.75), (0.75, 0.8), (0.8, 0.85), (0.85, 0.9), (0.9, 0.95), (0.95, 1.01))

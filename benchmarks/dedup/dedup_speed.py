@@ -36,9 +36,9 @@ import yaml
 
 from benchmarks.corpora.base_text import DATA
 from benchmarks.corpora.corpus import cached
-from benchmarks.dedup.dedup_run import write_documents
 from benchmarks.tools import machine
 from benchmarks.tools.cpu import Usage, measure
+from benchmarks.tools.dedup_run import write_documents
 
 FLOOR = "floor"
 STAGES = (FLOOR, "exact_dedup", "near_dedup", "span_dedup")

@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 
 from benchmarks.corpora.base_text import DATA
 from benchmarks.corpora.corpus import cached
-from benchmarks.dedup.dedup_run import open_cluster, outcome
+from benchmarks.tools.dedup_run import open_cluster, outcome
 from pipelines.run.config import load_pipeline
 from pipelines.run.runner import Runner
 from tamis.places import ROOT

@@ -33,8 +33,8 @@ import numpy.typing as npt
 
 from benchmarks.corpora.base_text import DATA, read_records
 from benchmarks.corpora.exhaustive import jaccard
-from benchmarks.corpora.labelled import auc
 from benchmarks.tools import machine
+from benchmarks.tools.labelled import auc
 from dedup.clusters import assign, open_backend, train_centroids
 from dedup.embed import MINILM, NANO_E5, STATIC, USE, Encoder, Windows, encode_documents, find_model, open_encoder
 from tamis.places import ROOT

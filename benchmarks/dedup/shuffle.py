@@ -27,8 +27,8 @@ from rich.table import Table
 
 from benchmarks.corpora.base_text import DATA
 from benchmarks.corpora.corpus import cached
-from benchmarks.dedup.dedup_run import PIPELINE
 from benchmarks.tools import machine
+from benchmarks.tools.dedup_run import PIPELINE
 from corpus.files import Manifest
 from pipelines.run.config import load_pipeline
 from pipelines.run.runner import Runner

@@ -16,7 +16,7 @@ TOKENS = r"[\u3400-\u9fff]|[\p{L}\p{N}&&[^\u3400-\u9fff]]+"
 def main() -> None:
     """Drops the later document of each pair that the join finds."""
     folder, out, _ = arguments()
-    cluster = library("benchmarks.dedup.dedup_run").open_cluster()
+    cluster = library("benchmarks.tools.dedup_run").open_cluster()
     spark, feature = cluster.spark, library("pyspark.ml.feature")
     rows = spark.read.parquet(str(folder))
     tokens = feature.RegexTokenizer(inputCol="text", outputCol="tokens", gaps=False, pattern=TOKENS)

@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks.ablations import data_ablation_arms as arms
-from benchmarks.ablations.data_ablation_arms import ARMS, DEDUPLICATED, FILTERED, FULL, RAW, SCORED, Source
-from benchmarks.ablations.data_ablation_picture import COLOURS, draw_svg, write_html
+from benchmarks.tools.ablation import reading_arms as arms
+from benchmarks.tools.ablation.loss_picture import COLOURS, draw_svg, write_html
+from benchmarks.tools.ablation.reading_arms import ARMS, DEDUPLICATED, FILTERED, FULL, RAW, SCORED, Source
 from corpus.config import load_yaml
 from corpus.files import read_json, write_json
 from sampler.bins.format import TokenBins

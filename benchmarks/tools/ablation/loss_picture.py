@@ -12,7 +12,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from benchmarks.tools.spread import Spread
+from benchmarks.tools.ablation.spread import Spread
 from corpus.files import atomic_file
 
 COLOURS = {"raw": "#7f7f7f", "filtered": "#d98c2b", "document": "#4c78a8", "full": "#2e8540", "scored": "#b0413e"}

@@ -22,7 +22,7 @@ import numpy as np
 
 from benchmarks.corpora.base_text import read_records
 from benchmarks.corpora.exhaustive import jaccard, similar_pairs
-from benchmarks.dedup.dedup_run import Outcome
+from benchmarks.tools.dedup_run import Outcome
 
 Deduplicate = Callable[[str, dict[str, str]], Outcome]
 """Runs the pipeline over id → text, in a domain of this name."""

@@ -14,8 +14,8 @@ from typing import Any
 
 import yaml
 
-from benchmarks.ablations.trials import CONF
 from benchmarks.corpora.base_text import LANGUAGES
+from benchmarks.tools.ablation.trials import CONF
 from corpus.config import load_yaml
 from pipelines.run.config import load_pipeline
 from pipelines.run.runner import Runner

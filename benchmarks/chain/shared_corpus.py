@@ -1,6 +1,6 @@
 """The whole chain over real text, and what a killed driver costs: sums, seconds, equal bytes.
 
-    python -m benchmarks.corpora.shared_corpus [--data ../shared/data] [--work FOLDER] [--kills 0.25 0.6]
+    python -m benchmarks.chain.shared_corpus [--data ../shared/data] [--work FOLDER] [--kills 0.25 0.6]
 
 Runs ``conf/pipelines/default.yaml`` over every ``*.jsonl.zst`` and the archives of the shared data folder, with a
 quality model trained from its labelled sources (``shared_references.yaml``). Then does it again in another folder,

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.corpora.base_text import LANGUAGES
-from benchmarks.tools.spread import Losses
+from benchmarks.tools.ablation.spread import Losses
 from corpus.config import load_config
 from sampler.bins.format import TokenBins
 from sampler.mixture import DomainShare, Mixture
