@@ -13,11 +13,7 @@ FOLDER gets links to the run's shards, a tokenizer, bins, and the trainings. Cos
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
 import sys
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -25,18 +21,22 @@ from typing import Any
 import numpy as np
 
 from benchmarks.tools import machine
+from benchmarks.tools.ablation.linked_run import link_run
+from benchmarks.tools.command_line import command_line, require
+from benchmarks.tools.report import show
 from corpus.config import load_config
 from sampler.heldout import heldout_text
 from sampler.mixture import DomainShare, Mixture
 from sampler.prepare import open_tokens
 from sampler.tokenizer.model import TokenizerConfig
 from sampler.tokenizer.sentencepiece_model import piece_bytes
-from tamis.errors import ConfigError
 from tamis.places import ROOT
 from trainer.config import TrainConfig
 from trainer.evaluation.perplexity import judge, table_of
 from trainer.evaluation.scores import scoring_model
 from trainer.evaluation.trained import read_trained
+
+NEEDS = ("run", "torch")
 
 DOMAINS = {"en": ("docs_en", "news_en", "wiki_en"), "zh": ("news_zh", "reviews_zh")}
 ARMS = {"English": ("en",), "Chinese": ("zh",), "English + Chinese": ("en", "zh")}
@@ -50,23 +50,13 @@ def mixture_of(languages: tuple[str, ...], work: Path) -> Mixture:
     return Mixture(run=str(work), domains=domains, curve="none", sequence_length=128, seed=1, tokenizer=TOKENIZER)
 
 
-def link_run(run: Path, work: Path) -> None:
-    """A run folder with the languages' domains of another, so that nothing is written into that one."""
-    (work / "shards").mkdir(parents=True, exist_ok=True)
-    for domain in [domain for names in DOMAINS.values() for domain in names]:
-        if not (run / "shards" / domain).is_dir():
-            raise ConfigError(f"--run: {run} has no domain {domain!r} (allowed: the run of `make demo`).")
-        if not (work / "shards" / domain).exists():
-            (work / "shards" / domain).symlink_to((run / "shards" / domain).resolve(), target_is_directory=True)
-
-
 def measure(run: Path, work: Path, steps: int) -> dict[str, Any]:
     """Train every arm, then judge all of them on the same documents."""
     import torch
 
     from trainer.loop import train
 
-    link_run(run, work)
+    link_run(run, work, [domain for names in DOMAINS.values() for domain in names])
     before, both = machine.describe(), mixture_of(("en", "zh"), work)
     tokenizer, bins = open_tokens(work, both)
     sizes = np.array(piece_bytes(tokenizer.processor.serialized_model_proto()), np.int64)
@@ -103,20 +93,15 @@ def as_markdown(body: dict[str, Any]) -> str:
 
 def main() -> None:
     """Measures and prints."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--run", type=Path, default=Path("demo/run"), help="the run of `make demo`")
-    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / f"tamis-bilingual-{os.getuid()}")
+    parser = command_line(__doc__, NEEDS, work="tamis-bilingual", formats=True)
     parser.add_argument("--steps", type=int, default=300, help="of 2,048 tokens, of each model")
-    parser.add_argument("--format", choices=("text", "json"), default="text")
     options = parser.parse_args()
-    if not options.run.is_dir():
-        print(f"skipped: there is no {options.run}; `make demo` makes it")
-        return
+    require(NEEDS, options)
     import torch
 
     torch.set_num_threads(1)
     body = measure(options.run, options.work, options.steps)
-    print(json.dumps(body, indent=1) if options.format == "json" else as_markdown(body))
+    show(body, options.format == "json", as_markdown)
 
 
 if __name__ == "__main__":

@@ -5,36 +5,32 @@
                                        [--model conf/models/10m.yaml] [--device cuda] [--format json]
 
 A finished run of the default pipeline is read raw, filtered, without duplicate documents, without duplicate spans (as
-published), and so with the run's weights (``benchmarks.tools.ablation.reading_arms``, which says what two neighbours
+published), and so with the run's weights (`benchmarks.tools.ablation.reading_arms`, which says what two neighbours
 differ in and how held-out text stays apart). On each the same model trains for the same tokens, of which each language
 has an equal part, once a seed: of the initial weights and of the order of the data. Printed is the held-out loss, nats
 a token and bits a byte, with the spread over seeds and the differences seed by seed; beside it the loss of a unigram
 model of the arm's text, which has no seed. Drawn is the loss on the way.
 
-Without ``--run`` a run is made: a crawl in miniature (``benchmarks.corpora.ablation_corpus``), copied in the shares of
+Without `--run` a run is made: a crawl in miniature (`benchmarks.corpora.ablation_corpus`), copied in the shares of
 the Baichuan 2 report's funnel, and the reference text that was set apart from it before. That text is better to judge
 on than the run's own documents, for no filter has chosen it. By default a training makes about one epoch of the full
 arm, as pretraining uses clean text, and less than half of the raw one.
 
-``benchmarks.ablations.ablation`` asks another question: what pipelines of more and more stages make of one crawl, each
+`benchmarks.ablations.ablation` asks another question: what pipelines of more and more stages make of one crawl, each
 run by itself. Here there is one run, and its own tables say what each arm is.
 
 Every finished training is a file in FOLDER/results, named by all that made it: a benchmark that was killed goes on with
-those that are missing, more ``--seeds`` add to those that are there, and once the first has begun to train a second
+those that are missing, more `--seeds` add to those that are there, and once the first has begun to train a second
 process on the same FOLDER shares the work (on busy cores two of one thread get further than one of two). FOLDER also
-gets ``data_ablation.json``, ``loss.svg`` and ``loss.html``. ``--small`` shows that everything works, in a minute; its
+gets `data_ablation.json`, `loss.svg` and `loss.html`. `--small` shows that everything works, in a minute; its
 figures mean nothing. Cost of the whole: half an hour of two cores, nearly all of it training. Where other work shares
-the cores, set ``OMP_WAIT_POLICY=PASSIVE``.
+the cores, set `OMP_WAIT_POLICY=PASSIVE`.
 """
 
 from __future__ import annotations
 
-import argparse
 import fcntl
-import json
-import os
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -42,35 +38,33 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.corpora.ablation_corpus import make
-from benchmarks.corpora.base_text import DATA, LANGUAGES
+from benchmarks.corpora.base_text import LANGUAGES
 from benchmarks.tools import machine
+from benchmarks.tools.ablation.arm_files import weights_of, write_arms
+from benchmarks.tools.ablation.held_out import choose_held_out, read_reference
 from benchmarks.tools.ablation.loss_picture import draw_svg, write_html
-from benchmarks.tools.ablation.reading_arms import (
-    ARMS,
-    RAW,
-    Arm,
-    Source,
-    choose_held_out,
-    read_reference,
-    repeated_share,
-    weights_of,
-    write_arms,
-)
+from benchmarks.tools.ablation.reading_arms import ARMS, RAW, Arm, Source
 from benchmarks.tools.ablation.spread import compared, loss_cells
 from benchmarks.tools.ablation.trials import (
     CONF,
     Trials,
     prepare_trials,
+    repeated_share,
     text_cells,
     text_of,
     tiny_model,
     train,
     unigram_losses,
 )
+from benchmarks.tools.command_line import command_line, require
+from benchmarks.tools.pipeline_run import local_cluster, run_pipeline
+from benchmarks.tools.report import show
 from corpus.config import load_config, load_yaml, parse
 from corpus.files import atomic_file, file_digest, load_manifest, read_json, stable_hash, write_json
 from tamis.errors import TamisError
 from trainer.config import TrainConfig
+
+NEEDS = ("data", "torch")
 
 FORMAT = 1
 
@@ -106,9 +100,6 @@ def make_run(work: Path, data: Path, size: Size, seed: int) -> tuple[Path, Path]
     import yaml
 
     from cli.progress import RichProgress
-    from pipelines.run.config import load_pipeline
-    from pipelines.run.runner import Runner
-    from pipelines.spark.session import Cluster, local_settings
 
     folder = work / f"crawl-{stable_hash([size.megabytes, size.reference_bytes, seed])}"
     corpus, run = folder / "corpus", folder / "run"
@@ -121,11 +112,8 @@ def make_run(work: Path, data: Path, size: Size, seed: int) -> tuple[Path, Path]
     }
     (folder / "pipeline.yaml").write_text(yaml.safe_dump(body, allow_unicode=True, sort_keys=False), "utf-8")
     if load_manifest(run / "shards") is None or "weights" not in read_json(run / "state.json"):
-        cluster = Cluster(local_settings(), RichProgress())
-        try:
-            Runner(load_pipeline(folder / "pipeline.yaml"), run, cluster, folder).run()
-        finally:
-            cluster.stop()
+        with local_cluster(progress=RichProgress()) as cluster:
+            run_pipeline(folder / "pipeline.yaml", run, cluster, base=folder)
     return run, corpus / "reference"
 
 
@@ -198,7 +186,7 @@ def _train(trials: Trials, arm: Arm, folder: Path, seed: int, every: int) -> dic
 def measure(
     run: Path, reference: Path | None, work: Path, config: TrainConfig, size: Size, seed: int, languages: Sequence[str]
 ) -> dict[str, Any]:
-    """Derives the arms, trains what is missing; what ``data_ablation.json`` says.
+    """Derives the arms, trains what is missing; what `data_ablation.json` says.
 
     Args:
         run: a finished run of the default pipeline.
@@ -289,7 +277,7 @@ def as_markdown(body: dict[str, Any]) -> str:
 
 
 def draw(body: dict[str, Any], folder: Path) -> None:
-    """Writes ``loss.svg`` and ``loss.html``."""
+    """Writes `loss.svg` and `loss.html`."""
     arms = {name: [t["points"] for t in arm["trainings"]] for name, arm in body["arms"].items()}
     with atomic_file(folder / "loss.svg") as file:
         file.write(draw_svg(arms, body["languages"]).encode())
@@ -298,7 +286,7 @@ def draw(body: dict[str, Any], folder: Path) -> None:
 
 def main() -> None:
     """Measures, prints and draws."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser = command_line(__doc__, NEEDS, work="tamis-data-ablation", formats=True)
     parser.add_argument("--run", type=Path, help="a finished run of the default pipeline (default: one is made)")
     parser.add_argument(
         "--megabytes", type=float, help=f"raw text of a run that is made (default {Size().megabytes:g})"
@@ -311,13 +299,9 @@ def main() -> None:
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="cpu")
     parser.add_argument("--threads", type=int, default=2, help="of a training")
     parser.add_argument("--small", action="store_true", help="show that it works, in a minute")
-    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / f"tamis-data-ablation-{os.getuid()}")
-    parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument("--format", choices=("text", "json"), default="text")
     options = parser.parse_args()
-    if options.run is None and not options.data.is_dir():
-        print(f"skipped: there is no {options.data}")
-        return
+    if options.run is None:
+        require(NEEDS, options)
     import torch
 
     torch.set_num_threads(options.threads)
@@ -339,7 +323,7 @@ def main() -> None:
         raise SystemExit(str(error)) from None
     write_json(work / "data_ablation.json", body)
     draw(body, work)
-    print(json.dumps(body, indent=1) if options.format == "json" else as_markdown(body))
+    show(body, options.format == "json", as_markdown)
 
 
 if __name__ == "__main__":

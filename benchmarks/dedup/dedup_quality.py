@@ -3,8 +3,8 @@
     python -m benchmarks.dedup.dedup_quality [--documents 12000] [--langs en zh] [--format json] [--work FOLDER]
 
 For each language: real documents of the shared data folder, drawn by a seed, with planted copies
-(``benchmarks.corpora.corpus``), go through ``conf/pipelines/dedup.yaml`` by the normal runner. The truth is every pair
-with J ≥ 0.5 (``benchmarks.corpora.exhaustive``), planted or not.
+(`benchmarks.corpora.corpus`), go through `conf/pipelines/dedup.yaml` by the normal runner. The truth is every pair
+with J ≥ 0.5 (`benchmarks.corpora.exhaustive`), planted or not.
 
 - *recall*: the share of pairs with J ≥ 0.8 that are not both kept; also over those pairs of which neither document is
   an exact copy that went before, and by bins of similarity.
@@ -15,22 +15,24 @@ Cost: some 3 minutes a language on one core of the truth's and two of Spark's.
 
 from __future__ import annotations
 
-import argparse
-import json
 import random
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.corpora.base_text import DATA, LANGUAGES, base_documents
+from benchmarks.corpora.base_text import LANGUAGES, base_documents
 from benchmarks.corpora.corpus import Plan, make
 from benchmarks.corpora.exhaustive import Pairs, jaccard, read_texts, similar_pairs
-from benchmarks.tools.dedup_run import Outcome, deduplicate, open_cluster, write_documents
+from benchmarks.tools.command_line import command_line, require
+from benchmarks.tools.dedup_run import Outcome, deduplicate, write_documents
 from benchmarks.tools.labelled import measure_labelled
+from benchmarks.tools.pipeline_run import local_cluster
+from benchmarks.tools.report import show, table_head
+
+NEEDS = ("data",)
 
 Mask = npt.NDArray[np.bool_]
 BINS = ((0.5, 0.6), (0.6, 0.7), (0.7, 0.75), (0.75, 0.8), (0.8, 0.85), (0.85, 0.9), (0.9, 0.95), (0.95, 1.01))
@@ -44,7 +46,7 @@ def figures(ids: list[str], texts: list[str], pairs: Pairs, found: Outcome) -> d
     Args:
         ids: of the documents.
         texts: their texts.
-        pairs: the truth, of places in ``ids``.
+        pairs: the truth, of places in `ids`.
         found: what the run decided.
     """
     kept = np.array([name in found.kept for name in ids])
@@ -115,40 +117,30 @@ def measure_language(lang: str, documents: int, data: Path, work: Path, cluster:
 
 def main() -> None:
     """Prints the figures as text or JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser = command_line(__doc__, NEEDS, work="tamis-dedup-quality", formats=True)
     parser.add_argument("--documents", type=int, default=12_000, help="real documents a language, copies come on top")
     parser.add_argument("--langs", nargs="*", choices=LANGUAGES, default=list(LANGUAGES))
-    parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument("--work", type=Path, help="keep corpora and runs here")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--no-labelled", action="store_true")
-    parser.add_argument("--format", choices=["text", "json"], default="text")
     options = parser.parse_args()
-    if not options.data.is_dir():
-        print(f"skipped: there is no {options.data}")
-        return
-    work = options.work or Path(tempfile.mkdtemp(prefix="tamis-quality-"))
-    cluster = open_cluster()
+    require(NEEDS, options)
+    work = options.work
+    for folder in ("labelled", *(f"run-{lang}" for lang in LANGUAGES)):
+        shutil.rmtree(work / folder, ignore_errors=True)
     body: dict[str, Any] = {"languages": {}, "labelled": {}}
+    with local_cluster(2) as cluster:
 
-    def run(name: str, texts: dict[str, str]) -> Outcome:
-        folder = work / "labelled" / name
-        return deduplicate({name: write_documents(folder / "input", texts)}, folder / "run", cluster)
+        def run(name: str, texts: dict[str, str]) -> Outcome:
+            folder = work / "labelled" / name
+            return deduplicate({name: write_documents(folder / "input", texts)}, folder / "run", cluster)
 
-    try:
-        for folder in ("labelled", *(f"run-{lang}" for lang in LANGUAGES)):
-            shutil.rmtree(work / folder, ignore_errors=True)
         for lang in options.langs:
             body["languages"][lang] = measure_language(
                 lang, options.documents, options.data, work, cluster, options.seed
             )
         if not options.no_labelled:
             body["labelled"] = measure_labelled(options.data / "neardup", run)
-    finally:
-        cluster.stop()
-        if options.work is None:
-            shutil.rmtree(work, ignore_errors=True)
-    print(json.dumps(body, indent=1, ensure_ascii=False) if options.format == "json" else as_text(body))
+    show(body, options.format == "json", as_text)
 
 
 def as_text(body: dict[str, Any]) -> str:
@@ -156,8 +148,7 @@ def as_text(body: dict[str, Any]) -> str:
     lines = []
     if body["languages"]:
         heads = ["", "documents", "pairs J ≥ 0.8", "recall", "near pairs", "recall", "dropped near / exact"]
-        lines += [f"| {' | '.join([*heads, 'precision near', 'exact', 'both'])} |"]
-        lines += ["|" + "---|" * 10]
+        lines += table_head(*heads, "precision near", "exact", "both")
         for lang, f in body["languages"].items():
             drops = f"{f['dropped']['near_duplicate']:,} / {f['dropped']['exact_duplicate']:,}"
             lines.append(

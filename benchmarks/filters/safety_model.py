@@ -10,18 +10,19 @@ articles) show how often either cries wolf. Rates are MB a CPU-second of one cor
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.corpora.base_text import DATA, read_records
-from corpus.config import load_yaml, parse
+from benchmarks.corpora.base_text import read_records
+from benchmarks.corpora.references import read_references
+from benchmarks.tools.command_line import command_line, require
+from benchmarks.tools.timing import best_cpu_seconds
+from corpus.config import parse
 from filters.linear.model import LinearModel, score, score_spans
 from filters.quality.evaluation import auc
 from filters.quality.training import WordsTraining, train
@@ -30,21 +31,20 @@ from tamis.places import ROOT
 from text.arrow import TextColumn
 from text.segment import sentences
 
+NEEDS = ("data", "fasttext")
+
 CLEAN = ("en_news_nyt", "en_news_bbc", "en_wiki_wikitext2", "zh_news_articles", "zh_tech_lctt", "zh_laws_versions")
 UNSAFE_BELOW = 0.5
 
 
 def main() -> None:
     """Trains and prints three tables."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser = command_line(__doc__, NEEDS)
     parser.add_argument("--references", type=Path, default=ROOT / "benchmarks" / "shared_safety.yaml")
-    parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--keep", type=Path, help="keep the model in this folder")
     options = parser.parse_args()
-    if not options.data.is_dir():
-        print(f"skipped: there is no {options.data}")
-        return
-    config = parse(WordsTraining, load_yaml(options.references), "safety")
+    require(NEEDS, options)
+    config = parse(WordsTraining, read_references(options.references, options.data), "safety")
     with tempfile.TemporaryDirectory() as scratch:
         start = time.process_time()
         trained = train(config, ROOT, options.keep or Path(scratch) / "model")
@@ -109,22 +109,13 @@ def print_clean(model: LinearModel, words: dict[str, WordList], data: Path) -> N
         listed = count_listed(words[name[:2]], column)[0]
         alarms = [100 * float(np.mean(x)) for x in (mean < UNSAFE_BELOW, unsafe > 0.1, listed >= 3)]
         of = words[name[:2]]
-        rates = [
-            rate(column, lambda c=column: score_spans(model, c, sentences(c))),  # type: ignore[misc]
-            rate(column, lambda c=column, w=of: count_listed(w, c)),  # type: ignore[misc]
-        ]
+        works: tuple[Callable[[], object], ...] = (
+            lambda c=column: score_spans(model, c, sentences(c)),  # type: ignore[misc]
+            lambda c=column, w=of: count_listed(w, c),  # type: ignore[misc]
+        )
+        rates = [column.nbytes / 1e6 / best_cpu_seconds(work) for work in works]
         cells = " | ".join([*(f"{a:.2f} %" for a in alarms), *(f"{r:.0f}" for r in rates)])
         print(f"| {name} | {len(column):,} | {column.nbytes / 1e6:.1f} | {cells} |")
-
-
-def rate(column: TextColumn, work: Callable[[], Any]) -> float:
-    """MB a CPU-second, the best of three."""
-    best = np.inf
-    for _ in range(3):
-        start = time.process_time()
-        work()
-        best = min(best, time.process_time() - start)
-    return column.nbytes / 1e6 / max(best, 1e-9)
 
 
 if __name__ == "__main__":

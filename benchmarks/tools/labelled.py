@@ -1,4 +1,4 @@
-"""Figures of the labelled near-duplicate sets in ``../shared/data/neardup``: what people call the same, and what we do.
+"""Figures of the labelled near-duplicate sets in `../shared/data/neardup`: what people call the same, and what we do.
 
 | set | what the label says | what is asked here |
 |---|---|---|
@@ -23,6 +23,7 @@ import numpy as np
 from benchmarks.corpora.base_text import read_records
 from benchmarks.corpora.exhaustive import jaccard, similar_pairs
 from benchmarks.tools.dedup_run import Outcome
+from filters.quality.evaluation import auc as auc_of
 
 Deduplicate = Callable[[str, dict[str, str]], Outcome]
 """Runs the pipeline over id → text, in a domain of this name."""
@@ -42,14 +43,9 @@ def measure_labelled(folder: Path, run: Deduplicate) -> dict[str, Any]:
 
 
 def auc(scores: Sequence[float], positive: Sequence[bool]) -> float:
-    """The chance that a positive scores above a negative, a tie counting half."""
-    s, p = np.asarray(scores), np.asarray(positive, bool)
-    if p.all() or not p.any():
-        return float("nan")
-    _, inverse, counts = np.unique(s, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
-    n = int(p.sum())
-    return float((ranks[p].sum() - n * (n + 1) / 2) / (n * (len(p) - n)))
+    """The chance that a positive scores above a negative, a tie counting half; NaN where either is missing."""
+    values, chosen = np.asarray(scores), np.asarray(positive, bool)
+    return auc_of(values[chosen], values[~chosen]) if chosen.any() and not chosen.all() else float("nan")
 
 
 def planted_news(rows: list[dict[str, Any]], run: Deduplicate) -> dict[str, Any]:

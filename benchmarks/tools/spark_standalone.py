@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
+from benchmarks.tools.ports import free_port
 from pipelines.spark.java import java_home
 
 HOST = "127.0.0.1"
@@ -49,7 +49,7 @@ def environment(host: str = HOST) -> dict[str, str]:
 
 @dataclass
 class Standalone:
-    """A master and its workers while a ``with`` block runs; all of it is stopped behind the block, whatever happened.
+    """A master and its workers while a `with` block runs; all of it is stopped behind the block, whatever happened.
 
     Attributes:
         folder: for logs and the workers' folders.
@@ -140,13 +140,6 @@ def end_group(process: subprocess.Popen[bytes]) -> None:
             os.killpg(process.pid, sign)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(20)
-
-
-def free_port() -> int:
-    """A port that nothing listens on now."""
-    with socket.socket() as opened:
-        opened.bind((HOST, 0))
-        return int(opened.getsockname()[1])
 
 
 @dataclass

@@ -3,9 +3,9 @@
     python -m benchmarks.tools.threads -- COMMAND…
 
 Threads below the command are read from /proc five times a second, and the last reading of each counts; a thread that
-lives less than that is seen partly or not at all, which is printed as the rest to what ``benchmarks.tools.cpu`` counts.
+lives less than that is seen partly or not at all, which is printed as the rest to what `benchmarks.tools.cpu` counts.
 
-Linux only. Source: proc(5), ``/proc/PID/task/TID/stat``.
+Linux only. Source: proc(5), `/proc/PID/task/TID/stat`.
 """
 
 from __future__ import annotations

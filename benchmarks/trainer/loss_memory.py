@@ -9,7 +9,6 @@ which both forms need.
 
 from __future__ import annotations
 
-import argparse
 import json
 import resource
 import subprocess
@@ -17,6 +16,9 @@ import sys
 import time
 
 from benchmarks.tools import machine
+from benchmarks.tools.command_line import command_line, require
+
+NEEDS = ("torch",)
 
 PLAIN = 0
 
@@ -48,7 +50,7 @@ def measure(tokens: int, width: int, vocabulary: int, chunk: int) -> dict[str, f
 
 def main() -> None:
     """Prints a table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser = command_line(__doc__, NEEDS)
     parser.add_argument("--tokens", type=int, default=2048)
     parser.add_argument("--width", type=int, default=512)
     parser.add_argument("--vocabulary", type=int, default=125_696)
@@ -59,19 +61,13 @@ def main() -> None:
     if options.one is not None:
         print(json.dumps(measure(*shape, options.one)))
         return
+    require(NEEDS, options)
     print(machine.as_line(machine.describe()))
     print("\n| form | peak beyond weights and inputs, MiB | s | loss |\n|---|---|---|---|")
     for chunk in (PLAIN, *options.chunks):
-        command = [
-            sys.executable,
-            "-m",
-            "benchmarks.trainer.loss_memory",
-            "--one",
-            str(chunk),
-            "--tokens",
-            str(shape[0]),
-        ]
-        command += ["--width", str(shape[1]), "--vocabulary", str(shape[2])]
+        given = {"one": chunk, "tokens": options.tokens, "width": options.width, "vocabulary": options.vocabulary}
+        command = [sys.executable, "-m", "benchmarks.trainer.loss_memory"]
+        command += [part for name, value in given.items() for part in (f"--{name}", str(value))]
         found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         name = f"chunks of {chunk}" if chunk else "full logits"
         print(f"| {name} | {found['mib']:,.0f} | {found['seconds']:.1f} | {found['loss']:.6f} |", flush=True)

@@ -11,13 +11,12 @@ steps, in which blocks and loss are compiled, each step is timed. Then three mor
 is summed by what they do; *idle* is what no kernel took. The memory is the allocator's peak (on a CPU the process's).
 
 The aim is 58.3 % of the data sheet at 1 B, 4,096 and bfloat16 on one GPU (Baichuan-7B's headline, on A800). On a CPU
-everything runs but the figure: ``--device cpu --model conf/models/10m.yaml --length 256 --rows 2 --vocabulary 4096``.
+everything runs but the figure: `--device cpu --model conf/models/10m.yaml --length 256 --rows 2 --vocabulary 4096`.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import resource
 import statistics
@@ -31,10 +30,14 @@ import numpy as np
 
 from benchmarks.corpora.sampler_corpus import document_ends
 from benchmarks.tools import machine
+from benchmarks.tools.command_line import command_line, require
+from benchmarks.tools.report import show
 from tamis.places import ROOT
 
 if TYPE_CHECKING:
     from trainer.setup import Run
+
+NEEDS = ("torch", "gpu")
 
 KINDS = {
     "attention": r"flash|fmha|flex|scaled_dot_product|varlen",
@@ -220,27 +223,21 @@ def as_markdown(found: dict[str, Any], options: argparse.Namespace) -> str:
 
 def main() -> None:
     """Measures and prints."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser = command_line(__doc__, NEEDS, formats=True)
     parser.add_argument("--model", type=Path, default=ROOT / "conf" / "models" / "1b.yaml")
     parser.add_argument("--length", type=int, default=4096, help="tokens of a sequence")
     parser.add_argument("--rows", type=int, default=8, help="sequences of a step, all one micro-batch")
     parser.add_argument("--vocabulary", type=int, default=125_696)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--warmup", type=int, default=5)
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda")
     parser.add_argument("--eager", action="store_true", help="without torch.compile")
     parser.add_argument("--attention", choices=("auto", "sdpa", "flex", "varlen"), default="auto")
     parser.add_argument("--recompute", type=int, default=0, help="blocks that keep no activations")
-    parser.add_argument("--format", choices=("text", "json"), default="text")
     options = parser.parse_args()
-    import torch
-
-    if options.device == "cuda" and not torch.cuda.is_available():
-        print("skipped: torch sees no GPU here (allowed: --device cpu with a small --model)")
-        return
+    require(NEEDS, options)
     with tempfile.TemporaryDirectory() as folder:
         found = measure(options, Path(folder))
-    print(json.dumps(found, indent=1) if options.format == "json" else as_markdown(found, options))
+    show(found, options.format == "json", lambda body: as_markdown(body, options))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ TOP, ROW = 56, HEIGHT + 62
 
 Point = Mapping[str, Any]
 Trainings = Sequence[Sequence[Point]]
-"""The points of an arm's trainings, seed by seed: ``tokens``, and ``losses`` by language."""
+"""The points of an arm's trainings, seed by seed: `tokens`, and `losses` by language."""
 
 
 def curve_of(trainings: Trainings, lang: str) -> list[tuple[int, Spread]]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 Losses = Mapping[str, Mapping[str, float]]
-"""Of one training: language → ``nats`` a token and ``bits`` a byte."""
+"""Of one training: language → `nats` a token and `bits` a byte."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,8 @@ from trainer.setup import Run, assemble
 CONF = ROOT / "conf"
 TOKENIZER = TokenizerConfig(vocab_size=4096, character_coverage=0.995)
 """Small as the corpus is: nearly half of a step goes into the vocabulary's logits. Rare characters are bytes."""
+REPEATED_TOKENS = 5
+"""The length of the runs of tokens whose repeats are counted."""
 MOST_EPOCHS = 64.0
 """A limit that no arm should meet: how often text repeats is what the arms differ in."""
 
@@ -98,7 +100,7 @@ def prepare_trials(
 
     Args:
         raw: the run folder that the tokenizer is trained on.
-        reference: a folder with ``shards/<language>/*.parquet``.
+        reference: a folder with `shards/<language>/*.parquet`.
         config: model, optimizer and length.
         progress: called while it works.
         languages: the domains of every arm.
@@ -122,7 +124,7 @@ def prepare_trials(
 
 
 def tiny_model(steps: int) -> TrainConfig:
-    """``conf/models/tiny.yaml``, trained for so many steps."""
+    """`conf/models/tiny.yaml`, trained for so many steps."""
     return load_config(TrainConfig, CONF / "models" / "tiny.yaml").model_copy(update={"steps": steps})
 
 
@@ -140,10 +142,10 @@ def train(
 
     Args:
         trials: what all trainings share.
-        run: a folder with ``shards/<language>/*.parquet``.
+        run: a folder with `shards/<language>/*.parquet`.
         seed: of this training.
         progress: called with each step.
-        name: of its folder in ``run/train``.
+        name: of its folder in `run/train`.
         weights: of the documents; by default the run's own.
         every: steps between two looks at the reference; 0 is at the end only.
 
@@ -231,3 +233,15 @@ def text_cells(text: Mapping[str, Mapping[str, float]]) -> list[str]:
     texts = list(text.values())
     cells = [f"{sum(t['documents'] for t in texts):,}", *(f"{t['tokens']:,}" for t in texts)]
     return cells + [*(f"{t['epochs']:.2f}" for t in texts), *(f"{100 * t['junk']:.1f} %" for t in texts)]
+
+
+def repeated_share(bins: TokenBins) -> dict[str, float]:
+    """For each language, the share of a text's runs of five tokens that stand elsewhere in it before: 0 to 1."""
+    found = {}
+    for lang, shards in bins.domains.items():
+        tokens = np.concatenate([shard.read(0, shard.tokens) for shard in shards]).astype(np.uint64)
+        grams = np.zeros(max(0, len(tokens) - REPEATED_TOKENS + 1), np.uint64)
+        for place in range(REPEATED_TOKENS):  # ids below 4,096 fit five times into 64 bits
+            grams = grams * np.uint64(bins.vocab_size) + tokens[place : place + len(grams)]
+        found[lang] = 1 - len(np.unique(grams)) / len(grams) if len(grams) else 0.0
+    return found

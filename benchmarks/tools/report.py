@@ -1,0 +1,32 @@
+"""How a benchmark tells its figures: tables in Markdown, the same as JSON, both as files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+
+def table_head(*heads: str) -> list[str]:
+    """The first two lines of a table."""
+    return [table_row(heads), "|" + "---|" * len(heads)]
+
+
+def table_row(cells: Sequence[object]) -> str:
+    """A line of a table."""
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def show(body: Any, as_json: bool, as_markdown: Callable[[Any], str]) -> None:
+    """Prints what was found."""
+    print(json.dumps(body, indent=1, ensure_ascii=False) if as_json else as_markdown(body))
+
+
+def save(folder: Path | None, name: str, body: Any, markdown: str) -> None:
+    """Writes `name.json` and `name.md` where a folder is given, and prints the table."""
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}.json").write_text(json.dumps(body, indent=1, ensure_ascii=False), "utf-8")
+        (folder / f"{name}.md").write_text(markdown, "utf-8")
+    print(markdown)
