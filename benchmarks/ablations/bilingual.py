@@ -1,12 +1,11 @@
-"""BiLLa's table in small: what a share of Chinese text gives to Chinese and costs English, for the same tokens.
+"""What Chinese text in the training data gives to Chinese and costs English: BiLLa's table with a small model.
 
     python -m benchmarks.ablations.bilingual --run demo/run [--work FOLDER] [--steps 300] [--format json]
 
-One small model, one tokenizer of both languages, one number of training tokens; the data are English, Chinese, or half
-and half. Each is judged on the held-out documents of the demo's run, whole, by `trainer.evaluation.perplexity`: in
-English, in Chinese, and on both together. BiLLa's own table compares published models of 7 B on 1,000 documents of each
-language. Here everything is small: the direction of the differences can be seen, not their size in models worth
-training.
+One small model, one tokenizer of both languages and one number of training tokens; the data are English, Chinese, or
+half and half. Each model is judged on the held-out documents of the demo's run by `trainer.evaluation.perplexity`: in
+English, in Chinese, and on both together. BiLLa's own table compares published models of 7 B weights on 1,000 documents
+of each language. Here the direction of the differences can be seen, but not their size in models worth training.
 
 FOLDER gets links to the run's shards, a tokenizer, bins, and the trainings. Cost: some eight minutes of one core.
 """
@@ -23,7 +22,7 @@ import numpy as np
 from benchmarks.tools import machine
 from benchmarks.tools.ablation.linked_run import link_run
 from benchmarks.tools.command_line import command_line, require
-from benchmarks.tools.report import show
+from benchmarks.tools.report import show, table_head
 from corpus.config import load_config
 from sampler.heldout import heldout_text
 from sampler.mixture import DomainShare, Mixture
@@ -44,14 +43,14 @@ TOKENIZER = TokenizerConfig(vocab_size=4096, character_coverage=0.995, sample_by
 
 
 def mixture_of(languages: tuple[str, ...], work: Path) -> Mixture:
-    """Languages in equal parts, each of its domains by their size."""
+    """Equal parts of each language, and in a language its domains by their size."""
     shards = {name: tuple(f"{domain}/*" for domain in DOMAINS[name]) for name in languages}
     domains = {name: DomainShare(shards=globs) for name, globs in shards.items()}
     return Mixture(run=str(work), domains=domains, curve="none", sequence_length=128, seed=1, tokenizer=TOKENIZER)
 
 
 def measure(run: Path, work: Path, steps: int) -> dict[str, Any]:
-    """Train every arm, then judge all of them on the same documents."""
+    """Trains every arm and judges its model on the same documents."""
     import torch
 
     from trainer.loop import train
@@ -77,11 +76,10 @@ def measure(run: Path, work: Path, steps: int) -> dict[str, Any]:
 
 
 def as_markdown(body: dict[str, Any]) -> str:
-    """Perplexity; nats a token; bits a byte: a row an arm, columns a language and both."""
+    """One row an arm, one column a language: perplexity; nats a token; bits a byte."""
     first = body["arms"][0]["rows"]
     heads = [f"{row['name']} ({row['documents']:,} documents, {row['tokens']:,} tokens)" for row in first]
-    lines = [machine.as_line(body["machine"]), "", "| trained on | tokens | " + " | ".join(heads) + " |"]
-    lines.append("|" + (2 + len(heads)) * "---|")
+    lines = [machine.as_line(body["machine"]), "", table_head(" | ".join(["trained on", "tokens", *heads]))]
     for arm in body["arms"]:
         cells = [
             f"{row['perplexity']:,.1f}; {row['nats']:.3f} ± {row['standard_error']:.3f}; {row['bits_per_byte']:.3f}"

@@ -2,14 +2,14 @@
 
     python -m benchmarks.chain.chain_speed [--gigabytes 1] [--work FOLDER] [--format json]
 
-A corpus of English and Chinese (`benchmarks.corpora.corpus`, planted copies) goes through the chain in a fresh
-process, from Parquet input to published shards and weights. The CPU time of the tree (JVM, daemon, workers, driver;
-/proc) is read whenever a step begins or ends and given to the step's stage; what passes between steps goes to the one
-before. The same is done with a corpus of one document: that is what each stage costs without data, and it is
-subtracted. The quality model is trained in the run, from packaged text: that, too, costs the same without data.
+A corpus of English and Chinese with planted copies (`benchmarks.corpora.corpus`) goes through the chain in a fresh
+process, from Parquet input to published shards and weights. `benchmarks.tools.cpu_by_stage` gives the CPU time of the
+process tree (JVM, Python daemon, workers, driver) to the stage that runs. The same with a corpus of one document is
+what each stage costs without data, and is subtracted. The quality model is trained in the run, from packaged text: that
+costs the same without data, too.
 
 Rates are MB (10^6 bytes) of ingested text a CPU-second, whatever earlier stages have dropped of it. Kernels are
-compiled before. Take quiet cores. Linux only.
+compiled before. Measure on idle cores.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from benchmarks.tools.command_line import command_line, require
 from benchmarks.tools.cpu_by_stage import CpuByStage
 from benchmarks.tools.dedup_run import write_documents
 from benchmarks.tools.pipeline_run import local_cluster, run_pipeline
-from benchmarks.tools.report import show
+from benchmarks.tools.report import show, table_head
 from benchmarks.tools.stage_cost import ONE_DOCUMENT, WARM_UP_GIGABYTES
 from corpus.reading.run_reader import read_ledger
 from tamis.places import ROOT
@@ -115,8 +115,7 @@ def as_markdown(body: dict[str, Any]) -> str:
         "",
         f"{body['documents']:,} documents, {size:,.0f} MB.",
         "",
-        "| stage | text in, MB | CPU-s without data | CPU-s | difference | % | MB/CPU-s | s |",
-        "|" + 8 * "---|",
+        table_head("stage | text in, MB | CPU-s without data | CPU-s | difference | % | MB/CPU-s | s"),
     ]
     for r in rows:
         more = r["cpu_seconds"] - r["cpu_seconds_empty"]

@@ -1,12 +1,14 @@
-"""The whole chain over real text, and what a killed driver costs: sums, seconds, equal bytes.
+"""The whole chain over real text, and again with the driver killed twice: counts, seconds, equal bytes.
 
     python -m benchmarks.chain.shared_corpus [--data ../shared/data] [--work FOLDER] [--kills 0.25 0.6]
 
-Runs `conf/pipelines/default.yaml` over every `*.jsonl.zst` and the archives of the shared data folder, with a
-quality model trained from its labelled sources (`shared_references.yaml`). Then does it again in another folder,
-kills the driver (SIGKILL, its Spark and Python workers with it) at the given shares of the first run's time, starts it
-again after each kill, and compares the sha256 of every published file. The ledger's sums are asserted by the run
-itself; here they are shown.
+Runs `conf/pipelines/default.yaml` over every `*.jsonl.zst` and the archives of the shared data folder, with a quality
+model trained from its labelled sources (`shared_references.yaml`). Then the run is repeated in another folder: the
+driver is killed (SIGKILL, its Spark and Python workers with it) at the given shares of the first run's time and started
+again after each kill. At the end the sha256 of every published file is compared. The run itself checks that its ledger
+adds up; here the ledger is printed.
+
+Cost: some five minutes of two cores (133 MB of text, two kills).
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ import yaml
 
 from benchmarks.corpora.references import read_references
 from benchmarks.tools.command_line import command_line, require
+from benchmarks.tools.report import table_head
 from benchmarks.tools.same_output import different, digests
 from corpus.reading.run_reader import read_ledger
 from corpus.run_folder import RunFolder
@@ -79,7 +82,7 @@ def start(pipeline: Path, out: Path) -> subprocess.Popen[bytes]:
 
 
 def finish(process: subprocess.Popen[bytes]) -> float:
-    """Waits for a run; its CPU seconds, children included.
+    """Waits for a run; returns its CPU-seconds, those of its children included.
 
     Raises:
         SystemExit: it failed.
@@ -127,8 +130,7 @@ def print_funnel(ledger: dict[str, Any], seconds: float, cpu: float) -> None:
         f"{ingest['records']:,} records, {ingest['documents']:,} documents, {ingest['text_bytes']:,} bytes of text "
         f"in {seconds:.0f} s ({cpu:.0f} CPU-s of the driver's own tree); quarantined {ledger['quarantined']}"
     )
-    print("| stage | documents in | kept | dropped | bytes in | kept | dropped or cut | s |")
-    print("|---|---|---|---|---|---|---|---|")
+    print(table_head("stage | documents in | kept | dropped | bytes in | kept | dropped or cut | s"))
     for s in ledger["stages"]:
         dropped, lost = sum(s["documents_dropped"].values()), sum(s["bytes_dropped"].values())
         assert s["documents_in"] == s["documents_kept"] + dropped and s["bytes_in"] == s["bytes_kept"] + lost

@@ -1,12 +1,12 @@
-"""The chain on a real standalone Spark cluster gives the local run's bytes, with speculation too.
+"""Whether a standalone Spark cluster publishes the same bytes as a local run, with and without speculation.
 
     python -m benchmarks.chain.standalone_cluster [--pipeline X.yaml] [--input DOMAIN=GLOB]... [--work FOLDER]
 
 Starts a master and two workers of one core and 1.5 GB on loopback, and runs `jobs/run_pipeline.py` there through
-`spark-submit --py-files tamis.zip` with the settings of `conf/spark/cluster.conf`, cut down to that size: once
-without speculation, once with thresholds so small that tasks are speculated. The third run is local. Compared are the
-sha256 of every published file, of the `dropped` table and of the weights, and all narrow tables as sorted rows. Who
-ran what is read from Spark's own event log. The cluster is stopped at the end, whatever happened.
+`spark-submit --py-files tamis.zip` with the settings of `conf/spark/cluster.conf`, reduced to that size: once without
+speculation, once with thresholds so low that tasks are speculated. The third run is local. Compared are the sha256 of
+every published file, of the `dropped` table and of the weights, and the sorted rows of all narrow tables. Which
+executor ran what is read from Spark's event log. The cluster is stopped at the end, whatever happened.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ NEEDS = ("data",)
 
 STAGES = ("eligibility", "exact_dedup", "near_dedup", "span_dedup", "score")
 INPUTS = {"law": "zh_laws_versions", "judgments": "zh_court_judgments", "news": "zh_news_articles", "wiki": "zh_wiki_*"}
-"""Domain → file stem in the shared data folder: 4 MB of Chinese in which much repeats."""
+"""Domain → file stem in the shared data folder: 4 MB of Chinese text with many duplicates."""
 SMALL = {
     "spark.executor.cores": "1",
     "spark.executor.memory": "1g",
@@ -45,7 +45,7 @@ SMALL = {
     "spark.ui.enabled": "false",
     "spark.log.level": "WARN",
 }
-"""What of `cluster.conf` does not fit on one machine."""
+"""Settings of `cluster.conf` that one machine is too small for."""
 STEADY = {"spark.speculation": "false"}
 HASTY = {
     "spark.speculation": "true",
@@ -58,12 +58,12 @@ HASTY = {
 
 @dataclass(frozen=True)
 class Chain:
-    """What is run.
+    """A pipeline and its inputs, to be run on a cluster or locally.
 
     Attributes:
         pipeline: the YAML.
         inputs: `--input` options.
-        work: for everything written.
+        work: the folder for everything that is written.
         archive: the packages in one zip.
     """
 
@@ -73,7 +73,7 @@ class Chain:
     archive: Path
 
     def submit(self, name: str, master: str, settings: dict[str, str]) -> float:
-        """Runs it on a cluster; the seconds."""
+        """Runs it on a cluster; returns the seconds."""
         events = self.work / f"events-{name}"
         events.mkdir()
         settings = {
@@ -93,7 +93,7 @@ class Chain:
         return self._timed(name, command)
 
     def local(self, name: str) -> float:
-        """Runs it as `tamis run` does on one machine; the seconds."""
+        """Runs it as `tamis run` does on one machine; returns the seconds."""
         return self._timed(name, [sys.executable, "-m", "cli.main", "run"])
 
     def _timed(self, name: str, command: list[str]) -> float:
@@ -122,7 +122,7 @@ class Chain:
 
 
 def compare(work: Path, name: str, reference: str) -> list[str]:
-    """What differs between two finished runs; prints how much was compared."""
+    """The names of what differs between two finished runs; prints how much was compared."""
     found = []
     for what, of in (("published files", digests), ("narrow tables", narrow_tables)):
         mine, theirs = of(work / name), of(work / reference)
@@ -133,7 +133,7 @@ def compare(work: Path, name: str, reference: str) -> list[str]:
 
 
 def show(name: str, seconds: float, log: EventLog, archive_used: bool) -> None:
-    """A run's line, and its executors."""
+    """Prints a line about a run, and one for each executor."""
     print(
         f"{name}: {seconds:.0f} s, {len(log.executors)} executors, {sum(log.tasks.values())} tasks, "
         f"{log.speculative} speculative attempts of which {log.raced} won, failed {dict(log.failed) or 'none'}, "

@@ -10,16 +10,16 @@ The peers need an environment of their own (Tamis' pins are not theirs):
     PEERS/bin/pip install --no-deps text-dedup==0.4.0
     PEERS/bin/pip install click-option-group ftfy bitarray pybloom-live psutil rich setuptools scipy pandas
 
-datatrove hands strings to xxhash, which xxhash 4 refuses. text-dedup 0.4.1 wants Python 3.12; without `--no-deps` it
-pulls an onnxruntime and a Spark. dupekit is not on PyPI; Data-Juicer's requirements were not tried. Spark MLlib runs in
+datatrove passes strings to xxhash, which xxhash 4 refuses. text-dedup 0.4.1 needs Python 3.12; without `--no-deps` it
+pulls an onnxruntime and a Spark. dupekit is not on PyPI; Data-Juicer was not tried. Spark MLlib runs in
 Tamis' own environment. A peer whose package the given interpreter lacks is skipped with a line.
 
-Each runs in a subprocess under `benchmarks.tools.cpu`, from Parquet to the list of what it drops; its imports and
-start-up count (some seconds: take 100 MB or more). Tamis' line is `near_dedup` alone on an ingested folder, JVM start
-and all; a second one subtracts what a corpus of one document costs. Truth is exhaustive
+Each tool runs in a subprocess under `benchmarks.tools.cpu`, from Parquet to the list of documents that it drops;
+imports and start-up count (some seconds: take 100 MB or more). Tamis' row is `near_dedup` alone on an ingested folder,
+the start of the JVM included; a second row subtracts what a corpus of one document costs. Truth is exhaustive
 (`benchmarks.corpora.exhaustive`): recall is the share of pairs with J ≥ 0.8 not both kept, precision the share of
-dropped documents whose named survivor has J ≥ 0.7; where a tool names none (marked *) any other document will do, which
-flatters it.
+dropped documents whose named survivor has J ≥ 0.7; where a tool names no survivor (marked *) any similar document
+counts, which flatters it.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Truth:
 
     @classmethod
     def of(cls, folder: Path) -> Truth:
-        """Counts out the pairs with J ≥ 0.7."""
+        """Finds all pairs with J ≥ 0.7."""
         ids, texts = read_texts(sorted(folder.glob("*.parquet")))
         return cls(ids, texts, similar_pairs(texts, 0.7))
 
@@ -94,7 +94,7 @@ class Truth:
 
 
 def main() -> None:
-    """Measures every peer that is there, and Tamis; prints a table and writes JSON."""
+    """Measures Tamis and every peer that is installed; prints a table and writes JSON."""
     parser = command_line(__doc__, NEEDS, work="tamis-dedup-peers")
     parser.add_argument("--gigabytes", type=float, default=0.1)
     parser.add_argument("--langs", nargs="*", choices=LANGUAGES, default=list(LANGUAGES))
@@ -124,7 +124,7 @@ def main() -> None:
 
 
 def _is_there(name: str, python: Path) -> bool:
-    """Whether the interpreter has the peer; a line if not."""
+    """Whether the interpreter has the peer; prints a line if not."""
     interpreter = Path(sys.executable) if name in OURS else python
     code = f"import pyarrow, {PEERS[name][1]}"
     found = subprocess.run([str(interpreter), "-c", code], capture_output=True, check=False).returncode == 0
@@ -176,9 +176,9 @@ def _row(
 
 
 def as_markdown(body: dict[str, Any]) -> str:
-    """One line a tool and language."""
-    heads = ["tool", "lang", "MB", "CPU-s", "MB/CPU-s", "wall s", "tree, MB", "dropped", "recall", "precision"]
-    lines = [machine.as_line(body["machine"]), "", *table_head(*heads)]
+    """One row for each tool and language."""
+    heads = "tool | lang | MB | CPU-s | MB/CPU-s | wall s | tree, MB | dropped | recall | precision"
+    lines = [machine.as_line(body["machine"]), "", table_head(heads)]
     share: Callable[[Any], str] = lambda x: "-" if x is None else f"{x:.4f}"  # noqa: E731
     for r in body["rows"]:
         star = "" if r["names_survivors"] else "*"

@@ -1,16 +1,16 @@
-"""Recall and precision of the dedup engine against exhaustive truth, and what it says of the labelled sets.
+"""Recall and precision of the dedup engine against exhaustive truth, and its decisions about labelled pairs.
 
     python -m benchmarks.dedup.dedup_quality [--documents 12000] [--langs en zh] [--format json] [--work FOLDER]
 
-For each language: real documents of the shared data folder, drawn by a seed, with planted copies
-(`benchmarks.corpora.corpus`), go through `conf/pipelines/dedup.yaml` by the normal runner. The truth is every pair
-with J ≥ 0.5 (`benchmarks.corpora.exhaustive`), planted or not.
+For each language, real documents of the shared data folder, drawn by a seed, with planted copies
+(`benchmarks.corpora.corpus`), go through `conf/pipelines/dedup.yaml`. The truth is every pair with J ≥ 0.5
+(`benchmarks.corpora.exhaustive`), planted or not.
 
-- *recall*: the share of pairs with J ≥ 0.8 that are not both kept; also over those pairs of which neither document is
-  an exact copy that went before, and by bins of similarity.
+- *recall*: the share of pairs with J ≥ 0.8 that are not both kept; also over the pairs of which neither document was
+  dropped as an exact copy before, and by bins of similarity.
 - *precision*: the share of dropped documents whose named survivor has J ≥ 0.7: near duplicates, exact ones, both.
 
-Cost: some 3 minutes a language on one core of the truth's and two of Spark's.
+Cost: some 3 minutes a language on two cores.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def figures(ids: list[str], texts: list[str], pairs: Pairs, found: Outcome) -> d
     Args:
         ids: of the documents.
         texts: their texts.
-        pairs: the truth, of places in `ids`.
+        pairs: the truth, as indices into `ids`.
         found: what the run decided.
     """
     kept = np.array([name in found.kept for name in ids])
@@ -106,7 +106,7 @@ def _share(found: Any) -> float | None:
 
 
 def measure_language(lang: str, documents: int, data: Path, work: Path, cluster: Any, seed: int) -> dict[str, Any]:
-    """Makes the corpus of a language, runs the pipeline, counts out the truth."""
+    """Makes the corpus of a language, runs the pipeline, and compares with the truth."""
     base = base_documents(data, (lang,), MIN_BYTES)
     chosen = sorted(random.Random(seed).sample(range(len(base)), min(documents, len(base))))
     planted = make(work / lang, [base[i] for i in chosen], Plan(seed=seed))
@@ -118,7 +118,9 @@ def measure_language(lang: str, documents: int, data: Path, work: Path, cluster:
 def main() -> None:
     """Prints the figures as text or JSON."""
     parser = command_line(__doc__, NEEDS, work="tamis-dedup-quality", formats=True)
-    parser.add_argument("--documents", type=int, default=12_000, help="real documents a language, copies come on top")
+    parser.add_argument(
+        "--documents", type=int, default=12_000, help="real documents of each language; copies come on top"
+    )
     parser.add_argument("--langs", nargs="*", choices=LANGUAGES, default=list(LANGUAGES))
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--no-labelled", action="store_true")
@@ -147,8 +149,8 @@ def as_text(body: dict[str, Any]) -> str:
     """The figures as Markdown."""
     lines = []
     if body["languages"]:
-        heads = ["", "documents", "pairs J ≥ 0.8", "recall", "near pairs", "recall", "dropped near / exact"]
-        lines += table_head(*heads, "precision near", "exact", "both")
+        heads = " | documents | pairs J ≥ 0.8 | recall | near pairs | recall | dropped near / exact | precision near | "
+        lines.append(table_head(heads + "exact | both"))
         for lang, f in body["languages"].items():
             drops = f"{f['dropped']['near_duplicate']:,} / {f['dropped']['exact_duplicate']:,}"
             lines.append(

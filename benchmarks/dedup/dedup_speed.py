@@ -2,19 +2,18 @@
 
     python -m benchmarks.dedup.dedup_speed [--gigabytes 0.25 1 4] [--stages near_dedup …] [--repeats 1] [--work FOLDER]
 
-For each size a corpus is made once (`benchmarks.corpora.corpus`, both languages, planted copies) and ingested once.
-Then, for each stage alone, a fresh process brings a copy of the ingested run folder (hard links) from there to the end
-of the stage: JVM start, scan, shuffles, verification, survivors, ledger. `benchmarks.tools.cpu` counts all its
-processes. The *intercept* is the same for a corpus of one document; it is printed and subtracted. The *marginal* rate
-between two sizes needs no intercept: MB more over CPU-seconds more ("-" where noise made it fewer). MB are 10^6 bytes
-of text.
+`benchmarks.tools.stage_cost` says what is run for a stage. The *intercept* is what the stage costs on a corpus of one
+document; it is printed and subtracted. The *marginal* rate between two sizes needs no intercept: the difference in MB
+over the difference in CPU-seconds ("-" where noise made that negative). MB are 10^6 bytes of text.
 
-The *floor* is Spark reading the same shards' text through an identity `mapInArrow` to nowhere. The same code was
-seen to take a third more CPU-seconds within a day on a shared machine, so look at the ratio to it. Repeats go round
-over all stages and sizes, for the same reason; medians count.
+The *floor* is Spark reading the text of the same shards through an identity `mapInArrow` to nowhere. On a shared
+machine the same code was seen to take a third more CPU-seconds within a day, so look at the ratio to the floor. For the
+same reason each repeat goes over all stages and sizes, and the medians count.
 
-Kernels are compiled in an unmeasured run before. Take quiet cores: with other work on the same machine CPU-seconds were
-seen to grow by half and more. Cost: a 4 GB round takes 12 GB of disk and a quarter of an hour.
+Kernels are compiled in a run before that is not measured. Measure on idle cores: other work on the machine was seen to
+raise the CPU-seconds by half and more.
+
+Cost: a round with 4 GB takes 12 GB of disk and a quarter of an hour.
 """
 
 from __future__ import annotations
@@ -38,11 +37,11 @@ NEEDS = ("data", "linux")
 
 STAGES = (FLOOR, "exact_dedup", "near_dedup", "span_dedup")
 NOISE = 1e5
-"""MB/CPU-s that nothing reaches: a corpus cost no more than a single document."""
+"""MB/CPU-s that no stage reaches: the corpus cost no more than a single document."""
 
 
 def main() -> None:
-    """Makes, ingests, measures, prints and writes."""
+    """Measures every stage at every size; prints tables and writes them."""
     parser = command_line(__doc__, NEEDS, work="tamis-dedup-speed")
     parser.add_argument("--gigabytes", type=float, nargs="*", default=[0.25, 1])
     parser.add_argument("--stages", nargs="*", choices=STAGES, default=list(STAGES))
@@ -83,7 +82,8 @@ def _row(stage: str, facts: dict[str, int], usages: list[Usage]) -> dict[str, An
 def rates(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """For each stage: the intercept, the rate at each size with it subtracted, the marginal rates and their ratio.
 
-    With the floor among them also how many times its cost each is, by size; None where noise swallowed either.
+    Where the floor was measured, also the cost of each stage as a multiple of the floor's, by size; None where noise
+    was larger than either cost.
 
     Args:
         rows: of `main`; the first of each stage is the corpus of one document.
@@ -109,9 +109,9 @@ def rates(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 def as_markdown(body: dict[str, Any]) -> str:
-    """Two tables: the sizes, the margins."""
-    heads = ["stage", "MB", "documents", "CPU-s", "minus intercept", "MB/CPU-s", "wall s", "worker, MB", "tree, MB"]
-    lines = [machine.as_line(body["machine"]), "", *table_head(*heads)]
+    """Two tables: the cost by size, the marginal rates."""
+    heads = "stage | MB | documents | CPU-s | minus intercept | MB/CPU-s | wall s | worker, MB | tree, MB"
+    lines = [machine.as_line(body["machine"]), "", table_head(heads)]
     for row in body["rows"]:
         rate = body["rates"][row["stage"]]
         rest = row["cpu_seconds"] - rate["intercept_cpu_seconds"]
@@ -121,8 +121,8 @@ def as_markdown(body: dict[str, Any]) -> str:
             f"{rest:.1f} | {speed} | {row['wall_seconds']:.1f} | {row['peak_worker_bytes'] / 1e6:,.0f} | "
             f"{row['peak_tree_bytes'] / 1e6:,.0f} |"
         )
-    heads = ["stage", "intercept, CPU-s", "marginal MB/CPU-s between sizes", "marginal cost, each to the one before"]
-    lines += ["", *table_head(*heads, "cost over the floor, by size")]
+    heads = "stage | intercept, CPU-s | marginal MB/CPU-s between sizes | marginal cost, each to the one before | "
+    lines += ["", table_head(heads + "cost over the floor, by size")]
     for stage, rate in body["rates"].items():
         margins = ", ".join("-" if m is None else f"{m:.1f}" for m in rate["marginal_mb_per_cpu_second"]) or "-"
         ratios = ", ".join("-" if r is None else f"{r:.3f}" for r in rate["marginal_cost_ratios"]) or "-"

@@ -1,14 +1,13 @@
-"""Bytes that each dedup stage shuffles, by Spark's own metrics, and what they come to for trillions of tokens.
+"""Bytes that each dedup stage shuffles, by Spark's own metrics, and what that means for trillions of tokens.
 
     python -m benchmarks.dedup.shuffle [--gigabytes 0.25] [--work FOLDER] [--nodes 100] [--format json]
 
 Runs exact, semantic, near and span dedup over a corpus of `benchmarks.corpora.corpus` (both languages, planted
-copies) with Spark's event log on, and sums `Shuffle Bytes Written` of all tasks by the label of their job. Records
-are the blocks of `pipelines.spark.exchange`. Beside the bytes written to the shuffle stand those of the files that a
-stage leaves on disk.
+copies) with Spark's event log on, and sums `Shuffle Bytes Written` of all tasks by the label of their job. Beside
+them stand the bytes of the files that a stage leaves on disk.
 
-The extrapolation assumes the corpus's own mean document and 4 UTF-8 bytes a token; a real crawl has other documents, so
-it is an order of magnitude, not a promise. Cost: one run.
+The extrapolation assumes the mean document of this corpus and 4 UTF-8 bytes a token; a real crawl has other documents,
+so it is an order of magnitude. Cost: one run of the dedup stages.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from benchmarks.tools import machine
 from benchmarks.tools.command_line import command_line, require
 from benchmarks.tools.dedup_run import PIPELINE
 from benchmarks.tools.pipeline_run import local_cluster, run_pipeline
-from benchmarks.tools.report import show, table_head, table_row
+from benchmarks.tools.report import show, table_head
 from corpus.files import Manifest
 
 NEEDS = ("data",)
@@ -115,17 +114,18 @@ def as_markdown(found: dict[str, Any], nodes: int) -> str:
     """The bytes of each step with their extrapolation, then what each stage leaves on disk."""
     documents = found["documents"]
     mean = found["text_bytes"] / documents
-    heads = ["step", "tasks", "bytes a document", "of its text", "TB for 1 T tokens", f"GB a node of {nodes} for 15 T"]
+    heads = f"step | tasks | bytes a document | of its text | TB for 1 T tokens | GB a node of {nodes} for 15 T"
     lines = [machine.as_line(found["machine"]), "", f"{documents:,} documents of {mean:,.0f} bytes.", ""]
-    lines += table_head(*heads)
+    lines.append(table_head(heads))
     a_trillion = 1e12 * BYTES_A_TOKEN / mean
     steps = {label: s for label, s in found["steps"].items() if s["bytes"]}
     steps["all"] = {key: sum(s[key] for s in steps.values()) for key in ("tasks", "bytes")}
     for label, step in steps.items():
         each = step["bytes"] / documents
         terabytes, gigabytes = each * a_trillion / 1e12, 15 * each * a_trillion / 1e9 / nodes
-        cells = (f"{each:,.1f}", f"{each / mean:.1%}", f"{terabytes:.2f}", f"{gigabytes:,.0f}")
-        lines.append(table_row([label, f"{step['tasks']:,}", *cells]))
+        lines.append(
+            f"| {label} | {step['tasks']:,} | {each:,.1f} | {each / mean:.1%} | {terabytes:.2f} | {gigabytes:,.0f} |"
+        )
     for stage, sizes in found["files"].items():
         each_kind = ", ".join(f"{kind} {size / documents:,.0f}" for kind, size in sizes.items())
         lines += ["", f"{stage}: on disk, bytes a document: {each_kind}"]

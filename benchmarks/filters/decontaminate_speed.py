@@ -1,13 +1,13 @@
-"""How fast decontamination looks benchmark items up, beside a set of n-grams in plain Python.
+"""How fast decontamination finds benchmark items in text, beside a set of n-grams in plain Python.
 
     python -m benchmarks.filters.decontaminate_speed [--data FOLDER] [--items 10000 1000000] [--megabytes 40]
 
-Documents are the real English and Chinese text of the shared data folder; items are runs of words (30) or characters
-(45) drawn from the same text's, so that few of their n-grams stand in it, a twentieth of them a third as long, so that
-both kinds of gram are looked for; and 200 cut out of documents, which both must find. The kernel's rate is that of
-`filters.decontaminate.find.find_items`: folding, tokens, look-up, shares and places of what is found, one thread, the
-best of three. The baseline tokenises by a regular expression, joins each 13 words or 20 characters, and asks a `set`;
-it gives neither shares nor places. MB are 10^6 bytes of text.
+Documents are the real English and Chinese text of the shared data folder. Items are 30 words or 45 characters drawn at
+random from the vocabulary of the same text, so that few of their n-grams occur in it; a twentieth of them is a third as
+long, so that whole short items are looked for too. 200 items are cut out of documents, and both methods must find them.
+The kernel's rate is that of `filters.decontaminate.find.find_items`: folding, tokens, look-up, shares and places of
+what is found, one thread, the best of three passes. The baseline tokenises by a regular expression, joins each 13 words
+or 20 characters, and asks a `set`; it computes neither shares nor places. MB are 10^6 bytes of text.
 
 Cost: with a million items some 4 GB of memory, and minutes in which the items are made and the index built.
 """
@@ -25,6 +25,7 @@ import numpy as np
 from benchmarks.corpora.base_text import base_documents
 from benchmarks.tools import machine
 from benchmarks.tools.command_line import command_line, require
+from benchmarks.tools.report import table_head
 from benchmarks.tools.timing import best_cpu_seconds
 from filters.decontaminate.benchmark_items import Form, Item
 from filters.decontaminate.build_index import build_index
@@ -97,10 +98,8 @@ def main() -> None:
                 size += len(document.text)
         texts[lang] = chosen
     print(machine.as_line(machine.describe()))
-    print(
-        "| items | n-grams | index built, s | MB | language | kernel, MB/CPU-s | set, MB/CPU-s | documents with hits |"
-    )
-    print("|---|---|---|---|---|---|---|---|")
+    heads = "items | n-grams | index built, s | MB | language | kernel, MB/CPU-s | set, MB/CPU-s | documents with hits"
+    print(table_head(heads))
     for count in options.items:
         made = make_items(texts, count, 1)
         grams = {lang: {g for text in made[lang] for g in joined(words_of(text), lang)} for lang in LANGUAGES}

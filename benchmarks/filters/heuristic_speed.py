@@ -4,10 +4,10 @@
 
 For each language the text is every shared document of it (`benchmarks.corpora.base_text`: web pages, news, books,
 abstracts). *Features* is `filters.heuristic.features.scan`, every feature of every rule; *lines* is
-`filters.lines.features.scan_lines`; *decisions* is what all rules cost after that. The fastest of the repeats counts,
-as CPU-seconds of this process, which has one thread busy; kernels are compiled before. The peer is datatrove's Gopher
+`filters.lines.features.scan_lines`; *decisions* applies all rules to those features. The fastest of the repeats counts,
+in CPU-seconds of this process, in which one thread works; kernels are compiled before. The peer is datatrove's Gopher
 quality and repetition, C4 and FineWeb filters one after the other, each on all documents, where datatrove (and for
-Chinese jieba) is installed; its own readers and writers are not counted.
+Chinese jieba) is installed; the time of its readers and writers is not counted.
 
 `--spark` measures the stages as `benchmarks.dedup.dedup_speed` does: corpora of those sizes, CPU-seconds of the
 whole process tree, the one-document run subtracted.
@@ -29,6 +29,7 @@ import pyarrow as pa
 from benchmarks.corpora.base_text import LANGUAGES, base_documents
 from benchmarks.tools import machine
 from benchmarks.tools.command_line import command_line, require
+from benchmarks.tools.report import table_head
 from benchmarks.tools.stage_cost import SHARD_BYTES, WARM_UP_GIGABYTES, StageBench
 from benchmarks.tools.timing import best_cpu_seconds
 from filters.heuristic.decide import decide, scan
@@ -140,12 +141,7 @@ def _row(lang: str, what: str, size: int, seconds: float) -> dict[str, Any]:
 
 def as_markdown(body: dict[str, Any]) -> str:
     """One table."""
-    lines = [
-        machine.as_line(body["machine"]),
-        "",
-        "| language | what | MB | CPU-s | MB/CPU-s |",
-        "|---|---|---|---|---|",
-    ]
+    lines = [machine.as_line(body["machine"]), "", table_head("language | what | MB | CPU-s | MB/CPU-s")]
     for row in body["rows"]:
         figures = f"{row['bytes'] / 1e6:,.1f} | {row['cpu_seconds']:.2f} | {row['rate']:.1f}"
         lines.append(f"| {row['lang']} | {row['what']} | {figures} |")

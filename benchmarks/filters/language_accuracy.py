@@ -1,13 +1,13 @@
-"""What script rules add to lid.176, and what lines cost: accuracy by labelled file, on short pieces, and rates.
+"""What script rules and detection by line add to lid.176, and cost: accuracy by file and on short pieces, rates.
 
-Run: `python -m benchmarks.filters.language_accuracy [--data ../shared/data] [--pieces 2000] [--repeats 3]`.
+    python -m benchmarks.filters.language_accuracy [--data ../shared/data] [--pieces 2000] [--repeats 3]
 
-*Documents*: share of a file's documents that get its language. *Short pieces*: sentences of 10 to 30 characters,
-longer ones cut to such a length at a place drawn by a seed, as long as they hold a letter of the file's script; for
-each language of `langid_udhr`, lines cut likewise. *Lines*: how many of a file's are told, how many of those are in
-its language, and how well the share told from the sample fits the share over all lines. *Mixtures*: lines of an English
-and of a Chinese document shuffled together; the error of `language_share`. *Rates* are of one thread over all files,
-the fastest repeat.
+*Documents*: share of a file's documents that get its language. *Short pieces*: sentences of 10 to 30 characters, longer
+ones cut to such a length at a place drawn by a seed, as long as they hold a letter of the file's script; for each
+language of `langid_udhr`, lines cut likewise. *Lines*: for how many lines of a file a language is told, how many of
+those are right, and how well the share told from the sample fits the share over all lines. *Mixtures*: lines of an
+English and of a Chinese document shuffled together; the error of `language_share`. *Rates* are of one thread over all
+files, the fastest repeat.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import numpy as np
 
 from benchmarks.corpora.labelled_languages import FILES, load
 from benchmarks.tools.command_line import command_line, require
+from benchmarks.tools.report import table_head
 from filters.language.detect import detect, detect_lines
 from filters.language.lid import identify
 from text.arrow import TextColumn
@@ -95,8 +96,8 @@ def read(data: Path, name: str) -> Labelled:
 
 
 def print_accuracy(title: str, sets: Iterable[tuple[str, Labelled]]) -> None:
-    """One row a set: right by lid.176 alone and with script rules, and how many answers the rules changed."""
-    print(f"\n| {title} | texts | lid.176, % | with rules, % | set right | set wrong |\n|---|---|---|---|---|---|")
+    """Prints one row a set: accuracy of lid.176 alone and with script rules, and the answers that the rules changed."""
+    print("\n" + table_head(f"{title} | texts | lid.176, % | with rules, % | set right | set wrong"))
     for name, (column, languages) in sets:
         gold = np.array(languages)
         before = np.array(identify(column)[0].to_pylist()) == gold
@@ -159,15 +160,15 @@ def _cut(text: str, low: int, high: int, draw: random.Random) -> str | None:
 
 
 def _is_written_in(text: str, language: str) -> bool:
-    """Whether it has a letter in which its language is written: "P.S." in a Chinese page is not Chinese."""
+    """Whether a text has a letter of its language's script: "P.S." on a Chinese page is not Chinese."""
     prefix = "CJK UNIFIED" if language == "zh" else "LATIN"
     return any(unicodedata.name(char, "").startswith(prefix) for char in text)
 
 
 def print_lines(sets: Iterable[tuple[str, Labelled]]) -> None:
-    """One row a file: lines and shares."""
-    print("\n| lines of | lines | told, % | of bytes | told right, % | share, sample | all lines | mean error |")
-    print("|---|---|---|---|---|---|---|---|")
+    """Prints one row a file: lines and shares."""
+    heads = "lines of | lines | told, % | of bytes | told right, % | share, sample | all lines | mean error"
+    print("\n" + table_head(heads))
     for name, (column, languages) in sets:
         lines = detect_lines(column)
         codes = np.array(lines.codes.to_pylist())
@@ -185,7 +186,7 @@ def print_lines(sets: Iterable[tuple[str, Labelled]]) -> None:
 
 
 def print_mixtures(english: TextColumn, chinese: TextColumn) -> None:
-    """Lines of two documents, one of each language, shuffled together: is the share told the share put in?"""
+    """Prints how well the share of a language is told in lines of two documents, one of each language, shuffled."""
     draw = random.Random(SEED)
     texts, truth = [], []
     for i in range(min(len(english), len(chinese))):
@@ -201,8 +202,8 @@ def print_mixtures(english: TextColumn, chinese: TextColumn) -> None:
     error = np.abs(found.shares - expected)
     larger = np.mean([(code == "en") == (t > 0.5) for t, code in zip(truth, codes, strict=True)])
     both = np.mean([{a, b} == {"en", "zh"} for a, b in zip(codes, seconds, strict=True)])
-    print("\n| mixtures | texts | named by the larger, % | both named, % | mean error of share | 95th percentile |")
-    print("|---|---|---|---|---|---|")
+    heads = "mixtures | texts | named by the larger, % | both named, % | mean error of share | 95th percentile"
+    print("\n" + table_head(heads))
     print(
         f"| English and Chinese news | {len(texts)} | {100 * larger:.1f} | {100 * both:.1f} | {np.nanmean(error):.3f} "
         f"| {np.nanpercentile(error, 95):.3f} |"
@@ -210,7 +211,7 @@ def print_mixtures(english: TextColumn, chinese: TextColumn) -> None:
 
 
 def print_rates(columns: list[TextColumn], repeats: int) -> None:
-    """MB per CPU-second of each way to ask."""
+    """Prints the MB per CPU-second of each way to detect languages."""
     ways: dict[str, Callable[[TextColumn], object]] = {
         "lid.176 alone, sample": identify,
         "rules and lines, sample": detect,
@@ -226,7 +227,7 @@ def print_rates(columns: list[TextColumn], repeats: int) -> None:
                 way(column)
             seconds[name] = min(seconds[name], time.process_time() - started)
     size = sum(column.nbytes for column in columns) / 1e6
-    print(f"\n| {size:.0f} MB | MB/CPU-s |\n|---|---|")
+    print("\n" + table_head(f"{size:.0f} MB | MB/CPU-s"))
     for name in ways:
         print(f"| {name} | {size / seconds[name]:.0f} |")
 

@@ -1,8 +1,9 @@
 """How many bytes of a document lid.176 has to see: accuracy and speed by sample size.
 
-Run: `python -m benchmarks.filters.language_sample [--data ../shared/data]`. Languages of `langid_udhr` that
-lid.176 does not know are left out. Labelled files count as right where the prediction is the file's language;
-the multilingual pages carry labels that a detector gave, so for them agreement is what it is called.
+    python -m benchmarks.filters.language_sample [--data ../shared/data]
+
+Languages of `langid_udhr` that lid.176 does not know are left out. A document counts as right where the prediction is
+its label; the labels of the multilingual pages come from a detector, so for them the figure is agreement.
 
 Measured on 2026-11-22, one core of a busy 2-core AMD EPYC virtual machine. Files not shown differ by less than 0.1
 point from 512 bytes in 4 pieces on:

@@ -1,12 +1,12 @@
-"""What the document rules leave of web pages with menus and footers: as they are, and behind what cuts them first.
+"""What the document rules keep of web pages with menus and footers: as they are, and after these are cut in three ways.
 
     python -m benchmarks.filters.page_rules [--model FOLDER] [--format json]
 
-Pages with gold main content go through `heuristic_filter`'s rules as they are; behind `line_filter`; behind the
-sentence model without a cap (`benchmarks/shared_references.yaml`, trained here unless `--model` names one, on none
-of these pages); and as their main content alone, which is what an ideal extraction would give. Each with FineWeb's
-three rules about lines and without. Counted are pages kept, the share of all main content in them, and the share of
-their bytes that is none.
+Pages of which people have marked the main content go through the rules of `heuristic_filter` as they are; after
+`line_filter`; after the sentence model without a cap (`benchmarks/shared_references.yaml`, trained here on none of
+these pages unless `--model` names one); and as their main content alone, which is what an ideal extraction would give.
+Each is done with FineWeb's three rules about lines and without them. Counted are the pages kept, the share of all main
+content in them, and the share of their bytes that is not main content.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 from benchmarks.corpora.gold_pages import gold_pages, in_main
 from benchmarks.corpora.references import read_references
 from benchmarks.tools.command_line import command_line, require
-from benchmarks.tools.report import show, table_head, table_row
+from benchmarks.tools.report import show, table_head
 from corpus.config import parse
 from filters.heuristic.decide import KEEP, REASONS, decide, scan
 from filters.heuristic.thresholds import CjkThresholds, HeuristicThresholds, SpacedThresholds
@@ -73,13 +73,12 @@ def main() -> None:
 
 def as_markdown(rows: list[dict[str, Any]]) -> str:
     """A line for each file, each way of cutting and each set of rules."""
-    heads = ["pages", "before the rules", "rules", "pages kept, %", "main content kept, %", "not main, % of kept"]
-    lines = table_head(*heads, "most often")
+    heads = "pages | before the rules | rules | pages kept, % | main content kept, % | not main, % of kept | most often"
+    lines = [table_head(heads)]
     for row in rows:
-        shares = (f"{row[name]:.1f}" for name in ("pages_kept", "main_kept", "rest_of_kept"))
-        lines.append(
-            table_row([f"{row['file']}, {row['pages']}", row["before"], row["rules"], *shares, row["most_often"]])
-        )
+        shares = " | ".join(f"{row[name]:.1f}" for name in ("pages_kept", "main_kept", "rest_of_kept"))
+        pages = f"{row['file']}, {row['pages']}"
+        lines.append(f"| {pages} | {row['before']} | {row['rules']} | {shares} | {row['most_often']} |")
     return "\n".join(lines)
 
 

@@ -1,10 +1,10 @@
-"""How fast personal data is found, beside compiled regular expressions in the same process, and what is found.
+"""How fast personal data is found, beside compiled regular expressions in the same process, and how much is found.
 
     python -m benchmarks.filters.pii_speed [--megabytes 60] [--peer-megabytes 4] [--format json]
 
 Real text of both languages (`benchmarks.corpora.base_text`), one core. The kernel reads batches of 8 MiB, as the
-stage does; the time is CPU time of the best of three passes. The peer is one compiled `re` alternation a kind over
-Python strings, in the usual forms, without check digits; its strings are made before the clock starts. Figures are MB
+stage does; the CPU time of the best of three passes counts. The peer is one compiled `re` for each kind, in the usual
+forms, without check digits, over Python strings that are made before the clock starts. Figures are MB
 of UTF-8 a CPU-second. What is found is counted by kind, never shown.
 
 Cost: half a minute.
@@ -20,7 +20,7 @@ from typing import Any
 from benchmarks.corpora.base_text import LANGUAGES, base_documents
 from benchmarks.tools.command_line import command_line, require
 from benchmarks.tools.machine import as_line, describe
-from benchmarks.tools.report import show
+from benchmarks.tools.report import show, table_head
 from benchmarks.tools.timing import best_cpu_seconds
 from filters.pii.find import KINDS, find
 from text.arrow import TextColumn
@@ -29,7 +29,7 @@ NEEDS = ("data",)
 
 BATCH_BYTES = 8 << 20
 TARGET = 30.0
-"""MB/CPU-s that the stage was asked to reach."""
+"""The aim for the stage, in MB/CPU-s."""
 
 _OCTET = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
 _EDGES = r"(?<![\w.]){}(?![\w]|\.\d)"
@@ -47,7 +47,7 @@ PEER = {
     "bank_card": re.compile(_EDGES.format(r"(?:[2-6]\d{12,18}|[2-6]\d{3}(?:[ -]\d{4}){2,3}(?:[ -]\d{1,4})?)")),
     "iban": re.compile(_EDGES.format(r"[A-Z]{2}\d\d(?:[ ]?[A-Z0-9]{4}){2,7}(?:[ ]?[A-Z0-9]{1,3})?")),
 }
-"""Kind → the form by which it is usually searched for."""
+"""Kind → the regular expression that is usually searched for."""
 
 
 def main() -> None:
@@ -113,14 +113,14 @@ def part_of(texts: list[str], limit: int) -> list[str]:
 def as_markdown(body: dict[str, Any]) -> str:
     """Two tables: speed, and what was found."""
     lines = [as_line(body["machine"]), ""]
-    lines += ["| text | MB | MB/CPU-s | on the peer's part | `re`, MB/CPU-s | times |", "|---|---|---|---|---|---|"]
+    lines.append(table_head("text | MB | MB/CPU-s | on the peer's part | `re`, MB/CPU-s | times"))
     for line in body["languages"]:
         ours, peer = line["same_text_mb_per_s"], line["peer_mb_per_s"]
         lines.append(
             f"| {line['lang']} | {line['bytes'] / 1e6:.1f} | {line['mb_per_s']:.0f} | {ours:.0f} | {peer:.1f} | "
             f"{ours / peer:.0f} |"
         )
-    lines += ["", f"| found in | documents | {' | '.join(KINDS)} |", "|" + "---|" * (len(KINDS) + 2)]
+    lines += ["", table_head(f"found in | documents | {' | '.join(KINDS)}")]
     for line in body["languages"]:
         counts = " | ".join(f"{line['found'][k]:,}" for k in KINDS)
         lines.append(f"| {line['lang']} | {line['documents']:,} | {counts} |")

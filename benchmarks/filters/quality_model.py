@@ -1,11 +1,12 @@
-"""The sentence-quality model on real text: what it tells apart, and how fast.
+"""What the sentence-quality model tells apart on real text, and how fast it is.
 
-Run: `python -m benchmarks.filters.quality_model [--references benchmarks/shared_references.yaml] [--keep FOLDER]`
-from the repository's root. It trains from the reference list, prints the AUCs on the held-out sources, then
-scores documents and sentences on one core. The sources that are held out are named in the reference list and
-in the table.
+    python -m benchmarks.filters.quality_model [--references benchmarks/shared_references.yaml] [--keep FOLDER]
 
-The figures seen are in `benchmarks/RESULTS.md`, "Sentence quality".
+The model is trained from the reference list. Printed are the AUCs on held-out sources, which the list names; what the
+stage would cut of the main content and of the rest of web pages; and the speed on one core. The figures measured are in
+`benchmarks/RESULTS.md`, "Sentence quality".
+
+Cost: some 90 s of training, then seconds.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ PAGES = (
     ("web_pages_multilingual", "de"),
     ("web_pages_multilingual", "es"),
 )
-"""Pages with gold main content, and the language looked at. Of zh, what `netease-news` has was trained on."""
+"""Files of pages with marked main content, and the language taken. The Chinese `netease-news` was trained on."""
 THRESHOLDS = (0.02, 0.05, 0.1, 0.2, 0.4)
 
 
@@ -65,7 +66,7 @@ def main() -> None:
 
 
 def print_accuracy(evaluation: dict[str, Any]) -> None:
-    """One line a language and held-out bad set, then the mean score of every set."""
+    """Prints one line for each language and held-out bad set, then the mean score of every set."""
     print(f"\n{'held-out AUC':<28} {'sentence':>9} {'alone':>9} {'document':>9}")
     for lang, found in evaluation["languages"].items():
         if "note" in found:
@@ -94,7 +95,7 @@ def _figure(value: float | None) -> str:
 
 
 def print_pages(model: SentenceModel, data: Path) -> None:
-    """What the stage takes of main content and of the rest of whole pages, in % of their bytes, by threshold."""
+    """Prints what the stage cuts of the main content and of the rest of pages, in % of their bytes, by threshold."""
     print(f"\n{'pages: main lost / rest cut':<30} " + " ".join(f"{'below ' + str(t):>14}" for t in THRESHOLDS))
     for name, lang in PAGES:
         pages = gold_pages(data, name, lang)
@@ -112,7 +113,7 @@ def print_pages(model: SentenceModel, data: Path) -> None:
 
 
 def print_speed(model: SentenceModel, data: Path) -> None:
-    """MB per CPU-second of scoring by words, by form, by the whole model, and what the default decision would cut."""
+    """Prints MB per CPU-second of scoring by words, by form, by the whole model, and what the default decision cuts."""
     names = ("words", "form", "model", "decision", "cut, % of bytes")
     print(f"\n{'MB per CPU-s':<20} " + " ".join(f"{name:>10}" for name in names))
     default = SentenceQualityDecision()

@@ -3,9 +3,9 @@
     python -m benchmarks.filters.safety_model [--references benchmarks/shared_safety.yaml] [--keep FOLDER]
 
 The model is trained from the reference list by the same code as the sentence-quality model. *Held out* are a fifth of
-Davidson et al. (English tweets) and the test part of COLD (Chinese); a text is called unsafe below 0.5. The word lists
-are LDNOOBW's, and a text is called unsafe with one term. Texts that nobody calls unsafe (news, essays, laws, technical
-articles) show how often either cries wolf. Rates are MB a CPU-second of one core, the best of three.
+Davidson et al. (English tweets) and the test part of COLD (Chinese). The model calls a text unsafe below a score of
+0.5, the word lists (LDNOOBW) with one listed term. Texts that nobody calls unsafe (news, essays, laws, technical
+articles) show how often either raises a false alarm. Rates are MB a CPU-second of one core, the best of three passes.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import numpy.typing as npt
 from benchmarks.corpora.base_text import read_records
 from benchmarks.corpora.references import read_references
 from benchmarks.tools.command_line import command_line, require
+from benchmarks.tools.report import table_head
 from benchmarks.tools.timing import best_cpu_seconds
 from corpus.config import parse
 from filters.linear.model import LinearModel, score, score_spans
@@ -56,7 +57,7 @@ def main() -> None:
 
 
 def labelled(data: Path, lang: str) -> tuple[TextColumn, npt.NDArray[np.bool_]]:
-    """The held-out comments of a language, and which are unsafe: the same that the reference list holds out."""
+    """The comments of a language that the reference list holds out, and which of them are unsafe."""
     from hashlib import sha256
 
     texts, unsafe = [], []
@@ -75,9 +76,8 @@ def labelled(data: Path, lang: str) -> tuple[TextColumn, npt.NDArray[np.bool_]]:
 
 
 def print_labelled(model: LinearModel, words: dict[str, WordList], data: Path) -> None:
-    """Precision and recall on held-out comments."""
-    print("| held out | texts | unsafe | AUC | model: precision | recall | word list: precision | recall |")
-    print("|" + 8 * "---|")
+    """Prints precision and recall on held-out comments."""
+    print(table_head("held out | texts | unsafe | AUC | model: precision | recall | word list: precision | recall"))
     for lang in ("en", "zh"):
         column, unsafe = labelled(data, lang)
         scores = score(model, column).astype(np.float64)
@@ -88,15 +88,15 @@ def print_labelled(model: LinearModel, words: dict[str, WordList], data: Path) -
 
 
 def precision_recall(said: npt.NDArray[np.bool_], true: npt.NDArray[np.bool_]) -> tuple[float, float]:
-    """Of what was called unsafe the share that is, and the reverse; 0 where there is none."""
+    """The share of texts called unsafe that are, and the share of unsafe texts that are called so; 0 without any."""
     hits = float((said & true).sum())
     return hits / max(1.0, float(said.sum())), hits / max(1.0, float(true.sum()))
 
 
 def print_clean(model: LinearModel, words: dict[str, WordList], data: Path) -> None:
-    """False alarms on edited prose, and the speed of both ways."""
-    print("\n| edited prose | documents | MB | mean safety below 0.5 | a tenth of the bytes unsafe | ", end="")
-    print("three listed terms | model, MB/CPU-s | word list, MB/CPU-s |\n|" + 8 * "---|")
+    """Prints false alarms on edited prose, and the speed of both methods."""
+    heads = "edited prose | documents | MB | mean safety below 0.5 | a tenth of the bytes unsafe | three listed terms"
+    print("\n" + table_head(heads + " | model, MB/CPU-s | word list, MB/CPU-s"))
     for name in CLEAN:
         column = TextColumn.from_texts([str(r["text"]) for r in read_records(data / f"{name}.jsonl.zst")])
         spans = sentences(column)

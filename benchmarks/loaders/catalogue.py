@@ -34,12 +34,12 @@ PEERS = {
 
 
 def interpreter_for(name: str, python: Path) -> Path:
-    """Ours for Tamis, that of the peers for the rest."""
+    """Our interpreter for Tamis, that of the peers for the other tools."""
     return Path(sys.executable) if PEERS[name].ours else python
 
 
 def is_there(name: str, python: Path) -> bool:
-    """Whether the interpreter has the peer; a line if not."""
+    """Whether the interpreter has the peer; prints a line if not."""
     interpreter = interpreter_for(name, python)
     command = [str(interpreter), "-c", f"import {PEERS[name].needs}"]
     found = subprocess.run(command, capture_output=True, check=False).returncode == 0

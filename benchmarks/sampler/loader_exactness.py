@@ -1,12 +1,12 @@
-"""What other data loaders promise of their samples: mixture, change of weights, longer run, resume.
+"""Which samples data loaders deliver: the mixture, after a change of weights, in a longer run, after a resume.
 
     python -m benchmarks.sampler.loader_exactness [--python PEERS/bin/python] [--corpus FOLDER] [--peers …]
            [--out FOLDER]
 
-The environment of the peers is that of `benchmarks.sampler.sampler_speed`, the corpus
-`benchmarks.corpora.sampler_corpus`, and the global batch 8. Every answer comes from a process of its own
+The environment of the peers is that of `benchmarks.sampler.sampler_speed`, the corpus is
+`benchmarks.corpora.sampler_corpus`, the global batch is 8. Every figure comes from a process of its own
 (`benchmarks.loaders.take`). A run is 16,000 samples, less than an epoch of any domain; its state is saved after
-8,000. Asked is, of each tool:
+8,000. For each tool:
 
     drift      the largest |count_d - w_d · t| over the 16,000 samples, in samples
     twice      samples among the 16,000 that came before, though no epoch of a domain ends
@@ -18,9 +18,9 @@ The environment of the peers is that of `benchmarks.sampler.sampler_speed`, the 
     workers 2  the resume again with two worker processes, against a run without a break with two;
                and how many of that run's 10,000 samples came before
 
-"others" counts samples, 0 is exact; a refusal is quoted. Of the peers Megatron alone is told the length of a run. An
-epoch of MosaicML Streaming is drawn anew, as long as the corpus and by the proportions: its smallest domain is then
-more than whole in it, and some of its samples come twice early.
+"others" counts samples that differ, 0 is exact; a refusal is quoted. Of the peers only Megatron is told the length of a
+run. An epoch of MosaicML Streaming is as long as the corpus and is drawn anew by the proportions: it takes more samples
+of the smallest domain than there are, so that some come twice early.
 """
 
 from __future__ import annotations
@@ -52,16 +52,16 @@ NEEDS = ("torch", "linux", "peers")
 RUN, LONGER, BREAK, NEXT, BATCH = 16_000, 64_000, 8_000, 2_000, 8
 OTHER_WEIGHTS = {"web": 0.3, "code": 0.3, "books": 0.2, "maths": 0.2}
 SECONDS = 240
-"""A tool that takes longer for one line hangs."""
+"""A tool that takes longer for one figure is taken to hang."""
 
 
 class Refused(Exception):
-    """The tool failed; with its last word."""
+    """The tool failed; the message is its last error."""
 
 
 @dataclass(frozen=True)
 class Loader:
-    """One tool and where its answers go."""
+    """One tool, its interpreter, the corpus, and a folder for what it answers."""
 
     name: str
     python: Path
@@ -115,7 +115,7 @@ class Loader:
 
 
 def check(tool: Loader, weights: dict[str, float]) -> dict[str, Any]:
-    """All the questions to one tool."""
+    """All figures of one tool."""
     state, state_workers = tool.scratch / "state", tool.scratch / "state-workers"
     save = ("--state-out", str(state), "--state-after", str(BREAK))
     try:
@@ -150,12 +150,12 @@ def check(tool: Loader, weights: dict[str, float]) -> dict[str, Any]:
 
 
 def repeated(hashes: Any) -> int:
-    """How many samples came before."""
+    """How many samples have come before in the same list."""
     return int(len(hashes) - len(np.unique(hashes)))
 
 
 def others(got: Any, expected: Any) -> int:
-    """Places at which two lists of hashes differ; what is missing counts."""
+    """At how many places two lists of hashes differ; missing samples count."""
     common = min(len(got), len(expected))
     return int((got[:common] != expected[:common]).sum()) + abs(len(expected) - len(got))
 
@@ -175,19 +175,12 @@ def _by_batch(ranks: list[Taken]) -> Any:
 
 
 def as_markdown(body: dict[str, Any]) -> str:
-    """One line a tool."""
-    heads = [
-        "tool",
-        "drift",
-        "twice in 16,000",
-        "repeats of 2,000",
-        "changed of 2,000",
-        "resume, others of 2,000",
-        "at world 2",
-        "with 2 workers",
-        "twice in 10,000 with them",
-    ]
-    lines = [machine.as_line(body["machine"]), "", *table_head(*heads)]
+    """One row for each tool."""
+    heads = (
+        "tool | drift | twice in 16,000 | repeats of 2,000 | changed of 2,000 | resume, others of 2,000 | at world 2 | "
+    )
+    heads += "with 2 workers | twice in 10,000 with them"
+    lines = [machine.as_line(body["machine"]), "", table_head(heads)]
     keys = ("drift", "twice", "repeats", "changed", "resume", "world_2", "workers_2", "twice_workers")
     for row in body["rows"]:
         cells = [row.get(key, "not tried") for key in keys]
@@ -197,7 +190,7 @@ def as_markdown(body: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Asks every tool that is there; prints a table and writes JSON."""
+    """Measures every tool that is installed; prints a table and writes JSON."""
     parser = command_line(__doc__, NEEDS)
     parser.add_argument("--corpus", type=Path, default=CORPUS)
     parser.add_argument("--peers", nargs="*", choices=PEERS, default=list(PEERS)[1:])

@@ -2,8 +2,8 @@
 
     python -m benchmarks.sampler.sampler_speed [--python PEERS/bin/python] [--corpus FOLDER] [--peers …] [--out FOLDER]
 
-The peers need an environment of their own (Tamis' pins are not theirs), with the CPU build of torch held fast, or pip
-brings gigabytes of CUDA:
+The peers need an environment of their own (Tamis' pins are not theirs), with the CPU build of torch pinned, or pip
+installs gigabytes of CUDA:
 
     python -m venv PEERS
     echo torch==2.13.0 > held.txt
@@ -12,8 +12,8 @@ brings gigabytes of CUDA:
     PEERS/bin/pip install -c held.txt --no-deps --ignore-requires-python megatron-core==0.19.2
     PEERS/bin/pip install --no-deps triton
 
-MosaicML Streaming holds numpy below 2.2, and the others bear it. Megatron-core from 0.17 on asks for Python 3.12; its
-wheel for 3.11 runs as far as the datasets, and imports triton even where there is no GPU. torchtitan was not tried. A
+MosaicML Streaming requires numpy below 2.2, which the others accept. Megatron-core from 0.17 on requires Python 3.12;
+the datasets in its wheel run on 3.11 all the same, and import triton even without a GPU. torchtitan was not tried. A
 peer whose package the given interpreter lacks is skipped with a line.
 
 The corpus is `benchmarks.corpora.sampler_corpus`: four domains, 168 M tokens. Each line is one process that reads
@@ -40,7 +40,7 @@ from benchmarks.tools.report import save, table_head
 NEEDS = ("torch", "linux", "peers")
 
 SECONDS = 900
-"""A tool that takes longer hangs."""
+"""A tool that takes longer is taken to hang."""
 
 
 def measure(name: str, python: Path, corpus: Path, batches: int) -> dict[str, Any]:
@@ -61,10 +61,10 @@ def measure(name: str, python: Path, corpus: Path, batches: int) -> dict[str, An
 
 
 def main() -> None:
-    """Measures the floor, Tamis and every peer that is there; prints a table and writes JSON."""
+    """Measures the floor, Tamis and every peer that is installed; prints a table and writes JSON."""
     parser = command_line(__doc__, NEEDS)
     parser.add_argument("--corpus", type=Path, default=CORPUS)
-    parser.add_argument("--batches", type=int, default=1000, help="of each of three stretches")
+    parser.add_argument("--batches", type=int, default=1000, help="of each of three measured parts")
     parser.add_argument("--peers", nargs="*", choices=PEERS, default=list(PEERS))
     parser.add_argument("--out", type=Path, help="folder for sampler_speed.json and sampler_speed.md")
     options = parser.parse_args()
@@ -85,23 +85,10 @@ def main() -> None:
 
 
 def as_markdown(body: dict[str, Any]) -> str:
-    """One line a tool."""
-    heads = [
-        "tool",
-        "M tokens/s, best",
-        "median",
-        "of the floor",
-        "import, s",
-        "first batch, s",
-        "resume, s",
-        "exact",
-        "first open, s",
-        "convert, s",
-        "private, MB",
-        "USS, MB",
-        "drift in 16,000",
-    ]
-    lines = [machine.as_line(body["machine"]), "", *table_head(*heads)]
+    """One row for each tool."""
+    heads = "tool | M tokens/s, best | median | of the floor | import, s | first batch, s | resume, s | exact | "
+    heads += "first open, s | convert, s | private, MB | USS, MB | drift in 16,000"
+    lines = [machine.as_line(body["machine"]), "", table_head(heads)]
     floor = next((r["tokens_per_second_best"] for r in body["rows"] if r["name"] == "memmap floor"), None)
     seconds: Callable[[Any], str] = lambda x: "-" if x is None else f"{x:.3f}"  # noqa: E731
     for r in body["rows"]:

@@ -1,8 +1,8 @@
-"""Compression of our tokenizers beside others': tokens a character and bytes a token, by language and for code.
+"""How well our tokenizers compress text beside others: tokens a character and bytes a token, by language and for code.
 
     python -m benchmarks.sampler.tokenizer_compression [--python PEERS/bin/python] [--sizes 32000 64000 125696]
 
-The peers need an environment of their own, of which only files are read: no code of theirs runs:
+The peers need an environment of their own, of which only files are read; none of their code runs:
 
     python -m venv PEERS
     PEERS/bin/pip install tokenizers sentencepiece tiktoken
@@ -16,7 +16,7 @@ measured on text that ours were trained on:
 - *held out*: 3 % of the documents of the same sources, by hash;
 - *other*: whole sources that the training text does not have (news and encyclopaedia; code of other packages).
 
-That the other projects saw such text in training is likely, and unknown.
+The other projects are likely to have trained on such text; which of them did is unknown.
 """
 
 from __future__ import annotations
@@ -49,14 +49,14 @@ from text.hash import uniform
 NEEDS = ("data", "linux", "peers")
 
 OTHER_SOURCES = ("en_news_bbc", "en_wiki_wikitext2", "zh_news_articles", "zh_wiki_cmrc")
-"""Shared files that are measured on only."""
+"""Shared files that are only measured on."""
 OTHER_CODE = ("networkx", "rich", "pydantic")
-"""Packages whose code is measured on only."""
+"""Packages whose code is only measured on."""
 PAPERS = "zh_academic_abstracts"
 FACTORS = ("code=2", "papers=2")
 HELD_OUT = 0.03
 EXTENDED = "Mistral v1"
-"""The peer that gets Han pieces."""
+"""The peer that is extended by Han pieces."""
 
 
 def main() -> None:
@@ -85,7 +85,7 @@ def main() -> None:
 
 
 def make_run(run: Path, data: Path) -> None:
-    """A run folder with the text to train on and to measure on; what another call left there goes."""
+    """A run folder with the text to train on and to measure on; an older one is deleted."""
     shutil.rmtree(run, ignore_errors=True)
     texts: dict[str, list[str]] = {}
     for document in base_documents(data):
@@ -173,8 +173,8 @@ def _peers(python: Path, groups: dict[str, list[str]], work: Path) -> dict[str, 
 
 def as_markdown(body: dict[str, Any]) -> str:
     """What was trained, the table of tokens a character, the table of bytes a token."""
-    lines = [machine.as_line(body["machine"]), "", "| vocabulary | text drawn, MB | CPU-s | wall s | peak, MB |"]
-    lines.append("|---|---|---|---|---|")
+    lines = [machine.as_line(body["machine"]), ""]
+    lines.append(table_head("vocabulary | text drawn, MB | CPU-s | wall s | peak, MB"))
     for entry in body["trained"]:
         drawn = ", ".join(f"{domain} {s['bytes'] / 1e6:.1f}" for domain, s in entry["sampled"].items())
         lines.append(
@@ -184,8 +184,7 @@ def as_markdown(body: dict[str, Any]) -> str:
     groups = list(body["rows"][0]["groups"])
     tables = (("tokens_per_character", 4, "Tokens a character"), ("bytes_per_token", 3, "Bytes a token"))
     for key, digits, title in tables:
-        heads = ["tokenizer", "vocabulary", *groups, "changed, %"]
-        lines += ["", f"{title}:", "", *table_head(*heads)]
+        lines += ["", f"{title}:", "", table_head(" | ".join(["tokenizer", "vocabulary", *groups, "changed, %"]))]
         for row in body["rows"]:
             cells = [f"{row['groups'][group][key]:.{digits}f}" for group in groups]
             documents = sum(row["groups"][g]["documents"] for g in groups)

@@ -16,12 +16,12 @@ from pathlib import Path
 from benchmarks.tools.cpu import TICKS, descendants, fields_after_name
 
 BEFORE = "start"
-"""What is spent before the first step: Python, the JVM."""
+"""The stage of what is spent before the first step: starting Python and the JVM."""
 NAMES = {"dropped": "write_shards", "ledger": "ledger"}
 
 
 class CpuByStage:
-    """A progress display that shows nothing and reads the clock: see `pipelines.spark.session.Progress`."""
+    """A progress display (`pipelines.spark.session.Progress`) that shows nothing and reads CPU times."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -34,14 +34,14 @@ class CpuByStage:
         threading.Thread(target=self._watch, daemon=True).start()
 
     def _watch(self) -> None:
-        """Workers that end between two steps are seen at most 0.2 s before."""
+        """Reads five times a second, so that at most 0.2 s of a worker that ends is lost."""
         while True:
             with self._lock:
                 self._read()
             time.sleep(0.2)
 
     def _read(self) -> None:
-        """Adds what the tree has used since the last reading to the stage that runs."""
+        """Adds what the process tree has used since the last reading to the stage that runs."""
         for pid in [os.getpid(), *descendants(os.getpid())]:
             try:
                 fields = fields_after_name(Path(f"/proc/{pid}/stat").read_text("utf-8", "replace"))
@@ -54,7 +54,7 @@ class CpuByStage:
         self._last, self._clock = total, now
 
     def total(self) -> float:
-        """CPU-seconds of the tree so far."""
+        """CPU-seconds of the process tree so far."""
         with self._lock:
             self._read()
             return self._last

@@ -1,4 +1,4 @@
-"""A run of `conf/pipelines/dedup.yaml` over Parquet files, and what became of each document."""
+"""Runs of `conf/pipelines/dedup.yaml` over Parquet files, and the decision about each document."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ PIPELINE = ROOT / "conf" / "pipelines" / "dedup.yaml"
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """Why a document went.
+    """Why a document was dropped.
 
     Attributes:
         reason: "exact_duplicate" or "near_duplicate".
-        survivor: the document that it went for; None if none was named.
-        similarity: as the run verified it.
+        survivor: the document that was kept for it; None if none was named.
+        similarity: to the survivor, as the run has verified it.
     """
 
     reason: str
@@ -38,8 +38,8 @@ class Outcome:
     """What a run decided, by the documents' own ids.
 
     Attributes:
-        kept: published.
-        dropped: the others; raw records that never became documents are in neither.
+        kept: the published documents.
+        dropped: the other documents; raw records that were not ingested are in neither.
         facts: what the ledger counted.
     """
 
@@ -48,7 +48,7 @@ class Outcome:
     facts: dict[str, Any]
 
     def final(self, name: str) -> str:
-        """The document that stands for this one in the end."""
+        """The document at the end of the chain of survivors."""
         seen = {name}
         while name in self.dropped:
             survivor = self.dropped[name].survivor
@@ -59,18 +59,18 @@ class Outcome:
         return name
 
     def joined(self, a: str, b: str) -> bool:
-        """Whether the run took two documents for the same."""
+        """Whether two documents have the same final survivor."""
         return self.final(a) == self.final(b)
 
 
 def deduplicate(inputs: dict[str, str], out: Path, cluster: Cluster, pipeline: Path = PIPELINE) -> Outcome:
-    """Runs a pipeline of documents only.
+    """Runs a pipeline that decides about whole documents only.
 
     Args:
         inputs: domain → glob.
         out: an empty or missing folder.
         cluster: Spark.
-        pipeline: the YAML.
+        pipeline: its YAML file.
     """
     run_pipeline(pipeline, out, cluster, inputs=[f"{domain}={glob}" for domain, glob in inputs.items()])
     return outcome(out)

@@ -1,4 +1,4 @@
-"""Draws `docs/funnel.svg` from a ledger: what is left behind each stage, beside the Baichuan 2 report.
+"""Draws `docs/funnel.svg` from a ledger: what is left after each stage, beside the Baichuan 2 report.
 
 python -m benchmarks.tools.funnel_picture RUN/ledger.json docs/funnel.svg
 """

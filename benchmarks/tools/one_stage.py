@@ -1,8 +1,8 @@
 """Brings a run folder to the end of one stage in a fresh process: what `dedup_speed` measures.
 
-python -m benchmarks.tools.one_stage PIPELINE.yaml RUN STAGE [--cores 2]
+    python -m benchmarks.tools.one_stage PIPELINE.yaml RUN STAGE [--cores 2]
 
-Stage `floor` is no stage: the shards' text, through Spark and an identity in Python, to nowhere.
+Stage `floor` stands for reading the text of the shards through Spark and an identity function in Python, to nowhere.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from benchmarks.tools.pipeline_run import local_cluster, run_pipeline
 from pipelines.spark.session import Cluster
 
 FLOOR = "floor"
-"""The name that stands for reading the text and doing nothing with it."""
 
 
 def _copy_to_nowhere(cluster: Cluster, run: Path) -> None:
@@ -23,7 +22,7 @@ def _copy_to_nowhere(cluster: Cluster, run: Path) -> None:
 
 
 def main() -> None:
-    """Runs it."""
+    """Runs the stage."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("pipeline", type=Path)
     parser.add_argument("run", type=Path)

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 
-def table_head(*heads: str) -> list[str]:
-    """The first two lines of a table."""
-    return [table_row(heads), "|" + "---|" * len(heads)]
+def table_head(heads: str) -> str:
+    """The first two lines of a Markdown table.
 
-
-def table_row(cells: Sequence[object]) -> str:
-    """A line of a table."""
-    return f"| {' | '.join(map(str, cells))} |"
+    Args:
+        heads: of the columns, as in "size | seconds | rate".
+    """
+    return f"| {heads} |\n|" + "---|" * (1 + heads.count(" | "))
 
 
 def show(body: Any, as_json: bool, as_markdown: Callable[[Any], str]) -> None:
-    """Prints what was found."""
+    """Prints the figures."""
     print(json.dumps(body, indent=1, ensure_ascii=False) if as_json else as_markdown(body))
 
 
 def save(folder: Path | None, name: str, body: Any, markdown: str) -> None:
-    """Writes `name.json` and `name.md` where a folder is given, and prints the table."""
+    """Prints the tables, and writes `name.json` and `name.md` where a folder is given."""
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{name}.json").write_text(json.dumps(body, indent=1, ensure_ascii=False), "utf-8")

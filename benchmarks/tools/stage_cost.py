@@ -29,8 +29,8 @@ class StageBench:
 
     Args:
         work: the folder.
-        cores: that Spark gets.
-        shard_bytes: of a document shard.
+        cores: of Spark.
+        shard_bytes: text of a document shard.
         data: the shared data folder.
         fresh: whether to ingest anew.
         lang: "en", "zh" or "both".
@@ -44,7 +44,7 @@ class StageBench:
         self._ingested: set[float] = set()
 
     def facts(self, gigabytes: float) -> dict[str, int]:
-        """Documents and bytes of a corpus, which is made where it is missing; 0 is the corpus of one document."""
+        """Documents and bytes of a corpus, which is made where it is missing; size 0 is the corpus of one document."""
         folder = self.folder(gigabytes)
         if not gigabytes:
             write_documents(folder / "input", {"one": ONE_DOCUMENT})
@@ -53,7 +53,7 @@ class StageBench:
         return {"documents": body["documents"], "bytes": body["bytes"]}
 
     def stage(self, gigabytes: float, stage: str) -> Usage:
-        """What it costs to bring the ingested corpus to the end of a stage."""
+        """The cost of bringing the ingested corpus to the end of a stage."""
         ingested = self.ingest(gigabytes)
         run = self.work / "run"
         shutil.rmtree(run, ignore_errors=True)

@@ -2,8 +2,8 @@
 
     python -m benchmarks.trainer.loss_memory [--tokens 2048] [--width 512] [--vocabulary 125696] [--chunks 256 1024]
 
-Each form runs forward and backward in a process of its own, in float32 on the CPU; memory is the growth of the
-process's peak resident size (ru_maxrss) over what it held with weights and inputs, and includes the head's gradient,
+Each form runs forward and backward in a process of its own, in float32 on the CPU. Memory is the growth of the
+process's peak resident size (ru_maxrss) over its size with weights and inputs; it includes the gradient of the head,
 which both forms need.
 """
 
@@ -17,6 +17,7 @@ import time
 
 from benchmarks.tools import machine
 from benchmarks.tools.command_line import command_line, require
+from benchmarks.tools.report import table_head
 
 NEEDS = ("torch",)
 
@@ -24,7 +25,7 @@ PLAIN = 0
 
 
 def measure(tokens: int, width: int, vocabulary: int, chunk: int) -> dict[str, float]:
-    """One form, in this process: mebibytes and seconds; `chunk` 0 is the full logits."""
+    """Mebibytes, seconds and loss of one form, measured in this process; `chunk` 0 is the full logits."""
     import torch
 
     from trainer.head import Head
@@ -63,7 +64,7 @@ def main() -> None:
         return
     require(NEEDS, options)
     print(machine.as_line(machine.describe()))
-    print("\n| form | peak beyond weights and inputs, MiB | s | loss |\n|---|---|---|---|")
+    print("\n" + table_head("form | peak beyond weights and inputs, MiB | s | loss"))
     for chunk in (PLAIN, *options.chunks):
         given = {"one": chunk, "tokens": options.tokens, "width": options.width, "vocabulary": options.vocabulary}
         command = [sys.executable, "-m", "benchmarks.trainer.loss_memory"]

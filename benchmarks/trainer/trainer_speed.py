@@ -1,17 +1,17 @@
 """How fast one device trains: tokens a second, MFU over both denominators, and where the time goes.
 
     python -m benchmarks.trainer.trainer_speed [--model conf/models/1b.yaml] [--length 4096] [--rows 8]
-           [--vocabulary 125696]
-                                       [--steps 20] [--device cuda] [--eager] [--attention auto] [--format json]
+           [--vocabulary 125696] [--steps 20] [--device cuda] [--eager] [--attention auto] [--format json]
 
 A model of a file in `conf/models` takes steps of `rows` sequences, one micro-batch each, with the loop's own step,
 loader and optimizer; only checkpoints and judging are left out. The text is made up: ids by Zipf's law, documents of
-log-normal lengths as `benchmarks.corpora.sampler_corpus` has them, packed and masked as any text is. After `--warmup`
-steps, in which blocks and loss are compiled, each step is timed. Then three more are profiled, and the time of kernels
-is summed by what they do; *idle* is what no kernel took. The memory is the allocator's peak (on a CPU the process's).
+log-normal lengths as in `benchmarks.corpora.sampler_corpus`, packed and masked as usual. After `--warmup` steps, in
+which blocks and loss are compiled, each step is timed. Then three more are profiled, and the time of kernels is summed
+by what they do; *idle* is the time in which no kernel ran. The memory is the allocator's peak (on a CPU the process's).
 
 The aim is 58.3 % of the data sheet at 1 B, 4,096 and bfloat16 on one GPU (Baichuan-7B's headline, on A800). On a CPU
-everything runs but the figure: `--device cpu --model conf/models/10m.yaml --length 256 --rows 2 --vocabulary 4096`.
+everything runs, but without that figure: `--device cpu --model conf/models/10m.yaml --length 256 --rows 2 --vocabulary
+4096`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ import numpy as np
 from benchmarks.corpora.sampler_corpus import document_ends
 from benchmarks.tools import machine
 from benchmarks.tools.command_line import command_line, require
-from benchmarks.tools.report import show
+from benchmarks.tools.report import show, table_head
 from tamis.places import ROOT
 
 if TYPE_CHECKING:
@@ -47,13 +47,13 @@ KINDS = {
     "fused: norms, rotation, SwiGLU, loss": r"triton|cpp_fused|CompiledFxGraph|CompiledFunction",
     "copies": r"memcpy|memset|copy_|aten::(to|cat|clone|contiguous|fill_|zero_|empty)",
 }
-"""Kernels by name, the first that fits; what fits none is *other*."""
+"""What a kernel does → a pattern of its name; the first that matches counts, and *other* where none does."""
 PROFILED = 3
 
 
 @dataclass(frozen=True)
 class Ids:
-    """What a run asks of its tokenizer, where no text is to be encoded."""
+    """A stand-in for the tokenizer, as no text is encoded."""
 
     vocab_size: int
     eos_id: int = 2
@@ -112,7 +112,7 @@ def open_run(options: argparse.Namespace, folder: Path) -> Run:
 
 
 def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Rates, shares and memory."""
+    """Takes the steps; returns rates, shares of time and memory."""
     import torch
 
     from trainer.loop import steps_of, take_step
@@ -120,7 +120,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
     state = open_run(options, folder)
     steps, watch, seconds, waits = steps_of(state), Watch(factor=0.0), [], []
-    rate = state.config.optimizer.max_learning_rate / 100  # as in warm-up: the loss must not run away from made-up text
+    rate = state.config.optimizer.max_learning_rate / 100  # as in warm-up: on made-up text the loss must not diverge
     losses = []
 
     def one() -> None:
@@ -209,14 +209,13 @@ def as_markdown(found: dict[str, Any], options: argparse.Namespace) -> str:
         "",
         found["formula"],
         "",
-        "| MFU over | TFLOP/s | attention whole | causal half |",
-        "|---|---|---|---|",
+        table_head("MFU over | TFLOP/s | attention whole | causal half"),
     ]
     for name, key, share in (("the data sheet", "peak", "mfu"), ("a measured matrix product", "gemm", "mfu_gemm")):
         if found[key] is not None:
             shares = f"{found['whole'][share]:.1%} | {found['causal'][share]:.1%}"
             lines.append(f"| {name} | {found[key] / 1e12:,.2f} | {shares} |")
-    lines += ["", "| where the time goes | share |", "|---|---|"]
+    lines += ["", table_head("where the time goes | share")]
     lines += [f"| {kind} | {share:.1%} |" for kind, share in sorted(found["time"].items(), key=lambda item: -item[1])]
     return "\n".join(lines)
 

@@ -26,13 +26,13 @@ def write_arms(source: Source, held: pa.Table, out: Path, chosen: bool) -> dict[
         source: the run.
         held: the held-out documents, as TEXT.
         out: folder.
-        chosen: whether they are the run's own; ids of given ones mean nothing here.
+        chosen: whether they come from the run; ids of given text mean nothing here.
 
     Returns:
-        Documents and bytes held out by language, what was excluded for them, and bytes of each arm by language.
+        Documents and bytes held out by language, how many relatives were excluded, and bytes of each arm by language.
 
     Raises:
-        ConfigError: a language without text, held out or in an arm.
+        ConfigError: the held-out text or an arm has no text in a language.
     """
     excluded, most = relatives(source, held)
     gone = np.union1d(excluded, held["doc_id"].to_numpy()) if chosen else excluded

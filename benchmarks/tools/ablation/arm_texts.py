@@ -20,7 +20,7 @@ def texts_of(source: Source, arm: Arm) -> pa.Table:
     """An arm's documents, as TEXT, in the order of ids.
 
     Raises:
-        TamisError: the last arm's are not those that the run has published.
+        TamisError: those of the full arm are not those that the run has published.
     """
     found = source.documents(arm.takes)
     if arm == FILTERED:
@@ -31,7 +31,7 @@ def texts_of(source: Source, arm: Arm) -> pa.Table:
 
 
 def _with_copies(found: pa.Table, copies: Ids, survivors: Ids) -> pa.Table:
-    """The documents, each exact copy with the text of its survivor, and gone where that one is."""
+    """The documents, where an exact copy has the text of its survivor, and is dropped if that one is."""
     ids = found["doc_id"].to_numpy()
     at = np.searchsorted(ids, copies)
     is_copy = at < len(ids)

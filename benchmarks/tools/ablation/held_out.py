@@ -1,4 +1,10 @@
-"""Held-out text of a data ablation: chosen from the run or given, and what must leave every arm because of it."""
+"""The held-out text of a data ablation: given, or chosen from the run; and what must leave every arm because of it.
+
+A *relative* of a text is an ingested document that contains 20 % of its 5-grams, or has 20 % of its own 5-grams in
+common with it. Held-out text is chosen by hash from the published documents without a copy, near copy, semantic
+neighbour, repeated span or relative. Relatives of given text leave every arm, and so do chosen documents themselves:
+raw text holds copies of everything, and an arm with a copy of the text that it is judged on would look good.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +23,11 @@ from text.arrow import TextColumn
 from text.hash import uniform
 
 ALONE = {"frequency": 1, "component_size": 1, "semantic_size": 1, "max_span_copies": 1}
-"""What published columns say of a document that nothing else in the run resembles."""
+"""The published columns of a document that nothing else in the run resembles."""
 MOST_HELD = 0.1
-"""Share of the published text of a language that may be held out."""
+"""The largest share of the published text of a language that is held out."""
 SPARE = 3
-"""Times the held-out bytes that are looked at for relatives."""
+"""How many times the wanted bytes are checked for relatives, to have enough left."""
 
 Ids = npt.NDArray[np.int64]
 
@@ -31,7 +37,7 @@ def choose_held_out(source: Source, size: int, seed: int) -> pa.Table:
 
     Args:
         source: the run.
-        size: UTF-8 bytes a language; at most a tenth of what is published of it.
+        size: UTF-8 bytes of each language; at most a tenth of its published text is taken.
         seed: of the hash.
     """
     published = read_published(source.root, ["doc_id", "bytes", *ALONE])
@@ -51,12 +57,12 @@ def choose_held_out(source: Source, size: int, seed: int) -> pa.Table:
 
 
 def _first(rows: Ids, sizes: npt.NDArray[np.int32], size: int) -> Ids:
-    """As many of the rows, from the front, as have so many bytes."""
+    """The first rows that together have so many bytes."""
     return rows[: int(np.searchsorted(np.cumsum(sizes[rows]), size)) + 1]
 
 
 def _shared_with_others(source: Source, candidates: pa.Table) -> npt.NDArray[np.float64]:
-    """How much each candidate has in common with its nearest ingested document that is none: float64[n]."""
+    """What each candidate shares with its nearest ingested document that is no candidate: float64[n], 0 to 1."""
     column, ids = TextColumn.from_arrow(candidates["text"]), candidates["doc_id"].to_numpy()
     found = np.zeros(len(ids))
     for shard in source.folder.shards:
@@ -78,7 +84,7 @@ def read_reference(reference: Path) -> pa.Table:
 
 
 def relatives(source: Source, held: pa.Table) -> tuple[Ids, float]:
-    """Ingested documents that are relatives of a held-out one, and the most that any other has in common with one."""
+    """The relatives of held-out documents, and the largest share that any other document has in common with one."""
     column = TextColumn.from_arrow(held["text"])
     found, most = [np.zeros(0, np.int64)], 0.0
     for shard in source.folder.shards:

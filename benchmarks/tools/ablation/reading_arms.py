@@ -1,26 +1,22 @@
-"""One run, five ways to read it: what each group of its decisions leaves of the raw documents.
+"""The arms of `benchmarks.ablations.data_ablation`: one run read in five ways, by which of its decisions count.
 
     raw        every ingested document, as ingested; no decision counts
-    filtered   the filters' drops, cuts and rewrites; every copy stays
-    document   without the documents that exact_dedup and near_dedup dropped, too
-    full       without the spans that span_dedup cut, and the documents that it dropped: the published shards
-    scored     the same shards, drawn by the run's weights
+    filtered   after the drops, cuts and rewrites of the filters; every copy stays
+    document   also without the documents that exact_dedup and near_dedup dropped
+    full       also without the spans that span_dedup cut and the documents that it dropped: the published shards
+    scored     the same shards, drawn by the weights of the run
 
-An arm takes all that the arm before it takes and one thing more, so that two neighbours differ in that alone: filters,
-document dedup, span dedup, weights. Filters are in every arm but the raw one because the run's dedup never saw what
-they had dropped: without them, an arm would be deduplicated in one part and not in the other.
+Two neighbouring arms differ in one thing: filters, document dedup, span dedup, weights. All arms but the raw one are
+filtered, because the dedup of the run never saw what the filters had dropped: an arm without filters would be
+deduplicated in one part only.
 
-Filters do not judge what exact_dedup has dropped before them, so in `filtered` an exact copy has the fate and the
-text of its survivor, from which its own differs in white space at most. Near copies have been judged themselves,
-except by `pii`, which stands behind near_dedup: in them addresses and numbers are not rewritten.
+Filters do not judge what exact_dedup has dropped before them. So in `filtered` an exact copy has the fate and the text
+of its survivor, from which it differs in white space at most. Near copies have been judged themselves, except by `pii`,
+which comes after near_dedup: addresses and numbers in them are not rewritten.
 
-*Held-out text* is given, or chosen from the published documents by hash, among those that have no copy, no near copy,
-no neighbour in meaning, no repeated span, and no relative: an ingested document that holds 20 % of its 5-grams, or is
-held by it to 20 %. Relatives of given text leave every arm, and so do the chosen documents themselves: raw text holds
-copies of everything, and an arm that has kept a copy of what it is judged on would look good.
-
-A document's language is its domain's, where the run's domains are named by languages; else it is detected, on the text
-as ingested, so that it is the same in all arms. Cost: all text in memory, once an arm; seconds for some megabytes.
+A document's language is its domain, if the domains of the run are named by languages. Otherwise it is detected in the
+text as ingested, so that it is the same in all arms. Cost: all text in memory, once for each arm; seconds for some
+megabytes.
 """
 
 from __future__ import annotations
@@ -43,9 +39,9 @@ from text.arrow import TextColumn
 
 FILTER, DOCUMENT, SPAN = "filter", "document", "span"
 KINDS = {"exact_dedup": DOCUMENT, "near_dedup": DOCUMENT, "span_dedup": SPAN}
-"""What a stage's decisions are; of stages that are not named, FILTER."""
+"""Stage → the kind of its decisions; FILTER for stages that are not named."""
 BEHIND_DEDUP = ("pii", "span_dedup", "score")
-"""Stages that may stand behind near_dedup: another there has not judged what near_dedup dropped."""
+"""Stages that may follow near_dedup; any other would not have judged what near_dedup dropped."""
 TEXT = pa.schema(
     [("doc_id", pa.int64()), ("text", pa.large_string()), ("language", pa.string()), ("source", pa.string())]
 )
@@ -53,12 +49,12 @@ TEXT = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """A reading of the run.
+    """A way to read the run.
 
     Attributes:
-        name: of it.
+        name: of the arm.
         takes: the kinds of decisions that count.
-        scored: whether the run's weights do.
+        scored: whether the weights of the run count.
     """
 
     name: str
@@ -67,7 +63,7 @@ class Arm:
 
     @property
     def folder(self) -> str:
-        """Where its text lies: weights do not change text."""
+        """The folder of its text; weights do not change text."""
         return FULL.name if self.scored else self.name
 
 
@@ -84,9 +80,9 @@ class Source:
 
     Attributes:
         root: its folder.
-        languages: what is trained on; documents of others are in no arm.
-        folder: it, opened.
-        chain: its decisions.
+        languages: those that are trained on; documents in others are in no arm.
+        folder: the run folder, opened.
+        chain: its stages and their decisions.
     """
 
     root: Path
@@ -99,7 +95,7 @@ class Source:
         object.__setattr__(self, "chain", self.folder.chain())
 
     def check(self) -> None:
-        """Refuses a run of which no such arms can be made.
+        """Refuses a run that the arms cannot be read from.
 
         Raises:
             ConfigError: it has earlier snapshots, lacks a stage or weights, or its stages are in another order.
@@ -125,12 +121,12 @@ class Source:
             raise ConfigError(f"--run: {self.root} has no weights (allowed: a run that went to its end)")
 
     def state(self, shard: DocumentShard, takes: frozenset[str]) -> ShardState:
-        """What decisions of some kinds leave of a document shard."""
+        """The state of a document shard after the decisions of some kinds."""
         files = [DecisionFiles.of(s, m, shard.number) for s, m in self.chain if KINDS.get(s, FILTER) in takes]
         return load_state(files, shard.rows)
 
     def documents(self, takes: frozenset[str]) -> pa.Table:
-        """What decisions of some kinds leave, as TEXT, in the order of ids."""
+        """The documents after the decisions of some kinds, as TEXT, in the order of ids."""
         return pa.concat_tables([self._of_shard(shard, takes) for shard in self.folder.shards], promote_options="none")
 
     def _of_shard(self, shard: DocumentShard, takes: frozenset[str]) -> pa.Table:
@@ -155,7 +151,7 @@ class Source:
         return detect(stored).codes.dictionary_decode().cast(pa.string())
 
     def exact_copies(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """What exact_dedup dropped, ascending, and the survivor of each: int64[n] each."""
+        """The ids that exact_dedup dropped, ascending, and the survivor of each: int64[n] both."""
         manifest = dict(self.chain)["exact_dedup"]
         drops = read_files(manifest.paths("drops"), ["doc_id", "survivor"])
         if drops is None:
