@@ -90,10 +90,8 @@ package: $(STAMP) ## Build dist/tamis.zip for spark-submit --py-files
 	@$(BIN)/python -m pipelines.spark.package --out dist/tamis.zip
 
 .PHONY: bench
-bench: $(STAMP) ## Run every benchmark, or one: make bench BENCH=name (a module in benchmarks/)
-	@for name in $(or $(BENCH),$(patsubst benchmarks/%.py,%,$(filter-out %/__init__.py,$(wildcard benchmarks/*.py)))); do \
-	  echo "== benchmarks.$$name"; $(BIN)/python -m benchmarks.$$name; \
-	done
+bench: $(STAMP) ## Run every benchmark, or one: make bench BENCH=name (`python -m benchmarks` lists them)
+	@$(BIN)/python -m benchmarks $(or $(BENCH),all)
 
 .PHONY: clean
 clean: ## Remove what make and the tools wrote, the environment included

@@ -1,23 +1,18 @@
-"""BiLLa's table in small: what a share of Chinese text gives to Chinese and costs English, for the same tokens.
+"""What Chinese text in the training data gives to Chinese and costs English: BiLLa's table with a small model.
 
     python -m benchmarks.ablations.bilingual --run demo/run [--work FOLDER] [--steps 300] [--format json]
 
-One small model, one tokenizer of both languages, one number of training tokens; the data are English, Chinese, or half
-and half. Each is judged on the held-out documents of the demo's run, whole, by `trainer.evaluation.perplexity`: in
-English, in Chinese, and on both together. BiLLa's own table compares published models of 7 B on 1,000 documents of each
-language. Here everything is small: the direction of the differences can be seen, not their size in models worth
-training.
+One small model, one tokenizer of both languages and one number of training tokens; the data are English, Chinese, or
+half and half. Each model is judged on the held-out documents of the demo's run by `trainer.evaluation.perplexity`: in
+English, in Chinese, and on both together. BiLLa's own table compares published models of 7 B weights on 1,000 documents
+of each language. Here the direction of the differences can be seen, but not their size in models worth training.
 
 FOLDER gets links to the run's shards, a tokenizer, bins, and the trainings. Cost: some eight minutes of one core.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
 import sys
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -25,6 +20,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.tools import machine
+from benchmarks.tools.ablation.linked_run import link_run
+from benchmarks.tools.command_line import command_line, require
+from benchmarks.tools.report import show, table_head
 from corpus.config import load_config
 from sampler.heldout import heldout_text
 from sampler.mixture import DomainShare, Mixture
@@ -38,35 +36,27 @@ from trainer.evaluation.perplexity import judge, table_of
 from trainer.evaluation.scores import scoring_model
 from trainer.evaluation.trained import read_trained
 
+NEEDS = ("run", "torch")
+
 DOMAINS = {"en": ("docs_en", "news_en", "wiki_en"), "zh": ("news_zh", "reviews_zh")}
 ARMS = {"English": ("en",), "Chinese": ("zh",), "English + Chinese": ("en", "zh")}
 TOKENIZER = TokenizerConfig(vocab_size=4096, character_coverage=0.995, sample_bytes=4_000_000)
 
 
 def mixture_of(languages: tuple[str, ...], work: Path) -> Mixture:
-    """Languages in equal parts, each of its domains by their size."""
+    """Equal parts of each language, and in a language its domains by their size."""
     shards = {name: tuple(f"{domain}/*" for domain in DOMAINS[name]) for name in languages}
     domains = {name: DomainShare(shards=globs) for name, globs in shards.items()}
     return Mixture(run=str(work), domains=domains, curve="none", sequence_length=128, seed=1, tokenizer=TOKENIZER)
 
 
-def link_run(run: Path, work: Path) -> None:
-    """A run folder with the languages' domains of another, so that nothing is written into that one."""
-    (work / "shards").mkdir(parents=True, exist_ok=True)
-    for domain in [domain for names in DOMAINS.values() for domain in names]:
-        if not (run / "shards" / domain).is_dir():
-            raise ConfigError(f"--run: {run} has no domain {domain!r} (allowed: the run of `make demo`).")
-        if not (work / "shards" / domain).exists():
-            (work / "shards" / domain).symlink_to((run / "shards" / domain).resolve(), target_is_directory=True)
-
-
 def measure(run: Path, work: Path, steps: int) -> dict[str, Any]:
-    """Train every arm, then judge all of them on the same documents."""
+    """Trains every arm and judges its model on the same documents."""
     import torch
 
     from trainer.loop import train
 
-    link_run(run, work)
+    link_run(run, work, [domain for names in DOMAINS.values() for domain in names])
     before, both = machine.describe(), mixture_of(("en", "zh"), work)
     tokenizer, bins = open_tokens(work, both)
     sizes = np.array(piece_bytes(tokenizer.processor.serialized_model_proto()), np.int64)
@@ -87,11 +77,10 @@ def measure(run: Path, work: Path, steps: int) -> dict[str, Any]:
 
 
 def as_markdown(body: dict[str, Any]) -> str:
-    """Perplexity; nats a token; bits a byte: a row an arm, columns a language and both."""
+    """One row an arm, one column a language: perplexity; nats a token; bits a byte."""
     first = body["arms"][0]["rows"]
     heads = [f"{row['name']} ({row['documents']:,} documents, {row['tokens']:,} tokens)" for row in first]
-    lines = [machine.as_line(body["machine"]), "", "| trained on | tokens | " + " | ".join(heads) + " |"]
-    lines.append("|" + (2 + len(heads)) * "---|")
+    lines = [machine.as_line(body["machine"]), "", table_head(" | ".join(["trained on", "tokens", *heads]))]
     for arm in body["arms"]:
         cells = [
             f"{row['perplexity']:,.1f}; {row['nats']:.3f} ± {row['standard_error']:.3f}; {row['bits_per_byte']:.3f}"
@@ -103,20 +92,15 @@ def as_markdown(body: dict[str, Any]) -> str:
 
 def main() -> None:
     """Measures and prints."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--run", type=Path, default=Path("demo/run"), help="the run of `make demo`")
-    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / f"tamis-bilingual-{os.getuid()}")
+    parser = command_line(__doc__, NEEDS, work="tamis-bilingual", formats=True)
     parser.add_argument("--steps", type=int, default=300, help="of 2,048 tokens, of each model")
-    parser.add_argument("--format", choices=("text", "json"), default="text")
     options = parser.parse_args()
-    if not options.run.is_dir():
-        print(f"skipped: there is no {options.run}; `make demo` makes it")
-        return
+    require(NEEDS, options)
     import torch
 
     torch.set_num_threads(1)
     body = measure(options.run, options.work, options.steps)
-    print(json.dumps(body, indent=1) if options.format == "json" else as_markdown(body))
+    show(body, options.format == "json", as_markdown)
 
 
 if __name__ == "__main__":

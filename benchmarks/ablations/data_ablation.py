@@ -1,90 +1,84 @@
-"""What a run's data is worth to a model: one run read five ways, the same model, equal tokens, several seeds.
+"""What the decisions of a run are worth to a model: one run read in five ways, equal tokens, several seeds.
 
     python -m benchmarks.ablations.data_ablation [--run RUN] [--megabytes 4] [--steps 200] [--seeds 3] [--small]
-           [--work FOLDER]
-                                       [--model conf/models/10m.yaml] [--device cuda] [--format json]
+           [--model conf/models/10m.yaml] [--device cuda] [--work FOLDER] [--format json]
 
-A finished run of the default pipeline is read raw, filtered, without duplicate documents, without duplicate spans (as
-published), and so with the run's weights (``benchmarks.ablations.data_ablation_arms``, which says what two neighbours
-differ in and how held-out text stays apart). On each the same model trains for the same tokens, of which each language
-has an equal part, once a seed: of the initial weights and of the order of the data. Printed is the held-out loss, nats
-a token and bits a byte, with the spread over seeds and the differences seed by seed; beside it the loss of a unigram
-model of the arm's text, which has no seed. Drawn is the loss on the way.
+A finished run of the default pipeline is read in five ways, the *arms* (`benchmarks.tools.ablation.reading_arms`): raw;
+filtered; without duplicate documents; without duplicate spans, which is what was published; and that drawn by the run's
+weights. The same model trains on each for the same number of tokens, an equal part of each language, once for each seed
+(initial weights and order of the data). Printed are the held-out loss in nats a token and bits a byte, its spread over
+the seeds, the differences seed by seed, and the loss of a unigram model of the arm's text, which depends on no seed.
+The loss during training is drawn.
 
-Without ``--run`` a run is made: a crawl in miniature (``benchmarks.corpora.ablation_corpus``), copied in the shares of
-the Baichuan 2 report's funnel, and the reference text that was set apart from it before. That text is better to judge
-on than the run's own documents, for no filter has chosen it. By default a training makes about one epoch of the full
-arm, as pretraining uses clean text, and less than half of the raw one.
+Without `--run` a run is made: a small crawl (`benchmarks.corpora.ablation_corpus`) with duplicates in the shares of the
+Baichuan 2 report's funnel, and reference text that was set apart from it before. Such text is better to judge on than
+documents of the run itself, as no filter has chosen it. By default a training is about one epoch of the full arm, and
+less than half of one of the raw arm.
 
-``benchmarks.ablations.ablation`` asks another question: what pipelines of more and more stages make of one crawl, each
-run by itself. Here there is one run, and its own tables say what each arm is.
+`benchmarks.ablations.ablation` asks another question: what pipelines of more and more stages make of one crawl, each in
+a run of its own.
 
-Every finished training is a file in FOLDER/results, named by all that made it: a benchmark that was killed goes on with
-those that are missing, more ``--seeds`` add to those that are there, and once the first has begun to train a second
-process on the same FOLDER shares the work (on busy cores two of one thread get further than one of two). FOLDER also
-gets ``data_ablation.json``, ``loss.svg`` and ``loss.html``. ``--small`` shows that everything works, in a minute; its
-figures mean nothing. Cost of the whole: half an hour of two cores, nearly all of it training. Where other work shares
-the cores, set ``OMP_WAIT_POLICY=PASSIVE``.
+Every finished training is a file in FOLDER/results, named by a hash of all that made it. So a benchmark that was killed
+continues with the trainings that are missing, more `--seeds` add to those that are there, and a second process on the
+same FOLDER shares the work once the first has begun to train (on busy cores two processes of one thread each get
+further than one of two). FOLDER also gets `data_ablation.json`, `loss.svg` and `loss.html`. `--small` only shows that
+everything works; its figures mean nothing. Where other work shares the cores, set `OMP_WAIT_POLICY=PASSIVE`.
+
+Cost: half an hour of two cores, nearly all of it training; `--small` one minute.
 """
 
 from __future__ import annotations
 
-import argparse
 import fcntl
-import json
-import os
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.ablations.data_ablation_arms import (
-    ARMS,
-    RAW,
-    Arm,
-    Source,
-    choose_held_out,
-    read_reference,
-    repeated_share,
-    weights_of,
-    write_arms,
-)
-from benchmarks.ablations.data_ablation_picture import draw_svg, write_html
-from benchmarks.ablations.trials import (
+from benchmarks.corpora.ablation_corpus import make
+from benchmarks.corpora.base_text import LANGUAGES
+from benchmarks.tools import machine
+from benchmarks.tools.ablation.arm_files import weights_of, write_arms
+from benchmarks.tools.ablation.held_out import choose_held_out, read_reference
+from benchmarks.tools.ablation.loss_picture import draw_svg, write_html
+from benchmarks.tools.ablation.reading_arms import ARMS, RAW, Arm, Source
+from benchmarks.tools.ablation.spread import compared, loss_cells
+from benchmarks.tools.ablation.trials import (
     CONF,
     Trials,
     prepare_trials,
+    repeated_share,
     text_cells,
     text_of,
     tiny_model,
     train,
     unigram_losses,
 )
-from benchmarks.corpora.ablation_corpus import make
-from benchmarks.corpora.base_text import DATA, LANGUAGES
-from benchmarks.tools import machine
-from benchmarks.tools.spread import compared, loss_cells
+from benchmarks.tools.command_line import command_line, require
+from benchmarks.tools.pipeline_run import local_cluster, run_pipeline
+from benchmarks.tools.report import show, table_head
 from corpus.config import load_config, load_yaml, parse
 from corpus.files import atomic_file, file_digest, load_manifest, read_json, stable_hash, write_json
 from tamis.errors import TamisError
 from trainer.config import TrainConfig
+
+NEEDS = ("data", "torch")
 
 FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much of everything.
+    """The sizes of a data ablation.
 
     Attributes:
         megabytes: raw text, where a run is made.
-        reference_bytes: held-out text a language.
-        steps: of a training.
-        looks: how often the held-out loss is taken on the way, the end included.
-        seeds: trainings an arm.
+        reference_bytes: held-out text of each language.
+        steps: of each training.
+        looks: how often the held-out loss is measured during a training, the end included.
+        seeds: how often each arm is trained.
     """
 
     megabytes: float = 4.0
@@ -98,7 +92,7 @@ SMALL = Size(megabytes=0.5, reference_bytes=6000, steps=4, looks=2, seeds=2)
 
 
 def make_run(work: Path, data: Path, size: Size, seed: int) -> tuple[Path, Path]:
-    """The run over a crawl in miniature, and its reference text; what is there already stays.
+    """A run over a small crawl, and its reference text; made only where they are missing.
 
     Returns:
         The run folder, the reference's folder.
@@ -106,9 +100,6 @@ def make_run(work: Path, data: Path, size: Size, seed: int) -> tuple[Path, Path]
     import yaml
 
     from cli.progress import RichProgress
-    from pipelines.run.config import load_pipeline
-    from pipelines.run.runner import Runner
-    from pipelines.spark.session import Cluster, local_settings
 
     folder = work / f"crawl-{stable_hash([size.megabytes, size.reference_bytes, seed])}"
     corpus, run = folder / "corpus", folder / "run"
@@ -121,16 +112,13 @@ def make_run(work: Path, data: Path, size: Size, seed: int) -> tuple[Path, Path]
     }
     (folder / "pipeline.yaml").write_text(yaml.safe_dump(body, allow_unicode=True, sort_keys=False), "utf-8")
     if load_manifest(run / "shards") is None or "weights" not in read_json(run / "state.json"):
-        cluster = Cluster(local_settings(), RichProgress())
-        try:
-            Runner(load_pipeline(folder / "pipeline.yaml"), run, cluster, folder).run()
-        finally:
-            cluster.stop()
+        with local_cluster(progress=RichProgress()) as cluster:
+            run_pipeline(folder / "pipeline.yaml", run, cluster, base=folder)
     return run, corpus / "reference"
 
 
 def training_key(trials: Trials, arm: Arm, folder: Path, seed: int, every: int) -> str:
-    """A name for a training: everything that made it, and nothing else."""
+    """A hash of all that a training depends on, and of nothing else."""
     files = sorted(folder.glob("shards/*/*.parquet")) + (
         sorted(folder.glob("weights/*/*.parquet")) if arm.scored else []
     )
@@ -152,7 +140,7 @@ def training_key(trials: Trials, arm: Arm, folder: Path, seed: int, every: int) 
 def train_once(
     trials: Trials, arm: Arm, arms: Path, results: Path, seed: int, every: int, wait: bool = True
 ) -> dict[str, Any] | None:
-    """A training's result, from its file where it has been made before.
+    """The result of a training, read from its file where it has been done before.
 
     Args:
         trials: what all trainings share.
@@ -160,8 +148,8 @@ def train_once(
         arms: the folder of all.
         results: where the file lies.
         seed: of the training.
-        every: steps between two looks at the held-out text.
-        wait: for another process that is at this training; else the answer is None.
+        every: steps between two measurements of the held-out loss.
+        wait: whether to wait for another process that is doing this training; the answer is None otherwise.
     """
     folder = arms / arm.folder
     path = results / f"{training_key(trials, arm, folder, seed, every)}.json"
@@ -198,16 +186,16 @@ def _train(trials: Trials, arm: Arm, folder: Path, seed: int, every: int) -> dic
 def measure(
     run: Path, reference: Path | None, work: Path, config: TrainConfig, size: Size, seed: int, languages: Sequence[str]
 ) -> dict[str, Any]:
-    """Derives the arms, trains what is missing; what ``data_ablation.json`` says.
+    """Writes the arms and trains what is missing; returns what `data_ablation.json` says.
 
     Args:
         run: a finished run of the default pipeline.
-        reference: held-out text as shards; None is chosen from the run.
+        reference: held-out text as shards; None to choose it from the run.
         work: folder for arms and results.
-        config: the model, and how long it is trained.
-        size: how much else.
+        config: the model and the length of its training.
+        size: the other sizes.
         seed: the first one.
-        languages: equal parts of the tokens are of each.
+        languages: each gets an equal part of the tokens.
     """
     from cli.progress_bar import progress_bar
 
@@ -215,7 +203,7 @@ def measure(
     source = Source(run, tuple(languages))
     source.check()
     published = load_manifest(run / "shards")
-    assert published is not None  # `check` has found weights, which are written behind the shards
+    assert published is not None  # `check` has found weights, which are written after the shards
     key = [FORMAT, published.body["key"], size.reference_bytes, seed, list(languages)]
     arms = work / f"arms-{stable_hash(key)}"
     if not (arms / "facts.json").exists():
@@ -247,7 +235,7 @@ def measure(
         }
         for arm in ARMS
     }
-    for wait in (False, True):  # first what no other process is at, then what it has made
+    for wait in (False, True):  # first the trainings that no other process is doing, then all results
         for number in range(size.seeds):
             for arm in ARMS:
                 found = train_once(trials, arm, arms, work / "results", seed + number, every, wait)
@@ -261,6 +249,7 @@ def as_markdown(body: dict[str, Any]) -> str:
     languages, arms = body["languages"], body["arms"]
     wall, cpu = (sum(t[key] for a in arms.values() for t in a["trainings"]) for key in ("seconds", "cpu_seconds"))
     held = ", ".join(f"{lang} {f['documents']} documents, {f['bytes']:,} bytes" for lang, f in body["heldout"].items())
+    columns = [f"{what} {lang}" for what in ("tokens", "epochs", "junk", "repeated") for lang in languages]
     lines = [
         machine.as_line(body["machine"]),
         "",
@@ -268,16 +257,13 @@ def as_markdown(body: dict[str, Any]) -> str:
         f"other shares {body['most_shared']:.2f} of its 5-grams. Model {body['model']}, {body['tokens_trained']:,} "
         f"tokens a training, {body['size']['seeds']} seeds; {wall:.0f} s of training, {cpu:.0f} CPU-s.",
         "",
-        "| arm | documents | "
-        + " | ".join(f"{what} {lang}" for what in ("tokens", "epochs", "junk", "repeated") for lang in languages)
-        + " |",
-        "|" + (2 + 4 * len(languages)) * "---|",
+        table_head(" | ".join(["arm", "documents", *columns])),
     ]
     for name, arm in arms.items():
         cells = text_cells(arm["text"]) + [f"{100 * arm['repeated'][lang]:.1f} %" for lang in languages]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    lines += ["", "| arm | language | nats a token | range | bits a byte | less the arm before | less raw | unigram |"]
-    lines.append("|" + 8 * "---|")
+    heads = "arm | language | nats a token | range | bits a byte | less the arm before | less raw | unigram"
+    lines += ["", table_head(heads)]
     losses = {name: [t["points"][-1]["losses"] for t in arm["trainings"]] for name, arm in arms.items()}
     for lang in languages:
         raw = [loss[lang]["nats"] for loss in losses[RAW.name]]
@@ -289,7 +275,7 @@ def as_markdown(body: dict[str, Any]) -> str:
 
 
 def draw(body: dict[str, Any], folder: Path) -> None:
-    """Writes ``loss.svg`` and ``loss.html``."""
+    """Writes `loss.svg` and `loss.html`."""
     arms = {name: [t["points"] for t in arm["trainings"]] for name, arm in body["arms"].items()}
     with atomic_file(folder / "loss.svg") as file:
         file.write(draw_svg(arms, body["languages"]).encode())
@@ -298,7 +284,7 @@ def draw(body: dict[str, Any], folder: Path) -> None:
 
 def main() -> None:
     """Measures, prints and draws."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser = command_line(__doc__, NEEDS, work="tamis-data-ablation", formats=True)
     parser.add_argument("--run", type=Path, help="a finished run of the default pipeline (default: one is made)")
     parser.add_argument(
         "--megabytes", type=float, help=f"raw text of a run that is made (default {Size().megabytes:g})"
@@ -306,18 +292,14 @@ def main() -> None:
     parser.add_argument("--steps", type=int, help=f"of a training (default {Size().steps}, or the --model's own)")
     parser.add_argument("--seeds", type=int, help=f"trainings an arm (default {Size().seeds})")
     parser.add_argument("--seed", type=int, default=1, help="the first, and that of the corpus or the held-out text")
-    parser.add_argument("--languages", nargs="+", default=list(LANGUAGES), help="equal parts of the tokens are of each")
+    parser.add_argument("--languages", nargs="+", default=list(LANGUAGES), help="each gets an equal part of the tokens")
     parser.add_argument("--model", type=Path, help="a model file (default conf/models/tiny.yaml)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="cpu")
     parser.add_argument("--threads", type=int, default=2, help="of a training")
-    parser.add_argument("--small", action="store_true", help="show that it works, in a minute")
-    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / f"tamis-data-ablation-{os.getuid()}")
-    parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument("--format", choices=("text", "json"), default="text")
+    parser.add_argument("--small", action="store_true", help="sizes that only show that it works, in a minute")
     options = parser.parse_args()
-    if options.run is None and not options.data.is_dir():
-        print(f"skipped: there is no {options.data}")
-        return
+    if options.run is None:
+        require(NEEDS, options)
     import torch
 
     torch.set_num_threads(options.threads)
@@ -339,7 +321,7 @@ def main() -> None:
         raise SystemExit(str(error)) from None
     write_json(work / "data_ablation.json", body)
     draw(body, work)
-    print(json.dumps(body, indent=1) if options.format == "json" else as_markdown(body))
+    show(body, options.format == "json", as_markdown)
 
 
 if __name__ == "__main__":

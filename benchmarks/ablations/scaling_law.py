@@ -1,37 +1,38 @@
-"""Whether the losses of small models foretell a larger one's: a suite on one CPU core, in minutes.
+"""Whether the losses of small models predict the loss of a larger one: a suite on one CPU core, in minutes.
 
     python -m benchmarks.ablations.scaling_law --run demo/run [--work FOLDER] [--small] [--format json]
 
-Models of 0.07 to 0.26 million weights (without embeddings, with the head's product) train on the English domains of the
-demo's run, each for four tokens a weight, the smaller ones from two seeds. The law is fitted to them, the loss of a
-model of 0.54 million predicted with its interval, and only then is that model trained. Their training losses are also
-fed to `trainer.scaling.loss_band.LossBand`, to see whether it cries where nothing is wrong.
+Models of 0.07 to 0.26 million weights (the output layer counted, the embeddings not) train on the English domains of
+the demo's run, each for four tokens a weight, the smaller ones from two seeds. The law is fitted to them and predicts,
+with an interval, the loss of a model of 0.54 million weights; only then is that model trained. The training losses also
+go through `trainer.scaling.loss_band.LossBand`, to see whether it raises false alarms.
 
-Models as small as this on as little text show that the machinery is right end to end; they say nothing about how well
-the law holds for real ones. ``--small`` shows that everything runs, in seconds; its figures mean nothing.
+Models as small as this on so little text show that the machinery is right end to end; they say nothing about how well
+the law holds for real ones. `--small` only shows that everything runs; its figures mean nothing.
 
-FOLDER gets links to the run's shards, a tokenizer, bins, and the trainings. Cost: some six minutes of one core.
+FOLDER gets links to the run's shards, a tokenizer, bins, and the trainings. Cost: some six minutes of one core;
+`--small` seconds.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
 import sys
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from benchmarks.tools import machine
+from benchmarks.tools.ablation.linked_run import link_run
+from benchmarks.tools.command_line import command_line, require
+from benchmarks.tools.report import show, table_head
 from corpus.config import parse
 from sampler.mixture import Mixture
-from tamis.errors import ConfigError
 from trainer.config import ModelConfig, TrainConfig
 from trainer.scaling.law import fit_scaling_law, predict, product_weights
 from trainer.scaling.loss_band import LossBand
 from trainer.scaling.runs import read_suite
+
+NEEDS = ("run", "torch", "scipy")
 
 DOMAINS = ("code", "docs_en", "news_en", "wiki_en")
 VOCABULARY, LENGTH, BATCH, TOKENS_A_WEIGHT = 1024, 128, 16, 4
@@ -41,7 +42,7 @@ LARGER = (96, 4, 1)
 
 
 def config_of(width: int, layers: int, seed: int, tokens_a_weight: float) -> TrainConfig:
-    """A model of the suite; the rate falls with the width."""
+    """A model of the suite; its learning rate falls with its width."""
     shape = {"width": width, "layers": layers, "heads": width // 16}
     weights = product_weights(ModelConfig(**shape), VOCABULARY)
     steps = max(10, round(tokens_a_weight * weights / (BATCH * LENGTH)))
@@ -63,21 +64,8 @@ def config_of(width: int, layers: int, seed: int, tokens_a_weight: float) -> Tra
     )
 
 
-def link_run(run: Path, work: Path) -> Path:
-    """A run folder with some of another's domains, so that nothing is written into that one."""
-    for domain in DOMAINS:
-        source = run / "shards" / domain
-        if not source.is_dir():
-            raise ConfigError(f"--run: {run} has no domain {domain!r} (allowed: the run of `make demo`).")
-        (work / "shards").mkdir(parents=True, exist_ok=True)
-        target = work / "shards" / domain
-        if not target.exists():
-            target.symlink_to(source.resolve(), target_is_directory=True)
-    return work
-
-
 def train_one(shape: tuple[int, int, int], run: Path, tokens_a_weight: float) -> dict[str, Any]:
-    """Train a model; its summary, and where the band cried."""
+    """Trains a model; returns its summary and the alarms of the loss band."""
     from trainer.loop import train
     from trainer.metrics import read_metrics
 
@@ -105,8 +93,8 @@ def train_one(shape: tuple[int, int, int], run: Path, tokens_a_weight: float) ->
 
 
 def measure(run: Path, work: Path, tokens_a_weight: float) -> dict[str, Any]:
-    """Train the suite, predict, train the larger model."""
-    linked = link_run(run, work)
+    """Trains the suite, predicts, trains the larger model."""
+    linked = link_run(run, work, DOMAINS)
     before = machine.describe()
     suite = [train_one(shape, linked, tokens_a_weight) for shape in SUITE]
     found = read_suite([Path(one["folder"]) for one in suite], LENGTH)
@@ -128,9 +116,9 @@ def point_of(one: dict[str, Any]) -> float:
 
 
 def as_markdown(body: dict[str, Any]) -> str:
-    """A table of the runs, and the prediction beside what came."""
-    lines = [machine.as_line(body["machine"]), "", "| run | tokens | FLOPs | held-out loss | seconds | alarms |"]
-    lines.append("|" + 6 * "---|")
+    """A table of the trainings, and the prediction beside the loss that was measured."""
+    lines = [machine.as_line(body["machine"]), ""]
+    lines.append(table_head("run | tokens | FLOPs | held-out loss | seconds | alarms"))
     for one in body["runs"]:
         lines.append(
             f"| {one['name']} | {one['tokens']:,} | {one['flops']:.3g} | {one['heldout_loss']:.4f} | "
@@ -149,20 +137,15 @@ def as_markdown(body: dict[str, Any]) -> str:
 
 def main() -> None:
     """Measures and prints."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--run", type=Path, default=Path("demo/run"), help="the run of `make demo`")
-    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / f"tamis-scaling-{os.getuid()}")
-    parser.add_argument("--small", action="store_true", help="show that it works, in seconds")
-    parser.add_argument("--format", choices=("text", "json"), default="text")
+    parser = command_line(__doc__, NEEDS, work="tamis-scaling", formats=True)
+    parser.add_argument("--small", action="store_true", help="sizes that only show that it works, in seconds")
     options = parser.parse_args()
-    if not options.run.is_dir():
-        print(f"skipped: there is no {options.run}; `make demo` makes it")
-        return
+    require(NEEDS, options)
     import torch
 
     torch.set_num_threads(1)
     body = measure(options.run, options.work, 0.1 if options.small else TOKENS_A_WEIGHT)
-    print(json.dumps(body, indent=1) if options.format == "json" else as_markdown(body))
+    show(body, options.format == "json", as_markdown)
 
 
 if __name__ == "__main__":

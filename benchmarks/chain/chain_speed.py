@@ -1,119 +1,54 @@
-"""What the whole chain costs, stage by stage: CPU-seconds of the process tree of ``conf/pipelines/default.yaml``.
+"""What the whole chain costs, stage by stage: CPU-seconds of the process tree of `conf/pipelines/default.yaml`.
 
     python -m benchmarks.chain.chain_speed [--gigabytes 1] [--work FOLDER] [--format json]
 
-A corpus of English and Chinese (``benchmarks.corpora.corpus``, planted copies) goes through the chain in a fresh
-process, from Parquet input to published shards and weights. The CPU time of the tree (JVM, daemon, workers, driver;
-/proc) is read whenever a step begins or ends and given to the step's stage; what passes between steps goes to the one
-before. The same is done with a corpus of one document: that is what each stage costs without data, and it is
-subtracted. The quality model is trained in the run, from packaged text: that, too, costs the same without data.
+A corpus of English and Chinese with planted copies (`benchmarks.corpora.corpus`) goes through the chain in a fresh
+process, from Parquet input to published shards and weights. `benchmarks.tools.cpu_by_stage` gives the CPU time of the
+process tree (JVM, Python daemon, workers, driver) to the stage that runs. The same with a corpus of one document is
+what each stage costs without data, and is subtracted. The quality model is trained in the run, from packaged text: that
+costs the same without data, too.
 
 Rates are MB (10^6 bytes) of ingested text a CPU-second, whatever earlier stages have dropped of it. Kernels are
-compiled before. Take quiet cores. Linux only.
+compiled before. Measure on idle cores.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import subprocess
 import sys
-import tempfile
-import threading
-import time
-from collections import defaultdict
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.corpora.base_text import DATA
 from benchmarks.corpora.corpus import cached
-from benchmarks.dedup.dedup_run import write_documents
-from benchmarks.dedup.dedup_speed import ONE_DOCUMENT, WARM_UP_GIGABYTES
 from benchmarks.tools import machine
-from benchmarks.tools.cpu import TICKS, descendants, fields_after_name
+from benchmarks.tools.command_line import command_line, require
+from benchmarks.tools.cpu_by_stage import CpuByStage
+from benchmarks.tools.dedup_run import write_documents
+from benchmarks.tools.pipeline_run import local_cluster, run_pipeline
+from benchmarks.tools.report import show, table_head
+from benchmarks.tools.stage_cost import ONE_DOCUMENT, WARM_UP_GIGABYTES
+from corpus.reading.run_reader import read_ledger
 from tamis.places import ROOT
 
-BEFORE = "start"
-"""What is spent before the first step: Python, the JVM."""
-NAMES = {"dropped": "write_shards", "ledger": "ledger"}
-
-
-class CpuByStage:
-    """A progress display that shows nothing and reads the clock: see ``pipelines.spark.session.Progress``."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._stage = BEFORE
-        self._seen: dict[tuple[int, str], float] = {}
-        self._last = 0.0
-        self.spent: dict[str, float] = defaultdict(float)
-        self.wall: dict[str, float] = defaultdict(float)
-        self._clock = time.monotonic()
-        threading.Thread(target=self._watch, daemon=True).start()
-
-    def _watch(self) -> None:
-        """Workers that end between two steps are seen at most 0.2 s before."""
-        while True:
-            with self._lock:
-                self._read()
-            time.sleep(0.2)
-
-    def _read(self) -> None:
-        """Adds what the tree has used since the last reading to the stage that runs."""
-        for pid in [os.getpid(), *descendants(os.getpid())]:
-            try:
-                fields = fields_after_name(Path(f"/proc/{pid}/stat").read_text("utf-8", "replace"))
-            except OSError:
-                continue
-            self._seen[pid, fields[19]] = (int(fields[11]) + int(fields[12])) / TICKS
-        total, now = sum(self._seen.values()), time.monotonic()
-        self.spent[self._stage] += total - self._last
-        self.wall[self._stage] += now - self._clock
-        self._last, self._clock = total, now
-
-    def total(self) -> float:
-        """CPU-seconds of the tree so far."""
-        with self._lock:
-            self._read()
-            return self._last
-
-    def start(self, label: str, total: int, weights: Sequence[int]) -> None:
-        """A step begins."""
-        with self._lock:
-            self._read()
-            name = "ingest" if label.startswith("ingest") else label.split(":")[0]
-            self._stage = NAMES.get(name, name)
-
-    def update(self, done: int) -> None:
-        """Nothing."""
-
-    def finish(self) -> None:
-        """A step ends."""
-        with self._lock:
-            self._read()
+NEEDS = ("data", "linux")
 
 
 def main() -> None:
-    """Measures and prints; or, with ``--inner``, runs the chain once in this process."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    """Measures and prints; or, with `--inner`, runs the chain once in this process."""
+    parser = command_line(__doc__, NEEDS, work="tamis-chain-speed", formats=True)
     parser.add_argument("--gigabytes", type=float, default=1)
-    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "tamis-chain-speed")
-    parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--pipeline", type=Path, default=ROOT / "conf" / "pipelines" / "default.yaml")
-    parser.add_argument("--format", choices=("text", "json"), default="text")
     parser.add_argument("--inner", nargs=2, type=Path, metavar=("INPUT", "RUN"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.inner is not None:
         inputs, run = options.inner
         inner(options.pipeline, inputs, run, options.cores)
         return
-    if not options.data.is_dir():
-        print(f"skipped: there is no {options.data}")
-        return
+    require(NEEDS, options)
     write_documents(options.work / "one" / "input", {"one": ONE_DOCUMENT})
     made = cached(options.work / "corpus", options.gigabytes, "both", data=options.data)
     cached(options.work / "warm", WARM_UP_GIGABYTES, "both", data=options.data)
@@ -125,11 +60,11 @@ def main() -> None:
         "stages": by_stage(made["bytes"], runs["one"], runs["corpus"]),
         "disk": runs["corpus"]["disk"],
     }
-    print(json.dumps(body, indent=1) if options.format == "json" else as_markdown(body))
+    show(body, options.format == "json", as_markdown)
 
 
 def measured(options: argparse.Namespace, inputs: Path) -> dict[str, Any]:
-    """One run in a process of its own; what ``inner`` found."""
+    """One run in a process of its own; what `inner` found."""
     run = options.work / "run"
     shutil.rmtree(run, ignore_errors=True)
     command = [sys.executable, "-m", "benchmarks.chain.chain_speed", "--inner", str(inputs / "*.parquet"), str(run)]
@@ -143,17 +78,10 @@ def measured(options: argparse.Namespace, inputs: Path) -> dict[str, Any]:
 
 def inner(pipeline: Path, inputs: Path, run: Path, cores: int) -> None:
     """Runs the chain and prints CPU-seconds and seconds by stage, and what the run's files weigh."""
-    from pipelines.run.config import load_pipeline
-    from pipelines.run.runner import Runner
-    from pipelines.spark.session import Cluster, local_settings
-
     meter = CpuByStage()
-    cluster = Cluster({**local_settings(), "spark.master": f"local[{cores},4]"}, meter)
-    try:
-        Runner(load_pipeline(pipeline, inputs=[f"web={inputs}"]), run, cluster, ROOT).run()
-    finally:
-        cluster.stop()
-    ledger = json.loads((run / "ledger.json").read_text("utf-8"))
+    with local_cluster(cores, meter) as cluster:
+        folder = run_pipeline(pipeline, run, cluster, inputs=[f"web={inputs}"])
+    ledger = read_ledger(folder)
     kept = {s["name"]: s["bytes_in"] for s in ledger["stages"]}
     disk = {f.name: sum(p.stat().st_size for p in f.rglob("*") if p.is_file()) for f in run.iterdir() if f.is_dir()}
     print(json.dumps({"cpu": meter.spent, "wall": meter.wall, "bytes_in": kept, "disk": disk}))
@@ -187,8 +115,7 @@ def as_markdown(body: dict[str, Any]) -> str:
         "",
         f"{body['documents']:,} documents, {size:,.0f} MB.",
         "",
-        "| stage | text in, MB | CPU-s without data | CPU-s | difference | % | MB/CPU-s | s |",
-        "|" + 8 * "---|",
+        table_head("stage | text in, MB | CPU-s without data | CPU-s | difference | % | MB/CPU-s | s"),
     ]
     for r in rows:
         more = r["cpu_seconds"] - r["cpu_seconds_empty"]

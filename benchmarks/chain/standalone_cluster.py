@@ -1,42 +1,39 @@
-"""The chain on a real standalone Spark cluster gives the local run's bytes, with speculation too.
+"""Whether a standalone Spark cluster publishes the same bytes as a local run, with and without speculation.
 
     python -m benchmarks.chain.standalone_cluster [--pipeline X.yaml] [--input DOMAIN=GLOB]... [--work FOLDER]
 
-Starts a master and two workers of one core and 1.5 GB on loopback, and runs ``jobs/run_pipeline.py`` there through
-``spark-submit --py-files tamis.zip`` with the settings of ``conf/spark/cluster.conf``, cut down to that size: once
-without speculation, once with thresholds so small that tasks are speculated. The third run is local. Compared are the
-sha256 of every published file, of the ``dropped`` table and of the weights, and all narrow tables as sorted rows. Who
-ran what is read from Spark's own event log. The cluster is stopped at the end, whatever happened.
+Starts a master and two workers of one core and 1.5 GB on loopback, and runs `jobs/run_pipeline.py` there through
+`spark-submit --py-files tamis.zip` with the settings of `conf/spark/cluster.conf`, reduced to that size: once without
+speculation, once with thresholds so low that tasks are speculated. The third run is local. Compared are the sha256 of
+every published file, of the `dropped` table and of the weights, and the sorted rows of all narrow tables. Which
+executor ran what is read from Spark's event log. The cluster is stopped at the end, whatever happened.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import yaml
 
-from benchmarks.corpora.base_text import DATA
-from benchmarks.corpora.shared_corpus import digests
+from benchmarks.tools.command_line import command_line, require
 from benchmarks.tools.machine import as_line, describe
+from benchmarks.tools.same_output import different, digests, narrow_tables
 from benchmarks.tools.spark_standalone import EventLog, Standalone, end_group, environment, spark_home
-from corpus.files import Manifest
-from corpus.run_folder import RunFolder
 from pipelines.spark.package import build_zip
 from tamis.places import ROOT
 
+NEEDS = ("data",)
+
 STAGES = ("eligibility", "exact_dedup", "near_dedup", "span_dedup", "score")
 INPUTS = {"law": "zh_laws_versions", "judgments": "zh_court_judgments", "news": "zh_news_articles", "wiki": "zh_wiki_*"}
-"""Domain → file stem in the shared data folder: 4 MB of Chinese in which much repeats."""
+"""Domain → file stem in the shared data folder: 4 MB of Chinese text with many duplicates."""
 SMALL = {
     "spark.executor.cores": "1",
     "spark.executor.memory": "1g",
@@ -48,7 +45,7 @@ SMALL = {
     "spark.ui.enabled": "false",
     "spark.log.level": "WARN",
 }
-"""What of ``cluster.conf`` does not fit on one machine."""
+"""Settings of `cluster.conf` that one machine is too small for."""
 STEADY = {"spark.speculation": "false"}
 HASTY = {
     "spark.speculation": "true",
@@ -61,12 +58,12 @@ HASTY = {
 
 @dataclass(frozen=True)
 class Chain:
-    """What is run.
+    """A pipeline and its inputs, to be run on a cluster or locally.
 
     Attributes:
         pipeline: the YAML.
-        inputs: ``--input`` options.
-        work: for everything written.
+        inputs: `--input` options.
+        work: the folder for everything that is written.
         archive: the packages in one zip.
     """
 
@@ -76,7 +73,7 @@ class Chain:
     archive: Path
 
     def submit(self, name: str, master: str, settings: dict[str, str]) -> float:
-        """Runs it on a cluster; the seconds."""
+        """Runs it on a cluster; returns the seconds."""
         events = self.work / f"events-{name}"
         events.mkdir()
         settings = {
@@ -96,7 +93,7 @@ class Chain:
         return self._timed(name, command)
 
     def local(self, name: str) -> float:
-        """Runs it as ``tamis run`` does on one machine; the seconds."""
+        """Runs it as `tamis run` does on one machine; returns the seconds."""
         return self._timed(name, [sys.executable, "-m", "cli.main", "run"])
 
     def _timed(self, name: str, command: list[str]) -> float:
@@ -124,40 +121,19 @@ class Chain:
         return time.monotonic() - started
 
 
-def narrow_tables(root: Path) -> dict[str, str]:
-    """Digest of every decision's and evidence's rows, sorted, by stage and table."""
-    run = RunFolder(root)
-    found = {}
-    for stage, decision in run.chain():
-        evidence = run.evidence(stage)
-        for manifest in (decision, *([evidence] if evidence else [])):
-            for table in sorted({f.table for f in manifest.files}):
-                found[f"{stage}/{table}"] = _rows_digest(manifest, table)
+def compare(work: Path, name: str, reference: str) -> list[str]:
+    """The names of what differs between two finished runs; prints how much was compared."""
+    found = []
+    for what, of in (("published files", digests), ("narrow tables", narrow_tables)):
+        mine, theirs = of(work / name), of(work / reference)
+        wrong = different(mine, theirs)
+        print(f"{name} against {reference}: {len(theirs)} {what}, different: {', '.join(wrong) or 'none'}")
+        found += wrong
     return found
 
 
-def _rows_digest(manifest: Manifest, table: str) -> str:
-    rows: list[str] = []
-    for entry in manifest.files:
-        if entry.table == table:
-            read = pq.read_table(manifest.folder / entry.path, partitioning=None).to_pylist()
-            rows += [f"{entry.shard} {sorted(row.items())}" for row in read]
-    return f"{len(rows)} rows, {hashlib.sha256(chr(10).join(sorted(rows)).encode()).hexdigest()[:16]}"
-
-
-def compare(work: Path, name: str, reference: str) -> list[str]:
-    """What differs between two finished runs; prints how much was compared."""
-    different = []
-    for what, of in (("published files", digests), ("narrow tables", narrow_tables)):
-        mine, theirs = of(work / name), of(work / reference)
-        wrong = sorted(k for k in mine.keys() | theirs.keys() if mine.get(k) != theirs.get(k))
-        print(f"{name} against {reference}: {len(theirs)} {what}, different: {', '.join(wrong) or 'none'}")
-        different += wrong
-    return different
-
-
 def show(name: str, seconds: float, log: EventLog, archive_used: bool) -> None:
-    """A run's line, and its executors."""
+    """Prints a line about a run, and one for each executor."""
     print(
         f"{name}: {seconds:.0f} s, {len(log.executors)} executors, {sum(log.tasks.values())} tasks, "
         f"{log.speculative} speculative attempts of which {log.raced} won, failed {dict(log.failed) or 'none'}, "
@@ -167,23 +143,13 @@ def show(name: str, seconds: float, log: EventLog, archive_used: bool) -> None:
         print(f"  executor {executor} ({where}): {log.tasks[executor]} tasks")
 
 
-def options() -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument("--pipeline", type=Path, help="by default documents and spans, see STAGES")
-    parser.add_argument("--input", dest="inputs", action="append", default=[], metavar="DOMAIN=GLOB")
-    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "tamis-standalone")
-    return parser.parse_args()
-
-
-def prepare(arguments: argparse.Namespace) -> Chain:
+def prepare(options: argparse.Namespace) -> Chain:
     """Writes the zip and the pipeline."""
-    work = arguments.work.resolve()
+    work = options.work.resolve()
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     build_zip(ROOT, work / "tamis.zip")
-    pipeline = arguments.pipeline
+    pipeline = options.pipeline
     if pipeline is None:
         pipeline = work / "pipeline.yaml"
         body = {
@@ -192,18 +158,20 @@ def prepare(arguments: argparse.Namespace) -> Chain:
             "ingest": {"target_shard_bytes": 1 << 20},
         }
         pipeline.write_text(yaml.safe_dump(body, sort_keys=False), "utf-8")
-    inputs = arguments.inputs or [f"{d}={arguments.data.resolve() / stem}.jsonl.zst" for d, stem in INPUTS.items()]
+    inputs = options.inputs or [f"{d}={options.data.resolve() / stem}.jsonl.zst" for d, stem in INPUTS.items()]
     return Chain(pipeline.resolve(), inputs, work, work / "tamis.zip")
 
 
 def main() -> None:
     """Runs, compares, prints the verdict; exit code 1 where something differs."""
-    arguments = options()
-    if not arguments.inputs and not arguments.data.is_dir():
-        print(f"skipped: there is no {arguments.data}; name inputs with --input")
-        return
+    parser = command_line(__doc__, NEEDS, work="tamis-standalone")
+    parser.add_argument("--pipeline", type=Path, help="by default documents and spans, see STAGES")
+    parser.add_argument("--input", dest="inputs", action="append", default=[], metavar="DOMAIN=GLOB")
+    options = parser.parse_args()
+    if not options.inputs:
+        require(NEEDS, options)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
-    chain = prepare(arguments)
+    chain = prepare(options)
     print(as_line(describe()))
     seconds = {}
     with Standalone(chain.work / "cluster") as cluster:
@@ -215,12 +183,10 @@ def main() -> None:
     for name, log in logs.items():
         show(name, seconds[name], log, unpacked.is_dir() and any(unpacked.iterdir()))
     print(f"local: {chain.local('local'):.0f} s")
-    different = compare(chain.work, "steady", "local") + compare(chain.work, "hasty", "local")
+    unequal = compare(chain.work, "steady", "local") + compare(chain.work, "hasty", "local")
     idle = [name for name, log in logs.items() if len(log.tasks) < 2]
-    if different or idle or not logs["hasty"].speculative:
-        print(
-            "VERDICT: not equal" if different else "VERDICT: equal, but one executor alone worked, or none speculated"
-        )
+    if unequal or idle or not logs["hasty"].speculative:
+        print("VERDICT: not equal" if unequal else "VERDICT: equal, but one executor alone worked, or none speculated")
         raise SystemExit(1)
     print("VERDICT: the cluster's output equals the local one, with speculation and without")
 

@@ -8,7 +8,7 @@ The raw text of a language is put together as the Baichuan 2 report's funnel fin
 
 Junk has the share that the report's heuristics and sentence quality took (1.77 + 3.06). Which page is copied, and which
 passage repeated, follows Zipf's law: a few are everywhere, most nowhere else. Edited copies are
-``benchmarks.corpora.edits``', from J 0.97 down to 0.5; the real pages have duplicates, menus and templates of their
+`benchmarks.corpora.edits`', from J 0.97 down to 0.5; the real pages have duplicates, menus and templates of their
 own.
 
 *Reference text* is set apart before anything else: whole articles of edited sources. Whatever else holds 20 % of the
@@ -91,7 +91,7 @@ class Crawl:
 
 
 def make(out: Path, megabytes: float, reference_bytes: int, seed: int, data: Path = DATA) -> dict[str, Any]:
-    """Writes ``input/<lang>.parquet`` and the reference as shards, ``reference/shards/<lang>/``; returns the facts.
+    """Writes `input/<lang>.parquet` and the reference as shards, `reference/shards/<lang>/`; returns the facts.
 
     Args:
         out: folder.
@@ -115,7 +115,7 @@ def make(out: Path, megabytes: float, reference_bytes: int, seed: int, data: Pat
 
 
 def make_language(data: Path, lang: str, size: int, reference_bytes: int, rng: Rng) -> Crawl:
-    """The crawl of one language, of about ``size`` bytes.
+    """The crawl of one language, of about `size` bytes.
 
     Raises:
         SystemExit: the folder has too little text for it.
@@ -176,7 +176,7 @@ def most_shared(held: TextColumn, others: TextColumn) -> npt.NDArray[np.float64]
 
 
 def popular(texts: Sequence[bytes], size: int, rng: Rng) -> npt.NDArray[np.int64]:
-    """Which texts to repeat, by Zipf's law over a random order of popularity, until ``size`` bytes are met."""
+    """Which texts to repeat, by Zipf's law over a random order of popularity, until `size` bytes are met."""
     if not texts:
         raise SystemExit("too little text: nothing to repeat; ask for more megabytes")
     weights = 1.0 / (1 + rng.permutation(len(texts)))
@@ -204,7 +204,7 @@ def passages(texts: Sequence[bytes], rng: Rng) -> list[bytes]:
 
 
 def with_passages(texts: Sequence[bytes], several: Sequence[bytes], size: int, rng: Rng) -> list[bytes]:
-    """The texts with passages between their lines, ``size`` bytes in all."""
+    """The texts with passages between their lines, `size` bytes in all."""
     lines = [text.split(b"\n") for text in texts]
     for i in popular(several, size, rng):
         page = lines[int(rng.integers(len(lines)))]
@@ -228,7 +228,7 @@ def junk_pages(comments: Sequence[bytes], texts: Sequence[bytes], lang: str, siz
 
 
 def read_texts(data: Path, stem: str, lang: str, low: int, high: int) -> list[bytes]:
-    """The texts of a file that are of a language and of ``low`` to ``high`` bytes."""
+    """The texts of a file that are of a language and of `low` to `high` bytes."""
     path = data / f"{stem}.jsonl.zst"
     records: Iterator[dict[str, object]] = read_records(path) if path.exists() else iter(())
     texts = (str(r["text"]).encode("utf-8", "replace") for r in records if str(r.get("lang"))[:2] == lang)
@@ -246,7 +246,7 @@ def _apart(held: TextColumn, texts: list[bytes]) -> list[bytes]:
 
 
 def _take(texts: list[bytes], size: int) -> Iterator[bytes]:
-    """Texts from the front of a list, which loses them, until ``size`` bytes are met."""
+    """Texts from the front of a list, which loses them, until `size` bytes are met."""
     while texts and size > 0:
         text = texts.pop(0)
         size -= len(text)

@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import zstandard
 
@@ -37,8 +38,8 @@ class BaseDocument:
     text: bytes
 
 
-def read_records(path: Path) -> Iterator[dict[str, object]]:
-    """The records of a ``.jsonl.zst`` file."""
+def read_records(path: Path) -> Iterator[dict[str, Any]]:
+    """The records of a `.jsonl.zst` file."""
     with path.open("rb") as file:
         for line in io.TextIOWrapper(zstandard.ZstdDecompressor().stream_reader(file), "utf-8"):
             yield json.loads(line)

@@ -2,10 +2,10 @@
 
     python -m benchmarks.corpora.corpus --gigabytes 1 --out FOLDER [--lang en|zh|both]
 
-FOLDER gets ``input/*.parquet`` (id, text), ``truth.parquet`` (id_a, id_b, jaccard, recipe) and ``corpus.json`` (what
+FOLDER gets `input/*.parquet` (id, text), `truth.parquet` (id_a, id_b, jaccard, recipe) and `corpus.json` (what
 was made). The shared text is some 105 MB (46 % English, 54 % Chinese by bytes, documents of 500 bytes or more, whole);
-larger corpora are made of replicas (``benchmarks.corpora.pieces``), each in an order of its own. Of the documents 15 %
-get edited copies (``benchmarks.corpora.edits``; most one, some up to four) and 5 % exact ones; a copy lies some 50 MB
+larger corpora are made of replicas (`benchmarks.corpora.pieces`), each in an order of its own. Of the documents 15 %
+get edited copies (`benchmarks.corpora.edits`; most one, some up to four) and 5 % exact ones; a copy lies some 50 MB
 behind its original. The truth names each copy and its original with their exact similarity as DESIGN defines it;
 natural duplicates, of which the text has some too, and pairs of two copies are not in it.
 
@@ -74,7 +74,7 @@ class _Chunk:
 
 
 def make(out: Path, documents: list[BaseDocument], plan: Plan) -> dict[str, Any]:
-    """Writes a corpus; returns what ``corpus.json`` says.
+    """Writes a corpus; returns what `corpus.json` says.
 
     Args:
         out: folder to make; a corpus in it is overwritten.
@@ -106,7 +106,7 @@ def make(out: Path, documents: list[BaseDocument], plan: Plan) -> dict[str, Any]
 
 
 def cached(out: Path, gigabytes: float, lang: str = "both", seed: int = 1, data: Path = DATA) -> dict[str, Any]:
-    """Makes the corpus unless the folder holds it already; returns ``corpus.json``."""
+    """Makes the corpus unless the folder holds it already; returns `corpus.json`."""
     plan, langs = Plan(1000 * gigabytes, seed), LANGUAGES if lang == "both" else (lang,)
     path = out / "corpus.json"
     if path.is_file():

@@ -93,10 +93,10 @@ PROBE = "".join(f"x{old}x{new}x " for old, new in _MARKS.items()).encode()
 
 @dataclass(frozen=True)
 class Editor:
-    """Makes copies of the documents of ``pieces``.
+    """Makes copies of the documents of `pieces`.
 
     Attributes:
-        pieces: the documents; the last one is ``PROBE``.
+        pieces: the documents; the last one is `PROBE`.
         streams: int64[n_docs, 2], from which piece to which the document's language lies.
         swap: int32[n_vocabulary], the mark that may take a mark's place, or -1.
         space: the number of the piece " ".
@@ -126,7 +126,7 @@ class Editor:
 
         Args:
             docs: int64[n], which documents.
-            recipes: int64[n], places in ``RECIPES``.
+            recipes: int64[n], places in `RECIPES`.
             seeds: uint64[n], the randomness of each.
 
         Returns:

@@ -3,8 +3,8 @@
     python -m benchmarks.corpora.exhaustive FILES… [--least 0.5] [--out pairs.parquet]
 
 Similarity is DESIGN's: Jaccard of the sets of token 5-grams after NFKC and lowering. Nothing here is imported from
-``text/`` or ``dedup/``, and nothing is hashed into a number that may collide: tokens are split by a table of
-characters that ``unicodedata`` fills, a 5-gram's number is built from its tokens' numbers by ``numpy.unique``.
+`text/` or `dedup/`, and nothing is hashed into a number that may collide: tokens are split by a table of
+characters that `unicodedata` fills, a 5-gram's number is built from its tokens' numbers by `numpy.unique`.
 
 Pairs come by prefix filtering, which is exact: order the shingles of all documents by rarity; two sets of sizes x and
 y with J ≥ t share at least t·x of x's shingles, so that the rarest x − ⌈t·x⌉ + 1 of each must have one in common. Only

@@ -39,9 +39,9 @@ class Pieces:
         ids: int32[n_pieces], documents back to back.
         ptr: int64[n_docs + 1].
         kinds: uint8[n_vocabulary].
-        starts: int64[n_vocabulary + 1]; piece v is ``blob[starts[v]:starts[v + 1]]``, in every replica.
+        starts: int64[n_vocabulary + 1]; piece v is `blob[starts[v]:starts[v + 1]]`, in every replica.
         blob: the vocabulary's bytes as in the real text.
-        classes: rows to permute among each other; see ``_permutable``.
+        classes: rows to permute among each other; see `_permutable`.
     """
 
     ids: Int32
@@ -80,7 +80,7 @@ class _Class:
     """Pieces of one kind and length, which a replica may exchange.
 
     Attributes:
-        forms: uint8[n_forms, length], the lower-cased forms; the first ``fixed`` ones stay.
+        forms: uint8[n_forms, length], the lower-cased forms; the first `fixed` ones stay.
         fixed: how many.
         members: int64[n_members], where in the blob each member begins.
         form: int64[n_members], the form of each.
@@ -94,7 +94,7 @@ class _Class:
     upper: npt.NDArray[np.bool_]
 
     def permute(self, blob: Bytes, rng: np.random.Generator) -> None:
-        """Writes the images of the members into ``blob``."""
+        """Writes the images of the members into `blob`."""
         count, length = self.forms.shape
         target = np.concatenate([np.arange(self.fixed), self.fixed + rng.permutation(count - self.fixed)])
         image = self.forms[target[self.form]] - np.where(self.upper, np.uint8(32), np.uint8(0))
@@ -162,7 +162,7 @@ def _gather(data, first, ends, starts):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def _piece_end(data, i, end):  # type: ignore[no-untyped-def]
-    """Kind of the piece that begins at ``i``, and where it ends."""
+    """Kind of the piece that begins at `i`, and where it ends."""
     c = data[i]
     if c == 10:
         return BREAK, i + 1
@@ -192,7 +192,7 @@ def _is_letter(c):  # type: ignore[no-untyped-def]
 
 @nb.njit(inline="always", cache=True)
 def _is_han(data, i, end):  # type: ignore[no-untyped-def]
-    """Whether U+4E00 to U+9FFF stands at ``i``."""
+    """Whether U+4E00 to U+9FFF stands at `i`."""
     if i + 3 > end or data[i] < 0xE4 or data[i] > 0xE9:
         return False
     return data[i] > 0xE4 or data[i + 1] >= 0xB8

@@ -2,7 +2,7 @@
 
     python -m benchmarks.dedup.dedup_peers [--python PEERS/bin/python] [--gigabytes 0.1] [--langs en zh] [--peers …]
 
-The peers need an environment of their own (Tamis' pins are not theirs)::
+The peers need an environment of their own (Tamis' pins are not theirs):
 
     python -m venv PEERS
     PEERS/bin/pip install pyarrow datasketch rensa gaoya
@@ -10,21 +10,20 @@ The peers need an environment of their own (Tamis' pins are not theirs)::
     PEERS/bin/pip install --no-deps text-dedup==0.4.0
     PEERS/bin/pip install click-option-group ftfy bitarray pybloom-live psutil rich setuptools scipy pandas
 
-datatrove hands strings to xxhash, which xxhash 4 refuses. text-dedup 0.4.1 wants Python 3.12; without ``--no-deps`` it
-pulls an onnxruntime and a Spark. dupekit is not on PyPI; Data-Juicer's requirements were not tried. Spark MLlib runs in
+datatrove passes strings to xxhash, which xxhash 4 refuses. text-dedup 0.4.1 needs Python 3.12; without `--no-deps` it
+pulls an onnxruntime and a Spark. dupekit is not on PyPI; Data-Juicer was not tried. Spark MLlib runs in
 Tamis' own environment. A peer whose package the given interpreter lacks is skipped with a line.
 
-Each runs in a subprocess under ``benchmarks.tools.cpu``, from Parquet to the list of what it drops; its imports and
-start-up count (some seconds: take 100 MB or more). Tamis' line is ``near_dedup`` alone on an ingested folder, JVM start
-and all; a second one subtracts what a corpus of one document costs. Truth is exhaustive
-(``benchmarks.corpora.exhaustive``): recall is the share of pairs with J ≥ 0.8 not both kept, precision the share of
-dropped documents whose named survivor has J ≥ 0.7; where a tool names none (marked *) any other document will do, which
-flatters it.
+Each tool runs in a subprocess under `benchmarks.tools.cpu`, from Parquet to the list of documents that it drops;
+imports and start-up count (some seconds: take 100 MB or more). Tamis' row is `near_dedup` alone on an ingested folder,
+the start of the JVM included; a second row subtracts what a corpus of one document costs. Truth is exhaustive
+(`benchmarks.corpora.exhaustive`): recall is the share of pairs with J ≥ 0.8 not both kept, precision the share of
+dropped documents whose named survivor has J ≥ 0.7; where a tool names no survivor (marked *) any similar document
+counts, which flatters it.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 import subprocess
@@ -37,12 +36,17 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.corpora.base_text import DATA, LANGUAGES
+from benchmarks.corpora.base_text import LANGUAGES
 from benchmarks.corpora.exhaustive import Pairs, jaccard, read_texts, similar_pairs
-from benchmarks.dedup.dedup_run import deduplicate, open_cluster
-from benchmarks.dedup.dedup_speed import SHARD_BYTES, Bench
 from benchmarks.tools import machine
+from benchmarks.tools.command_line import command_line, require
 from benchmarks.tools.cpu import Usage, measure
+from benchmarks.tools.dedup_run import deduplicate
+from benchmarks.tools.pipeline_run import local_cluster
+from benchmarks.tools.report import save, table_head
+from benchmarks.tools.stage_cost import SHARD_BYTES, StageBench
+
+NEEDS = ("data", "linux", "peers")
 
 PEERS = {
     "datasketch": ("datasketch_lsh", "datasketch"),
@@ -52,7 +56,7 @@ PEERS = {
     "text-dedup": ("text_dedup_minhash", "text_dedup.minhash"),
     "spark-mllib": ("spark_mllib", "pyspark.ml.feature"),
 }
-"""Peer → its module in ``benchmarks.peers``, and what must be importable for it."""
+"""Peer → its module in `benchmarks.peers`, and what must be importable for it."""
 OURS = ("spark-mllib",)
 """Peers that run in Tamis' environment."""
 
@@ -67,7 +71,7 @@ class Truth:
 
     @classmethod
     def of(cls, folder: Path) -> Truth:
-        """Counts out the pairs with J ≥ 0.7."""
+        """Finds all pairs with J ≥ 0.7."""
         ids, texts = read_texts(sorted(folder.glob("*.parquet")))
         return cls(ids, texts, similar_pairs(texts, 0.7))
 
@@ -90,24 +94,19 @@ class Truth:
 
 
 def main() -> None:
-    """Measures every peer that is there, and Tamis; prints a table and writes JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--python", type=Path, default=Path(sys.executable), help="interpreter that has the peers")
+    """Measures Tamis and every peer that is installed; prints a table and writes JSON."""
+    parser = command_line(__doc__, NEEDS, work="tamis-dedup-peers")
     parser.add_argument("--gigabytes", type=float, default=0.1)
     parser.add_argument("--langs", nargs="*", choices=LANGUAGES, default=list(LANGUAGES))
     parser.add_argument("--peers", nargs="*", choices=[*PEERS, "tamis"], default=["tamis", *PEERS])
-    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "tamis-dedup-peers")
-    parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--out", type=Path, help="folder for dedup_peers.json and dedup_peers.md; WORK by default")
     options = parser.parse_args()
-    if not options.data.is_dir():
-        print(f"skipped: there is no {options.data}")
-        return
+    require(NEEDS, options)
     where = machine.describe()
     rows: list[dict[str, Any]] = []
     chosen = [name for name in options.peers if name == "tamis" or _is_there(name, options.python)]
     for lang in options.langs:
-        bench = Bench(options.work, 2, SHARD_BYTES, options.data, lang=lang)
+        bench = StageBench(options.work, 2, SHARD_BYTES, options.data, lang=lang)
         facts = bench.facts(options.gigabytes)
         corpus = bench.folder(options.gigabytes) / "input"
         truth = Truth.of(corpus)
@@ -121,15 +120,11 @@ def main() -> None:
             except SystemExit as error:
                 print(f"{lang}: {name} failed: {str(error)[-600:]}", file=sys.stderr)
     body = {"machine": where, "rows": rows}
-    folder = options.out or options.work
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "dedup_peers.json").write_text(json.dumps(body, indent=1), "utf-8")
-    (folder / "dedup_peers.md").write_text(as_markdown(body), "utf-8")
-    print(as_markdown(body))
+    save(options.out or options.work, "dedup_peers", body, as_markdown(body))
 
 
 def _is_there(name: str, python: Path) -> bool:
-    """Whether the interpreter has the peer; a line if not."""
+    """Whether the interpreter has the peer; prints a line if not."""
     interpreter = Path(sys.executable) if name in OURS else python
     code = f"import pyarrow, {PEERS[name][1]}"
     found = subprocess.run([str(interpreter), "-c", code], capture_output=True, check=False).returncode == 0
@@ -148,18 +143,15 @@ def _peer(name: str, python: Path, corpus: Path, lang: str, facts: dict[str, int
     return _row(name, lang, facts, usage.cpu_seconds, usage, truth.figures(dropped))
 
 
-def _tamis(bench: Bench, gigabytes: float, lang: str, facts: dict[str, int], truth: Truth) -> list[dict[str, Any]]:
+def _tamis(bench: StageBench, gigabytes: float, lang: str, facts: dict[str, int], truth: Truth) -> list[dict[str, Any]]:
     bench.stage(0.0, "near_dedup")  # compiles what a cold cache lacks
     usage = bench.stage(gigabytes, "near_dedup")
     intercept = bench.stage(0.0, "near_dedup").cpu_seconds
     run = bench.work / "outcome"
     shutil.rmtree(run, ignore_errors=True)
     pipeline = bench.folder(gigabytes) / "near_dedup.yaml"
-    cluster = open_cluster()
-    try:
+    with local_cluster(2) as cluster:
         found = deduplicate({}, run, cluster, pipeline)
-    finally:
-        cluster.stop()
     figures = truth.figures({name: drop.survivor for name, drop in found.dropped.items()})
     shutil.rmtree(run)
     return [
@@ -184,9 +176,9 @@ def _row(
 
 
 def as_markdown(body: dict[str, Any]) -> str:
-    """One line a tool and language."""
-    heads = ["tool", "lang", "MB", "CPU-s", "MB/CPU-s", "wall s", "tree, MB", "dropped", "recall", "precision"]
-    lines = [machine.as_line(body["machine"]), "", f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
+    """One row for each tool and language."""
+    heads = "tool | lang | MB | CPU-s | MB/CPU-s | wall s | tree, MB | dropped | recall | precision"
+    lines = [machine.as_line(body["machine"]), "", table_head(heads)]
     share: Callable[[Any], str] = lambda x: "-" if x is None else f"{x:.4f}"  # noqa: E731
     for r in body["rows"]:
         star = "" if r["names_survivors"] else "*"

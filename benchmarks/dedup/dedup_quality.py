@@ -1,36 +1,38 @@
-"""Recall and precision of the dedup engine against exhaustive truth, and what it says of the labelled sets.
+"""Recall and precision of the dedup engine against exhaustive truth, and its decisions about labelled pairs.
 
     python -m benchmarks.dedup.dedup_quality [--documents 12000] [--langs en zh] [--format json] [--work FOLDER]
 
-For each language: real documents of the shared data folder, drawn by a seed, with planted copies
-(``benchmarks.corpora.corpus``), go through ``conf/pipelines/dedup.yaml`` by the normal runner. The truth is every pair
-with J ≥ 0.5 (``benchmarks.corpora.exhaustive``), planted or not.
+For each language, real documents of the shared data folder, drawn by a seed, with planted copies
+(`benchmarks.corpora.corpus`), go through `conf/pipelines/dedup.yaml`. The truth is every pair with J ≥ 0.5
+(`benchmarks.corpora.exhaustive`), planted or not.
 
-- *recall*: the share of pairs with J ≥ 0.8 that are not both kept; also over those pairs of which neither document is
-  an exact copy that went before, and by bins of similarity.
+- *recall*: the share of pairs with J ≥ 0.8 that are not both kept; also over the pairs of which neither document was
+  dropped as an exact copy before, and by bins of similarity.
 - *precision*: the share of dropped documents whose named survivor has J ≥ 0.7: near duplicates, exact ones, both.
 
-Cost: some 3 minutes a language on one core of the truth's and two of Spark's.
+Cost: some 3 minutes a language on two cores.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import random
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.corpora.base_text import DATA, LANGUAGES, base_documents
+from benchmarks.corpora.base_text import LANGUAGES, base_documents
 from benchmarks.corpora.corpus import Plan, make
 from benchmarks.corpora.exhaustive import Pairs, jaccard, read_texts, similar_pairs
-from benchmarks.corpora.labelled import measure_labelled
-from benchmarks.dedup.dedup_run import Outcome, deduplicate, open_cluster, write_documents
+from benchmarks.tools.command_line import command_line, require
+from benchmarks.tools.dedup_run import Outcome, deduplicate, write_documents
+from benchmarks.tools.labelled import measure_labelled
+from benchmarks.tools.pipeline_run import local_cluster
+from benchmarks.tools.report import show, table_head
+
+NEEDS = ("data",)
 
 Mask = npt.NDArray[np.bool_]
 BINS = ((0.5, 0.6), (0.6, 0.7), (0.7, 0.75), (0.75, 0.8), (0.8, 0.85), (0.85, 0.9), (0.9, 0.95), (0.95, 1.01))
@@ -44,7 +46,7 @@ def figures(ids: list[str], texts: list[str], pairs: Pairs, found: Outcome) -> d
     Args:
         ids: of the documents.
         texts: their texts.
-        pairs: the truth, of places in ``ids``.
+        pairs: the truth, as indices into `ids`.
         found: what the run decided.
     """
     kept = np.array([name in found.kept for name in ids])
@@ -104,7 +106,7 @@ def _share(found: Any) -> float | None:
 
 
 def measure_language(lang: str, documents: int, data: Path, work: Path, cluster: Any, seed: int) -> dict[str, Any]:
-    """Makes the corpus of a language, runs the pipeline, counts out the truth."""
+    """Makes the corpus of a language, runs the pipeline, and compares with the truth."""
     base = base_documents(data, (lang,), MIN_BYTES)
     chosen = sorted(random.Random(seed).sample(range(len(base)), min(documents, len(base))))
     planted = make(work / lang, [base[i] for i in chosen], Plan(seed=seed))
@@ -115,49 +117,40 @@ def measure_language(lang: str, documents: int, data: Path, work: Path, cluster:
 
 def main() -> None:
     """Prints the figures as text or JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--documents", type=int, default=12_000, help="real documents a language, copies come on top")
+    parser = command_line(__doc__, NEEDS, work="tamis-dedup-quality", formats=True)
+    parser.add_argument(
+        "--documents", type=int, default=12_000, help="real documents of each language; copies come on top"
+    )
     parser.add_argument("--langs", nargs="*", choices=LANGUAGES, default=list(LANGUAGES))
-    parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument("--work", type=Path, help="keep corpora and runs here")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--no-labelled", action="store_true")
-    parser.add_argument("--format", choices=["text", "json"], default="text")
     options = parser.parse_args()
-    if not options.data.is_dir():
-        print(f"skipped: there is no {options.data}")
-        return
-    work = options.work or Path(tempfile.mkdtemp(prefix="tamis-quality-"))
-    cluster = open_cluster()
+    require(NEEDS, options)
+    work = options.work
+    for folder in ("labelled", *(f"run-{lang}" for lang in LANGUAGES)):
+        shutil.rmtree(work / folder, ignore_errors=True)
     body: dict[str, Any] = {"languages": {}, "labelled": {}}
+    with local_cluster(2) as cluster:
 
-    def run(name: str, texts: dict[str, str]) -> Outcome:
-        folder = work / "labelled" / name
-        return deduplicate({name: write_documents(folder / "input", texts)}, folder / "run", cluster)
+        def run(name: str, texts: dict[str, str]) -> Outcome:
+            folder = work / "labelled" / name
+            return deduplicate({name: write_documents(folder / "input", texts)}, folder / "run", cluster)
 
-    try:
-        for folder in ("labelled", *(f"run-{lang}" for lang in LANGUAGES)):
-            shutil.rmtree(work / folder, ignore_errors=True)
         for lang in options.langs:
             body["languages"][lang] = measure_language(
                 lang, options.documents, options.data, work, cluster, options.seed
             )
         if not options.no_labelled:
             body["labelled"] = measure_labelled(options.data / "neardup", run)
-    finally:
-        cluster.stop()
-        if options.work is None:
-            shutil.rmtree(work, ignore_errors=True)
-    print(json.dumps(body, indent=1, ensure_ascii=False) if options.format == "json" else as_text(body))
+    show(body, options.format == "json", as_text)
 
 
 def as_text(body: dict[str, Any]) -> str:
     """The figures as Markdown."""
     lines = []
     if body["languages"]:
-        heads = ["", "documents", "pairs J ≥ 0.8", "recall", "near pairs", "recall", "dropped near / exact"]
-        lines += [f"| {' | '.join([*heads, 'precision near', 'exact', 'both'])} |"]
-        lines += ["|" + "---|" * 10]
+        heads = " | documents | pairs J ≥ 0.8 | recall | near pairs | recall | dropped near / exact | precision near | "
+        lines.append(table_head(heads + "exact | both"))
         for lang, f in body["languages"].items():
             drops = f"{f['dropped']['near_duplicate']:,} / {f['dropped']['exact_duplicate']:,}"
             lines.append(

@@ -2,71 +2,58 @@
 
     python -m benchmarks.dedup.dedup_speed [--gigabytes 0.25 1 4] [--stages near_dedup …] [--repeats 1] [--work FOLDER]
 
-For each size a corpus is made once (``benchmarks.corpora.corpus``, both languages, planted copies) and ingested once.
-Then, for each stage alone, a fresh process brings a copy of the ingested run folder (hard links) from there to the end
-of the stage: JVM start, scan, shuffles, verification, survivors, ledger. ``benchmarks.tools.cpu`` counts all its
-processes. The *intercept* is the same for a corpus of one document; it is printed and subtracted. The *marginal* rate
-between two sizes needs no intercept: MB more over CPU-seconds more ("-" where noise made it fewer). MB are 10^6 bytes
-of text.
+`benchmarks.tools.stage_cost` says what is run for a stage. The *intercept* is what the stage costs on a corpus of one
+document; it is printed and subtracted. The *marginal* rate between two sizes needs no intercept: the difference in MB
+over the difference in CPU-seconds ("-" where noise made that negative). MB are 10^6 bytes of text.
 
-The *floor* is Spark reading the same shards' text through an identity ``mapInArrow`` to nowhere. The same code was
-seen to take a third more CPU-seconds within a day on a shared machine, so look at the ratio to it. Repeats go round
-over all stages and sizes, for the same reason; medians count.
+The *floor* is Spark reading the text of the same shards through an identity `mapInArrow` to nowhere. On a shared
+machine the same code was seen to take a third more CPU-seconds within a day, so look at the ratio to the floor. For the
+same reason each repeat goes over all stages and sizes, and the medians count.
 
-Kernels are compiled in an unmeasured run before. Take quiet cores: with other work on the same machine CPU-seconds were
-seen to grow by half and more. Cost: a 4 GB round takes 12 GB of disk and a quarter of an hour.
+Kernels are compiled in a run before that is not measured. Measure on idle cores: other work on the machine was seen to
+raise the CPU-seconds by half and more.
+
+Cost: a round with 4 GB takes 12 GB of disk and a quarter of an hour.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import shutil
 import statistics
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from benchmarks.corpora.base_text import DATA
-from benchmarks.corpora.corpus import cached
-from benchmarks.dedup.dedup_run import write_documents
 from benchmarks.tools import machine
-from benchmarks.tools.cpu import Usage, measure
+from benchmarks.tools.command_line import command_line, require
+from benchmarks.tools.cpu import Usage
+from benchmarks.tools.one_stage import FLOOR
+from benchmarks.tools.report import save, table_head
+from benchmarks.tools.stage_cost import SHARD_BYTES, WARM_UP_GIGABYTES, StageBench
 
-FLOOR = "floor"
+NEEDS = ("data", "linux")
+
 STAGES = (FLOOR, "exact_dedup", "near_dedup", "span_dedup")
-WARM_UP_GIGABYTES = 0.012
 NOISE = 1e5
-"""MB/CPU-s that nothing reaches: a corpus cost no more than a single document."""
-SHARD_BYTES = 128 << 20
-ONE_DOCUMENT = "A single document of a single sentence, which has nothing in common with any other document."
+"""MB/CPU-s that no stage reaches: the corpus cost no more than a single document."""
 
 
 def main() -> None:
-    """Makes, ingests, measures, prints and writes."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    """Measures every stage at every size; prints tables and writes them."""
+    parser = command_line(__doc__, NEEDS, work="tamis-dedup-speed")
     parser.add_argument("--gigabytes", type=float, nargs="*", default=[0.25, 1])
     parser.add_argument("--stages", nargs="*", choices=STAGES, default=list(STAGES))
     parser.add_argument("--repeats", type=int, default=1, help="the median counts")
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--shard-bytes", type=int, default=SHARD_BYTES)
-    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "tamis-dedup-speed")
     parser.add_argument("--fresh", action="store_true", help="ingest anew")
-    parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--out", type=Path, help="folder for dedup_speed.json and dedup_speed.md; WORK by default")
     options = parser.parse_args()
-    if not options.data.is_dir():
-        print(f"skipped: there is no {options.data}")
-        return
+    require(NEEDS, options)
     facts = machine.describe()
-    bench = Bench(options.work, options.cores, options.shard_bytes, options.data, options.fresh)
+    bench = StageBench(options.work, options.cores, options.shard_bytes, options.data, options.fresh)
     for stage in options.stages:
         bench.stage(WARM_UP_GIGABYTES, stage)
     seen: dict[tuple[str, float], list[Usage]] = {}
@@ -77,81 +64,7 @@ def main() -> None:
                 seen.setdefault((stage, size), []).append(bench.stage(size, stage))
     rows = [_row(stage, bench.facts(size), usages) for (stage, size), usages in seen.items()]
     body = {"machine": facts, "cores_used": options.cores, "rows": rows, "rates": rates(rows)}
-    folder = options.out or options.work
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "dedup_speed.json").write_text(json.dumps(body, indent=1), "utf-8")
-    (folder / "dedup_speed.md").write_text(as_markdown(body), "utf-8")
-    print(as_markdown(body))
-
-
-class Bench:
-    """Corpora, ingested run folders and measured stages below one folder.
-
-    Args:
-        work: the folder.
-        cores: that Spark gets.
-        shard_bytes: of a document shard.
-        data: the shared data folder.
-        fresh: whether to ingest anew.
-        lang: "en", "zh" or "both".
-    """
-
-    def __init__(
-        self, work: Path, cores: int, shard_bytes: int, data: Path, fresh: bool = False, lang: str = "both"
-    ) -> None:
-        self.work, self.cores, self.shard_bytes, self.data = work.absolute(), cores, shard_bytes, data
-        self.fresh, self.lang = fresh, lang
-        self._ingested: set[float] = set()
-
-    def facts(self, gigabytes: float) -> dict[str, int]:
-        """Documents and bytes of a corpus, which is made where it is missing; 0 is the corpus of one document."""
-        folder = self.folder(gigabytes)
-        if not gigabytes:
-            write_documents(folder / "input", {"one": ONE_DOCUMENT})
-            return {"documents": 1, "bytes": len(ONE_DOCUMENT)}
-        body = cached(folder, gigabytes, self.lang, data=self.data)
-        return {"documents": body["documents"], "bytes": body["bytes"]}
-
-    def stage(self, gigabytes: float, stage: str) -> Usage:
-        """What it costs to bring the ingested corpus to the end of a stage."""
-        ingested = self.ingest(gigabytes)
-        run = self.work / "run"
-        shutil.rmtree(run, ignore_errors=True)
-        shutil.copytree(ingested, run, copy_function=os.link, ignore=shutil.ignore_patterns("lock", "*.json"))
-        for path in ingested.rglob("*.json"):
-            shutil.copy(path, run / path.relative_to(ingested))
-        usage = self._run(gigabytes, run, stage)
-        shutil.rmtree(run)
-        return usage
-
-    def ingest(self, gigabytes: float) -> Path:
-        """The ingested run folder of a corpus."""
-        folder = self.folder(gigabytes)
-        run = folder / f"ingested-{self.shard_bytes}"
-        if gigabytes not in self._ingested:
-            self.facts(gigabytes)
-            if self.fresh:
-                shutil.rmtree(run, ignore_errors=True)
-            self._run(gigabytes, run, "ingest")
-            self._ingested.add(gigabytes)
-        return run
-
-    def _run(self, gigabytes: float, run: Path, stage: str) -> Usage:
-        folder = self.folder(gigabytes)
-        body = {
-            "name": "speed",
-            "inputs": [{"domain": "web", "paths": [str(folder / "input" / "*.parquet")]}],
-            "ingest": {"target_shard_bytes": self.shard_bytes},
-            "stages": {} if stage in ("ingest", FLOOR) else {stage: {}},
-        }
-        path = folder / f"{stage}.yaml"
-        path.write_text(yaml.safe_dump(body), "utf-8")
-        command = [sys.executable, "-m", "benchmarks.tools.one_stage", str(path), str(run), stage]
-        return measure([*command, "--cores", str(self.cores)])
-
-    def folder(self, gigabytes: float) -> Path:
-        """Where a corpus lies."""
-        return self.work / f"corpus-{self.lang}-{gigabytes:g}"
+    save(options.out or options.work, "dedup_speed", body, as_markdown(body))
 
 
 def _row(stage: str, facts: dict[str, int], usages: list[Usage]) -> dict[str, Any]:
@@ -169,10 +82,11 @@ def _row(stage: str, facts: dict[str, int], usages: list[Usage]) -> dict[str, An
 def rates(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """For each stage: the intercept, the rate at each size with it subtracted, the marginal rates and their ratio.
 
-    With the floor among them also how many times its cost each is, by size; None where noise swallowed either.
+    Where the floor was measured, also the cost of each stage as a multiple of the floor's, by size; None where noise
+    was larger than either cost.
 
     Args:
-        rows: of ``main``; the first of each stage is the corpus of one document.
+        rows: of `main`; the first of each stage is the corpus of one document.
     """
     found: dict[str, dict[str, Any]] = {}
     for stage in dict.fromkeys(row["stage"] for row in rows):
@@ -195,9 +109,9 @@ def rates(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 def as_markdown(body: dict[str, Any]) -> str:
-    """Two tables: the sizes, the margins."""
-    heads = ["stage", "MB", "documents", "CPU-s", "minus intercept", "MB/CPU-s", "wall s", "worker, MB", "tree, MB"]
-    lines = [machine.as_line(body["machine"]), "", f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
+    """Two tables: the cost by size, the marginal rates."""
+    heads = "stage | MB | documents | CPU-s | minus intercept | MB/CPU-s | wall s | worker, MB | tree, MB"
+    lines = [machine.as_line(body["machine"]), "", table_head(heads)]
     for row in body["rows"]:
         rate = body["rates"][row["stage"]]
         rest = row["cpu_seconds"] - rate["intercept_cpu_seconds"]
@@ -207,8 +121,8 @@ def as_markdown(body: dict[str, Any]) -> str:
             f"{rest:.1f} | {speed} | {row['wall_seconds']:.1f} | {row['peak_worker_bytes'] / 1e6:,.0f} | "
             f"{row['peak_tree_bytes'] / 1e6:,.0f} |"
         )
-    heads = ["intercept, CPU-s", "marginal MB/CPU-s between sizes", "marginal cost, each to the one before"]
-    lines += ["", f"| stage | {' | '.join(heads)} | cost over the floor, by size |", "|---|---|---|---|---|"]
+    heads = "stage | intercept, CPU-s | marginal MB/CPU-s between sizes | marginal cost, each to the one before | "
+    lines += ["", table_head(heads + "cost over the floor, by size")]
     for stage, rate in body["rates"].items():
         margins = ", ".join("-" if m is None else f"{m:.1f}" for m in rate["marginal_mb_per_cpu_second"]) or "-"
         ratios = ", ".join("-" if r is None else f"{r:.3f}" for r in rate["marginal_cost_ratios"]) or "-"

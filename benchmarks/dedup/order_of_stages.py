@@ -1,34 +1,35 @@
-"""Documents before spans, or spans before documents, as the report has it: both orders on one corpus.
+"""Document dedup before span dedup, or after it as in the Baichuan 2 report: both orders on one corpus.
 
     python -m benchmarks.dedup.order_of_stages [--megabytes 100] [--work FOLDER] [--format json]
 
-Real text of both languages with planted, edited copies (``benchmarks.corpora.corpus``) goes through
-``conf/pipelines/default.yaml`` and ``conf/pipelines/report.yaml``. Both decide alike until sentence quality. For each
-family of a document and its copies with J ≥ 0.8 of which two or more come so far, what each order publishes of it is
-counted in bytes, as a share of its shortest member: about 1 is right, 2 is a duplicate that stays, 0 a text that is
-lost. A survivor that is no planted member, as the real text has duplicates too, counts as the family's.
+Real text of both languages with planted, edited copies (`benchmarks.corpora.corpus`) goes through
+`conf/pipelines/default.yaml` and `conf/pipelines/report.yaml`, which decide alike up to sentence quality. A *family* is
+a document with its planted copies of J ≥ 0.8, as far as two or more of them reach the dedup stages. What each order
+publishes of a family is measured in bytes, as a share of its shortest member: about 1 is right, 2 means that a
+duplicate stays, 0 that the text is lost. A survivor that is not a planted member (the real text has duplicates of its
+own) counts for the family.
 
 Cost: four minutes and 2 GB of disk.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 
-from benchmarks.corpora.base_text import DATA
 from benchmarks.corpora.corpus import cached
-from benchmarks.dedup.dedup_run import open_cluster, outcome
-from pipelines.run.config import load_pipeline
-from pipelines.run.runner import Runner
+from benchmarks.tools.command_line import command_line, require
+from benchmarks.tools.dedup_run import outcome, read_rows
+from benchmarks.tools.pipeline_run import local_cluster, run_pipeline
+from benchmarks.tools.report import show, table_head
+from corpus.reading.run_reader import read_ledger
 from tamis.places import ROOT
+
+NEEDS = ("data",)
 
 ORDERS = ("default", "report")
 WANTED = 0.8
@@ -43,22 +44,14 @@ SHARES = (
 
 def main() -> None:
     """Runs both orders and prints the comparison."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser = command_line(__doc__, NEEDS, work="tamis-order-of-stages", formats=True)
     parser.add_argument("--megabytes", type=float, default=100)
-    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "tamis-order-of-stages")
-    parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument("--format", choices=("text", "json"), default="text")
     options = parser.parse_args()
-    if not options.data.is_dir():
-        print(f"skipped: there is no {options.data}")
-        return
+    require(NEEDS, options)
     corpus = options.work / f"corpus-{options.megabytes:g}"
     made = cached(corpus, options.megabytes / 1000, "both", data=options.data)
-    cluster = open_cluster()
-    try:
+    with local_cluster(2) as cluster:
         ledgers = {order: run(order, corpus, options.work / order, cluster) for order in ORDERS}
-    finally:
-        cluster.stop()
     families = planted_families(corpus, options.work / ORDERS[0])
     body = {
         "corpus": {"documents": made["documents"], "bytes": made["bytes"]},
@@ -66,22 +59,18 @@ def main() -> None:
             order: {"stages": stages(ledgers[order]), **published(options.work / order, families)} for order in ORDERS
         },
     }
-    print(json.dumps(body, indent=1) if options.format == "json" else as_markdown(body))
+    show(body, options.format == "json", as_markdown)
 
 
 def run(order: str, corpus: Path, out: Path, cluster: Any) -> dict[str, Any]:
-    """Runs one pipeline anew; its ledger."""
+    """Runs one pipeline from the start; returns its ledger."""
     shutil.rmtree(out, ignore_errors=True)
-    config = load_pipeline(
-        ROOT / "conf" / "pipelines" / f"{order}.yaml", inputs=[f"web={corpus / 'input' / '*.parquet'}"]
-    )
-    Runner(config, out, cluster, ROOT).run()
-    ledger: dict[str, Any] = json.loads((out / "ledger.json").read_text("utf-8"))
-    return ledger
+    pipeline = ROOT / "conf" / "pipelines" / f"{order}.yaml"
+    return read_ledger(run_pipeline(pipeline, out, cluster, inputs=[f"web={corpus / 'input' / '*.parquet'}"]))
 
 
 def stages(ledger: dict[str, Any]) -> list[dict[str, Any]]:
-    """Documents and bytes that each stage took."""
+    """Documents and bytes that each stage removed, and those it kept."""
     return [
         {
             "stage": s["name"],
@@ -95,10 +84,10 @@ def stages(ledger: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def planted_families(corpus: Path, out: Path) -> list[tuple[list[str], int]]:
-    """Members and bytes of the shortest: planted, similar, and dropped by none of the stages before dedup."""
+    """The members of each family that no stage before dedup dropped, and the bytes of the shortest one."""
     dedup = {"near_duplicate", "mostly_repeated_spans"}
-    gone = {r["source_id"] for r in _rows(out / "dropped", ["source_id", "reason"]) if r["reason"] not in dedup}
-    sizes = {r["id"]: len(r["text"].encode()) for r in _rows(corpus / "input", ["id", "text"])}
+    gone = {r["source_id"] for r in read_rows(out / "dropped", ["source_id", "reason"]) if r["reason"] not in dedup}
+    sizes = {r["id"]: len(r["text"].encode()) for r in read_rows(corpus / "input", ["id", "text"])}
     members: dict[str, set[str]] = {}
     for row in pq.read_table(corpus / "truth.parquet").to_pylist():
         if row["jaccard"] >= WANTED:
@@ -108,8 +97,8 @@ def planted_families(corpus: Path, out: Path) -> list[tuple[list[str], int]]:
 
 
 def published(out: Path, families: list[tuple[list[str], int]]) -> dict[str, Any]:
-    """What an order publishes: in all, and of each family as a share of its shortest member."""
-    size = {row["source_id"]: len(row["text"].encode()) for row in _rows(out / "shards", ["source_id", "text"])}
+    """What an order publishes: altogether, and of each family as a share of its shortest member."""
+    size = {row["source_id"]: len(row["text"].encode()) for row in read_rows(out / "shards", ["source_id", "text"])}
     decided = outcome(out)
     standing = [{decided.final(name) for name in family} & decided.kept for family, _ in families]
     share = np.array(
@@ -128,29 +117,19 @@ def published(out: Path, families: list[tuple[list[str], int]]) -> dict[str, Any
     }
 
 
-def _rows(folder: Path, columns: list[str]) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
-    for path in sorted(folder.rglob("*.parquet")):
-        rows += pq.read_table(path, columns=columns, partitioning=None).to_pylist()
-    return rows
-
-
 def as_markdown(body: dict[str, Any]) -> str:
-    """Three tables: what stages took, what is published, what became of the families."""
+    """A table of the stages for each order, and one of what each order publishes of the families."""
     lines = [f"{body['corpus']['documents']:,} documents, {body['corpus']['bytes']:,} bytes.", ""]
     for order, found in body["orders"].items():
-        lines += [f"| {order}.yaml | documents dropped | bytes dropped or cut | bytes kept |", "|---|---|---|---|"]
+        lines.append(table_head(f"{order}.yaml | documents dropped | bytes dropped or cut | bytes kept"))
         lines += [
             f"| {s['stage']} | {s['documents']:,} | {s['bytes']:,} | {s['kept_bytes']:,} |" for s in found["stages"]
         ]
         lines.append("")
-    names = [name for name, _, _ in SHARES]
-    lines += [
-        f"| order | {' | '.join(names)} | several stay | none stays | families |",
-        "|" + "---|" * (len(names) + 4),
-    ]
+    names = " | ".join(name for name, _, _ in SHARES)
+    lines.append(table_head(f"order | {names} | several stay | none stays | families"))
     for order, found in body["orders"].items():
-        counts = " | ".join(f"{found['shares'][name]:,}" for name in names)
+        counts = " | ".join(f"{found['shares'][name]:,}" for name, _, _ in SHARES)
         lines.append(
             f"| {order}.yaml | {counts} | {found['several_stay']:,} | {found['none_stays']:,} | {found['families']:,} |"
         )

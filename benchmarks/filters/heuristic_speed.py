@@ -2,23 +2,21 @@
 
     python -m benchmarks.filters.heuristic_speed [--langs en zh] [--repeats 5] [--spark 0.25 1] [--peer-megabytes 2]
 
-For each language the text is every shared document of it (``benchmarks.corpora.base_text``: web pages, news, books,
-abstracts). *Features* is ``filters.heuristic.features.scan``, every feature of every rule; *lines* is
-``filters.lines.features.scan_lines``; *decisions* is what all rules cost after that. The fastest of the repeats counts,
-as CPU-seconds of this process, which has one thread busy; kernels are compiled before. The peer is datatrove's Gopher
+For each language the text is every shared document of it (`benchmarks.corpora.base_text`: web pages, news, books,
+abstracts). *Features* is `filters.heuristic.features.scan`, every feature of every rule; *lines* is
+`filters.lines.features.scan_lines`; *decisions* applies all rules to those features. The fastest of the repeats counts,
+in CPU-seconds of this process, in which one thread works; kernels are compiled before. The peer is datatrove's Gopher
 quality and repetition, C4 and FineWeb filters one after the other, each on all documents, where datatrove (and for
-Chinese jieba) is installed; its own readers and writers are not counted.
+Chinese jieba) is installed; the time of its readers and writers is not counted.
 
-``--spark`` measures the stages as ``benchmarks.dedup.dedup_speed`` does: corpora of those sizes, CPU-seconds of the
+`--spark` measures the stages as `benchmarks.dedup.dedup_speed` does: corpora of those sizes, CPU-seconds of the
 whole process tree, the one-document run subtracted.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from importlib import import_module
@@ -28,14 +26,19 @@ from typing import Any
 
 import pyarrow as pa
 
-from benchmarks.corpora.base_text import DATA, LANGUAGES, base_documents
-from benchmarks.dedup.dedup_speed import SHARD_BYTES, WARM_UP_GIGABYTES, Bench
+from benchmarks.corpora.base_text import LANGUAGES, base_documents
 from benchmarks.tools import machine
+from benchmarks.tools.command_line import command_line, require
+from benchmarks.tools.report import table_head
+from benchmarks.tools.stage_cost import SHARD_BYTES, WARM_UP_GIGABYTES, StageBench
+from benchmarks.tools.timing import best_cpu_seconds
 from filters.heuristic.decide import decide, scan
 from filters.lines.decide import Lines, choose_lines
 from filters.lines.features import scan_lines
 from filters.lines.thresholds import LineThresholds
 from text.arrow import TextColumn
+
+NEEDS = ("data",)
 
 STAGES = ("heuristic_filter", "line_filter")
 PEER_LANGUAGES = {"en": "eng", "zh": "cmn_Hani"}
@@ -45,18 +48,14 @@ BATCH_BYTES = 4 << 20
 
 def main() -> None:
     """Measures, prints, writes."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser = command_line(__doc__, NEEDS, work="tamis-heuristic-speed")
     parser.add_argument("--langs", nargs="*", choices=LANGUAGES, default=list(LANGUAGES))
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--peer-megabytes", type=float, default=2)
     parser.add_argument("--spark", type=float, nargs="*", default=[], help="sizes of corpora, GB")
-    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "tamis-heuristic-speed")
-    parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--out", type=Path, help="write the figures here as JSON too")
     options = parser.parse_args()
-    if not options.data.is_dir():
-        print(f"skipped: there is no {options.data}")
-        return
+    require(NEEDS, options)
     rows = []
     for lang in options.langs:
         texts = [document.text for document in base_documents(options.data, (lang,))]
@@ -70,19 +69,8 @@ def main() -> None:
     print(as_markdown(body))
 
 
-def fastest(repeats: int, work: Callable[[], object]) -> float:
-    """CPU-seconds of this process for the fastest of some repeats, after one that is not counted."""
-    work()
-    found = []
-    for _ in range(repeats):
-        started = time.process_time()
-        work()
-        found.append(time.process_time() - started)
-    return min(found)
-
-
 def batches(texts: list[bytes]) -> list[TextColumn]:
-    """The texts in columns of some ``BATCH_BYTES``."""
+    """The texts in columns of some `BATCH_BYTES`."""
     found, batch, size = [], list[bytes](), 0
     for text in texts:
         batch.append(text)
@@ -100,13 +88,14 @@ def kernel_rates(lang: str, texts: list[bytes], repeats: int) -> list[dict[str, 
     features = [scan(column) for column in columns]
     lines = [Lines(f.words, f.upper_ratio, f.flags) for f in map(scan_lines, columns)]
     thresholds = LineThresholds()
-    seconds = {
-        "features": fastest(repeats, lambda: [scan(column) for column in columns]),
-        "lines": fastest(repeats, lambda: [scan_lines(column) for column in columns]),
-        "decisions": fastest(
-            repeats, lambda: [(decide(f), choose_lines(x, thresholds)) for f, x in zip(features, lines, strict=True)]
-        ),
+    works: dict[str, Callable[[], object]] = {
+        "features": lambda: [scan(column) for column in columns],
+        "lines": lambda: [scan_lines(column) for column in columns],
+        "decisions": lambda: [(decide(f), choose_lines(x, thresholds)) for f, x in zip(features, lines, strict=True)],
     }
+    for work in works.values():
+        work()  # compiles
+    seconds = {name: best_cpu_seconds(work, repeats) for name, work in works.items()}
     seconds["all"] = sum(seconds.values())
     return [_row(lang, f"kernel, {name}", size, value) for name, value in seconds.items()]
 
@@ -135,7 +124,7 @@ def peer_rates(lang: str, texts: list[bytes], megabytes: float) -> list[dict[str
 
 def spark_rates(lang: str, gigabytes: list[float], work: Path, data: Path) -> list[dict[str, Any]]:
     """MB per CPU-second of the stages through Spark, at each size without the intercept, and between sizes."""
-    bench = Bench(work, 2, SHARD_BYTES, data, lang=lang)
+    bench = StageBench(work, 2, SHARD_BYTES, data, lang=lang)
     rows = []
     for stage in STAGES:
         bench.stage(WARM_UP_GIGABYTES, stage)
@@ -152,12 +141,7 @@ def _row(lang: str, what: str, size: int, seconds: float) -> dict[str, Any]:
 
 def as_markdown(body: dict[str, Any]) -> str:
     """One table."""
-    lines = [
-        machine.as_line(body["machine"]),
-        "",
-        "| language | what | MB | CPU-s | MB/CPU-s |",
-        "|---|---|---|---|---|",
-    ]
+    lines = [machine.as_line(body["machine"]), "", table_head("language | what | MB | CPU-s | MB/CPU-s")]
     for row in body["rows"]:
         figures = f"{row['bytes'] / 1e6:,.1f} | {row['cpu_seconds']:.2f} | {row['rate']:.1f}"
         lines.append(f"| {row['lang']} | {row['what']} | {figures} |")

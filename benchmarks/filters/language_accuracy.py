@@ -1,18 +1,17 @@
-"""What script rules add to lid.176, and what lines cost: accuracy by labelled file, on short pieces, and rates.
+"""What script rules and detection by line add to lid.176, and cost: accuracy by file and on short pieces, rates.
 
-Run: ``python -m benchmarks.filters.language_accuracy [--data ../shared/data] [--pieces 2000] [--repeats 3]``.
+    python -m benchmarks.filters.language_accuracy [--data ../shared/data] [--pieces 2000] [--repeats 3]
 
-*Documents*: share of a file's documents that get its language. *Short pieces*: sentences of 10 to 30 characters,
-longer ones cut to such a length at a place drawn by a seed, as long as they hold a letter of the file's script; for
-each language of ``langid_udhr``, lines cut likewise. *Lines*: how many of a file's are told, how many of those are in
-its language, and how well the share told from the sample fits the share over all lines. *Mixtures*: lines of an English
-and of a Chinese document shuffled together; the error of ``language_share``. *Rates* are of one thread over all files,
-the fastest repeat.
+*Documents*: share of a file's documents that get its language. *Short pieces*: sentences of 10 to 30 characters, longer
+ones cut to such a length at a place drawn by a seed, as long as they hold a letter of the file's script; for each
+language of `langid_udhr`, lines cut likewise. *Lines*: for how many lines of a file a language is told, how many of
+those are right, and how well the share told from the sample fits the share over all lines. *Mixtures*: lines of an
+English and of a Chinese document shuffled together; the error of `language_share`. *Rates* are of one thread over all
+files, the fastest repeat.
 """
 
 from __future__ import annotations
 
-import argparse
 import random
 import time
 import unicodedata
@@ -21,12 +20,15 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.corpora.base_text import DATA
-from benchmarks.filters.language_sample import FILES, load
+from benchmarks.corpora.labelled_languages import FILES, load
+from benchmarks.tools.command_line import command_line, require
+from benchmarks.tools.report import table_head
 from filters.language.detect import detect, detect_lines
 from filters.language.lid import identify
 from text.arrow import TextColumn
 from text.segment import sentences
+
+NEEDS = ("data",)
 
 SHORT_FILES = (
     "en_news_reuters",
@@ -40,7 +42,7 @@ SHORT_FILES = (
     "zh_news_titles",
     "zh_toxic_cold",
 )
-"""Files beside those of ``language_sample``."""
+"""Files beside those of `language_sample`."""
 PIECE_FILES = (
     "zh_news_articles",
     "zh_wiki_cmrc",
@@ -73,11 +75,11 @@ Labelled = tuple[TextColumn, list[str]]
 
 def main() -> None:
     """Prints the tables."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=DATA)
+    parser = command_line(__doc__, NEEDS)
     parser.add_argument("--pieces", type=int, default=2000, help="short pieces a file")
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
+    require(NEEDS, options)
     files = {name: read(options.data, name) for name in dict.fromkeys((*FILES, *SHORT_FILES, *PIECE_FILES))}
     print_accuracy("documents", ((name, files[name]) for name in files))
     print_accuracy("pieces of 10 to 30 characters", short_pieces(files, PIECE_FILES, options.pieces, SHORT))
@@ -94,8 +96,8 @@ def read(data: Path, name: str) -> Labelled:
 
 
 def print_accuracy(title: str, sets: Iterable[tuple[str, Labelled]]) -> None:
-    """One row a set: right by lid.176 alone and with script rules, and how many answers the rules changed."""
-    print(f"\n| {title} | texts | lid.176, % | with rules, % | set right | set wrong |\n|---|---|---|---|---|---|")
+    """Prints one row a set: accuracy of lid.176 alone and with script rules, and the answers that the rules changed."""
+    print("\n" + table_head(f"{title} | texts | lid.176, % | with rules, % | set right | set wrong"))
     for name, (column, languages) in sets:
         gold = np.array(languages)
         before = np.array(identify(column)[0].to_pylist()) == gold
@@ -108,7 +110,7 @@ def print_accuracy(title: str, sets: Iterable[tuple[str, Labelled]]) -> None:
 def short_pieces(
     files: dict[str, Labelled], names: Sequence[str], n: int, characters: tuple[int, int]
 ) -> list[tuple[str, Labelled]]:
-    """``n`` pieces of each file, drawn by ``SEED`` from its documents in one language."""
+    """`n` pieces of each file, drawn by `SEED` from its documents in one language."""
     return [(name, _pieces(*files[name], n, characters, f"{SEED} {name}")) for name in names]
 
 
@@ -147,7 +149,7 @@ def _pieces(column: TextColumn, languages: list[str], n: int, characters: tuple[
 
 
 def _cut(text: str, low: int, high: int, draw: random.Random) -> str | None:
-    """The text if it has ``low`` to ``high`` characters, such a part of a longer one, None for a shorter one."""
+    """The text if it has `low` to `high` characters, such a part of a longer one, None for a shorter one."""
     if len(text) < low:
         return None
     if len(text) <= high:
@@ -158,15 +160,15 @@ def _cut(text: str, low: int, high: int, draw: random.Random) -> str | None:
 
 
 def _is_written_in(text: str, language: str) -> bool:
-    """Whether it has a letter in which its language is written: "P.S." in a Chinese page is not Chinese."""
+    """Whether a text has a letter of its language's script: "P.S." on a Chinese page is not Chinese."""
     prefix = "CJK UNIFIED" if language == "zh" else "LATIN"
     return any(unicodedata.name(char, "").startswith(prefix) for char in text)
 
 
 def print_lines(sets: Iterable[tuple[str, Labelled]]) -> None:
-    """One row a file: lines and shares."""
-    print("\n| lines of | lines | told, % | of bytes | told right, % | share, sample | all lines | mean error |")
-    print("|---|---|---|---|---|---|---|---|")
+    """Prints one row a file: lines and shares."""
+    heads = "lines of | lines | told, % | of bytes | told right, % | share, sample | all lines | mean error"
+    print("\n" + table_head(heads))
     for name, (column, languages) in sets:
         lines = detect_lines(column)
         codes = np.array(lines.codes.to_pylist())
@@ -184,7 +186,7 @@ def print_lines(sets: Iterable[tuple[str, Labelled]]) -> None:
 
 
 def print_mixtures(english: TextColumn, chinese: TextColumn) -> None:
-    """Lines of two documents, one of each language, shuffled together: is the share told the share put in?"""
+    """Prints how well the share of a language is told in lines of two documents, one of each language, shuffled."""
     draw = random.Random(SEED)
     texts, truth = [], []
     for i in range(min(len(english), len(chinese))):
@@ -200,8 +202,8 @@ def print_mixtures(english: TextColumn, chinese: TextColumn) -> None:
     error = np.abs(found.shares - expected)
     larger = np.mean([(code == "en") == (t > 0.5) for t, code in zip(truth, codes, strict=True)])
     both = np.mean([{a, b} == {"en", "zh"} for a, b in zip(codes, seconds, strict=True)])
-    print("\n| mixtures | texts | named by the larger, % | both named, % | mean error of share | 95th percentile |")
-    print("|---|---|---|---|---|---|")
+    heads = "mixtures | texts | named by the larger, % | both named, % | mean error of share | 95th percentile"
+    print("\n" + table_head(heads))
     print(
         f"| English and Chinese news | {len(texts)} | {100 * larger:.1f} | {100 * both:.1f} | {np.nanmean(error):.3f} "
         f"| {np.nanpercentile(error, 95):.3f} |"
@@ -209,7 +211,7 @@ def print_mixtures(english: TextColumn, chinese: TextColumn) -> None:
 
 
 def print_rates(columns: list[TextColumn], repeats: int) -> None:
-    """MB per CPU-second of each way to ask."""
+    """Prints the MB per CPU-second of each way to detect languages."""
     ways: dict[str, Callable[[TextColumn], object]] = {
         "lid.176 alone, sample": identify,
         "rules and lines, sample": detect,
@@ -225,7 +227,7 @@ def print_rates(columns: list[TextColumn], repeats: int) -> None:
                 way(column)
             seconds[name] = min(seconds[name], time.process_time() - started)
     size = sum(column.nbytes for column in columns) / 1e6
-    print(f"\n| {size:.0f} MB | MB/CPU-s |\n|---|---|")
+    print("\n" + table_head(f"{size:.0f} MB | MB/CPU-s"))
     for name in ways:
         print(f"| {name} | {size / seconds[name]:.0f} |")
 

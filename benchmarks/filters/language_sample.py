@@ -1,11 +1,12 @@
 """How many bytes of a document lid.176 has to see: accuracy and speed by sample size.
 
-Run: ``python -m benchmarks.filters.language_sample [--data ../shared/data]``. Languages of ``langid_udhr`` that
-lid.176 does not know are left out. Labelled files count as right where the prediction is the file's language;
-the multilingual pages carry labels that a detector gave, so for them agreement is what it is called.
+    python -m benchmarks.filters.language_sample [--data ../shared/data]
+
+Languages of `langid_udhr` that lid.176 does not know are left out. A document counts as right where the prediction is
+its label; the labels of the multilingual pages come from a detector, so for them the figure is agreement.
 
 Measured on 2026-11-22, one core of a busy 2-core AMD EPYC virtual machine. Files not shown differ by less than 0.1
-point from 512 bytes in 4 pieces on::
+point from 512 bytes in 4 pieces on:
 
     accuracy, % (bytes/pieces)  512/1   512/4  1024/1  1024/8  2048/1  2048/4 2048/16  4096/4   all/1
     langid_udhr                 90.00   90.00   90.00   90.00   90.00   90.00   90.00   90.00   90.00
@@ -21,80 +22,24 @@ point from 512 bytes in 4 pieces on::
 
 from __future__ import annotations
 
-import argparse
-import io
-import json
 import time
-from pathlib import Path
 
-import zstandard
-
-from benchmarks.corpora.base_text import DATA
+from benchmarks.corpora.labelled_languages import FILES, load
+from benchmarks.tools.command_line import command_line, require
 from filters.language.lid import find_model, identify
 from text.arrow import TextColumn
 
-UDHR = {
-    "Belorus_Belaruski": "be",
-    "Bengali": "bn",
-    "Bulgarian_Balgarski": "bg",
-    "Czech": "cs",
-    "Esperanto": "eo",
-    "Gujarati": "gu",
-    "Hindi": "hi",
-    "Hungarian_Magyar": "hu",
-    "Kannada": "kn",
-    "Lao": "lo",
-    "Macedonian": "mk",
-    "Maltese": "mt",
-    "Marathi": "mr",
-    "Osetin_Ossetian": "os",
-    "Russian_Russky": "ru",
-    "Sinhala": "si",
-    "Turkish_Turkce": "tr",
-    "Ukrainian": "uk",
-    "Vietnamese": "vi",
-    "Yoruba": "yo",
-}
-FILES = (
-    "langid_udhr",
-    "en_news_nyt",
-    "en_news_bbc",
-    "en_books_gutenberg",
-    "en_brown",
-    "zh_blog_weekly",
-    "zh_books_novels",
-    "zh_laws_versions",
-    "zh_news_articles",
-    "zh_academic_abstracts",
-    "zh_reviews",
-    "zh_tech_lctt",
-    "zh_tech_goldminer",
-    "web_pages_en",
-    "web_pages_zh",
-    "web_pages_multilingual",
-)
+NEEDS = ("data", "fasttext")
+
 SAMPLES = ((512, 1), (512, 4), (1024, 1), (1024, 8), (2048, 1), (2048, 2), (2048, 4), (2048, 16), (4096, 4), (0, 1))
-
-
-def load(path: Path) -> tuple[TextColumn, list[str]]:
-    """The texts of a file and the language each is labelled with."""
-    texts, languages = [], []
-    with path.open("rb") as file:
-        for line in io.TextIOWrapper(zstandard.ZstdDecompressor().stream_reader(file), "utf-8"):
-            record = json.loads(line)
-            language = UDHR.get(record["name"]) if "name" in record else record["lang"]
-            if language is not None:
-                texts.append(record["text"])
-                languages.append(language)
-    return TextColumn.from_texts(texts), languages
 
 
 def main() -> None:
     """Prints one row a file: accuracy for each sample, then the speed of each over everything."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=DATA)
-    data = parser.parse_args().data
-    files = {name: load(data / f"{name}.jsonl.zst") for name in FILES}
+    parser = command_line(__doc__, NEEDS)
+    options = parser.parse_args()
+    require(NEEDS, options)
+    files = {name: load(options.data / f"{name}.jsonl.zst") for name in FILES}
     header = " ".join(f"{size or 'all':>5}/{pieces}" for size, pieces in SAMPLES)
     print(f"{'accuracy, % (bytes/pieces)':<28} {'docs':>6} {header}")
     seconds = dict.fromkeys(SAMPLES, 0.0)

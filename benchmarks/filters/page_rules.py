@@ -1,18 +1,16 @@
-"""What the document rules leave of web pages with menus and footers: as they are, and behind what cuts them first.
+"""What the document rules keep of web pages with menus and footers: as they are, and after these are cut in three ways.
 
     python -m benchmarks.filters.page_rules [--model FOLDER] [--format json]
 
-Pages with gold main content go through ``heuristic_filter``'s rules as they are; behind ``line_filter``; behind the
-sentence model without a cap (``benchmarks/shared_references.yaml``, trained here unless ``--model`` names one, on none
-of these pages); and as their main content alone, which is what an ideal extraction would give. Each with FineWeb's
-three rules about lines and without. Counted are pages kept, the share of all main content in them, and the share of
-their bytes that is none.
+Pages of which people have marked the main content go through the rules of `heuristic_filter` as they are; after
+`line_filter`; after the sentence model without a cap (`benchmarks/shared_references.yaml`, trained here on none of
+these pages unless `--model` names one); and as their main content alone, which is what an ideal extraction would give.
+Each is done with FineWeb's three rules about lines and without them. Counted are the pages kept, the share of all main
+content in them, and the share of their bytes that is not main content.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -21,9 +19,11 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.corpora.base_text import DATA
-from benchmarks.filters.quality_model import gold_pages, in_main
-from corpus.config import load_yaml, parse
+from benchmarks.corpora.gold_pages import gold_pages, in_main
+from benchmarks.corpora.references import read_references
+from benchmarks.tools.command_line import command_line, require
+from benchmarks.tools.report import show, table_head
+from corpus.config import parse
 from filters.heuristic.decide import KEEP, REASONS, decide, scan
 from filters.heuristic.thresholds import CjkThresholds, HeuristicThresholds, SpacedThresholds
 from filters.lines.decide import KEEP as LINE_KEPT
@@ -37,6 +37,8 @@ from pipelines.run.config import load_pipeline
 from tamis.places import ROOT
 from text.arrow import TextColumn
 from text.segment import sentences
+
+NEEDS = ("data", "fasttext")
 
 FILES = (("web_pages_en", "en"), ("web_pages_zh", "zh"))
 DEFAULT = ROOT / "conf" / "pipelines" / "default.yaml"
@@ -55,30 +57,29 @@ Pages = Sequence[dict[str, Any]]
 
 def main() -> None:
     """Cuts, judges, prints."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser = command_line(__doc__, NEEDS, formats=True)
     parser.add_argument("--model", type=Path, help="folder of a sentence model")
-    parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument("--format", choices=("text", "json"), default="text")
     options = parser.parse_args()
-    if not options.data.is_dir():
-        print(f"skipped: there is no {options.data}")
-        return
+    require(NEEDS, options)
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.model
         if folder is None:
-            config = parse(QualityTraining, load_yaml(ROOT / "benchmarks" / "shared_references.yaml"), "training")
+            references = read_references(ROOT / "benchmarks" / "shared_references.yaml", options.data)
+            config = parse(QualityTraining, references, "training")
             folder = train(config, ROOT, Path(scratch) / "model").folder
         rows = measure(SentenceModel.load(folder), options.data)
-    if options.format == "json":
-        print(json.dumps(rows, indent=1))
-        return
-    print(
-        "| pages | before the rules | rules | pages kept, % | main content kept, % | not main, % of kept | most often |"
-    )
-    print("|---|---|---|---|---|---|---|")
+    show(rows, options.format == "json", as_markdown)
+
+
+def as_markdown(rows: list[dict[str, Any]]) -> str:
+    """A line for each file, each way of cutting and each set of rules."""
+    heads = "pages | before the rules | rules | pages kept, % | main content kept, % | not main, % of kept | most often"
+    lines = [table_head(heads)]
     for row in rows:
         shares = " | ".join(f"{row[name]:.1f}" for name in ("pages_kept", "main_kept", "rest_of_kept"))
-        print(f"| {row['file']}, {row['pages']} | {row['before']} | {row['rules']} | {shares} | {row['most_often']} |")
+        pages = f"{row['file']}, {row['pages']}"
+        lines.append(f"| {pages} | {row['before']} | {row['rules']} | {shares} | {row['most_often']} |")
+    return "\n".join(lines)
 
 
 def measure(model: SentenceModel, data: Path) -> list[dict[str, Any]]:
@@ -119,7 +120,7 @@ def judged(texts: Sequence[str], mains: Sequence[str], thresholds: HeuristicThre
 
 
 def without_lines(pages: Pages) -> list[str]:
-    """The pages without the lines that ``line_filter`` cuts in ``default.yaml``; empty where it drops the page."""
+    """The pages without the lines that `line_filter` cuts in `default.yaml`; empty where it drops the page."""
     texts = [page["text"].encode() for page in pages]
     facts = scan_lines(TextColumn.from_texts([page["text"] for page in pages]))
     thresholds = LineThresholds.model_validate(load_pipeline(DEFAULT).decisions("line_filter")["default"])

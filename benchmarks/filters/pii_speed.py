@@ -1,10 +1,10 @@
-"""How fast personal data is found, beside compiled regular expressions in the same process, and what is found.
+"""How fast personal data is found, beside compiled regular expressions in the same process, and how much is found.
 
     python -m benchmarks.filters.pii_speed [--megabytes 60] [--peer-megabytes 4] [--format json]
 
-Real text of both languages (``benchmarks.corpora.base_text``), one core. The kernel reads batches of 8 MiB, as the
-stage does; the time is CPU time of the best of three passes. The peer is one compiled ``re`` alternation a kind over
-Python strings, in the usual forms, without check digits; its strings are made before the clock starts. Figures are MB
+Real text of both languages (`benchmarks.corpora.base_text`), one core. The kernel reads batches of 8 MiB, as the
+stage does; the CPU time of the best of three passes counts. The peer is one compiled `re` for each kind, in the usual
+forms, without check digits, over Python strings that are made before the clock starts. Figures are MB
 of UTF-8 a CPU-second. What is found is counted by kind, never shown.
 
 Cost: half a minute.
@@ -13,23 +13,23 @@ Cost: half a minute.
 from __future__ import annotations
 
 import argparse
-import json
 import re
-import time
 from collections import Counter
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from benchmarks.corpora.base_text import DATA, LANGUAGES, base_documents
+from benchmarks.corpora.base_text import LANGUAGES, base_documents
+from benchmarks.tools.command_line import command_line, require
 from benchmarks.tools.machine import as_line, describe
+from benchmarks.tools.report import show, table_head
+from benchmarks.tools.timing import best_cpu_seconds
 from filters.pii.find import KINDS, find
 from text.arrow import TextColumn
 
+NEEDS = ("data",)
+
 BATCH_BYTES = 8 << 20
-PASSES = 3
 TARGET = 30.0
-"""MB/CPU-s that the stage was asked to reach."""
+"""The aim for the stage, in MB/CPU-s."""
 
 _OCTET = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
 _EDGES = r"(?<![\w.]){}(?![\w]|\.\d)"
@@ -47,24 +47,20 @@ PEER = {
     "bank_card": re.compile(_EDGES.format(r"(?:[2-6]\d{12,18}|[2-6]\d{3}(?:[ -]\d{4}){2,3}(?:[ -]\d{1,4})?)")),
     "iban": re.compile(_EDGES.format(r"[A-Z]{2}\d\d(?:[ ]?[A-Z0-9]{4}){2,7}(?:[ ]?[A-Z0-9]{1,3})?")),
 }
-"""Kind → the form by which it is usually searched for."""
+"""Kind → the regular expression that is usually searched for."""
 
 
 def main() -> None:
     """Prints the speeds."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser = command_line(__doc__, NEEDS, formats=True)
     parser.add_argument("--megabytes", type=float, default=60, help="text of each language, at most")
     parser.add_argument("--peer-megabytes", type=float, default=4, help="the part of it that the peer reads")
-    parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument("--format", choices=("text", "json"), default="text")
     options = parser.parse_args()
-    if not options.data.is_dir():
-        print(f"skipped: there is no {options.data}")
-        return
+    require(NEEDS, options)
     find(TextColumn.from_texts(["a@b.co 1.2.3.4 ::1"]))  # compiles
     lines = [measure(lang, options) for lang in LANGUAGES]
     body = {"machine": describe(), "target": TARGET, "languages": lines}
-    print(json.dumps(body, indent=1) if options.format == "json" else as_markdown(body))
+    show(body, options.format == "json", as_markdown)
 
 
 def measure(lang: str, options: argparse.Namespace) -> dict[str, Any]:
@@ -75,12 +71,12 @@ def measure(lang: str, options: argparse.Namespace) -> dict[str, Any]:
     found: Counter[str] = Counter()
     for column in columns:
         found.update(KINDS[k] for k in find(column).kind)
-    seconds = best_of(lambda: [find(column) for column in columns])
+    seconds = best_cpu_seconds(lambda: [find(column) for column in columns])
     sample = part_of(texts, int(options.peer_megabytes * 1e6))
     sample_size = sum(len(t.encode()) for t in sample)
     column = TextColumn.from_texts(sample)
-    peer = best_of(lambda: [sum(1 for _ in form.finditer(t)) for t in sample for form in PEER.values()])
-    ours = best_of(lambda: find(column))
+    peer = best_cpu_seconds(lambda: [sum(1 for _ in form.finditer(t)) for t in sample for form in PEER.values()])
+    ours = best_cpu_seconds(lambda: find(column))
     return {
         "lang": lang,
         "bytes": size,
@@ -93,18 +89,8 @@ def measure(lang: str, options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def best_of(work: Callable[[], object]) -> float:
-    """CPU-seconds of the fastest pass."""
-    times = []
-    for _ in range(PASSES):
-        started = time.process_time()
-        work()
-        times.append(time.process_time() - started)
-    return max(min(times), 1e-9)
-
-
 def batches(texts: list[str], limit: int) -> list[TextColumn]:
-    """Columns of some 8 MiB, ``limit`` bytes in all."""
+    """Columns of some 8 MiB, `limit` bytes in all."""
     columns, part, size, total = [], [], 0, 0
     for text in texts:
         part.append(text)
@@ -119,7 +105,7 @@ def batches(texts: list[str], limit: int) -> list[TextColumn]:
 
 
 def part_of(texts: list[str], limit: int) -> list[str]:
-    """Every k-th text, some ``limit`` bytes in all, so that each source is in it."""
+    """Every k-th text, some `limit` bytes in all, so that each source is in it."""
     step = max(1, sum(len(t.encode()) for t in texts) // max(limit, 1))
     return texts[::step]
 
@@ -127,14 +113,14 @@ def part_of(texts: list[str], limit: int) -> list[str]:
 def as_markdown(body: dict[str, Any]) -> str:
     """Two tables: speed, and what was found."""
     lines = [as_line(body["machine"]), ""]
-    lines += ["| text | MB | MB/CPU-s | on the peer's part | `re`, MB/CPU-s | times |", "|---|---|---|---|---|---|"]
+    lines.append(table_head("text | MB | MB/CPU-s | on the peer's part | `re`, MB/CPU-s | times"))
     for line in body["languages"]:
         ours, peer = line["same_text_mb_per_s"], line["peer_mb_per_s"]
         lines.append(
             f"| {line['lang']} | {line['bytes'] / 1e6:.1f} | {line['mb_per_s']:.0f} | {ours:.0f} | {peer:.1f} | "
             f"{ours / peer:.0f} |"
         )
-    lines += ["", f"| found in | documents | {' | '.join(KINDS)} |", "|" + "---|" * (len(KINDS) + 2)]
+    lines += ["", table_head(f"found in | documents | {' | '.join(KINDS)}")]
     for line in body["languages"]:
         counts = " | ".join(f"{line['found'][k]:,}" for k in KINDS)
         lines.append(f"| {line['lang']} | {line['documents']:,} | {counts} |")

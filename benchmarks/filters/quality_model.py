@@ -1,38 +1,40 @@
-"""The sentence-quality model on real text: what it tells apart, and how fast.
+"""What the sentence-quality model tells apart on real text, and how fast it is.
 
-Run: ``python -m benchmarks.filters.quality_model [--references benchmarks/shared_references.yaml] [--keep FOLDER]``
-from the repository's root. It trains from the reference list, prints the AUCs on the held-out sources, then
-scores documents and sentences on one core. The sources that are held out are named in the reference list and
-in the table.
+    python -m benchmarks.filters.quality_model [--references benchmarks/shared_references.yaml] [--keep FOLDER]
 
-The figures seen are in ``benchmarks/RESULTS.md``, "Sentence quality".
+The model is trained from the reference list. Printed are the AUCs on held-out sources, which the list names; what the
+stage would cut of the main content and of the rest of web pages; and the speed on one core. The figures measured are in
+`benchmarks/RESULTS.md`, "Sentence quality".
+
+Cost: some 90 s of training, then seconds.
 """
 
 from __future__ import annotations
 
-import argparse
-import io
-import json
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zstandard
 
-from benchmarks.corpora.base_text import DATA
-from corpus.config import load_yaml, parse
+from benchmarks.corpora.base_text import read_records
+from benchmarks.corpora.gold_pages import gold_pages, in_main
+from benchmarks.corpora.references import read_references
+from benchmarks.tools.command_line import command_line, require
+from benchmarks.tools.timing import best_cpu_seconds
+from corpus.config import parse
 from filters.linear.model import score_spans
 from filters.quality.decide import SentenceQualityDecision, choose_cuts, sentence_facts
 from filters.quality.form import sentence_form
 from filters.quality.model import SentenceModel
-from filters.quality.references import bare
 from filters.quality.training import QualityTraining, train
 from tamis.places import ROOT
 from text.arrow import TextColumn
 from text.segment import Spans, sentences
+
+NEEDS = ("data", "fasttext")
 
 SPEED_FILES = ("en_news_nyt", "zh_books_novels", "zh_tech_lctt", "zh_reviews", "web_pages_en")
 PAGES = (
@@ -41,30 +43,30 @@ PAGES = (
     ("web_pages_multilingual", "de"),
     ("web_pages_multilingual", "es"),
 )
-"""Pages with gold main content, and the language looked at. Of zh, what ``netease-news`` has was trained on."""
+"""Files of pages with marked main content, and the language taken. The Chinese `netease-news` was trained on."""
 THRESHOLDS = (0.02, 0.05, 0.1, 0.2, 0.4)
 
 
 def main() -> None:
     """Trains, then prints tables about accuracy, about pages and about speed."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = command_line(__doc__, NEEDS)
     parser.add_argument("--references", type=Path, default=ROOT / "benchmarks" / "shared_references.yaml")
     parser.add_argument("--keep", type=Path, help="keep the model in this folder")
-    arguments = parser.parse_args()
-    config = parse(QualityTraining, load_yaml(arguments.references), "sentence_quality")
-    data = DATA
+    options = parser.parse_args()
+    require(NEEDS, options)
+    config = parse(QualityTraining, read_references(options.references, options.data), "sentence_quality")
     with tempfile.TemporaryDirectory() as scratch:
         start = time.perf_counter()
-        trained = train(config, ROOT, arguments.keep or Path(scratch) / "model")
+        trained = train(config, ROOT, options.keep or Path(scratch) / "model")
         print(f"trained in {time.perf_counter() - start:.0f} s, digest {trained.digest}")
         print_accuracy(trained.evaluation)
         model = SentenceModel.load(trained.folder)
-        print_pages(model, data)
-        print_speed(model, data)
+        print_pages(model, options.data)
+        print_speed(model, options.data)
 
 
 def print_accuracy(evaluation: dict[str, Any]) -> None:
-    """One line a language and held-out bad set, then the mean score of every set."""
+    """Prints one line for each language and held-out bad set, then the mean score of every set."""
     print(f"\n{'held-out AUC':<28} {'sentence':>9} {'alone':>9} {'document':>9}")
     for lang, found in evaluation["languages"].items():
         if "note" in found:
@@ -92,20 +94,8 @@ def _figure(value: float | None) -> str:
     return "     –" if value is None else f"{value:6.3f}"
 
 
-def records(data: Path, name: str) -> Iterator[dict[str, Any]]:
-    """The records of a file."""
-    with (data / f"{name}.jsonl.zst").open("rb") as file:
-        for line in io.TextIOWrapper(zstandard.ZstdDecompressor().stream_reader(file), "utf-8"):
-            yield json.loads(line)
-
-
-def gold_pages(data: Path, name: str, lang: str) -> list[dict[str, Any]]:
-    """The pages of a file with main content that the model was not trained on."""
-    return [r for r in records(data, name) if r["lang"] == lang and r.get("main") and r["source"] != "netease-news"]
-
-
 def print_pages(model: SentenceModel, data: Path) -> None:
-    """What the stage takes of main content and of the rest of whole pages, in % of their bytes, by threshold."""
+    """Prints what the stage cuts of the main content and of the rest of pages, in % of their bytes, by threshold."""
     print(f"\n{'pages: main lost / rest cut':<30} " + " ".join(f"{'below ' + str(t):>14}" for t in THRESHOLDS))
     for name, lang in PAGES:
         pages = gold_pages(data, name, lang)
@@ -122,21 +112,13 @@ def print_pages(model: SentenceModel, data: Path) -> None:
         print(f"{f'{name}, {lang} ({len(pages)} pages)':<30} " + " ".join(shares))
 
 
-def in_main(column: TextColumn, spans: Spans, mains: list[str]) -> Any:
-    """Which sentences stand in the main content of their page, white space aside; bool[n_spans]."""
-    whole = [bare(text) for text in mains]
-    pieces = spans.as_column(column)
-    document = np.repeat(np.arange(len(column)), np.diff(spans.ptr)).tolist()
-    return np.array([bare(pieces.text_at(i)) in whole[document[i]] for i in range(len(pieces))])
-
-
 def print_speed(model: SentenceModel, data: Path) -> None:
-    """MB per CPU-second of scoring by words, by form, by the whole model, and what the default decision would cut."""
+    """Prints MB per CPU-second of scoring by words, by form, by the whole model, and what the default decision cuts."""
     names = ("words", "form", "model", "decision", "cut, % of bytes")
     print(f"\n{'MB per CPU-s':<20} " + " ".join(f"{name:>10}" for name in names))
     default = SentenceQualityDecision()
     for name in SPEED_FILES:
-        column = TextColumn.from_texts([r["text"] for r in records(data, name)])
+        column = TextColumn.from_texts([r["text"] for r in read_records(data / f"{name}.jsonl.zst")])
         spans = sentences(column)
         scores = model.score(column, spans)
         lengths = (spans.ends(column) - spans.starts).astype(np.int64)
@@ -151,18 +133,8 @@ def print_speed(model: SentenceModel, data: Path) -> None:
             lambda c=column, s=spans: model.score(c, s),  # type: ignore[misc]
             decide,
         )
-        rates = " ".join(f"{column.nbytes / 1e6 / _best_seconds(work):10.0f}" for work in works)
+        rates = " ".join(f"{column.nbytes / 1e6 / best_cpu_seconds(work):10.0f}" for work in works)
         print(f"{name:<20} {rates} {100 * lengths[cut].sum() / column.nbytes:16.2f}")
-
-
-def _best_seconds(work: Callable[[], object]) -> float:
-    """CPU seconds of the best of three."""
-    seconds = []
-    for _ in range(3):
-        start = time.process_time()
-        work()
-        seconds.append(time.process_time() - start)
-    return min(seconds)
 
 
 if __name__ == "__main__":

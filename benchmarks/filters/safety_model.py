@@ -3,25 +3,27 @@
     python -m benchmarks.filters.safety_model [--references benchmarks/shared_safety.yaml] [--keep FOLDER]
 
 The model is trained from the reference list by the same code as the sentence-quality model. *Held out* are a fifth of
-Davidson et al. (English tweets) and the test part of COLD (Chinese); a text is called unsafe below 0.5. The word lists
-are LDNOOBW's, and a text is called unsafe with one term. Texts that nobody calls unsafe (news, essays, laws, technical
-articles) show how often either cries wolf. Rates are MB a CPU-second of one core, the best of three.
+Davidson et al. (English tweets) and the test part of COLD (Chinese). The model calls a text unsafe below a score of
+0.5, the word lists (LDNOOBW) with one listed term. Texts that nobody calls unsafe (news, essays, laws, technical
+articles) show how often either raises a false alarm. Rates are MB a CPU-second of one core, the best of three passes.
 """
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.corpora.base_text import DATA, read_records
-from corpus.config import load_yaml, parse
+from benchmarks.corpora.base_text import read_records
+from benchmarks.corpora.references import read_references
+from benchmarks.tools.command_line import command_line, require
+from benchmarks.tools.report import table_head
+from benchmarks.tools.timing import best_cpu_seconds
+from corpus.config import parse
 from filters.linear.model import LinearModel, score, score_spans
 from filters.quality.evaluation import auc
 from filters.quality.training import WordsTraining, train
@@ -30,21 +32,20 @@ from tamis.places import ROOT
 from text.arrow import TextColumn
 from text.segment import sentences
 
+NEEDS = ("data", "fasttext")
+
 CLEAN = ("en_news_nyt", "en_news_bbc", "en_wiki_wikitext2", "zh_news_articles", "zh_tech_lctt", "zh_laws_versions")
 UNSAFE_BELOW = 0.5
 
 
 def main() -> None:
     """Trains and prints three tables."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser = command_line(__doc__, NEEDS)
     parser.add_argument("--references", type=Path, default=ROOT / "benchmarks" / "shared_safety.yaml")
-    parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--keep", type=Path, help="keep the model in this folder")
     options = parser.parse_args()
-    if not options.data.is_dir():
-        print(f"skipped: there is no {options.data}")
-        return
-    config = parse(WordsTraining, load_yaml(options.references), "safety")
+    require(NEEDS, options)
+    config = parse(WordsTraining, read_references(options.references, options.data), "safety")
     with tempfile.TemporaryDirectory() as scratch:
         start = time.process_time()
         trained = train(config, ROOT, options.keep or Path(scratch) / "model")
@@ -56,7 +57,7 @@ def main() -> None:
 
 
 def labelled(data: Path, lang: str) -> tuple[TextColumn, npt.NDArray[np.bool_]]:
-    """The held-out comments of a language, and which are unsafe: the same that the reference list holds out."""
+    """The comments of a language that the reference list holds out, and which of them are unsafe."""
     from hashlib import sha256
 
     texts, unsafe = [], []
@@ -75,9 +76,8 @@ def labelled(data: Path, lang: str) -> tuple[TextColumn, npt.NDArray[np.bool_]]:
 
 
 def print_labelled(model: LinearModel, words: dict[str, WordList], data: Path) -> None:
-    """Precision and recall on held-out comments."""
-    print("| held out | texts | unsafe | AUC | model: precision | recall | word list: precision | recall |")
-    print("|" + 8 * "---|")
+    """Prints precision and recall on held-out comments."""
+    print(table_head("held out | texts | unsafe | AUC | model: precision | recall | word list: precision | recall"))
     for lang in ("en", "zh"):
         column, unsafe = labelled(data, lang)
         scores = score(model, column).astype(np.float64)
@@ -88,15 +88,15 @@ def print_labelled(model: LinearModel, words: dict[str, WordList], data: Path) -
 
 
 def precision_recall(said: npt.NDArray[np.bool_], true: npt.NDArray[np.bool_]) -> tuple[float, float]:
-    """Of what was called unsafe the share that is, and the reverse; 0 where there is none."""
+    """The share of texts called unsafe that are, and the share of unsafe texts that are called so; 0 without any."""
     hits = float((said & true).sum())
     return hits / max(1.0, float(said.sum())), hits / max(1.0, float(true.sum()))
 
 
 def print_clean(model: LinearModel, words: dict[str, WordList], data: Path) -> None:
-    """False alarms on edited prose, and the speed of both ways."""
-    print("\n| edited prose | documents | MB | mean safety below 0.5 | a tenth of the bytes unsafe | ", end="")
-    print("three listed terms | model, MB/CPU-s | word list, MB/CPU-s |\n|" + 8 * "---|")
+    """Prints false alarms on edited prose, and the speed of both methods."""
+    heads = "edited prose | documents | MB | mean safety below 0.5 | a tenth of the bytes unsafe | three listed terms"
+    print("\n" + table_head(heads + " | model, MB/CPU-s | word list, MB/CPU-s"))
     for name in CLEAN:
         column = TextColumn.from_texts([str(r["text"]) for r in read_records(data / f"{name}.jsonl.zst")])
         spans = sentences(column)
@@ -109,22 +109,13 @@ def print_clean(model: LinearModel, words: dict[str, WordList], data: Path) -> N
         listed = count_listed(words[name[:2]], column)[0]
         alarms = [100 * float(np.mean(x)) for x in (mean < UNSAFE_BELOW, unsafe > 0.1, listed >= 3)]
         of = words[name[:2]]
-        rates = [
-            rate(column, lambda c=column: score_spans(model, c, sentences(c))),  # type: ignore[misc]
-            rate(column, lambda c=column, w=of: count_listed(w, c)),  # type: ignore[misc]
-        ]
+        works: tuple[Callable[[], object], ...] = (
+            lambda c=column: score_spans(model, c, sentences(c)),  # type: ignore[misc]
+            lambda c=column, w=of: count_listed(w, c),  # type: ignore[misc]
+        )
+        rates = [column.nbytes / 1e6 / best_cpu_seconds(work) for work in works]
         cells = " | ".join([*(f"{a:.2f} %" for a in alarms), *(f"{r:.0f}" for r in rates)])
         print(f"| {name} | {len(column):,} | {column.nbytes / 1e6:.1f} | {cells} |")
-
-
-def rate(column: TextColumn, work: Callable[[], Any]) -> float:
-    """MB a CPU-second, the best of three."""
-    best = np.inf
-    for _ in range(3):
-        start = time.process_time()
-        work()
-        best = min(best, time.process_time() - start)
-    return column.nbytes / 1e6 / max(best, 1e-9)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -12,12 +11,9 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.tools.library import library
+
 SEED = 1234
-
-
-def library(name: str) -> Any:
-    """A module of the tool; untyped."""
-    return importlib.import_module(name)
 
 
 def widened(batch: Any) -> Any:
@@ -28,7 +24,7 @@ def widened(batch: Any) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Corpus:
-    """A folder of ``benchmarks.corpora.sampler_corpus``.
+    """A folder of `benchmarks.corpora.sampler_corpus`.
 
     Attributes:
         folder: where it lies.

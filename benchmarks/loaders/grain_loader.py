@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.loaders.common import SEED, Peer, Setup, library, widened
+from benchmarks.loaders.common import SEED, Peer, Setup, widened
 from benchmarks.loaders.measuring import run
+from benchmarks.tools.library import library
 
 READING = {"num_threads": 2, "prefetch_buffer_size": 16}
 

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.loaders import grain_loader
-from benchmarks.loaders.common import Corpus, Peer, Setup, library
+from benchmarks.loaders.common import Corpus, Peer, Setup
 from benchmarks.loaders.measuring import run
+from benchmarks.tools.library import library
 
 
 class Windows:

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.loaders.common import SEED, Corpus, Peer, Setup, Stateful, library
+from benchmarks.loaders.common import SEED, Corpus, Peer, Setup, Stateful
 from benchmarks.loaders.measuring import run
+from benchmarks.tools.library import library
 
 CHUNK = "64MB"
 PIECES = 16

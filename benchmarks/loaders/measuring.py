@@ -7,8 +7,8 @@ warm-up, and the best and the median are kept. Nothing is done with the batches.
 torch runs one thread an operation, as under torchrun: a batch is too small to share, and two threads that wait for
 each other on busy cores are many times slower. A loader's own threads are its own affair.
 
-Private memory is ``Anonymous`` of /proc/self/smaps_rollup after the third stretch, less what there was after the
-imports: pages mapped from files do not count. USS (``Private_Clean`` + ``Private_Dirty``), where they do unless another
+Private memory is `Anonymous` of /proc/self/smaps_rollup after the third stretch, less what there was after the
+imports: pages mapped from files do not count. USS (`Private_Clean` + `Private_Dirty`), where they do unless another
 process maps them too, stands beside it. Linux only.
 """
 
@@ -23,14 +23,15 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks.loaders.common import Corpus, Peer, Setup, library
+from benchmarks.loaders.common import Corpus, Peer, Setup
 from benchmarks.loaders.identity import drift_of
+from benchmarks.tools.library import library
+from benchmarks.tools.timing import timed
 
 WARM_UP = 50
 STRETCHES = 3
@@ -151,13 +152,6 @@ def _open(peer: Peer, setup: Setup, state: Any) -> tuple[Any, Iterator[Any], Any
 def _consume(stream: Iterator[Any], batches: int) -> None:
     for _ in itertools.islice(stream, batches):
         pass
-
-
-def timed(work: Any) -> tuple[Any, float]:
-    """What a call returns, and the seconds that it took."""
-    started = time.perf_counter()
-    result = work()
-    return result, time.perf_counter() - started
 
 
 def private_memory() -> dict[str, int]:

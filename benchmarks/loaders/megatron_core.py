@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.loaders.common import SEED, Peer, Setup, library
+from benchmarks.loaders.common import SEED, Peer, Setup
 from benchmarks.loaders.measuring import run
+from benchmarks.tools.library import library
 
 VOCABULARY = 1 << 16
 

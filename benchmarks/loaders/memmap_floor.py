@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.loaders.common import Peer, Setup, library, widened
+from benchmarks.loaders.common import Peer, Setup, widened
 from benchmarks.loaders.measuring import run
+from benchmarks.tools.library import library
 
 
 class Floor:

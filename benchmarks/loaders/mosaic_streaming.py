@@ -15,8 +15,9 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
-from benchmarks.loaders.common import SEED, Peer, Setup, library, widened
+from benchmarks.loaders.common import SEED, Peer, Setup, widened
 from benchmarks.loaders.measuring import run
+from benchmarks.tools.library import library
 
 STOOD_IN = {
     "torchvision": (),

@@ -2,7 +2,7 @@
 
     python -m benchmarks.loaders.take NAME CORPUS OUT.npz --count N [--state-in FILE] [--state-out FILE --state-after K]
 
-OUT.npz gets the hashes and domains of the samples (``identity.Taken``). With ``--state-out`` the loader's state after
+OUT.npz gets the hashes and domains of the samples (`identity.Taken`). With `--state-out` the loader's state after
 the first K samples is kept as a pickle. Rank and world size come from RANK and WORLD_SIZE, as a launcher sets them; the
 global batch stays what it is, and every rank takes its part of N.
 """
@@ -19,9 +19,10 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.loaders.common import Peer, library
+from benchmarks.loaders.common import Peer
 from benchmarks.loaders.identity import Places, Taken, take
 from benchmarks.loaders.measuring import prepare, prepared_file, setup_for
+from benchmarks.tools.library import library
 
 
 def main() -> None:

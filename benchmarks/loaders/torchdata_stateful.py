@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.loaders.common import SEED, Peer, Setup, Stateful, library
+from benchmarks.loaders.common import SEED, Peer, Setup, Stateful
 from benchmarks.loaders.grain_memmap import Windows
 from benchmarks.loaders.measuring import run
+from benchmarks.tools.library import library
 
 
 def load() -> None:

@@ -6,13 +6,11 @@ they see Chinese at all; the time for that is theirs, as it would be their user'
 
 from __future__ import annotations
 
-import importlib
 import json
 import re
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 
@@ -20,11 +18,6 @@ THRESHOLD = 0.75
 PERMUTATIONS = 128
 WIDTH = 5
 _TOKEN = re.compile(r"[\u3400-\u9fff]|[^\W_\u3400-\u9fff]+")
-
-
-def library(name: str) -> Any:
-    """A module of the tool; untyped."""
-    return importlib.import_module(name)
 
 
 def arguments() -> tuple[Path, Path, str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from benchmarks.peers.common import PERMUTATIONS, THRESHOLD, answer, arguments, documents, library, shingles
+from benchmarks.peers.common import PERMUTATIONS, THRESHOLD, answer, arguments, documents, shingles
+from benchmarks.tools.library import library
 
 
 def main() -> None:

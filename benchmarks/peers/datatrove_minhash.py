@@ -9,7 +9,8 @@ import json
 import tempfile
 from pathlib import Path
 
-from benchmarks.peers.common import answer, arguments, library
+from benchmarks.peers.common import answer, arguments
+from benchmarks.tools.library import library
 
 LANGUAGES = {"en": "eng", "zh": "cmn_Hani"}
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from benchmarks.peers.common import PERMUTATIONS, THRESHOLD, WIDTH, answer, arguments, documents, library
+from benchmarks.peers.common import PERMUTATIONS, THRESHOLD, WIDTH, answer, arguments, documents
+from benchmarks.tools.library import library
 
 
 def main() -> None:

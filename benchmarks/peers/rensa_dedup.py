@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from itertools import islice
 
-from benchmarks.peers.common import PERMUTATIONS, THRESHOLD, answer, arguments, documents, library, shingles
+from benchmarks.peers.common import PERMUTATIONS, THRESHOLD, answer, arguments, documents, shingles
+from benchmarks.tools.library import library
 
 BATCH = 1000
 

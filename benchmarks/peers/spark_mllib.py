@@ -6,7 +6,11 @@ similarity over hashed features. Runs in the environment that has Tamis, whose S
 
 from __future__ import annotations
 
-from benchmarks.peers.common import THRESHOLD, WIDTH, answer, arguments, keep_first, library
+from pathlib import Path
+from typing import Any
+
+from benchmarks.peers.common import THRESHOLD, WIDTH, answer, arguments, keep_first
+from benchmarks.tools.library import library
 
 FEATURES = 1 << 20
 TABLES = 5
@@ -16,8 +20,13 @@ TOKENS = r"[\u3400-\u9fff]|[\p{L}\p{N}&&[^\u3400-\u9fff]]+"
 def main() -> None:
     """Drops the later document of each pair that the join finds."""
     folder, out, _ = arguments()
-    cluster = library("benchmarks.dedup.dedup_run").open_cluster()
-    spark, feature = cluster.spark, library("pyspark.ml.feature")
+    with library("benchmarks.tools.pipeline_run").local_cluster(2) as cluster:
+        answer(out, dropped(cluster.spark, folder))
+
+
+def dropped(spark: Any, folder: Path) -> dict[str, str | None]:
+    """The later document of each pair of the join → the earlier one."""
+    feature = library("pyspark.ml.feature")
     rows = spark.read.parquet(str(folder))
     tokens = feature.RegexTokenizer(inputCol="text", outputCol="tokens", gaps=False, pattern=TOKENS)
     grams = feature.NGram(n=WIDTH, inputCol="tokens", outputCol="grams")
@@ -31,8 +40,7 @@ def main() -> None:
     joined = model.approxSimilarityJoin(rows, rows, 1 - THRESHOLD).where("datasetA.id < datasetB.id")
     pairs = joined.selectExpr("datasetA.id AS a", "datasetB.id AS b").collect()
     gone = keep_first((number[row.b], number[row.a]) for row in pairs)
-    answer(out, {names[later]: names[earlier] for later, earlier in gone.items()})
-    cluster.stop()
+    return {names[later]: names[earlier] for later, earlier in gone.items()}
 
 
 if __name__ == "__main__":

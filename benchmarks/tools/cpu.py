@@ -3,16 +3,16 @@
     python -m benchmarks.tools.cpu -- COMMAND…
 
 The command runs below a small wrapper process that makes itself the *subreaper* of its descendants
-(``prctl(PR_SET_CHILD_SUBREAPER)``): a process whose parent dies becomes the wrapper's child, not init's. So everything
-is waited for, by its own parent or by the wrapper, and the kernel's sum over waited-for descendants
-(``RUSAGE_CHILDREN``) is the whole tree's, to the tick: the JVM, the daemon that forks Python workers, the workers. A
-control group would tell the same and needs rights that a user rarely has. Of children of a process that *ignores*
-SIGCHLD the kernel drops the times: PySpark's daemon does so, and its workers do most of the work. Theirs are read from
-/proc five times a second while they live; what a process does after the last look is lost, at most 0.2 s.
+(`prctl(PR_SET_CHILD_SUBREAPER)`): a process whose parent dies becomes the wrapper's child, not init's. So every
+process is waited for, by its own parent or by the wrapper, and the kernel's sum over waited-for descendants
+(`RUSAGE_CHILDREN`) covers the whole tree: the JVM, the daemon that forks Python workers, the workers. A control group
+would count the same, but needs rights that a user rarely has. The kernel drops the times of children whose parent
+*ignores* SIGCHLD; PySpark's daemon does so, and its workers do most of the work. Their times are read from /proc five
+times a second while they live; what a process does after the last reading is lost, at most 0.2 s.
 
-Memory is sampled five times a second from /proc: resident bytes of the tree (pages that forks share count once in each)
-and, for each process, the kernel's own high-water mark, of which the largest among Spark's Python workers is reported.
-The wrapper's own 20 MB and its CPU time are left out.
+Memory is sampled five times a second from /proc: resident bytes of the tree (a page that forks share counts in each of
+them) and, for each process, the kernel's own high-water mark, of which the largest among Spark's Python workers is
+reported. The wrapper's own 20 MB and its CPU time are left out.
 
 Linux only. Source: prctl(2), getrusage(2), wait(2).
 """
@@ -39,9 +39,9 @@ SAMPLE_SECONDS = 0.2
 LINGER_SECONDS = 15.0
 """How long processes may outlive the command before they are ended."""
 WORKERS = (b"pyspark.daemon", b"pipelines.run.daemon")
-"""In the command line of the daemon, which its workers keep."""
+"""Found in the command line of the daemon, which its workers inherit."""
 IGNORES_CHILDREN = 1 << (signal.SIGCHLD - 1)
-"""In the mask ``SigIgn`` of /proc/PID/status."""
+"""In the mask `SigIgn` of /proc/PID/status."""
 TICKS = os.sysconf("SC_CLK_TCK")
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -55,7 +55,7 @@ class Usage:
         user_seconds: CPU time in user mode, the whole tree's.
         system_seconds: CPU time in the kernel.
         wall_seconds: until the command, and what it left behind, was gone.
-        peak_tree_bytes: largest sum of resident bytes seen.
+        peak_tree_bytes: largest sum of resident bytes over the tree.
         peak_process_bytes: largest high-water mark of one process.
         peak_worker_bytes: largest high-water mark of one of Spark's Python workers; 0 without any.
     """
@@ -77,13 +77,13 @@ class Usage:
 def measure(
     command: Sequence[str], cwd: Path = ROOT, env: Mapping[str, str] | None = None, quiet: bool = True
 ) -> Usage:
-    """Runs a command and says what it cost.
+    """Runs a command and measures it.
 
     Args:
         command: the program and its arguments.
         cwd: where it runs.
         env: variables set on top of ours.
-        quiet: whether to keep what it prints back unless it fails.
+        quiet: whether to hide what it prints, unless it fails.
 
     Raises:
         SystemExit: it failed; with the end of what it printed.
@@ -113,7 +113,7 @@ def _tail(log: Path) -> str:
 
 
 def wrap(command: Sequence[str]) -> Usage:
-    """Runs a command below this very process, which becomes a subreaper; to be called in a process of its own.
+    """Runs a command as a child of this process, which becomes a subreaper; call it in a process of its own.
 
     Raises:
         OSError: there is no such command, or no subreaper on this system.
@@ -158,9 +158,9 @@ def wrap(command: Sequence[str]) -> Usage:
 
 
 def _forget(pid: int, unwaited: dict[tuple[int, int], tuple[float, float]]) -> None:
-    """Takes a process that was waited for out of those that nobody waits for.
+    """Removes a process that was waited for from those whose times are read from /proc.
 
-    It became our child when its parent, which ignored it, ended before it did; the kernel's sum has it now.
+    It became our child when its parent, which ignored it, ended first; the kernel's sum includes it now.
     """
     known = [key for key in unwaited if key[0] == pid]
     if known:
@@ -168,7 +168,7 @@ def _forget(pid: int, unwaited: dict[tuple[int, int], tuple[float, float]]) -> N
 
 
 def _sample(peaks: list[int], unwaited: dict[tuple[int, int], tuple[float, float]]) -> None:
-    """Raises the peaks of the tree, of one process, of one worker; notes the times of those nobody waits for."""
+    """Updates the peaks of tree, process and worker, and the times of processes that nobody waits for."""
     total = 0
     for pid in descendants(os.getpid()):
         try:
@@ -200,7 +200,7 @@ def is_worker(command: bytes) -> bool:
 
 
 def fields_after_name(stat: str) -> list[str]:
-    """The fields of a ``stat`` line from the third on; the second, a name, may hold spaces and brackets."""
+    """The fields of a `stat` line from the third on; the second, a name, may hold spaces and brackets."""
     return stat.rpartition(")")[2].split()
 
 
@@ -226,15 +226,14 @@ def _kill(pid: int) -> None:
 
 
 def main() -> None:
-    """Wraps a command; writes or prints its usage."""
+    """Runs a command; writes or prints what it used."""
     parser = argparse.ArgumentParser(description="Runs a command and says what its process tree used.")
     parser.add_argument("--report", type=Path, help="write the usage here as JSON instead of printing it")
     parser.add_argument("command", nargs=argparse.REMAINDER)
     options = parser.parse_args()
     command = options.command[1:] if options.command[:1] == ["--"] else options.command
     if not command:
-        print("usage: python -m benchmarks.tools.cpu -- COMMAND…")
-        return
+        parser.error("a command is missing: python -m benchmarks.tools.cpu -- COMMAND…")
     usage = wrap(command)
     body = json.dumps(asdict(usage))
     if options.report:

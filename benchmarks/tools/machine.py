@@ -1,4 +1,4 @@
-"""Where and on what a figure was measured, to stand beside it."""
+"""The machine, the date and the commit of a measurement, to be printed beside the figures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tamis.places import ROOT
 
 
 def describe() -> dict[str, Any]:
-    """Processor, memory, versions, date, commit, and the load: on busy cores a CPU-second does less."""
+    """Processor, memory, versions, date, commit, and the load, as busy cores do less in a CPU-second."""
     pages, page = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
     return {
         "processor": _processor(),

@@ -1,8 +1,8 @@
-"""Brings a run folder to the end of one stage in a fresh process: what ``dedup_speed`` measures.
+"""Brings a run folder to the end of one stage in a fresh process: what `dedup_speed` measures.
 
-python -m benchmarks.tools.one_stage PIPELINE.yaml RUN STAGE [--cores 2]
+    python -m benchmarks.tools.one_stage PIPELINE.yaml RUN STAGE [--cores 2]
 
-Stage ``floor`` is no stage: the shards' text, through Spark and an identity in Python, to nowhere.
+Stage `floor` stands for reading the text of the shards through Spark and an identity function in Python, to nowhere.
 """
 
 from __future__ import annotations
@@ -10,11 +10,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks.dedup.dedup_run import open_cluster
-from pipelines.run.config import load_pipeline
-from pipelines.run.runner import Runner
+from benchmarks.tools.pipeline_run import local_cluster, run_pipeline
 from pipelines.spark.session import Cluster
-from tamis.places import ROOT
+
+FLOOR = "floor"
 
 
 def _copy_to_nowhere(cluster: Cluster, run: Path) -> None:
@@ -23,24 +22,18 @@ def _copy_to_nowhere(cluster: Cluster, run: Path) -> None:
 
 
 def main() -> None:
-    """Runs it."""
+    """Runs the stage."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("pipeline", type=Path, nargs="?")
-    parser.add_argument("run", type=Path, nargs="?")
-    parser.add_argument("stage", nargs="?")
+    parser.add_argument("pipeline", type=Path)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("stage")
     parser.add_argument("--cores", type=int, default=2)
     options = parser.parse_args()
-    if options.stage is None:
-        print("usage: python -m benchmarks.tools.one_stage PIPELINE.yaml RUN STAGE")
-        return
-    cluster = open_cluster(options.cores)
-    try:
-        if options.stage == "floor":
+    with local_cluster(options.cores) as cluster:
+        if options.stage == FLOOR:
             _copy_to_nowhere(cluster, options.run)
-            return
-        Runner(load_pipeline(options.pipeline), options.run, cluster, ROOT).run(until=options.stage)
-    finally:
-        cluster.stop()
+        else:
+            run_pipeline(options.pipeline, options.run, cluster, until=options.stage)
 
 
 if __name__ == "__main__":

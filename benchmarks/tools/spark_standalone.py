@@ -1,7 +1,7 @@
-"""A real standalone Spark cluster on loopback, from pip's pyspark, and what its event log tells of an application.
+"""A standalone Spark cluster on loopback, started from pip's pyspark, and what its event log tells of an application.
 
-Each worker has a loopback address of its own (Linux answers to all of 127.0.0.0/8): Spark never speculates a task on
-the host that runs it already, so that workers that share an address never speculate at all.
+Each worker has a loopback address of its own (Linux answers to all of 127.0.0.0/8): Spark never starts a second
+attempt of a task on the host that already runs it, so workers that share an address never speculate.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
+from benchmarks.tools.ports import free_port
 from pipelines.spark.java import java_home
 
 HOST = "127.0.0.1"
@@ -35,7 +35,7 @@ def spark_home() -> Path:
 
 
 def environment(host: str = HOST) -> dict[str, str]:
-    """For Spark's scripts: our Java, loopback, small daemons, one interpreter on all sides."""
+    """Environment variables for Spark's scripts: our Java, loopback, small daemons, one Python everywhere."""
     return {
         **os.environ,
         "JAVA_HOME": str(java_home()),
@@ -49,13 +49,13 @@ def environment(host: str = HOST) -> dict[str, str]:
 
 @dataclass
 class Standalone:
-    """A master and its workers while a ``with`` block runs; all of it is stopped behind the block, whatever happened.
+    """A master and its workers for the time of a `with` block; they are stopped after it, whatever happened.
 
     Attributes:
-        folder: for logs and the workers' folders.
+        folder: for logs and for the folders of the workers.
         workers: how many.
-        cores: of each.
-        memory: of each, in MB.
+        cores: of each worker.
+        memory: of each worker, in MB.
     """
 
     folder: Path
@@ -114,7 +114,7 @@ class Standalone:
             )
 
     def _wait(self, page: str, workers: int) -> None:
-        """Until the master's page names so many living workers."""
+        """Waits until the master's page lists so many living workers."""
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             if any(process.poll() is not None for process in self._processes):
@@ -127,14 +127,14 @@ class Standalone:
         raise SystemExit(f"the cluster did not come up; see {self.folder}/*.log")
 
     def stop(self) -> None:
-        """Ends workers and master, their executors with them; asked first, then killed."""
+        """Ends workers, master and executors."""
         for process in reversed(self._processes):
             end_group(process)
         self._processes.clear()
 
 
 def end_group(process: subprocess.Popen[bytes]) -> None:
-    """Ends a process that leads a group of its own, and the group: asked first, then killed."""
+    """Ends the process group that a process leads: by SIGTERM, then by SIGKILL."""
     for sign in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, sign)
@@ -142,23 +142,16 @@ def end_group(process: subprocess.Popen[bytes]) -> None:
             process.wait(20)
 
 
-def free_port() -> int:
-    """A port that nothing listens on now."""
-    with socket.socket() as opened:
-        opened.bind((HOST, 0))
-        return int(opened.getsockname()[1])
-
-
 @dataclass
 class EventLog:
-    """What an application did.
+    """What an application did, by its event log.
 
     Attributes:
         executors: executor → host and cores.
-        tasks: executor → tasks that ended well.
-        failed: tasks that ended otherwise and were not the loser of two attempts.
-        speculative: second attempts of a slow task that ended, well or not.
-        raced: of those, the ones that won.
+        tasks: executor → tasks that succeeded.
+        failed: reason → tasks that failed; the losers of two attempts are not counted.
+        speculative: second attempts of slow tasks that ended, whether they succeeded or not.
+        raced: those of them that succeeded first.
         shuffled_bytes: written by the shuffles.
     """
 
@@ -171,7 +164,7 @@ class EventLog:
 
     @classmethod
     def read(cls, folder: Path) -> EventLog:
-        """Reads the one application's log in a folder."""
+        """Reads the log of the one application in a folder."""
         found = cls()
         for path in sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.startswith("appstatus")):
             with path.open(encoding="utf-8") as lines:

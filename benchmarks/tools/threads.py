@@ -1,11 +1,11 @@
-"""Where a command's CPU time goes, by process and thread: JIT compiler, collector, Spark's tasks, Python workers.
+"""Where a command's CPU time goes, by process and thread: JIT compiler, garbage collector, Spark tasks, Python workers.
 
     python -m benchmarks.tools.threads -- COMMAND…
 
-Threads below the command are read from /proc five times a second, and the last reading of each counts; a thread that
-lives less than that is seen partly or not at all, which is printed as the rest to what ``benchmarks.tools.cpu`` counts.
+The threads of the command's process tree are read from /proc five times a second, and the last reading of each counts;
+a thread that lives for less than that is seen partly or not at all, so `benchmarks.tools.cpu` counts more.
 
-Linux only. Source: proc(5), ``/proc/PID/task/TID/stat``.
+Linux only. Source: proc(5), `/proc/PID/task/TID/stat`.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.tools.cpu import IGNORES_CHILDREN, TICKS, descendants, fields_after_name, is_worker
+from benchmarks.tools.report import table_head
 
 GROUPS = (
     (r"C[12] CompilerThre.*", "JIT compiler"),
     (r"G1 .*|GC Thread.*|VM Thread|VM Periodic.*|ParGC.*", "garbage collector and VM"),
     (r"Executor task l.*|stdout writer.*|Writer Monitor.*|shuffle-.*", "Spark tasks"),
 )
-"""Names of JVM threads (15 characters of them are known) and what they do; all others are "driver and rest"."""
+"""Names of JVM threads (the kernel keeps 15 characters) and what they do; all others are "driver and rest"."""
 
 Place = tuple[str, str]
 
@@ -39,8 +40,7 @@ def main() -> None:
     options = parser.parse_args()
     command = options.command[1:] if options.command[:1] == ["--"] else options.command
     if not command:
-        print("usage: python -m benchmarks.tools.threads -- COMMAND…")
-        return
+        parser.error("a command is missing: python -m benchmarks.tools.threads -- COMMAND…")
     process = subprocess.Popen(command)
     seen: dict[tuple[int, int, int], tuple[Place, float]] = {}
     while process.poll() is None:
@@ -60,9 +60,9 @@ def by_place(seen: Mapping[tuple[int, int, int], tuple[Place, float]]) -> dict[P
 
 
 def as_table(found: Mapping[Place, tuple[int, float]]) -> str:
-    """Markdown, the dearest first."""
+    """A Markdown table, the largest first."""
     total = sum(seconds for _, seconds in found.values())
-    lines = ["| process | threads of | how many | CPU-s | % |", "|---|---|---|---|---|"]
+    lines = [table_head("process | threads of | how many | CPU-s | %")]
     for (process, group), (threads, seconds) in sorted(found.items(), key=lambda item: -item[1][1]):
         lines.append(f"| {process} | {group} | {threads} | {seconds:.2f} | {100 * seconds / max(total, 1e-9):.1f} |")
     return "\n".join([*lines, f"| all | | | {total:.2f} | 100 |"])

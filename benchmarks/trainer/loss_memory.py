@@ -2,14 +2,13 @@
 
     python -m benchmarks.trainer.loss_memory [--tokens 2048] [--width 512] [--vocabulary 125696] [--chunks 256 1024]
 
-Each form runs forward and backward in a process of its own, in float32 on the CPU; memory is the growth of the
-process's peak resident size (ru_maxrss) over what it held with weights and inputs, and includes the head's gradient,
+Each form runs forward and backward in a process of its own, in float32 on the CPU. Memory is the growth of the
+process's peak resident size (ru_maxrss) over its size with weights and inputs; it includes the gradient of the head,
 which both forms need.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import resource
 import subprocess
@@ -17,12 +16,16 @@ import sys
 import time
 
 from benchmarks.tools import machine
+from benchmarks.tools.command_line import command_line, require
+from benchmarks.tools.report import table_head
+
+NEEDS = ("torch",)
 
 PLAIN = 0
 
 
 def measure(tokens: int, width: int, vocabulary: int, chunk: int) -> dict[str, float]:
-    """One form, in this process: mebibytes and seconds; `chunk` 0 is the full logits."""
+    """Mebibytes, seconds and loss of one form, measured in this process; `chunk` 0 is the full logits."""
     import torch
 
     from trainer.head import OutputHead
@@ -48,7 +51,7 @@ def measure(tokens: int, width: int, vocabulary: int, chunk: int) -> dict[str, f
 
 def main() -> None:
     """Prints a table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser = command_line(__doc__, NEEDS)
     parser.add_argument("--tokens", type=int, default=2048)
     parser.add_argument("--width", type=int, default=512)
     parser.add_argument("--vocabulary", type=int, default=125_696)
@@ -59,19 +62,13 @@ def main() -> None:
     if options.one is not None:
         print(json.dumps(measure(*shape, options.one)))
         return
+    require(NEEDS, options)
     print(machine.as_line(machine.describe()))
-    print("\n| form | peak beyond weights and inputs, MiB | s | loss |\n|---|---|---|---|")
+    print("\n" + table_head("form | peak beyond weights and inputs, MiB | s | loss"))
     for chunk in (PLAIN, *options.chunks):
-        command = [
-            sys.executable,
-            "-m",
-            "benchmarks.trainer.loss_memory",
-            "--one",
-            str(chunk),
-            "--tokens",
-            str(shape[0]),
-        ]
-        command += ["--width", str(shape[1]), "--vocabulary", str(shape[2])]
+        given = {"one": chunk, "tokens": options.tokens, "width": options.width, "vocabulary": options.vocabulary}
+        command = [sys.executable, "-m", "benchmarks.trainer.loss_memory"]
+        command += [part for name, value in given.items() for part in (f"--{name}", str(value))]
         found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         name = f"chunks of {chunk}" if chunk else "full logits"
         print(f"| {name} | {found['mib']:,.0f} | {found['seconds']:.1f} | {found['loss']:.6f} |", flush=True)

@@ -1,23 +1,22 @@
 """How fast one device trains: tokens a second, MFU over both denominators, and where the time goes.
 
     python -m benchmarks.trainer.trainer_speed [--model conf/models/1b.yaml] [--length 4096] [--rows 8]
-           [--vocabulary 125696]
-                                       [--steps 20] [--device cuda] [--eager] [--attention auto] [--format json]
+           [--vocabulary 125696] [--steps 20] [--device cuda] [--eager] [--attention auto] [--format json]
 
 A model of a file in `conf/models` takes steps of `rows` sequences, one micro-batch each, with the loop's own step,
 loader and optimizer; only checkpoints and judging are left out. The text is made up: ids by Zipf's law, documents of
-log-normal lengths as `benchmarks.corpora.sampler_corpus` has them, packed and masked as any text is. After `--warmup`
-steps, in which blocks and loss are compiled, each step is timed. Then three more are profiled, and the time of kernels
-is summed by what they do; *idle* is what no kernel took. The memory is the allocator's peak (on a CPU the process's).
+log-normal lengths as in `benchmarks.corpora.sampler_corpus`, packed and masked as usual. After `--warmup` steps, in
+which blocks and loss are compiled, each step is timed. Then three more are profiled, and the time of kernels is summed
+by what they do; *idle* is the time in which no kernel ran. The memory is the allocator's peak (on a CPU the process's).
 
 The aim is 58.3 % of the data sheet at 1 B, 4,096 and bfloat16 on one GPU (Baichuan-7B's headline, on A800). On a CPU
-everything runs but the figure: ``--device cpu --model conf/models/10m.yaml --length 256 --rows 2 --vocabulary 4096``.
+everything runs, but without that figure: `--device cpu --model conf/models/10m.yaml --length 256 --rows 2 --vocabulary
+4096`.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import resource
 import statistics
@@ -31,10 +30,14 @@ import numpy as np
 
 from benchmarks.corpora.sampler_corpus import document_ends
 from benchmarks.tools import machine
+from benchmarks.tools.command_line import command_line, require
+from benchmarks.tools.report import show, table_head
 from tamis.places import ROOT
 
 if TYPE_CHECKING:
     from trainer.setup import TrainingRun
+
+NEEDS = ("torch", "gpu")
 
 KINDS = {
     "attention": r"flash|fmha|flex|scaled_dot_product|varlen",
@@ -44,13 +47,13 @@ KINDS = {
     "fused: norms, rotation, SwiGLU, loss": r"triton|cpp_fused|CompiledFxGraph|CompiledFunction",
     "copies": r"memcpy|memset|copy_|aten::(to|cat|clone|contiguous|fill_|zero_|empty)",
 }
-"""Kernels by name, the first that fits; what fits none is *other*."""
+"""What a kernel does → a pattern of its name; the first that matches counts, and *other* where none does."""
 PROFILED = 3
 
 
 @dataclass(frozen=True)
 class Ids:
-    """What a run asks of its tokenizer, where no text is to be encoded."""
+    """A stand-in for the tokenizer, as no text is encoded."""
 
     vocab_size: int
     eos_id: int = 2
@@ -109,7 +112,7 @@ def open_run(options: argparse.Namespace, folder: Path) -> TrainingRun:
 
 
 def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Rates, shares and memory."""
+    """Takes the steps; returns rates, shares of time and memory."""
     import torch
 
     from trainer.loop import steps_of, take_step
@@ -206,41 +209,34 @@ def as_markdown(found: dict[str, Any], options: argparse.Namespace) -> str:
         "",
         found["formula"],
         "",
-        "| MFU over | TFLOP/s | attention whole | causal half |",
-        "|---|---|---|---|",
+        table_head("MFU over | TFLOP/s | attention whole | causal half"),
     ]
     for name, key, share in (("the data sheet", "peak", "mfu"), ("a measured matrix product", "gemm", "mfu_gemm")):
         if found[key] is not None:
             shares = f"{found['whole'][share]:.1%} | {found['causal'][share]:.1%}"
             lines.append(f"| {name} | {found[key] / 1e12:,.2f} | {shares} |")
-    lines += ["", "| where the time goes | share |", "|---|---|"]
+    lines += ["", table_head("where the time goes | share")]
     lines += [f"| {kind} | {share:.1%} |" for kind, share in sorted(found["time"].items(), key=lambda item: -item[1])]
     return "\n".join(lines)
 
 
 def main() -> None:
     """Measures and prints."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser = command_line(__doc__, NEEDS, formats=True)
     parser.add_argument("--model", type=Path, default=ROOT / "conf" / "models" / "1b.yaml")
     parser.add_argument("--length", type=int, default=4096, help="tokens of a sequence")
     parser.add_argument("--rows", type=int, default=8, help="sequences of a step, all one micro-batch")
     parser.add_argument("--vocabulary", type=int, default=125_696)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--warmup", type=int, default=5)
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda")
     parser.add_argument("--eager", action="store_true", help="without torch.compile")
     parser.add_argument("--attention", choices=("auto", "sdpa", "flex", "varlen"), default="auto")
     parser.add_argument("--recompute", type=int, default=0, help="blocks that keep no activations")
-    parser.add_argument("--format", choices=("text", "json"), default="text")
     options = parser.parse_args()
-    import torch
-
-    if options.device == "cuda" and not torch.cuda.is_available():
-        print("skipped: torch sees no GPU here (allowed: --device cpu with a small --model)")
-        return
+    require(NEEDS, options)
     with tempfile.TemporaryDirectory() as folder:
         found = measure(options, Path(folder))
-    print(json.dumps(found, indent=1) if options.format == "json" else as_markdown(found, options))
+    show(found, options.format == "json", lambda body: as_markdown(body, options))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import yaml
 
 from benchmarks.corpora import ablation_corpus
 from benchmarks.corpora.exhaustive import shingles
-from benchmarks.tools.spread import Spread
+from benchmarks.tools.ablation.spread import Spread
 from corpus.config import load_yaml
 from pipelines.run.config import load_pipeline
 from text.arrow import TextColumn
@@ -22,7 +22,7 @@ from text.arrow import TextColumn
 pytest.importorskip("torch")
 
 from benchmarks.ablations.ablation import Size, as_markdown  # noqa: E402
-from benchmarks.ablations.ablation_arms import ARMS, CONF, pipeline_of  # noqa: E402
+from benchmarks.tools.ablation.pipeline_arms import ARMS, CONF, pipeline_of  # noqa: E402
 
 
 @pytest.mark.parametrize("arm", ARMS, ids=lambda arm: arm.name)

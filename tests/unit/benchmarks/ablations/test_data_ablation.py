@@ -15,9 +15,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks.ablations import data_ablation_arms as arms
-from benchmarks.ablations.data_ablation_arms import ARMS, DEDUPLICATED, FILTERED, FULL, RAW, SCORED, Source
-from benchmarks.ablations.data_ablation_picture import COLOURS, draw_svg, write_html
+from benchmarks.tools.ablation import arm_files, arm_texts, held_out
+from benchmarks.tools.ablation import reading_arms as arms
+from benchmarks.tools.ablation.loss_picture import COLOURS, draw_svg, write_html
+from benchmarks.tools.ablation.reading_arms import ARMS, DEDUPLICATED, FILTERED, FULL, RAW, SCORED, Source
 from corpus.config import load_yaml
 from corpus.files import read_json, write_json
 from sampler.bins.format import TokenBins
@@ -27,10 +28,8 @@ from tests.support.runs import HOSTILE, KEPT_TEXT, S
 
 pytest.importorskip("torch")
 
-from benchmarks.ablations import (
-    data_ablation,  # noqa: E402
-    trials,  # noqa: E402
-)
+from benchmarks.ablations import data_ablation  # noqa: E402
+from benchmarks.tools.ablation import trials  # noqa: E402
 
 LAW = "A law. " * 3
 FILTERED_TEXT = KEPT_TEXT.replace("点击关注我们！", "").replace("bob@example.org", "<EMAIL>")
@@ -44,7 +43,7 @@ def source(tmp_path: Path) -> Source:
 
 def texts(source: Source, arm: arms.Arm) -> dict[int, str]:
     """Id → text of an arm."""
-    found = arms.texts_of(source, arm)
+    found = arm_texts.texts_of(source, arm)
     return dict(zip(found["doc_id"].to_pylist(), found["text"].to_pylist(), strict=True))
 
 
@@ -85,9 +84,9 @@ def test_each_arm_is_what_its_decisions_leave(source: Source) -> None:
 
 def test_a_copy_of_what_a_filter_dropped_goes_with_it() -> None:
     rows = {"doc_id": [3, 5, 8, 9], "text": ["a", "b", "c", "d"], "language": ["en"] * 4, "source": [None] * 4}
-    found = arms._with_copies(pa.table(rows, arms.TEXT), np.array([5, 7, 9]), np.array([4, 3, 3]))
+    found = arm_texts._with_copies(pa.table(rows, arms.TEXT), np.array([5, 7, 9]), np.array([4, 3, 3]))
     assert found["doc_id"].to_pylist() == [3, 8, 9] and found["text"].to_pylist() == ["a", "c", "a"]
-    empty = arms._with_copies(arms.TEXT.empty_table(), np.array([5]), np.array([4]))
+    empty = arm_texts._with_copies(arms.TEXT.empty_table(), np.array([5]), np.array([4]))
     assert empty.num_rows == 0
 
 
@@ -112,7 +111,7 @@ def test_arms_that_are_not_the_run_are_refused(source: Source) -> None:
     spoilt = table.set_column(table.column_names.index("text"), "text", pa.array(["other"] * table.num_rows))
     pq.write_table(spoilt.cast(table.schema), path)
     with pytest.raises(TamisError, match="do not give its published shards"):
-        arms.texts_of(source, FULL)
+        arm_texts.texts_of(source, FULL)
 
 
 def test_runs_of_which_no_such_arms_can_be_made_are_refused(source: Source) -> None:
@@ -145,9 +144,9 @@ def _held(texts: list[str], languages: tuple[str, str] = ("web", "law")) -> pa.T
 def test_relatives_of_held_out_text_leave_every_arm(source: Source, tmp_path: Path) -> None:
     """A copy of what is held out, and an excerpt: neither is in any arm, whatever the run has made of it."""
     given = _held([LAW, _words(random.Random(1), 90)])
-    gone, most = arms.relatives(source, given)
+    gone, most = held_out.relatives(source, given)
     assert gone.tolist() == [4, S, S + 3] and most < 0.2
-    facts = arms.write_arms(source, given, tmp_path / "arms", chosen=False)
+    facts = arm_files.write_arms(source, given, tmp_path / "arms", chosen=False)
     assert facts["excluded"] == 3 and facts["heldout"]["web"] == {"documents": 1, "bytes": len(LAW)}
     for arm in ARMS:
         folder = tmp_path / "arms" / arm.folder
@@ -161,32 +160,32 @@ def test_relatives_of_held_out_text_leave_every_arm(source: Source, tmp_path: Pa
 
 def test_held_out_text_is_of_documents_that_nothing_resembles(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match="lacks the column token_count"):
-        arms.read_published(source.root, ["doc_id", "token_count"])
-    published = arms.read_published(source.root, ["doc_id", "bytes"])
+        arm_texts.read_published(source.root, ["doc_id", "token_count"])
+    published = arm_texts.read_published(source.root, ["doc_id", "bytes"])
     ids = published["doc_id"].to_pylist()
     assert ids == [0, 4, S + 1, S + 2]
-    for name in arms.ALONE:
+    for name in held_out.ALONE:
         count = {("component_size", S + 1): 2}
         published = published.append_column(name, pa.array([count.get((name, i), 1) for i in ids], pa.int32()))
-    monkeypatch.setattr(arms, "read_published", lambda root, columns: published.select(columns))
-    monkeypatch.setattr(arms, "_require_published", lambda root, found: None)
+    monkeypatch.setattr(held_out, "read_published", lambda root, columns: published.select(columns))
+    monkeypatch.setattr(arm_texts, "_require_published", lambda root, found: None)
     # 0 has a copy, 1, and 4 has S and S + 3: of what the columns call alone, what is ingested twice is not chosen.
-    assert arms.choose_held_out(source, 10_000, 1)["doc_id"].to_pylist() == [S + 2]
-    gone, _ = arms.relatives(source, arms.choose_held_out(source, 10_000, 1))
+    assert held_out.choose_held_out(source, 10_000, 1)["doc_id"].to_pylist() == [S + 2]
+    gone, _ = held_out.relatives(source, held_out.choose_held_out(source, 10_000, 1))
     assert gone.tolist() == [S + 2]
 
 
 def test_weights_lie_beside_the_full_arm(source: Source, tmp_path: Path) -> None:
     held = _held(["x y z", "u v w"])
-    arms.write_arms(source, held, tmp_path / "arms", chosen=False)
+    arm_files.write_arms(source, held, tmp_path / "arms", chosen=False)
     folder = tmp_path / "arms" / FULL.name
     for path in sorted(folder.glob("shards/*/*")):
         ids = pq.read_table(path, partitioning=None)["doc_id"].to_numpy()
         name = f"{path.parent.name}/{path.stem}"
-        assert arms.weights_of(SCORED, folder).read(name, ids).tolist() == [1.5] * len(ids)
-        assert arms.weights_of(FULL, folder).read(name, ids).tolist() == [1.0] * len(ids)
+        assert arm_files.weights_of(SCORED, folder).read(name, ids).tolist() == [1.5] * len(ids)
+        assert arm_files.weights_of(FULL, folder).read(name, ids).tolist() == [1.0] * len(ids)
     with pytest.raises(ConfigError, match="raw has no text in tok"):
-        arms.write_arms(Source(source.root, ("tok",)), _held(["x", "y"], ("tok", "tok")), tmp_path, chosen=False)
+        arm_files.write_arms(Source(source.root, ("tok",)), _held(["x", "y"], ("tok", "tok")), tmp_path, chosen=False)
 
 
 def test_languages_are_detected_where_domains_are_not_named_by_them(source: Source) -> None:
@@ -201,7 +200,7 @@ def test_repeated_share_counts_runs_of_five() -> None:
     found = {}
     for name, part in (("en", tokens), ("short", tokens[:3])):
         shard = sampler_run.MemoryBin(f"{name}/0", index, part, name)
-        found |= arms.repeated_share(TokenBins(tokenizer_digest="", vocab_size=16, eos_id=0, domains={name: [shard]}))
+        found |= trials.repeated_share(TokenBins(tokenizer_digest="", vocab_size=16, eos_id=0, domains={name: [shard]}))
     grams = [tuple(tokens[i : i + 5]) for i in range(len(tokens) - 4)]
     assert found == {"en": pytest.approx(1 - len(set(grams)) / len(grams)), "short": 0.0}
     assert found["en"] > 0
@@ -267,9 +266,9 @@ def test_equal_parts_of_the_tokens_are_of_each_language(small_trials: tuple[tria
 
 def test_a_unigram_model_counts_what_the_weights_draw(small_trials: tuple[trials.Trials, Path]) -> None:
     found, folder = small_trials
-    plain = trials.unigram_losses(found, folder / "full", arms.weights_of(FULL, folder / "full"))
-    scored = trials.unigram_losses(found, folder / "full", arms.weights_of(SCORED, folder / "full"))
-    assert plain == trials.unigram_losses(found, folder / "raw", arms.weights_of(RAW, folder / "raw")) != scored
+    plain = trials.unigram_losses(found, folder / "full", arm_files.weights_of(FULL, folder / "full"))
+    scored = trials.unigram_losses(found, folder / "full", arm_files.weights_of(SCORED, folder / "full"))
+    assert plain == trials.unigram_losses(found, folder / "raw", arm_files.weights_of(RAW, folder / "raw")) != scored
     for lang, loss in plain.items():
         read = [s.read(0, s.tokens).tolist() for s in found.bins(folder / "full").domains[lang]]
         counts = Counter(token for part in read for token in part)

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from benchmarks.corpora.exhaustive import Pairs, similar_pairs
-from benchmarks.corpora.labelled import auc
 from benchmarks.dedup.dedup_peers import Truth
 from benchmarks.dedup.dedup_quality import figures
-from benchmarks.dedup.dedup_run import Drop, Outcome
 from benchmarks.dedup.dedup_speed import rates
 from benchmarks.peers.common import keep_first, shingles
+from benchmarks.tools.dedup_run import Drop, Outcome
+from benchmarks.tools.labelled import auc
 
 BASE = "the keeper of the second gate wrote down all names of boats that passed before the winter storm"
 WORDS = BASE.split()

@@ -1,14 +1,14 @@
-"""Figures of the labelled near-duplicate sets in ``../shared/data/neardup``: what people call the same, and what we do.
+"""The labelled near-duplicate sets in `../shared/data/neardup`: what people call the same, and what a run decides.
 
-| set | what the label says | what is asked here |
+| set | what the label says | figures |
 |---|---|---|
 | news_articles_planted_pairs | 20 of 2,500 paragraphs have a near copy among the others | pairs joined |
 | clough_short_answers | an answer is a near copy, light or heavy revision of a text, or none | share joined, mean J |
 | copycat_web_pairs | pages of one canonical link, judged 0.5 (template) < 1 < 2 < 3 (same content) | AUC of J, joined |
-| zh_sentence_pairs | two sentences mean the same | AUC of J: paraphrases share words, not 5-grams: MinHash is blind |
+| zh_sentence_pairs | two sentences mean the same | AUC of J: paraphrases share words, but no 5-grams |
 
-Pairs judged "unknown" are counted apart. The page texts of copycat are stemmed and without stop words. A pair is
-*joined* when the run lets one document stand for both.
+Pairs judged "unknown" are counted apart. The texts of copycat are stemmed and without stop words. A pair is *joined*
+when the run lets one document stand for both.
 """
 
 from __future__ import annotations
@@ -22,15 +22,16 @@ import numpy as np
 
 from benchmarks.corpora.base_text import read_records
 from benchmarks.corpora.exhaustive import jaccard, similar_pairs
-from benchmarks.dedup.dedup_run import Outcome
+from benchmarks.tools.dedup_run import Outcome
+from filters.quality.evaluation import auc as auc_of
 
 Deduplicate = Callable[[str, dict[str, str]], Outcome]
-"""Runs the pipeline over id → text, in a domain of this name."""
+"""Runs the pipeline over a dictionary id → text, as a domain of that name."""
 SENTENCE_PAIRS = 6000
 
 
 def measure_labelled(folder: Path, run: Deduplicate) -> dict[str, Any]:
-    """All the sets that the folder has; {} for one without any."""
+    """The figures of every set that the folder has."""
     sets = {
         "news_articles_planted_pairs": planted_news,
         "clough_short_answers": clough,
@@ -42,14 +43,9 @@ def measure_labelled(folder: Path, run: Deduplicate) -> dict[str, Any]:
 
 
 def auc(scores: Sequence[float], positive: Sequence[bool]) -> float:
-    """The chance that a positive scores above a negative, a tie counting half."""
-    s, p = np.asarray(scores), np.asarray(positive, bool)
-    if p.all() or not p.any():
-        return float("nan")
-    _, inverse, counts = np.unique(s, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
-    n = int(p.sum())
-    return float((ranks[p].sum() - n * (n + 1) / 2) / (n * (len(p) - n)))
+    """The chance that a positive scores above a negative, a tie counting half; NaN where either is missing."""
+    values, chosen = np.asarray(scores), np.asarray(positive, bool)
+    return auc_of(values[chosen], values[~chosen]) if chosen.any() and not chosen.all() else float("nan")
 
 
 def planted_news(rows: list[dict[str, Any]], run: Deduplicate) -> dict[str, Any]:
@@ -76,7 +72,7 @@ def planted_news(rows: list[dict[str, Any]], run: Deduplicate) -> dict[str, Any]
 
 
 def clough(rows: list[dict[str, Any]], run: Deduplicate) -> dict[str, Any]:
-    """By kind of reuse: how similar to the source, how many joined with it."""
+    """By kind of reuse: similarity to the source, and how many are joined with it."""
     texts = {str(r["id"]): str(r["text"]) for r in rows}
     found = run("clough", texts)
     by_label = defaultdict(list)
@@ -106,7 +102,7 @@ def copycat(rows: list[dict[str, Any]], run: Deduplicate) -> dict[str, Any]:
 
 
 def sentence_pairs(rows: list[dict[str, Any]], run: Deduplicate) -> dict[str, Any]:
-    """AUC of exact similarity for "same meaning", of the first pairs of each source; the run is not asked."""
+    """AUC of exact similarity for "same meaning", over evenly drawn pairs; nothing is run."""
     chosen = rows[:: max(1, len(rows) // SENTENCE_PAIRS)]
     scores = [jaccard(str(r["text_a"]), str(r["text_b"])) for r in chosen]
     same = [r["label"] == 1 for r in chosen]

@@ -1,8 +1,8 @@
-"""The arms of the ablation: what a pipeline does to one crawl.
+"""The arms of `benchmarks.ablations.ablation`: what pipelines of more and more stages make of one crawl.
 
-Each arm is a pipeline YAML made of ``conf/pipelines/default.yaml``'s own stages and thresholds; an arm names the stages
-that it adds to the arm before. All start from one ingest; the last one starts from the whole run before it, so that
-nothing but its weights is made. ``pii`` is left out: it is neither dedup nor a filter.
+Each arm is a pipeline of stages of `conf/pipelines/default.yaml` with their settings; an arm names the stages that it
+adds to the arm before. All start from one ingest; the last arm starts from the whole run before it, so that it makes
+nothing but weights. `pii` is left out: it is neither dedup nor a filter.
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ from typing import Any
 
 import yaml
 
-from benchmarks.ablations.trials import CONF
 from benchmarks.corpora.base_text import LANGUAGES
+from benchmarks.tools.ablation.trials import CONF
+from benchmarks.tools.pipeline_run import run_pipeline
 from corpus.config import load_yaml
-from pipelines.run.config import load_pipeline
-from pipelines.run.runner import Runner
 from pipelines.spark.session import Cluster
 from sampler.published import list_shards
 
@@ -29,8 +28,8 @@ class Arm:
 
     Attributes:
         name: of the run folder.
-        adds: stages that the arm before has not.
-        scored: whether documents have the default pipeline's weights; all weigh 1 otherwise.
+        adds: stages that the arm before lacks.
+        scored: whether documents have the weights of the default pipeline, or all weigh 1.
     """
 
     name: str
@@ -45,7 +44,7 @@ ARMS = (
     Arm("filtered", ("language", "line_filter", "heuristic_filter", "sentence_quality", "score")),
     Arm("scored", (), scored=True),
 )
-"""In order: each has the stages of all before it."""
+"""In order; each also has the stages of the arms before it."""
 
 
 def pipeline_of(arm: Arm) -> dict[str, Any]:
@@ -61,8 +60,8 @@ def pipeline_of(arm: Arm) -> dict[str, Any]:
     }
 
 
-def run_pipeline(arm: Arm, work: Path, cluster: Cluster) -> Path:
-    """Runs the arm's pipeline over ``work/corpus`` into ``work/<arm>``; returns that folder.
+def run_arm(arm: Arm, work: Path, cluster: Cluster) -> Path:
+    """Runs the arm's pipeline over `work/corpus` into `work/<arm>`; returns that folder.
 
     Raises:
         SystemExit: a scored arm's shards are not those of the arm before.
@@ -73,7 +72,7 @@ def run_pipeline(arm: Arm, work: Path, cluster: Cluster) -> Path:
         shutil.copytree(work / before.name, out)
     elif arm != ARMS[0]:
         shutil.copytree(work / ARMS[0].name / "ingest", out / "ingest")
-    Runner(load_pipeline(path), out, cluster, work).run()
+    run_pipeline(path, out, cluster, base=work)
     if arm.scored and _digests(out) != _digests(work / before.name):
         raise SystemExit(f"{out}: its shards are not those of {before.name}, though only weights were to differ")
     return out

@@ -1,8 +1,7 @@
-"""A run of ``conf/pipelines/dedup.yaml`` over Parquet files, and what became of each document."""
+"""Runs of `conf/pipelines/dedup.yaml` over Parquet files, and the decision about each document."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.run.config import load_pipeline
-from pipelines.run.runner import Runner
-from pipelines.spark.session import Cluster, local_settings
+from benchmarks.tools.pipeline_run import run_pipeline
+from corpus.reading.run_reader import read_ledger
+from corpus.run_folder import RunFolder
+from pipelines.spark.session import Cluster
 from tamis.places import ROOT
 
 PIPELINE = ROOT / "conf" / "pipelines" / "dedup.yaml"
@@ -20,12 +20,12 @@ PIPELINE = ROOT / "conf" / "pipelines" / "dedup.yaml"
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """Why a document went.
+    """Why a document was dropped.
 
     Attributes:
         reason: "exact_duplicate" or "near_duplicate".
-        survivor: the document that it went for; None if none was named.
-        similarity: as the run verified it.
+        survivor: the document that was kept for it; None if none was named.
+        similarity: to the survivor, as the run has verified it.
     """
 
     reason: str
@@ -38,8 +38,8 @@ class Outcome:
     """What a run decided, by the documents' own ids.
 
     Attributes:
-        kept: published.
-        dropped: the others; raw records that never became documents are in neither.
+        kept: the published documents.
+        dropped: the other documents; raw records that were not ingested are in neither.
         facts: what the ledger counted.
     """
 
@@ -48,7 +48,7 @@ class Outcome:
     facts: dict[str, Any]
 
     def final(self, name: str) -> str:
-        """The document that stands for this one in the end."""
+        """The document at the end of the chain of survivors."""
         seen = {name}
         while name in self.dropped:
             survivor = self.dropped[name].survivor
@@ -59,43 +59,38 @@ class Outcome:
         return name
 
     def joined(self, a: str, b: str) -> bool:
-        """Whether the run took two documents for the same."""
+        """Whether two documents have the same final survivor."""
         return self.final(a) == self.final(b)
 
 
-def open_cluster(cores: int = 2) -> Cluster:
-    """Spark as ``tamis run`` starts it on one machine, with so many cores."""
-    return Cluster({**local_settings(), "spark.master": f"local[{cores},4]"})
-
-
 def deduplicate(inputs: dict[str, str], out: Path, cluster: Cluster, pipeline: Path = PIPELINE) -> Outcome:
-    """Runs a pipeline of documents only.
+    """Runs a pipeline that decides about whole documents only.
 
     Args:
         inputs: domain → glob.
         out: an empty or missing folder.
         cluster: Spark.
-        pipeline: the YAML.
+        pipeline: its YAML file.
     """
-    config = load_pipeline(pipeline, inputs=[f"{domain}={glob}" for domain, glob in inputs.items()])
-    Runner(config, out, cluster, ROOT).run()
+    run_pipeline(pipeline, out, cluster, inputs=[f"{domain}={glob}" for domain, glob in inputs.items()])
     return outcome(out)
 
 
 def outcome(run: Path) -> Outcome:
-    """What a finished run decided, read from its shards, its ``dropped`` table and its ledger."""
-    kept = _rows(run / "shards", ["doc_id", "source_id"])
-    dropped = _rows(run / "dropped", ["doc_id", "source_id", "reason", "survivor", "similarity"])
+    """What a finished run decided, read from its shards, its `dropped` table and its ledger."""
+    kept = read_rows(run / "shards", ["doc_id", "source_id"])
+    dropped = read_rows(run / "dropped", ["doc_id", "source_id", "reason", "survivor", "similarity"])
     name = {row["doc_id"]: row["source_id"] for row in (*kept, *dropped)}
     if len(set(name.values())) != len(name):
         raise SystemExit(f"{run}: two documents have one id")
     drops = {row["source_id"]: Drop(row["reason"], name.get(row["survivor"]), row["similarity"]) for row in dropped}
-    ledger = json.loads((run / "ledger.json").read_text("utf-8"))
+    ledger = read_ledger(RunFolder(run))
     facts = {"documents": len(name), "stages": {s["name"]: s["documents_dropped"] for s in ledger["stages"]}}
     return Outcome(frozenset(row["source_id"] for row in kept), drops, facts)
 
 
-def _rows(folder: Path, columns: list[str]) -> list[dict[str, Any]]:
+def read_rows(folder: Path, columns: list[str]) -> list[dict[str, Any]]:
+    """Some columns of all Parquet files below a folder, a dictionary a row."""
     tables = [pq.read_table(path, columns=columns, partitioning=None) for path in sorted(folder.rglob("*.parquet"))]
     return pa.concat_tables(tables).to_pylist() if tables else []
 

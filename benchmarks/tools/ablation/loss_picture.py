@@ -1,8 +1,8 @@
-"""The picture of a data ablation: held-out loss by language, over the tokens of a training and at its end.
+"""The picture of a data ablation: held-out loss by language, during training and at its end.
 
-A row a language. Left, each arm's mean over its seeds and the range between the least and the greatest; right, the end
-on a scale of its own: a dot a seed, the mean, and one standard deviation to each side. As SVG, and as one HTML file
-that needs no network.
+One row for each language. On the left, for each arm, the mean over its seeds and the range from the least to the
+greatest; on the right the loss at the end on a scale of its own: a dot for each seed, the mean, and one standard
+deviation to each side. It is drawn as SVG, and as one HTML file that needs no network.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from benchmarks.tools.spread import Spread
+from benchmarks.tools.ablation.spread import Spread
 from corpus.files import atomic_file
 
 COLOURS = {"raw": "#7f7f7f", "filtered": "#d98c2b", "document": "#4c78a8", "full": "#2e8540", "scored": "#b0413e"}
@@ -21,11 +21,11 @@ TOP, ROW = 56, HEIGHT + 62
 
 Point = Mapping[str, Any]
 Trainings = Sequence[Sequence[Point]]
-"""The points of an arm's trainings, seed by seed: ``tokens``, and ``losses`` by language."""
+"""The measurements of the trainings of an arm, seed by seed: `tokens`, and `losses` by language."""
 
 
 def curve_of(trainings: Trainings, lang: str) -> list[tuple[int, Spread]]:
-    """An arm's losses on its way: tokens, and the spread over its seeds."""
+    """The losses of an arm during training: tokens, and the spread over the seeds."""
     return [
         (points[0]["tokens"], Spread.of([point["losses"][lang]["nats"] for point in points]))
         for points in zip(*trainings, strict=True)
@@ -100,13 +100,13 @@ def _ends(ends: Mapping[str, Sequence[float]], top: int) -> list[str]:
 
 
 def _scale(values: Sequence[float], first: float, last: float) -> Callable[[float], float]:
-    """From a value's range to pixels; a single value lies at the first."""
+    """A function from values to pixels; a single value lies at the first pixel."""
     low, high = min(values), max(values)
     return lambda value: first + (last - first) * (value - low) / ((high - low) or 1.0)
 
 
 def _ticks(low: float, high: float, count: int = 6) -> list[float]:
-    """Some round numbers between two."""
+    """Some round numbers between two values."""
     step = 10.0**-9
     while (high - low) / step > count:
         digits = f"{step:.0e}"[0]

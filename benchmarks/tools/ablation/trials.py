@@ -1,7 +1,7 @@
-"""Trainings that are to be compared: one tokenizer, one text to judge on, one model, the same number of tokens.
+"""Trainings that can be compared: the same tokenizer, reference text, model and number of tokens.
 
-All languages have equal parts of the tokens of every training, or else text that holds less of one would be judged on
-having trained on the other. The batches are the sampler's, the loop is the trainer's.
+Every training takes an equal part of its tokens from each language; otherwise an arm with less text of one language
+would be judged by having trained more on the other. The batches are the sampler's, the loop is the trainer's.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.corpora.base_text import LANGUAGES
-from benchmarks.tools.spread import Losses
+from benchmarks.tools.ablation.spread import Losses
 from corpus.config import load_config
 from sampler.bins.format import TokenBins
 from sampler.mixture import DomainShare, Mixture
@@ -37,22 +37,24 @@ from trainer.setup import TrainingRun, assemble
 
 CONF = ROOT / "conf"
 TOKENIZER = TokenizerConfig(vocab_size=4096, character_coverage=0.995)
-"""Small as the corpus is: nearly half of a step goes into the vocabulary's logits. Rare characters are bytes."""
+"""A small vocabulary for a small corpus, as nearly half of a step goes into its logits. Rare characters are bytes."""
+REPEATED_TOKENS = 5
+"""The length of the runs of tokens whose repeats are counted."""
 MOST_EPOCHS = 64.0
-"""A limit that no arm should meet: how often text repeats is what the arms differ in."""
+"""A limit that no arm should reach, as the arms differ in how often text repeats."""
 
 
 @dataclass(frozen=True)
 class Trials:
-    """What all trainings share: text to judge on, tokenizer, model, length.
+    """What all trainings share.
 
     Attributes:
         tokenizer: trained on the raw crawl, of which every arm's text is a part.
         reference: the folder of the reference text.
-        reference_bins: it under the tokenizer.
-        reference_bytes: its UTF-8 bytes by language.
-        config: model, optimizer and length; name and seed are a training's own.
-        mixture: the languages in equal parts; the seed is a training's own.
+        reference_bins: the reference text in tokens.
+        reference_bytes: UTF-8 bytes of the reference text by language.
+        config: model, optimizer and length; each training has its own name and seed.
+        mixture: the languages in equal parts; each training has its own seed.
     """
 
     tokenizer: Tokenizer
@@ -64,11 +66,11 @@ class Trials:
 
     @property
     def tokens(self) -> int:
-        """Of a training."""
+        """The tokens of a training."""
         return self.config.steps * self.config.global_batch * self.mixture.sequence_length
 
     def bins(self, run: Path) -> TokenBins:
-        """A run's text under the tokenizer that all share."""
+        """The text of a run in tokens of the shared tokenizer."""
         return bins_for(run, self.tokenizer)
 
     def references(self) -> dict[str, MixtureStream]:
@@ -81,11 +83,11 @@ class Trials:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A model on its way.
+    """A model during its training.
 
     Attributes:
-        tokens: that it has been trained on.
-        losses: of the reference.
+        tokens: seen so far.
+        losses: on the reference text.
     """
 
     tokens: int
@@ -99,7 +101,7 @@ def prepare_trials(
 
     Args:
         raw: the run folder that the tokenizer is trained on.
-        reference: a folder with ``shards/<language>/*.parquet``.
+        reference: a folder with `shards/<language>/*.parquet`.
         config: model, optimizer and length.
         progress: called while it works.
         languages: the domains of every arm.
@@ -123,7 +125,7 @@ def prepare_trials(
 
 
 def tiny_model(steps: int) -> TrainConfig:
-    """``conf/models/tiny.yaml``, trained for so many steps."""
+    """The model of `conf/models/tiny.yaml`, to be trained for so many steps."""
     return load_config(TrainConfig, CONF / "models" / "tiny.yaml").model_copy(update={"steps": steps})
 
 
@@ -141,12 +143,12 @@ def train(
 
     Args:
         trials: what all trainings share.
-        run: a folder with ``shards/<language>/*.parquet``.
+        run: a folder with `shards/<language>/*.parquet`.
         seed: of this training.
         progress: called with each step.
-        name: of its folder in ``run/train``.
+        name: of its folder in `run/train`.
         weights: of the documents; by default the run's own.
-        every: steps between two looks at the reference; 0 is at the end only.
+        every: steps between two measurements on the reference; 0 measures at the end only.
 
     Returns:
         The losses on the reference, those of the finished model last.
@@ -159,7 +161,7 @@ def train(
     points: list[Point] = []
 
     def look(row: dict[str, Any]) -> None:
-        if "event" in row:  # a step not taken, or a word about one that was
+        if "event" in row:  # a message, or a step that was skipped
             return
         done = row["step"] + 1
         progress("training", done, config.steps)
@@ -177,7 +179,7 @@ def train(
 def judge(trials: Trials, state: TrainingRun, references: Mapping[str, MixtureStream]) -> Losses:
     """A model's losses on the reference, by language.
 
-    The first token of a document is not predicted; its bits are taken to be the mean's.
+    The first token of a document is not predicted; it is counted with the mean loss.
     """
     found = {}
     for lang, reference in references.items():
@@ -189,9 +191,9 @@ def judge(trials: Trials, state: TrainingRun, references: Mapping[str, MixtureSt
 
 
 def text_of(trials: Trials, run: Path, weights: Weights | None = None) -> dict[str, dict[str, float]]:
-    """What an arm has to train on, by language: tokens, epochs that a training makes of them, share of junk drawn.
+    """The text of an arm by language: documents, tokens, epochs of a training, share of junk among the tokens drawn.
 
-    An epoch is what the weights ask for once.
+    An epoch draws each document as often as its weight says.
     """
     trained = trials.tokens / len(trials.mixture.domains)
     found = {}
@@ -211,9 +213,9 @@ def text_of(trials: Trials, run: Path, weights: Weights | None = None) -> dict[s
 
 
 def unigram_losses(trials: Trials, run: Path, weights: Weights) -> dict[str, float]:
-    """For each language the loss of a model that knows only how often each token is drawn, nats a token.
+    """For each language the loss of a unigram model of the tokens drawn, in nats a token.
 
-    It has neither seed nor optimizer: how near an arm's vocabulary is to the reference, and no more.
+    It needs neither seed nor optimizer, and tells only how near an arm's choice of words is to the reference.
     """
     found = {}
     for lang, bins in trials.bins(run).domains.items():
@@ -232,3 +234,15 @@ def text_cells(text: Mapping[str, Mapping[str, float]]) -> list[str]:
     texts = list(text.values())
     cells = [f"{sum(t['documents'] for t in texts):,}", *(f"{t['tokens']:,}" for t in texts)]
     return cells + [*(f"{t['epochs']:.2f}" for t in texts), *(f"{100 * t['junk']:.1f} %" for t in texts)]
+
+
+def repeated_share(bins: TokenBins) -> dict[str, float]:
+    """For each language, the share of runs of five tokens that have occurred earlier in the text: 0 to 1."""
+    found = {}
+    for lang, shards in bins.domains.items():
+        tokens = np.concatenate([shard.read(0, shard.tokens) for shard in shards]).astype(np.uint64)
+        grams = np.zeros(max(0, len(tokens) - REPEATED_TOKENS + 1), np.uint64)
+        for place in range(REPEATED_TOKENS):  # ids below 4,096 fit five times into 64 bits
+            grams = grams * np.uint64(bins.vocab_size) + tokens[place : place + len(grams)]
+        found[lang] = 1 - len(np.unique(grams)) / len(grams) if len(grams) else 0.0
+    return found

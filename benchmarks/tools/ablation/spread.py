@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 Losses = Mapping[str, Mapping[str, float]]
-"""Of one training: language → ``nats`` a token and ``bits`` a byte."""
+"""The losses of one training: language → `nats` a token and `bits` a byte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,10 +15,10 @@ class Spread:
     """Losses over seeds.
 
     Attributes:
-        mean: of them.
-        deviation: the standard deviation of the sample (n - 1); 0 of a single one.
-        low: the least.
-        high: the greatest.
+        mean: of the losses.
+        deviation: standard deviation of the sample (n - 1); 0 for a single loss.
+        low: the least loss.
+        high: the greatest loss.
     """
 
     mean: float
@@ -38,9 +38,9 @@ class Spread:
         return f"{self.mean:.3f} ± {self.deviation:.3f}"
 
     def against(self, before: Spread) -> str:
-        """Whether losses are lower or higher than others, or the ranges touch; single losses have none.
+        """Whether these losses are lower or higher than others, or the ranges overlap; single losses have no range.
 
-        Of two arms that do not differ, three seeds each, one pair in ten has ranges apart by chance.
+        With three seeds each, the ranges of two arms that do not differ are apart by chance in one case of ten.
         """
         if self.low == self.high and before.low == before.high:
             return "one seed only"
@@ -50,13 +50,13 @@ class Spread:
 
 
 def compared(before: Sequence[float], after: Sequence[float]) -> str:
-    """The difference of two arms, seed by seed (same initial weights), and whether their ranges touch."""
+    """The difference of two arms, seed by seed (same initial weights), and whether their ranges overlap."""
     found = Spread.of([b - a for a, b in zip(before, after, strict=True)])
     return f"{found.mean:+.3f} ± {found.deviation:.3f}, {Spread.of(after).against(Spread.of(before))}"
 
 
 def loss_cells(arms: Mapping[str, Sequence[Losses]], lang: str) -> Iterator[tuple[str, list[str]]]:
-    """The row of each arm in a table of losses: nats a token, their range, bits a byte, less the arm before.
+    """The cells of each arm in a table: nats a token, their range, bits a byte, the difference to the arm before.
 
     Args:
         arms: arm → the losses of its trainings, seed by seed.

@@ -1,6 +1,6 @@
-"""Draws ``docs/funnel.svg`` from a ledger: what is left behind each stage, beside the Baichuan 2 report.
+"""Draws `docs/funnel.svg` from a ledger: what is left after each stage, beside the Baichuan 2 report.
 
-python -m benchmarks.chain.funnel_picture RUN/ledger.json docs/funnel.svg
+python -m benchmarks.tools.funnel_picture RUN/ledger.json docs/funnel.svg
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def draw(ledger: dict[str, object]) -> str:
 def main() -> None:
     """Reads the ledger, writes the picture."""
     if len(sys.argv) != 3:
-        print("usage: python -m benchmarks.chain.funnel_picture RUN/ledger.json docs/funnel.svg")
+        print("usage: python -m benchmarks.tools.funnel_picture RUN/ledger.json docs/funnel.svg")
         return
     Path(sys.argv[2]).write_text(draw(json.loads(Path(sys.argv[1]).read_text("utf-8"))), "utf-8")
 
