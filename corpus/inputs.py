@@ -21,6 +21,7 @@ from urllib.parse import quote
 import pyarrow.fs as pafs
 from pydantic import field_validator, model_validator
 
+from corpus.globs import list_matching, split_glob
 from corpus.package_data import package_folders
 from corpus.config import Refused, StrictModel, setting
 from corpus.streams import ByteFile, Compression
@@ -189,10 +190,10 @@ def _matches(path: str, base_dir: Path, key: str) -> Iterator[tuple[str, str, in
     """Yield `(uri, name, size)` of every file that a configured path matches; raise if there is none."""
     absolute = _absolute(path, base_dir, key)
     address, mark, query = absolute.partition("?") if "://" in absolute else (absolute, "", "")
-    folder, pattern = _split_glob(address)
+    folder, pattern = split_glob(address)
     try:
         filesystem, root = file_system(folder + mark + query)
-        found = _listing(filesystem, root.rstrip("/") or "/", pattern)
+        found = list_matching(filesystem, root.rstrip("/") or "/", pattern)
     except (OSError, ValueError) as error:
         raise ConfigError(f"{key}: {path!r} cannot be listed: {error}") from error
     if not found:
@@ -230,52 +231,6 @@ def _in_package(reference: str, key: str) -> str:
     if not folders:
         raise ConfigError(f"{key}: 'package:{reference}' needs the Python package {name!r}, which is not installed")
     return os.path.join(os.path.abspath(folders[0]), pattern)
-
-
-def _split_glob(path: str) -> tuple[str, str]:
-    """Split at the last slash before the first wildcard; without a wildcard, at the last slash."""
-    wildcard = re.search(r"[*?\[]", path)
-    cut = path.rfind("/", 0, wildcard.start() if wildcard and not os.path.isfile(path) else None) + 1
-    return path[:cut], path[cut:]
-
-
-def _listing(filesystem: pafs.FileSystem, folder: str, pattern: str) -> list[tuple[str, int]]:
-    """Return `(path below the folder, bytes)` of the files that match, sorted."""
-    literal = filesystem.get_file_info(f"{folder.rstrip('/')}/{pattern}")
-    if literal.type == pafs.FileType.File:
-        return [(pattern, literal.size)]
-    selector = pafs.FileSelector(folder, recursive="/" in pattern or "**" in pattern, allow_not_found=True)
-    matching = re.compile(_glob_regex(pattern))
-    below = [
-        (info.path.removeprefix(folder).lstrip("/"), info.size)
-        for info in filesystem.get_file_info(selector)
-        if info.type == pafs.FileType.File
-    ]
-    return sorted((name, size) for name, size in below if matching.fullmatch(name))
-
-
-def _glob_regex(pattern: str) -> str:
-    """Translate a glob; as in a shell, a wildcard matches no hidden file or folder."""
-    tokens = re.findall(r"\*\*/|\*\*|\*|\?|\[!?\]?[^\]]*\]|[^*?\[]+|\[", pattern)
-    translated = ""
-    for token in tokens:
-        visible = "(?!\\.)" if not translated or translated.endswith(("/", "/)*")) else ""
-        if token == "**/":
-            translated += r"(?:(?!\.)[^/]+/)*"
-            continue
-        if token == "**":
-            translated += r"(?:(?!\.)[^/]+/)*(?!\.)[^/]+" if visible else r"[^/]*"
-        elif token == "*":
-            translated += visible + r"[^/]*"
-        elif token == "?":
-            translated += visible + r"[^/]"
-        elif len(token) > 2 and token[0] == "[":
-            negated = token[1] == "!"
-            inside = re.sub(r"([\\^\[])", r"\\\1", token[1 + negated : -1])
-            translated += f"{visible}(?!/)[{'^' * negated}{inside}]"
-        else:
-            translated += re.escape(token)
-    return translated
 
 
 def _kind(config: InputConfig, name: str, key: str) -> tuple[Format, Compression]:

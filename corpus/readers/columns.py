@@ -29,8 +29,8 @@ def dig(row: Mapping[str, object], path: str | None) -> object:
     return value
 
 
-def label(value: object) -> str | None:
-    """Return a non-empty string as it is and an integer in digits; anything else is no label."""
+def as_string(value: object) -> str | None:
+    """Return a non-empty string as it is and an integer in digits; anything else as None."""
     if isinstance(value, str):
         return value or None
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
@@ -66,11 +66,11 @@ def with_text(text: str, row: Mapping[str, object], config: InputConfig, offset:
         offset=offset,
         length=length,
         text=text,
-        source_id=label(dig(row, fields.id)),
-        url=label(dig(row, fields.url)),
-        source=constants.get("source") or label(dig(row, fields.source)),
-        lang=constants.get("lang") or label(dig(row, fields.lang)),
-        licence=constants.get("licence") or label(dig(row, fields.licence)),
+        source_id=as_string(dig(row, fields.id)),
+        url=as_string(dig(row, fields.url)),
+        source=constants.get("source") or as_string(dig(row, fields.source)),
+        lang=constants.get("lang") or as_string(dig(row, fields.lang)),
+        licence=constants.get("licence") or as_string(dig(row, fields.licence)),
         extra=extra,
     )
 

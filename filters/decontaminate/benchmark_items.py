@@ -21,7 +21,7 @@ from pydantic import model_validator
 
 from corpus.config import StrictModel, setting
 from corpus.inputs import InputConfig, InputFile, open_input, resolve_inputs
-from corpus.readers.columns import dig, label
+from corpus.readers.columns import as_string, dig
 from corpus.records import Bad
 from corpus.streams import Line, Raw, read_lines
 from tamis.errors import ConfigError
@@ -141,7 +141,7 @@ def read_items(benchmarks: Sequence[BenchmarkFiles], files: Sequence[InputFile])
                 if isinstance(found, tuple):
                     yield BadLine(benchmark, file.name, number, *found)
                     continue
-                name = next((n for key in config.id if (n := label(dig(found, key)))), None) or f"line {number}"
+                name = next((n for key in config.id if (n := as_string(dig(found, key)))), None) or f"line {number}"
                 if (benchmark, name) in seen:
                     name = f"{name} ({file.name}, line {number})"
                 seen.add((benchmark, name))

@@ -16,7 +16,6 @@ Cost: sorts the grams of all items; some 24 bytes a gram on disk, mapped into me
 from __future__ import annotations
 
 import json
-import tempfile
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self
@@ -28,6 +27,7 @@ import pyarrow as pa
 from pydantic import model_validator
 
 from corpus.config import Refused, StrictModel, setting
+from corpus.files import atomic_folder
 from filters.decontaminate.benchmark_items import BadLine
 from tamis.errors import ConfigError
 
@@ -146,10 +146,7 @@ class NgramIndex:
 
     def save(self, folder: Path) -> None:
         """Writes the index as a folder, all or nothing; equal indexes give equal bytes."""
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch:
-            made = Path(scratch) / "index"
-            made.mkdir()
+        with atomic_folder(folder) as made:
             for name in _ARRAYS:
                 np.save(made / f"{name}.npy", getattr(self, name))
             with pa.ipc.new_file(made / "items.arrow", ITEMS) as file:
@@ -158,9 +155,6 @@ class NgramIndex:
             (made / "bad_lines.jsonl").write_bytes(lines)
             text = json.dumps(self.about, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
             (made / "index.json").write_text(text, "utf-8")
-            if folder.exists():
-                folder.rename(Path(scratch) / "replaced")
-            made.rename(folder)
 
     @classmethod
     def load(cls, folder: Path) -> NgramIndex:

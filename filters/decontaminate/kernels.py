@@ -31,6 +31,13 @@ RUN_DOCUMENT, RUN_ITEM, RUN_GRAMS, RUN_FIRST, RUN_END = range(5)
 
 
 @nb.njit(cache=True)
+def _make_scratch(room):  # type: ignore[no-untyped-def]
+    """Arrays for documents of up to `room` tokens: tokens, prefix sums, alone, hashes, stops, likely."""
+    tokens, prefix, alone = np.empty(room, np.uint64), np.empty(room + 1, np.uint64), np.empty(room, np.bool_)
+    return tokens, prefix, alone, np.empty(room, np.uint64), np.empty(room, np.int32), np.empty(room, np.int32)
+
+
+@nb.njit(cache=True)
 def _likely(hashes, grams, bits, out):  # type: ignore[no-untyped-def]
     """Writes which of the grams may be in the index; returns how many."""
     shift = U64(64) - U64(np.int64(np.log2(len(bits)) + 0.5))
@@ -97,22 +104,16 @@ def find_hits(  # type: ignore[no-untyped-def]
     """
     power = powers(longest)
     starts_shift = U64(64) - U64(np.int64(np.log2(len(starts) - 1) + 0.5))
-    room = 4096
-    tokens, prefix = np.empty(room, np.uint64), np.empty(room + 1, np.uint64)
-    alone, hashes, stops = np.empty(room, np.bool_), np.empty(room, np.uint64), np.empty(room, np.int32)
-    likely, no_fnv = np.empty(room, np.int32), np.empty(0, np.uint32)
+    tokens, prefix, alone, hashes, stops, likely = _make_scratch(4096)
+    no_fnv = np.empty(0, np.uint32)
     hits = np.empty((256, END + 1), np.int32)
     n_hits = 0
     for d in range(len(offsets) - 1):
-        while True:
-            args = (data, offsets[d], offsets[d + 1], done[d], classes, fold_start, fold_data)
+        args = (data, offsets[d], offsets[d + 1], done[d], classes, fold_start, fold_data)
+        count = tokenize(*args, tokens, no_fnv)
+        while count < 0:
+            tokens, prefix, alone, hashes, stops, likely = _make_scratch(2 * len(tokens))
             count = tokenize(*args, tokens, no_fnv)
-            if count >= 0:
-                break
-            room *= 2
-            tokens, prefix = np.empty(room, np.uint64), np.empty(room + 1, np.uint64)
-            alone, hashes, stops = np.empty(room, np.bool_), np.empty(room, np.uint64), np.empty(room, np.int32)
-            likely = np.empty(room, np.int32)
         prepare_tokens(tokens, count, classes, prefix, alone)
         for kind in range(2):
             if weights[kind, FULL] == 0:

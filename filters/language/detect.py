@@ -35,7 +35,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from filters.language.lid import PIECES, SAMPLE_BYTES, UNDETERMINED, LanguageModel, load_model, sample_and_pieces
-from filters.language.rules import Rules, detect_texts
+from filters.language.rules import ScriptRules, detect_texts
 from filters.language.scripts import HAN, languages_by_script, line_end, script_table
 from text.arrow import TextColumn
 
@@ -130,14 +130,14 @@ def detect_lines(column: TextColumn, model_path: Path | None = None) -> LineLang
 
 
 @lru_cache(maxsize=4)
-def rules_of(model: LanguageModel) -> Rules:
+def rules_of(model: LanguageModel) -> ScriptRules:
     """The script rules for a model's labels."""
     labels = model.labels
     allowed = languages_by_script(labels)
     only = np.where(allowed.sum(1) == 1, allowed.argmax(1), -1).astype(np.int16)
     chinese, japanese = (labels.index(label) if label in labels else -1 for label in ("zh", "ja"))
     others = np.flatnonzero(allowed[HAN]).astype(np.int16)
-    return Rules(script_table(), allowed, only, chinese, others[others != chinese], japanese)
+    return ScriptRules(script_table(), allowed, only, chinese, others[others != chinese], japanese)
 
 
 def _names(model: LanguageModel) -> pa.Array:

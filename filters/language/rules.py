@@ -29,7 +29,7 @@ HARDLY = np.log(0.01)
 """A language in Han characters of a smaller log probability than this is not looked at further."""
 
 
-class Rules(NamedTuple):
+class ScriptRules(NamedTuple):
     """What a text's script says about its language, for a model's labels.
 
     Attributes:
@@ -105,7 +105,7 @@ def detect_texts(offsets, data, sample, pieces, line_letters, line_score, rules,
         pieces: stretches that a longer text's sample consists of, at least 1.
         line_letters: bytes of letters that a line needs to be judged.
         line_score: least score of a line that counts.
-        rules: see `Rules`.
+        rules: see `ScriptRules`.
         tables: the model.
 
     Returns:

@@ -90,6 +90,37 @@ def _binary(hashes, fnv, keys, rows, mask, relative, n_words, bucket, is_power, 
     return np.float32(1.0 / (1.0 + np.exp(total / used))) if used > 0 else np.float32(0.0)
 
 
+@nb.njit(inline="always", cache=True)
+def _softmax(hashes, fnv, keys, rows, mask, relative, n_words, bucket, is_power, end_row, sums):  # type: ignore[no-untyped-def]
+    """The same among more than two labels; `sums` is scratch, float64[n_labels - 1]."""
+    width = len(sums)
+    sums[:] = 0.0
+    used = 0
+    if end_row >= 0:
+        used = 1
+        for k in range(width):
+            sums[k] = relative[end_row, k]
+    for i in range(len(hashes)):
+        row = _find(hashes[i], keys, rows, mask)
+        if row >= 0:
+            used += 1
+            for k in range(width):
+                sums[k] += relative[row, k]
+    if bucket > 0:
+        used += len(hashes)
+        for i in range(len(hashes)):
+            h = _bigram(fnv[i], fnv[i + 1] if i + 1 < len(hashes) else END_OF_LINE_FNV)
+            h = h & (bucket - U64(1)) if is_power else h % bucket
+            for k in range(width):
+                sums[k] += relative[n_words + np.int64(h), k]
+    if used == 0:
+        return np.float32(0.0)
+    total = 1.0
+    for k in range(width):
+        total += np.exp(sums[k] / used)
+    return np.float32(1.0 / total)
+
+
 @nb.njit(cache=True)
 def score_texts(  # type: ignore[no-untyped-def]
     offsets, data, done, classes, fold_start, fold_data, keys, rows, relative, n_words, bucket, end_row
@@ -128,28 +159,5 @@ def score_texts(  # type: ignore[no-untyped-def]
         if width == 1:
             out[d] = _binary(hashes[:count], fnv, keys, rows, mask, relative, n_words, bucket, is_power, end_row)
             continue
-        sums[:] = 0.0
-        used = 0
-        if end_row >= 0:
-            used = 1
-            for k in range(width):
-                sums[k] = relative[end_row, k]
-        for i in range(count):
-            row = _find(hashes[i], keys, rows, mask)
-            if row >= 0:
-                used += 1
-                for k in range(width):
-                    sums[k] += relative[row, k]
-        if bucket > 0:
-            used += count
-            for i in range(count):
-                h = _bigram(fnv[i], fnv[i + 1] if i + 1 < count else END_OF_LINE_FNV)
-                h = h & (bucket - U64(1)) if is_power else h % bucket
-                for k in range(width):
-                    sums[k] += relative[n_words + np.int64(h), k]
-        if used > 0:
-            total = 1.0
-            for k in range(width):
-                total += np.exp(sums[k] / used)
-            out[d] = 1.0 / total
+        out[d] = _softmax(hashes[:count], fnv, keys, rows, mask, relative, n_words, bucket, is_power, end_row, sums)
     return out

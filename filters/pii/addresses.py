@@ -23,7 +23,23 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from filters.pii.characters import CLASSES, HEX, LOCAL, WIDE_COLON, code_at, code_before, is_digit, is_letter, is_name
+from filters.pii.characters import (
+    CLASSES,
+    COLON,
+    DOT,
+    EQUALS,
+    HEX,
+    HYPHEN,
+    LOCAL,
+    SLASH,
+    SPACE,
+    WIDE_COLON,
+    code_at,
+    code_before,
+    is_digit,
+    is_letter,
+    is_name,
+)
 from filters.pii.numbers import BEFORE
 
 MAX_LOCAL, MAX_LABEL, MAX_TOP = 64, 63, 24
@@ -98,10 +114,10 @@ def email(text, at, size):  # type: ignore[no-untyped-def]
 def _local_part(text, at):  # type: ignore[no-untyped-def]
     """Where the local part before `at` begins, or -1; it begins with a letter, a digit or `_`."""
     i, start, chars, kept = at, -1, 0, 0
-    behind = 46
+    behind = DOT
     while True:
         code, size = code_before(text, i)
-        if not CLASSES[code] & LOCAL or (code == 46 and behind == 46):
+        if not CLASSES[code] & LOCAL or (code == DOT and behind == DOT):
             break
         i -= size
         chars += 1
@@ -119,11 +135,11 @@ def _host(text, i):  # type: ignore[no-untyped-def]
         chars, letters, hyphens, end, packed = 0, 0, 0, i, np.uint64(0)
         while i < len(text):
             code, size = code_at(text, i)
-            if not (is_letter(code) or is_digit(code) or (code == 45 and chars > 0)):
+            if not (is_letter(code) or is_digit(code) or (code == HYPHEN and chars > 0)):
                 break
             i += size
             chars += 1
-            if code == 45:
+            if code == HYPHEN:
                 hyphens += 1
                 continue
             hyphens, end = 0, i
@@ -139,7 +155,7 @@ def _host(text, i):  # type: ignore[no-untyped-def]
         if hyphens > 0 or i >= len(text):
             return best
         code, size = code_at(text, i)
-        if code != 46:
+        if code != DOT:
             return best
         i += size
 
@@ -163,10 +179,10 @@ def ipv4(text, first, window):  # type: ignore[no-untyped-def]
         window: see `filters.pii.numbers`.
     """
     before, earlier = window[BEFORE - 1], window[BEFORE - 2]
-    if is_name(before) or before == 46 or ((before == 45 or before == 47) and is_letter(earlier)):
+    if is_name(before) or before == DOT or (before in (HYPHEN, SLASH) and is_letter(earlier)):
         return -1, 0
     end, address = _octets(window, BEFORE)
-    if end < 0 or (window[end] == 45 and is_letter(window[end + 1])) or _behind_version_word(text, first):
+    if end < 0 or (window[end] == HYPHEN and is_letter(window[end + 1])) or _behind_version_word(text, first):
         return -1, 0
     return end, address
 
@@ -177,7 +193,7 @@ def _octets(codes, i):  # type: ignore[no-untyped-def]
     address = 0
     for k in range(4):
         if k > 0:
-            if codes[i] != 46:
+            if codes[i] != DOT:
                 return -1, 0
             i += 1
         value, digits = 0, 0
@@ -188,7 +204,7 @@ def _octets(codes, i):  # type: ignore[no-untyped-def]
         if digits == 0 or digits > 3 or value > 255 or (digits > 1 and codes[i - digits] == 48):
             return -1, 0
         address = address * 256 + value
-    if is_name(codes[i]) or (codes[i] == 46 and is_digit(codes[i + 1])):
+    if is_name(codes[i]) or (codes[i] == DOT and is_digit(codes[i + 1])):
         return -1, 0
     return i, address
 
@@ -197,7 +213,7 @@ def _octets(codes, i):  # type: ignore[no-untyped-def]
 def _behind_version_word(text, i):  # type: ignore[no-untyped-def]
     for _ in range(2):
         code, size = code_before(text, i)
-        if code != 32 and code != 58 and code != 61 and code != WIDE_COLON:
+        if code != SPACE and code != COLON and code != EQUALS and code != WIDE_COLON:
             break
         i -= size
     if _stands_before(text, i, _EDITION) or _stands_before(text, i, _EDITION_NUMBER):
@@ -250,7 +266,7 @@ def ipv6(text, colon, codes, places):  # type: ignore[no-untyped-def]
     last = 0
     while i < len(text):
         code, size = code_at(text, i)
-        if code != 58 and not CLASSES[code] & HEX:
+        if code != COLON and not CLASSES[code] & HEX:
             break
         if n < len(codes) - 24:
             codes[n], places[n] = code, i
@@ -267,11 +283,11 @@ def ipv6(text, colon, codes, places):  # type: ignore[no-untyped-def]
         behind += size
     codes[at], places[at] = 0, behind
     low, high = 0, n
-    if codes[0] == 58 and codes[1] != 58:
+    if codes[0] == COLON and codes[1] != COLON:
         low = 1
     elif is_name(before):
         return -1, -1, False, i
-    if last == 58 and high >= 2 and codes[high - 2] != 58:
+    if last == COLON and high >= 2 and codes[high - 2] != COLON:
         high -= 1
     if high - low < 2:
         return -1, -1, False, i
@@ -290,27 +306,27 @@ def _groups(codes, low, high):  # type: ignore[no-untyped-def]
     end = high
     i = low
     while i < high:
-        if codes[i] == 58:
-            if i + 1 < high and codes[i + 1] == 58 and gap < 0:  # ::
+        if codes[i] == COLON:
+            if i + 1 < high and codes[i + 1] == COLON and gap < 0:  # ::
                 gap = n
                 i += 2
-                if i < high and codes[i] == 58:
+                if i < high and codes[i] == COLON:
                     return -1, False
                 continue
-            if i == low or i + 1 >= high or codes[i + 1] == 58:
+            if i == low or i + 1 >= high or codes[i + 1] == COLON:
                 return -1, False
             i += 1
             continue
         first = i
         value = 0
-        while i < high and codes[i] != 58:
+        while i < high and codes[i] != COLON:
             c = codes[i]
             decimal = decimal or is_digit(c)
             value = value * 16 + (c - 48 if is_digit(c) else (c | 32) - 87)
             i += 1
             if i - first > 4:
                 return -1, False
-        if i == high and codes[i] == 46 and is_digit(codes[i + 1]):
+        if i == high and codes[i] == DOT and is_digit(codes[i + 1]):
             end, address = _octets(codes, first)
             if end < 0 or n > 6:
                 return -1, False

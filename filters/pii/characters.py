@@ -17,6 +17,8 @@ EDGE = 0
 OTHER = 128
 """The code of a character that means nothing here."""
 WIDE_COLON = 129
+SPACE, OPEN, CLOSE, PLUS, HYPHEN, DOT, SLASH, COLON, EQUALS, UNDERSCORE = map(ord, " ()+-./:=_")
+"""Codes of the signs that numbers and addresses are made of."""
 
 DIGIT, UPPER, LOWER, HEX, LOCAL = 1, 2, 4, 8, 16
 """Class bits of a code; `LOCAL`: may stand in the local part of an e-mail address."""
@@ -61,21 +63,21 @@ def code_at(text, i):  # type: ignore[no-untyped-def]
 def _wide_code(text, i, b):  # type: ignore[no-untyped-def]
     if b < 0xE0:
         space = b == 0xC2 and text[i + 1] == 0xA0  # U+00A0
-        return (32 if space else OTHER), 2
+        return (SPACE if space else OTHER), 2
     if b >= 0xF0:
         return OTHER, 4
     c, d = np.int64(text[i + 1]), np.int64(text[i + 2])
     if b == 0xEF and (c == 0xBC or c == 0xBD):  # U+FF00 to U+FF7F
         return np.int64(_WIDE[(c - 0xBC) * 64 + d - 0x80]), 3
     if b == 0xE3 and c == 0x80 and d == 0x80:  # U+3000
-        return 32, 3
+        return SPACE, 3
     if b == 0xE2 and c == 0x80:
         if 0x90 <= d <= 0x93:  # U+2010 to U+2013
-            return 45, 3
+            return HYPHEN, 3
         if d == 0x87 or d == 0x89 or d == 0xAF:  # U+2007, U+2009, U+202F
-            return 32, 3
+            return SPACE, 3
     if b == 0xE2 and c == 0x88 and d == 0x92:  # U+2212
-        return 45, 3
+        return HYPHEN, 3
     return OTHER, 3
 
 
@@ -108,4 +110,4 @@ def is_letter(code):  # type: ignore[no-untyped-def]
 @nb.njit(inline="always", cache=True)
 def is_name(code):  # type: ignore[no-untyped-def]
     """Letter, digit or underscore: what a number must not touch."""
-    return is_digit(code) or is_letter(code) or code == 95
+    return is_digit(code) or is_letter(code) or code == UNDERSCORE

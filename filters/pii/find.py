@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from filters.pii.addresses import email, ipv4, ipv6, is_local_4
-from filters.pii.characters import code_at, code_before, is_digit
+from filters.pii.characters import DOT, HYPHEN, OPEN, PLUS, SPACE, code_at, code_before, is_digit
 from filters.pii.numbers import BEFORE, WINDOW, bank_card, iban, phone, resident
 from text.arrow import Int64, TextColumn
 
@@ -159,13 +159,13 @@ def _numbers(text, first, old, scratch, found, n):  # type: ignore[no-untyped-de
         code = np.int64(0)
     before, size = code_before(text, first)
     joined = False
-    if code == 32 or code == 45 or code == 46:
+    if code in (SPACE, HYPHEN, DOT):
         behind = i + code_at(text, i)[1]
         following = code_at(text, behind)[0] if behind < len(text) else 0
-        joined = (is_digit(following) and (code != 46 or run <= 3)) or (following == 40 and run == 1)
+        joined = (is_digit(following) and (code != DOT or run <= 3)) or (following == OPEN and run == 1)
     country = 65 <= before <= 90 and run >= 2
-    sign = before == 40 or before == 43
-    if not (run >= 11 or joined or country or sign or (run == 1 and code == 40)):
+    sign = before in (OPEN, PLUS)
+    if not (run >= 11 or joined or country or sign or (run == 1 and code == OPEN)):
         return n, i
     window, places, digits = scratch
     _look(text, first, country, window, places)
@@ -173,7 +173,7 @@ def _numbers(text, first, old, scratch, found, n):  # type: ignore[no-untyped-de
         end = iban(window)
         if end >= 0:
             n = _put(found, n, places[BEFORE - 2], places[end], _IBAN)
-    if run <= 3 and code == 46:
+    if run <= 3 and code == DOT:
         end, address = ipv4(text, first, window)
         if end >= 0:
             n = _put(found, n, first, places[end], _IP_LOCAL if is_local_4(address) else _IP)
@@ -187,8 +187,8 @@ def _numbers(text, first, old, scratch, found, n):  # type: ignore[no-untyped-de
             n = _put(found, n, first, places[end], _BANK_CARD)
     if run <= 15:
         for start in range(BEFORE - 2, BEFORE + 1):
-            if start == BEFORE or window[start] == 40 or window[start] == 43:
-                if start == BEFORE - 2 and window[start + 1] != 43:
+            if start == BEFORE or window[start] == OPEN or window[start] == PLUS:
+                if start == BEFORE - 2 and window[start + 1] != PLUS:
                     continue
                 end = phone(window, start)
                 if end >= 0:
@@ -213,7 +213,7 @@ def _look(text, first, letters, window, places):  # type: ignore[no-untyped-def]
         code, size = code_at(text, i)
         window[k], places[k] = code, i
         i += size
-        if not (is_digit(code) or code == 32 or 40 <= code <= 46 or (letters and 65 <= code <= 90)):
+        if not (is_digit(code) or code == SPACE or OPEN <= code <= DOT or (letters and 65 <= code <= 90)):
             strange += 1
 
 

@@ -20,142 +20,32 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from filters.pii.characters import is_digit, is_letter, is_name
+from filters.pii.characters import CLOSE, DOT, HYPHEN, OPEN, PLUS, SPACE, is_digit, is_letter, is_name
 
 BEFORE = 4
 WINDOW = 80
 """Characters of a window; no match and what stands around it is longer than 64."""
 
 PROVINCES = (
-    11,
-    12,
-    13,
-    14,
-    15,
-    21,
-    22,
-    23,
-    31,
-    32,
-    33,
-    34,
-    35,
-    36,
-    37,
-    41,
-    42,
-    43,
-    44,
-    45,
-    46,
-    50,
-    51,
-    52,
-    53,
-    54,
-    61,
-    62,
-    63,
-    64,
-    65,
+    *range(11, 16),
+    *range(21, 24),
+    *range(31, 38),
+    *range(41, 47),
+    *range(50, 55),
+    *range(61, 66),
     71,
-    81,
-    82,
-    83,
+    *range(81, 84),
 )
 FIRST_YEAR, LAST_YEAR = 1900, 2039
 """Years of a birth date; fixed, so that the result does not depend on the day of the run."""
-IBAN_LENGTHS = {
-    "AD": 24,
-    "AE": 23,
-    "AL": 28,
-    "AT": 20,
-    "AZ": 28,
-    "BA": 20,
-    "BE": 16,
-    "BG": 22,
-    "BH": 22,
-    "BI": 27,
-    "BR": 29,
-    "BY": 28,
-    "CH": 21,
-    "CR": 22,
-    "CY": 28,
-    "CZ": 24,
-    "DE": 22,
-    "DJ": 27,
-    "DK": 18,
-    "DO": 28,
-    "EE": 20,
-    "EG": 29,
-    "ES": 24,
-    "FI": 18,
-    "FK": 18,
-    "FO": 18,
-    "FR": 27,
-    "GB": 22,
-    "GE": 22,
-    "GI": 23,
-    "GL": 18,
-    "GR": 27,
-    "GT": 28,
-    "HN": 28,
-    "HR": 21,
-    "HU": 28,
-    "IE": 22,
-    "IL": 23,
-    "IQ": 23,
-    "IS": 26,
-    "IT": 27,
-    "JO": 30,
-    "KW": 30,
-    "KZ": 20,
-    "LB": 28,
-    "LC": 32,
-    "LI": 21,
-    "LT": 20,
-    "LU": 20,
-    "LV": 21,
-    "LY": 25,
-    "MC": 27,
-    "MD": 24,
-    "ME": 22,
-    "MK": 19,
-    "MN": 20,
-    "MR": 27,
-    "MT": 31,
-    "MU": 30,
-    "NI": 28,
-    "NL": 18,
-    "NO": 15,
-    "OM": 23,
-    "PK": 24,
-    "PL": 28,
-    "PS": 29,
-    "PT": 25,
-    "QA": 29,
-    "RO": 24,
-    "RS": 22,
-    "RU": 33,
-    "SA": 24,
-    "SC": 31,
-    "SD": 18,
-    "SE": 24,
-    "SI": 19,
-    "SK": 24,
-    "SM": 27,
-    "SO": 23,
-    "ST": 25,
-    "SV": 28,
-    "TL": 23,
-    "TN": 24,
-    "TR": 26,
-    "UA": 29,
-    "VA": 22,
-    "VG": 24,
-    "XK": 20,
-    "YE": 30,
-}
+_IBANS = (
+    "AD24 AE23 AL28 AT20 AZ28 BA20 BE16 BG22 BH22 BI27 BR29 BY28 CH21 CR22 CY28 CZ24 DE22 DJ27 DK18 DO28 EE20 "
+    "EG29 ES24 FI18 FK18 FO18 FR27 GB22 GE22 GI23 GL18 GR27 GT28 HN28 HR21 HU28 IE22 IL23 IQ23 IS26 IT27 JO30 "
+    "KW30 KZ20 LB28 LC32 LI21 LT20 LU20 LV21 LY25 MC27 MD24 ME22 MK19 MN20 MR27 MT31 MU30 NI28 NL18 NO15 OM23 "
+    "PK24 PL28 PS29 PT25 QA29 RO24 RS22 RU33 SA24 SC31 SD18 SE24 SI19 SK24 SM27 SO23 ST25 SV28 TL23 TN24 TR26 "
+    "UA29 VA22 VG24 XK20 YE30"
+)
+IBAN_LENGTHS = {word[:2]: int(word[2:]) for word in _IBANS.split()}
 """Country → characters of an IBAN."""
 
 
@@ -221,10 +111,10 @@ def _match(window, i, form):  # type: ignore[no-untyped-def]
             if not is_digit(c) and c != 88 and c != 120:
                 return -1
         elif p == 115 or p == 112 or p == 111:  # s, p, o
-            if not (c == 32 or (p != 111 and c == 45) or (p == 112 and c == 46)):
+            if not (c == SPACE or (p != 111 and c == HYPHEN) or (p == 112 and c == DOT)):
                 continue
         elif p == 83:  # S
-            if (c != 32 and c != 45) or (joint != 0 and c != joint):
+            if (c != SPACE and c != HYPHEN) or (joint != 0 and c != joint):
                 return -1
             joint = c
         elif p != c:
@@ -236,13 +126,13 @@ def _match(window, i, form):  # type: ignore[no-untyped-def]
 @nb.njit(cache=True)
 def begins(window, i):  # type: ignore[no-untyped-def]
     """Whether a number may begin at `i`: not inside a word, nor behind a decimal point."""
-    return not is_name(window[i - 1]) and not (window[i - 1] == 46 and is_digit(window[i - 2]))
+    return not is_name(window[i - 1]) and not (window[i - 1] == DOT and is_digit(window[i - 2]))
 
 
 @nb.njit(cache=True)
 def _ends(window, i):  # type: ignore[no-untyped-def]
     """Whether a number may end before `i`."""
-    return not is_name(window[i]) and not (window[i] == 46 and is_digit(window[i + 1]))
+    return not is_name(window[i]) and not (window[i] == DOT and is_digit(window[i + 1]))
 
 
 @nb.njit(cache=True)
@@ -252,19 +142,19 @@ def phone(window, i):  # type: ignore[no-untyped-def]
     In this order: a Chinese mobile number, bare or with 86; +1 with its ten digits; + and 8 to 15 digits; an American
     number of the forms (415) 555-2671, 415-555-2671 and 415.555.2671, with or without a 1 before it.
     """
-    if is_name(window[i - 1]) or window[i - 1] == 43 or (window[i - 1] == 46 and is_digit(window[i - 2])):
+    if is_name(window[i - 1]) or window[i - 1] == PLUS or (window[i - 1] == DOT and is_digit(window[i - 2])):
         return -1
     for k in range(_AMERICAN):
         end = _match(window, i, _PHONES[k])
         if end >= 0 and _ends(window, end):
             return end
-    if window[i] == 43 or (window[i] == 40 and window[i + 1] == 43):
+    if window[i] == PLUS or (window[i] == OPEN and window[i + 1] == PLUS):
         return _international(window, i)
-    if window[i - 1] == 45 or window[i - 1] == 46:
+    if window[i - 1] == HYPHEN or window[i - 1] == DOT:
         return -1
     for k in range(_AMERICAN, len(_PHONES)):
         end = _match(window, i, _PHONES[k])
-        if end >= 0 and _ends(window, end) and not (window[end] == 45 and is_digit(window[end + 1])):
+        if end >= 0 and _ends(window, end) and not (window[end] == HYPHEN and is_digit(window[end + 1])):
             return end
     return -1
 
@@ -272,7 +162,7 @@ def phone(window, i):  # type: ignore[no-untyped-def]
 @nb.njit(cache=True)
 def _international(window, i):  # type: ignore[no-untyped-def]
     """`+` and 8 to 15 digits in groups, or `(+44) …`; the longest match."""
-    bracket = window[i] == 40
+    bracket = window[i] == OPEN
     i += 2 if bracket else 1
     if not 49 <= window[i] <= 57:
         return -1
@@ -287,14 +177,14 @@ def _international(window, i):  # type: ignore[no-untyped-def]
             best = i
         c = window[i]
         if bracket:
-            if c != 41 or digits > 3:
+            if c != CLOSE or digits > 3:
                 return -1
             bracket = False
-        if c == 32 and window[i + 1] == 40:
+        if c == SPACE and window[i + 1] == OPEN:
             i += 2
-        elif c == 41:
-            i += 2 if window[i + 1] == 32 or window[i + 1] == 45 else 1
-        elif c == 32 or c == 45 or c == 46 or c == 40:
+        elif c == CLOSE:
+            i += 2 if window[i + 1] == SPACE or window[i + 1] == HYPHEN else 1
+        elif c in (SPACE, HYPHEN, DOT, OPEN):
             i += 1
         else:
             break
@@ -408,7 +298,7 @@ def iban(window):  # type: ignore[no-untyped-def]
     if length == 0:
         return -1
     i = BEFORE - 2
-    joint = window[i + 4] if window[i + 4] == 32 or window[i + 4] == 45 else 0
+    joint = window[i + 4] if window[i + 4] == SPACE or window[i + 4] == HYPHEN else 0
     remainder, head = 0, 0
     for k in range(length):
         if joint != 0 and k > 0 and k % 4 == 0:

@@ -130,7 +130,7 @@ def _edges(form: Floats) -> Floats:
     return edges
 
 
-def _speaking(s: _Set, head: int, sets: Sequence[_Set]) -> Int64:
+def _examples_of(s: _Set, head: int, sets: Sequence[_Set]) -> Int64:
     """The examples that a head is fitted on: its own, or all where it has too few of a label."""
     for good in (False, True):
         if sum(int((t.head[t.rows] == head).sum()) for t in sets if t.good == good) < LEAST_EXAMPLES:
@@ -141,7 +141,7 @@ def _speaking(s: _Set, head: int, sets: Sequence[_Set]) -> Int64:
 def _own_batches(sets: Sequence[_Set], edges: Floats, head: int) -> Iterator[Batch]:
     steps = np.arange(1, edges.shape[1] + 1)
     for s in sets:
-        rows = _speaking(s, head, sets)
+        rows = _examples_of(s, head, sets)
         if len(rows):
             passed = (intervals(s.form[rows], edges)[:, :, None] >= steps).reshape(len(rows), -1)
             numbers = np.stack([np.ones(len(rows), np.float32), s.words[rows]], axis=1)
@@ -150,7 +150,7 @@ def _own_batches(sets: Sequence[_Set], edges: Floats, head: int) -> Iterator[Bat
 
 def _joint_batches(sets: Sequence[_Set], scores: Sequence[Floats], head: int) -> Iterator[Batch]:
     for s, own in zip(sets, scores, strict=True):
-        rows = _speaking(s, head, sets)
+        rows = _examples_of(s, head, sets)
         if len(rows):
             near = neighbours(own, s.ptr)
             numbers = np.stack([np.ones(len(rows), np.float32), own[rows], near[rows]], axis=1)

@@ -12,7 +12,6 @@ Features"), taken per sentence. Deviation: no mark-up, as there is none left.
 from __future__ import annotations
 
 from collections import namedtuple
-from typing import Any
 
 import numba as nb
 import numpy as np
@@ -22,46 +21,17 @@ from text.arrow import TextColumn
 from text.chars import LETTER, NUMBER, PUNCT, SINGLE, SPACE, SYMBOL, UPPER, WORD, char_tables, class_of, decode
 from text.segment_tables import CLOSERS
 
-FEATURES = (
-    "log_chars",
-    "log_tokens",
-    "share_upper",
-    "share_digit",
-    "share_mark",
-    "share_symbol",
-    "share_single",
-    "word_length",
-    "longest_word",
-    "one_letter_words",
-    "capital_words",
-    "shouted_words",
-    "doubled_marks",
-    "commas",
-    "exclamations",
-    "questions",
-    "ellipses",
-    "quotes",
-    "brackets",
-    "slashes",
-    "signs",
-    "apostrophes",
-    "longest_run",
-    "inner_breaks",
-    "starts_upper",
-    "starts_lower",
-    "starts_digit",
-    "starts_single",
-    "starts_mark",
-    "ends_stop",
-    "ends_colon",
-    "ends_mark",
-    "ends_word",
-    "ends_digit",
+_Form = namedtuple(
+    "_Form",
+    "log_chars log_tokens share_upper share_digit share_mark share_symbol share_single word_length longest_word "
+    "one_letter_words capital_words shouted_words doubled_marks commas exclamations questions ellipses quotes brackets "
+    "slashes signs apostrophes longest_run inner_breaks starts_upper starts_lower starts_digit starts_single "
+    "starts_mark ends_stop ends_colon ends_mark ends_word ends_digit",
 )
+FEATURES = _Form._fields
 """Columns of `sentence_form`. Lengths are log(1 + n); shares are of the characters without white space; kinds of words
 are divided by words, marks by tokens; what a sentence ends with is looked at before closing quotes and brackets."""
-
-FORM: Any = namedtuple("FORM", FEATURES)(*range(len(FEATURES)))  # type: ignore[misc]
+FORM = _Form(*range(len(FEATURES)))
 """The column of each feature, by its name."""
 
 (

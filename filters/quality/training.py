@@ -17,7 +17,6 @@ Deviation: per sentence.
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +26,7 @@ import numpy as np
 from pydantic import model_validator
 
 from corpus.config import Refused, StrictModel, setting
+from corpus.files import atomic_folder
 from filters.linear.fasttext_file import read_fasttext
 from filters.linear.model import LinearModel
 from filters.quality.evaluation import evaluate, score_examples
@@ -158,14 +158,13 @@ def train(config: WordsTraining, base_dir: Path, out_folder: Path, progress: Pro
         )
         say(f"read {reference.name}: {len(examples[-1].lines):,} examples")
     chosen = balance(examples, config.max_sentences_per_source, config.seed)
-    out_folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out_folder.parent, prefix=f".{out_folder.name}.") as scratch:
+    with atomic_folder(out_folder) as folder:
         say(f"training on {sum(map(len, chosen)):,} examples")
-        words = _fit(config, examples, chosen, Path(scratch))
+        words = _fit(config, examples, chosen, folder)
         heads = None
         if isinstance(config, QualityTraining) and config.heads:
             say("fitting the heads on sources that their words have not seen")
-            heads = fit_heads(examples, chosen, lambda part: _fit(config, examples, part, Path(scratch)))
+            heads = fit_heads(examples, chosen, lambda part: _fit(config, examples, part, folder))
         model = SentenceModel(words, heads)
         say("evaluating on the held-out sources")
         known = {e.lines[k] for e, picks in zip(examples, chosen, strict=True) for k in picks}
@@ -178,13 +177,9 @@ def train(config: WordsTraining, base_dir: Path, out_folder: Path, progress: Pro
             },
             **evaluate(scored, config.max_good_lost),
         }
-        finished = Path(scratch) / "model"
-        model.save(finished)
+        model.save(folder)
         text = json.dumps(evaluation, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-        (finished / "evaluation.json").write_text(text, encoding="utf-8")
-        if out_folder.exists():
-            out_folder.rename(Path(scratch) / "replaced")
-        finished.rename(out_folder)
+        (folder / "evaluation.json").write_text(text, encoding="utf-8")
     return TrainedModel(model.digest, out_folder, evaluation)
 
 
@@ -252,6 +247,7 @@ def _without(known: set[str], held_out: Examples) -> Examples:
 def _fit(
     config: WordsTraining, examples: Sequence[Examples], chosen: Sequence[Sequence[int]], scratch: Path
 ) -> LinearModel:
+    """Trains words; leaves nothing in `scratch`."""
     import fasttext
 
     lines = [

@@ -16,7 +16,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from corpus import ids
-from corpus.files import FileEntry, commit, file_digest, load_manifest, stable_hash, write_json, write_table
+from corpus.files import (
+    FileEntry,
+    atomic_folder,
+    commit,
+    file_digest,
+    load_manifest,
+    stable_hash,
+    write_json,
+    write_table,
+)
 from corpus.run_folder import FORMAT_VERSION, RunFolder
 from corpus.schemas import DROPS, EDITS
 from pipelines.spark.exchange import Block, pack, schemas_as_text, unpack, write_by_shard
@@ -106,6 +115,22 @@ def test_equal_tables_give_equal_bytes_whatever_their_chunks(tmp_path: Path) -> 
     assert len(digests) == 1
     other = whole.set_column(1, "number", pa.array([1, *range(1, 12_000)]))
     assert write_table(tmp_path, "a", other, kind="x").digest not in digests
+
+
+def test_a_folder_is_replaced_whole_or_stays_as_it_was(tmp_path: Path) -> None:
+    """Nothing else is left beside it."""
+    folder = tmp_path / "below" / "model"
+    for name in ("first", "second"):
+        with atomic_folder(folder) as made:
+            (made / name).touch()
+    with pytest.raises(RuntimeError), atomic_folder(folder) as made:
+        (made / "third").touch()
+        raise RuntimeError
+    assert [p.relative_to(tmp_path).as_posix() for p in sorted(tmp_path.rglob("*"))] == [
+        "below",
+        "below/model",
+        "below/model/second",
+    ]
 
 
 def test_attempts_never_share_a_name(tmp_path: Path) -> None:
