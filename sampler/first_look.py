@@ -1,11 +1,11 @@
-"""A first look without bins: published shards tokenised on the fly, as far as some batches need.
+"""A first look without bins: published shards tokenised on the fly, just enough for a few batches.
 
-For whoever wants to see what a mixture gives before compiling a corpus. Each domain's shards are read from their
-beginning, a few documents at a time, until there are tokens enough; the rest of the domain is not seen, so that the
-samples are not those of the compiled mixture, and their state cannot be taken up by it (its manifest is another). Of
-a mixture's phases the first is seen, and `max_epochs` does not hold: a head repeats before its domain does.
+It shows what a mixture gives before token bins are built. Each domain's shards are read from the beginning, a few
+documents at a time, until there are enough tokens; the rest of the domain is not read. So the samples are not those of
+the full mixture, and their state cannot be used with it (the manifest differs). Only the first phase of a mixture is
+shown, and `max_epochs` is ignored, as the beginning of a domain repeats sooner than the whole domain would.
 
-Cost: the text that is encoded, 2-6 MB/s; nothing is written.
+Cost: encoding the text that is needed, 2-6 MB/s; nothing is written.
 """
 
 from __future__ import annotations
@@ -63,11 +63,11 @@ def first_look(
         chosen = _matching(shards, share.shards or (f"{name}/*",))
         heads = list(_heads(chosen, tokenizer, weights, wanted)) if share.weight else []
         if not heads:
-            continue  # named and absent, or of no weight: opening the mixture says so
+            continue  # unknown, or without a weight: `open_stream` reports it
         domains[name] = heads
         rows = sum(pq.read_metadata(shard.path).num_rows for shard in chosen)
         size = sum(head.tokens for head in heads) * rows / max(1, sum(head.documents for head in heads))
-        # "*" weighs by the tokens that the whole domain would have, not by those of its head.
+        # "*" weighs a domain by the estimated tokens of the whole domain, not by those that were read.
         looked[name] = share.model_copy(
             update={"max_epochs": _UNLIMITED, "weight": size if every else share.weight, "shards": _names(heads)}
         )
@@ -97,7 +97,7 @@ def _names(heads: Sequence[AnyBin]) -> tuple[str, ...]:
 
 
 def _heads(shards: list[Shard], tokenizer: Tokenizer, weights: Weights, wanted: int) -> Iterator[MemoryBin]:
-    """The first documents of a domain: as many as give so many expected tokens in an epoch."""
+    """The first documents of a domain, until they give `wanted` expected tokens in an epoch."""
     left = float(wanted)
     for shard in shards:
         if left <= 0:

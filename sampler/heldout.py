@@ -1,8 +1,8 @@
-"""The documents that no training of a run has seen: which they are, and in which language each is.
+"""The documents that no training of a run has seen, for evaluation, and their languages.
 
-The run's own held-out split, or where it has none the documents that training leaves out in its place, by the same
-hash. Bins know nothing of languages; the published shards beside them do: `language`, which the pipeline found, else
-`lang`, which the record says. Text that is only ever judged on, in a run of its own, may be taken whole.
+They are the run's held-out split or, if it has none, the documents that training holds out by hash. Bins do not store
+languages, but the published shards do: `language`, which the pipeline detected, else `lang` of the source record. A
+run that is used for evaluation only may be taken whole.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class HeldoutDocuments:
     Attributes:
         domain: their domain in the mixture.
         shard: their bin.
-        rows: int64[n], where in it they are, ascending.
-        languages: of each; "unknown" where no published shard says it.
+        rows: int64[n], their rows in the bin, ascending.
+        languages: of each; "unknown" if no published shard has it.
     """
 
     domain: str
@@ -47,11 +47,11 @@ class HeldoutDocuments:
 
 @dataclass(frozen=True, kw_only=True)
 class JudgedText:
-    """What models are judged on.
+    """Text that models are evaluated on.
 
     Attributes:
-        domains: all that were asked for, those without documents too.
-        split: "heldout"; "hash", where the run has no such split; or "all".
+        domains: all that were asked for, including those without documents.
+        split: "heldout"; "hash", if the run has no such split; or "all".
         documents: by domain and shard, in order.
     """
 
@@ -61,13 +61,13 @@ class JudgedText:
 
 
 def heldout_text(bins: TokenBins, mixture: Mixture, run: Path, most: int = 0) -> JudgedText:
-    """The held-out documents of a mixture's domains, those of all its phases.
+    """The held-out documents of all domains of a mixture.
 
     Args:
         bins: the token bins.
-        mixture: which domains, of which shards; its weights do not matter.
-        run: whose published shards know the languages.
-        most: documents of a domain, chosen by a hash of their ids; 0 for all.
+        mixture: names the domains and their shards; its weights do not matter.
+        run: the run folder, for the languages in its published shards.
+        most: most documents of a domain, chosen by a hash of their ids; 0 for all.
 
     Raises:
         ConfigError: unknown domains, or shards that two domains name.
@@ -78,12 +78,12 @@ def heldout_text(bins: TokenBins, mixture: Mixture, run: Path, most: int = 0) ->
 
 
 def other_text(bins: TokenBins, trained: TokenBins, run: Path | None, most: int = 0) -> JudgedText:
-    """Text of another run or of bare bins: its held-out split where it has one, or all of it.
+    """Text of another run or of bare bins: its held-out split if it has one, else all of it.
 
     Args:
-        bins: the other text's, under the same tokenizer.
-        trained: those that models were trained on: where both share a shard, its documents are chosen as training left
-            them out.
+        bins: of the other text, made with the same tokenizer.
+        trained: the bins that the models were trained on. If both share a shard and there is no held-out split, only
+            the documents that training holds out by hash are taken.
         run: the other run, or None for bare bins.
         most: as `heldout_text`.
     """
@@ -95,7 +95,7 @@ def other_text(bins: TokenBins, trained: TokenBins, run: Path | None, most: int 
 
 
 def merge_texts(texts: Mapping[str, JudgedText]) -> JudgedText:
-    """Several texts as one; of more than one, domains have the text's name before their own.
+    """Several texts as one; if there are several, the name of the text is put before the names of its domains.
 
     Args:
         texts: name → text.
@@ -114,7 +114,7 @@ def merge_texts(texts: Mapping[str, JudgedText]) -> JudgedText:
 
 
 def published_shards(run: Path) -> dict[str, Shard]:
-    """A run's published shards by the names of their bins, `<domain>/<shard>`; none where only bins are left."""
+    """A run's published shards by the names of their bins, `<domain>/<shard>`; empty if only bins are left."""
     if not (run / "shards").is_dir():
         return {}
     return {f"{name}/{shard.path.stem}": shard for name, shards in list_shards(run).items() for shard in shards}
@@ -124,7 +124,7 @@ def languages_of(published: Mapping[str, Shard], shard: AnyBin, rows: npt.NDArra
     """The language of some documents of a bin.
 
     Args:
-        published: as `published_shards` gives them.
+        published: the result of `published_shards`.
         shard: the bin.
         rows: int64[n], which documents.
 
@@ -136,12 +136,12 @@ def languages_of(published: Mapping[str, Shard], shard: AnyBin, rows: npt.NDArra
         return [UNKNOWN] * len(rows)
     try:
         names = pq.read_schema(source.path).names
-        known = [name for name in ("lang", "language") if name in names]  # the later one counts
+        known = [name for name in ("lang", "language") if name in names]  # `language` overrides `lang`
         table = pq.read_table(source.path, columns=["doc_id", *known], partitioning=None)
     except (pa.ArrowException, OSError) as error:
         raise TamisError(f"{source.path}: cannot be read as Parquet ({error}).") from error
     if not np.array_equal(table["doc_id"].to_numpy(), shard.index.doc_ids):
-        return [UNKNOWN] * len(rows)  # bins of another run, or of a snapshot before
+        return [UNKNOWN] * len(rows)  # bins of another run, or of an earlier snapshot
     found = [UNKNOWN] * len(rows)
     for name in known:
         given = table[name].take(pa.array(rows)).to_pylist()
@@ -167,7 +167,7 @@ def _rows(shard: AnyBin, split: str) -> npt.NDArray[np.int64]:
 
 
 def _fewer(shards: Sequence[AnyBin], held: list[npt.NDArray[np.int64]], most: int) -> list[npt.NDArray[np.int64]]:
-    """Of a domain's documents the `most` whose ids have the lowest hashes, by shard; the same for every model."""
+    """The `most` documents of a domain whose ids have the lowest hashes, by shard; the same for every model."""
     if not most or sum(map(len, held)) <= most:
         return held
     draws = [uniform(_CHOICE_SALT, shard.index.doc_ids[rows]) for shard, rows in zip(shards, held, strict=True)]

@@ -1,7 +1,7 @@
-"""Batches made ahead of time by a thread: the kernels leave the interpreter's lock, so one is enough.
+"""Batches prefetched by a thread: the kernels release the GIL, so one thread is enough.
 
-Several steps are gathered at once, half a million tokens or more, for what a step costs beside its tokens is then
-shared; the consumer gets them one by one, as views. Memory: four such stretches, some 25 MB, whatever the corpus.
+Several steps are gathered at once, half a million tokens or more, so that they share the fixed cost of a step; the
+consumer gets them one by one, as views. Memory: four such groups of steps, some 25 MB, whatever the corpus.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ _AHEAD = 2
 
 
 class Prefetch:
-    """The steps of a rank, in order, made by a thread of its own.
+    """The steps of a rank, in order, made by a background thread.
 
     Args:
         ranked: the rank's stream; the thread works on a fork.
         start: first step.
-        stop: the step to end before; None for as long as the mixture goes on.
-        stride: take every so manieth step only: one of several workers does.
+        stop: one past the last step; None for as long as the mixture goes on.
+        stride: take every stride-th step, as one of several workers does.
 
     Raises:
-        TamisError: when iterated, what reading raised.
+        TamisError: on iteration, if reading raised it.
     """
 
     def __init__(self, ranked: RankStream, start: int = 0, stop: int | None = None, stride: int = 1) -> None:
@@ -66,7 +66,7 @@ class Prefetch:
         self.close()
 
     def close(self) -> None:
-        """Stop the thread; what it made ahead is dropped."""
+        """Stop the thread; prefetched batches are dropped."""
         self._closed.set()
         while self._thread.is_alive():
             try:
@@ -76,7 +76,7 @@ class Prefetch:
 
     def _work(self) -> None:
         try:
-            step, ahead = self._start, 1  # the first stretch is one step, so that it comes at once
+            step, ahead = self._start, 1  # at first a single step, so that it comes soon
             while not self._closed.is_set() and (self._stop is None or step < self._stop):
                 last = step + ahead * self._stride
                 if self._stop is not None:
@@ -85,5 +85,5 @@ class Prefetch:
                 self._queue.put(self._ranked.gather(chosen))
                 step, ahead = step + len(chosen) * self._stride, self._steps
             self._queue.put(None)
-        except BaseException as error:  # whatever it is, it belongs to who waits for the batch
+        except BaseException as error:  # raised again in the thread that waits for the batch
             self._queue.put(error)

@@ -1,12 +1,11 @@
 """A mixture: which domains, in which proportions of tokens, in which phases, at which sequence length.
 
 Strict YAML: an unknown key is an error, and so is a mixture that would repeat a domain more often than it allows.
-`domains: "*"` stands for every domain of the run, weighted by its tokens, which is the corpus as it is.
+`domains: "*"` stands for every domain of the run, weighted by its tokens, which gives the corpus as it is.
 
-Phases are stretches of training with one mixture each. A phase says what it changes (domains and their weights,
-sequence length, packing, temperature) and how many tokens it lasts; the last one may go on without end. What a domain
-is (its shards, its curve of document weights, its boosts), the seed and the shuffle blocks are the same in all of
-them, for they are what the cursors count in.
+A phase is a stretch of training with one mixture. It names what it changes (domains and their weights, sequence length,
+packing, temperature) and how many tokens it lasts; the last one may go on without end. A domain's shards, document
+weights and boosts, the seed and the shuffle blocks are the same in all phases, since cursors refer to them.
 """
 
 from __future__ import annotations
@@ -183,10 +182,10 @@ def load_mixture(path: Path, run: Path | None = None, bins: str | None = None) -
         bins: token bins that take precedence over the file's.
 
     Returns:
-        The mixture, its places absolute, and the run folder.
+        The mixture, with absolute paths, and the run folder.
 
     Raises:
-        ConfigError: as `load_config`, or no run is named, or it is no folder.
+        ConfigError: as `load_config`; or no run is named, or it is not a folder.
     """
     mixture = load_config(Mixture, path)
     if run is None:
@@ -209,16 +208,16 @@ def load_mixture(path: Path, run: Path | None = None, bins: str | None = None) -
 def resolve_shares(
     domains: dict[str, DomainShare], tokens: dict[str, float], temperature: float = 1.0, split: str = "train"
 ) -> dict[str, DomainShare]:
-    """The domains that a stretch draws on, with their shares.
+    """The domains that a phase draws from, with their shares.
 
     Args:
-        domains: the config's.
-        tokens: expected tokens of an epoch for every domain; zero where the split has none.
-        temperature: shares go with weight^(1/temperature).
-        split: for the message.
+        domains: as configured.
+        tokens: expected tokens of an epoch for every domain; zero if the split has none.
+        temperature: shares are proportional to weight^(1/temperature).
+        split: for error messages.
 
     Returns:
-        Domains with a weight above zero, in name order; their weights are the shares, and sum to about 1.
+        Domains with a weight above zero, in name order; their weights are the shares, which sum to about 1.
 
     Raises:
         ConfigError: an unknown domain, or one with a weight and no tokens.

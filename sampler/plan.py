@@ -1,9 +1,8 @@
-"""What a mixture will do before it is done: per phase and domain tokens, epochs, repeats, padding, and when it runs
-dry.
+"""The plan of a mixture: tokens, epochs, repeats, padding and exhaustion of each domain in each phase.
 
-All from the expected tokens of an epoch and the shares, so that a plan over trillions takes no longer than one over
-millions: figures are those that the stream comes to, but for the rounding of documents' copies, which a domain of few
-documents shows. Padding of best_fit and document is measured, on the first blocks of each domain.
+Everything is computed from the expected tokens of an epoch and the shares, so a plan over trillions of tokens takes no
+longer than one over millions. The figures are those of the stream, except for the rounding of documents' copies, which
+matters in domains of few documents. The padding of best_fit and document is measured on the first blocks of a domain.
 """
 
 from __future__ import annotations
@@ -29,14 +28,14 @@ class PlannedDomain:
         domain: name.
         share: of the phase's sequences.
         sequences: how many the phase takes of it.
-        tokens: of them, padding left out.
-        padding: share of their room that is padding.
+        tokens: of these sequences, without padding.
+        padding: share of padding in these sequences.
         epoch_tokens: expected tokens of an epoch of the domain.
-        begins: epochs of the domain at the phase's begin.
-        ends: and at its end.
-        max_epochs: allowed.
-        repeats_at: tokens of the whole mixture after which the domain begins its second epoch, or None.
-        dry_at: tokens of the whole mixture after which max_epochs is reached, or None.
+        begins: epochs of the domain consumed at the phase's beginning.
+        ends: epochs consumed at its end.
+        max_epochs: epochs allowed.
+        repeats_at: tokens of the mixture after which the domain begins its second epoch; None if not in this phase.
+        dry_at: tokens of the mixture after which max_epochs is reached; None if not in this phase.
     """
 
     phase: int
@@ -58,13 +57,13 @@ def plan_mixture(stream: MixtureStream, tokens: float | None = None) -> list[Pla
 
     Args:
         stream: the mixture.
-        tokens: plan so many tokens of the mixture, padding included; by default to the end of the last phase, or,
-            where it has none, until its first domain runs dry.
+        tokens: how many tokens of the mixture to plan, padding included; by default to the end of the last phase, or,
+            if it has no end, until its first domain is exhausted.
 
     Returns:
-        A row for each domain of each phase that is reached.
+        An entry for each domain of each phase that is reached.
     """
-    gone: dict[str, float] = {}
+    gone: dict[str, float] = {}  # epochs of each domain consumed before the phase
     rows: list[PlannedDomain] = []
     before = 0.0  # tokens of the mixture before the phase
     for phase in stream.phases:
@@ -80,7 +79,7 @@ def plan_mixture(stream: MixtureStream, tokens: float | None = None) -> list[Pla
 
 
 def refusal(rows: list[PlannedDomain]) -> str | None:
-    """Why a plan cannot be, in one sentence with the figures; None where it can."""
+    """Why a plan is impossible, in one sentence with the figures; None if it is possible."""
     for row in rows:
         if row.ends > row.max_epochs * (1 + 1e-9):
             return (
@@ -120,7 +119,7 @@ def _row(
 
 
 def _sequences(phase: Phase, gone: dict[str, float], padding: dict[str, float], left: float | None) -> int:
-    """How many sequences a phase gives: its own number, or as many as are left, or until its first domain runs dry."""
+    """How many sequences a phase gives: its own number, or what is left, or until its first domain is exhausted."""
     wanted = None if left is None else math.ceil(left / phase.length)
     if phase.stop is not None:
         found = phase.stop - phase.start
@@ -137,7 +136,7 @@ def _sequences(phase: Phase, gone: dict[str, float], padding: dict[str, float], 
 
 
 def _padding(documents: DomainDocuments, phase: Phase) -> float:
-    """Share of room that is padding, measured on a domain's first blocks."""
+    """Share of padding, measured on a domain's first blocks."""
     if phase.packing == CONCAT:
         return 0.0
     tokens, room = 0, 0
@@ -148,7 +147,7 @@ def _padding(documents: DomainDocuments, phase: Phase) -> float:
 
 
 def _first_blocks(documents: DomainDocuments) -> Iterator[Pieces]:
-    """Blocks that are not empty, over as many passes as it takes: rare documents are in few."""
+    """The first few blocks that are not empty; if documents have small weights, that may take several passes."""
     found = 0
     for number in range(_MEASURED_PASSES):
         for block in documents.block_order(number)[:_MEASURED_BLOCKS].tolist():

@@ -1,4 +1,4 @@
-"""From a mixture to an open stream: tokenizer, bins and indexes are made where missing, reused where not."""
+"""From a mixture to an open stream: tokenizer, bins and indexes are made if they are missing, reused if not."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from sampler.weight_files import Weights, find_weights
 from tamis.errors import ConfigError
 
 FORMAT = 3
-HOLDOUT = 0.02  # share of documents held out by hash where the pipeline held out none
+HOLDOUT = 0.02  # share of documents held out by hash if the pipeline held out none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,20 +56,20 @@ def prepare(run: Path, mixture: Mixture, progress: Progress = silent) -> Prepare
 
 
 def open_tokens(run: Path, mixture: Mixture, progress: Progress = silent) -> tuple[Tokenizer, TokenBins]:
-    """The bins that a mixture names, or the run's own, made where they are missing."""
+    """The bins that a mixture names, or the run's own, built if they are missing."""
     tokenizer = tokenizer_for_mixture(run, mixture, progress)
     return tokenizer, open_bins(mixture.bins) if mixture.bins else bins_for(run, tokenizer, progress)
 
 
 def tokenizer_for_mixture(run: Path, mixture: Mixture, progress: Progress = silent) -> Tokenizer:
-    """The tokenizer of the bins that a mixture names, or the run's own of its settings, trained where it is missing."""
+    """The tokenizer of the bins that a mixture names, or the run's own, trained if it is missing."""
     if mixture.bins is not None:
         return tokenizer_of(mixture.bins)
     return tokenizer_for(run, list_shards(run), mixture.tokenizer, mixture.seed, progress)
 
 
 def bins_for(run: Path, tokenizer: Tokenizer, progress: Progress = silent) -> TokenBins:
-    """The run's own bins under a tokenizer, `RUN/tokens/<digest>`: what is missing of them is built."""
+    """The run's own bins for a tokenizer, `RUN/tokens/<digest>`; shards that are missing are built."""
     return build_bins(run, tokenizer, str(run / "tokens" / tokenizer.digest[:16]), progress)
 
 
@@ -82,11 +82,11 @@ def open_stream(
         run: the run folder, for its weights.
         bins: the token bins.
         mixture: the config; a held-out split takes no weights, every document once an epoch.
-        holdout: where the run has no held-out split, the share of documents, chosen by hash, to treat as one.
-        weights: instead of those that the mixture's curve names.
+        holdout: share of documents, chosen by hash, that forms the held-out split if the run has none.
+        weights: used instead of those that the mixture's `curve` names.
 
     Raises:
-        ConfigError: unknown or empty domains, shards that two domains name, an unknown curve.
+        ConfigError: unknown or empty domains, a shard in two domains, an unknown curve.
         TamisError: weights that do not fit the bins.
     """
     stretches = mixture.stretches()
@@ -127,7 +127,7 @@ def choose_shards(bins: TokenBins, stretches: Sequence[PhaseConfig]) -> dict[str
     """The shards of every domain that any phase names.
 
     Raises:
-        ConfigError: a glob that matches nothing, a shard of two domains, or a domain whose shards change.
+        ConfigError: a glob matches nothing, a shard is in two domains, or a domain has other shards in another phase.
     """
     known = {shard.name: shard for shards in bins.domains.values() for shard in shards}
     found: dict[str, list[AnyBin]] = {}
@@ -162,7 +162,7 @@ def _take(
     name: str,
     share: DomainShare,
 ) -> None:
-    """Add a domain's shards, or see that they are those that an earlier phase gave it."""
+    """Add a domain's shards, or check that they are the same as in an earlier phase."""
     patterns = share.shards or (f"{name}/*",)
     if globs.setdefault(name, patterns) != patterns:
         raise ConfigError(
@@ -187,16 +187,16 @@ def _matching(known: dict[str, AnyBin], name: str, patterns: Sequence[str]) -> l
 
 
 def _touching(boosts: Sequence[Boost], shards: Sequence[AnyBin]) -> list[Boost]:
-    """Those of some of these shards: another's boost leaves a domain's index as it is."""
+    """The boosts of any of these shards, so that other boosts do not change a domain's index."""
     names = {shard.name for shard in shards}
     return [boost for boost in boosts if boost.shards & names]
 
 
 def _boosts(configs: Sequence[BoostConfig], chosen: dict[str, list[AnyBin]]) -> list[Boost]:
-    """The boosts, each of some shards and, where it says so, of some documents.
+    """The boosts, with their shards and documents resolved.
 
     Raises:
-        ConfigError: one that touches nothing of the mixture.
+        ConfigError: a boost matches no shard or no document of the mixture.
     """
     found = []
     shards = [shard for items in chosen.values() for shard in items]
@@ -221,11 +221,11 @@ def split_streams(prepared: Prepared) -> tuple[MixtureStream, MixtureStream, boo
     """The training and the held-out stream, which share no document.
 
     Returns:
-        Training stream; held-out stream over the same domains, so far as they have held-out documents;
-        whether the held-out split had to be chosen here, because the run has none.
+        The training stream; the held-out stream, over those of the same domains that have held-out documents;
+        whether documents were held out by hash, because the run has no held-out split.
 
     Raises:
-        ConfigError: no document is held out even so.
+        ConfigError: no document is held out.
     """
     run, bins, mixture = prepared.run, prepared.bins, prepared.mixture
     chosen_here = not has_heldout(bins)

@@ -1,12 +1,12 @@
-"""What long work in the sampler and the trainer reports to."""
+"""The progress callback of long-running functions in the sampler and the trainer."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 Progress = Callable[[str, int, int], None]
-"""Called as (what, done, total) by whatever takes more than a moment."""
+"""Called as (what, done, total)."""
 
 
 def silent(what: str, done: int, total: int) -> None:
-    """The progress callback that shows nothing."""
+    """A callback that does nothing."""

@@ -1,8 +1,8 @@
-"""What the tokenizer and the bins read of a run: its published shards.
+"""The published shards of a run, which the tokenizer and the token bins are made from.
 
-They are the sorted `RUN/shards/<domain>/*.parquet`; the name order is doc_id order. Identity is the content's sha256:
-a shard renamed or touched is the same shard, an edited one never is. Cost: one sequential read of the shards for
-their digests (0.5-2 GB/s).
+They are the files `RUN/shards/<domain>/*.parquet`; sorted by name they are in doc_id order. A shard is identified by
+the sha256 of its content: renamed or touched it is the same shard, edited it is another. Cost: where no manifest has
+the digests, one sequential read of the shards (0.5-2 GB/s).
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def list_shards(run: Path) -> dict[str, list[Shard]]:
     if manifest is None and (run / "run.json").exists():
         raise TamisError(f"{run}: has no finished shards; run the pipeline to its end first.")
     shards: dict[str, list[Shard]] = {}
-    if manifest is not None:  # what it names counts, and its digests need not be computed again
+    if manifest is not None:  # it decides which shards there are, and has their digests
         for entry in sorted(manifest.files, key=lambda f: f.path):
             shard = Shard(domain=entry.info["domain"], path=manifest.folder / entry.path, digest=entry.digest)
             shards.setdefault(shard.domain, []).append(shard)

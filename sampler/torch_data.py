@@ -1,14 +1,14 @@
-"""The stream for torch: an IterableDataset, one item a step, with a state to save and load; and a way to the GPU.
+"""The stream for torch: an IterableDataset, one item a step, with a state to save and load; and copying to the GPU.
 
 A plain DataLoader takes it with `batch_size=None`, torchdata's StatefulDataLoader too. Without workers a thread of this
-process makes batches ahead, which is the fastest way; with workers, worker w of n makes steps w, w + n, … and the
-loader takes turns, so that order is kept and nothing comes twice, whatever their number.
+process prefetches batches, which is fastest; with workers, worker w of n makes steps w, w + n, … and the loader takes
+one item from each in turn, so that the order is kept and nothing comes twice, whatever their number.
 
-**State.** Each item knows where to go on behind it: `dataset.state_after(item)` is the state to save, equal on every
-rank, however many steps a worker, a loader or the way to the GPU has made ahead. A StatefulDataLoader keeps its own,
-with its workers' turns: ask that one, and give it back the same number of workers and the same batch.
+**State.** `dataset.state_after(item)` is the state to save after an item was consumed. It is equal on every rank, no
+matter how many steps were prefetched by a worker, a loader or the copy to the GPU. A StatefulDataLoader keeps a state
+of its own, which includes whose turn it is: save that one, and load it with the same number of workers and batch size.
 
-Cost beyond the sampler's: none on the CPU, where tokens and labels are views of what the kernels wrote.
+Cost beyond the sampler's: none on the CPU, where tokens and labels are views of the arrays that the kernels filled.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ Item = dict[str, Any]
 
 
 class StreamDataset(IterableDataset):  # type: ignore[type-arg]
-    """Steps of a rank as dictionaries of tensors, without end unless the mixture or `steps` has one.
+    """Steps of a rank as dictionaries of tensors, without end unless the mixture or `steps` ends it.
 
-    Each iteration begins where the dataset stands: at its beginning, behind the last item that an iteration in this
-    very process gave, or where a loaded state says.
+    An iteration begins at the current position: the beginning, after the last item that an iteration in this process
+    gave, or the position of a loaded state.
 
     Args:
         ranked: the rank's stream.
-        steps: the step to end before, counted from the stream's beginning.
-        fields: of `tensors`; `position`, the sample to go on from after the item, is always there.
+        steps: one past the last step, counted from the stream's beginning.
+        fields: of `tensors`; each item also has `position`, the sample to continue from after it.
 
     Raises:
         ConfigError: so many steps would take a domain past its max_epochs.
@@ -49,14 +49,14 @@ class StreamDataset(IterableDataset):  # type: ignore[type-arg]
         self.ranked, self.fields = ranked, tuple(fields)
         self.position = ranked.position
         self._end = None if steps is None else ranked.position + steps * ranked.global_batch
-        self._turn: int | None = None  # the sample at which this very worker's next step begins
+        self._turn: int | None = None  # the sample at which the next step of this worker begins
         self._cleared = ranked.position
         if self._end is not None:
             ranked.stream.require(self._end)
             self._cleared = self._end
 
     def __iter__(self) -> Iterator[Item]:
-        """Yield from where the dataset stands.
+        """Yield items from the current position on.
 
         Raises:
             ConfigError: before a step that would take a domain past its max_epochs.
@@ -82,17 +82,18 @@ class StreamDataset(IterableDataset):  # type: ignore[type-arg]
         return state_at(self.ranked.stream, int(item["position"]))
 
     def state_dict(self) -> dict[str, Any]:
-        """The sampler state behind the last item that this process gave; inside a worker also that worker's turn."""
+        """The sampler state after the last item that this process gave; in a worker also that worker's next step."""
         state = state_at(self.ranked.stream, self.position)
         if self._turn is None:
             return state
         return {"sampler": state, "turn": self._turn, "global_batch": self.ranked.global_batch}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a state, at the next iteration.
+        """Continue from a state, at the next iteration.
 
         Raises:
-            TamisError: it belongs to another mixture or other bins, is damaged, or is a worker's of another batch.
+            TamisError: it belongs to another mixture or other bins, is damaged, or comes from a worker with another
+            global batch.
         """
         if not isinstance(state, dict):
             raise TamisError(f"the sampler state is {type(state).__name__} (allowed: what state_dict gave).")
@@ -118,10 +119,10 @@ def tensors(batch: Batch, fields: Sequence[str] = FIELDS) -> dict[str, torch.Ten
 
 
 def to_device(items: Iterable[Item], device: torch.device) -> Iterator[Item]:
-    """Items on a device, the next one under way while the last is used; save states by `state_after`.
+    """Items on a device, the next one being copied while the current one is used; save states by `state_after`.
 
-    On a GPU int64 tensors travel from pinned memory as int32, half the bytes, and are widened there; on the CPU items
-    pass as they are.
+    int64 tensors are copied to a GPU from pinned memory as int32, half the bytes, and widened there; for the CPU items
+    pass unchanged.
     """
     if device.type != "cuda":
         yield from items

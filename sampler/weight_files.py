@@ -1,8 +1,8 @@
-"""The weights of a run by the name of their curve: expected copies an epoch, one narrow file a published shard.
+"""The document weights of a run, by the name of their curves: expected copies an epoch, one file a published shard.
 
-`RUN/weights/<hash>/<domain>/<shard>.parquet` lies there for every set of curves that the run was scored with; the run's
-state names the current one. A mixture takes that, or another by its name (`weights.name` of the pipeline) or the
-beginning of its hash, or none, which is 1.0 for every document.
+A run has `RUN/weights/<hash>/<domain>/<shard>.parquet` for every set of curves that it was scored with, and its state
+names the current set. A mixture takes the current one, another by its name (`weights.name` of the pipeline) or the
+beginning of its hash, or none, which means 1.0 for every document.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class Weights:
 
     Attributes:
         folder: `RUN/weights/<hash>`, or None for 1.0 everywhere.
-        digests: file → sha256, as far as the folder's manifest names them.
-        partial: whether a shard may be read no further than its first documents, as a first look does.
+        digests: file → sha256, for the files that the folder's manifest lists.
+        partial: whether `read` may be given only the first documents of a shard, as a first look does.
     """
 
     folder: Path | None = None
@@ -45,7 +45,7 @@ class Weights:
         return str(self.folder / f"{shard}.parquet") if self.folder else f"the weights of {shard}"
 
     def digest_of(self, shard: str) -> str:
-        """What tells a shard's weights from others.
+        """The sha256 of a shard's weights, "none" for 1.0 everywhere.
 
         Raises:
             TamisError: they are missing.
@@ -64,13 +64,13 @@ class Weights:
 
         Args:
             shard: `<domain>/<shard>`.
-            doc_ids: int64[n], the documents that they must be for.
+            doc_ids: int64[n], the documents that the file must be for.
 
         Returns:
             float32[n], expected copies an epoch.
 
         Raises:
-            TamisError: they are of other documents, negative, or not finite.
+            TamisError: the file is for other documents, or a weight is negative or not finite.
         """
         if self.folder is None:
             return np.ones(len(doc_ids), np.float32)
@@ -84,7 +84,7 @@ class Weights:
         return found
 
     def read_first(self, shard: str) -> npt.NDArray[np.float32] | None:
-        """A shard's weights as they come, for whoever reads it from its first document on; None for 1.0 everywhere."""
+        """A shard's weights in order, without a check of their documents; None for 1.0 everywhere."""
         return None if self.folder is None else self._table(shard)["weight"].to_numpy().astype(np.float32)
 
     def _table(self, shard: str) -> pa.Table:
@@ -103,7 +103,7 @@ def find_weights(run: Path, curve: str = CURRENT) -> Weights:
         curve: `current`, `none`, the name of a set of curves, or the beginning of its hash.
 
     Raises:
-        ConfigError: no set, or more than one, answers to that.
+        ConfigError: no set of curves has that name or hash, or more than one has.
         TamisError: state.json is broken.
     """
     if curve == NONE:
@@ -142,7 +142,7 @@ def _open(folder: Path) -> Weights:
 
 
 def _names(run: Path) -> dict[str, str]:
-    """Folder → the name of its curves, empty where they have none."""
+    """Folder → the name of its set of curves, empty if it has none."""
     found = {}
     for folder in sorted((run / "weights").glob("*")):
         if (folder / MANIFEST).exists():

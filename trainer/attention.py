@@ -1,12 +1,12 @@
-"""Attention behind one interface: what a token may look at is said once a batch, and three kernels obey it alike.
+"""Attention behind one interface: the mask is prepared once a batch, and three kernels apply it with the same result.
 
     sdpa     torch's scaled_dot_product_attention with a mask or bias: anywhere, O(length²) memory a row
-    flex     FlexAttention, compiled where there is a GPU: masks and ALiBi as functions, blocks without work are skipped
-    varlen   flash attention over documents laid end to end, by cu_seqlens: the fastest, on GPUs, without ALiBi
+    flex     FlexAttention, compiled on a GPU: masks and ALiBi as functions, blocks that are fully masked are skipped
+    varlen   flash attention over concatenated documents, by cu_seqlens: the fastest, on GPUs, without ALiBi
 
-A token sees earlier tokens of its own document's piece (`document_mask`), or everything before it in its row. Pieces
-are given as `cu_seqlens`, where each begins in the rows laid end to end, as the sampler has them; a row begins a piece.
-ALiBi adds -slope · distance to the scores; slopes and distances are float32 whatever the weights' type.
+A token attends to earlier tokens of its own document's piece (`document_mask`), or to everything before it in its row.
+Pieces are given as `cu_seqlens`, the sampler's offsets of pieces in the concatenated rows; each row begins a piece.
+ALiBi adds -slope · distance to the scores; slopes and distances are float32, whatever the weights' type.
 
 Source: Press et al. 2022 (ALiBi); Dong et al. 2024 (FlexAttention); Dao 2023 (FlashAttention-2).
 """
@@ -27,15 +27,15 @@ from tamis.errors import ConfigError
 
 @dataclass(frozen=True, kw_only=True)
 class AttentionMask:
-    """What the tokens of a batch may look at, in the form that its kernel wants.
+    """The attention mask of a batch, in the form that its kernel needs.
 
     Attributes:
         kernel: sdpa, flex or varlen.
-        dense: sdpa: bool or float[rows, 1 or heads, length, length], None for all before.
+        dense: sdpa: bool or float[rows, 1 or heads, length, length]; None for a plain causal mask.
         blocks: flex: its block mask.
         slopes: flex: float32[heads], None without ALiBi.
-        bounds: varlen: int32[n_pieces + 1], where pieces begin in the rows laid end to end.
-        longest: varlen: tokens of the longest piece.
+        bounds: varlen: int32[n_pieces + 1], where pieces begin in the concatenated rows.
+        longest: varlen: an upper bound for the tokens of a piece.
     """
 
     kernel: str
@@ -50,7 +50,7 @@ def choose_kernel(wanted: str, device: torch.device, alibi: bool) -> str:
     """The kernel for a device.
 
     Raises:
-        ConfigError: a kernel is asked for where it cannot run, or not exactly.
+        ConfigError: the kernel cannot run on the device, or only with rounding errors.
     """
     if wanted == "sdpa" and alibi and device.type == "cuda":
         raise ConfigError(
@@ -69,12 +69,12 @@ def choose_kernel(wanted: str, device: torch.device, alibi: bool) -> str:
 def build_mask(
     kernel: str, cu_seqlens: Tensor | None, rows: int, length: int, slopes: Tensor | None, device: torch.device
 ) -> AttentionMask:
-    """Prepare a batch's masks.
+    """Prepare the mask of a batch.
 
     Args:
         kernel: as `choose_kernel` gives it.
-        cu_seqlens: int32[n_pieces + 1], where pieces begin in the rows laid end to end; None where everything before in
-            its row is seen.
+        cu_seqlens: int32[n_pieces + 1], where pieces begin in the concatenated rows; None if a token attends to
+            everything before it in its row.
         rows: of the batch.
         length: tokens of a row.
         slopes: float32[heads] of ALiBi, or None.
@@ -97,7 +97,7 @@ def segments_of(cu_seqlens: Tensor, rows: int, length: int) -> Tensor:
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, mask: AttentionMask) -> Tensor:
-    """Softmax(query · key / √width) · value over what is seen; all of them [rows, length, heads, width]."""
+    """Softmax(query · key / √width) · value under a mask; all of them [rows, length, heads, width]."""
     if mask.kernel == "varlen":
         return _attend_pieces(query, key, value, mask)
     query, key, value = (x.transpose(1, 2) for x in (query, key, value))  # as views: [rows, heads, length, width]
@@ -113,7 +113,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, mask: AttentionMask) -> Te
 
 
 def alibi_slopes(heads: int) -> Tensor:
-    """float32[heads]: 2^(-8k/n) for n a power of two, else those of the next lower one and every other of the next.
+    """float32[heads]: 2^(-8k/n) if n is a power of two; else those of the power below and every other one of the next.
 
     Source: Press et al. 2022, section 3 and its code.
     """
@@ -170,7 +170,7 @@ def _alibi_score(slopes: Tensor | None) -> Callable[..., Tensor] | None:
 
 
 def _flex(device: str) -> Callable[..., Any]:
-    """FlexAttention: compiled into one kernel on a GPU, or with the block around it; on a CPU as written, for tests."""
+    """FlexAttention: compiled on a GPU, alone or with the block that calls it; on a CPU not compiled, for tests."""
     from torch.nn.attention.flex_attention import flex_attention
 
     as_written: Any = flex_attention

@@ -1,14 +1,15 @@
-"""Checkpoints that exist whole or not at all, written while training goes on, readable at any number of ranks.
+"""Atomic checkpoints, written while training continues, readable at any number of ranks.
 
-torch's distributed checkpoint writes each rank's shards into `checkpoint-<step>.saving/`; when all are there, rank 0
-writes `manifest.json` with the sha256 of every file, renames the folder, and replaces `checkpoint.json`, which names
-it and the sampler's state. A process that is killed at any moment leaves the checkpoint before. Resuming reshards:
-the state is kept by parameter names, not by ranks.
+torch's distributed checkpoint writes each rank's shards into `checkpoint-<step>.saving/`. When all are complete, rank 0
+writes `manifest.json` with the sha256 of every file, renames the folder, and replaces `checkpoint.json`, which has the
+folder's name and the sampler's state. If a process is killed at any moment, the previous checkpoint is intact.
+Resuming reshards: states are stored by parameter names, not by ranks.
 
-States are copied to the CPU first, then written by a thread; the next save waits for the last. Kept are the newest, and
-for good the first one past every `keep_every_tokens`: the report publishes those from 220 B to 2,640 B tokens.
+States are first copied to the CPU, then written by a thread; the next save waits for it. The newest checkpoint is kept,
+and for good the first one past every `keep_every_tokens`, as the report publishes checkpoints from 220 B to 2,640 B
+tokens.
 
-Cost: while training waits, a copy of the states to the CPU; then the disk's.
+Cost: training waits for the copy to the CPU; writing to disk goes on in the background.
 """
 
 from __future__ import annotations
@@ -34,13 +35,13 @@ from corpus.files import file_digest, read_json, write_json
 from tamis.errors import ConfigError, TamisError
 
 POINTER, MANIFEST = "checkpoint.json", "manifest.json"
-# A process without a group saves alone, as it should; torch tells so from a thread, past any narrower filter.
+# A process without a group saves alone, as intended; torch warns from a thread, which no narrower filter catches.
 warnings.filterwarnings("ignore", message="torch.distributed is disabled")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Saved:
-    """What a run goes on from.
+    """What a run resumes from, besides the states of model and optimizer.
 
     Attributes:
         step: steps taken.
@@ -58,8 +59,8 @@ class Checkpoints:
 
     Args:
         folder: `RUN/train/<name>`.
-        identity: what a resuming run must share with this one: the model's shape, the tokenizer.
-        keep_every_tokens: the first checkpoint past every so many tokens is kept for good; 0 for none.
+        identity: what a resumed run must have in common with this one: the model's shape, the tokenizer.
+        keep_every_tokens: the first checkpoint past every so many tokens is kept for good; 0 keeps none.
     """
 
     def __init__(self, folder: Path, identity: dict[str, Any], keep_every_tokens: int = 0) -> None:
@@ -69,10 +70,10 @@ class Checkpoints:
         self._failure: BaseException | None = None
 
     def save(self, saved: Saved, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        """Start writing a checkpoint; on all ranks. Returns when the states are copied.
+        """Start writing a checkpoint; all ranks call this. Returns when the states are copied.
 
         Raises:
-            TamisError: the last one could not be written.
+            TamisError: the previous one could not be written.
         """
         self.wait()
         path = self.folder / f"checkpoint-{saved.step:08d}"
@@ -88,7 +89,7 @@ class Checkpoints:
         self._writing.start()
 
     def wait(self) -> None:
-        """Until the last checkpoint counts; on all ranks.
+        """Wait until the last checkpoint is committed; all ranks call this.
 
         Raises:
             TamisError: it could not be written.
@@ -101,13 +102,13 @@ class Checkpoints:
             raise TamisError(f"{self.folder}: the checkpoint could not be written ({found}).") from failure
 
     def forget(self) -> None:
-        """Begin anew: no checkpoint of a run before counts; on all ranks. Its folders go with the first save."""
+        """Invalidate the checkpoints of an earlier run; all ranks call this. The first save deletes their folders."""
         if _rank() == 0:
             (self.folder / POINTER).unlink(missing_ok=True)
         self._meet()
 
     def load(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> Saved:
-        """Load the current checkpoint into a model and its optimizer, whatever ranks they lie on.
+        """Load the current checkpoint into a model and its optimizer, at any number of ranks.
 
         Raises:
             TamisError: there is none, it is corrupt, or it is of another model.
@@ -128,12 +129,12 @@ class Checkpoints:
         return Saved(step=pointer["step"], tokens=pointer["tokens"], sampler=pointer["sampler"])
 
     def _finish(self, written: Future[Any], saved: Saved, partial: Path, path: Path) -> None:
-        """Make a written checkpoint count; in a thread."""
+        """Commit a checkpoint when it is written; runs in a thread."""
         try:
             written.result()
             if _rank() == 0:
                 self._commit(saved, partial, path)
-        except BaseException as error:  # told at the next save, or at the end
+        except BaseException as error:  # raised by the next save, or at the end
             self._failure = error
 
     def _commit(self, saved: Saved, partial: Path, path: Path) -> None:
@@ -156,7 +157,7 @@ class Checkpoints:
                 shutil.rmtree(old)
 
     def _first(self, error: BaseException | None) -> str | None:
-        """What went wrong on the first rank on which something did: all of them say it, or none waits for another."""
+        """The error of the first rank that has one, on every rank, so that all raise and none waits for another."""
         told: list[str | None] = [None if error is None else str(error) or repr(error)]
         if self._group is not None:
             told *= _size()
@@ -169,7 +170,7 @@ class Checkpoints:
 
 
 def read_pointer(folder: Path, identity: dict[str, Any] | None = None) -> dict[str, Any]:
-    """What `checkpoint.json` says.
+    """The content of `checkpoint.json`.
 
     Raises:
         TamisError: there is no checkpoint, it is of another version, or of another identity.
@@ -196,10 +197,10 @@ def read_weights(folder: Path, step: int | None = None) -> dict[str, torch.Tenso
 
     Args:
         folder: `RUN/train/<name>`.
-        step: of the checkpoint, the current one or one that was kept; None for the current one.
+        step: of the current checkpoint or one that was kept; None for the current one.
 
     Raises:
-        ConfigError: no checkpoint is of that step.
+        ConfigError: there is no checkpoint of that step.
         TamisError: as `read_pointer`; or a file is corrupt.
     """
     pointer = read_pointer(folder)
@@ -218,7 +219,7 @@ def read_weights(folder: Path, step: int | None = None) -> dict[str, torch.Tenso
 
 
 def _verify(path: Path, share: tuple[int, int] = (0, 1)) -> None:
-    """Compare the sha256 of files, of several ranks each a part of them."""
+    """Check the sha256 of files; `share` = (rank, ranks), each rank checks a part of them."""
     if not (path / MANIFEST).exists():
         raise TamisError(f"{path}: is missing or corrupt, though {POINTER} names it.")
     files = sorted(read_json(path / MANIFEST)["files"].items())
@@ -228,7 +229,7 @@ def _verify(path: Path, share: tuple[int, int] = (0, 1)) -> None:
 
 
 def _states(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """Both states by parameter names, as they lie on the ranks."""
+    """The states of model and optimizer by parameter names, sharded as they are on the ranks."""
     first, second = get_state_dict(model, optimizer)
     return {"model": first, "optimizer": second}
 

@@ -1,7 +1,7 @@
-"""What a training run starts from, in `training.json`: all that its report needs and that no step changes; and in
-`device.json` what the device can do, which is measured, so that it is apart.
+"""The facts about a training run that its report needs and that no step changes, in `training.json`.
 
-It is written before the first step, so that the report of a run that goes on, or was killed, can say what it is of.
+`device.json` has the measured speed of the device, in a file of its own as it differs each time. Both are written
+before the first step, so that there can be a report of a run that is still going on, or that was killed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ FACTS, DEVICE = "training.json", "device.json"
 
 
 def write_facts(state: TrainingRun) -> None:
-    """Write the facts, on rank 0; the summary of a run before, which they do not fit, is removed."""
+    """Write the facts, on rank 0; the summary of an earlier run, which they do not belong to, is removed."""
     if state.world.rank == 0:
         state.folder.mkdir(parents=True, exist_ok=True)
         (state.folder / "summary.json").unlink(missing_ok=True)
@@ -29,7 +29,7 @@ def write_facts(state: TrainingRun) -> None:
 
 
 def _tell_changes(state: TrainingRun) -> None:
-    """As an event, what a resume changes of the schedule: it is allowed, but the learning rate jumps."""
+    """Record an event if a resume changes the schedule, which is allowed but makes the learning rate jump."""
     if not state.first_step or not (state.folder / FACTS).is_file():
         return
     before = read_json(state.folder / FACTS)
@@ -42,12 +42,12 @@ def _tell_changes(state: TrainingRun) -> None:
 
 
 def training_progress(folder: Path, config: TrainConfig, manifest: str) -> Literal["new", "begun", "finished"]:
-    """How far this very training has come in a folder: of another config or other data it is new.
+    """How far a training has come in a folder; if the folder has another config or other data, it is new.
 
     Args:
         folder: `RUN/train/<name>`.
         config: the model file.
-        manifest: of the stream that it trains on.
+        manifest: the hash of the stream to train on.
     """
     if not (folder / FACTS).is_file():
         return "new"

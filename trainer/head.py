@@ -1,16 +1,16 @@
-"""The output head and the loss over it, without the full logits: "tensor splitting" of a large vocabulary.
+"""The output head and its loss, computed without the full logits: "tensor splitting" of a large vocabulary.
 
-Logits of a batch at a vocabulary of 125,696 are the largest tensor of a training step by far: 64 k tokens take 33 GB
-in float32, and as much again for their gradient. Here they exist for `chunk_tokens` tokens at a time: each stretch is
-multiplied, its loss and gradient taken, and both products of the gradient with inputs and weights added up, in the
-forward pass. Backward only scales.
+With a vocabulary of 125,696 the logits of a batch are by far the largest tensor of a training step: for 64 k tokens
+33 GB in float32, and as much again for their gradient. Here they exist for `chunk_tokens` tokens at a time. For each
+chunk the forward pass computes logits, loss and the gradient of the logits, and from that the gradients of hidden
+states and weights, which it accumulates. The backward pass only scales them.
 
-**NormHead**: logits are products with the head's rows at length one. **Max-z**: 2e-4 · z² is added to each token's
-loss, z its largest logit, so that logits stay small. Under tensor parallelism each rank holds a stretch of the
-vocabulary; maximum, sum of exponentials and the label's logit are exchanged, three numbers a token.
+**NormHead**: logits are products with the head's rows scaled to length one. **Max-z**: 2e-4 · z² is added to each
+token's loss, where z is its largest logit, so that logits stay small. Under tensor parallelism each rank has a part of
+the vocabulary; maximum, sum of exponentials and the label's logit are exchanged, three numbers a token.
 
-Cost: one more product than the plain form (none is kept, none is made twice: forward and backward take three in all, as
-the plain form does). Memory: chunk_tokens · vocabulary · 4 bytes, twice, and the head's gradient in float32.
+Cost: three matrix products for forward and backward pass together, the same as without chunks. Memory: chunk_tokens ·
+vocabulary · 4 bytes, twice, and the head's gradient in float32.
 
 Source: Baichuan 2 technical report, sections 2.4 (NormHead, max-z) and 3 (tensor splitting). The chunked form after
 Wijmans et al. 2024, "Cut Your Losses" (arXiv 2411.09009), and Liger Kernel's fused linear cross-entropy.
@@ -68,9 +68,9 @@ class OutputHead(nn.Module):
         super().__init__()
         self.normed, self.max_z, self.chunk_tokens = normed, max_z, chunk_tokens
         self.weight = nn.Parameter(torch.empty(vocab_size, width))
-        self.fused = False  # whether what is done to the logits of a stretch is compiled into few passes over them
-        self.group: dist.ProcessGroup | None = None  # ranks that share the vocabulary
-        self.first_row = 0  # of this rank's stretch of it
+        self.fused = False  # whether the loss of a chunk's logits is compiled into few passes over them
+        self.group: dist.ProcessGroup | None = None  # ranks that the vocabulary is split over
+        self.first_row = 0  # of this rank's part of the vocabulary
 
     def forward(self, hidden: Tensor, labels: Tensor | None = None) -> Tensor | Loss:
         """Logits [..., vocab_size], or with labels (int64[...], -100 for none) the loss."""
@@ -101,7 +101,7 @@ class OutputHead(nn.Module):
 
 
 class _ChunkedLoss(torch.autograd.Function):
-    """Objective, summed, and each token's nats; gradients are taken in the forward pass, a stretch at a time."""
+    """The summed objective and each token's nats; gradients are computed in the forward pass, chunk by chunk."""
 
     @staticmethod
     def forward(
@@ -132,16 +132,16 @@ class _ChunkedLoss(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        """Gradients were taken in the forward pass: scale them."""
+        """Scale the gradients that the forward pass has computed."""
         grad_hidden, grad_rows = ctx.saved_tensors
-        scale = grads[0]  # in float32: rounded, it would stretch one gradient and not the other
+        scale = grads[0]  # in float32: rounded to bfloat16 it would scale the two gradients differently
         return (grad_hidden * scale).to(grad_hidden.dtype), (grad_rows * scale).to(ctx.rows_dtype), None, None
 
 
 def _stretch(
     logits: Tensor, labels: Tensor, max_z: float, group: dist.ProcessGroup | None, first_row: int, needs: bool
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Of some tokens' logits: objective, summed, each token's nats, the objective's gradient in the logits' type."""
+    """From the logits of a chunk: the summed objective, each token's nats, the gradient in the logits' type."""
     given, logits = logits.dtype, logits.to(torch.promote_types(logits.dtype, torch.float32))
     counted = (labels != IGNORED).to(logits.dtype)
     top, index, mine = _top(logits, group)
@@ -154,7 +154,7 @@ def _stretch(
         return objective.sum(), cross, None
     grad = logits.sub_(lse[:, None]).exp_()  # softmax, in place of the logits
     hit, high = there.to(grad.dtype)[:, None], (2 * max_z * top * mine)[:, None]
-    if torch.compiler.is_compiling():  # comparisons melt into the one pass that writes the gradient
+    if torch.compiler.is_compiling():  # the comparisons are fused into the pass that writes the gradient
         columns = torch.arange(logits.shape[1], device=logits.device)
         grad = grad - hit * (columns == place[:, None]) + high * (columns == index[:, None])
     else:
@@ -169,7 +169,7 @@ def _compiled_stretch() -> Any:
 
 
 def _top(logits: Tensor, group: dist.ProcessGroup | None) -> tuple[Tensor, Tensor, Tensor]:
-    """The largest logit of each token over the whole vocabulary, its local index, and whether it is this rank's."""
+    """Each token's largest logit in the whole vocabulary, its local index, and whether it is on this rank."""
     top, index = logits.max(-1)
     if group is None:
         return top, index, torch.ones_like(top)
@@ -189,12 +189,12 @@ def _summed(values: Tensor, group: dist.ProcessGroup | None) -> Tensor:
 
 
 def _local(labels: Tensor, first_row: int, rows: int) -> tuple[Tensor, Tensor]:
-    """Whether a label is in this rank's stretch, and its place there (0 where not): bool[n], int64[n]."""
+    """Whether a label is in this rank's part, and its index there (0 if it is not): bool[n], int64[n]."""
     place = labels - first_row
     there = (labels != IGNORED) & (place >= 0) & (place < rows)
     return there, place.where(there, 0)
 
 
 def local_of(weight: Tensor) -> Tensor:
-    """This rank's part of a parameter that tensor parallelism has split, or the parameter."""
+    """This rank's part of a parameter that tensor parallelism has split, or the whole parameter."""
     return weight.to_local() if hasattr(weight, "to_local") else weight

@@ -1,11 +1,13 @@
-"""The loop: parse, build, train, close.
+"""The training loop: build, train, close.
 
-The position in the data is one number, the sampler's; step, position and states are what a checkpoint holds, so that
-a resumed run takes the same steps as one that was never stopped, at any number of ranks. Each rank reads its slice of
-the global batch from a thread that works ahead; the loss is divided by the tokens of the whole global batch.
+The position in the data is one number, the sampler's. A checkpoint has the step, the position and the states of model
+and optimizer, so that a resumed run takes the same steps as one that was never stopped, at any number of ranks. Each
+rank reads its slice of the global batch from a prefetching thread; the loss is divided by the tokens of the whole
+global batch.
 
-A step whose loss or gradient is no number, or far above what came before, is not taken: its data is passed over, and
-told. After several in a row the run goes back to its last checkpoint and on from the data that it has reached.
+A step whose loss or gradient is not finite, or whose loss is far above the last ones, is not taken: its data is
+skipped, and an event is recorded. After several such steps in a row the run returns to its last checkpoint and
+continues with the data that it has reached.
 
 On a GPU the forward pass runs in bfloat16 with float32 weights and optimizer.
 """
@@ -48,11 +50,11 @@ from trainer.spikes import SpikeGuard
 
 Report = Callable[[dict[str, Any]], None]
 MOST_WAYS_BACK = 3
-"""Times that a run goes back to one checkpoint before it gives up."""
+"""A run returns to the same checkpoint at most so often before it gives up."""
 REMEMBERED = 64
-"""Losses before a resume by which the steps behind it are judged."""
+"""So many losses from before a resume are the baseline of the spike guard after it."""
 UNIGRAM_TOKENS = 50_000_000
-"""The unigram model counts so many of the tokens that were read, the first: more would not move its loss."""
+"""The unigram model counts only so many of the training tokens, the first: more would not change its loss."""
 
 
 def train(
@@ -66,16 +68,15 @@ def train(
     progress: Progress = silent,
     report: Report = lambda row: None,
 ) -> dict[str, Any]:
-    """Train a model on a run and judge it against the unigram model.
+    """Train a model on a run and compare it with the unigram model.
 
     Args:
         config: model, optimizer and length.
         mixture: the data.
         run: the run folder; results go to `RUN/train/<name>`.
-        steps: instead of the config's; also the length of the schedule.
-        resume: go on from the checkpoint.
-        stop_after: stop at this step with a checkpoint, as if interrupted; the schedule stays that of
-            `steps`.
+        steps: overrides the config's; also the length of the schedule.
+        resume: continue from the checkpoint.
+        stop_after: stop at this step with a checkpoint, as if interrupted; the schedule stays that of `steps`.
         progress: called while tokenizer and bins are made.
         report: called with each step's numbers, on rank 0.
 
@@ -84,7 +85,7 @@ def train(
 
     Raises:
         ConfigError: the config, the mixture and the run do not fit.
-        TamisError: the loss stays no number, or a file is corrupt.
+        TamisError: the loss stays not finite, or a file is corrupt.
     """
     started = time.perf_counter()
     state = build(config, mixture, run, steps, resume, progress)
@@ -163,7 +164,7 @@ def take_steps(state: TrainingRun, stop: int, report: Report) -> int:
 
 
 def _band(state: TrainingRun) -> LossBand | None:
-    """The predicted band around the loss, told what the run has seen before a resume."""
+    """The predicted band around the loss, fed with the losses from before a resume."""
     if not state.config.loss_band:
         return None
     band = LossBand(warmup_steps=state.config.optimizer.warmup_steps)
@@ -173,13 +174,13 @@ def _band(state: TrainingRun) -> LossBand | None:
 
 
 def _tell_if_stalled(seconds: float) -> None:
-    """Write where each thread is to stderr, if no step ends within so many seconds."""
-    with contextlib.suppress(io.UnsupportedOperation):  # a notebook's stderr is no file
+    """Write every thread's stack to stderr if no step ends within so many seconds."""
+    with contextlib.suppress(io.UnsupportedOperation):  # in a notebook stderr is not a file
         faulthandler.dump_traceback_later(seconds, exit=False)
 
 
 def steps_of(state: TrainingRun) -> Generator[list[Item]]:
-    """This rank's steps from the present position on, each as micro-batches on its device; made and sent ahead."""
+    """This rank's steps from the current position on, prefetched, each as micro-batches on its device."""
     world, config = state.world, state.config
     ranked = RankStream(state.train, world.data_rank, world.data_size, config.global_batch, state.position)
     each = -(-ranked.rows // (config.micro_rows or ranked.rows))
@@ -190,7 +191,7 @@ def steps_of(state: TrainingRun) -> Generator[list[Item]]:
 
 
 def micro_batches(state: TrainingRun, batches: Iterable[Batch]) -> Generator[Item]:
-    """A rank's batches in parts of `micro_rows`, with the number of tokens that each part predicts."""
+    """A rank's batches in parts of `micro_rows` rows, with the number of tokens that each part predicts."""
     config, eos = state.config, state.prepared.tokenizer.eos_id
     for batch in batches:
         rows = len(batch.used)
@@ -211,7 +212,7 @@ def take_step(
     state.optimizer.zero_grad(set_to_none=True)
     nats = torch.zeros((), device=world.device)
     for number, part in enumerate(parts):
-        if hasattr(state.model, "set_requires_gradient_sync"):  # sharded: gradients cross the network once a step
+        if hasattr(state.model, "set_requires_gradient_sync"):  # sharded: reduce gradients after the last part only
             sync: Any = state.model.set_requires_gradient_sync
             sync(config.parallel.reduce_each or number + 1 == len(parts))
         loss = item_loss(state.model, config.model, part, eos)
@@ -232,10 +233,10 @@ def take_step(
 
 
 def _go_back(state: TrainingRun, step: int, reason: str) -> tuple[int, str]:
-    """Load the last checkpoint, but leave the data where it is.
+    """Load the last checkpoint, but keep the position in the data; returns its step and the text of the event.
 
     Raises:
-        TamisError: there is none to go back to.
+        TamisError: there is no checkpoint.
     """
     try:
         saved = state.checkpoints.load(state.model, state.optimizer)
@@ -267,14 +268,14 @@ def judge(state: TrainingRun) -> dict[str, Any]:
 
 
 def close(state: TrainingRun, steps: int, seconds: float) -> dict[str, Any]:
-    """Judge the model, write the summary."""
+    """Evaluate the model and write the summary."""
     unigram = _unigram(state)
     rows = state.metrics.rows
     judged = next((row for row in reversed(rows) if "heldout_by_domain" in row), None) or judge(state)
     heldout = judged["heldout_loss"]
     losses = [row["loss"] for row in rows]
     tokens = state.train.tokens_until(state.position)
-    length = tokens / max(state.position, 1)  # the mean one, where phases differ
+    length = tokens / max(state.position, 1)  # the mean, if phases differ
     summary = {
         "name": state.config.name,
         "steps": steps,
@@ -308,7 +309,7 @@ def _save(state: TrainingRun, step: int, tokens: int) -> None:
 
 
 def _unigram(state: TrainingRun) -> float:
-    """The unigram model's held-out loss, its counts from the first tokens that the run has read."""
+    """The held-out loss of a unigram model that is fitted to the first tokens of the run's training data."""
     rows, eos = state.config.global_batch, state.prepared.tokenizer.eos_id
     masked, size = state.config.model.document_mask, state.prepared.tokenizer.vocab_size
     length = max(phase.length for phase in state.train.phases)

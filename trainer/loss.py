@@ -1,8 +1,7 @@
 """Which tokens are predicted, and how well: cross-entropy in nats a token.
 
 With a document mask the label after an end-of-document token, the first token of an unrelated document, cannot be
-known from what is seen; it is left out, here and from the unigram model alike, so that both answer the same
-questions.
+predicted. It is left out, here and in the unigram model alike, so that both are evaluated on the same tokens.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from trainer.head import Loss
 
 
 def targets(tokens: Tensor, labels: Tensor, eos_id: int, document_mask: bool) -> Tensor:
-    """Labels with those to ignore as -100: int64[rows, length]."""
+    """Labels, with -100 for those to ignore: int64[rows, length]."""
     return labels.masked_fill(tokens == eos_id, IGNORED) if document_mask else labels
 
 

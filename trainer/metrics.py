@@ -1,4 +1,4 @@
-"""What a run leaves to look at: JSON lines for programs and people, TensorBoard's events, a chart of characters."""
+"""The record of a training run: JSON lines of steps and events, TensorBoard's event files, a text chart."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Metrics:
 
     Args:
         path: of `metrics.jsonl`.
-        keep_steps: lines of earlier steps to keep.
-        keep_position: events up to this position in the data to keep.
-        writes: whether this rank is the one that writes.
-        board: TensorBoard's writer, which gets the same; only where this rank writes.
+        keep_steps: lines of steps before this one are kept.
+        keep_position: events up to this position in the data are kept.
+        writes: whether this rank writes the files.
+        board: TensorBoard's writer, which gets the same rows; only on the rank that writes.
     """
 
     def __init__(
@@ -51,14 +51,14 @@ class Metrics:
         return self.path.with_name("events.jsonl")
 
     def add(self, row: dict[str, Any]) -> None:
-        """Append a step's numbers, at once on disk for whoever watches."""
+        """Append a step's numbers and flush, so that they can be watched."""
         self.rows.append(row)
         self._append(self._file, row)
         if self.board is not None:
             self.board.add(row)
 
     def event(self, row: dict[str, Any]) -> None:
-        """Append to `events.jsonl` what happened beside a step: one not taken, a way back."""
+        """Append to `events.jsonl` something unusual: a skipped step, a return to a checkpoint, …"""
         self.events.append(row)
         if self.writes:
             with self._events.open("ab") as file:
@@ -97,14 +97,14 @@ class Metrics:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """All complete lines of `metrics.jsonl` or `events.jsonl`; a last line cut by a crash is left out."""
+    """All complete lines of `metrics.jsonl` or `events.jsonl`; a last line that a crash has cut is ignored."""
     if not path.exists():
         return []
     return [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1] if line]
 
 
 def steady_median(rows: Sequence[dict[str, Any]], key: str) -> float | None:
-    """The median of a measurement over the steps, of which the first compile; None where no step has it."""
+    """The median of a measurement over all steps but the first three, which compile; None if no step has it."""
     values = [row[key] for row in rows[3 if len(rows) > 3 else 0 :] if row.get(key) is not None]
     return statistics.median(values) if values else None
 

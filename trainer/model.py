@@ -1,8 +1,8 @@
-"""The model: LLaMA-shaped as Baichuan 2's, small enough to read.
+"""The model: a LLaMA-like transformer as Baichuan 2, small enough to read.
 
 RMSNorm before each block, SwiGLU, no biases; rotary positions (as the 7 B) or ALiBi (as the 13 B); optionally
-NormHead and max-z at the output (`trainer.head`). Angles and distances are computed in float32 whatever the weights'
-type: bfloat16 integers collide above 256. What a token may look at, and by which kernel, is `trainer.attention`'s.
+NormHead and max-z at the output (`trainer.head`). Angles and distances are computed in float32, whatever the weights'
+type: bfloat16 cannot represent all integers above 256. Masks and kernels are in `trainer.attention`.
 
 Source: Baichuan 2 technical report, sections 2.3 to 2.5; Su et al. 2021 (RoPE), Press et al. 2022 (ALiBi), Shazeer 2020
 (SwiGLU), Zhang and Sennrich 2019 (RMSNorm).
@@ -20,8 +20,8 @@ from trainer.config import ModelConfig
 from trainer.head import Loss, OutputHead
 
 INTERLEAVED = 16
-"""Rows of gate and of up that alternate in the fused projection, so that any share of its rows has both; the rows of
-query, key and value alternate head by head."""
+"""Blocks of so many rows of gate and of up alternate in their fused projection, so that a rank's part of its rows has
+both. In the same way query, key and value alternate head by head."""
 
 
 class Transformer(nn.Module):
@@ -36,7 +36,7 @@ class Transformer(nn.Module):
     def __init__(self, config: ModelConfig, vocab_size: int, seed: int) -> None:
         super().__init__()
         self.config = config
-        self.heads_here = range(config.heads)  # under tensor parallelism some of them
+        self.heads_here = range(config.heads)  # the heads on this rank: fewer under tensor parallelism
         self.embedding = nn.Embedding(vocab_size, config.width)
         self.blocks = nn.ModuleList(TransformerBlock(config) for _ in range(config.layers))
         self.norm = nn.RMSNorm(config.width, config.norm_epsilon)
@@ -54,9 +54,9 @@ class Transformer(nn.Module):
         Args:
             tokens: int64[rows, length].
             positions: int[rows, length].
-            cu_seqlens: int32[n_pieces + 1], where documents' pieces begin in the rows laid end to end; None or a model
-                without `document_mask`: everything before is seen.
-            labels: int64[rows, length], -100 for none.
+            cu_seqlens: int32[n_pieces + 1], where documents' pieces begin in the concatenated rows. If None, or if the
+                model has no `document_mask`, a token attends to everything before it in its row.
+            labels: int64[rows, length], -100 for tokens that do not count.
 
         Returns:
             [rows, length, vocab_size], or the loss of the labels.
@@ -69,7 +69,7 @@ class Transformer(nn.Module):
         mask = build_mask(kernel, cu_seqlens if config.document_mask else None, rows, length, slopes, device)
         rotation = None if alibi else rotary(positions, config.width // config.heads, config.rope_theta)
         hidden = self.embedding(tokens)
-        if torch.is_autocast_enabled(device.type):  # what blocks add up in: as where FSDP casts the parameters
+        if torch.is_autocast_enabled(device.type):  # the residual stream has this type, as under FSDP's casts
             hidden = hidden.to(torch.get_autocast_dtype(device.type))
         for block in self.blocks:
             hidden = block(hidden, rotation, mask)
@@ -77,7 +77,7 @@ class Transformer(nn.Module):
         return found
 
     def initialise(self, seed: int) -> None:
-        """Normal weights; those that write to the residual stream smaller by √(2 · layers)."""
+        """Normally distributed weights; matrices that write to the residual stream are divided by √(2 · layers)."""
         generator = torch.Generator().manual_seed(seed)
         deviation = self.config.init_deviation
         for name, parameter in self.named_parameters():
@@ -93,7 +93,7 @@ class TransformerBlock(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.recomputed = False  # whether activations are not kept, but made again in the backward pass
+        self.recomputed = False  # activation checkpointing: the backward pass computes activations again
         self.head_width = config.width // config.heads
         self.attention_norm = nn.RMSNorm(config.width, config.norm_epsilon)
         self.qkv = nn.Linear(config.width, 3 * config.width, bias=False)
@@ -110,7 +110,7 @@ class TransformerBlock(nn.Module):
         return self.run(hidden, rotation, mask)
 
     def run(self, hidden: Tensor, rotation: Tensor | None, mask: AttentionMask) -> Tensor:
-        """What `forward` runs, once or twice: the part that is compiled."""
+        """The body of `forward`, which is compiled; it runs twice under activation checkpointing."""
         hidden = hidden + self.out(self._attention(self.attention_norm(hidden).to(hidden.dtype), rotation, mask))
         normed = self.feed_forward_norm(hidden).to(hidden.dtype)  # autocast makes norms float32
         gate, up = self.gate_up(normed).unflatten(-1, (-1, 2, INTERLEAVED)).unbind(-2)
@@ -118,7 +118,7 @@ class TransformerBlock(nn.Module):
         return result
 
     def _attention(self, hidden: Tensor, rotation: Tensor | None, mask: AttentionMask) -> Tensor:
-        """Heads are counted from the projection: under tensor parallelism a rank has some of them."""
+        """The number of heads follows from the projection: under tensor parallelism a rank has only some of them."""
         query, key, value = self.qkv(hidden).unflatten(-1, (-1, 3, self.head_width)).unbind(-2)
         if rotation is not None:
             query, key = rotate(query, rotation), rotate(key, rotation)
@@ -133,7 +133,12 @@ def rotary(positions: Tensor, head_width: int, theta: float) -> Tensor:
 
 
 def rotate(heads: Tensor, rotation: Tensor) -> Tensor:
-    """Turn pairs (first half, second half) of each head by its angle, in float32: [rows, length, heads, width]."""
+    """Rotate the pairs (first half, second half) of each head by their angles, in float32.
+
+    Args:
+        heads: [rows, length, heads, width].
+        rotation: as `rotary` gives it.
+    """
     first, second = heads.float().chunk(2, dim=-1)
     cosine, sine = rotation.unbind(0)
     turned = torch.cat([first * cosine - second * sine, first * sine + second * cosine], dim=-1)

@@ -1,7 +1,7 @@
 """AdamW and its schedule, as Baichuan 2 trains: linear warm-up, cosine to a minimum, decay on matrices only.
 
-Norm gains are not decayed: pulling a gain to zero scales the whole layer's output. Embedding and head are
-matrices and are decayed, as in the report's silence on exceptions.
+The gains of norms are not decayed, as a gain near zero would scale down the layer's whole output. Embedding and head
+are matrices and are decayed, as the report mentions no exception.
 
 Source: Baichuan 2 technical report, section 2.6; Loshchilov and Hutter 2019.
 """
@@ -17,7 +17,7 @@ from trainer.config import OptimizerConfig
 
 
 def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.AdamW:
-    """AdamW with two groups: matrices, decayed; everything else, not."""
+    """AdamW with two groups: matrices with weight decay, everything else without."""
     matrices = [parameter for parameter in model.parameters() if parameter.ndim >= 2]
     others = [parameter for parameter in model.parameters() if parameter.ndim < 2]
     groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]

@@ -1,20 +1,21 @@
-"""One model over many ranks, on torch's own parallelism: tensor parallel inside a machine, ZeRO across machines.
+"""One model over many ranks, with torch's own parallelism: tensor parallel inside a machine, ZeRO across machines.
 
 ::
 
     mesh        replicate × shard × tensor        ranks of a tensor group are neighbours: one machine, one NVLink
-    tensor      rows and columns of each projection, heads, the vocabulary; norms by stretches of the sequence
+    tensor      splits rows and columns of each projection, heads, the vocabulary; norms along the sequence
     shard       parameters, gradients and optimizer states in shards (FSDP2, ZeRO-3)
     replicate   copies of the sharded model (HSDP): gradients cross the slower network once, parameters never
 
-How far blocks are sharded between forward and backward is a setting, as in the report, while optimizer states lie over
-all that share a model: `reshard: all` keeps least in memory, `machine` keeps a whole block in every machine, so that
-the second gathering stays within it (hierarchical, as ZeRO++), `none` gathers once a micro-batch (ZeRO-2);
-`keep_gathered` exempts the last blocks, which are needed first. `recompute` trades the first blocks' activations for a
-second forward pass of theirs, `reduce_each` the whole gradient between micro-batches for more traffic.
+Optimizer states are always sharded over all ranks that share a model. How blocks are resharded between forward and
+backward pass is a setting, as in the report: `reshard: all` needs least memory; `machine` keeps a whole block on every
+machine, so that the second all-gather stays within it (hierarchical, as in ZeRO++); `none` gathers once a micro-batch
+(ZeRO-2). `keep_gathered` exempts the last blocks, which the backward pass needs first. `recompute` saves the
+activations of the first blocks at the price of a second forward pass; `reduce_each` saves the memory of unsharded
+gradients between micro-batches at the price of more traffic.
 
-Each rank reads its slice of the global batch; a tensor group reads the same one. The loss is summed over tokens and
-divided by the tokens of the whole global batch, so that the same step comes out of any layout.
+Each rank reads its slice of the global batch; the ranks of a tensor group read the same slice. The loss is summed over
+tokens and divided by the tokens of the whole global batch, so that a step is the same with any layout.
 
 Source: Baichuan 2 technical report, section 3; Zhao et al. 2023 (FSDP), Korthikanti et al. 2022 (sequence parallel).
 """
@@ -48,12 +49,12 @@ from trainer.topology import order_ranks, place_here
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """Where this process stands.
+    """This process and the others.
 
     Attributes:
-        rank: among all.
-        size: of all.
-        device: its own.
+        rank: of this process.
+        size: number of ranks.
+        device: of this process.
         mesh: replicate × shard × tensor; None for a single process.
     """
 
@@ -64,7 +65,7 @@ class World:
 
     @property
     def data_rank(self) -> int:
-        """Which slice of the global batch is this rank's: by its place in the mesh, which need not be its number."""
+        """The slice of the global batch that this rank reads; it follows from the place in the mesh, not the rank."""
         if self.mesh is None:
             return 0
         return self.mesh.get_local_rank("replicate") * self._size_of("shard") + self.mesh.get_local_rank("shard")
@@ -76,7 +77,7 @@ class World:
 
     @property
     def tensor_mesh(self) -> DeviceMesh | None:
-        """The ranks that share each layer, where there is more than one."""
+        """The ranks that share each layer; None if there is only one."""
         return self.mesh["tensor"] if self.mesh is not None and self._size_of("tensor") > 1 else None
 
     def summed(self, value: Tensor) -> Tensor:
@@ -95,7 +96,7 @@ class World:
             dist.barrier()
 
     def agreed(self, values: Tensor) -> list[float]:
-        """Rank 0's numbers on every rank: what all decide by must not differ in a last bit."""
+        """Rank 0's numbers on every rank, so that decisions by them cannot differ because of a last bit."""
         if self.mesh is not None:
             values = values.clone()
             dist.broadcast(values, 0)
@@ -106,9 +107,10 @@ class World:
 
 
 def open_world(config: ParallelConfig, device: torch.device, patience: float = 1800.0) -> World:
-    """Join the ranks that torchrun started, and lay the mesh; a process alone stays alone.
+    """Join the ranks that torchrun started and build the mesh; a single process needs neither.
 
-    Neighbours (`trainer.topology`) form a tensor group, neighbouring groups share a model: what talks most is closest.
+    Neighbours (`trainer.topology`) form a tensor group, and neighbouring groups share a model, so that the ranks with
+    most traffic between them are closest.
 
     Args:
         config: the layout.
@@ -176,12 +178,12 @@ def parallelise(model: Transformer, world: World, config: ParallelConfig, *, com
         model: whole on every rank, with the same weights.
         world: the ranks.
         config: the layout.
-        compiled: compile each block, and what the loss does to its logits.
+        compiled: compile each block, and the loss of a chunk of logits.
     """
     if world.tensor_mesh is not None:
         _split_layers(model, world.tensor_mesh)
     if compiled:
-        # Graphs are counted by their code, which all models share: a suite of models would run into the limit.
+        # torch counts compilations by code object, which all models share: a suite of models would reach the limit.
         torch._dynamo.reset()
         torch._dynamo.config.recompile_limit = 64
     for number, block in enumerate(model.blocks):
@@ -201,17 +203,17 @@ def parallelise(model: Transformer, world: World, config: ParallelConfig, *, com
 
 
 def mixed_precision() -> MixedPrecisionPolicy:
-    """Parameters in bfloat16, gradients added up in float32; what a block is given stays: angles in float32."""
+    """Parameters in bfloat16, gradients reduced in float32; a block's inputs are not cast, so angles stay float32."""
     return MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32, cast_forward_inputs=False)
 
 
 def _resharded(config: ParallelConfig, shards: int) -> bool | int:
-    """FSDP's word for it: whether, or over how many neighbours."""
+    """The setting as FSDP's `reshard_after_forward`: whether, or over how many neighbouring ranks."""
     if config.reshard != "machine":
         return config.reshard == "all"
     near = int(os.environ.get("LOCAL_WORLD_SIZE", str(shards * config.tensor))) // config.tensor
     if near == 1:
-        return False  # a machine holds one shard: nothing to spread a block over
+        return False  # a machine has one shard: there is nothing to spread a block over
     return near if near < shards and shards % near == 0 else True
 
 
@@ -231,15 +233,15 @@ def _split_layers(model: Transformer, mesh: DeviceMesh) -> None:
             "head": _VocabularyParallel(),
         },
     )
-    # What the embedding's exchange gives is waited for when first used; a compiled block (torch 2.13) would take it
-    # without its gradient. A copy waits.
+    # The embedding's output is an asynchronous tensor, waited for at its first use; if that is in a compiled block
+    # (torch 2.13) its gradient is lost. A copy waits at once.
     model.embedding.register_forward_hook(lambda module, given, found: found.clone())
     heads = model.config.heads // mesh.size()
     model.heads_here = range(mesh.get_local_rank() * heads, (mesh.get_local_rank() + 1) * heads)
 
 
 class _VocabularyParallel(ParallelStyle):
-    """The head's rows over the ranks; hidden states arrive by stretches of the sequence and are gathered."""
+    """Splits the head's rows over the ranks; hidden states arrive split along the sequence and are gathered."""
 
     def _apply(self, module: nn.Module, device_mesh: DeviceMesh) -> nn.Module:
         whole: Any = module.weight

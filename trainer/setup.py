@@ -1,4 +1,4 @@
-"""What a training run holds open, and how it is opened: data, model, optimizer, ranks, checkpoint."""
+"""Setting up a training run: data, model, optimizer, ranks, checkpoints."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from trainer.utilisation import Rates, measure_rates
 
 @dataclass(kw_only=True)
 class TrainingRun:
-    """Everything a training run holds open."""
+    """The open objects and the progress of a training run."""
 
     config: TrainConfig
     steps: int
@@ -57,7 +57,7 @@ class TrainingRun:
 def build(
     config: TrainConfig, mixture: Mixture, run: Path, steps: int | None, resume: bool, progress: Progress
 ) -> TrainingRun:
-    """Open data, model and optimizer, at step 0 or at the checkpoint; rank 0 makes what the others then find made."""
+    """Open data, model and optimizer, at step 0 or at the checkpoint; rank 0 first builds missing bins for all."""
     world = _join(config)
     if world.rank == 0:
         prepared = prepare(run, mixture, progress)
@@ -79,7 +79,7 @@ def assemble(
     note: str = "",
     world: World | None = None,
 ) -> TrainingRun:
-    """A run of given streams: `heldout` may be of other text than the run's, under the same tokenizer."""
+    """A training run over given streams; `heldout` may be other text, encoded with the same tokenizer."""
     steps = config.steps if steps is None else steps
     train_stream.require(steps * config.global_batch)
     world = world or _join(config)
@@ -127,7 +127,7 @@ def _join(config: TrainConfig) -> World:
 
 
 def check_trainable(config: TrainConfig, device: torch.device) -> None:
-    """Refuse before the first step what would fail in it.
+    """Refuse at once a config that would fail in the first step.
 
     Raises:
         ConfigError: no kernel, or no compiler, for this device.
@@ -140,10 +140,10 @@ def check_trainable(config: TrainConfig, device: torch.device) -> None:
 
 
 def choose_device(name: str) -> torch.device:
-    """The device of a config; `auto` takes a GPU where there is one.
+    """The device of a config; `auto` takes a GPU if there is one.
 
     Raises:
-        ConfigError: cuda is asked for and absent.
+        ConfigError: the config asks for cuda, and there is no GPU.
     """
     available = torch.cuda.is_available()
     if name == "cuda" and not available:

@@ -1,11 +1,11 @@
-"""When not to take a step: its loss or gradient norm is no number, or far above what came before.
+"""When to refuse a step: its loss or gradient norm is not finite, or the loss is far above the last ones.
 
-"Far" is measured on the losses of the last steps taken: more than `factor` of their mean absolute deviations, and a
-tenth, above their median. Spikes come from data or numerics, and a step taken on one can undo thousands; a step not
-taken costs one.
+"Far above" means above the median of the last steps' losses by more than `factor` of their mean absolute deviations
+and by more than a tenth of the median. Spikes come from data or numerics. A step taken on a spike can undo thousands;
+a refused step costs one.
 
-Source: the practice of PaLM (Chowdhery et al. 2022, section 5.1), which goes back and passes over the data; here the
-first answer is to pass over the batch alone.
+Source: the practice of PaLM (Chowdhery et al. 2022, section 5.1), which returns to a checkpoint and skips the data;
+here only the batch is skipped at first.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from collections import deque
 
 
 class SpikeGuard:
-    """Judges steps.
+    """Decides whether a step is refused.
 
     Args:
-        window: how many steps are remembered; before half of it is full only what is no number is refused.
-        factor: deviations that are too far; 0 for no such rule.
-        patience: refusals in a row before the run goes back to its checkpoint.
+        window: how many losses are remembered; until half of it is full only steps that are not finite are refused.
+        factor: mean absolute deviations that are too far; 0 turns that rule off.
+        patience: refusals in a row before the run returns to its checkpoint.
     """
 
     def __init__(self, window: int = 64, factor: float = 10.0, patience: int = 4) -> None:
@@ -30,7 +30,7 @@ class SpikeGuard:
         self._refused = 0
 
     def refuse(self, loss: float, norm: float) -> str | None:
-        """Why a step should not be taken; None where it should."""
+        """Why a step is refused; None if it is not."""
         reason = self._reason(loss, norm)
         if reason is None:
             self._refused = 0
@@ -41,15 +41,15 @@ class SpikeGuard:
 
     @property
     def exhausted(self) -> bool:
-        """Whether so many steps in a row were refused that passing over data does not help."""
+        """Whether so many steps in a row were refused that skipping data does not help."""
         return self._refused >= self.patience
 
     def remember(self, loss: float) -> None:
-        """A step that was taken before a resume."""
+        """Add the loss of a step that was taken before a resume."""
         self._losses.append(loss)
 
     def forget(self) -> None:
-        """Begin anew: the run has gone back, or on to a phase whose losses are not those of the one before."""
+        """Start over: the run has returned to a checkpoint, or entered a phase, whose losses may be different."""
         self._losses.clear()
         self._refused = 0
 

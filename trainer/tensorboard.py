@@ -1,11 +1,11 @@
 """The numbers of `metrics.jsonl` as TensorBoard's event files, in `RUN/train/<name>/tensorboard`.
 
-torch's own writer makes them; it needs the package tensorboard, which the extra `tensorboard` installs. Steps count
-from one, as everywhere that people look. Event files are only ever added to: what a resume or a way back drops is
-crossed out by a session's start at that step, which TensorBoard obeys. Every step is on disk when the next begins, so
-that a killed run has lost none that its checkpoint holds.
+They are written by torch's own writer, which needs the package tensorboard (the extra `tensorboard`). Steps count from
+one, as in all output for people. Event files are append-only: steps that a resume or a return to a checkpoint discards
+are invalidated by a session start event at that step, which TensorBoard respects. Every step is on disk before the next
+one begins, so that a killed run loses no step that its checkpoint includes.
 
-Cost: a step's numbers and the flush some 0.2 to 0.5 ms.
+Cost: some 0.2 to 0.5 ms for a step's numbers and the flush.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ TAGS = {
     "mfu": "speed/mfu",
     "mfu_gemm": "speed/mfu_gemm",
 }
-"""Where a number of a row stands in TensorBoard; a domain's held-out loss is `heldout/<domain>`."""
+"""Key of a row → tag in TensorBoard; a domain's held-out loss has the tag `heldout/<domain>`."""
 EVENTS = "events"
 
 
 class TensorBoardWriter:
-    """Writes event files, one more each time that a run goes on.
+    """Writes event files, another one each time that a run is resumed.
 
     Args:
         folder: of the event files.
-        first_step: steps taken before; later ones in there no longer count. At 0 the folder is emptied.
+        first_step: steps taken before; later ones in the folder are invalidated. At 0 the folder is emptied.
     """
 
     def __init__(self, folder: Path, first_step: int) -> None:
@@ -54,12 +54,12 @@ class TensorBoardWriter:
         self._writer.flush()
 
     def event(self, row: dict[str, Any]) -> None:
-        """What happened beside a step, as text."""
+        """An event, as text."""
         self._writer.add_text(EVENTS, row["event"], row["step"] + 1)
         self._writer.flush()
 
     def drop(self, step: int) -> None:
-        """Cross out the steps from this one on, counted from zero as in a row."""
+        """Invalidate the steps from this one on, counted from zero as in a row."""
         from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
         start = Event(session_log=SessionLog(status=SessionLog.START))

@@ -1,11 +1,11 @@
-"""Which ranks lie close to each other: torchrun numbers machines as they arrive, the network does not care.
+"""Which ranks are close in the network: torchrun numbers machines in order of arrival, whatever the network.
 
-A rank's place is a path from the network's core to its machine, such as (spine, leaf, machine), and then its number on
-the machine. Ranks in the order of their places are laid into the mesh, so that a tensor group is within a machine, a
-shard group under as few switches as there can be, and what crosses the core is what crosses least.
+A rank's place is a path from the network's core to its machine, such as (spine, leaf, machine), and its number on the
+machine. The mesh is filled with ranks sorted by place, so that a tensor group is within a machine, a shard group under
+as few switches as possible, and the least traffic crosses the core.
 
-The path is Slurm's `SLURM_TOPOLOGY_ADDR` (`spine.leaf.machine`, of its tree plugin), or any launcher's
-`TAMIS_TOPOLOGY` of the same form, which goes first; without either it is the machine's name.
+The path is `TAMIS_TOPOLOGY`, which any launcher may set, else Slurm's `SLURM_TOPOLOGY_ADDR` (`spine.leaf.machine`, from
+its tree plugin), else the machine's name.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ Place = tuple[tuple[str, ...], int]
 
 
 def place_here(environment: Mapping[str, str] = os.environ) -> Place:
-    """This process's place, as its launcher tells it."""
+    """This process's place, from the launcher's environment variables."""
     told = environment.get("TAMIS_TOPOLOGY") or environment.get("SLURM_TOPOLOGY_ADDR") or ""
     path = tuple(part for part in told.split(".") if part) or (socket.gethostname(),)
     return path, int(environment.get("LOCAL_RANK", "0"))
 
 
 def order_ranks(places: Sequence[Place], tensor: int) -> list[int]:
-    """The ranks, neighbours side by side.
+    """The ranks, sorted so that neighbours are adjacent.
 
     Args:
         places: of every rank.
@@ -56,5 +56,5 @@ def order_ranks(places: Sequence[Place], tensor: int) -> list[int]:
 
 
 def _natural(name: str) -> list[tuple[int, int, str]]:
-    """So that node9 comes before node10."""
+    """A sort key by which node9 comes before node10."""
     return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", name) if part]

@@ -1,13 +1,13 @@
-"""How much of a device a training uses: model FLOPs utilisation, over what the data sheet says and what a GEMM reaches.
+"""How much of a device a training uses: model FLOPs utilisation, relative to the data sheet and to a measured GEMM.
 
     MFU = FLOPs a token · tokens a second / (devices · FLOPs a second of one)
 
-FLOPs a token are those of `trainer.scaling.law`: 6 · N + 12 · layers · width · length, of what the model needs, not of
-what is computed: recomputed activations do not count, attention counts whole, though a causal kernel does half of it
-and one that masks documents less. With `length` halved it is the strict figure; the benchmark prints both.
+FLOPs a token are those of `trainer.scaling.law`: 6 · N + 12 · layers · width · length. They are what the model needs,
+not what is computed: recomputed activations do not count, and attention counts in full, though a causal kernel computes
+half of it and one with a document mask less. With half the `length` it is the strict figure; the benchmark prints both.
 
-Two denominators, as one alone misleads: the data sheet's dense rate of the compute type, which no program reaches, and
-the best rate of a large matrix product on this very device, at its temperature and power limit.
+There are two denominators, as either alone misleads: the data sheet's dense rate for the data type, which no program
+reaches, and the best measured rate of a large matrix product on this device, at its temperature and power limit.
 
 Source: Chowdhery et al. 2022 (PaLM), appendix B; data sheets of NVIDIA's A100, A800, H100, H800, H200, B200, L40S.
 """
@@ -45,20 +45,20 @@ DENSE_BFLOAT16 = {
     "RTX 3090": 71e12,
     "V100": 125e12,
 }
-"""FLOPs a second, dense, tensor cores with float32 accumulation; V100: float16. The longest name that fits counts."""
+"""FLOPs a second, dense, tensor cores with float32 accumulation; V100: float16. The longest matching name is used."""
 _REPEATS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rates:
-    """What a run is measured by.
+    """The constants of a run's MFU.
 
     Attributes:
-        device_name: of each.
+        device_name: of each device.
         devices: how many.
-        products: FLOPs a token, forward and backward, of products with weights: 6 · N.
-        attention: FLOPs a token and token of length: 12 · layers · width.
-        peak: FLOPs a second of one device by its data sheet; None where it has none here.
+        products: FLOPs a token of products with weights, forward and backward: 6 · N.
+        attention: FLOPs a token of attention, for each token of sequence length: 12 · layers · width.
+        peak: FLOPs a second of one device by its data sheet; None if the device is not in our table.
         gemm: FLOPs a second of one device, measured.
     """
 
@@ -70,18 +70,23 @@ class Rates:
     gemm: float
 
     def of(self, tokens_per_second: float, length: float) -> dict[str, float]:
-        """MFU over both denominators, as far as they are known: `mfu` and `mfu_gemm`; length: tokens of a sequence."""
+        """MFU relative to both denominators: `mfu` (if `peak` is known) and `mfu_gemm`.
+
+        Args:
+            tokens_per_second: of all devices together.
+            length: tokens of a sequence.
+        """
         done = (self.products + self.attention * length) * tokens_per_second / self.devices
         found = {} if self.peak is None else {"mfu": round(done / self.peak, 4)}
         return found | {"mfu_gemm": round(done / self.gemm, 4)}
 
     def describe(self) -> dict[str, Any]:
-        """The formula and its numbers, for files and eyes."""
+        """The formula and its constants, by name."""
         return {"formula": FORMULA, **asdict(self)}
 
 
 def measure_rates(model: ModelConfig, vocab_size: int, device: torch.device, devices: int) -> Rates:
-    """The denominators of this device, the numerator of this model.
+    """The constants for this device and model; measures the device.
 
     Args:
         model: its shape.
@@ -101,7 +106,7 @@ def measure_rates(model: ModelConfig, vocab_size: int, device: torch.device, dev
 
 
 def data_sheet_peak(name: str) -> float | None:
-    """Dense bfloat16 FLOPs a second of a device by its name; None for one that is not known."""
+    """Dense bfloat16 FLOPs a second of a device by its name; None if it is not in the table."""
     words = name.replace("-", " ").replace("_", " ").upper().split()
     fitting = [known for known in DENSE_BFLOAT16 if all(part in words for part in known.upper().split())]
     return DENSE_BFLOAT16[max(fitting, key=len)] if fitting else None
@@ -109,7 +114,7 @@ def data_sheet_peak(name: str) -> float | None:
 
 @cache
 def gemm_rate(kind: str, index: int | None = None, size: int | None = None) -> float:
-    """FLOPs a second of a square matrix product, the best of some: bfloat16, 8,192 on a GPU; float32, 256 on a CPU."""
+    """FLOPs a second of a square matrix product, best of five: bfloat16, size 8,192 on a GPU; float32, 256 on a CPU."""
     device = torch.device(kind) if index is None else torch.device(kind, index)
     size = size or (8192 if kind == "cuda" else 256)
     dtype = torch.bfloat16 if kind == "cuda" else torch.float32

@@ -1,8 +1,8 @@
-"""Compiling published shards into token bins, shard by shard; what is there already stays.
+"""Building token bins from published shards, shard by shard; finished shards are kept.
 
-A shard's pair of files is written under temporary names and renamed, then its receipt: a killed build goes on where it
-was. The domain's manifest names them all and is written last. The same shards and tokenizer give the same bytes,
-whoever built them: one process here, or tasks on a cluster (`pipelines.run.token_bins`).
+A shard's pair of files is written under temporary names and renamed, then its receipt is written: a killed build
+resumes where it stopped. The domain's manifest lists all shards and is written last. The same shards and tokenizer
+give the same bytes, whether built by one process here or by tasks on a cluster (`pipelines.run.token_bins`).
 
 Cost: one encoding of the text, 2-6 MB/s on two threads; memory: a batch of documents and 16 bytes a document of the
 shard.
@@ -138,7 +138,7 @@ def build_shard(task: ShardToBuild, tokenizer: Tokenizer | None = None) -> Built
 
 
 def _scratch(store: Store) -> Path | None:
-    """Where files are made before they are put in place: beside it, where a rename will do."""
+    """The folder for temporary files: that of a local store, so that a rename moves them; else the system's."""
     if not isinstance(store, LocalStore):
         return None
     try:
@@ -170,7 +170,7 @@ def encode_shard(
 
 
 def encode_texts(tokenizer: Tokenizer, texts: list[str], dtype: str) -> tuple[Tokens, npt.NDArray[np.int64]]:
-    """Documents as flat tokens, each with its end token, and the end of each."""
+    """The concatenated tokens of documents, each followed by the end token, and where each document ends."""
     encoded = tokenizer.encode_batch(texts)
     ends = np.cumsum([len(tokens) + 1 for tokens in encoded], dtype=np.int64)
     flat = np.full(int(ends[-1]) if len(ends) else 0, tokenizer.eos_id, dtype)
@@ -211,7 +211,7 @@ def _one_by_one(model: Tokenizer) -> Callable[[list[ShardToBuild]], Iterable[Bui
 
 
 def _claim(store: Store, model: Tokenizer) -> None:
-    """Put the tokenizer beside the bins, or refuse a place that has another one's."""
+    """Put the tokenizer beside the bins, or refuse a place that has bins of another one."""
     if store.size(BINS_MANIFEST) is not None:
         found = read_json_of(store, BINS_MANIFEST).get("tokenizer")
         if found != model.digest:
@@ -237,7 +237,7 @@ def _key(task: ShardToBuild) -> str:
 
 
 def file_facts(path: Path) -> dict[str, Any]:
-    """What a manifest says of a file: bytes, sha256 and check."""
+    """A file's entry in a manifest: bytes, sha256 and check."""
     data = np.memmap(path, np.uint8, "r") if path.stat().st_size else np.zeros(0, np.uint8)
     return {"bytes": len(data), "sha256": file_digest(path), "check": f"{check_of(np.asarray(data)):016x}"}
 

@@ -1,8 +1,8 @@
-"""A 64-bit check of bytes, fast enough to be taken of all that is delivered.
+"""A 64-bit checksum, fast enough to check every byte that a reader delivers.
 
-Four lanes over 64-bit words, each step a bijection of its lane, so that no change of a single word goes unseen and
-others do with a chance of 2^-64; made against accidents, not against forgers. crc32 and xxhash from a library need a
-copy or hold the lock of the interpreter; a kernel needs neither. Cost: some 10 GB/s.
+Four lanes over 64-bit words, each step a bijection of its lane: a change of a single word is always detected, any other
+is missed with a probability of 2^-64. It protects against accidents, not against forgery. The library versions of
+crc32 and xxhash need a copy or hold the GIL; a kernel does neither. Cost: some 10 GB/s.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _P0, _P1, _P2, _P3 = _PRIMES
 
 
 def check_of(data: npt.NDArray[np.uint8]) -> int:
-    """The check of some bytes.
+    """The checksum of some bytes.
 
     Args:
         data: uint8[n], contiguous.
@@ -32,7 +32,7 @@ def check_of(data: npt.NDArray[np.uint8]) -> int:
 
 
 def checks_of_chunks(data: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:
-    """The check of every mebibyte, the last of which may be short: uint64[ceil(n / 2^20)]."""
+    """The checksum of every mebibyte, the last of which may be shorter: uint64[ceil(n / 2^20)]."""
     return np.array([check_of(data[start : start + CHUNK]) for start in range(0, len(data), CHUNK)], np.uint64)
 
 

@@ -1,7 +1,7 @@
 """Token bins: published shards, tokenised once, as flat files to map into memory.
 
-One pair of files a shard, `<domain>/<shard>.bin` and `.idx`; one manifest a domain, `<domain>/manifest.json`,
-written last; `bins.json` above them says which tokenizer made them, and its model lies beside it.
+A shard is a pair of files, `<domain>/<shard>.bin` and `.idx`. A domain has a manifest, `<domain>/manifest.json`,
+written last. `bins.json` above them names the domains and the tokenizer, whose model lies beside it.
 
 ::
 
@@ -13,16 +13,16 @@ written last; `bins.json` above them says which tokenizer made them, and its mod
            checks   uint64[chunks]         one a mebibyte of the .bin
            heldout  uint8[documents]
 
-Bins rather than tokenising while training: BPE runs at a few MB/s a core, a memory map at GB/s, and random access needs
-lengths in tokens anyway. Weights stay outside, so another curve leaves bins alone. An index is a map too: what a reader
-keeps of it in private memory does not grow with the corpus.
+Why bins, and not tokenising while training: BPE runs at a few MB/s a core, a memory map at GB/s, and random access
+needs lengths in tokens anyway. Weights are stored elsewhere, so bins do not change with the curve. Indexes are
+memory-mapped too: a reader's private memory does not grow with the corpus.
 
-**Checks.** A sha256 of everything at opening would read all of it before the first batch. The manifest holds a 64-bit
-check of each index, each index one for every mebibyte of its bin; a reader checks what it is about to deliver when it
-touches it first, so that a corrupt, truncated or exchanged file is refused by name before a token of it is used. They
-are made against accidents; `tamis tokens verify` recomputes the sha256 in the manifest.
+**Checks.** Verifying the sha256 of every file at opening would read all of it before the first batch. Instead the
+manifest has a 64-bit checksum of each index, and the index one for every mebibyte of its bin. A reader checks a
+mebibyte when it first uses it, so that a corrupt, truncated or replaced file is refused by name before any of its
+tokens is used. The checksums protect against accidents only; `tamis tokens verify` recomputes the sha256.
 
-Cost: opening a manifest; then checks at some 10 GB/s, once a mebibyte and process.
+Cost: reading the manifests at opening; then checksums at some 10 GB/s, once for each mebibyte and process.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ Tokens = npt.NDArray[Any]
 
 @dataclass(frozen=True, kw_only=True)
 class ShardIndex:
-    """Where a bin's documents lie; arrays are read-only views, mostly of a map.
+    """The index of a bin; its arrays are read-only views, mostly of a memory map.
 
     Attributes:
         offsets: int64[n_docs + 1], in tokens.
@@ -66,7 +66,7 @@ class ShardBin:
     """One shard's tokens, checked as they are read.
 
     Args:
-        entry: what the manifest says of it: shard, documents, tokens, bin and idx with bytes, sha256 and check.
+        entry: its entry in the manifest: shard, documents, tokens, bin and idx with bytes, sha256 and check.
         domain: its domain.
         dtype: of a token, `<u2` or `<u4`.
         store: where the files lie.
@@ -84,7 +84,7 @@ class ShardBin:
         self._checked: npt.NDArray[np.bool_] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without what is mapped: another process maps it itself."""
+        """Pickle without the memory maps: another process maps the files itself."""
         return {**vars(self), "_index": None, "_checked": None}
 
     @property
@@ -97,7 +97,7 @@ class ShardBin:
         """Offsets, ids and checks.
 
         Raises:
-            TamisError: the file is missing, truncated, exchanged or corrupt.
+            TamisError: the file is missing, truncated, replaced or corrupt.
         """
         if self._index is None:
             path = f"{self.name}.idx"
@@ -108,7 +108,7 @@ class ShardBin:
         return self._index
 
     def _parsed(self, data: npt.NDArray[np.uint8], path: str) -> ShardIndex:
-        """The parts of an index, whose header must say what the manifest says."""
+        """The arrays of an index; its header must agree with the manifest."""
         said = (self.documents, self.tokens, self.dtype.itemsize)
         head = _HEADER.unpack(data[: _HEADER.size].tobytes()) if len(data) >= _HEADER.size else ()
         if head[:2] != (_MAGIC, FORMAT) or head[2:5] != said:
@@ -123,7 +123,7 @@ class ShardBin:
         )
 
     def read(self, start: int, stop: int) -> Tokens:
-        """Tokens start…stop-1, checked: a view of the map, or a copy where the store is remote.
+        """Tokens start…stop-1, checked: a view of the map, or a copy if the store is remote.
 
         Raises:
             TamisError: as `index`, of the bin.
@@ -134,7 +134,7 @@ class ShardBin:
         low, high = start * size // CHUNK, -(-stop * size // CHUNK)
         if self.store.mapped:
             data, first = self.store.map(path, total), 0
-        else:  # whole chunks, for they are what the checks are of
+        else:  # whole chunks, as each checksum covers one
             first, end = low * CHUNK, min(total, high * CHUNK)
             data = self.store.read(path, first, end - first, lambda found: self._sound(found, low, high))
         self._check(data[low * CHUNK - first : high * CHUNK - first], low, high, path)
@@ -155,13 +155,13 @@ class ShardBin:
 
 @dataclass(frozen=True)
 class MemoryBin:
-    """A bin that was never written: of a first look, or of a test.
+    """A bin in memory, for a first look or a test.
 
     Attributes:
         name: `<domain>/<shard>`.
         index: as `ShardBin.index`, without checks.
         data: uint16|uint32[n_tokens].
-        digest: what tells it from others.
+        digest: identifies the content.
     """
 
     name: str
@@ -197,7 +197,7 @@ class TokenBins:
         vocab_size: its pieces.
         eos_id: the token that ends a document.
         domains: domain → its shards, in order.
-        cache: where an index over them may be kept, or None.
+        cache: folder where indexes of domains (`sampler.stream.document_index`) may be stored, or None.
     """
 
     tokenizer_digest: str
@@ -221,7 +221,7 @@ def index_bytes(
         offsets: int64[n_docs + 1].
         doc_ids: int64[n_docs].
         heldout: bool[n_docs].
-        tokens: the bin's, for its checks.
+        tokens: of the bin, for the checksums.
     """
     checks = checks_of_chunks(tokens.view(np.uint8))
     head = _HEADER.pack(_MAGIC, FORMAT, len(doc_ids), len(tokens), tokens.dtype.itemsize, len(checks))
@@ -229,7 +229,7 @@ def index_bytes(
 
 
 def corrupt(place: str, store: Store) -> TamisError:
-    """The sentence for a file whose bytes are not those that its manifest names."""
+    """The error for a file that does not have the checksum in its manifest."""
     return TamisError(
         f"{place}: is corrupt or was exchanged, its digest is not its manifest's; "
         f"remove it and run `tamis tokens build --out {store.root}` again."

@@ -1,4 +1,4 @@
-"""A folder of this machine: files are memory maps, which take no private memory and no copy."""
+"""A local folder as a store: files are memory-mapped, which takes no private memory and no copy."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class LocalStore:
         self._maps: dict[str, Bytes] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the maps: another process makes its own."""
+        """Pickle without the memory maps: another process makes its own."""
         return {**vars(self), "_maps": {}}
 
     def where(self, path: str) -> str:
@@ -71,7 +71,7 @@ class LocalStore:
             raise TamisError(f"{self.where(path)}: cannot be written ({error.strerror}).") from error
 
     def put(self, local: Path, path: str) -> None:
-        """Rename a finished file of the same file system to its place."""
+        """Rename a finished file, on the same file system, to its place."""
         target = self._folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
         local.replace(target)

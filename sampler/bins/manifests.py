@@ -1,8 +1,8 @@
-"""Opening token bins: their manifests, read strictly, and what lies beside them.
+"""Opening token bins: their manifests, read strictly, and the tokenizer and indexes beside them.
 
-`bins.json` names domains and tokenizer, each `<domain>/manifest.json` its shards; both are of one format, and a
-field that is missing, of another type or unknown is said in a sentence. Sizes are compared at once where that costs a
-stat; contents when they are read (`sampler.bins.format`), or all of them by `verify_bins`.
+`bins.json` names domains and tokenizer, each `<domain>/manifest.json` its shards. A field that is missing, unknown or
+of another type is an error. Sizes of local files are compared at opening; contents when they are read
+(`sampler.bins.format`), or all of them by `verify_bins`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class FileFacts(StrictModel):
 
 
 class ShardEntry(StrictModel):
-    """A shard, as its receipt and its domain's manifest name it."""
+    """A shard, as in its receipt and its domain's manifest."""
 
     shard: str
     documents: int = Field(ge=0)
@@ -77,7 +77,7 @@ def open_bins(place: str) -> TokenBins:
         place: the folder or URI that `build_bins` wrote to.
 
     Raises:
-        TamisError: there are none, or a manifest is of another format or damaged.
+        TamisError: there are no bins, or a manifest is damaged or has another format.
     """
     store = open_store(place)
     if store.size(BINS_MANIFEST) is None:
@@ -104,7 +104,7 @@ def open_bins(place: str) -> TokenBins:
 
 
 def tokenizer_of(place: str) -> Tokenizer:
-    """The tokenizer that made some bins; its model lies beside them."""
+    """The tokenizer that some bins were made with; its model lies beside them."""
     store = open_store(place)
     return model_beside(store, read_bins_manifest(store).tokenizer)
 
@@ -113,7 +113,7 @@ def verify_bins(bins: TokenBins, progress: Progress = silent) -> int:
     """Recompute the sha256 of every file; returns how many bytes were read.
 
     Raises:
-        TamisError: naming the first file whose sha256 is not its manifest's.
+        TamisError: a file does not have the sha256 in its manifest; the first one is named.
     """
     shards = [shard for items in bins.domains.values() for shard in items if isinstance(shard, ShardBin)]
     total = 0
@@ -147,7 +147,7 @@ def _parsed(model: type[Parsed], store: Store, path: str) -> Parsed:
 
 
 def _check_sizes(store: Store, domain: str, entries: Sequence[dict[str, Any]]) -> None:
-    """Refuse what is missing or truncated at once; what is corrupt is found when it is read."""
+    """Refuse missing and truncated files at once; corrupt ones are found when they are read."""
     for entry in entries:
         for kind in ("bin", "idx"):
             path, size = f"{domain}/{entry['shard']}.{kind}", entry[kind]["bytes"]
@@ -158,7 +158,7 @@ def _check_sizes(store: Store, domain: str, entries: Sequence[dict[str, Any]]) -
 
 
 def _verify(shard: ShardBin, kind: str) -> int:
-    attempts = 1 if shard.store.mapped else 2  # what is damaged on its way is no damage
+    attempts = 1 if shard.store.mapped else 2  # a download may be damaged though the object is not
     if all(_sum_of(shard, kind) != shard.entry[kind]["sha256"] for _ in range(attempts)):
         raise corrupt(shard.store.where(f"{shard.name}.{kind}"), shard.store)
     return int(shard.entry[kind]["bytes"])
@@ -174,7 +174,7 @@ def _sum_of(shard: ShardBin, kind: str) -> str:
 
 
 def index_cache(store: Store) -> str | None:
-    """Where indexes over bins are kept: beside them, or in the user's cache for what is remote or read-only."""
+    """Where indexes of domains are stored: beside the bins, or in the user's cache if they are remote or read-only."""
     if isinstance(store, LocalStore) and os.access(store.root, os.W_OK):
         return str(Path(store.root) / "index")
     return str(cache_folder() / "index" / stable_hash(store.root))
@@ -184,7 +184,7 @@ def model_beside(store: Store, digest: str) -> Tokenizer:
     """The tokenizer that lies beside some bins.
 
     Raises:
-        TamisError: it is missing, or another.
+        TamisError: it is missing, or has another digest.
     """
     data = store.read_all(MODEL)
     if hashlib.sha256(data).hexdigest() != digest:

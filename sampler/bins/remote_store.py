@@ -1,17 +1,17 @@
 """A prefix of an object store such as S3: an index is fetched once into the local cache, a bin read a block at a time.
 
-Networks fail: a read that raises, is reset, comes short or takes longer than its deadline is asked for again
-(`sampler.bins.retries`), and told as a warning; after the last attempt the error names the file. The SDK's own silent
-retries are off, so that what is told is all there was. One failure only a checksum finds: an answer that is shorter
-than what was asked for, and says so, leaves Arrow's buffer as it was behind it. What its checks find damaged is
-therefore read once more before it is called corrupt.
+Networks fail: a read that raises, is reset, returns too few bytes or exceeds its deadline is retried
+(`sampler.bins.retries`) with a warning; after the last attempt the error names the file. The SDK's own silent retries
+are off, so that the log has every failure. One kind of failure only a checksum finds: if the server answers with fewer
+bytes than requested and says so, Arrow leaves the rest of its buffer unset. Therefore data that fails its checksum is
+read once more before it is reported as corrupt.
 
-A deadline is one of a piece of at most 8 MiB, not of a file: what is large takes its time, and a failure costs a piece.
-Opening an object asks for its size, so objects that are read in ranges stay open: a range costs one request and no
-two. Sizes do not change under a reader: objects are immutable, and a manifest says their sums.
+A deadline is for a piece of at most 8 MiB, not for a file: a large file may take its time, and a failure costs only a
+piece. Opening an object requests its size, so objects that are read in ranges stay open: then a range costs one request
+instead of two. That is safe, as objects are immutable and their manifest has their digests.
 
-S3 takes its credentials from the environment as every client does; `s3://bucket/path?endpoint_override=…&scheme=…`
-names another server, and `attempts=…&deadline=SECONDS` another retry policy.
+S3 credentials come from the environment, as for every client; `s3://bucket/path?endpoint_override=…&scheme=…`
+names another server, and `attempts=…&deadline=SECONDS` sets another retry policy.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ class RemoteStore:
 
     Args:
         uri: its address, with settings behind a question mark.
-        policy: how requests are retried; what the URI says takes precedence.
-        cache: folder for what is fetched whole; the user's cache folder by default.
+        policy: how requests are retried; settings in the URI take precedence.
+        cache: folder for objects that are fetched whole; the user's cache folder by default.
 
     Raises:
-        ConfigError: the URI has a setting that its store does not know.
+        ConfigError: the URI has a setting that the store does not know.
     """
 
     mapped = False
@@ -66,7 +66,7 @@ class RemoteStore:
         self._connect()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Another process connects for itself."""
+        """Another process opens a connection of its own."""
         return RemoteStore, self._again
 
     def where(self, path: str) -> str:
@@ -91,7 +91,7 @@ class RemoteStore:
         return map_file(local, size)
 
     def read(self, path: str, start: int, length: int, sound: Callable[[Bytes], bool] | None = None) -> Bytes:
-        """Some bytes, asked for until they come whole; once more if they are not `sound`."""
+        """Some bytes, retried until they are complete; read once more if they are not `sound`."""
         data = self._read(path, start, length)
         if sound and not sound(data):
             self._failed(path)
@@ -109,7 +109,7 @@ class RemoteStore:
         return self._patiently(once, path)
 
     def write(self, path: str, data: bytes) -> None:
-        """A small object; it is there when its upload is completed, or not at all."""
+        """A small object; it appears when its upload is complete, or not at all."""
 
         def once() -> None:
             with self._system.open_output_stream(self._inside(path)) as stream:
@@ -169,13 +169,13 @@ class RemoteStore:
         return call_with_retries(once, policy, name=self.where(path), verb=verb, failed=partial(self._failed, path))
 
     def _failed(self, path: str) -> None:
-        self._open.pop(path, None)  # it may hang, or know a size that was wrong
+        self._open.pop(path, None)  # it may hang, or have been opened with a wrong size
         with self._lock:
             self.retries += 1
 
 
 def _split_settings(root: str, query: str, policy: RetryPolicy) -> tuple[dict[str, str], RetryPolicy]:
-    """The client's settings of a URI, and the policy that it asks for; no setting is shown, some are secrets."""
+    """The client's settings in a URI, and its retry policy; messages do not show settings, as some are secret."""
     settings = dict(parse_qsl(query))
     attempts, seconds = settings.pop("attempts", policy.attempts), settings.pop("deadline", policy.seconds)
     try:
@@ -190,7 +190,7 @@ def _split_settings(root: str, query: str, policy: RetryPolicy) -> tuple[dict[st
 
 
 def _object_store(root: str, settings: dict[str, str], policy: RetryPolicy) -> tuple[pafs.FileSystem, str]:
-    """S3 without the SDK's own retries and with our deadline; other stores as they come."""
+    """S3 without the SDK's own retries and with our deadline; other stores with their defaults."""
     try:
         if not root.startswith("s3://"):
             return file_system(root + "?" * bool(settings) + urlencode(settings))

@@ -1,7 +1,7 @@
-"""Trying again: a deadline for each attempt, pauses that double, a warning for each failure, one error at the end.
+"""Retries: a deadline for each attempt, pauses that double, a warning for each failure, one error at the end.
 
-A request to a network may hang for good, and not every client can be told to give up; so each attempt runs in a thread
-of its own, which is left behind when its deadline has passed. Cost: a thread an attempt, 0.1 ms.
+A network request may hang forever, and not every client has a timeout. So each attempt runs in a thread of its own,
+which is abandoned when its deadline has passed. Cost: a thread for each attempt, 0.1 ms.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from tamis.errors import TamisError
 LOG = logging.getLogger("tamis.sampler")
 Value = TypeVar("Value")
 _FINAL = ("NO_SUCH_BUCKET", "ACCESS_DENIED", "INVALID_ACCESS_KEY_ID", "INVALID_CLIENT_TOKEN_ID", "SIGNATURE_DOES_NOT")
-"""What no other attempt changes, in the words of Arrow's S3 client."""
+"""Errors that another attempt cannot cure, as Arrow's S3 client words them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RetryPolicy:
-    """How long a request is tried.
+    """How often a request is tried.
 
     Attributes:
-        attempts: at most.
+        attempts: most attempts.
         seconds: deadline of one attempt.
-        pause: seconds before the second attempt; doubles.
+        pause: seconds before the second attempt; it doubles each time.
     """
 
     attempts: int = 5
@@ -48,11 +48,11 @@ def call_with_retries(
     """Try until it works or the policy allows no further attempt.
 
     Args:
-        once: the request; it has to stand being run twice, even at once.
+        once: the request; it must be safe to run twice, even at the same time.
         policy: how often and how long it is tried.
         name: of the file, for messages.
-        verb: what is done to it.
-        failed: called for each attempt that another follows.
+        verb: what is done to the file, for messages.
+        failed: called after each failed attempt, except the last.
 
     Raises:
         TamisError: the file is missing, may not be touched, or every attempt failed.
@@ -77,7 +77,7 @@ def call_with_retries(
 
 
 def call_with_deadline(once: Callable[[], Value], seconds: float) -> Value:
-    """Run something that may hang, and give up waiting for it: its thread is left behind.
+    """Run something that may hang; after the deadline its thread is abandoned.
 
     Raises:
         TimeoutError: it did not end within so many seconds.
@@ -87,7 +87,7 @@ def call_with_deadline(once: Callable[[], Value], seconds: float) -> Value:
     def work() -> None:
         try:
             future.set_result(once())
-        except BaseException as error:  # whatever it is belongs to who waits
+        except BaseException as error:  # raised again in the thread that waits
             future.set_exception(error)
 
     threading.Thread(target=work, daemon=True).start()

@@ -1,6 +1,6 @@
-"""Where token bins lie: a local folder, mapped into memory, or an object store such as S3, read in ranges.
+"""Where token bins are stored: a local folder, mapped into memory, or an object store such as S3, read in ranges.
 
-Both give the same bytes. `sampler.bins.local_store` and `sampler.bins.remote_store` say what they cost.
+Both give the same bytes. For their cost see `sampler.bins.local_store` and `sampler.bins.remote_store`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Store(Protocol):
         """
 
     def read(self, path: str, start: int, length: int, sound: Callable[[Bytes], bool] | None = None) -> Bytes:
-        """Some bytes: uint8[length]; from a network once more, if they are not `sound`.
+        """Some bytes: uint8[length]; over a network they are read once more if they are not `sound`.
 
         Raises:
             TamisError: they cannot be read.

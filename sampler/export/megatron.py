@@ -3,17 +3,17 @@
 ::
 
     .bin   the documents' tokens back to back, each ending with its end-of-document token as in our bins
-    .idx   "MMIDIDX\\0\\0", uint64 version 1, uint8 type of a token, uint64 sequences, uint64 documents + 1;
+    .idx   "MMIDIDX\\0\\0", uint64 version 1, uint8 token type, uint64 sequences, uint64 documents + 1;
            sizes      int32[sequences]       tokens of each
            pointers   int64[sequences]       bytes before each
            documents  int64[documents + 1]   0 … sequences: a document is one sequence
 
-The type is 8 (uint16) where our bins have that, else 4 (int32): Megatron knows no uint32, and no vocabulary needs the
+The type is 8 (uint16) if our bins have that, else 4 (int32): Megatron knows no uint32, and no vocabulary needs the
 last bit. The end tokens are those that Megatron's own preprocessing adds under `--append-eod`. Document weights are
-not applied, for a format of documents has none; domains are weighed in Megatron's `--data-path`.
+not applied, as the format has none; domains are weighted in Megatron's `--data-path`.
 
-Streamed: a window of tokens at a time, checked as every read of a bin is; our indexes are maps and are gone through
-once for each array of theirs. Cost: one read and one write of the tokens.
+The export streams: it copies a window of tokens at a time, with checksums checked as in every read of a bin, and goes
+over our (memory-mapped) indexes once for each array of Megatron's. Cost: one read and one write of the tokens.
 
 Source: Megatron-LM, megatron/core/datasets/indexed_dataset.py, `_IndexWriter` and `DType`.
 """
@@ -38,7 +38,7 @@ from tamis.errors import ConfigError, TamisError
 
 Split = Literal["train", "heldout", "all"]
 TYPES = {"<u2": ("<u2", 8), "<u4": ("<i4", 4)}
-"""Type of our tokens → type of Megatron's and its code."""
+"""Type of our tokens → Megatron's type and its code."""
 
 _MAGIC = b"MMIDIDX\x00\x00"
 _HEADER = struct.Struct("<9sQBQQ")
@@ -53,7 +53,7 @@ class MegatronDataset:
 
     Attributes:
         domain: its name.
-        prefix: what `--data-path` takes, without `.bin`; None where the split has no document of the domain.
+        prefix: of the paths, without `.bin`, for `--data-path`; None if the split has no document of the domain.
         documents: how many.
         tokens: of all of them, end tokens included.
         dtype: of a token in the file.
@@ -73,7 +73,7 @@ def export_megatron(
 
     Args:
         bins: the token bins, local or remote.
-        out: a folder of this machine, made where it is missing.
+        out: a local folder, made if it is missing.
         split: which documents.
         progress: called as shards are done.
 
@@ -135,7 +135,7 @@ def kept_tokens(shard: AnyBin, kept: npt.NDArray[np.bool_], window: int = _WINDO
 
 @contextmanager
 def _pair(prefix: Path) -> Iterator[tuple[BinaryIO, BinaryIO]]:
-    """Both files, named when both are whole: the index last, and never one from before beside a new bin."""
+    """Both files, renamed into place when both are complete, the index last; an old index is removed before that."""
     index_path = prefix.with_name(f"{prefix.name}.idx")
     with atomic_file(index_path) as index, atomic_file(prefix.with_name(f"{prefix.name}.bin")) as data:
         yield data, index

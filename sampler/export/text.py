@@ -1,20 +1,20 @@
-"""Published shards as plain text files for the trainers that read such, in the layout of Baichuan-7B's demo.
+"""Published shards as plain text files, in the layout that Baichuan-7B's demo trainer reads.
 
-That trainer wants a folder of UTF-8 text files, split evenly over its ranks: rank r of n takes every n-th file of the
-folder, encodes each line, stripped, and puts an end token behind it. So a line is a text. It also leaves out a line of
-fewer than 20 tokens, its end included. It reads whatever is in the folder, therefore nothing but `part-00000.txt` …
-is ever in there: the export is made beside it and renamed whole, into a new or empty folder.
+That trainer reads a folder of UTF-8 text files, split evenly over its ranks: rank r of n takes every n-th file of the
+folder, strips and encodes each line, and appends an end token. So every line is a text. It skips lines of fewer than
+20 tokens, end token included. As it reads everything in the folder, the folder must never hold anything but
+`part-00000.txt` …: the export is made next to it and renamed as a whole; the target must be new or empty.
 
-**Lines.** `joined`, the default: every line break within a document ("\\r\\n", "\\n", "\\r") becomes one space, so
+**Lines.** With `joined`, the default, every line break within a document ("\\r\\n", "\\n", "\\r") becomes one space, so
 that a line is a document. `one` keeps documents as they are; then the trainer sees each line as a text of its own,
-with an end token in mid-document, and loses the short ones: headings, verse, dialogue, most of code. Other separators
-(U+2028, U+0085, form feeds) end no line for a reader of text files and stay. A document without a visible character
-would be an empty line; it is left out and counted.
+puts end tokens inside documents, and skips short lines: headings, verse, dialogue, most of code. Other separators
+(U+2028, U+0085, form feeds) are not line ends for a reader of text files and stay. A document without a visible
+character would be an empty line; it is left out and counted.
 
-**Even.** Documents come domain after domain in doc_id order, and each goes to the file with the fewest bytes so far,
-the first of equals. One pass, no two files further apart than the longest document, every file a cross-section of
-every domain; runs of consecutive documents, the alternative, would need the sizes beforehand and give a rank one
-domain alone. Within a file domains still follow one another, and the trainer does not shuffle.
+**Balance.** Documents come domain after domain in doc_id order, and each goes to the file with the fewest bytes so far,
+the first if there are several. That takes one pass, the sizes of files differ by at most the longest document, and
+every file gets a share of every domain. The alternative, runs of consecutive documents, would need the sizes beforehand
+and give a rank only one domain. Within a file domains still follow one another, and the trainer does not shuffle.
 
 Source: baichuan-inc/Baichuan-7B, README "Training" and train.py, `DataEngine`.
 """
@@ -116,7 +116,7 @@ def export_text(
 
 
 def render(text: str, lines: Lines) -> bytes:
-    """A document as it stands in a file: UTF-8, ending with a newline; nothing, if it has no visible character."""
+    """A document as written to a file: UTF-8, ending with a newline; empty if it has no visible character."""
     if not text.strip():
         return b""
     return (_BREAK.sub(" ", text) if lines == "joined" else text.removesuffix("\n")).encode("utf-8") + b"\n"

@@ -1,7 +1,6 @@
 """Rows of a global batch: token ids, and where the documents in them begin.
 
-`tokens` and `labels` are views of one array, a column apart. Everything else follows from the pieces and is made when
-it is asked for.
+`tokens` and `labels` are views of one array, a column apart. Everything else is computed from the pieces on demand.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import numpy.typing as npt
 from sampler.stream.window import PADDING, labels_of, positions_of, segments_of
 
 IGNORED = -100
-"""The label of what must not be predicted, as torch's losses have it."""
+"""The label of a token that must not be predicted; torch's losses use the same number."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,9 +43,9 @@ class Batch:
 
     Attributes:
         window: int64[rows, sequence_length + 1], each row's tokens and the one after them.
-        used: int32[rows], tokens of each row that are no padding.
-        domains: int16[rows], where each row comes from, as an index into `names`.
-        names: the domains.
+        used: int32[rows], tokens of each row before its padding.
+        domains: int16[rows], the domain of each row, as an index into `names`.
+        names: of the domains.
         first: int64[rows + 1], each row's first piece.
         columns: int32[n_pieces], where in its row a piece begins; padding is a piece too.
         doc_ids: int64[n_pieces], -1 for padding.
@@ -74,7 +73,7 @@ class Batch:
 
     @cached_property
     def labels(self) -> npt.NDArray[np.int64]:
-        """int64[rows, sequence_length], the token that follows each; -100 in padding. A view where there is none."""
+        """int64[rows, sequence_length], the token after each, -100 in padding; a view if there is no padding."""
         following = self.window[:, 1:]
         if (self.used == self.sequence_length).all():
             return following
@@ -82,7 +81,7 @@ class Batch:
 
     @cached_property
     def cu_seqlens(self) -> npt.NDArray[np.int32]:
-        """int32[n_pieces + 1], where pieces begin in the rows laid end to end, as varlen attention wants it."""
+        """int32[n_pieces + 1], where pieces begin if the rows are concatenated, as varlen attention needs it."""
         rows = np.repeat(np.arange(len(self.used), dtype=np.int64), np.diff(self.first))
         begins = rows * self.sequence_length + self.columns
         return np.append(begins, len(self.used) * self.sequence_length).astype(np.int32)

@@ -4,10 +4,10 @@ Tijdeman's schedule keeps every domain, after every single step, within 1 - 1/(2
 target λ·t. Its siblings do not: drawing at random drifts by √t; the plain largest deficit falls up to 1.3
 behind with uneven weights, for it serves a big domain that can wait before a small one that cannot.
 
-The choice at step t depends on the counts before it, so it is replayed, the choice alone and never the text: about 5
-ns a step and domain, with the counts kept every 65,536 steps; a second visit costs one such interval at most, and a
-state that carries its counts is taken up at once. Weights are whole numbers of 2^-40, whose sum is exactly one:
-arithmetic is exact, and no target moves by a sequence before 10^12 steps.
+The choice at step t depends on the counts before it, so the choices (never the text) are replayed: about 5 ns for each
+step and domain. Counts are remembered every 65,536 steps, so that a second visit replays at most one such interval;
+with the counts from a saved state nothing is replayed. Weights are multiples of 2^-40 whose sum is exactly one:
+arithmetic is exact, and no target is off by a sequence before 10^12 steps.
 
 Source: R. Tijdeman, "The chairman assignment problem", Discrete Mathematics 32 (1980), 323-330. Deviation:
 the comparison of deadlines is one float64 division; equal ones go to the domain of the lower index.
@@ -27,10 +27,10 @@ _INTERVAL = 1 << 16
 
 
 class Blend:
-    """The endless sequence of domains of some weights, with random access.
+    """An endless sequence of domains in proportion to their weights, with random access.
 
     Args:
-        weights: one number above zero a domain; only proportions count.
+        weights: a number above zero for each domain; only proportions count.
     """
 
     def __init__(self, weights: Sequence[float | int | Fraction]) -> None:
@@ -38,16 +38,16 @@ class Blend:
             raise ValueError("a blend needs at least one domain, and weights above zero")
         self.quotas = exact_quotas(weights)
         self._marks: list[npt.NDArray[np.int64]] = [np.zeros(len(weights), np.int64)]
-        self._near = (0, self._marks[0])  # where the last reading ended: the next one is mostly just behind
+        self._near = (0, self._marks[0])  # where the last call ended: the next one mostly begins there
 
     def fork(self) -> Blend:
-        """The same, knowing what this one knows, for another thread."""
+        """The same, with a copy of the counts known so far, for another thread."""
         other = Blend.__new__(Blend)
         other.quotas, other._marks, other._near = self.quotas, list(self._marks), self._near
         return other
 
     def seek(self, step: int, counts: npt.NDArray[np.int64]) -> None:
-        """Go on from a step whose counts are known, without a replay.
+        """Continue from a step whose counts are known, without a replay.
 
         Raises:
             ValueError: no schedule of these weights has such counts there.

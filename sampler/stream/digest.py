@@ -1,7 +1,7 @@
 """The digest of a stream: one sha256 a step, to compare runs, machines and world sizes.
 
-Hashed are the tokens of the global batch, all ranks' rows in rank order, as little-endian uint32,
-row-major. The ranks' streams are really built, each with caches of its own, and their rows laid together.
+It is the hash of the tokens of the global batch: all ranks' rows in rank order, as little-endian uint32, row-major.
+Every rank's stream is really built, with caches of its own.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ def step_digests(
     Args:
         stream: the mixture.
         start: first step, from zero.
-        stop: the step to end before.
+        stop: one past the last step.
         global_batch: sequences a step.
         position: the sample at which step 0 begins.
         world_size: number of ranks; the digests are the same for every one that divides the batch.
 
     Raises:
-        ConfigError: it does not divide it.
+        ConfigError: the world size does not divide the batch.
     """
     ranks = [RankStream(stream.fork(), rank, world_size, global_batch, position) for rank in range(world_size)]
     for step in range(start, stop):

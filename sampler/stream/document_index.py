@@ -1,8 +1,8 @@
-"""From a domain's bins and weights to its documents: the index that a stream opens.
+"""The index of a domain's documents, made from its bins and weights, which a stream opens.
 
-Made once and kept: two uint32 a document (weight, draw) and the block table, in a folder named by the hash of all that
-they were made from, written last to first so that `index.json` is the commit. Opening it again reads a small JSON and
-maps two arrays. Cost of making: a read of the weights and one hash a document, some 20 ns each: far below a second for
+It is made once and stored: two uint32 for each document (weight, draw) and the block table, in a folder named by the
+hash of all its inputs. `index.json` is written last and is the commit. Opening it again reads a small JSON and maps
+two arrays. Cost of making it: reading the weights, and a hash for each document, some 20 ns: far below a second for
 100 M tokens.
 """
 
@@ -36,9 +36,9 @@ class Boost:
     """A factor for some documents of a domain.
 
     Args:
-        factor: times the expected copies.
-        shards: names of the shards that it is for.
-        doc_ids: int64[n], which documents of them; None for all.
+        factor: by which the expected copies are multiplied.
+        shards: names of the shards that it applies to.
+        doc_ids: int64[n], which of their documents; None for all.
     """
 
     def __init__(self, factor: float, shards: frozenset[str], doc_ids: npt.NDArray[np.int64] | None = None) -> None:
@@ -50,7 +50,7 @@ class Boost:
     def apply(
         self, weights: npt.NDArray[np.float32], shard: str, doc_ids: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.float32]:
-        """A shard's weights, raised: float32[n]."""
+        """A shard's weights with the factor applied: float32[n]."""
         if shard not in self.shards:
             return weights
         chosen = True if self.doc_ids is None else np.isin(doc_ids, self.doc_ids)
@@ -121,7 +121,7 @@ def _make(
     block_tokens: int,
     folder: Path | None,
 ) -> DomainDocuments:
-    """Shard by shard, so that a large domain is never in memory where there is a folder to write to."""
+    """Make the index shard by shard, so that with a folder to write to a large domain is never in memory as a whole."""
     bases, digest, expected, top = _bases(shards), hashlib.sha256(), 0.0, 0
     with _column(folder, "weights", int(bases[-1])) as packed, _column(folder, "draws", int(bases[-1])) as draws:
         for shard, low, high in zip(shards, bases[:-1], bases[1:], strict=True):
@@ -157,7 +157,7 @@ def _make(
 def _fixed(
     shard: AnyBin, weights: Weights, boosts: Sequence[Boost], split: str, holdout: float
 ) -> npt.NDArray[np.uint32]:
-    """A shard's weights, 0 for what the split leaves out: uint32[n]."""
+    """A shard's weights, 0 for documents outside the split: uint32[n]."""
     index = shard.index
     given = weights.read(shard.name, index.doc_ids)
     for boost in boosts:
@@ -180,7 +180,7 @@ def heldout_rows(shard: AnyBin, holdout: float) -> npt.NDArray[np.bool_]:
 
 @contextmanager
 def _column(folder: Path | None, name: str, count: int) -> Iterator[npt.NDArray[np.uint32]]:
-    """An array to fill, which ends up as a file of that name in the folder, if there is one."""
+    """An array to fill; with a folder it becomes a file of that name in it."""
     if folder is None or not count:
         array = np.zeros(count, np.uint32)
         yield array
@@ -199,7 +199,7 @@ def _column(folder: Path | None, name: str, count: int) -> Iterator[npt.NDArray[
 
 
 def _open(folder: Path, domain: str, seed: int, shards: Sequence[AnyBin]) -> DomainDocuments | None:
-    """A kept index; None where it is damaged, for it can be made again."""
+    """A stored index; None if it is damaged, since it can be made again."""
     try:
         facts = read_json(folder / "index.json")
         if facts["checks"] != _checks(folder):
@@ -226,7 +226,7 @@ def _open(folder: Path, domain: str, seed: int, shards: Sequence[AnyBin]) -> Dom
 
 
 def _checks(folder: Path) -> dict[str, str]:
-    """The check of each file: what a stream draws must be what its manifest's hash was made of."""
+    """The checksum of each file: a stream must draw from exactly the data that its manifest's hash stands for."""
     return {name: f"{check_of(np.asarray(np.memmap(folder / f'{name}.npy', np.uint8, 'r'))):016x}" for name in _FILES}
 
 
@@ -235,7 +235,7 @@ def _bases(shards: Sequence[AnyBin]) -> npt.NDArray[np.int64]:
 
 
 def read_doc_ids(path: Path, key: str) -> npt.NDArray[np.int64]:
-    """Document ids of a text file, one a line; empty lines and what stands behind # do not count.
+    """Document ids of a text file, one a line; empty lines and comments after # are ignored.
 
     Raises:
         ConfigError: the file cannot be read, or a line is no id.

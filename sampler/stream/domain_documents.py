@@ -1,14 +1,15 @@
-"""The documents of a domain as the stream sees them: numbered through its shards, weighted, cut into shuffle blocks.
+"""The documents of a domain as the stream sees them: numbered across its shards, weighted, cut into shuffle blocks.
 
-A document is a row of a shard's bin; its weight and its draw u(seed, d) are fixed-point numbers beside it. Blocks are
-runs of consecutive documents within one shard, about `shuffle_block_tokens` long: what a pass permutes, and all that
-has to be open at a time. Which documents a pass holds and where it ends follow in closed form (`sampler.stream.order`).
+A document is a row of a shard's bin, with a weight and a draw u(seed, d), both fixed-point numbers. A block is a run of
+consecutive documents of one shard, about `shuffle_block_tokens` long. A pass permutes the blocks and the documents
+within each; only the current block has to be open. Which documents belong to a pass, and where it ends, follows in
+closed form (`sampler.stream.order`).
 
-Everything that grows with the corpus lies in maps: the bins' indexes, and two uint32 a document made here and kept
-beside the bins under the hash of what they were made from (`sampler.stream.document_index`). Private memory is a block
-table, 12 bytes for some four million tokens.
+Everything that grows with the corpus is memory-mapped: the bins' indexes, and two uint32 for each document, which are
+made here and kept beside the bins under the hash of their inputs (`sampler.stream.document_index`). Private memory is
+a block table, 12 bytes for some four million tokens.
 
-Cost: a sweep for one pass 2-3 ns a document, once; its table is kept too.
+Cost: 2-3 ns a document to count a pass, once; the result is stored too.
 """
 
 from __future__ import annotations
@@ -29,27 +30,27 @@ from sampler.stream.packing import Pieces, sequences_of
 
 BLOCK_DOCUMENTS = 1 << 16
 _OPEN_TABLES, _WORTH_A_FILE = 8, 1 << 14
-_SUMS, _WORTH_KEEPING = "passes.json", 1 << 20
-_MAX_TABLES = 1 << 12  # of passes, on disk: tiny domains pass by the million
+_SUMS, _WORTH_KEEPING = "passes.json", 1 << 20  # documents
+_MAX_TABLES = 1 << 12  # passes whose tables are stored: a tiny domain may have millions of passes
 
 
 @dataclass(frozen=True, kw_only=True)
 class DomainDocuments:
-    """What a stream needs to know of a domain. Its arrays are shared by all its readers, its caches are one thread's.
+    """What a stream needs to know of a domain. All readers share its arrays; each thread has caches of its own.
 
     Attributes:
         domain: its name in the mixture.
         seed: the mixture's.
         shards: its bins, in order.
         bases: int64[n_shards + 1], the number of each shard's first document.
-        weights: uint32[n_docs], fixed-point expected copies an epoch; 0 for what the split leaves out.
+        weights: uint32[n_docs], fixed-point expected copies an epoch; 0 for documents outside the split.
         draws: uint32[n_docs], fixed-point u(seed, d).
         starts: int64[n_blocks + 1], first document of each block.
         block_shards: int32[n_blocks], the shard of each block.
         passes: passes an epoch.
         tokens_per_epoch: expected tokens of an epoch, Σ weight · length.
-        digest: of weights and bins, what tells this domain's samples from another's.
-        folder: where tables of passes are kept, or None.
+        digest: of weights and bins; it identifies the domain's samples.
+        folder: where tables of passes are stored, or None.
     """
 
     domain: str
@@ -72,12 +73,12 @@ class DomainDocuments:
         return replace(self, _after=dict(self._after), _tables=dict(self._tables))
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without what is mapped, so that another process maps it itself."""
+        """Pickle without the memory maps: another process maps the files itself."""
         state = {**vars(self), "_after": {}, "_tables": {}}
         return {**state, "weights": None, "draws": None} if self.folder else state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Map again what was left out."""
+        """Map the files again."""
         if state["folder"] is not None:
             state["weights"], state["draws"] = map_columns(state["folder"])
         self.__dict__.update(state)
@@ -109,7 +110,7 @@ class DomainDocuments:
         return self._after[passes_done]
 
     def _kept(self) -> dict[int, int]:
-        """Sums that an earlier process has made: a sweep over a billion documents takes seconds."""
+        """Sums stored by an earlier process, as counting a billion documents takes seconds."""
         path = self.folder / _SUMS if self.folder else None
         if path is None or not path.exists():
             return {}
@@ -128,7 +129,7 @@ class DomainDocuments:
         )
 
     def _table(self, name: str, number: int, make: Callable[[], npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:
-        """A table of a pass: in memory, on disk, or made."""
+        """A table of a pass: from memory, from disk, or made now."""
         if name not in self._tables:
             if len(self._tables) >= _OPEN_TABLES:
                 self._tables.pop(next(iter(self._tables)), None)
@@ -178,7 +179,7 @@ class DomainDocuments:
         return order.permutation(self.blocks, order.key_of(self.seed, self.domain, epoch, within))
 
     def documents_of(self, number: int, block: int) -> tuple[AnyBin, npt.NDArray[np.int64]]:
-        """A block's shard, and the rows in it that a pass takes, in the pass's order: int64[m]."""
+        """A block's shard, and its rows that a pass takes, in the pass's order: int64[m]."""
         shard = int(self.block_shards[block])
         low, high, base = int(self.starts[block]), int(self.starts[block + 1]), int(self.bases[shard])
         members = order.documents_in_pass(self.weights[low:high], self.draws[low:high], number, self.passes)
@@ -187,13 +188,13 @@ class DomainDocuments:
         return self.shards[shard], members[shuffled] + (low - base)
 
     def bounds_of(self, block: int) -> tuple[int, int]:
-        """The rows of its shard that a block holds, taken or not: first, and end."""
+        """The range of its shard's rows that a block covers: first, and one past the last."""
         base = int(self.bases[self.block_shards[block]])
         return int(self.starts[block]) - base, int(self.starts[block + 1]) - base
 
 
 def _kept_table(path: Path, blocks: int) -> npt.NDArray[np.int64] | None:
-    """A table that was kept; None where it is not, or damaged."""
+    """A stored table; None if it is missing or damaged."""
     try:
         found: npt.NDArray[np.int64] = np.load(path)
     except (OSError, ValueError):
@@ -214,7 +215,7 @@ def lay_blocks(
     Args:
         shards: in order.
         bases: int64[n_shards + 1], the number of each shard's first document.
-        block_tokens: about so many tokens each.
+        block_tokens: target size of a block.
 
     Returns:
         int64[n_blocks + 1] first documents, ending with their number; int32[n_blocks] shards.
@@ -234,6 +235,6 @@ def map_columns(folder: Path) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.ui
 
 
 def read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """The array, made read-only: kernels are compiled for one kind only."""
+    """The array, made read-only: so are mapped ones, and numba would compile a kernel for each kind."""
     array.setflags(write=False)
     return array

@@ -1,15 +1,15 @@
 """One domain in one phase: its sequences, with random access.
 
-A domain is an endless run of passes over permuted blocks of permuted documents (`sampler.stream.domain_documents`); a
-phase starts at the cursor where the one before it stopped and cuts what follows into sequences. Sequence j is found
-without replaying any: its pass, by closed form (concat) or by the table of passes counted so far; its block, in the
-prefix sums over the pass's blocks; its documents, in the block's.
+A domain is an endless series of passes over permuted blocks of permuted documents (`sampler.stream.domain_documents`).
+A phase starts at the cursor where the phase before it stopped and cuts what follows into sequences. Sequence j is
+found without replaying the ones before it: its pass by a closed form (concat) or from the number of sequences in the
+passes counted so far; its block from prefix sums over the pass's blocks; its documents from prefix sums in the block.
 
 A cursor may lie in the middle of a block, even of a document: it then carries what is left of that block, which the
-phase reads first. Nothing is consumed twice and nothing skipped, whatever changes from phase to phase: the sequence
-length, the packing, both.
+phase reads first. Nothing is consumed twice or skipped, even if sequence length and packing differ between phases.
 
-Cost: a block opened is its permutation, 5-10 ns a document; a token some 0.5 ns to copy. Memory: the open blocks.
+Cost: opening a block takes 5-10 ns a document for its permutation; copying a token some 0.5 ns. Memory: the open
+blocks.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ _OPEN_PASSES = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Cursor:
-    """A place in a domain between two sequences.
+    """A position in a domain between two sequences.
 
     Attributes:
-        number: the pass, counted over all epochs.
-        slot: the block, counted in the pass's order.
+        number: of the pass, counted over all epochs.
+        slot: the block's position in the pass's order.
         left: what is left of that block; None for all of it.
     """
 
@@ -54,7 +54,7 @@ class Cursor:
 
 @dataclass(frozen=True, kw_only=True)
 class _Pass:
-    """A pass: its blocks in order, and the unit at which each begins (and the last ends), counted in the phase."""
+    """A pass: its blocks in order, and the unit (see `_locate`) at which each begins and the last one ends."""
 
     number: int
     blocks: Int64s
@@ -62,7 +62,7 @@ class _Pass:
 
 
 class DomainReader:
-    """The sequences of a domain in a phase; one a rank, never shared between threads.
+    """The sequences of a domain in a phase; each rank has its own, and threads never share one.
 
     Args:
         documents: the domain.
@@ -79,14 +79,14 @@ class DomainReader:
         self._passes: OrderedDict[Hashable, _Pass] = OrderedDict()
         self._blocks: OrderedDict[Hashable, ShuffleBlock] = OrderedDict()
         self._coming: dict[tuple[int, int], Future[npt.NDArray[Any]]] = {}
-        self._totals = [0]  # units of this phase before each pass from the cursor's on; not under concat
+        self._totals = [0]  # sequences of this phase before each pass, from the cursor's pass on; not under concat
         first = self.cursor.number
         counted, blocks = documents.tokens_by_block(first), documents.block_order(first)
         before = int(counted[blocks[: self.cursor.slot]].sum())
         if self.cursor.left is not None:
             before += int(counted[blocks[self.cursor.slot]]) - self.cursor.left.tokens
         self.start = documents.tokens_after(first) + before
-        """Tokens of the domain consumed before this phase."""
+        """Tokens of the domain that earlier phases consumed."""
 
     def fork(self) -> DomainReader:
         """The same with caches of its own."""
@@ -109,7 +109,7 @@ class DomainReader:
             self._fill_planned(ordinals, rows, window)
 
     def consumed(self, sequences: int) -> int:
-        """Tokens of the domain, from its beginning, that are gone after so many sequences of the phase."""
+        """Tokens of the domain, from its beginning, that are consumed after so many sequences of the phase."""
         if self.packing == CONCAT:
             return self.start + sequences * self.length
         number, slot, inside = self._locate(sequences)
@@ -121,7 +121,7 @@ class DomainReader:
         return self.documents.tokens_after(number) + before + int(counted[current.blocks[slot]]) - left
 
     def cursor_after(self, sequences: int) -> Cursor:
-        """Where the domain stands after so many sequences of the phase."""
+        """The cursor after so many sequences of the phase."""
         if self.packing == CONCAT:
             number, slot, inside = self._locate(self.start + sequences * self.length)
             block = self._block(number, slot)
@@ -132,7 +132,7 @@ class DomainReader:
         return Cursor(number=number, slot=slot, left=plan_of.after(inside))
 
     def epochs_after(self, sequences: int) -> float:
-        """Epochs of the domain that are gone after so many sequences of the phase, with the current one's fraction."""
+        """Epochs of the domain, with a fraction, that are consumed after so many sequences of the phase."""
         token, has = self.consumed(sequences), self.documents
         number = _bisect(lambda passes: has.tokens_after(passes) <= token, has.domain)
         epoch = number // has.passes
@@ -140,7 +140,7 @@ class DomainReader:
         return epoch + (token - begin) / (end - begin)
 
     def place(self, sequences: int) -> dict[str, int]:
-        """For people: pass, block and unit within it (token, or sequence where sequences are planned)."""
+        """The position in human terms: pass, block and unit within the block (see `_locate`)."""
         unit = self.start + sequences * self.length if self.packing == CONCAT else sequences
         number, slot, inside = self._locate(unit)
         return {"pass": number, "block": slot, "unit": inside}
@@ -158,7 +158,7 @@ class DomainReader:
             end = begin + int(block.prefix[-1])
             last = int(np.searchsorted(starts, end))  # sequences before it begin in this block or earlier
             window.copy_stretches(block, starts[done:last], rows[done:last], begin, self.length)
-            done = int(np.searchsorted(starts, end - self.length))  # a sequence reads one token past its end
+            done = int(np.searchsorted(starts, end - self.length))  # a sequence needs one token after its end
             at = max(end, int(starts[done])) if done < len(starts) else at
 
     # ------------------------------------------------------------------------------------- best_fit, document
@@ -177,7 +177,10 @@ class DomainReader:
     # ---------------------------------------------------------------------------------------- passes and blocks
 
     def _locate(self, unit: int) -> tuple[int, int, int]:
-        """The pass, the slot, and the place in it of a unit: a token of the domain, or a sequence of the phase."""
+        """The pass and slot of a unit, and its position in that block.
+
+        A unit is a token of the domain under concat, a sequence of the phase under the other packings.
+        """
         current = self._pass_of(unit)
         slot = int(np.searchsorted(current.prefix, unit, "right")) - 1
         return current.number, slot, unit - int(current.prefix[slot])
@@ -210,7 +213,7 @@ class DomainReader:
         return _cached(self._passes, number, _OPEN_PASSES, make)
 
     def _units(self, number: int) -> Int64s:
-        """Units of each block in a pass: tokens, or sequences; before the cursor none."""
+        """Units of each block in a pass: tokens, or sequences; 0 for blocks before the cursor."""
         has, cursor = self.documents, self.cursor
         if self.packing == CONCAT:
             return has.tokens_by_block(number)
@@ -250,7 +253,7 @@ class DomainReader:
         )
 
     def _source(self, number: int, slot: int, block: int) -> npt.NDArray[Any]:
-        """A block's tokens; of a remote bin the next block is fetched meanwhile."""
+        """A block's tokens; if its bin is remote, the next block is fetched in the background."""
         coming = self._coming.pop((number, slot), None)
         found = self._read(block) if coming is None else coming.result()
         following = self._pass(number).blocks[slot + 1 : slot + 2].tolist()

@@ -1,14 +1,14 @@
 """The stream: sample i of a mixture, a pure function of (manifest hash, seed, i).
 
-The phase and its blend say which domain sample i comes from and which of its sequences it is; the domain's reader
-finds that sequence. Nothing else enters: neither ranks nor batch size nor the length of the run, so that any number
-of ranks, any restart and any longer run see one and the same order. The other way, an index built for a known number
-of samples, changes its beginning when the run gets longer.
+The phase and its blend decide which domain sample i comes from and which of the domain's sequences it is; the domain's
+reader finds that sequence. Nothing else matters, neither ranks nor batch size nor the length of the run, so that any
+number of ranks, any restart and any longer run see the same order. The alternative, an index built for a given number
+of samples, would change the order from the beginning when the run gets longer.
 
-The manifest hash names everything that decides the samples: bins, weights, mixture, held-out rule. It is the same
-wherever the run folder lies.
+The manifest hash covers everything that decides the samples: bins, weights, mixture, held-out rule. It does not depend
+on where the run folder lies.
 
-Cost: opening O(shards); a sample its copy and, now and then, a block's permutation.
+Cost: opening is O(shards); a sample costs its copy and, now and then, a block's permutation.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class MixtureStream:
 
         Args:
             samples: int64[n], ascending.
-            length: tokens of a row, at least; by default those of the longest.
+            length: least tokens of a row; rows are at least as long as the longest sequence.
 
         Raises:
             ConfigError: the last phase ends before one of them.
@@ -107,7 +107,7 @@ class MixtureStream:
         )
 
     def tokens_until(self, position: int) -> int:
-        """Room of the first `position` samples in tokens, padding included."""
+        """Tokens of the first `position` samples, padding included."""
         ends = [*self._starts[1:], position]
         return sum(
             phase.length * max(0, min(position, end) - phase.start)
@@ -115,12 +115,12 @@ class MixtureStream:
         )
 
     def counts_in(self, phase: Phase, position: int) -> dict[str, int]:
-        """Sequences that each domain of a phase has given in it, before a position."""
+        """How many sequences each domain of a phase gives in that phase before a position."""
         counts = phase.blend.counts(position - phase.start)
         return {name: int(count) for name, count in zip(phase.shares, counts, strict=True)}
 
     def epochs_needed(self, samples: int) -> dict[str, float]:
-        """Epochs of each domain that the first `samples` samples take; past 4 M steps within a sequence of it."""
+        """Epochs of each domain that the first `samples` samples use; past 4 M steps exact to one sequence."""
         found: dict[str, float] = {}
         for phase in self.phases:
             if phase.start <= samples:
@@ -132,7 +132,9 @@ class MixtureStream:
         return found
 
     def cleared_until(self, position: int) -> int:
-        """`require`, and a sample up to which nobody needs to ask again: half of the way that the epochs leave.
+        """Call `require`, and return a sample up to which it need not be called again.
+
+        That is half of the distance to where the first domain reaches its max_epochs.
 
         Raises:
             ConfigError: as `require`.
@@ -150,7 +152,7 @@ class MixtureStream:
         """Refuse a run that would repeat a domain more often than the mixture allows.
 
         Raises:
-            ConfigError: with the epochs needed and the limit.
+            ConfigError: a domain needs more epochs than its max_epochs.
         """
         for phase in self.phases:
             if phase.start >= samples:
@@ -201,7 +203,7 @@ class RankStream:
         return self.gather([step])[0]
 
     def gather(self, steps: Sequence[int]) -> list[Batch]:
-        """This rank's rows of some ascending steps, made at once: many cost little more than their tokens."""
+        """This rank's rows of some ascending steps, made in one go, which shares the fixed cost of a step."""
         first = self.position + np.array(steps, np.int64) * self.global_batch + self.rank * self.rows
         samples = first[:, None] + np.arange(self.rows)
         found = []
@@ -211,7 +213,7 @@ class RankStream:
         return found
 
     def _groups(self, samples: npt.NDArray[np.int64]) -> list[tuple[npt.NDArray[np.int64], int]]:
-        """Steps in runs of one length: the one across a change is padded, not all of them."""
+        """Steps grouped by row length, so that only the step across a change of length is padded, not all of them."""
         if len({phase.length for phase in self.stream.phases}) == 1:
             return [(samples, self.stream.phases[0].length)]
         lengths = np.array([self._length(step) for step in samples])
@@ -219,14 +221,14 @@ class RankStream:
         return [(samples[a:b], int(lengths[a])) for a, b in pairwise(edges) if b > a]
 
     def _length(self, samples: npt.NDArray[np.int64]) -> int:
-        """Tokens of a row: of the longest in the whole global batch, so that all ranks have rows of one length."""
+        """Tokens of a row: the longest in the global batch, so that the rows of all ranks have the same length."""
         first = int(samples[0]) - self.rank * self.rows
         numbers = (self.stream.phase_at(at).number for at in (first, first + self.global_batch - 1))
         low, high = numbers
         return max(phase.length for phase in self.stream.phases[low : high + 1])
 
     def steps_left(self) -> int | None:
-        """Whole steps until the mixture ends; None where it goes on without end."""
+        """Whole steps until the mixture ends; None if it never ends."""
         end = self.stream.phases[-1].stop
         return None if end is None else max(0, (end - self.position) // self.global_batch)
 

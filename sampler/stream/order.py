@@ -1,18 +1,18 @@
 """How often and in which order documents come: pure functions of (seed, domain, epoch, pass, block).
 
-**Copies.** A document of weight w has floor(w·e + u) copies after e epochs, u = u(seed, doc_id) uniform in
-[0, 1): 0.3 comes in 30 % of epochs, 2.5 two or three times, and no sum of roundings drifts. An epoch is P =
-ceil(w_max) passes; the copies after g passes are floor(w·g/P + u), the same line read more often, so that a
-document comes at most once a pass, its copies lie spread over the passes, and every P passes give exactly the
-epoch's count. Drawing each epoch's copies afresh would be simpler and give binomial noise on every document.
+**Copies.** A document of weight w has floor(w·e + u) copies after e epochs, where u = u(seed, doc_id) is uniform in
+[0, 1): a document of weight 0.3 comes in 30 % of the epochs, one of 2.5 two or three times in each, and rounding errors
+do not add up. An epoch consists of P = ceil(w_max) passes, and after g passes there are floor(w·g/P + u) copies. So a
+document comes at most once in a pass, its copies are spread over the passes, and P passes give exactly the epoch's
+count. Drawing each epoch's copies anew would be simpler, but give every document binomial noise.
 
-Weights and u are fixed-point with 24 bits: integers, thus the same on every machine.
+Weights and u are fixed-point numbers with 24 fractional bits: integers, thus the same on every machine.
 
 **Order.** Each pass visits the blocks in a permuted order and the documents of a block in a permuted order.
 Blocks bound the memory and the reading range of a shuffle; a full permutation would cost 8 bytes a document
 and a random read each. Fisher-Yates over a counter hash: O(n), no generator state.
 
-Cost: 2-3 ns a document for counting a pass, 5-10 ns a document for a block's permutation.
+Cost: 2-3 ns a document to count a pass, 5-10 ns a document to permute a block.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def passes_per_epoch(weights: npt.NDArray[np.uint32]) -> int:
 
 @nb.njit(inline="always")
 def _copies(weight, draw, done, passes):  # type: ignore[no-untyped-def]
-    # floor(w·g/P + u), in steps that stay below 2^63: w·g is split at P.
+    # floor(w·g/P + u), computed without exceeding 2^63: g is split into multiples of P and a remainder.
     weight, draw = np.int64(weight), np.int64(draw)
     whole = weight * (done // passes) + draw
     part = weight * (done % passes) + (whole % UNIT) * passes
@@ -153,12 +153,12 @@ def documents_in_pass(weights, draws, number, passes):  # type: ignore[no-untype
 
 
 def block_starts(offsets: npt.NDArray[np.int64], block_tokens: int, block_documents: int) -> npt.NDArray[np.int64]:
-    """Fixed blocks of consecutive documents, of about `block_tokens`; a longer document is a block's last.
+    """Fixed blocks of consecutive documents, of about `block_tokens`; a document that is longer ends its block.
 
     Args:
         offsets: int64[n + 1], where documents start, in tokens.
         block_tokens: target size.
-        block_documents: at most so many documents, which bounds the memory of a block's permutation.
+        block_documents: most documents of a block, which bounds the memory of its permutation.
 
     Returns:
         int64[n_blocks + 1], first document of each block, ending with n.

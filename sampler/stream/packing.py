@@ -2,33 +2,30 @@
 
 ::
 
-    documents   a a a a a a $ | b $ | c c c c c c c c c c c $ | d d $ ...          ($ ends a document, and is part of
-    it)
+    documents   a a a a a a $ | b $ | c c c c c c c c c c c $ | d d $ …      $ is the end token, part of its document
 
-    concat      [a a a a a a $   b]   cu_seqlens 0 7 8      no padding; documents are cut where a sequence ends,
-                [$ c c c c c c c]                0 1 8      and go on in the next
-                [c c c c $ d d $]                0 5 8
-    best_fit    [c c c c c c c c]                0 8        a document longer than a sequence gives whole ones and a
-    rest;
-                [a a a a a a $ .]                0 7        rests and documents go, longest first, where they fit best,
-                [c c c $ d d $ .]                0 4 7      within their shuffle block; what stays free is padding
-                [b $ . . . . . .]                0 2
-    document    [a a a a a a $ .]                0 7        one document a sequence, or its pieces
-                ...
+    concat      [a a a a a a $   b]  cu_seqlens 0 7 8    no padding; a document is cut where the sequence ends
+                [$ c c c c c c c]               0 1 8    and goes on in the next one
+                [c c c c $ d d $]               0 5 8
+    best_fit    [c c c c c c c c]               0 8      a document longer than a sequence gives whole sequences and
+                [a a a a a a $ .]               0 7      a rest; rests and short documents are placed, longest first,
+                [c c c $ d d $ .]               0 4 7    where they fit best within their shuffle block; what stays
+                [b $ . . . . . .]               0 2      free is padding
+    document    [a a a a a a $ .]               0 7      one document a sequence; a long one takes several
+                …
 
-concat wastes nothing and cuts most; best_fit cuts only what is longer than a sequence, for a padding that `tamis
-mixture plan` measures; document is for texts that must not share a sequence, and pads most.
+concat needs no padding and cuts most; best_fit cuts only documents that are longer than a sequence, and `tamis mixture
+plan` measures its padding; document is for texts that must not share a sequence, and pads most.
 
-Positions restart with each piece of a document: what lies in an earlier sequence cannot be seen, so nothing is gained
-by counting it. Labels are the tokens shifted by one. Under concat the last one is the first token of the domain's
-next sequence, so that every token is an input once and a label once; a piece that is cut has its document's next
-token for its last label under each of the three. Behind a whole document at the end of a row stands its end token
-once more.
+Positions restart with each piece of a document, since a piece cannot attend to an earlier sequence anyway. Labels are
+the tokens shifted by one. A piece that was cut has the document's next token as its last label, whatever the packing.
+Under concat the last label of a sequence is the first token of the domain's next sequence, so that every token is an
+input once and a label once. A whole document at the end of a row has its end token once more as the last label.
 
-Cost of best_fit: 20-60 ns a document for a block's plan; of a sequence, a copy.
+Cost of best_fit: 20-60 ns a document to plan a block, then a copy for each sequence.
 
 Source: best fit after Ding et al. 2024, "Fewer Truncations Improve Language Modeling" (arXiv 2404.10830), section 3.
-Deviation: within shuffle blocks, which keeps the order random and the plan local; their buffer is the whole corpus.
+Deviation: we pack within shuffle blocks, which keeps the order random and the plan local; they pack the whole corpus.
 """
 
 from __future__ import annotations
@@ -63,11 +60,11 @@ class Pieces:
         return int((self.ends - self.begins).sum())
 
     def taken(self, index: Int64s) -> Pieces:
-        """Some of them, in the order of `index`."""
+        """The pieces at `index`, in that order."""
         return Pieces(rows=self.rows[index], begins=self.begins[index], ends=self.ends[index])
 
     def after(self, tokens: int) -> Pieces:
-        """What is left when the first `tokens` tokens are gone."""
+        """What is left after the first `tokens` tokens."""
         prefix = np.cumsum(self.ends - self.begins)
         first = int(np.searchsorted(prefix, tokens, "right"))
         begins = self.begins[first:].copy()
@@ -76,7 +73,7 @@ class Pieces:
         return Pieces(rows=self.rows[first:], begins=begins, ends=self.ends[first:])
 
     def joined(self) -> Pieces:
-        """The same with neighbours that go on in one document made one piece."""
+        """The same, with adjacent pieces that continue one document merged."""
         goes_on = (self.rows[1:] == self.rows[:-1]) & (self.begins[1:] == self.ends[:-1])
         first = np.flatnonzero(np.append(True, ~goes_on)[: len(self.rows)])
         last = np.flatnonzero(np.append(~goes_on, True)[: len(self.rows)])
@@ -88,9 +85,9 @@ class PackingPlan:
     """How a block's pieces fill sequences.
 
     Attributes:
-        pieces: the block's, cut to fit, sequence by sequence.
+        pieces: the block's pieces, cut to fit, sequence by sequence.
         first: int64[n_sequences + 1], each sequence's first piece.
-        origin: int64[n_pieces], rank of a piece in the order in which the pieces came.
+        origin: int64[n_pieces], each piece's position in the pass's order.
     """
 
     pieces: Pieces
@@ -103,16 +100,16 @@ class PackingPlan:
         return len(self.first) - 1
 
     def after(self, sequences: int) -> Pieces:
-        """The pieces that the first `sequences` sequences leave, in the order in which they came."""
+        """The pieces that are left after the first `sequences` sequences, in the pass's order."""
         left = np.arange(int(self.first[sequences]), len(self.origin))
         return self.pieces.taken(left[np.argsort(self.origin[left], kind="stable")]).joined()
 
 
 def plan_packing(pieces: Pieces, length: int, packing: str) -> PackingPlan:
-    """Fill sequences from a block's pieces, whole documents where they fit.
+    """Fill sequences from a block's pieces; a document that fits into a sequence is not cut.
 
     Args:
-        pieces: the block's, in the pass's order.
+        pieces: the block's pieces, in the pass's order.
         length: tokens of a sequence.
         packing: best_fit or document.
     """
@@ -139,7 +136,7 @@ def _targets(pieces: Pieces, length: int, packing: str) -> tuple[Int64s, Int64s,
 
 @nb.njit(cache=True, nogil=True)
 def _cut(rows, begins, ends, length):  # type: ignore[no-untyped-def]
-    """Cut pieces into whole sequences and a rest: rows, begins, ends, and whether it fills one alone."""
+    """Cut pieces into whole sequences and a rest: rows, begins, ends, and whether each fills a sequence alone."""
     count = 0
     for i in range(len(rows)):
         count += (ends[i] - begins[i] + length - 1) // length
@@ -160,15 +157,16 @@ def _cut(rows, begins, ends, length):  # type: ignore[no-untyped-def]
 def _best_fit(lengths, alone, length):  # type: ignore[no-untyped-def]
     """The sequence of each piece, numbered in the order of their last piece: int64[n].
 
-    So a document's rest never comes before its whole sequences: wherever a phase ends, what is left of a document is
-    its end, and no piece is followed by another document's where its own goes on.
+    With that numbering a document's rest never comes before its whole sequences: wherever a phase ends, what is left of
+    a document is its end.
 
-    Longest first, each into the sequence whose free space it leaves smallest; among equals the one opened last.
-    Spaces are lists by size with a binary tree of which sizes there are.
+    Pieces are placed longest first, each into the sequence with the least sufficient free space, the one opened last
+    if there are several. Open sequences form a linked list for each size of free space; a binary tree tells which
+    lists are not empty.
     """
     n = len(lengths)
-    heads = np.full(length + 1, -1, np.int64)  # free space → the last sequence with so much of it
-    below = np.empty(n, np.int64)  # the one before it
+    heads = np.full(length + 1, -1, np.int64)  # free space → the last sequence that has exactly so much
+    below = np.empty(n, np.int64)  # sequence → the next one in its list
     size = 1
     while size < length + 1:
         size *= 2
@@ -178,7 +176,7 @@ def _best_fit(lengths, alone, length):  # type: ignore[no-untyped-def]
         counts[lengths[i] + 1] += 1
     starts = np.cumsum(counts)
     by_length = np.empty(n, np.int64)
-    for i in range(n):  # stable: among equals in the order of the block
+    for i in range(n):  # stable: pieces of equal length stay in the block's order
         by_length[starts[lengths[i]]] = i
         starts[lengths[i]] += 1
     target = np.empty(n, np.int64)
@@ -209,7 +207,7 @@ def _best_fit(lengths, alone, length):  # type: ignore[no-untyped-def]
                 below[chosen] = heads[left]
                 heads[left] = chosen
         group = low
-    names = np.full(opened, -1, np.int64)  # in the order of the block, so that the longest do not come first
+    names = np.full(opened, -1, np.int64)  # numbered in the block's order, so that the longest do not come first
     named = opened
     for i in range(n - 1, -1, -1):
         if names[target[i]] < 0:
@@ -231,7 +229,7 @@ def _mark(tree, size, leaf, there):  # type: ignore[no-untyped-def]
 
 @nb.njit(inline="always")
 def _least(tree, size, need):  # type: ignore[no-untyped-def]
-    """The least free space of at least `need` that any sequence has, or -1."""
+    """The least free space of at least `need` in any sequence, or -1."""
     node = size + need
     if tree[node]:
         return need

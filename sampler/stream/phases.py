@@ -1,11 +1,11 @@
-"""From a mixture's phases to what is read: shares, readers at their cursors, and the chain of hashes.
+"""A mixture's phases, opened: the shares of domains, their readers at the right cursors, and a chain of hashes.
 
 Each phase starts where the one before it stopped: in samples, at the first sequence boundary past its token count; in
-each domain, at the cursor that its sequences so far have reached. Its hash covers the hash before it, the length of
-the phase before it, and all that decides its own samples. So a phase may be appended, or a coming one edited, while a
-run goes on; one that was consumed may not, for every later hash would change.
+each domain, at the cursor reached so far. The hash of a phase covers the hash and the length of the phase before it,
+and everything that decides its own samples. So while a run goes on, a phase may be appended or a future one edited,
+but not one that was consumed: every later hash would change.
 
-Within a phase each domain is within one sequence of its target at every step; a phase starts its count anew.
+Within a phase each domain stays within one sequence of its target at every step; each phase counts anew.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ class Phase:
     Attributes:
         number: from zero.
         start: its first sample.
-        stop: the sample to end before; None where it goes on without end.
+        stop: one past its last sample; None if it never ends.
         length: tokens of a sequence.
         packing: concat, best_fit or document.
         shares: its domains, in name order.
         blend: the order of its domains.
         readers: one a domain.
-        hash: of everything that decides its samples and those before it.
+        hash: of everything that decides its samples and all samples before it.
     """
 
     number: int
@@ -70,11 +70,11 @@ def lay_phases(
     """Lay phases end to end.
 
     Args:
-        stretches: their configs, whole.
-        shares_of: resolves one's domains.
-        documents: every domain that any of them names.
-        identity: hash of what all of them share: tokenizer, seed, split.
-        cache: folder where the counts of whole phases are kept: a replay of 10^8 steps takes seconds.
+        stretches: the configs of the phases, with all keys filled in.
+        shares_of: gives the shares of a phase's domains.
+        documents: every domain that any phase names.
+        identity: hash of what all phases share: tokenizer, seed, split.
+        cache: folder where the counts of whole phases are stored: a replay of 10^8 steps takes seconds.
     """
     phases: list[Phase] = []
     cursors: dict[str, Cursor] = {}

@@ -1,8 +1,8 @@
-"""Where a run of the sampler stands: one small JSON, the same on every rank.
+"""The sampler's state, to resume from: one small JSON, the same on every rank.
 
-The position alone decides what comes next. The sequences that each domain has given in the phase are there so that a
-run goes on at once, however far it is; passes, blocks and epochs are there for people. A digest guards the whole: a
-state that was edited or damaged is refused.
+The position alone decides what comes next. The state also holds how many sequences each domain has given in the phase,
+so that resuming needs no replay; passes, blocks and epochs are informative. A digest covers all of it: a state that
+was edited or damaged is refused.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def state_at(stream: MixtureStream, position: int) -> dict[str, Any]:
         A JSON object: manifest (of the phases up to this one), seed, phase, position; for each domain the sequences of
         this phase, pass, block, unit, and epoch; digest.
     """
-    phase = stream.phase_at(max(position - 1, 0))  # at a boundary the one that ended: the next may still be edited
+    phase = stream.phase_at(max(position - 1, 0))  # at a boundary the phase that ended: the next may still be edited
     counts = stream.counts_in(phase, position)
     body = {
         "format": FORMAT,
@@ -43,11 +43,11 @@ def state_at(stream: MixtureStream, position: int) -> dict[str, Any]:
 
 
 def position_of(stream: MixtureStream, state: dict[str, Any]) -> int:
-    """The position to go on from; the stream is set there.
+    """The position to continue from; the stream's blend is moved there.
 
     Raises:
-        TamisError: the state belongs to other bins, weights or another mixture, a phase that it has consumed was
-        edited, or it is damaged.
+        TamisError: the state belongs to other bins, weights or another mixture, a consumed phase was edited, or the
+        state is damaged.
     """
     if state.get("format") != FORMAT:
         raise TamisError(f"the sampler state has format {state.get('format')!r} (allowed: {FORMAT}).")

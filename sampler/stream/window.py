@@ -1,9 +1,9 @@
-"""The array that sequences are written to, and the kernels that write: each token once, from a bin's map to int64.
+"""The array that sequences are written to, and the kernels that write each token once, from a bin's map to int64.
 
-A row holds the sequence and one token more: inputs are columns 0…L-1, labels columns 1…L of the same memory, so that
-neither is a copy. Beside it lie the pieces: where in a row a document's stretch begins, and which document it is of.
+A row is a sequence and one token more: inputs are columns 0…L-1, labels columns 1…L of the same memory, so that
+neither is a copy. The window also records the pieces: in which column a document's piece begins, and its document.
 
-Cost: 0.4-0.7 ns a token; of a piece some 10 ns.
+Cost: 0.4-0.7 ns a token, some 10 ns a piece.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sampler.stream.block import ShuffleBlock
 from sampler.stream.packing import Int64s
 
 PADDING = -1
-"""The document of what is no document."""
+"""The document id of padding."""
 
 
 class Window:
@@ -25,7 +25,7 @@ class Window:
     Args:
         rows: how many.
         length: tokens of the longest sequence.
-        eos_id: what padding holds.
+        eos_id: the token that padding consists of.
     """
 
     def __init__(self, rows: int, length: int, eos_id: int) -> None:
@@ -35,13 +35,13 @@ class Window:
         self._pieces: list[tuple[Int64s, Int64s, Int64s]] = []
 
     def copy_stretches(self, block: ShuffleBlock, starts: Int64s, rows: Int64s, begin: int, length: int) -> None:
-        """Concat: write what a block holds of some sequences.
+        """For concat: write the part of some sequences that lies in a block.
 
         Args:
             block: the open block.
-            starts: int64[n], each sequence's first token, counted in the domain, ascending.
+            starts: int64[n], each sequence's first token, counted from the domain's beginning, ascending.
             rows: int64[n], their rows.
-            begin: the block's first token, counted in the domain.
+            begin: the block's first token, counted from the domain's beginning.
             length: tokens of a sequence.
         """
         first = int(np.searchsorted(block.prefix, starts[0] - begin, "right")) - 1
@@ -65,7 +65,7 @@ class Window:
             self.tokens[rows, length + 1 :] = self.eos_id
 
     def copy_planned(self, block: ShuffleBlock, sequences: Int64s, rows: Int64s) -> None:
-        """best_fit and document: write whole sequences of a block.
+        """For best_fit and document: write whole sequences of a block.
 
         Args:
             block: the open block, with its plan.
@@ -98,8 +98,8 @@ class Window:
         """All pieces, row by row, padding included.
 
         Returns:
-            int64[n_rows + 1] first piece of each row; int32[n_pieces] columns where they begin; int64[n_pieces]
-            documents, -1 for padding.
+            int64[n_rows + 1], the first piece of each row; int32[n_pieces], the columns where pieces begin;
+            int64[n_pieces], their documents, -1 for padding.
         """
         padded = np.flatnonzero(self.used < self.length)
         end = self.used[padded].astype(np.int64)
@@ -129,11 +129,12 @@ def segments_of(first: Int64s, columns: npt.NDArray[np.int32], length: int) -> n
 
 
 def labels_of(window: Int64s, used: npt.NDArray[np.int32], ignored: int) -> Int64s:
-    """The token after each, and `ignored` in padding: int64[n_rows, length].
+    """The token after each token, and `ignored` in padding: int64[n_rows, length].
 
     Args:
         window: int64[n_rows, length + 1].
-        used: int32[n_rows], tokens of each row that are no padding.
+        used: int32[n_rows], tokens of each row before its padding.
+        ignored: the label of padding.
     """
     out = np.empty((window.shape[0], window.shape[1] - 1), np.int64)
     _labels(window, used, ignored, out)
@@ -156,7 +157,7 @@ def _copy_stretches(source, base, begins, prefix, starts, rows, length, out, wid
     piece = np.searchsorted(prefix, max(starts[0], prefix[0]), "right") - 1
     for k in range(len(starts)):
         low, high = max(starts[k], prefix[0]), min(starts[k] + length + 1, prefix[-1])
-        while piece > 0 and prefix[piece] > low:  # a sequence begins with the last one's label: a step back
+        while piece > 0 and prefix[piece] > low:  # a sequence begins with the label that ended the one before: go back
             piece -= 1
         while piece < len(begins) and prefix[piece + 1] <= low:
             piece += 1
@@ -199,7 +200,7 @@ def _copy_planned(  # type: ignore[no-untyped-def]
         last = first[sequences[k] + 1] - 1
         for i in range(filled, width):
             out[write + i] = eos_id
-        if ends[last] < document_ends[last]:  # its document goes on in another sequence: the label is known
+        if ends[last] < document_ends[last]:  # its document goes on in another sequence: that token is the last label
             out[write + filled] = source[ends[last] - base]
 
 

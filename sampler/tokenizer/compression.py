@@ -1,9 +1,9 @@
 """How well a tokenizer compresses a text: tokens a character, bytes a token, and whether the text comes back.
 
-Tokens a character is what fits the "compression rate" of Baichuan 2's table 2 best, which the report does not
-define; lower is better. It favours what has long characters: the same tokenizer has 0.2 on English and 0.6 on Chinese.
-Bytes a token (higher is better) is what a trainer feels, as its budget is in tokens and its corpus in bytes. Whole
-documents are encoded, without control pieces; sums are over a group, so that long documents count for what they are.
+Tokens a character (lower is better) is the measure that agrees best with the "compression rate" of Baichuan 2's
+table 2, which the report does not define. It depends on the script: the same tokenizer has 0.2 on English and 0.6 on
+Chinese. Bytes a token (higher is better) is what matters in training, where the budget is in tokens and the corpus in
+bytes. Whole documents are encoded, without control pieces; sums are over a group, so long documents count by length.
 
 Source: Baichuan 2 technical report, section 2.2, table 2.
 """
@@ -18,7 +18,7 @@ _BATCH = 64
 
 
 class AnyTokenizer(Protocol):
-    """What is measured: `sampler.tokenizer.model.Tokenizer`, or another project's tokenizer behind the same face."""
+    """What can be measured: `sampler.tokenizer.model.Tokenizer`, or another project's behind the same interface."""
 
     @property
     def vocab_size(self) -> int:
@@ -40,7 +40,7 @@ class Compression:
         characters: Unicode code points of them.
         bytes: of UTF-8.
         tokens: without control pieces.
-        changed: texts that do not come back as they were when they are decoded.
+        changed: texts that are different after encoding and decoding.
     """
 
     documents: int
@@ -51,12 +51,12 @@ class Compression:
 
     @property
     def tokens_per_character(self) -> float:
-        """Lower is better; 0 where there is no text."""
+        """Lower is better; 0 if there is no text."""
         return self.tokens / self.characters if self.characters else 0.0
 
     @property
     def bytes_per_token(self) -> float:
-        """Higher is better; 0 where there is no token."""
+        """Higher is better; 0 if there is no token."""
         return self.bytes / self.tokens if self.tokens else 0.0
 
     def to_json(self) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def measure(texts: Sequence[str], tokenizer: AnyTokenizer) -> Compression:
 
 
 def encoded_alike(texts: Sequence[str], first: AnyTokenizer, second: AnyTokenizer) -> int:
-    """How many texts two tokenizers give the same ids."""
+    """For how many texts two tokenizers give the same ids."""
     alike = 0
     for start in range(0, len(texts), _BATCH):
         batch = texts[start : start + _BATCH]

@@ -1,15 +1,15 @@
-"""Another language for a vocabulary that is in use: the pieces of a second model behind those of the first.
+"""Another language for a vocabulary that is in use: the pieces of a second model appended to those of the first.
 
-A model that was trained with the first vocabulary keeps its embeddings, as each old piece keeps its id and its bytes
-(`sampler.tokenizer.sentencepiece_model`). What is added comes in the second model's order, with scores below the lowest
-of the base's merges: in SentencePiece's BPE the highest score is merged first, so a base merge always goes before an
-added one. (Some models give runs of spaces -1e9, where float32 knows only each 64th number: scores go down in steps
-that it keeps apart.) A text in which no added piece can arise is encoded as before. With `han`, that is each text
-without Han characters and the punctuation set among them.
+A language model that was trained with the first vocabulary keeps its embeddings, as each old piece keeps its id and
+bytes (`sampler.tokenizer.sentencepiece_model`). New pieces come in the second model's order, with scores below all
+merges of the base: SentencePiece's BPE merges the highest score first, so a base merge always precedes an added one.
+(Some models give runs of spaces a score of -1e9, where float32 can represent only every 64th number; so scores go down
+in steps that float32 can tell apart.) A text in which no added piece can occur is encoded as before. With `han`, that
+is every text without Han characters and the punctuation used with them.
 
-A BPE piece can only arise from two shorter ones. Those of a piece of allowed characters have allowed characters
-too, so a filter by characters never cuts the way to a piece; merges that the base does in another order may.
-Then a piece stays unused and costs an embedding, no correctness.
+A BPE piece can only be formed from two shorter ones. If all characters of a piece are allowed, so are those of its
+parts, so filtering by characters never makes a piece unreachable. But if the base merges in another order, a piece may
+be unreachable: then it is never used, and costs an embedding but no correctness.
 
 Deviation: Chinese-LLaMA's script, which others copied, gives added pieces the score 0, which is above every
 base merge.
@@ -46,7 +46,7 @@ class Extension:
     """A merged model.
 
     Attributes:
-        model: the bytes of its `.model` file; those of the base stand at their beginning.
+        model: the bytes of its `.model` file, which begin with those of the base.
         base_size: pieces of the base.
         added: the texts of the new pieces, in the order of their ids.
         known: pieces of the second model that the base had.
@@ -61,17 +61,17 @@ class Extension:
 
 
 def extend_model(base: bytes, other: bytes, script: Script | None = None) -> Extension:
-    """Merge what the base lacks of another model's pieces.
+    """Add the pieces of another model that the base lacks.
 
-    Control, byte, unknown and user-defined pieces of the other model are left alone.
+    Control, byte, unknown and user-defined pieces of the other model are not added.
 
     Args:
         base: the bytes of a BPE `.model` file.
-        other: the bytes of the one that gives.
-        script: only pieces all of whose characters belong to it.
+        other: the bytes of the model whose pieces are added.
+        script: if given, only pieces all of whose characters belong to it are added.
 
     Raises:
-        TamisError: one of the two is no SentencePiece model, or not a BPE.
+        TamisError: one of the two is not a SentencePiece model, or not a BPE.
     """
     ours, theirs = _bpe_pieces(base, "base"), _bpe_pieces(other, "second")
     known = {piece.text for piece in ours}
@@ -99,7 +99,7 @@ def extend_model(base: bytes, other: bytes, script: Script | None = None) -> Ext
 
 
 def _step(lowest: float, count: int) -> float:
-    """What to go down from score to score, so that float32 keeps all of them apart: 1, or more where it is coarse."""
+    """The step between scores: 1, or more where float32 is too coarse to tell such scores apart."""
     return max(1.0, float(np.spacing(np.float32(2 * (abs(lowest) + count)))))
 
 

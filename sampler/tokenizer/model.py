@@ -1,7 +1,7 @@
-"""The SentencePiece BPE of a run, and any other model that is at hand: encode, decode, load, find again.
+"""The SentencePiece BPE of a run, and other SentencePiece models: load, encode, decode.
 
-How models are trained, and what survives a round trip, is said in `sampler.tokenizer.training`. A model's identity
-is the sha256 of its bytes.
+For training, and for what survives a round trip, see `sampler.tokenizer.training`. A model is identified by the sha256
+of its bytes.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Tokenizer:
         return int(self.processor.eos_id())
 
     def encode(self, text: str, *, bos: bool = False, eos: bool = False) -> list[int]:
-        """Token ids of a text; control pieces only where asked for, never from the text's own "</s>"."""
+        """Token ids of a text; control pieces only if asked for: "</s>" in the text is text."""
         found: list[int] = self.processor.encode(text)
         return [self.bos_id] * bos + found + [self.eos_id] * eos
 
@@ -52,7 +52,7 @@ class Tokenizer:
         return found
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """The text of some tokens; control pieces are silent, broken UTF-8 becomes U+FFFD."""
+        """The text of some tokens; control pieces give no text, broken UTF-8 becomes U+FFFD."""
         return str(self.processor.decode([int(token) for token in tokens]))
 
 
@@ -63,7 +63,7 @@ def load_tokenizer(folder: Path) -> Tokenizer:
         folder: `RUN/tokenizer/<digest12>`.
 
     Raises:
-        TamisError: the model is missing or its bytes are not those of its digest.
+        TamisError: the model is missing or does not have its digest.
     """
     settings, path = read_json(folder / "tokenizer.json"), folder / "tokenizer.model"
     model = read_model(path)
@@ -78,10 +78,10 @@ def open_tokenizer(path: Path, *, needs_eos: bool = True) -> Tokenizer:
 
     Args:
         path: a `.model` file, or a folder with `tokenizer.model` and `tokenizer.json`.
-        needs_eos: whether the model has to have a piece that ends documents, as token bins need it.
+        needs_eos: whether the model must have an end-of-document piece, which token bins need.
 
     Raises:
-        TamisError: it is missing, no SentencePiece model, or lacks the piece.
+        TamisError: it is missing, not a SentencePiece model, or lacks the piece.
     """
     if path.is_dir():
         if not (path / "tokenizer.model").is_file():
@@ -101,7 +101,7 @@ def open_tokenizer(path: Path, *, needs_eos: bool = True) -> Tokenizer:
 def tokenizer_for(
     run: Path, shards: dict[str, list[Shard]], config: TokenizerConfig, seed: int, progress: Progress = silent
 ) -> Tokenizer:
-    """The run's tokenizer of these settings: loaded if it was trained before, trained and stored if not.
+    """The run's tokenizer for these settings: loaded if it was trained before, else trained and stored.
 
     Args:
         run: the run folder.

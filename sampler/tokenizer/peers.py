@@ -1,11 +1,11 @@
-"""Other projects' tokenizers, as far as installed packages carry their vocabularies: read from their files.
+"""Other projects' tokenizers, read from the vocabulary files that installed packages contain.
 
-A package is found, not imported, and nothing is fetched. What reads a vocabulary is a library of its kind
-(`sentencepiece`, `tokenizers`, `tiktoken`); where that is not installed, the peer is left out with a reason. tiktoken's
-files hold ranks alone, so the expression that cuts a text into words stands here, as its project publishes it.
+A package is located, not imported, and nothing is downloaded. A vocabulary is read by a library of its kind
+(`sentencepiece`, `tokenizers`, `tiktoken`); if that is not installed, the peer is left out with a reason. tiktoken's
+files contain only ranks, so the regular expression that splits a text into words is given here, as published.
 
-This module needs nothing of Tamis' dependencies, so that any interpreter with the packages can run it.
-Not read: vocabularies of kinds that these libraries do not know (RWKV's trie), and packages not listed below.
+This module needs none of Tamis' dependencies, so that any interpreter with the packages can run it.
+Not supported: vocabularies of other kinds (RWKV's trie), and packages not listed below.
 
 Source: the packages themselves; tiktoken's `tiktoken_ext/openai_public.py` for cl100k_base and o200k_base.
 """
@@ -43,13 +43,13 @@ _QWEN35 = _CONTRACTIONS + r"|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p
 
 @dataclass(frozen=True, kw_only=True)
 class Peer:
-    """A tokenizer, and where packages have it.
+    """A tokenizer, and the packages that contain it.
 
     Attributes:
-        name: as a table shows it.
+        name: for tables.
         kind: of its file, and the library that reads it ("tekken" is tiktoken's ranks in JSON).
-        places: (import name of a package, path in it); the first that is there counts.
-        pattern: of a tiktoken file, how a text is cut.
+        places: (import name of a package, path in it); the first that exists is used.
+        pattern: for a tiktoken file, the regular expression that splits a text.
     """
 
     name: str
@@ -104,7 +104,7 @@ PEERS = (
 
 @dataclass(frozen=True, kw_only=True)
 class PeerTokenizer:
-    """A peer that is there, behind the face of `sampler.tokenizer.compression.AnyTokenizer`."""
+    """A peer that was found; it implements `sampler.tokenizer.compression.AnyTokenizer`."""
 
     vocab_size: int
     encode_texts: Callable[[list[str]], list[list[int]]]
@@ -120,10 +120,10 @@ class PeerTokenizer:
 
 
 def find_peers(peers: Iterable[Peer] = PEERS) -> tuple[dict[str, PeerTokenizer], list[str]]:
-    """The peers that this interpreter has.
+    """The peers that are installed for this interpreter.
 
     Returns:
-        Name → tokenizer; and a line for each whose vocabulary is there, but cannot be read.
+        Name → tokenizer; and a line for each whose vocabulary was found but cannot be read.
     """
     found, left_out = {}, []
     for peer in peers:

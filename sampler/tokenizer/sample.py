@@ -1,15 +1,15 @@
 """Which documents a tokenizer is trained on: whole ones, drawn by domain, the same for the same seed.
 
 A domain has a factor; a document of a domain with factor 2 is twice as likely to be drawn as one of a domain with
-factor 1, until the whole domain is in. So that the sample keeps its size, all shares come from one number c:
+factor 1, until the whole domain is drawn. The size of the sample is fixed, so all shares follow from one number c:
 
     share(domain) = min(1, c · factor),  with  Σ bytes · share = sample bytes
 
-which is found by filling: domains that c would fill over the brim are taken whole, and c is computed again of what is
-left. A document is drawn if `hash(seed, doc_id) < share`, whatever else is in the run, so a larger sample contains the
-smaller one. Documents and not lines, since a vocabulary is to see texts as they are.
+It is found by water-filling: domains whose share would exceed 1 are taken whole, and c is computed again for the
+others. A document is drawn if `hash(seed, doc_id) < share`, independently of what else is in the run, so a larger
+sample contains the smaller one. Documents are drawn and not lines, since a vocabulary should see whole texts.
 
-Cost: one read of the column `text` for the sizes, one of what is drawn.
+Cost: one read of the column `text` for the sizes, one read of the shards that are drawn from.
 
 Source: Baichuan 2 technical report, section 2.2: the tokenizer's corpus has more code and papers.
 """
@@ -30,15 +30,15 @@ from sampler.published import Shard, read_rows
 from tamis.errors import ConfigError, TamisError
 from text.hash import uniform
 
-_SALT = 0x746F6B656E697A65  # the sample must not correlate with other draws from the same seed
+_SALT = 0x746F6B656E697A65  # makes the sample independent of other draws from the same seed
 
 
 @dataclass(kw_only=True)
 class DomainSample:
-    """What a domain gives to the sample.
+    """A domain's part of the sample.
 
     Attributes:
-        factor: how likely its documents are, beside those of other domains.
+        factor: likelihood of its documents, relative to other domains.
         share: probability of a document, 0 to 1.
         of_documents: documents of its training split.
         of_bytes: their UTF-8 bytes.
@@ -61,15 +61,15 @@ class DomainSample:
 def plan_sample(
     shards: Mapping[str, Sequence[Shard]], sample_bytes: int, factors: Mapping[str, float]
 ) -> dict[str, DomainSample]:
-    """How likely each domain's documents are.
+    """The share of each domain's documents that is drawn.
 
     Args:
         shards: a run's shards, by domain.
         sample_bytes: UTF-8 bytes wanted; a smaller corpus is taken whole.
-        factors: domain, or a glob of domains → factor; 1 where none is given, 0 leaves a domain out.
+        factors: domain, or a glob of domains → factor; 1 by default, 0 leaves a domain out.
 
     Raises:
-        ConfigError: a factor is for no domain, or two globs meet in one.
+        ConfigError: a factor matches no domain, or two globs match the same one.
         TamisError: a shard cannot be read.
     """
     resolved = resolve_factors(factors, list(shards))
@@ -85,11 +85,11 @@ def plan_sample(
 
 
 def draw(shards: Mapping[str, Sequence[Shard]], plan: dict[str, DomainSample], seed: int) -> Iterator[str]:
-    """The documents of a plan, in the order of domains and ids; what is drawn is counted in the plan.
+    """Draw the sample, in the order of domains and ids; what is drawn is counted in the plan.
 
     Args:
-        shards: as `plan_sample` had them.
-        plan: its answer.
+        shards: the same as for `plan_sample`.
+        plan: its result.
         seed: of the draw.
 
     Raises:
@@ -108,10 +108,10 @@ def draw(shards: Mapping[str, Sequence[Shard]], plan: dict[str, DomainSample], s
 
 
 def resolve_factors(factors: Mapping[str, float], domains: Sequence[str]) -> dict[str, float]:
-    """The factor of every domain: its own, else that of the glob that fits it, else 1.
+    """The factor of every domain: its own, else that of the glob that matches it, else 1.
 
     Raises:
-        ConfigError: a name fits no domain, or a domain without a factor of its own fits two globs.
+        ConfigError: a name matches no domain, or two globs match a domain that has no factor of its own.
     """
     found: dict[str, float] = {}
     for name in factors:
@@ -132,12 +132,12 @@ def resolve_factors(factors: Mapping[str, float], domains: Sequence[str]) -> dic
 
 
 def fill_shares(sizes: Sequence[int], factors: Sequence[float], wanted: int) -> list[float]:
-    """min(1, c · factor) for the c with which Σ size · share is what is wanted; O(n²) for n domains.
+    """min(1, c · factor) for the c with which Σ size · share is `wanted`; O(n²) for n domains.
 
     Args:
         sizes: of the domains, ≥ 0.
         factors: of the domains, ≥ 0.
-        wanted: ≥ 0; where all domains with a factor together are smaller, each of them is taken whole.
+        wanted: ≥ 0; if all domains with a factor above 0 are smaller together, each of them is taken whole.
     """
     shares = [0.0] * len(sizes)
     open_ones = {i for i in range(len(sizes)) if factors[i] > 0 and sizes[i] > 0}

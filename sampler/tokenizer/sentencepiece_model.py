@@ -1,10 +1,10 @@
-"""SentencePiece's model file, as far as merging vocabularies needs it, without the protobuf library.
+"""SentencePiece's model file: what merging vocabularies needs of it, without the protobuf library.
 
-The file is one protobuf message. Its pieces are a repeated field, and a repeated field is extended by writing further
-entries behind the message; an embedded message that stands twice is merged, the later values winning. So an
-extended model is the old file with bytes after it, in which no byte of the old one changes: the ids of its pieces
-cannot. Any protobuf reader understands it. Rejected: the package `protobuf`, which SentencePiece's own
-`sentencepiece_model_pb2` asks for, to read three fields and write two.
+The file is one protobuf message. Its pieces are a repeated field, which can be extended by appending entries to the
+message; an embedded message that occurs twice is merged, and later values win. So an extended model is the old file
+with bytes appended. No byte of the old file changes, so the ids of its pieces cannot change either. Any protobuf
+reader understands it. Rejected: a dependency on the package `protobuf`, which SentencePiece's own
+`sentencepiece_model_pb2` needs, just to read three fields and write two.
 
 Source: protobuf, "Encoding", sections "Message Structure" and "Last One Wins"; sentencepiece_model.proto.
 """
@@ -29,7 +29,7 @@ class Piece:
 
     Attributes:
         text: with "▁" for a space.
-        score: of a BPE piece minus its rank: the higher, the earlier it is merged.
+        score: in a BPE minus the piece's rank: the higher, the earlier it is merged.
         kind: NORMAL, CONTROL, BYTE, …
     """
 
@@ -68,8 +68,8 @@ def model_type(model: bytes) -> str:
 def piece_bytes(model: bytes) -> list[int]:
     """UTF-8 bytes of the text that each piece stands for, in the order of their ids; control pieces stand for none.
 
-    What the text of an unknown piece was is lost: it counts as one byte, the least that it can be. Models that
-    normalise a text count what they made of it.
+    An unknown piece counts as one byte, the least possible, as its text is lost. For a model that normalises text,
+    these are bytes of the normalised text.
 
     Raises:
         ValueError: the bytes are not a model.
@@ -79,7 +79,7 @@ def piece_bytes(model: bytes) -> list[int]:
 
 
 def with_pieces(model: bytes, pieces: Iterable[Piece]) -> bytes:
-    """The model with further pieces behind its own, and their number in its settings.
+    """The model with further pieces appended to its own, and the new vocabulary size in its settings.
 
     Raises:
         ValueError: the bytes are not a model.

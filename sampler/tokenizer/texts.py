@@ -1,12 +1,12 @@
 """The texts that tokenizers are compared on: a fixed number of bytes of each group, drawn by hash.
 
-A draw is the shortest run of documents, in the order of `hash(seed, id)`, that has the bytes wanted. It is found in
-one pass over documents of unknown number and size with a heap that drops its largest hash while the rest is enough,
-so memory is the bytes wanted and one document. Documents stay whole, the same seed gives the same draw, and
-a larger draw contains the smaller one.
+A draw takes documents in the order of `hash(seed, id)` until it has the bytes wanted. It is found in one pass over
+documents of unknown number and size, with a heap that drops its largest hash while the rest is enough, so memory is
+the bytes wanted and one document. Documents stay whole, the same seed gives the same draw, and a larger draw contains
+the smaller one.
 
-Of a run, held-out documents are taken where the domain has any, since a tokenizer trained on the run has not
-seen them; training documents otherwise, and the answer says so. Cost: one read of everything that is offered.
+Of a domain of a run held-out documents are taken, since a tokenizer trained on the run has not seen them; if it has
+none, training documents, and the result says so. Cost: one read of all documents.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from sampler.published import Shard, list_shards, read_rows
 from tamis.errors import ConfigError, TamisError
 from text.hash import uniform
 
-_SALT = 0x636F6D7072657373  # other documents than the tokenizer's sample
+_SALT = 0x636F6D7072657373  # makes the draw independent of the tokenizer's training sample
 _MAX_RECORD_BYTES, _EXTRACTION_SECONDS = 32 << 20, 20.0  # the pipeline's own defaults
 
 
@@ -53,10 +53,10 @@ def smallest_hashes(documents: Iterable[tuple[float, str]], wanted_bytes: int) -
     """The texts with the smallest keys that together have at least the bytes wanted, in the order of their keys.
 
     Args:
-        documents: (key, text); equal keys are ordered by their texts.
-        wanted_bytes: of UTF-8; all texts, where they have fewer.
+        documents: (key, text); of equal keys the earlier document comes first.
+        wanted_bytes: of UTF-8; all texts, if they have fewer together.
     """
-    heap: list[tuple[float, int, str, int]] = []  # largest key first: negated; number, so that texts are not compared
+    heap: list[tuple[float, int, str, int]] = []  # -key, so that the largest is on top; -number, to break ties
     total = 0
     for number, (key, text) in enumerate(documents):
         size = len(text.encode("utf-8"))
@@ -102,14 +102,14 @@ def input_groups(inputs: Sequence[str], wanted_bytes: int, seed: int, progress: 
     """Texts of files, by the names that the command line gives them.
 
     Args:
-        inputs: NAME=GLOB each; one name may have several globs. Formats are told as the pipeline does; files whose
-            suffix it does not know, such as source code, are plain text.
+        inputs: NAME=GLOB each; one name may have several globs. Formats are recognised as in the pipeline; files with
+            another suffix, such as source code, are plain text.
         wanted_bytes: UTF-8 bytes a name.
         seed: of the draw.
         progress: called with the files read.
 
     Raises:
-        ConfigError: an input is no NAME=GLOB, matches nothing, or holds no text.
+        ConfigError: an input is not NAME=GLOB, matches nothing, or holds no text.
         ReadError: storage fails.
     """
     named: dict[str, list[str]] = {}
@@ -140,7 +140,7 @@ def _rows(shards: Sequence[Shard], *, heldout: bool, seed: int) -> Iterator[tupl
 def _records(
     files: Sequence[InputFile], config: InputConfig, seed: int, progress: Progress
 ) -> Iterator[tuple[float, str]]:
-    """Records are known by file and offset, as in the pipeline; bad ones are left out."""
+    """(key, text) of each record; a record is identified by file and offset, and bad ones are left out."""
     for done, file in enumerate(files, 1):
         found = read(file, config, max_record_bytes=_MAX_RECORD_BYTES, extraction_timeout_seconds=_EXTRACTION_SECONDS)
         for record in found:

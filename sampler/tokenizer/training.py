@@ -1,18 +1,17 @@
 """Training a SentencePiece BPE with Baichuan 2's settings.
 
-BPE and not the unigram model, as Baichuan 2 chose; no normalisation and no dummy prefix, so that decoding
-gives the text back; numbers in single digits; runs of spaces as pieces, for code; UTF-8 bytes for characters
-outside the coverage.
+BPE and not the unigram model, as in Baichuan 2; no normalisation and no dummy prefix, so that decoding gives the text
+back; numbers are split into digits; runs of spaces may be pieces, for code; characters outside the coverage are
+encoded as UTF-8 bytes.
 
-**Newlines.** SentencePiece takes a newline as the end of a training sentence. A document is therefore handed
-over line by line, and no piece holds a newline; in encoding, "\n" (like every character the vocabulary lacks)
-becomes its byte piece `<0x0A>`, one token, and decodes back. So newlines, tabs, runs of spaces, emoji and NUL
-survive a round trip. One character does not: U+2581 (▁), SentencePiece's own mark for a space, decodes as a
-space.
+**Newlines.** SentencePiece takes a newline as the end of a training sentence. A document is therefore passed line by
+line, and no piece contains a newline; in encoding, "\n" (like every character that the vocabulary lacks) becomes its
+byte piece `<0x0A>`, one token, and decodes back. So newlines, tabs, runs of spaces, emoji and NUL survive a round
+trip. One character does not: U+2581 (▁), SentencePiece's own mark for a space, decodes as a space.
 
-**Reproducible.** The sample is a function of run and seed (`sampler.tokenizer.sample`); the thread count is fixed,
-for it is stored in the model; and training reads an iterator and writes to memory, since a training file would put
-its temporary path into the model's bytes, and so into the digest.
+**Reproducible.** The sample is a function of run and seed (`sampler.tokenizer.sample`); the number of threads is fixed,
+as it is stored in the model; and training reads from an iterator and writes to memory, since the path of a training
+file would become part of the model's bytes, and so of the digest.
 
 Cost: with 125,696 pieces 0.35 CPU-seconds a MB of sample and 25 times its bytes of memory (`benchmarks/RESULTS.md`).
 
@@ -51,8 +50,8 @@ FIXED: dict[str, Any] = {
     "pad_id": -1,
     "num_threads": THREADS,
 }
-"""What no configuration changes."""
-_LINE_CHARS = 4096  # a longer line is cut: SentencePiece addresses 65,536 characters within one "word"
+"""Settings that cannot be configured."""
+_LINE_CHARS = 4096  # longer lines are cut: within one "word" SentencePiece can address 65,536 characters
 
 
 class TokenizerConfig(StrictModel):
@@ -158,7 +157,7 @@ def train_model(
 
 
 def _reported(texts: Iterable[str], plan: dict[str, DomainSample], progress: Progress) -> Iterator[str]:
-    """The same texts; says how many bytes are drawn, and when SentencePiece has all of them."""
+    """The same texts; reports how many bytes are drawn, and when SentencePiece has all of them."""
     wanted = round(sum(sample.share * sample.of_bytes for sample in plan.values()))
     for number, text in enumerate(texts):
         if number % 1000 == 0:

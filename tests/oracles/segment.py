@@ -6,16 +6,16 @@ import re
 import unicodedata
 from functools import lru_cache
 
-from text import segment
+from text import segment_tables
 
-STRONG, DOTS = set(segment.STRONG), set(segment.DOTS)
+STRONG, DOTS = set(segment_tables.STRONG), set(segment_tables.DOTS)
 TERMINALS = STRONG | DOTS | set(".!?")
-CLOSERS, OPENERS, MIDDLE = set(segment.CLOSERS), set(segment.OPENERS), set(segment.MIDDLE)
-_NEVER, _STARTERS = set(segment.NEVER.split()), set(segment.STARTERS.split())
-_BEFORE_NUMBER, _BEFORE_STARTER = set(segment.BEFORE_NUMBER.split()), set(segment.BEFORE_STARTER.split())
+CLOSERS, OPENERS, MIDDLE = set(segment_tables.CLOSERS), set(segment_tables.OPENERS), set(segment_tables.MIDDLE)
+_NEVER, _STARTERS = set(segment_tables.NEVER.split()), set(segment_tables.STARTERS.split())
+_BEFORE_NUMBER, _BEFORE_STARTER = set(segment_tables.BEFORE_NUMBER.split()), set(segment_tables.BEFORE_STARTER.split())
 _BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _LIST_ITEM = re.compile(
-    rf"[{segment.BULLETS}]|[-*+][ \t]|[0-9]{{1,3}}[.)][ \t]|[(（][0-9０-９一二三四五六七八九十百]{{1,3}}[)）]"
+    rf"[{segment_tables.BULLETS}]|[-*+][ \t]|[0-9]{{1,3}}[.)][ \t]|[(（][0-9０-９一二三四五六七八九十百]{{1,3}}[)）]"
 )
 _CJK = (
     (0x2E80, 0x2FDF),
@@ -73,7 +73,7 @@ class Line:
         self.code_indented = sum({" ": 1, "\t": 4}.get(c, 0) for c in lead) >= 4
         self.fence = body[:3] if body[:3] in ("```", "~~~") else ""
         self.item = bool(_LIST_ITEM.match(text[len(lead) :]))
-        self.code_like = any(c in segment.CODE_CHARS for c in body)
+        self.code_like = any(c in segment_tables.CODE_CHARS for c in body)
         self.lower = is_lower(body[:1])
         self.cjk = is_cjk(body[:1])
         self.width = _columns(text.rstrip())

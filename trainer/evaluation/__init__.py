@@ -1,1 +1,1 @@
-"""What a trained model is worth: held-out loss, perplexity by domain and language, an evaluation harness."""
+"""Evaluation of models: held-out loss, perplexity by domain and language, an evaluation harness."""

@@ -1,16 +1,17 @@
-"""Trained models in EleutherAI's lm-evaluation-harness: its tasks, asked of our model and tokenizer.
+"""Trained models in EleutherAI's lm-evaluation-harness: its tasks, run with our model and tokenizer.
 
-**Contexts and continuations.** Both are encoded together and cut where the context's own tokens end, as the harness's
-other adapters do. Where a piece spans that place, as it often does in Chinese, which has no spaces, the cut would lose
-a part of the continuation or all of it; then the continuation is encoded by itself. So the tokens that are scored
-always spell the continuation, no more and no less. Too long a context loses its beginning.
+**Contexts and continuations.** Both are encoded together and split where the tokens of the context alone end, as in
+the harness's other adapters. If a piece spans that boundary, which is frequent in Chinese as it has no spaces, the
+split would lose part of the continuation; then the continuation is encoded by itself. So the tokens that are scored
+always spell exactly the continuation. A context that is too long loses its beginning.
 
-**Nothing before.** An empty context is the end-of-document token, which is what stands before a document in the bins.
-A model with a document mask has never predicted a first token from it: its likelihood of one is arbitrary, a few nats
-a text, alike in all of a question's choices that begin alike. `trainer.evaluation.perplexity` leaves it out.
+**Empty contexts.** An empty context is replaced by the end-of-document token, which precedes a document in the bins.
+A model with a document mask was never trained to predict a first token from it, so that token's likelihood is
+arbitrary: an error of a few nats for each text, the same for all choices of a question that begin alike.
+`trainer.evaluation.perplexity` leaves the first token out.
 
-**Generation** is greedy. There is no cache of keys and values: each token costs a forward pass over all of its row,
-so a text of n tokens costs n²/2 tokens of work. Tasks that compare likelihoods cost one forward pass a choice.
+**Generation** is greedy. There is no key-value cache: each token costs a forward pass over its whole row, so a text of
+n tokens costs n²/2 tokens of work. Tasks that compare likelihoods cost one forward pass for each choice.
 
 Source: Gao et al., lm-evaluation-harness 0.4, `lm_eval/api/model.py` and `models/huggingface.py`.
 """
@@ -34,17 +35,17 @@ from trainer.evaluation.scores import Question, answer
 from trainer.model import Transformer
 
 MOST_NEW_TOKENS = 256
-"""Of a text to generate where the task does not say: the harness's own default."""
-_AT_A_TIME = 256  # questions between two signs of progress
+"""Length of a generated text if the task sets none: the harness's own default."""
+_AT_A_TIME = 256  # requests between two reports of progress
 
 
 class HarnessModel(TemplateLM):
-    """A trained model as the harness wants it.
+    """A trained model behind the harness's interface.
 
     Args:
         model: as `trainer.evaluation.scores.scoring_model` gives it.
-        tokenizer: its own.
-        length: tokens that it sees at a time.
+        tokenizer: the one that it was trained with.
+        length: tokens of its context window.
         progress: called while it works, in requests.
     """
 
@@ -54,12 +55,12 @@ class HarnessModel(TemplateLM):
 
     @property
     def eot_token_id(self) -> int:
-        """The end-of-document token, which stands for an empty context too."""
+        """The end-of-document token, which also replaces an empty context."""
         return self.tokens_of.eos_id
 
     @property
     def max_length(self) -> int:
-        """Tokens that the model sees at a time."""
+        """Tokens of the model's context window."""
         return self.length
 
     @property
@@ -75,8 +76,8 @@ class HarnessModel(TemplateLM):
         """Tokens of a context and of its continuation.
 
         Args:
-            context: white space at its end counts as the continuation's, as pieces begin with it.
-            continuation: what is to be scored.
+            context: white space at its end is moved to the continuation, as pieces begin with it.
+            continuation: the text to score.
 
         Returns:
             At least one token of context; tokens that spell the continuation.
@@ -88,11 +89,11 @@ class HarnessModel(TemplateLM):
         return before or [self.eot_token_id], whole[len(before) :] if clean else self.tok_encode(continuation)
 
     def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
-        """Log-likelihood of each continuation, and whether it is what the model would say.
+        """Log-likelihood of each continuation, and whether greedy decoding would give it.
 
         Args:
             requests: with `args` (context, continuation).
-            disable_tqdm: the harness's; progress goes elsewhere.
+            disable_tqdm: part of the harness's interface; ignored.
         """
         pairs = [self.encode_pair(*request.args) for request in requests]
         found = self._ask([(before + after, len(before)) for before, after in pairs], "comparing likelihoods")
@@ -101,11 +102,11 @@ class HarnessModel(TemplateLM):
         return found
 
     def loglikelihood_rolling(self, requests: list[Any], disable_tqdm: bool = False) -> list[float]:
-        """Log-likelihood of whole texts, each by itself, every token once, with as much before it as windows leave.
+        """Log-likelihood of whole texts, each by itself: every token once, each with the context that its window has.
 
         Args:
             requests: with `args` (text,).
-            disable_tqdm: the harness's; progress goes elsewhere.
+            disable_tqdm: part of the harness's interface; ignored.
         """
         rows = [([self.eot_token_id, *self.tok_encode(request.args[0])], 1) for request in requests]
         found = [value for value, _ in self._ask(rows, "rolling over texts")]
@@ -114,14 +115,14 @@ class HarnessModel(TemplateLM):
         return found
 
     def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
-        """The likeliest token after token, up to a stop string, the end of the document, or so many tokens.
+        """Greedy continuations, up to a stop string, the end of the document, or a number of tokens.
 
         Args:
             requests: with `args` (context, settings): `until`, `max_gen_toks`.
-            disable_tqdm: the harness's; progress goes elsewhere.
+            disable_tqdm: part of the harness's interface; ignored.
 
         Raises:
-            ConfigError: a task wants samples.
+            ConfigError: a task asks for sampling.
         """
         from lm_eval.models.utils import normalize_gen_kwargs
 
@@ -156,7 +157,7 @@ class HarnessModel(TemplateLM):
         return min((text.split(stop)[0] for stop in setting["until"] if stop), key=len, default=text)
 
     def _ask(self, rows: Sequence[tuple[list[int], int]], what: str) -> list[tuple[float, bool]]:
-        """Of the tokens of each row from a place on: their log-likelihood, and whether all are the likeliest."""
+        """For each (tokens, first): the log-likelihood of tokens[first:], and whether each is the likeliest."""
         found = []
         for start in range(0, len(rows), _AT_A_TIME):
             part = [windows(tokens, first, self.length) for tokens, first in rows[start : start + _AT_A_TIME]]
@@ -169,19 +170,19 @@ class HarnessModel(TemplateLM):
         return found
 
     def _loglikelihood_tokens(self, requests: list[Any], **kwargs: Any) -> list[tuple[float, bool]]:
-        """The harness's own door, behind its encoding."""
+        """As `loglikelihood`, for requests that the harness has encoded."""
         return self._ask([(before + after, len(before)) for _, before, after in requests], "comparing likelihoods")
 
 
 def windows(tokens: Sequence[int], first: int, length: int) -> list[Question]:
-    """A row as pieces that a model can see whole: each token from `first` on is asked about once.
+    """A row in windows that fit the model: each token from `first` on is asked about once.
 
-    Each piece asks about `length` tokens, the last one about what is left, with all that fits before them.
+    Each window asks about `length` tokens, the last one about the rest, after as many tokens of context as fit.
 
     Args:
         tokens: of the row.
         first: the first token that is asked about, at least 1.
-        length: tokens that the model sees at a time.
+        length: tokens of the model's context window.
     """
     row, found = np.array(tokens, np.int64), []
     for start in range(first, len(row), length):
@@ -205,21 +206,21 @@ def run_tasks(
     limit: int | None = None,
     examples: int | None = None,
 ) -> dict[str, Any]:
-    """Ask a model the harness's tasks.
+    """Run tasks of the harness.
 
     Args:
         model: the adapter.
         tasks: names of tasks, groups or tags.
-        folder: with YAML files of further tasks. Where it has all those asked for, the harness's own are not looked
-            through, which takes a quarter of a minute.
-        limit: documents of a task, the first so many.
-        examples: shown before each question; None for what the task says.
+        folder: with YAML files of further tasks. If it has all tasks that are asked for, the harness's own are not
+            scanned, which would take 15 s.
+        limit: use only the first so many documents of a task.
+        examples: shown before each question; None for the task's own number.
 
     Returns:
         Task → its metrics, their standard errors, `documents` and `version`.
 
     Raises:
-        ConfigError: an unknown task, or one that this adapter cannot do.
+        ConfigError: a task is unknown, or this adapter does not support it.
         TamisError: a task's data cannot be loaded.
     """
     from lm_eval.evaluator import simple_evaluate

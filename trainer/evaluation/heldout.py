@@ -1,7 +1,7 @@
-"""Held-out loss, of all domains together and of each one, from the same forward passes.
+"""Held-out loss, over all domains and for each one, from the same forward passes.
 
-A row of a batch is of one domain, and the head tells the loss of each row: what a domain costs is one sum more. The
-losses of domains, weighted by their tokens, are the loss of all.
+A row of a batch belongs to one domain, and the head gives the loss of each row, so a domain's loss costs only one more
+sum. The mean of the domains' losses, weighted by their tokens, is the loss over all domains.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class HeldoutLoss:
 
     Attributes:
         loss: over all samples, nats a token.
-        by_domain: of each domain that has a token to predict, in name order.
-        tokens: that each of these domains had to predict.
+        by_domain: of each domain with predicted tokens, in name order.
+        tokens: how many tokens of each of these domains were predicted.
     """
 
     loss: float
@@ -42,7 +42,7 @@ def domain_losses(
     sums = torch.zeros(len(stream.domains), 2, dtype=torch.float64, device=world.device)
     for batch, loss in judged_batches(model, stream, samples, rows, eos_id, world):
         domains = torch.from_numpy(batch.domains).to(world.device, torch.int64)
-        belongs = one_hot(domains, len(stream.domains)).double()  # a product: index_add's order is chance on a GPU
+        belongs = one_hot(domains, len(stream.domains)).double()  # deterministic, unlike index_add on a GPU
         sums += belongs.T @ torch.stack([loss.row_nats.double(), loss.row_tokens.double()], 1)
     sums = world.summed(sums)
     nats, tokens = sums.sum(0).tolist()

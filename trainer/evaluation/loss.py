@@ -1,8 +1,8 @@
 """How well a model predicts a stream: its loss over some of the stream's samples.
 
-The stream need not be the one that it was trained on, nor of the same run, as long as the tokenizer is the same: one
-domain at a time gives a loss a domain, the same held-out text for many models gives losses that compare. On a GPU the
-forward pass runs in bfloat16. Ranks share the samples. Cost: a forward pass, a third of a training step.
+The stream need not be the one that the model was trained on, nor of the same run, as long as the tokenizer is the same.
+So models can be compared on the same held-out text, or evaluated one domain at a time. On a GPU the forward pass runs
+in bfloat16. The samples are divided among the ranks. Cost: a forward pass, a third of a training step.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def batch_loss(model: nn.Module, config: ModelConfig, batch: Batch, eos_id: int,
 
 
 def item_loss(model: nn.Module, config: ModelConfig, item: dict[str, torch.Tensor], eos_id: int) -> Loss:
-    """Loss of a batch's tensors, which lie on the model's device, summed."""
+    """Summed loss of a batch's tensors, which are on the model's device."""
     device = item["tokens"].device.type
     with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
         return summed_loss(model, config, item, eos_id)
@@ -77,7 +77,7 @@ def mean_loss(
 
 
 def whole_epoch(stream: MixtureStream, wanted: int) -> int:
-    """As many held-out sequences as wanted, but no document twice; at least one."""
+    """The number of held-out sequences to use: those wanted, but at most one epoch of any domain; at least one."""
     low, high = 1, wanted
     while low < high:
         middle = (low + high + 1) // 2

@@ -1,14 +1,14 @@
-"""Perplexity on documents that no training has seen, by domain and by language: BiLLa's table, and bits a byte.
+"""Perplexity on held-out documents, by domain and by language: BiLLa's table, and bits a byte.
 
-**What is judged.** Each document once, whole and by itself, as the bins hold it: its tokens and the end-of-document
-token. Its first token is not predicted, as in training with a document mask (`trainer.loss`); every other one is,
-once. A document that is longer than a sequence is cut every `length` tokens, as a packed batch cuts it, and what stands
-before the cut is not seen behind it. Models without a document mask are asked the same, so that both compare.
+**Input.** Each document once, whole and by itself, as in the bins: its tokens and the end-of-document token. The first
+token is not predicted, as in training with a document mask (`trainer.loss`); every other token is predicted once. A
+document that is longer than a sequence is cut every `length` tokens, as in a packed batch; tokens after the cut do not
+see those before it. Models without a document mask are evaluated in the same way, so that the results compare.
 
-**What is told.** Nats a token and perplexity, its exponential, depend on the tokenizer; bits a byte do not: the same
-nats over the UTF-8 bytes of the tokens that were predicted. The end token counts as a token of no bytes. Sums are over
-tokens, so long documents count for what they are, and a total is its parts' mean weighted by tokens. The standard error
-is that of a ratio over documents, since tokens of a document are not independent.
+**Output.** Nats a token and perplexity, its exponential, depend on the tokenizer. Bits a byte do not: they are the
+same nats divided by the UTF-8 bytes of the predicted tokens. The end token counts as a token of no bytes. Sums are over
+tokens, so long documents count by length, and a total is the mean of its parts weighted by tokens. The standard error
+is that of a ratio over documents, since the tokens of a document are not independent.
 
 Source: BiLLa's evaluation (perplexity on 1,000 English documents, and on those and 1,000 Chinese ones); Cochran 1977,
 section 2.11 (the error of a ratio).
@@ -28,19 +28,19 @@ from sampler.progress import Progress, silent
 from trainer.evaluation.scores import Question, answer
 from trainer.model import Transformer
 
-_GROUP_TOKENS = 1 << 18  # of documents that are sorted by length together
+_GROUP_TOKENS = 1 << 18  # tokens of documents that are scored together, sorted by length
 
 
 @dataclass(frozen=True, kw_only=True)
 class DocumentScores:
-    """What a model makes of some documents, by document.
+    """A model's loss on some documents, by document.
 
     Attributes:
-        domains: of each.
-        languages: of each.
-        tokens: int64[n], predicted: all but the first.
-        bytes: int64[n], UTF-8 of those.
-        nats: float64[n], that they cost.
+        domains: of each document.
+        languages: of each document.
+        tokens: int64[n], predicted tokens: all but the first.
+        bytes: int64[n], UTF-8 bytes of the predicted tokens.
+        nats: float64[n], summed loss of the predicted tokens.
     """
 
     domains: Sequence[str]
@@ -52,7 +52,7 @@ class DocumentScores:
 
 @dataclass(frozen=True, kw_only=True)
 class PerplexityRow:
-    """A line of the table; measures are None where no token was predicted.
+    """A line of the table; measures are None if no token was predicted.
 
     Attributes:
         kind: "domain", "language" or "total".
@@ -60,10 +60,10 @@ class PerplexityRow:
         documents: judged.
         tokens: predicted.
         bytes: UTF-8 of those.
-        nats: a token.
+        nats: mean loss of a token.
         standard_error: of `nats`, over documents; None with fewer than two.
         perplexity: e^nats.
-        bits_per_byte: nats · tokens / bytes / ln 2; None where there are no bytes.
+        bits_per_byte: nats · tokens / bytes / ln 2; None if there are no bytes.
     """
 
     kind: str
@@ -85,7 +85,7 @@ def judge(
     progress: Progress = silent,
     what: str = "judging",
 ) -> DocumentScores:
-    """Ask a model about every document of a text.
+    """Score every document of a text with a model.
 
     Args:
         model: as `trainer.evaluation.scores.scoring_model` gives it.
@@ -93,7 +93,7 @@ def judge(
         length: tokens of a sequence.
         sizes: int64[vocab_size], UTF-8 bytes of each piece.
         progress: called while it works, in documents.
-        what: what it is told.
+        what: the label for `progress`.
     """
     total = sum(len(documents.rows) for documents in text.documents)
     costs: list[float] = []
@@ -128,10 +128,10 @@ def questions_of(document: npt.NDArray[np.int64], length: int) -> list[Question]
 
 
 def table_of(judged: DocumentScores, domains: Sequence[str]) -> list[PerplexityRow]:
-    """A row a domain, a row a language, and the total.
+    """A row for each domain, a row for each language, and the total.
 
     Args:
-        judged: what a model made of the documents.
+        judged: the scores of the documents.
         domains: all that were asked for; those without documents get a row too.
     """
     rows = []
@@ -162,7 +162,7 @@ def _row(kind: str, name: str, judged: DocumentScores, chosen: npt.NDArray[np.bo
 
 
 def _standard_error(nats: npt.NDArray[np.float64], tokens: npt.NDArray[np.int64], mean: float) -> float | None:
-    """Of Σ nats / Σ tokens over documents."""
+    """The standard error of Σ nats / Σ tokens, over documents."""
     if len(tokens) < 2:
         return None
     spread = float(((nats - mean * tokens) ** 2).sum()) * len(tokens) / (len(tokens) - 1)

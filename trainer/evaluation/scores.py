@@ -1,12 +1,12 @@
-"""What a model says of given tokens, one by one: the nats that each costs it, and the token that it holds likeliest.
+"""A model's scores for given tokens: the loss of each in nats, and the token that the model finds likeliest there.
 
-Whatever judges a model asks here: perplexities and the evaluation harness alike. Rows stand alone, each a text from its
-beginning, sorted by length and padded on the right to the longest of their batch, which causal attention does not
-see. So a model with a document mask and one without are asked the same.
+Both perplexities and the evaluation harness are computed with it. Each row is a text by itself, so that models with and
+without a document mask are treated alike. Rows are sorted by length and padded on the right to the longest of their
+batch; causal attention never sees the padding.
 
-The head computes logits for the tokens that are asked about and for no others, `loss_chunk_tokens` at a time. On a GPU
-the forward pass runs in bfloat16, the softmax in float32. Cost: a forward pass; padding adds little, as rows of a
-batch are of about one length.
+The head computes logits only for the tokens that are asked about, `loss_chunk_tokens` at a time. On a GPU the forward
+pass runs in bfloat16, the softmax in float32. Cost: a forward pass; padding adds little, as the rows of a batch have
+similar lengths.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Question:
 
     Attributes:
         tokens: int64[n], n ≥ 1, what the model sees.
-        labels: int64[n], the token after each; -100 where it is not asked about.
+        labels: int64[n], the token after each; -100 if it is not asked about.
     """
 
     tokens: npt.NDArray[np.int64]
@@ -44,11 +44,11 @@ class Question:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """Of the tokens asked about, in order.
+    """The scores of the tokens asked about, in order.
 
     Attributes:
         nats: float64[m], -log p.
-        likeliest: int64[m], what the model would have said.
+        likeliest: int64[m], the token with the largest logit.
     """
 
     nats: npt.NDArray[np.float64]
@@ -56,10 +56,10 @@ class Answer:
 
 
 class ScoringHead(nn.Module):
-    """A trained head that gives each token's nats and the likeliest token in the place of the loss.
+    """A trained head that returns each token's nats and the likeliest token instead of the loss.
 
     Args:
-        head: the trained one, whole on this device.
+        head: the trained head, not split over ranks.
     """
 
     def __init__(self, head: OutputHead) -> None:
@@ -67,7 +67,7 @@ class ScoringHead(nn.Module):
         self.head = head
 
     def forward(self, hidden: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Of the m labels that are not -100: float[m], at least float32, and int64[m]."""
+        """For the m labels that are not -100: nats, float[m] in float32 or wider, and likeliest tokens, int64[m]."""
         counted = labels != IGNORED
         hidden, wanted, rows = hidden[counted], labels[counted], self.head.rows()
         nats, likeliest = [], []
@@ -83,9 +83,9 @@ def scoring_model(state: Mapping[str, Any], config: ModelConfig, device: torch.d
     """A trained model that answers questions.
 
     Args:
-        state: its state dict, whole.
+        state: its state dict, not sharded.
         config: its shape.
-        device: where it is to lie.
+        device: to put the model on.
     """
     with torch.device("meta"):
         model = Transformer(config, len(state["head.weight"]), 0)
@@ -101,10 +101,10 @@ def answer(model: Transformer, questions: Sequence[Question], batch_tokens: int 
     Args:
         model: as `scoring_model` gives it.
         questions: in any order; those without labels get an empty answer.
-        batch_tokens: rows · longest of a batch, at most, but for a row that is longer alone.
+        batch_tokens: most tokens of a batch, padding included; only a single row may have more.
 
     Returns:
-        An answer a question.
+        An answer for each question.
     """
     device = next(model.parameters()).device
     found: list[Answer | None] = [None] * len(questions)
@@ -126,7 +126,7 @@ def answer(model: Transformer, questions: Sequence[Question], batch_tokens: int 
 
 
 def _batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
-    """Numbers of rows, longest first, in batches of at most so many tokens with their padding."""
+    """Indices of rows, longest first, in batches of at most so many tokens, padding included."""
     order = sorted(range(len(lengths)), key=lambda number: -lengths[number])
     while order:
         rows = max(1, batch_tokens // max(lengths[order[0]], 1))

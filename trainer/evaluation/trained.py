@@ -1,4 +1,4 @@
-"""The weights of a finished training, whole, for whoever only reads them."""
+"""Reading the weights of a trained model, for evaluation and export."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def read_trained(
         folder: `RUN/train/<name>`.
         config: the model file that it was trained with.
         step: of a checkpoint that was kept; None for the last one.
-        tokenizer: the digest that it must have been trained with; None for any.
+        tokenizer: digest of the tokenizer that it must have been trained with; None for any.
 
     Raises:
-        ConfigError: no checkpoint is of that step.
+        ConfigError: there is no checkpoint of that step.
         TamisError: there is no checkpoint, it is corrupt, or of another shape or tokenizer.
     """
     if not (folder / POINTER).exists():

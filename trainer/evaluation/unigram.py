@@ -1,8 +1,8 @@
-"""The bar to beat: a unigram model, which knows how often tokens come and nothing of their order.
+"""The baseline: a unigram model, which knows the frequency of tokens and nothing of their order.
 
-Its counts are of exactly the tokens that the model was trained to predict, plus one for every token of the
-vocabulary (Laplace), and it is judged on exactly the held-out tokens that the model is judged on, in nats a
-token. A model that does not beat it has learned nothing from context.
+It counts exactly the tokens that the model was trained to predict, plus one for every token of the vocabulary
+(Laplace), and is evaluated on exactly the same held-out tokens as the model, in nats a token. A model that does not
+beat it has learned nothing from context.
 
 Cost: one count of the training tokens, ~5 ns each.
 """

@@ -1,4 +1,4 @@
-"""Whether an exported model is the model: transformers loads it, and both say the same of random tokens."""
+"""Check of an exported model: transformers loads it, and both models give the same logits for random tokens."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def largest_difference(
     """The largest difference of a logit, both in float32 on the CPU, one document a row.
 
     Args:
-        folder: as `trainer.export.llama.export_llama` wrote it.
-        state: what it was written from.
+        folder: written by `trainer.export.llama.export_llama`.
+        state: that it was written from.
         config: its shape.
         rows: of random tokens.
         length: of a row.

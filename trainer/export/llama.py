@@ -1,14 +1,14 @@
 """A trained model in the form that other programs load: Hugging Face's Llama, in safetensors.
 
-Our weights are Llama's but for three things, each undone by taking rows apart: query, key and value lie in one matrix
-and alternate head by head; gate and up lie in one and alternate in blocks of `INTERLEAVED` rows; under NormHead the
-head's rows are used at length one, and are written so. Positions turn the same pairs (first half with second half). A
-Llama sees everything before a token in its row: under `document_mask` give it one document a row.
+Our weights differ from Llama's in three ways, which the export undoes: query, key and value are one matrix in which
+they alternate head by head; gate and up are one matrix in which they alternate in blocks of `INTERLEAVED` rows; under
+NormHead the head's rows are normalised to length one. Rotary positions rotate the same pairs (first half with second
+half). A Llama attends to everything before a token in its row: for a model with `document_mask` use one document a row.
 
-Where a model has ALiBi there is no such form: the Llama of transformers has none, and Baichuan's own class for it is
+A model with ALiBi cannot be exported: the Llama of transformers does not have it, and Baichuan's own class for it is
 code that is downloaded with the weights.
 
-Cost: every weight is read and written once; in memory beside the model is one file's part of it.
+Cost: every weight is read and written once; memory for the weights of one file beside the model.
 
 Source: transformers' `models/llama`, 5.x; its `rope_parameters` and, for 4.x, `rope_theta` are both written.
 """
@@ -38,10 +38,10 @@ SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Vocabulary:
-    """What of a tokenizer goes along.
+    """The tokenizer to export with a model.
 
     Attributes:
-        model: bytes of the SentencePiece model; None leaves it out.
+        model: bytes of the SentencePiece model; None leaves the tokenizer out.
         bos_id: of <s>; below zero for none.
         eos_id: of </s>; below zero for none.
     """
@@ -64,13 +64,13 @@ def export_llama(
     """Write weights, config and tokenizer as transformers loads them.
 
     Args:
-        state: of a `Transformer`, whole: neither split over ranks nor sharded.
+        state: the state dict of a `Transformer`, neither split over ranks nor sharded.
         config: its shape.
         vocabulary: its tokenizer.
         sequence_length: tokens of the longest row that it was trained on.
-        out: the folder to write to; files there of the same names are replaced, other weights refused.
+        out: the folder to write to; existing files of the same names are replaced, other weight files are refused.
         dtype: of the weights written.
-        max_shard_bytes: files are cut before they pass it, but for a single tensor that does.
+        max_shard_bytes: largest size of a file; only a single tensor may exceed it.
 
     Returns:
         The files, weights first.
@@ -148,7 +148,7 @@ def _require_llama(state: Mapping[str, Tensor], config: ModelConfig) -> None:
 
 
 def _weights(state: Mapping[str, Tensor], config: ModelConfig) -> Iterator[tuple[str, Tensor]]:
-    """Llama's names and weights, one after the other."""
+    """Yield Llama's names and weights, one after the other."""
     yield "model.embed_tokens.weight", state["embedding.weight"]
     for layer in range(config.layers):
         here, there = f"blocks.{layer}", f"model.layers.{layer}"
@@ -168,7 +168,7 @@ def _weights(state: Mapping[str, Tensor], config: ModelConfig) -> Iterator[tuple
 
 
 def _plan(sizes: Mapping[str, int], most: int) -> dict[str, dict[str, int]]:
-    """File names, and what lies in each: name → bytes."""
+    """File name → the tensors in it, as name → bytes."""
     parts: list[dict[str, int]] = [{}]
     for name, size in sizes.items():
         if parts[-1] and sum(parts[-1].values()) + size > most:
@@ -193,7 +193,7 @@ def _write_weights(path: Path, part: dict[str, Tensor]) -> Path:
 
 
 def _write_tokenizer(out: Path, vocabulary: Vocabulary) -> list[Path]:
-    """The SentencePiece model, and where it can be said so, the same as transformers reads it."""
+    """Write the SentencePiece model, and the same as tokenizer.json if it can be converted."""
     if vocabulary.model is None:
         return []
     with atomic_file(out / "tokenizer.model") as file:

@@ -1,11 +1,11 @@
 """A SentencePiece BPE as `tokenizer.json`, which transformers loads without protobuf and without SentencePiece.
 
-SentencePiece merges, of all neighbours whose joined text is a piece, those of the highest score; a Hugging Face BPE has
-a list of pairs and merges the earliest. So the list is every split of every piece into two pieces, in the order of the
-whole's score, and both do the same steps. What neither has a piece for is spelt in bytes.
+Of all neighbours whose concatenation is a piece, SentencePiece merges the pair with the highest score; a Hugging Face
+BPE has a list of pairs and merges the earliest one. So the list is every split of every piece into two pieces, ordered
+by the score of the whole, and both take the same steps. Characters without a piece are encoded as bytes in both.
 
-Only for models that change nothing of a text before they cut it, as Tamis trains them; others go along as
-`tokenizer.model` alone. Cost: linear in the pieces' characters, seconds for 125,696.
+This works only for models that do not normalise text, such as those that Tamis trains; others are exported as
+`tokenizer.model` alone. Cost: linear in the characters of the pieces, seconds for 125,696 pieces.
 
 Source: transformers' `convert_slow_tokenizer.py`; Kudo and Richardson 2018 (SentencePiece).
 """
@@ -19,11 +19,11 @@ from sampler.tokenizer.sentencepiece_model import BYTE, CONTROL, NORMAL, UNKNOWN
 
 SPACE = "▁"
 _PROBE = " \ufb01  \uff21e\u0301 \u00bd "
-"""What NFKC, a space put before and spaces taken away would each change."""
+"""A text that would be changed by NFKC, by a dummy prefix, and by removing extra spaces."""
 
 
 def fast_tokenizer(model: bytes) -> dict[str, Any] | None:
-    """The content of tokenizer.json, or None where it would not encode as the model does.
+    """The content of tokenizer.json, or None if it would encode differently from the model.
 
     Args:
         model: bytes of a SentencePiece model.
@@ -88,7 +88,7 @@ def merges(pieces: list[Piece]) -> list[list[str]]:
 
 
 def settings(bos: str | None, eos: str | None) -> dict[str, Any]:
-    """The content of tokenizer_config.json: a text's own "</s>" is text, as in the token bins."""
+    """The content of tokenizer_config.json: "</s>" in a text is encoded as text, as in the token bins."""
     return {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "bos_token": bos,

@@ -1,1 +1,1 @@
-"""What small models say about a large one: the scaling law, its runs, a band around a loss."""
+"""Predictions from smaller or earlier runs: the scaling law, the runs it is fitted to, a band around a loss."""

@@ -1,14 +1,14 @@
-"""The scaling law of a suite of runs, L(C) = a · C^b + L∞: what a larger run will come to, before it is paid for.
+"""The scaling law of a suite of runs, L(C) = a · C^b + L∞: predicts the loss of a larger run before it is trained.
 
 Baichuan 2 fitted this form to models of 10 M to 3 B weights and predicted the losses of 7 B and 13 B with it. Losses
-compare under one tokenizer and one held-out text only. How the numbers are found, and why the interval is a profile
-interval, is `trainer.scaling.power_law`'s; with four runs one degree of freedom is left, and the interval says so by
-its width.
+are only comparable with the same tokenizer and the same held-out text. How the law is fitted, and why its interval is a
+profile interval, is explained in `trainer.scaling.power_law`; with four runs only one degree of freedom is left, which
+makes the interval wide.
 
-**Compute.** C = D · (6 · N + 12 · layers · width · length) FLOPs, D tokens in sequences of `length`. N are the weights
-that tokens are multiplied with: all but the embedding, whose rows are only looked up, and but the norms' gains; the
-head's product counts. 6: two FLOPs a weight forward, four backward. The second term is attention's two products with
-the whole length, neither halved for the causal half nor for document masks.
+**Compute.** C = D · (6 · N + 12 · layers · width · length) FLOPs for D tokens in sequences of `length`. N is the number
+of weights that tokens are multiplied with: those of the head count, those of the embedding (only looked up) and the
+gains of norms do not. 6 is two FLOPs a weight forward and four backward. The second term is attention's two products
+over the whole length, not reduced for the causal mask or document masks.
 
 Source: Baichuan 2 technical report, "Scaling Laws"; Kaplan et al. 2020, section 2.1 (6 · N, without
 embeddings); Chowdhery et al. 2022 (PaLM), appendix B (12 · layers · width · length).
@@ -27,7 +27,7 @@ from trainer.config import ModelConfig
 from trainer.scaling.power_law import Floats, PowerLaw, fit_power_law
 
 FEWEST = 4
-"""Runs: three numbers are fitted, and what is left over says how far to trust them."""
+"""Runs, at least: three parameters are fitted, and the remaining degrees of freedom give the interval."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class Point:
     Attributes:
         name: of the run.
         flops: of its training.
-        loss: held out, nats a token.
+        loss: on held-out text, nats a token.
     """
 
     name: str
@@ -47,15 +47,15 @@ class Point:
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """Where a run's loss will lie.
+    """The predicted loss of a run.
 
     Attributes:
         flops: of its training.
         loss: by the law.
-        low: end of the interval.
-        high: end of the interval.
-        level: its probability.
-        beyond: its compute, as a multiple of the largest run's that was fitted.
+        low: lower end of the interval.
+        high: upper end of the interval.
+        level: probability of the interval.
+        beyond: the run's compute as a multiple of that of the largest run in the fit.
     """
 
     flops: float
@@ -67,7 +67,7 @@ class Prediction:
 
 
 def product_weights(model: ModelConfig, vocab_size: int) -> int:
-    """N: weights that each token is multiplied with, the head's rows among them, the embedding's not."""
+    """N: weights that each token is multiplied with, including the head's, excluding the embedding's."""
     block = 4 * model.width**2 + 3 * model.width * model.feed_forward
     return model.layers * block + vocab_size * model.width
 
@@ -90,10 +90,10 @@ def fit_scaling_law(points: Sequence[Point], *, relative: bool = True) -> PowerL
 
     Args:
         points: at least four, of at least three different computes.
-        relative: residuals count relative to the loss (the losses of a suite lie close: it matters little).
+        relative: whether residuals count relative to the loss; it matters little, as a suite's losses are close.
 
     Raises:
-        ConfigError: too few runs, a number that is none, or losses that do not fall with compute.
+        ConfigError: too few runs, a number that is not finite and positive, or losses that do not fall with compute.
     """
     for point in points:
         for key, value in (("flops", point.flops), ("loss", point.loss)):
@@ -112,7 +112,7 @@ def fit_scaling_law(points: Sequence[Point], *, relative: bool = True) -> PowerL
 
 
 def predict(law: PowerLaw, flops: float, level: float = 0.9) -> Prediction:
-    """The loss of a run of so much compute, with the interval in which a single run's loss lies."""
+    """The loss of a run of so much compute, with the prediction interval for a single run."""
     low, high = law.interval(flops, level)
     return Prediction(
         flops=flops,
@@ -127,7 +127,7 @@ def predict(law: PowerLaw, flops: float, level: float = 0.9) -> Prediction:
 def plot_band(
     law: PowerLaw, until: float, level: float = 0.9, points: int = 80
 ) -> tuple[Floats, Floats, Floats, Floats]:
-    """The law and its interval for a drawing.
+    """The law and its interval, for a plot.
 
     Returns:
         Computes from the smallest run's to `until`, the law, lower and upper bound: float64[points] each.

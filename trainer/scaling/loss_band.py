@@ -1,19 +1,19 @@
 """The predicted band around a training loss, and an alarm when the run leaves it, after BlueLM's loss prediction.
 
-    warm-up │ fitted: a · t^b + c in tokens t │ predicted: alarm where the smoothed loss stays outside │ fitted anew …
+    warm-up │ fitted: a · t^b + c in tokens t │ predicted: alarm if the smoothed loss stays outside │ fitted again …
 
-After warm-up the loss of the steps so far is fitted and the next stretch predicted, up to `stretch` times the tokens of
-the fit; at its end the fit is made anew with all steps, and so on. What is compared is the median of the last few
-losses, which a single spike does not move. The band is the law's profile interval (`trainer.scaling.power_law`) with
-the noise of such a median, widened by a tolerance, for real curves are no exact power laws. While the run is outside,
-the law stays as it is: what comes slowly must not be taken for the curve.
+After warm-up a power law is fitted to the losses so far and predicts the next ones, for `stretch` times the tokens of
+the fit; then it is fitted again to all steps, and so on. The median of the last few losses is compared, which a single
+spike does not move. The band is the law's profile interval (`trainer.scaling.power_law`) with the noise of such a
+median, widened by a tolerance, as real curves are not exact power laws. While the run is outside the band, the law is
+not fitted again, so that it does not adapt to a slow drift.
 
-By default only a loss above the band raises an alarm. Below it a run falls when the learning rate does, at the end of a
-cosine; `below` says it too, which finds text that was seen before.
+By default only a loss above the band raises an alarm. A run falls below it when the learning rate falls, at the end of
+a cosine schedule; with `below` that raises an alarm too, which can reveal text that was trained on before.
 
-Pure: no clock, no I/O; the same losses give the same alarms, so that a resumed run feeds those of before again.
+Pure: no clock, no I/O. The same losses give the same alarms; a resumed run is fed with the earlier losses again.
 
-Cost: a fit, some 40 ms, each time the run has grown by `stretch`; else some 5 µs a step.
+Cost: a fit of some 40 ms each time the run has grown by `stretch`; otherwise some 5 µs a step.
 
 Source: BlueLM (vivo 2023), which predicts the pre-training loss to notice an unexpected run in time; the report gives
 no formula, this one is ours.
@@ -44,9 +44,9 @@ class Alarm:
     Attributes:
         tokens: of the run so far.
         loss: the smoothed loss, nats a token.
-        low: of the band.
-        high: of the band.
-        steps: that it has been outside.
+        low: lower bound of the band.
+        high: upper bound of the band.
+        steps: how many it has been outside.
     """
 
     tokens: float
@@ -67,18 +67,18 @@ class Alarm:
 
 @dataclass(kw_only=True)
 class LossBand:
-    """Fits, predicts, compares; one call a step.
+    """Fits, predicts and compares; `add` is called once a step.
 
     Attributes:
-        warmup_steps: steps left out at the beginning, those of the learning rate's warm-up at least.
-        fit_steps: steps after them before the first fit.
-        stretch: how far a fit predicts, as a multiple of its tokens, before the next one: longer, and what comes slowly
-            is less taken for the curve; but an early fit knows little of what is far off.
+        warmup_steps: steps ignored at the beginning, at least those of the learning rate's warm-up.
+        fit_steps: steps after warm-up before the first fit.
+        stretch: how far a fit predicts before the next one, as a multiple of its tokens. With a longer stretch a slow
+            drift is less likely to be fitted; but an early fit predicts the far future poorly.
         smooth: steps of the running median.
-        patience: steps in a row that it has to be outside.
+        patience: steps in a row outside the band before an alarm.
         deviations: half width of the band, in standard deviations.
         tolerance: added to the half width, as a share of the predicted loss.
-        below: whether a loss below the band is an alarm too.
+        below: whether a loss below the band raises an alarm too.
     """
 
     warmup_steps: int
@@ -109,8 +109,8 @@ class LossBand:
             loss: of the step, nats a token.
 
         Returns:
-            An alarm at the step that makes `patience` steps outside; the next one only after the run was back inside.
-            At once where the loss is no number.
+            An alarm at the `patience`-th step outside the band, and the next one only after the run was back inside; or
+            at once if the loss is not finite.
         """
         self._seen += 1
         if not math.isfinite(loss):
@@ -150,19 +150,19 @@ class LossBand:
         return Alarm(tokens=tokens, loss=smoothed, low=low, high=high, steps=self._outside)
 
     def _interval(self, tokens: float) -> tuple[float, float]:
-        """The law's profile interval, read off a grid over its stretch and what may follow."""
+        """The law's profile interval, interpolated in a table that reaches beyond the stretch."""
         grid, low, high = self._table
         place = math.log(tokens)
         return float(np.interp(place, grid, low)), float(np.interp(place, grid, high))
 
     def _fit(self) -> None:
-        """Fit the law to medians of blocks of steps; keep its interval as a table."""
+        """Fit the law to medians of blocks of steps, and tabulate its interval."""
         from scipy.stats import norm
 
         tokens, losses = np.array(self._tokens), np.array(self._losses)
         x, y = _blocks(tokens, losses)
         law = fit_power_law(x, y)
-        late = slice(len(losses) // 2, None)  # the noise of now
+        late = slice(len(losses) // 2, None)  # the noise is estimated on the recent half
         apart = losses[late] - law(tokens[late])
         self._noise = float(_TO_DEVIATION * np.median(np.abs(apart - np.median(apart))))
         self._law, self._until = law, tokens[-1] * (1 + self.stretch)
@@ -174,7 +174,7 @@ class LossBand:
 
 
 def _blocks(tokens: Floats, losses: Floats) -> tuple[Floats, Floats]:
-    """Medians over blocks of steps of one length: spikes leave no trace, and a fit costs the same at any length."""
+    """Medians over equal blocks of steps, so that spikes do not matter and the cost of a fit does not grow."""
     count = min(_BLOCKS, len(losses) // 5)
     parts = np.array_split(np.arange(len(losses)), max(count, 8))
     return (

@@ -1,17 +1,17 @@
-"""A power law with a floor, y(x) = a · x^b + c, fitted to a few noisy points, and how far a new point may lie from it.
+"""A power law with a floor, y(x) = a · x^b + c, fitted to a few noisy points, and its prediction interval.
 
-The three numbers are badly conditioned together: b may change a lot while a and c make up for it. Two things help. x is
-taken relative to its geometric mean, and a as its logarithm. And for a given b the rest is a linear problem with a
-closed form, so that a grid of b gives starting values for `scipy.optimize.curve_fit`, none of them far off.
+The fit of the three parameters is ill-conditioned: b may change a lot while a and c compensate. Two things help. x is
+taken relative to its geometric mean, and a as its logarithm. And for a given b the fit is a linear problem with a
+closed form, so that a grid of b gives good starting values for `scipy.optimize.curve_fit`.
 
-The interval of a new point is a profile interval, not the covariance's (delta method): a new value is plausible as
-long as the law, fitted to it as well, fits all points not much worse, by the F test's measure. For a linear model that
-is the textbook's prediction interval with Student's t. Here it keeps what the delta method loses: the interval is
-lopsided where b is uncertain, and knows that the floor is not below zero. A bootstrap of runs cannot do it with five of
-them: many of its resamples hold three distinct points or fewer, which such a law meets exactly. Over the grid of b the
-interval has a closed form.
+The interval of a new point is a profile interval, not one from the covariance (delta method): a new value is plausible
+if the law, fitted to it as well, fits all points not much worse, by the measure of the F test. For a linear model that
+is the usual prediction interval with Student's t. Unlike the delta method's, this interval is asymmetric where b is
+uncertain, and respects that the floor is not below zero. Bootstrapping fails with as few as five runs: many resamples
+have three distinct points or fewer, which such a law fits exactly. For each b of the grid the interval has a closed
+form.
 
-Cost: some 40 ms for a fit and an interval, of any number of new points.
+Cost: some 40 ms for a fit and an interval of any number of new points.
 
 Source: Golub and Pereyra 1973 (variable projection); Bates and Watts 1988, "Nonlinear Regression Analysis", chapter 6.
 """
@@ -27,7 +27,7 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 
 EXPONENTS = -np.geomspace(0.005, 4.0, 240)
-"""The grid of b: from nearly a logarithm to a cliff."""
+"""The grid of b, from almost logarithmic to very steep."""
 _STARTS = 6
 
 
@@ -39,9 +39,10 @@ class PowerLaw:
         a: above zero.
         b: below zero.
         floor: zero or more.
-        errors: standard errors of log a, b and floor by the covariance; inf where the points do not tell.
-        residual: standard deviation of the points about the law (n - 3 degrees), as a share of y where `relative`.
-        degrees: of freedom.
+        errors: standard errors of log a, b and floor from the covariance; inf if the points do not determine them.
+        residual: standard deviation of the points about the law (n - 3 degrees of freedom), as a share of y if
+            `relative`.
+        degrees: of freedom, n - 3.
         relative: whether residuals count relative to y.
         x: float64[n].
         y: float64[n].
@@ -139,7 +140,7 @@ def _weights(y: Floats, relative: bool) -> Floats:
 
 
 def _linear_fits(x: Floats, y: Floats, weights: Floats, b: float) -> list[tuple[Floats, Floats, float]]:
-    """For a given b the weighted fits of (a, floor) and of a alone: design, solution, sum of squares."""
+    """For a given b, the weighted fits of (a, floor) and of a alone: design matrix, solution, sum of squares."""
     found: list[tuple[Floats, Floats, float]] = []
     for design in (np.stack([x**b, np.ones_like(x)], 1), (x**b)[:, None]):
         weighted: Floats = design * weights[:, None]
@@ -149,7 +150,7 @@ def _linear_fits(x: Floats, y: Floats, weights: Floats, b: float) -> list[tuple[
 
 
 def _starts(x: Floats, y: Floats, weights: Floats) -> list[tuple[float, float, float]]:
-    """The best few of the grid: (log a, b, floor); x relative to its centre."""
+    """Some good starting values from the grid: (log a, b, floor); x relative to its centre."""
     tried = []
     for b in EXPONENTS:
         for _, solution, squares in _linear_fits(x, y, weights, b):
@@ -174,12 +175,12 @@ def _refined(
     bounds = ([-np.inf, EXPONENTS[-1], 0.0], [np.inf, -1e-6, np.inf])
     begin = np.clip(start, [-700, EXPONENTS[-1], 0.0], [700, -1e-6, np.inf])
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", OptimizeWarning)  # no covariance: infinite errors say it
+        warnings.simplefilter("ignore", OptimizeWarning)  # without a covariance the errors are infinite, which tells it
         try:
             found, covariance = curve_fit(
                 law, x, y, p0=begin, sigma=1 / weights, bounds=bounds, x_scale=(1, 0.1, 1), max_nfev=1000
             )
-        except RuntimeError:  # it creeps along a valley: the grid's value is as good, its errors are unknown
+        except RuntimeError:  # slow convergence along a valley: the start is as good, its errors are unknown
             found, covariance = begin, np.full((3, 3), np.inf)
     squares = float((((law(x, *found) - y) * weights) ** 2).sum())
     return squares, (float(found[0]), float(found[1]), float(found[2])), covariance

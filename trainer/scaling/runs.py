@@ -1,7 +1,7 @@
 """The points of a scaling law: finished training folders, or a CSV of computes and losses.
 
-A folder's `summary.json` says tokens and held-out loss. Its compute is the summary's `flops`, or counted from the shape
-that its checkpoint was saved with and a sequence length, the summary's or one that is given.
+A folder's `summary.json` has tokens and held-out loss. The compute is the summary's `flops`, or counted from the model
+shape in the checkpoint and a sequence length, from the summary or given by the caller.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ SUMMARY = "summary.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Suite:
-    """Points, and what their runs share.
+    """Points, and what their runs have in common.
 
     Attributes:
         points: in order of compute.
-        vocab_size: of the runs' tokenizer; None where only a CSV was read.
-        sequence_length: of the runs, where they have one.
+        vocab_size: of the runs' tokenizer; None if only CSV files were read.
+        sequence_length: of the runs; None if it is unknown or differs.
     """
 
     points: tuple[Point, ...]
@@ -40,10 +40,10 @@ def read_suite(paths: Sequence[Path], sequence_length: float | None = None) -> S
 
     Args:
         paths: `RUN/train/<name>` folders, and files with the columns flops, loss and perhaps name.
-        sequence_length: of runs that do not say theirs.
+        sequence_length: of runs whose summary lacks it.
 
     Raises:
-        ConfigError: a path that is neither, an unfinished run, runs of different vocabularies.
+        ConfigError: a path is neither, a run is unfinished, or runs have different vocabularies.
     """
     points: list[Point] = []
     sizes: dict[int, str] = {}
@@ -67,7 +67,7 @@ def read_suite(paths: Sequence[Path], sequence_length: float | None = None) -> S
 
 
 def read_run(folder: Path, sequence_length: float | None = None) -> tuple[Point, int, float | None]:
-    """A finished run: its point, its vocabulary, and its sequence length where it can be told.
+    """A finished run: its point, the size of its vocabulary, and its sequence length or None.
 
     Raises:
         ConfigError: the folder holds no finished run.
@@ -91,7 +91,7 @@ def read_run(folder: Path, sequence_length: float | None = None) -> tuple[Point,
 
 
 def _shape(folder: Path) -> ModelConfig | None:
-    """The model that the checkpoint was saved with; None where there is no checkpoint."""
+    """The model's shape in the checkpoint; None if there is no checkpoint."""
     from trainer.checkpoint import POINTER
 
     if not (folder / POINTER).is_file():
