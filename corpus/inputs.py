@@ -21,9 +21,9 @@ from urllib.parse import quote
 import pyarrow.fs as pafs
 from pydantic import field_validator, model_validator
 
+from corpus.config import Refused, StrictModel, setting
 from corpus.globs import list_matching, split_glob
 from corpus.package_data import package_folders
-from corpus.config import Refused, StrictModel, setting
 from corpus.streams import ByteFile, Compression
 from tamis.errors import ConfigError, ReadError
 

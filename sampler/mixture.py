@@ -15,9 +15,8 @@ from typing import Any, Literal
 
 from pydantic import field_validator, model_validator
 
-from corpus.config import StrictModel, load_config
+from corpus.config import Refused, StrictModel, load_config, setting
 from sampler.tokenizer.training import TokenizerConfig
-from sampler.tokenizer.model import TokenizerConfig
 from sampler.weight_files import CURRENT
 from tamis.errors import ConfigError
 

@@ -29,7 +29,6 @@ from sampler.mixture import DomainShare, Mixture
 from sampler.prepare import open_tokens
 from sampler.tokenizer.sentencepiece_model import piece_bytes
 from sampler.tokenizer.training import TokenizerConfig
-from tamis.errors import ConfigError
 from tamis.places import ROOT
 from trainer.config import TrainConfig
 from trainer.evaluation.perplexity import judge, table_of

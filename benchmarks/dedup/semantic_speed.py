@@ -20,7 +20,6 @@ from __future__ import annotations
 import argparse
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -41,7 +40,7 @@ from dedup.cells import NEIGHBOURS, compare
 from dedup.clusters import Assigner, open_backend, train_centroids
 from dedup.vectors import pack_vectors, unit, unpack_vectors
 from pipelines.spark.exchange import Hop, partitions_for
-from pipelines.spark.session import Cluster, local_settings
+from pipelines.spark.session import Cluster
 from pipelines.spark.shard_files import ShardFiles, write_by_shard
 from pipelines.stages.semantic_clusters.tasks import Cells, CellTask, compare_cells, emit_cells
 from pipelines.stages.shard_task import ShardTask

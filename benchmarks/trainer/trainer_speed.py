@@ -120,7 +120,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
     state = open_run(options, folder)
     steps, guard, seconds, waits = steps_of(state), SpikeGuard(factor=0.0), [], []
-    rate = state.config.optimizer.max_learning_rate / 100  # as in warm-up: the loss must not run away from made-up text
+    rate = state.config.optimizer.max_learning_rate / 100  # as in warm-up: on made-up text the loss must not diverge
     losses = []
 
     def one() -> None:

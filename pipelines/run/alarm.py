@@ -20,8 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from pydantic import field_validator
 
-from corpus.config import StrictModel, unknown_key
-from corpus.removal import Line
+from corpus.config import StrictModel, setting, unknown_key
 from corpus.removal_counts import column, folded, lines, removed_fractions
 from corpus.removal_line import RemovalLine
 from pipelines.stages.registry import STAGES, stage_class
@@ -42,9 +41,14 @@ class AlarmConfig(StrictModel):
         gt=0,
         le=1,
     )
-    min_documents: int = Field(1_000, ge=1, description="Smaller domains and sources raise none: few may be copies.")
-    stages: tuple[str, ...] | None = Field(
-        None, description="The stages that are watched; null is those that compare texts: near_dedup and span_dedup."
+    min_documents: int = setting(
+        1_000,
+        "Smaller domains and sources raise no alarm, as a few documents may well all be copies.",
+        unit="documents",
+        ge=1,
+    )
+    stages: tuple[str, ...] | None = setting(
+        None, "The stages that are watched; null is those that compare texts: near_dedup and span_dedup."
     )
 
     @field_validator("stages")

@@ -99,7 +99,7 @@ class PipelineConfig(StrictModel):
         """The alarm of a domain and of its sources; of all that have none of their own, by default."""
         own = self.domains.get(domain, {}).get("alarm", {}) if domain is not None else {}
         if not isinstance(own, dict):
-            raise ConfigError(f"domains.{domain}.alarm: expected a mapping of settings, found {own!r}")
+            raise ConfigError(f"domains.{domain}.alarm: found {own!r}; expected a mapping of settings")
         merged = {**self.alarm.model_dump(), **own}
         if merged["stages"] is None:
             merged["stages"] = [name for name in self.stages if stage_class(name).watched]
@@ -190,7 +190,7 @@ def _check_order(stages: list[str]) -> None:
     for name in stages[1:]:
         if stage_class(name).comes_first:
             raise ConfigError(
-                f"stages: found {name} behind {stages[0]}; it must come first, so that what may not be used is no "
+                f"stages: found {name} behind {stages[0]}; expected it first, so that what may not be used is no "
                 "document's survivor"
             )
 

@@ -21,20 +21,21 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import ValidationInfo, field_validator, model_validator
 
-from corpus.config import StrictModel
+from corpus.config import Refused, StrictModel, setting
 from corpus.urls import host_of, hosts_above, url_key
 
 Points = tuple[tuple[float, float], ...]
 Numbers = npt.NDArray[Any]
+_FLAT: Points = ((0.0, 1.0), (1.0, 1.0))
 
 
 class Raised(StrictModel):
     """Documents of some hosts, those below them included, and what they are worth."""
 
-    hosts: tuple[str, ...] = ()
-    factor: float = Field(1.0, ge=0, le=64)
+    hosts: tuple[str, ...] = setting((), "Hosts; those below them are meant too.")
+    factor: float = setting(1.0, "What the weights of their documents are multiplied by.", unit="factor", ge=0, le=64)
 
     @cached_property
     def _hosts(self) -> frozenset[str]:
@@ -58,8 +59,12 @@ class Raised(StrictModel):
 class ClusterBalance(StrictModel):
     """How cells of different size share a domain's samples."""
 
-    temperature: float = Field(1.0, ge=0, le=1, description="1: by their documents; 0: all cells alike.")
-    max_factor: float = Field(4.0, ge=1, le=64, description="What a small cell's documents are raised by, at most.")
+    temperature: float = setting(
+        1.0, "1 samples cells of semantic_clusters by their documents, 0 all cells alike.", unit="exponent", ge=0, le=1
+    )
+    max_factor: float = setting(
+        4.0, "The documents of a small cell are raised by at most this.", unit="factor", ge=1, le=64
+    )
 
     def factors(self, sizes: Numbers, scale: float) -> npt.NDArray[np.float64]:
         """The factor of each document, float64[n], from the size of its cell (NaN or 0 where it has none: 1).
@@ -86,53 +91,47 @@ class ClusterBalance(StrictModel):
 class Curve(StrictModel):
     """A domain's curves."""
 
-    frequency: Points = Field(((1.0, 1.0),), description="(copies, factor) points, copies ascending from 1.")
-    quality: Points = Field(
-        ((0.0, 1.0), (1.0, 1.0)), description="(quality, factor) points, quality ascending in 0..1."
+    frequency: Points = setting(
+        ((1.0, 1.0),), "(copies, factor) points, copies ascending from 1; interpolated over log2 of the copies."
     )
-    unknown_quality: float = Field(0.5, ge=0, le=1, description="Quality of a document that no model has scored.")
-    language: Points = Field(
-        ((0.0, 1.0), (1.0, 1.0)), description="(language_score, factor) points, ascending in 0..1; 1 where unknown."
-    )
-    safety: Points = Field(
-        ((0.0, 1.0), (1.0, 1.0)), description="(safety, factor) points, ascending in 0..1; 1 where unknown."
-    )
-    density: Points = Field(
-        ((0.0, 1.0), (1.0, 1.0)), description="(density, factor) points, ascending in 0..1; 1 where unknown."
-    )
-    cluster: ClusterBalance = ClusterBalance()  # type: ignore[call-arg]
-    raised: Raised = Raised()  # type: ignore[call-arg]
-    floor: float = Field(0.0, ge=0, description="Least weight.")
-    cap: float = Field(8.0, gt=0, le=64, description="Greatest weight; the sampler takes up to 64.")
+    quality: Points = setting(_FLAT, "(quality, factor) points, quality ascending in 0..1.")
+    unknown_quality: float = setting(0.5, "Quality of a document that no model has scored.", unit="share", ge=0, le=1)
+    language: Points = setting(_FLAT, "(language_score, factor) points, ascending in 0..1; factor 1 where unknown.")
+    safety: Points = setting(_FLAT, "(safety, factor) points, ascending in 0..1; factor 1 where unknown.")
+    density: Points = setting(_FLAT, "(density, factor) points, ascending in 0..1; factor 1 where unknown.")
+    cluster: ClusterBalance = setting(ClusterBalance(), "How cells of different size share a domain's samples.")
+    raised: Raised = setting(Raised(), "Hosts whose documents are worth more, or less.")
+    floor: float = setting(0.0, "Least weight.", unit="samples", ge=0)
+    cap: float = setting(8.0, "Greatest weight; the sampler takes up to 64.", unit="samples", gt=0, le=64)
 
     @field_validator("frequency", "quality", "language", "safety", "density")
     @classmethod
     def _ascending(cls, points: Points) -> Points:
         at = [p[0] for p in points]
         if not points or any(b <= a for a, b in zip(at[:-1], at[1:], strict=True)):
-            raise ValueError("points must be given, with ascending first numbers")
+            raise ValueError("points, with ascending first numbers")
         if not all(math.isfinite(p[0]) and math.isfinite(p[1]) and p[1] >= 0 for p in points):
-            raise ValueError("factors must be finite and not negative")
+            raise ValueError("factors that are finite and not negative")
         return points
 
     @field_validator("frequency")
     @classmethod
     def _counts(cls, points: Points) -> Points:
         if points[0][0] < 1:
-            raise ValueError("copies start at 1: a document is its own first copy")
+            raise ValueError("copies from 1 on, as a document is its own first copy")
         return points
 
     @field_validator("quality", "language", "safety", "density")
     @classmethod
     def _shares(cls, points: Points, info: ValidationInfo) -> Points:
         if points[0][0] < 0 or points[-1][0] > 1:
-            raise ValueError(f"{info.field_name} lies between 0 and 1")
+            raise ValueError(f"points whose {info.field_name} lies between 0 and 1")
         return points
 
     @model_validator(mode="after")
     def _floor_below_cap(self) -> Curve:
         if self.floor > self.cap:
-            raise ValueError(f"floor {self.floor} is above cap {self.cap}")
+            raise Refused("floor", self.floor, f"at most cap, {self.cap}")
         return self
 
     def weigh(self, frequency: Numbers, quality: Numbers, **others: Numbers) -> npt.NDArray[np.float32]:
@@ -166,9 +165,9 @@ def _at(points: Points, values: Numbers, scale: Any = np.asarray, least: float =
 class WeightsConfig(StrictModel):
     """Curves by domain."""
 
-    name: str = ""  # a mixture may ask for these weights by it, while others lie beside them
-    default: Curve = Curve()  # type: ignore[call-arg]
-    domains: dict[str, Curve] = {}
+    name: str = setting("", "A mixture may ask for these weights by this name, while others lie beside them.")
+    default: Curve = setting(Curve(), "The curves of domains that are not named, or the name of one in `conf/scores`.")
+    domains: dict[str, Curve] = setting({}, "Domain to its curves, or to the name of some in `conf/scores`.")
 
     def curve(self, domain: str) -> Curve:
         """The curve in force for a domain."""

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-from pydantic import Field
-
-from corpus.config import StrictModel
+from corpus.config import StrictModel, setting
 
 
 class IngestConfig(StrictModel):
     """How raw input becomes document shards."""
 
-    target_shard_bytes: int = Field(128 << 20, ge=1 << 10, le=1 << 30, description="Text bytes of a document shard.")
-    max_record_bytes: int = Field(32 << 20, ge=1 << 10, le=1 << 30, description="A larger record is quarantined.")
-    extraction_timeout_seconds: float = Field(20.0, gt=0, description="An HTML extraction that takes longer is ended.")
-    sample: float = Field(1.0, gt=0, le=1, description="Share of records to take, by a hash of file and offset.")
-    sample_seed: int = 0
+    target_shard_bytes: int = setting(
+        128 << 20,
+        "Text of a document shard; larger shards make fewer tasks, and each takes more memory.",
+        unit="bytes",
+        ge=1 << 10,
+        le=1 << 30,
+    )
+    max_record_bytes: int = setting(32 << 20, "A larger record is quarantined.", unit="bytes", ge=1 << 10, le=1 << 30)
+    extraction_timeout_seconds: float = setting(
+        20.0, "An HTML extraction that takes longer is ended.", unit="seconds", gt=0
+    )
+    sample: float = setting(
+        1.0, "Share of the records that is taken, by a hash of file and offset.", unit="share", gt=0, le=1
+    )
+    sample_seed: int = setting(0, "Another seed takes another sample.")
 
 
 class WriteShardsConfig(StrictModel):
     """How decisions become published shards."""
 
-    target_shard_bytes: int = Field(
-        256 << 20, ge=1 << 10, le=1 << 31, description="Kept text bytes of a published shard."
+    target_shard_bytes: int = setting(
+        256 << 20, "Kept text of a published shard.", unit="bytes", ge=1 << 10, le=1 << 31
     )
-    heldout_fraction: float = Field(0.005, ge=0, lt=1, description="Share of components set apart for evaluation.")
-    heldout_seed: int = 0
+    heldout_fraction: float = setting(
+        0.005, "Share of the near-duplicate components that is set apart for evaluation.", unit="share", ge=0, lt=1
+    )
+    heldout_seed: int = setting(0, "Another seed sets other components apart.")

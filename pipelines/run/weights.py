@@ -14,8 +14,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from corpus.files import FileEntry, Manifest, commit, load_manifest, place, stable_hash, write_table
-from pydantic import ValidationInfo, field_validator, model_validator
-from corpus.config import Refused, StrictModel, setting
 from corpus.run_folder import RunFolder
 from corpus.schemas import WEIGHTS
 from pipelines.run.curves import Curve, Numbers, WeightsConfig

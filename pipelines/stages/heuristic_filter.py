@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from filters.heuristic.decide import KEEP, REASONS, decide, scan
-from filters.heuristic.thresholds import CjkThresholds, OtherThresholds, SpacedThresholds
+from filters.heuristic.thresholds import HeuristicThresholds
 from pipelines.stages.base import Batch, Earlier, LocalStage, Verdict, drops_table
 from pipelines.stages.shard_task import Int32
 

@@ -30,7 +30,7 @@ import pyarrow as pa
 
 from corpus.files import Manifest
 from corpus.run_folder import DocumentShard, RunFolder
-from corpus.state import DecisionFiles, ShardState, load_state, read_files
+from corpus.shard_state import ShardState, load_state
 from corpus.view import build_view
 from filters.language.detect import detect
 from sampler.weight_files import find_weights
@@ -122,8 +122,8 @@ class Source:
 
     def state(self, shard: DocumentShard, takes: frozenset[str]) -> ShardState:
         """The state of a document shard after the decisions of some kinds."""
-        files = [DecisionFiles.of(s, m, shard.number) for s, m in self.chain if KINDS.get(s, FILTER) in takes]
-        return load_state(files, shard.rows)
+        taken = (decision for stage, decision in self.chain if KINDS.get(stage, FILTER) in takes)
+        return load_state(taken, shard.number, shard.rows)
 
     def documents(self, takes: frozenset[str]) -> pa.Table:
         """The documents after the decisions of some kinds, as TEXT, in the order of ids."""
@@ -153,7 +153,7 @@ class Source:
     def exact_copies(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """The ids that exact_dedup dropped, ascending, and the survivor of each: int64[n] both."""
         manifest = dict(self.chain)["exact_dedup"]
-        drops = read_files(manifest.paths("drops"), ["doc_id", "survivor"])
+        drops = manifest.read_all("drops", ["doc_id", "survivor"])
         if drops is None:
             return np.zeros(0, np.int64), np.zeros(0, np.int64)
         drops = drops.sort_by("doc_id")

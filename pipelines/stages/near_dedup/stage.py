@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from pydantic import model_validator
 
 from corpus import ids
-from corpus.config import StrictModel
+from corpus.config import Refused, StrictModel, setting
 from corpus.files import FileEntry, Manifest
 from corpus.schemas import DROPS
 from dedup.banding import MAX_ANCHORS, detection_probability, jaccard_of_containment, sketch_bounds

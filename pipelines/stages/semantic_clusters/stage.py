@@ -21,7 +21,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from corpus.config import StrictModel
+from corpus.config import StrictModel, setting
 from corpus.files import FileEntry, Manifest, atomic_file, file_digest, read_json, stable_hash, write_json
 from corpus.schemas import SEMANTIC_CELLS, SEMANTIC_COLUMNS, SEMANTIC_EDGES
 from dedup.clusters import LEAST_MEMBERS, open_backend, train_centroids

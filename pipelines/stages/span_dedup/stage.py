@@ -28,8 +28,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from corpus.config import StrictModel
-from corpus.files import FileEntry
+from corpus.config import StrictModel, setting
 from dedup.short_texts import MAX_TOKENS, short_texts
 from pipelines.stages.base import Batch, GlobalStage
 from pipelines.stages.context import DecisionContext, GlobalVerdict

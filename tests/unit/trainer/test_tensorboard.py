@@ -143,6 +143,6 @@ def test_events_past_the_checkpoint_are_dropped_with_their_steps(tmp_path: Path)
 def test_without_the_package_it_is_said_before_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "tensorboard" else real(name))
-    with pytest.raises(ConfigError, match="key `tensorboard` is true, but the package"):
+    with pytest.raises(ConfigError, match="tensorboard: found true, but the package"):
         open_tensorboard(tmp_path / "new", 0)
     assert not (tmp_path / "new").exists()
