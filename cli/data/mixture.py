@@ -43,8 +43,10 @@ def check(
     format: FormatOption = OutputFormat.text,
 ) -> None:
     """Refuse a mixture that cannot be: unknown keys and domains, more epochs than allowed."""
+    from cli.data.mixture_page import phase_edges
+
     rows = _planned(mixture, run, bins, tokens)
-    phases, total = rows[-1].phase + 1, _room(rows)
+    phases, total = rows[-1].phase + 1, phase_edges(rows)[-1]
     if format is OutputFormat.json:
         typer.echo(json.dumps({"ok": True, "phases": phases, "tokens": total}, indent=2))
     else:
@@ -79,10 +81,10 @@ def plot(
     format: FormatOption = OutputFormat.text,
 ) -> None:
     """Draw shares and epochs over the tokens of a mixture, as one HTML file that needs no network."""
-    from cli.data.mixture_chart import write_mixture_chart
+    from cli.data.mixture_page import write_mixture_page
 
     rows = _planned(mixture, run, bins, tokens)
-    write_mixture_chart(out, rows, mixture.name)
+    write_mixture_page(out, rows, mixture.name)
     typer.echo(json.dumps({"file": str(out)}) if format is OutputFormat.json else f"written: {out}")
 
 
@@ -111,11 +113,6 @@ def parse_tokens(text: str | None) -> float | None:
     if text is None:
         return None
     return parse_number("--tokens", text, "2e9", 1e18)
-
-
-def _room(rows: list[Row]) -> float:
-    """Tokens of the whole mixture, padding included."""
-    return sum(row.tokens / (1 - row.padding) for row in rows)
 
 
 def _print(rows: list[Row]) -> None:

@@ -6,7 +6,6 @@ Cost: one small file.
 
 from __future__ import annotations
 
-import json
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -55,18 +54,6 @@ class Loss(NamedTuple):
     alarm: bool
 
 
-def read_removal(run: RunFolder) -> dict[str, Any] | None:
-    """``removal.json``, or None where the run has not come that far."""
-    path = run.root / "removal.json"
-    if not path.exists():
-        return None
-    try:
-        found: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        raise TamisError(f"{path} is damaged ({error}); run the pipeline again, which writes it anew") from error
-    return found
-
-
 def losses(removal: dict[str, Any], by: By) -> list[Loss]:
     """The lines of all domains or of all named sources, worst first; those of few documents, and "(other)", last."""
     default, own = removal["alarm"]["default"], removal["alarm"]["domains"]
@@ -101,7 +88,7 @@ def show_removal(run: RunFolder, by: By, format: OutputFormat) -> None:
     Raises:
         TamisError: the run has not been counted by domain and source.
     """
-    removal = read_removal(run)
+    removal = run.removal()
     if removal is None:
         raise TamisError(f"{run.root} has no removal.json yet: let `tamis run` come to the end of a stage first")
     found = losses(removal, by)

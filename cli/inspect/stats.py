@@ -53,14 +53,13 @@ STAGE_KEYS = (
 
 def stats(run: RunArgument, by: ByOption = None, format: FormatOption = OutputFormat.text) -> None:
     """Show the funnel: what each stage received, kept and removed, and why, beside the report's figures."""
-    from corpus.reading.run_reader import read_ledger
     from corpus.run_folder import RunFolder
 
     folder = RunFolder(run.absolute())
     folder.run_info()
     if by is not None:
         return show_removal(folder, by, format)
-    ledger = read_ledger(folder)
+    ledger = folder.ledger()
     if format is OutputFormat.json:
         echo_json(
             {

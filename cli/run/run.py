@@ -12,6 +12,7 @@ from rich.table import Table
 
 from cli.output import FormatOption, OutputFormat
 from corpus.reading.lineage import ancestors_line
+from corpus.run_folder import RunFolder
 
 PipelineArgument = Annotated[Path, typer.Argument(help="A pipeline YAML.", metavar="PIPELINE.yaml")]
 InputOption = Annotated[
@@ -61,7 +62,7 @@ def run(
         Runner(config, out, cluster, pipeline.absolute().parent, batch_bytes, against).run(until)
     finally:
         cluster.stop()
-    ledger = json.loads((out / "ledger.json").read_text("utf-8"))
+    ledger = RunFolder(out).ledger()
     if format is OutputFormat.json:
         typer.echo(json.dumps({"run": str(out), **ledger}, ensure_ascii=False))
         return

@@ -163,9 +163,9 @@ def _show(
     law = fit_scaling_law(suite.points, relative=not absolute)
     prediction = None if wanted is None else predict(law, wanted, level)
     if html is not None:
-        from cli.training.scaling_chart import write_scaling_chart
+        from cli.training.scaling_page import write_scaling_page
 
-        write_scaling_chart(html, suite.points, law, prediction, level)
+        write_scaling_page(html, suite.points, law, prediction, level)
     if format is OutputFormat.json:
         echo_json(_as_json(suite, law, prediction) | {"html": None if html is None else str(html)})
     else:

@@ -7,7 +7,6 @@ the row group that holds the row and dropped again, so that memory does not grow
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -232,16 +231,3 @@ def weights_folder(run: RunFolder) -> Path | None:
     """The folder of the current weights, or None."""
     key = run.state().get("weights")
     return run.root / "weights" / key if key else None
-
-
-def read_ledger(run: RunFolder) -> dict[str, Any]:
-    """``ledger.json``.
-
-    Raises:
-        TamisError: the run has not come that far.
-    """
-    path = run.root / "ledger.json"
-    if not path.exists():
-        raise TamisError(f"{run.root} has no ledger.json yet: let `tamis run` finish first")
-    ledger: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    return ledger

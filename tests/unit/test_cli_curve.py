@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from cli.dedup.curve import bands_needed
+from cli.dedup.curve_data import bands_needed
 from cli.dedup.line_chart import Curve, line_chart
 from cli.main import app
 from dedup.banding import detection_probability
