@@ -27,12 +27,12 @@ import torch
 from corpus.files import write_json
 from sampler.loader import Prefetch
 from sampler.mixture import Mixture
-from sampler.progress import Progress, silent
 from sampler.stream.batch import Batch
 from sampler.stream.mixture_stream import RankStream
 from sampler.stream.state import state_at
 from sampler.torch_data import Item, tensors, to_device
 from tamis.errors import TamisError
+from tamis.progress import SILENT, Progress
 from trainer.checkpoint import Saved
 from trainer.config import TrainConfig
 from trainer.evaluation.heldout import domain_losses
@@ -63,7 +63,7 @@ def train(
     steps: int | None = None,
     resume: bool = False,
     stop_after: int | None = None,
-    progress: Progress = silent,
+    progress: Progress = SILENT,
     report: Report = lambda row: None,
 ) -> dict[str, Any]:
     """Train a model on a run and judge it against the unigram model.
@@ -76,7 +76,7 @@ def train(
         resume: go on from the checkpoint.
         stop_after: stop at this step with a checkpoint, as if interrupted; the schedule stays that of
             `steps`.
-        progress: called while tokenizer and bins are made.
+        progress: told what is done; of steps `report` is told.
         report: called with each step's numbers, on rank 0.
 
     Returns:
@@ -90,7 +90,9 @@ def train(
     state = build(config, mixture, run, steps, resume, progress)
     write_facts(state)
     try:
+        progress.start(f"training {config.name}", state.steps)
         last = take_steps(state, min(state.steps, stop_after or state.steps), report)
+        progress.finish()
         state.checkpoints.wait()
         return close(state, last, time.perf_counter() - started)
     finally:

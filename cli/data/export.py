@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.output import FormatOption, OutputFormat
-from cli.progress_bar import progress_bar
+from cli.options import FormatOption, OutputFormat
+from cli.progress import shown_progress
 from tamis.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def _export_megatron(source: str, out: Path, split: SplitChoice, format: OutputF
     from sampler.export.megatron import export_megatron
 
     bins = open_bins(source)
-    with progress_bar() as progress:
+    with shown_progress() as progress:
         written = export_megatron(bins, out, split.value, progress)
     if format is OutputFormat.json:
         typer.echo(json.dumps([asdict(dataset) for dataset in written], indent=2, ensure_ascii=False))
@@ -100,7 +100,7 @@ def _export_text(
 ) -> None:
     from sampler.export.text import export_text
 
-    with progress_bar() as progress:
+    with shown_progress() as progress:
         written = export_text(run, out, files, split.value, lines.value, progress)
     if format is OutputFormat.json:
         typer.echo(json.dumps(asdict(written), indent=2, ensure_ascii=False))

@@ -13,17 +13,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from cli.output import FormatOption, OutputFormat, parse_number
-from cli.progress_bar import progress_bar
+from cli.options import BinsOption, FormatOption, MixtureArgument, OutputFormat, RunOption, parse_tokens
+from cli.progress import shown_progress
 from tamis.errors import ConfigError
 
 if TYPE_CHECKING:
     from sampler.plan import Row
 
 app = typer.Typer(no_args_is_help=True, help="Check, plan and draw a mixture.")
-MixtureArgument = Annotated[Path, typer.Argument(metavar="MIXTURE.yaml", help="The mixture.")]
-RunOption = Annotated[Path | None, typer.Option("--run", help="Run folder, instead of the mixture's.")]
-BinsOption = Annotated[str | None, typer.Option("--bins", help="Token bins (folder or URI), instead of the mixture's.")]
 TokensOption = Annotated[
     str | None, typer.Option("--tokens", help="Length of the whole mixture, e.g. 2e9; else until a domain runs dry.")
 ]
@@ -96,23 +93,12 @@ def _planned(mixture: Path, run: Path | None, bins: str | None, tokens: str | No
 
     length = parse_tokens(tokens)
     config, folder = load_mixture(mixture, run, bins)
-    with progress_bar() as progress:
+    with shown_progress() as progress:
         _, opened = open_tokens(folder, config, progress)
     rows = plan_mixture(open_stream(folder, opened, config), length)
     if (sentence := refusal(rows)) is not None:
         raise ConfigError(f"{mixture}: {sentence}")
     return rows
-
-
-def parse_tokens(text: str | None) -> float | None:
-    """A number of tokens such as `2_000_000`, `2e9`.
-
-    Raises:
-        ConfigError: it is none, or not above zero.
-    """
-    if text is None:
-        return None
-    return parse_number("--tokens", text, "2e9", 1e18)
 
 
 def _print(rows: list[Row]) -> None:

@@ -17,8 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.inspect.masking import PersonalOption, open_run
-from cli.inspect.stats import RunArgument
-from cli.output import FormatOption, OutputFormat
+from cli.options import FormatOption, OutputFormat, RunArgument
 from cli.present import clean, console, echo_json, one_line
 from tamis.errors import TamisError
 

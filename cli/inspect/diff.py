@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.inspect.masking import PersonalOption, open_run
-from cli.output import FormatOption, OutputFormat
+from cli.options import FormatOption, OutputFormat
 from cli.present import console, echo_json, first_chars
 from corpus.reading.rows import view_text
 

@@ -13,8 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from cli.inspect.masking import PersonalOption, open_run
-from cli.inspect.stats import RunArgument
-from cli.output import FormatOption, OutputFormat
+from cli.options import FormatOption, OutputFormat, RunArgument
 from cli.present import clean, console, echo_json, first_chars, one_line, plain, plain_row, size
 from corpus.ids import first_id
 from tamis.errors import TamisError

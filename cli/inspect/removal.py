@@ -13,7 +13,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from cli.output import OutputFormat
+from cli.options import OutputFormat
 from cli.present import console, echo_json, one_line, share, size
 from corpus.removal import OTHER, Line
 from tamis.errors import TamisError

@@ -6,20 +6,16 @@ ingested text. Cost: two small files.
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
-import typer
 from rich.table import Table
 from rich.text import Text
 
 from cli.inspect.contamination import benchmark_lines, benchmark_table
 from cli.inspect.removal import ByOption, show_removal
-from cli.output import FormatOption, OutputFormat
+from cli.options import FormatOption, OutputFormat, RunArgument
 from cli.present import clean, console, echo_json, removed, share, size
 from corpus.reading.lineage import ancestors_json, ancestors_line
-
-RunArgument = Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")]
 
 REPORT = {
     "exact_dedup": ("exact deduplication", 29.89),

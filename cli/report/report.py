@@ -11,8 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.inspect.stats import RunArgument
-from cli.output import FormatOption, OutputFormat
+from cli.options import FormatOption, OutputFormat, RunArgument
 from cli.present import echo_json, size
 from corpus.run_folder import RunFolder
 from tamis.errors import ConfigError

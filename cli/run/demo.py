@@ -18,7 +18,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from cli.output import FormatOption, OutputFormat
+from cli.options import FormatOption, OutputFormat
 from cli.present import echo_json
 from cli.run.demo_corpus import DemoInput, build_demo_corpus
 from corpus.files import read_json

@@ -15,7 +15,7 @@ import typer
 from pydantic import Field
 from rich.table import Table
 
-from cli.output import FormatOption, OutputFormat
+from cli.options import FormatOption, OutputFormat
 from cli.present import console, echo_json, size
 from corpus.config import StrictModel, load_config
 from tamis.errors import ConfigError

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from cli.output import FormatOption, OutputFormat
+from cli.options import FormatOption, OutputFormat
 from corpus.reading.lineage import ancestors_line
 from corpus.run_folder import RunFolder
 
@@ -39,7 +39,7 @@ def run(
     format: FormatOption = OutputFormat.text,
 ) -> None:
     """Run a pipeline into a run folder; run again to go on where it stopped."""
-    from cli.progress import RichProgress
+    from cli.progress import shown_progress
     from pipelines.run.config import load_pipeline
     from pipelines.run.runner import Runner
     from pipelines.spark.session import Cluster, local_settings
@@ -57,11 +57,12 @@ def run(
         if not separator:
             raise ConfigError(f"--spark: found {text!r}; expected key=value")
         given[key] = value
-    cluster = Cluster({**local_settings(), **given}, RichProgress())
-    try:
-        Runner(config, out, cluster, pipeline.absolute().parent, batch_bytes, against).run(until)
-    finally:
-        cluster.stop()
+    with shown_progress() as progress:
+        cluster = Cluster({**local_settings(), **given}, progress)
+        try:
+            Runner(config, out, cluster, pipeline.absolute().parent, batch_bytes, against).run(until)
+        finally:
+            cluster.stop()
     ledger = RunFolder(out).ledger()
     if format is OutputFormat.json:
         typer.echo(json.dumps({"run": str(out), **ledger}, ensure_ascii=False))

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.output import FormatOption, OutputFormat
+from cli.options import CheckpointOption, FormatOption, MixtureOption, ModelArgument, OutputFormat, RunOption
 from cli.present import console, echo_json
-from cli.progress_bar import progress_bar
+from cli.progress import shown_progress
 from tamis.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from sampler.heldout import JudgedText
     from sampler.mixture import Mixture
-    from sampler.progress import Progress
     from sampler.tokenizer.model import Tokenizer
+    from tamis.progress import Progress
     from trainer.config import TrainConfig
     from trainer.evaluation.perplexity import Row
     from trainer.model import Transformer
@@ -31,11 +31,6 @@ if TYPE_CHECKING:
 ALONG = 6
 """Digits behind the point in evaluation.json: what a sum in another order leaves as it is."""
 
-MixtureOption = Annotated[Path, typer.Option("--mixture", metavar="MIXTURE.yaml", help="The data, and its tokenizer.")]
-RunOption = Annotated[Path | None, typer.Option("--run", help="Run folder, instead of the mixture's.")]
-CheckpointOption = Annotated[
-    int | None, typer.Option("--checkpoint", metavar="STEP", help="One that was kept, instead of the last.")
-]
 LengthOption = Annotated[
     int | None, typer.Option("--sequence-length", min=2, help="Tokens seen at a time; else the mixture's longest.")
 ]
@@ -64,7 +59,7 @@ def evaluate(
     require_names(configs)
     data, folder = load_mixture(mixture, run)
     length = sequence_length or data.longest_sequence
-    with progress_bar() as progress:
+    with shown_progress() as progress:
         tokenizer, text = _open_text(folder, data, on or [], documents, progress)
         judged: list[dict[str, Any]] = []
         for config in configs:
@@ -83,7 +78,7 @@ def evaluate(
 
 
 def harness(
-    model: Annotated[Path, typer.Argument(metavar="MODEL.yaml", help="The model file it was trained with.")],
+    model: ModelArgument,
     mixture: MixtureOption,
     tasks: Annotated[str, typer.Option("--tasks", metavar="A,B", help="The harness's tasks, or your own.")],
     run: RunOption = None,
@@ -111,7 +106,7 @@ def harness(
         raise ConfigError(f"--tasks: found {tasks!r} (allowed: names with commas between them).")
     config = load_config(TrainConfig, model)
     data, folder = load_mixture(mixture, run)
-    with progress_bar() as progress:
+    with shown_progress() as progress:
         tokenizer = tokenizer_for_mixture(folder, data, progress)
         trained, step = _open_model(folder, config, tokenizer, checkpoint)
         from trainer.evaluation.harness import HarnessModel, run_tasks

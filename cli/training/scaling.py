@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.data.mixture import parse_tokens
-from cli.output import FormatOption, OutputFormat, parse_number
+from cli.options import FormatOption, MixtureOption, OutputFormat, RunOption, parse_number, parse_tokens
 from cli.present import console, echo_json
-from cli.progress_bar import progress_bar
+from cli.progress import shown_progress
 from tamis.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -68,8 +67,8 @@ def fit(
 @app.command()
 def run(
     models: Annotated[list[Path], typer.Argument(metavar="MODEL.yaml...", help="The suite, at least four.")],
-    mixture: Annotated[Path, typer.Option("--mixture", metavar="MIXTURE.yaml", help="The data of all of them.")],
-    run: Annotated[Path | None, typer.Option("--run", help="Run folder, instead of the mixture's.")] = None,
+    mixture: MixtureOption,
+    run: RunOption = None,
     predict: FlopsOption = None,
     model: ModelOption = None,
     tokens: TokensOption = None,
@@ -96,7 +95,7 @@ def run(
     data, folder = load_mixture(mixture, run)
     length = data.longest_sequence
     trained = []
-    with progress_bar() as progress:
+    with shown_progress() as progress:
         manifest = split_streams(prepare(folder, data, progress))[0].manifest
         for config in configs:
             trained.append(folder / "train" / config.name)
@@ -104,8 +103,8 @@ def run(
             if stands == "finished":
                 continue
 
-            def report(row: dict[str, Any], config: TrainConfig = config) -> None:
-                progress(config.name, row["step"] + 1, config.steps)
+            def report(row: dict[str, Any]) -> None:
+                progress.update(row["step"] + 1)
 
             train(config, data, folder, resume=stands == "begun", progress=progress, report=report)
             write_training_report(trained[-1])

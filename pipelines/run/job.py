@@ -13,41 +13,10 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TextIO
 
 from pipelines.spark.worker import unpack_code
-
-
-class PlainProgress:
-    """One line a step begun and one a step ended: what a cluster's log can show.
-
-    Args:
-        stream: where to write; stderr by default.
-    """
-
-    def __init__(self, stream: TextIO | None = None) -> None:
-        self._stream = stream or sys.stderr
-        self._label = ""
-        self._documents = 0
-        self._started = 0.0
-
-    def start(self, label: str, total: int, weights: Sequence[int]) -> None:
-        """A step begins."""
-        self._label, self._started = label, time.monotonic()
-        self._documents = sum(weights) if max(weights, default=0) > 1 else 0
-        print(f"{label}: {total} tasks" if total else label, file=self._stream, flush=True)
-
-    def update(self, done: int) -> None:
-        """So many tasks are done; said by Spark's own pages."""
-
-    def finish(self) -> None:
-        """The step is over."""
-        seconds = time.monotonic() - self._started
-        rate = f", {self._documents / max(seconds, 1e-3):,.0f} documents/s" if self._documents else ""
-        print(f"{self._label}: {seconds:.1f} s{rate}", file=self._stream, flush=True)
 
 
 def main(name: str, arguments: Sequence[str] | None = None) -> None:
@@ -96,6 +65,7 @@ def _run(options: argparse.Namespace, until: str | None) -> None:
     from pipelines.run.config import load_pipeline
     from pipelines.run.runner import Runner
     from pipelines.spark.session import Cluster, local_settings
+    from tamis.progress import PlainProgress
 
     path, base = find_pipeline(options.pipeline)
     config = load_pipeline(path, inputs=options.inputs, settings=options.settings)

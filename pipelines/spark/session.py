@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from pipelines.spark.exchange import Hop, build
 from pipelines.spark.gpu import with_gpu
@@ -22,6 +22,7 @@ from pipelines.spark.java import java_home
 from pipelines.spark.worker import USER_ERROR, call
 from tamis.errors import TamisError
 from tamis.places import CONF
+from tamis.progress import Progress, Silent
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -40,32 +41,6 @@ ALWAYS = {
 Not among them: ``spark.python.unix.domain.socket.enabled``. It would save some 40 ms a task (a delayed
 acknowledgement), but with it PySpark 4.3 prints a stack trace whenever an idle Python worker is let go.
 """
-
-
-class Progress(Protocol):
-    """Where a running stage reports to."""
-
-    def start(self, label: str, total: int, weights: Sequence[int]) -> None:
-        """A step begins: ``total`` tasks, with the documents of each."""
-
-    def update(self, done: int) -> None:
-        """So many tasks are done."""
-
-    def finish(self) -> None:
-        """The step is over."""
-
-
-class Silent:
-    """Reports nothing."""
-
-    def start(self, label: str, total: int, weights: Sequence[int]) -> None:
-        """Nothing."""
-
-    def update(self, done: int) -> None:
-        """Nothing."""
-
-    def finish(self) -> None:
-        """Nothing."""
 
 
 DAEMON, OUR_DAEMON = "spark.python.daemon.module", "pipelines.run.daemon"

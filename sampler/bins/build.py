@@ -26,17 +26,17 @@ from sampler.bins.local_store import LocalStore
 from sampler.bins.manifests import HEAD, MODEL, model_beside, open_bins, read_json_of
 from sampler.bins.retries import LOG
 from sampler.bins.store import Store, open_store
-from sampler.progress import Progress, silent
 from sampler.published import Shard, list_shards, read_rows
 from sampler.tokenizer.model import Tokenizer
 from tamis.errors import ConfigError, TamisError
+from tamis.progress import SILENT, Progress
 
 
 def build_bins(
     run: Path,
     tokenizer: Tokenizer,
     out: str,
-    progress: Progress = silent,
+    progress: Progress = SILENT,
     each: Callable[[list[dict[str, Any]]], Iterable[dict[str, Any]]] | None = None,
 ) -> TokenBins:
     """Build what is missing of a run's bins, and open them.
@@ -45,7 +45,7 @@ def build_bins(
         run: the run folder.
         tokenizer: the model.
         out: a folder or the URI of an object store.
-        progress: called as shards are done.
+        progress: where it reports to.
         each: runs `build_shard` for each payload, in order; here, one after the other, by default.
 
     Raises:
@@ -60,9 +60,11 @@ def build_bins(
         for shard in items
     ]
     todo = [payload for payload in payloads if read_receipt(store, payload) is None]
-    progress("encoding shards", len(payloads) - len(todo), len(payloads))
+    progress.start("encoding shards", len(payloads))
+    progress.update(len(payloads) - len(todo))
     for number, _ in enumerate((each or _one_by_one(tokenizer))(todo), 1):
-        progress("encoding shards", len(payloads) - len(todo) + number, len(payloads))
+        progress.update(len(payloads) - len(todo) + number)
+    progress.finish()
     for domain in shards:
         entries = [read_receipt(store, payload) for payload in payloads if payload["domain"] == domain]
         _refuse_disorder(domain, entries)

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.run.job import PlainProgress, find_pipeline, main
+from pipelines.run.job import find_pipeline, main
 from pipelines.spark.package import build_zip
 from pipelines.stages.registry import JOBS
+from tamis.progress import PlainProgress
 
 
 def test_every_job_has_its_file_and_no_other_is_there(repository: Path) -> None:

@@ -22,6 +22,7 @@ from corpus.config import load_yaml
 from corpus.files import read_json, write_json
 from sampler.bins.format import TokenBins
 from tamis.errors import ConfigError, TamisError
+from tamis.progress import SILENT
 from tests import runs, sampler_run
 from tests.runs import HOSTILE, KEPT_TEXT, S
 
@@ -223,7 +224,7 @@ def small_trials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[trial
     config = trials.tiny_model(3)
     model = config.model.model_copy(update={"width": 16, "layers": 1, "heads": 2})
     config = config.model_copy(update={"model": model, "global_batch": 2, "device": "cpu"})
-    return trials.prepare_trials(folder / "raw", folder / "heldout", config, lambda *_: None), folder
+    return trials.prepare_trials(folder / "raw", folder / "heldout", config, SILENT), folder
 
 
 def test_only_missing_trainings_are_made(

@@ -236,7 +236,7 @@ def test_fit_refuses_in_a_sentence(table: Path, tmp_path: Path) -> None:
     assert "line 3 has" in said(_written(tmp_path / "b.csv", "flops,loss\n1,2\n1,x\n"))
     assert "no rows" in said(_written(tmp_path / "c.csv", ""))
     assert "cannot be read" in said(tmp_path / "absent.csv")
-    assert "`--predict` is 'many'" in said(table, "--predict", "many")
+    assert "--predict: found 'many'" in said(table, "--predict", "many")
     assert "both --predict and --model" in said(table, "--predict", "1e20", "--model", "m.yaml")
     assert "--tokens without --model" in said(table, "--tokens", "1e9")
     model = Path(__file__).parents[2] / "conf" / "models" / "tiny.yaml"

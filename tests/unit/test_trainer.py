@@ -16,6 +16,7 @@ from corpus.config import load_config, parse
 from sampler.mixture import Mixture
 from sampler.prepare import bins_for, open_stream
 from tamis.errors import ConfigError, TamisError
+from tamis.progress import SILENT
 from tests.sampler_run import SMALL, write_run
 
 torch = pytest.importorskip("torch")
@@ -147,7 +148,7 @@ def test_unigram_loss_equals_its_slow_twin() -> None:
 def test_the_loop_judges_on_the_tokens_of_the_streams(run: Path) -> None:
     """The summary's unigram loss, counted again, one token at a time."""
     summary = loop.train(config(name="twin"), MIXTURE, run, steps=3)
-    state = setup.build(config(name="twin2"), MIXTURE, run, 3, False, lambda *_: None)
+    state = setup.build(config(name="twin2"), MIXTURE, run, 3, False, SILENT)
     state.metrics.close()
     seen, held = [], []
     for stream, samples, into in ((state.train, 12, seen), (state.heldout, state.heldout_samples, held)):
@@ -161,7 +162,7 @@ def test_the_loop_judges_on_the_tokens_of_the_streams(run: Path) -> None:
 
 
 def test_mean_loss_is_that_of_each_sequence_alone_and_leaves_the_model_as_it_was(run: Path) -> None:
-    state = setup.build(config(name="judged"), MIXTURE, run, 2, False, lambda *_: None)
+    state = setup.build(config(name="judged"), MIXTURE, run, 2, False, SILENT)
     state.metrics.close()
     samples, eos = min(5, state.heldout_samples), state.prepared.tokenizer.eos_id
     alone = [mean_loss(state.model, state.heldout.fork(), 1, 1, eos)]
@@ -181,7 +182,7 @@ def test_mean_loss_is_that_of_each_sequence_alone_and_leaves_the_model_as_it_was
 
 def test_one_model_is_judged_on_the_text_of_another_run(run: Path, tmp_path: Path) -> None:
     """`assemble` takes streams as given: the held-out text need not be the run's own."""
-    own = setup.build(config(name="own"), MIXTURE, run, 2, False, lambda *_: None)
+    own = setup.build(config(name="own"), MIXTURE, run, 2, False, SILENT)
     own.metrics.close()
     bins = bins_for(write_run(tmp_path, count=60), own.prepared.tokenizer)
     other = open_stream(tmp_path, bins, MIXTURE)
@@ -195,7 +196,7 @@ def test_one_model_is_judged_on_the_text_of_another_run(run: Path, tmp_path: Pat
 
 
 def test_thirty_steps_on_one_batch_overfit(run: Path) -> None:
-    state = setup.build(config(name="overfit"), MIXTURE, run, 30, False, lambda *_: None)
+    state = setup.build(config(name="overfit"), MIXTURE, run, 30, False, SILENT)
     state.metrics.close()
     parts = list(loop.micro_batches(state, [state.train.batch(0, 4)]))
     first = [loop.take_step(state, parts, 0.01, Watch())[0] for _ in range(30)]
@@ -271,7 +272,7 @@ def test_no_held_out_split_is_said(tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_no_number_stops_the_run(run: Path) -> None:
-    state = setup.build(config(name="nan"), MIXTURE, run, 2, False, lambda *_: None)
+    state = setup.build(config(name="nan"), MIXTURE, run, 2, False, SILENT)
     state.metrics.close()
     with torch.no_grad():
         state.model.head.weight[0, 0] = float("nan")

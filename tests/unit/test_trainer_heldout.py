@@ -10,6 +10,7 @@ import pytest
 from corpus.config import parse
 from sampler.mixture import Mixture
 from sampler.prepare import prepare
+from tamis.progress import SILENT
 from tests.ranks import on_ranks
 from tests.sampler_run import SMALL, write_run
 
@@ -52,7 +53,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def opened(run: Path, name: str) -> Any:
     config = parse(TrainConfig, {**CONFIG, "name": name}, "")
-    state = setup.build(config, Mixture.model_validate(MIXTURE), run, None, False, lambda *_: None)
+    state = setup.build(config, Mixture.model_validate(MIXTURE), run, None, False, SILENT)
     state.metrics.close()
     return state
 
