@@ -48,6 +48,25 @@ def parse(model: type[Model], value: Any, where: str) -> Model:
         raise ConfigError(f"{key}: found {_short(first.get('input'))}; {_plain(first['msg'])}") from None
 
 
+def key_value(text: str, option: str, form: str, *, empty: bool = False, last: bool = False) -> tuple[str, str]:
+    """The two sides of a `KEY=VALUE` on a command line.
+
+    Args:
+        text: what was given.
+        option: its name, for the message.
+        form: what it should look like, for the message.
+        empty: whether the value may be nothing.
+        last: whether the last "=" parts the two, not the first.
+
+    Raises:
+        ConfigError: a side is missing.
+    """
+    key, separator, value = text.rpartition("=") if last else text.partition("=")
+    if not separator or not key or not (value or empty):
+        raise ConfigError(f"{option}: found {text!r}; expected {form}")
+    return key, value
+
+
 def unknown_key(key: str, allowed: list[str]) -> str:
     """The sentence for a key that does not exist, with the nearest one that does."""
     name = key.rsplit(".", 1)[-1]

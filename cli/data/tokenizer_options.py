@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from corpus.config import key_value
 from tamis.errors import ConfigError
 
 RunOption = Annotated[Path | None, typer.Option("--run", metavar="RUN", help="Measure on the domains of this run.")]
@@ -28,13 +29,12 @@ def parse_factors(given: list[str]) -> dict[str, float]:
     """
     factors: dict[str, float] = {}
     for text in given:
-        domain, _, number = text.rpartition("=")
+        form = "DOMAIN=F with a number F, such as code=2"
+        domain, number = key_value(text, "--factor", form, last=True)
         try:
             value = float(number)
         except ValueError:
-            domain = ""
-        if not domain:
-            raise ConfigError(f"--factor: found {text!r}; expected DOMAIN=F with a number F, such as code=2")
+            raise ConfigError(f"--factor: found {text!r}; expected {form}") from None
         if domain in factors:
             raise ConfigError(f"--factor: found {domain!r} twice; expected one factor a domain")
         factors[domain] = value

@@ -40,6 +40,7 @@ def run(
 ) -> None:
     """Run a pipeline into a run folder; run again to go on where it stopped."""
     from cli.progress import shown_progress
+    from corpus.config import key_value
     from pipelines.run.config import load_pipeline
     from pipelines.run.runner import Runner
     from pipelines.spark.session import Cluster, local_settings
@@ -51,12 +52,7 @@ def run(
     config = load_pipeline(pipeline, inputs=inputs, settings=extra)
     if batch_bytes < 1:
         raise ConfigError(f"--batch-bytes: found {batch_bytes}; expected a positive number of bytes")
-    given = {}
-    for text in spark or []:
-        key, separator, value = text.partition("=")
-        if not separator:
-            raise ConfigError(f"--spark: found {text!r}; expected key=value")
-        given[key] = value
+    given = dict(key_value(text, "--spark", "key=value", empty=True) for text in spark or [])
     with shown_progress() as progress:
         cluster = Cluster({**local_settings(), **given}, progress)
         try:

@@ -21,7 +21,7 @@ from typing import Literal
 
 import numpy as np
 
-from corpus.config import parse
+from corpus.config import key_value, parse
 from corpus.inputs import FORMATS, InputConfig, InputFile, resolve_inputs
 from corpus.readers import read
 from corpus.records import Record
@@ -112,9 +112,7 @@ def input_groups(inputs: Sequence[str], wanted_bytes: int, seed: int, progress: 
     """
     named: dict[str, list[str]] = {}
     for text in inputs:
-        name, separator, glob = text.partition("=")
-        if not separator or not name or not glob:
-            raise ConfigError(f"--input: found {text!r}; expected NAME=GLOB")
+        name, glob = key_value(text, "--input", "NAME=GLOB")
         named.setdefault(name, []).append(glob)
     groups = []
     for name, globs in named.items():
