@@ -39,7 +39,7 @@ from trainer.evaluation.heldout import domain_losses
 from trainer.evaluation.loss import MODEL_FIELDS, item_loss
 from trainer.evaluation.unigram import count_tokens, predicted, unigram_loss
 from trainer.facts import write_facts
-from trainer.metrics import ALARM, ENDED, SKIPPED, WENT_BACK, text_chart, typical
+from trainer.metrics import ALARM, ENDED, SKIPPED, WENT_BACK, loss_chart, typical
 from trainer.optim import learning_rate, set_learning_rate
 from trainer.scaling.law import training_flops
 from trainer.scaling.loss_band import LossBand
@@ -299,7 +299,7 @@ def close(state: Run, steps: int, seconds: float) -> dict[str, Any]:
     if state.world.rank == 0:
         write_json(state.folder / "summary.json", {k: v for k, v in summary.items() if k not in ("seconds", "folder")})
     measured = {key: typical(rows, key) for key in ("mfu", "mfu_gemm", "loader_seconds", "tokens_per_second")}
-    return summary | state.rates.describe() | measured | {"chart": text_chart(losses, unigram)}
+    return summary | state.rates.describe() | measured | {"chart": loss_chart(losses, unigram)}
 
 
 def _save(state: Run, step: int, tokens: int) -> None:

@@ -16,13 +16,14 @@ from rich.text import Text
 from cli.dedup.curve_data import SHOWN, WASTED, describe, parse_pair, read_wanted, threshold_text, verdict
 from cli.options import FormatOption, OutputFormat
 from cli.present import console, echo_json
+from tamis.terminal_chart import Curve, terminal_chart
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 app = typer.Typer(no_args_is_help=True, help="Deduplication, before it runs.")
 STYLES = ("cyan", "magenta", "yellow", "green", "blue", "red")
-CHART_WIDTH, CHART_HEIGHT = 72, 20
+CHART_WIDTH, CHART_HEIGHT = 78, 22
 
 
 @app.callback()
@@ -62,23 +63,28 @@ def curve(
 
 
 def _print(screen: Console, result: dict[str, Any]) -> None:
-    from cli.dedup.line_chart import Curve, line_chart
-    from dedup.banding import detection_probability
-
+    screen.print("Probability that a pair is found, over its Jaccard similarity", style="bold")
     curves = [
-        Curve(str((i + 1) % 10), STYLES[i % len(STYLES)], _curve(detection_probability, pair["bands"], pair["rows"]))
+        Curve(
+            [point["similarity"] for point in pair["curve"]],
+            [point["probability"] for point in pair["curve"]],
+            str((i + 1) % 10),
+            STYLES[i % len(STYLES)],
+        )
         for i, pair in enumerate(result["pairs"])
     ]
-    screen.print("Probability that a pair is found, over its Jaccard similarity", style="bold")
-    for line in line_chart(
+    drawn = terminal_chart(
         curves,
-        width=min(CHART_WIDTH, max(20, screen.width - 10)),
+        width=min(CHART_WIDTH, screen.width),
         height=CHART_HEIGHT,
         vertical=result["threshold"],
         horizontal=result["recall"],
-    ):
-        screen.print(line, no_wrap=True, crop=False, overflow="ignore")
-    screen.print(f"       ┆ threshold {threshold_text(result)}   ┄ recall wanted {result['recall']:g}\n", style="dim")
+        x_range=(0, 1),
+        y_range=(0, 1),
+        color=screen.is_terminal,
+    )
+    screen.print(Text.from_ansi(drawn), no_wrap=True, crop=False, overflow="ignore")
+    screen.print(f"     ┊ threshold {threshold_text(result)}   ┈ recall wanted {result['recall']:g}\n", style="dim")
     screen.print(_pairs_table(result))
     screen.print()
     screen.print(_curve_table(result))
@@ -88,10 +94,6 @@ def _print(screen: Console, result: dict[str, Any]) -> None:
             screen.print(Text("\n" + said, "bold red"))
     if "html" in result:
         screen.print(Text(f"\n{result['html']}"), soft_wrap=True)
-
-
-def _curve(function: Any, bands: int, rows: int) -> Any:
-    return lambda similarity: function(similarity, bands, rows)
 
 
 def _pairs_table(result: dict[str, Any]) -> Table:

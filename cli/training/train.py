@@ -74,7 +74,7 @@ def _waiting(row: dict[str, Any]) -> float:
 def _print_summary(summary: dict[str, Any], chart: str) -> None:
     verdict = "beats" if summary["beats_unigram"] else "does NOT beat"
     typer.echo(chart)
-    typer.echo("          training loss by step, nats a token; dashed: the unigram model's held-out loss\n")
+    typer.echo("          training loss by step, nats a token; dotted: the unigram model's held-out loss\n")
     if summary["skipped_steps"]:
         typer.echo(f"{summary['skipped_steps']} steps were not taken: see events.jsonl")
     typer.echo(

@@ -28,7 +28,7 @@ from trainer.config import ModelConfig, OptimizerConfig, TrainConfig  # noqa: E4
 from trainer.evaluation.loss import batch_loss, mean_loss, whole_epoch  # noqa: E402
 from trainer.evaluation.unigram import count_tokens, unigram_loss  # noqa: E402
 from trainer.loss import summed_loss, targets  # noqa: E402
-from trainer.metrics import read_metrics, text_chart  # noqa: E402
+from trainer.metrics import loss_chart, read_metrics  # noqa: E402
 from trainer.model import Transformer, rotary, rotate  # noqa: E402
 from trainer.optim import build_optimizer, learning_rate  # noqa: E402
 from trainer.spikes import Watch  # noqa: E402
@@ -303,7 +303,11 @@ def test_configs(run: Path) -> None:
             setup.choose_device("cuda")
 
 
-def test_text_chart() -> None:
-    lines = text_chart([4.0, 3.0, 2.0, 1.0], 2.5, width=4, height=4).splitlines()
-    assert lines[0].endswith("│•   ") and lines[3].endswith("│   •") and len(lines) == 6
-    assert text_chart([], 1.0) == ""
+def test_the_chart_of_losses_falls_with_them() -> None:
+    lines = loss_chart([4.0, 3.0, 2.0, 1.0], 2.5, width=40, height=8).splitlines()
+    assert len(lines) == 8 and max(map(len, lines)) <= 40 and "\x1b" not in "".join(lines)
+    dots = [(y, x) for y, line in enumerate(lines) for x, c in enumerate(line) if c == "•"]
+    assert len(dots) == 4 and [x for _, x in dots] == sorted(x for _, x in dots), "the highest loss is the first step's"
+    assert any(line.count("┈") > 20 for line in lines)
+    assert "•" in loss_chart([3.0] * 1000, 3.0) and loss_chart([1.0], 2.0).count("•") == 1
+    assert loss_chart([], 1.0) == ""
