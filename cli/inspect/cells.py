@@ -74,7 +74,7 @@ def _cell(
     domains = Counter(reader.domains(members).values())
     examples = _spread(members, EXAMPLES)
     texts = reader.documents(examples, ["text", "source_id"])
-    fates = reader.fates(examples)
+    outcomes = reader.outcomes(examples)
     return {
         "id": cell["cluster_id"],
         "size": cell["cluster_size"],
@@ -86,7 +86,7 @@ def _cell(
             {
                 "doc_id": str(i),
                 "source_id": texts[i]["source_id"],
-                "fate": fates[i].to_json(),
+                "fate": outcomes[i].to_json(),
                 "text": texts[i]["text"][:TEXT_CHARS],
             }
             for i in examples
@@ -162,6 +162,6 @@ def _drawn(cell: dict[str, Any]) -> Table:
     table.add_row("terms", Text(clean(", ".join(cell["terms"]) or "none that stand out")))
     table.add_row("domains", Text(clean(", ".join(f"{name} {n:,}" for name, n in cell["domains"].items()))))
     for example in cell["examples"]:
-        fate = "" if example["fate"]["kept"] else f" (dropped by {example['fate']['stage']})"
-        table.add_row("text", Text(f"{example['doc_id']}{fate}: {one_line(example['text'], TEXT_CHARS)}"))
+        outcome = "" if example["fate"]["kept"] else f" (dropped by {example['fate']['stage']})"
+        table.add_row("text", Text(f"{example['doc_id']}{outcome}: {one_line(example['text'], TEXT_CHARS)}"))
     return table

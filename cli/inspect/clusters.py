@@ -188,7 +188,7 @@ def _range(values: npt.NDArray[np.float64]) -> dict[str, float | None]:
 
 
 def _name_documents(reader: RunReader, chosen: list[dict[str, Any]]) -> None:
-    """Adds source ids, domains and fates to survivors and members, and the first survivor's text."""
+    """Adds source ids, domains and outcomes to survivors and members, and the first survivor's text."""
     people = [person for found in chosen for person in (*found["survivors"], *found["members"])]
     ids = [int(person["doc_id"]) for person in people]
     there = reader.lineage.reachable(ids)
@@ -201,23 +201,23 @@ def _name_documents(reader: RunReader, chosen: list[dict[str, Any]]) -> None:
             **reader.lineage.origin_json(doc_id),
         )
     survivors = [int(person["doc_id"]) for found in chosen for person in found["survivors"]]
-    fates = reader.fates(reader.lineage.reachable(survivors))
+    outcomes = reader.outcomes(reader.lineage.reachable(survivors))
     leaders = [int(found["survivors"][0]["doc_id"]) for found in chosen if found["survivors"]]
     texts = reader.documents(reader.lineage.reachable(leaders), ["text"])
     for found in chosen:
         for person in found["survivors"]:
-            fate = fates.get(int(person["doc_id"]))
-            person["fate"] = None if fate is None else fate.to_json()
+            outcome = outcomes.get(int(person["doc_id"]))
+            person["fate"] = None if outcome is None else outcome.to_json()
         first = int(found["survivors"][0]["doc_id"]) if found["survivors"] else -1
         found["text"] = texts[first]["text"][:TEXT_CHARS] if first in texts else ""
 
 
 def _survivor(person: dict[str, Any]) -> str:
-    fate, where = person["fate"], person.get("ancestor")
+    outcome, where = person["fate"], person.get("ancestor")
     earlier = "" if where is None else f", of snapshot {where['snapshot']} in {where['run']}"
-    if fate is None:
+    if outcome is None:
         return f"{person['doc_id']}{earlier}, which has moved away"
-    later = "" if fate["kept"] else f", dropped later by {fate['stage']} ({fate['reason']})"
+    later = "" if outcome["kept"] else f", dropped later by {outcome['stage']} ({outcome['reason']})"
     return f"{person['doc_id']}  {person['source_id']}  [{person['domain']}]{later}{earlier}"
 
 

@@ -65,12 +65,12 @@ def _resolved(reader: RunReader, key: str) -> dict[int, set[int]]:
 
 def _why_outside(reader: RunReader, doc_id: int) -> str:
     stages = [stage for stage, _ in reader.chain]
-    fate, name = reader.fates([doc_id])[doc_id], reader.documents([doc_id], ["source_id"])[doc_id]["source_id"]
+    outcome, name = reader.outcomes([doc_id])[doc_id], reader.documents([doc_id], ["source_id"])[doc_id]["source_id"]
     said = f"document {doc_id} ({name}) is in no component of near copies"
-    if fate.stage is None or stages.index(fate.stage) > stages.index(STAGE):
+    if outcome.stage is None or stages.index(outcome.stage) > stages.index(STAGE):
         return f"{said}: {STAGE} found nothing in this run that is nearly the same"
-    copy = "" if fate.survivor is None else f", in favour of document {fate.survivor}"
-    return f"{said}: {fate.stage} had dropped it before ({fate.reason}{copy})"
+    copy = "" if outcome.survivor is None else f", in favour of document {outcome.survivor}"
+    return f"{said}: {outcome.stage} had dropped it before ({outcome.reason}{copy})"
 
 
 def _members(reader: RunReader, component: int) -> list[int]:
@@ -128,14 +128,14 @@ def _edge(row: dict[str, Any]) -> dict[str, Any]:
 
 def _survivors(reader: RunReader, ids: list[int], stands_for: Counter[int]) -> Rows:
     here = reader.lineage.reachable(ids)
-    names, domains, fates = reader.documents(here, ["source_id"]), reader.domains(here), reader.fates(here)
+    names, domains, outcomes = reader.documents(here, ["source_id"]), reader.domains(here), reader.outcomes(here)
     return [
         {
             "doc_id": str(i),
             "source_id": names[i]["source_id"] if i in names else None,
             "domain": domains.get(i),
             "stands_for": stands_for[i],
-            "fate": fates[i].to_json() if i in fates else None,
+            "fate": outcomes[i].to_json() if i in outcomes else None,
             **reader.lineage.origin_json(i),
         }
         for i in ids

@@ -17,7 +17,7 @@ import typer
 from cli.inspect.masking import PersonalOption, open_run
 from cli.options import FormatOption, OutputFormat
 from cli.present import console, echo_json, first_chars
-from corpus.reading.rows import view_text
+from corpus.reading.run_reader import view_text
 
 if TYPE_CHECKING:
     from cli.inspect.outcomes import Matched, Names
@@ -188,19 +188,19 @@ def _examples(drawn: list[tuple[float, int, int]], own: RunReader, other: RunRea
     """
     documents = own.documents([here for _, here, _ in drawn], ["source_id", "text"])
     domains = own.domains([here for _, here, _ in drawn])
-    fates = other.fates([there for _, _, there in drawn if there >= 0])
+    outcomes = other.outcomes([there for _, _, there in drawn if there >= 0])
     found = []
     for _, here, there in drawn:
         text = view_text(documents[here]["text"], own.edits_before(here, None))
-        fate = fates[there].to_json() if there >= 0 else None
+        outcome = outcomes[there].to_json() if there >= 0 else None
         found.append(
             {
                 "doc_id": str(here),
                 "source_id": documents[here]["source_id"],
                 "domain": domains[here],
                 "text": first_chars(text, TEXT_CHARS),
-                "other": fate,
-                "survivor": _survivor(other, fates[there].survivor) if there >= 0 else None,
+                "other": outcome,
+                "survivor": _survivor(other, outcomes[there].survivor) if there >= 0 else None,
             }
         )
     return found

@@ -116,12 +116,12 @@ def _print_examples(screen: Console, kind: str, result: dict[str, Any]) -> None:
         screen.print()
         title = f"{TITLES[kind]}  {found['doc_id']}  {found['source_id']}  [{found['domain']}]"
         screen.rule(Text(clean(title)), align="left", style="dim")
-        fate = found["other"]
-        if fate is None:
+        outcome = found["other"]
+        if outcome is None:
             said = f"not ingested in {other}"
         else:
-            similarity = "" if fate["similarity"] is None else f", similarity {fate['similarity']:.4f}"
-            said = f"{other}: {fate['stage']} ({fate['reason']}){similarity}"
+            similarity = "" if outcome["similarity"] is None else f", similarity {outcome['similarity']:.4f}"
+            said = f"{other}: {outcome['stage']} ({outcome['reason']}){similarity}"
         screen.print(Text(clean(said), "red"))
         screen.print(Text(one_line(found["text"], TEXT_CHARS)))
         survivor = found["survivor"]

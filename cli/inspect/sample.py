@@ -148,12 +148,12 @@ def _chosen(rows: list[dict[str, Any]], n: int, seed: int) -> list[dict[str, Any
 
 
 def _dropped(reader: RunReader, stage: str, rows: list[dict[str, Any]], chars: int | None) -> list[dict[str, Any]]:
-    from corpus.reading.rows import view_text
+    from corpus.reading.run_reader import view_text
 
     ids = [row["doc_id"] for row in rows]
     survivors = reader.lineage.reachable(row["survivor"] for row in rows if row["survivor"] is not None)
     documents = reader.documents([*ids, *survivors], ["source_id", "url", "text"])
-    domains, fates = reader.domains([*ids, *survivors]), reader.fates(survivors)
+    domains, outcomes = reader.domains([*ids, *survivors]), reader.outcomes(survivors)
 
     def shown(doc_id: int) -> dict[str, Any]:
         stored = documents[doc_id]
@@ -173,7 +173,7 @@ def _dropped(reader: RunReader, stage: str, rows: list[dict[str, Any]], chars: i
             {
                 **shown(row["doc_id"]),
                 "similarity": None if row["similarity"] is None else round(row["similarity"], 4),
-                "survivor": {**shown(survivor), "fate": fates[survivor].to_json()} if survivor in fates else None,
+                "survivor": {**shown(survivor), "fate": outcomes[survivor].to_json()} if survivor in outcomes else None,
                 "survivor_missing": None if survivor is None else reader.lineage.missing(survivor),
             }
         )
@@ -228,8 +228,8 @@ def _print_sample(screen: Console, number: int, found: dict[str, Any]) -> None:
         if found["survivor_missing"]:
             screen.print(Text(clean(f"\nsurvivor: {found['survivor_missing']}"), "green"))
         return
-    fate = survivor["fate"]
-    became = "kept" if fate["kept"] else f"itself dropped later by {fate['stage']} ({fate['reason']})"
+    outcome = survivor["fate"]
+    became = "kept" if outcome["kept"] else f"itself dropped later by {outcome['stage']} ({outcome['reason']})"
     similarity = "" if found["similarity"] is None else f", similarity {found['similarity']:.3f}"
     line = f"\nsurvivor {survivor['doc_id']}  {survivor['source_id']}  [{survivor['domain']}]{similarity}, {became}"
     screen.print(Text(clean(line), "green"))
