@@ -18,7 +18,7 @@ class OutputFormat(StrEnum):
     json = "json"
 
 
-FormatOption = Annotated[OutputFormat, typer.Option("--format", help="Print a table or JSON.")]
+FormatOption = Annotated[OutputFormat, typer.Option("--format", help="Print text for people or JSON for programs.")]
 RunArgument = Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")]
 MixtureArgument = Annotated[Path, typer.Argument(metavar="MIXTURE.yaml", help="The mixture.")]
 MixtureOption = Annotated[Path, typer.Option("--mixture", metavar="MIXTURE.yaml", help="The data, and its tokenizer.")]
@@ -26,7 +26,8 @@ RunOption = Annotated[Path | None, typer.Option("--run", help="Run folder, inste
 BinsOption = Annotated[str | None, typer.Option("--bins", help="Token bins (folder or URI), instead of the mixture's.")]
 ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL.yaml", help="The model file it was trained with.")]
 CheckpointOption = Annotated[
-    int | None, typer.Option("--checkpoint", metavar="STEP", help="One that was kept, instead of the last.")
+    int | None,
+    typer.Option("--checkpoint", metavar="STEP", help="The step of a kept checkpoint; the last one by default."),
 ]
 
 

@@ -31,7 +31,7 @@ class Layout(StrEnum):
 
 
 class SplitChoice(StrEnum):
-    """Which documents."""
+    """The documents to write."""
 
     train = "train"
     heldout = "heldout"
@@ -49,11 +49,12 @@ def export(
     source: Annotated[
         str, typer.Argument(metavar="SOURCE", help="Token bins, a folder or URI, for megatron; a run folder for text.")
     ],
-    out: Annotated[str, typer.Argument(metavar="OUT", help="A folder.")],
+    out: Annotated[str, typer.Argument(metavar="OUT", help="The folder to write.")],
     to: Annotated[Layout, typer.Option("--to", help="Megatron's .bin and .idx, or UTF-8 text a line a document.")],
-    split: Annotated[SplitChoice, typer.Option("--split", help="Which documents.")] = SplitChoice.train,
+    split: Annotated[SplitChoice, typer.Option("--split", help="The documents to write.")] = SplitChoice.train,
     files: Annotated[
-        int | None, typer.Option("--files", min=1, max=99_999, help="Text files: a multiple of the ranks.")
+        int | None,
+        typer.Option("--files", min=1, max=99_999, help="Number of text files, a multiple of the number of ranks."),
     ] = None,
     lines: Annotated[
         LinesChoice | None,

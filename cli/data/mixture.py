@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Check, plan and draw a mixture.")
 TokensOption = Annotated[
-    str | None, typer.Option("--tokens", help="Length of the whole mixture, e.g. 2e9; else until a domain runs dry.")
+    str | None,
+    typer.Option(
+        "--tokens", help="Length of the whole mixture, e.g. 2e9; by default until a domain has reached its max_epochs."
+    ),
 ]
 
 
@@ -71,7 +74,7 @@ def plan(
 @app.command()
 def plot(
     mixture: MixtureArgument,
-    out: Annotated[Path, typer.Option("--out", metavar="FILE.html", help="Where to write the picture.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE.html", help="The page to write.")],
     run: RunOption = None,
     bins: BinsOption = None,
     tokens: TokensOption = None,
@@ -86,7 +89,11 @@ def plot(
 
 
 def _planned(mixture: Path, run: Path | None, bins: str | None, tokens: str | None) -> list[Row]:
-    """The plan, refused where it cannot be."""
+    """The plan of a mixture, whose tokenizer and bins are made where they are missing.
+
+    Raises:
+        ConfigError: a domain would exceed its max_epochs.
+    """
     from sampler.mixture import load_mixture
     from sampler.plan import plan_mixture, refusal
     from sampler.prepare import open_stream, open_tokens

@@ -1,4 +1,4 @@
-"""``tamis tokenizer``: train a vocabulary on a run, compare tokenizers, add a language to one in use.
+"""`tamis tokenizer`: train a vocabulary on a run, compare tokenizers, add a language to one in use.
 
 Results go to standard output, progress to standard error.
 """
@@ -36,9 +36,12 @@ def _group() -> None:
 def train(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run with published shards.")],
     out: Annotated[Path, typer.Option("--out", metavar="MODEL", help="The .model file to write.")],
-    vocab_size: Annotated[int, typer.Option("--vocab-size", help="Pieces, with the 259 fixed ones.")] = _VOCABULARY,
+    vocab_size: Annotated[
+        int, typer.Option("--vocab-size", help="Number of pieces, the 259 fixed ones included.")
+    ] = _VOCABULARY,
     sample_bytes: Annotated[
-        int, typer.Option("--sample-bytes", help="Text to train on, UTF-8 bytes; 25 times that in memory.")
+        int,
+        typer.Option("--sample-bytes", help="UTF-8 bytes of text to train on; training takes 25 times that in memory."),
     ] = 200_000_000,
     factor: Annotated[
         list[str] | None,

@@ -1,4 +1,4 @@
-"""Options that the commands of ``tamis tokenizer`` share, and what stands behind them."""
+"""Options that the commands of `tamis tokenizer` share, and what stands behind them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ RunOption = Annotated[Path | None, typer.Option("--run", metavar="RUN", help="Me
 InputOption = Annotated[
     list[str] | None, typer.Option("--input", metavar="NAME=GLOB", help="Measure on these files; may be repeated.")
 ]
-BytesOption = Annotated[int, typer.Option("--sample-bytes", min=1, help="Text to measure on, UTF-8 bytes a group.")]
+BytesOption = Annotated[
+    int, typer.Option("--sample-bytes", min=1, help="UTF-8 bytes of text to measure on, for each domain or input.")
+]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Another seed, another sample.")]
 
 

@@ -89,7 +89,8 @@ def stream(
         bool, typer.Option("--first-look", help="Tokenise on the fly what these steps need, instead of making bins.")
     ] = False,
     tokenizer: Annotated[
-        Path | None, typer.Option("--tokenizer", metavar="MODEL", help="For --first-look; else the mixture's.")
+        Path | None,
+        typer.Option("--tokenizer", metavar="MODEL", help="The model for --first-look; by default the mixture's."),
     ] = None,
     format: FormatOption = OutputFormat.text,
 ) -> None:
@@ -115,7 +116,7 @@ def stream(
 
 
 def _prepared(mixture: Path, run: Path | None, bins: str | None, look: int, tokenizer: Path | None) -> Prepared:
-    """The mixture, open; `look` sequences of it only, tokenised on the fly, where that is above zero."""
+    """Opens a mixture over token bins, or, where `look` is above 0, over that many sequences, tokenised on the fly."""
     from sampler.first_look import first_look
     from sampler.mixture import load_mixture
     from sampler.prepare import prepare, tokenizer_for_mixture

@@ -1,4 +1,4 @@
-"""``tamis dedup curve``: which pairs LSH finds, and at what price, for bands × rows; before a run, without data.
+"""`tamis dedup curve`: which pairs LSH finds, and at what price, for bands × rows; before a run, without data.
 
 A pair of similarity J shares a bucket with probability 1 − (1 − J^rows)^bands. Above the threshold that is the recall;
 below it, each candidate costs a comparison and comes to nothing. Cost: arithmetic.
@@ -33,10 +33,15 @@ def _group() -> None:
 
 @app.command()
 def curve(
-    bands: Annotated[int | None, typer.Option("--bands", min=1, help="Bands; else those configured.")] = None,
-    rows: Annotated[int | None, typer.Option("--rows", min=1, help="Minima in a band; else those configured.")] = None,
+    bands: Annotated[
+        int | None, typer.Option("--bands", min=1, help="Number of bands; by default the pipeline's.")
+    ] = None,
+    rows: Annotated[
+        int | None, typer.Option("--rows", min=1, help="Minima in a band; by default the pipeline's.")
+    ] = None,
     pair: Annotated[
-        list[str] | None, typer.Option("--pair", metavar="BxR", help="Bands x rows; once for each pair to compare.")
+        list[str] | None,
+        typer.Option("--pair", metavar="BxR", help="A pair of bands and rows to compare, as in 21x6; may be repeated."),
     ] = None,
     threshold: Annotated[float | None, typer.Option("--threshold", help="Jaccard similarity of duplicates.")] = None,
     recall: Annotated[float | None, typer.Option("--recall", help="Probability wanted at the threshold.")] = None,

@@ -1,4 +1,4 @@
-"""The numbers of ``tamis dedup curve``: what is asked of bands × rows, what they reach, and at what cost."""
+"""The numbers of `tamis dedup curve`: what is asked of bands × rows, what they reach, and at what cost."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _described(wanted: Wanted, bands: int, rows: int) -> dict[str, Any]:
 
 
 def bands_needed(threshold: float, recall: float, rows: int, most: int = 100_000) -> int | None:
-    """The least number of bands with which this many rows reach the recall; None if it is above ``most``."""
+    """The least number of bands with which this many rows reach the recall; None if it is above `most`."""
     from dedup.banding import detection_probability
 
     if detection_probability(threshold, most, rows) < recall:

@@ -1,4 +1,4 @@
-"""The page of ``tamis dedup curve --html``: the same curves and tables as in the terminal, in one offline file."""
+"""The page of `tamis dedup curve --html`: the same curves and tables as in the terminal, in one offline file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cli.pages.page import Page, Table
 
 
 def write_page(result: dict[str, Any], out: Path) -> Path:
-    """Writes the page of a result as ``cli.dedup.curve_data.describe`` gives it; returns ``out``."""
+    """Writes the page of a result as `cli.dedup.curve_data.describe` gives it; returns `out`."""
     page = Page("Detection probability of near duplicates")
     page.below = "MinHash-LSH finds a pair of similarity J with probability 1 − (1 − J^rows)^bands"
     page.key_figures = [

@@ -1,8 +1,8 @@
-"""``tamis clusters --semantic``: the cells of ``semantic_clusters``, with what they are about.
+"""`tamis clusters --semantic`: the cells of `semantic_clusters`, with what they are about.
 
 A cell is told by its size, its terms, the domains that it draws from, and a few of its documents: the one nearest to
 the centroid and some on the way out. Terms are words, or pairs of Han characters, that more of the cell's documents use
-than of a sample of all cells. Cost: the narrow tables once, then the text of ``SAMPLED`` documents a cell shown.
+than of a sample of all cells. Cost: the narrow tables once, then the text of `SAMPLED` documents a cell shown.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _WORD = re.compile(r"[\u3400-\u9fff]+|[^\W\d_]{3,}")
 
 
 def describe_cells(reader: RunReader, top: int) -> dict[str, Any]:
-    """The result as JSON: totals, drift, and the ``top`` largest cells."""
+    """The result as JSON: totals, drift, and the `top` largest cells."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -95,7 +95,7 @@ def _cell(
 
 
 def _spread(ids: list[int], n: int) -> list[int]:
-    """At most n of them, from the first to the last."""
+    """At most n of the ids, evenly spaced from the first to the last."""
     if len(ids) <= n:
         return ids
     return [ids[i * (len(ids) - 1) // max(1, n - 1)] for i in range(n)]
@@ -119,7 +119,7 @@ def terms_of(text: str) -> Iterable[str]:
 
 
 def _terms(inside: Counter[str], documents: int, common: Counter[str], sampled: int) -> list[str]:
-    """The terms that speak most for the cell: share inside times log of how much more than outside."""
+    """The most typical terms: share of the cell's documents × log(that share / the share outside the cell)."""
 
     def weight(term: str) -> float:
         share = inside[term] / documents

@@ -1,9 +1,9 @@
-"""``tamis clusters``: the largest families of duplicates, to see at a glance whether one source is being wiped out.
+"""`tamis clusters`: the largest families of duplicates, to see at a glance whether one source is being wiped out.
 
-Near copies come by component, from the columns, drops and edges of ``near_dedup``; a member that is not similar enough
+Near copies come by component, from the columns, drops and edges of `near_dedup`; a member that is not similar enough
 to the first survivor has another, so a component may keep several. Exact copies come by survivor, from the drops of
-``exact_dedup``. Cost: these narrow tables once, then the text rows of the survivors shown. ``--show`` is about one
-component: see ``cli.inspect.component``. ``--semantic`` is about cells: see ``cli.inspect.cells``.
+`exact_dedup`. Cost: these narrow tables once, then the text rows of the survivors shown. `--show` is about one
+component: see `cli.inspect.component`. `--semantic` is about cells: see `cli.inspect.cells`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ TEXT_CHARS = 160
 
 
 class Kind(StrEnum):
-    """Which duplicates."""
+    """Kinds of duplicates."""
 
     near = "near"
     exact = "exact"
@@ -41,7 +41,7 @@ class Kind(StrEnum):
 
 def clusters(
     run: RunArgument,
-    top: Annotated[int, typer.Option("--top", min=1, help="How many, largest first.")] = 10,
+    top: Annotated[int, typer.Option("--top", min=1, help="Number of clusters, the largest first.")] = 10,
     kind: Annotated[
         Kind, typer.Option("--kind", help="Near copies by component, or exact copies by survivor.")
     ] = Kind.near,
@@ -110,7 +110,7 @@ def _show(reader: RunReader, key: str, kind: Kind, n: int, format: OutputFormat)
 
 
 def describe(reader: RunReader, kind: Kind, top: int) -> dict[str, Any]:
-    """The result as JSON: totals and the ``top`` largest clusters."""
+    """The result as JSON: totals and the `top` largest clusters."""
     import numpy as np
 
     stage = "near_dedup" if kind is Kind.near else "exact_dedup"

@@ -1,7 +1,7 @@
 """One component of near copies: its members beside their survivors, the verified edges, and where the texts differ.
 
-The texts compared are the stored ones, as ``near_dedup`` saw them: before any span was cut, and with the personal data
-that the view may not show. Cost: the narrow tables of ``near_dedup`` for the shards of the component, its list of
+The texts compared are the stored ones, as `near_dedup` saw them: before any span was cut, and with the personal data
+that the view may not show. Cost: the narrow tables of `near_dedup` for the shards of the component, its list of
 components once, and the texts of the members shown.
 """
 
@@ -24,7 +24,7 @@ Rows = list[dict[str, Any]]
 
 
 def describe_components(reader: RunReader, key: str, shown: int) -> dict[str, Any]:
-    """The components of what ``key`` names, as JSON.
+    """The components of what `key` names, as JSON.
 
     Args:
         reader: the run.
@@ -85,7 +85,7 @@ def _members(reader: RunReader, component: int) -> list[int]:
 
 
 def _about(reader: RunReader, table: str, members: list[int]) -> Rows:
-    """The rows of a table of ``near_dedup`` that are about some documents."""
+    """The rows of a table of `near_dedup` that are about some documents."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -181,8 +181,8 @@ def compare(member: Tokens, survivor: Tokens, shown: Callable[[str], str] = str)
         shown: what may be shown of a text, byte for byte as long as the text.
 
     Returns:
-        ``differences``: the first of them, each with both sides: byte offsets into the stored text, the text there,
-        and what stands around it; ``differences_count``: how many there are; ``whole``: False where a text is so long
+        `differences`: the first of them, each with both sides: byte offsets into the stored text, the text there,
+        and what stands around it; `differences_count`: how many there are; `whole`: False where a text is so long
         that only its beginning was compared.
     """
     from cli.inspect.token_diff import differences

@@ -16,7 +16,7 @@ SURVIVORS_SHOWN, SPAN_CHARS = 10, 160
 
 
 def print_component(screen: Console, found: dict[str, Any]) -> None:
-    """Prints one component as ``cli.inspect.component`` describes it."""
+    """Prints one component as `cli.inspect.component` describes it."""
     edges, count = found["edges"], found["edges_count"]
     screen.print(
         f"component {found['id']}: {found['size']:,} documents, {found['dropped']:,} dropped, {count:,} verified edges",

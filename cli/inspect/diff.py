@@ -1,6 +1,6 @@
-"""``tamis diff``: what another configuration would have kept, document by document, and why it did not.
+"""`tamis diff`: what another configuration would have kept, document by document, and why it did not.
 
-How the documents of two runs are matched, and what that costs, is told in ``cli.inspect.outcomes``: by doc_id where
+How the documents of two runs are matched, and what that costs, is told in `cli.inspect.outcomes`: by doc_id where
 both hold the same ingest, else by (domain of the input, source_id). Bytes are bytes as ingested; where both runs kept a
 document, what each left of it is counted too. Examples are drawn by a hash of the ids: everyone reads the same ones.
 """
@@ -31,7 +31,7 @@ Group = tuple[int, int, int, int]
 
 def diff(
     run_a: Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN_A")],
-    run_b: Annotated[Path, typer.Argument(help="Another one.", metavar="RUN_B")],
+    run_b: Annotated[Path, typer.Argument(help="The run folder to compare it with.", metavar="RUN_B")],
     n: Annotated[int, typer.Option("-n", min=0, help="Examples of what only one of them kept.")] = 5,
     personal_data: PersonalOption = False,
     format: FormatOption = OutputFormat.text,

@@ -1,4 +1,4 @@
-"""``tamis explain``: one document's whole story, from the raw record to the published shard, stage by stage.
+"""`tamis explain`: one document's whole story, from the raw record to the published shard, stage by stage.
 
 What the scan saw, what was decided and why, what was cut, who survived instead and what became of that one. Cost: the
 narrow tables of one document shard a stage, one text row, and the URL index for a look-up by name.

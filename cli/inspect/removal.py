@@ -1,6 +1,6 @@
-"""``tamis stats --by domain|source``: what each stage took from each domain or source, worst first, and the alarm.
+"""`tamis stats --by domain|source`: what each stage took from each domain or source, worst first, and the alarm.
 
-From ``RUN/removal.json``, which a run writes before its shards, so that it is there when the alarm stopped the run.
+From `RUN/removal.json`, which a run writes before its shards, so that it is there when the alarm stopped the run.
 Cost: one small file.
 """
 
@@ -27,7 +27,7 @@ _NAME_CHARS = 48
 
 
 class By(StrEnum):
-    """What losses are told for."""
+    """What losses are summed by."""
 
     domain = "domain"
     source = "source"
@@ -39,7 +39,7 @@ ByOption = Annotated[
 
 
 class Loss(NamedTuple):
-    """A line, and how it stands to the alarm.
+    """What a stage took from a domain or source, and whether that raises the alarm.
 
     Attributes:
         line: what was taken; its source is None for a whole domain, too.

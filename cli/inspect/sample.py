@@ -1,4 +1,4 @@
-"""``tamis sample``: texts that a decision removed or cut, to read before trusting a threshold.
+"""`tamis sample`: texts that a decision removed or cut, to read before trusting a threshold.
 
 Which ones is a function of the seed and the ids, so that two people read the same sample. Cost: the stage's drops or
 edits (narrow), then only the document shards of the texts shown.
@@ -29,9 +29,9 @@ _SPREAD = 1_000_003
 
 def sample(
     run: RunArgument,
-    stage: Annotated[str, typer.Option("--stage", help="The stage.")],
+    stage: Annotated[str, typer.Option("--stage", help="The stage that removed them.")],
     reason: Annotated[str, typer.Option("--reason", help="A reason for dropping a document, or for cutting a span.")],
-    n: Annotated[int, typer.Option("-n", min=1, help="How many.")] = 20,
+    n: Annotated[int, typer.Option("-n", min=1, help="Number of texts.")] = 20,
     seed: Annotated[int, typer.Option("--seed", help="Another seed, another sample.")] = 0,
     full: Annotated[bool, typer.Option("--full", help="Whole texts instead of their beginnings.")] = False,
     personal_data: PersonalOption = False,
@@ -84,7 +84,7 @@ def draw(reader: RunReader, stage: str, reason: str, n: int, seed: int, full: bo
 
 
 def reasons(reader: RunReader, stage: str) -> dict[str, int]:
-    """What a stage removed: reason → documents, ``cut:reason`` → spans, ``rewrite:reason`` → spans."""
+    """What a stage removed: reason → documents, `cut:reason` → spans, `rewrite:reason` → spans."""
     import pyarrow.compute as pc
 
     counts: dict[str, int] = {}
@@ -103,7 +103,7 @@ def reasons(reader: RunReader, stage: str) -> dict[str, int]:
 
 
 def _tables(reader: RunReader, stage: str, kind: str) -> Iterator[pa.Table]:
-    """A stage's drops or edits, shard by shard, that count: of documents that were still there, as in the ledger."""
+    """A stage's drops or edits, shard by shard, of documents that no earlier stage dropped, as the ledger counts."""
     import numpy as np
     import pyarrow as pa
 
@@ -134,7 +134,7 @@ def _keys(table: pa.Table, reason: str) -> list[dict[str, Any]]:
 
 
 def _chosen(rows: list[dict[str, Any]], n: int, seed: int) -> list[dict[str, Any]]:
-    """``n`` rows by a hash of seed, document and offset, in corpus order."""
+    """`n` rows by a hash of seed, document and offset, in corpus order."""
     import numpy as np
 
     from text.hash import uniform

@@ -1,4 +1,4 @@
-"""``tamis stats``: the funnel, from ``RUN/ledger.json``, beside the figures of the Baichuan 2 report.
+"""`tamis stats`: the funnel, from `RUN/ledger.json`, beside the figures of the Baichuan 2 report.
 
 The report gives shares of the raw data, so that every figure here is a share of raw too, in documents and in bytes of
 ingested text. Cost: two small files.
@@ -83,7 +83,7 @@ def funnel_lines(ledger: dict[str, Any]) -> list[dict[str, Any]]:
     """The funnel's numbers, one dict a stage, shares in % of raw.
 
     Returns:
-        ``name``, ``documents_removed``, ``bytes_removed``, ``documents_left``, ``bytes_left``, and ``report``: what the
+        `name`, `documents_removed`, `bytes_removed`, `documents_left`, `bytes_left`, and `report`: what the
         report's step removed, or None where it has no such step.
     """
     documents, text = ledger["ingest"]["documents"], ledger["ingest"]["text_bytes"]
@@ -178,7 +178,7 @@ class ReasonRow(NamedTuple):
 
     Attributes:
         stage: the stage.
-        reason: why; ``cut:<reason>`` for spans taken out of documents that stay.
+        reason: why; `cut:<reason>` for spans taken out of documents that stay.
         documents: how many; None for a cut.
         bytes: bytes of ingested text.
         sentences: sentences.

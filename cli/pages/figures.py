@@ -2,7 +2,7 @@
 
 Colours are few and mean the same on every page: blue is what a run keeps or counts, orange what it removes, grey what
 it is compared with. Fonts and grid lines get their colour in the page, which knows whether it is light or dark.
-plotly reads names and hover texts as HTML: what comes from data goes through ``html.escape``.
+plotly reads names and hover texts as HTML: what comes from data goes through `html.escape`.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def line(
         color: its colour.
         hover: plotly's template of what is said about a point; None says nothing.
         width: pixels.
-        more: other keys of the trace; ``dash`` is the line's.
+        more: other keys of the trace; `dash` is the line's.
     """
     style = {"color": color, "width": width, **({"dash": more.pop("dash")} if "dash" in more else {})}
     said = {"hoverinfo": "skip"} if hover is None else {"hovertemplate": hover}

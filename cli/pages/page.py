@@ -1,6 +1,6 @@
 """HTML pages: one file each, no address outside it, light or dark as the reader's system is.
 
-A page is sections of tables, charts and notes; how they look stands in ``templates/``, over one layout. Jinja2 escapes
+A page is sections of tables, charts and notes; how they look stands in `templates/`, over one layout. Jinja2 escapes
 every text that is put into a template, and writes JSON so that no text in it can end a script. plotly's JavaScript is
 put in once (5 MB); figures follow as JSON.
 """
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table; the first ``text_columns`` columns are text, the others numbers."""
+    """A table; the first `text_columns` columns are text, the others numbers."""
 
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -34,7 +34,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """The place of a figure, ``height`` pixels high; ``name`` is its key in ``Page.figures``."""
+    """The place of a figure, `height` pixels high; `name` is its key in `Page.figures`."""
 
     name: str
     height: int

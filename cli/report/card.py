@@ -1,4 +1,4 @@
-"""``tamis report --card``: a dataset card of what a run published, as Markdown with Hugging Face's front matter.
+"""`tamis report --card`: a dataset card of what a run published, as Markdown with Hugging Face's front matter.
 
 What it says is counted in the run: sources, licences, languages, what was removed and why, the settings. What only
 people know (why this data, for whom, who answers for it) stands there as a line to fill in.
@@ -53,7 +53,7 @@ class Counts:
     splits: dict[Line, Counter[str]] = field(default_factory=dict)
 
     def total(self) -> Counter[str]:
-        """All of them."""
+        """Documents and bytes of all splits together."""
         return sum(self.splits.values(), Counter())
 
 
@@ -65,7 +65,7 @@ def write_card(run: RunFolder, out: Path) -> Path:
         out: the file to write; its folder is made.
 
     Returns:
-        ``out``.
+        `out`.
 
     Raises:
         TamisError: the run has published nothing yet.
@@ -217,6 +217,6 @@ def _table(header: list[str], rows: list[list[str]]) -> str:
 
 
 def _text(cell: str) -> str:
-    """A cell without what would end it, or be taken for HTML."""
+    """A cell's text with what would end the cell, or be read as HTML, escaped."""
     line = " ".join(cell.split())
     return line.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")

@@ -1,4 +1,4 @@
-"""Reads the cells of ``semantic_clusters`` for the report: their sizes, and a map of a sample of the embeddings.
+"""Reads the cells of `semantic_clusters` for the report: their sizes, and a map of a sample of the embeddings.
 
 The map lays the sample on its two principal directions. It shows what lies beside what, roughly: two of many dimensions
 hold the share of the variance that the caption names.

@@ -1,4 +1,4 @@
-"""The charts of the HTML report: what each shows, and of which numbers."""
+"""The charts of the HTML report, each a function of its numbers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ COUNT = {"title": "kept documents", "tickformat": ",d"}
 
 
 def funnel(numbers: Numbers) -> Figure:
-    """Left of raw behind each stage, in documents and bytes."""
+    """What is left of the raw data after each stage, in documents and bytes."""
     lines = funnel_lines(numbers.ledger)
     names = ["raw", *(line["name"] for line in lines)]
     text = [100.0, *(line["bytes_left"] for line in lines)]
@@ -154,7 +154,7 @@ def weights(numbers: Numbers) -> Figure:
 
 
 def _stacked(heights: Mapping[str, list[int]], middle: list[float], width: float, where: str) -> list[Figure]:
-    """A histogram of each domain; ``where`` is plotly's template of a bin's name."""
+    """A histogram of each domain; `where` is plotly's template of a bin's name."""
     return [
         {
             "type": "bar",
@@ -195,7 +195,7 @@ def languages(numbers: Numbers) -> Figure:
 
 
 def reliability(languages: Mapping[str, Sequence[Mapping[str, float]]]) -> Figure:
-    """What a model promises against what is so: language → its bins of ``mean_score`` and ``good``."""
+    """Calibration: the mean score of each bin against the share of it that is good, by language."""
     hover = "score %{x:.2f}: %{y:.1%} good<extra>%{fullData.name}</extra>"
     lines = [line("as promised", [0, 1], [0, 1], OTHER, None, 1.5, dash="dash")]
     for i, (name, bins) in enumerate(languages.items()):

@@ -46,7 +46,7 @@ def collect(run: RunFolder) -> Numbers:
 
 
 def _count_sources(numbers: Numbers, table: pa.Table, at: int) -> None:
-    """Adds documents and bytes by source; ``at`` is 0 for what came in, 1 for what is kept."""
+    """Adds documents and bytes by source; `at` is 0 for what came in, 1 for what is kept."""
     for (source,), documents, size in grouped(table, [table.column("source")], NO_SOURCE):
         line = numbers.sources.setdefault(source, np.zeros(4, np.int64))
         line[at] += documents
@@ -93,7 +93,7 @@ def _count_weights(numbers: Numbers, path: Path, domain: str) -> None:
 
 
 def _components(run: RunFolder, numbers: Numbers) -> None:
-    """Each member knows its component's size: a size that n members name belongs to n / size components."""
+    """Counts components by size: each member carries its component's size, so n members are n / size components."""
     members: Counter[int] = Counter()
     for path in dict(run.chain())["near_dedup"].paths("columns") if "near_dedup" in dict(run.chain()) else []:
         column = pq.read_table(path, columns=["component_size"], partitioning=None)[0]

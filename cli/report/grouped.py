@@ -16,7 +16,7 @@ def grouped(
     """The rows of a table by some keys.
 
     Args:
-        table: with a column ``bytes``.
+        table: with a column `bytes`.
         keys: columns of strings, a value a row.
         missing: stands for a null.
 

@@ -1,4 +1,4 @@
-"""``tamis report``: a run on one static HTML page that works offline: funnel, reasons, scores, models, training.
+"""`tamis report`: a run on one static HTML page that works offline: funnel, reasons, scores, models, training.
 
 Cost: narrow columns of the shards; the page weighs some 5 MB, nearly all of it plotly. The same run gives the same
 bytes.
@@ -20,13 +20,19 @@ from tamis.errors import ConfigError
 def report(
     run: RunArgument,
     out: Annotated[
-        Path | None, typer.Option("--out", help="The file; report.html in the run, or RUN/README.md with --card.")
+        Path | None,
+        typer.Option("--out", help="The file to write; by default RUN/report.html, with --card RUN/README.md."),
     ] = None,
     card: Annotated[
         bool, typer.Option("--card", help="Write a dataset card instead: Markdown with Hugging Face's front matter.")
     ] = False,
     training: Annotated[
-        str | None, typer.Option("--training", metavar="NAME", help="Of RUN/train/NAME instead; a running one too.")
+        str | None,
+        typer.Option(
+            "--training",
+            metavar="NAME",
+            help="Write the report of the training RUN/train/NAME instead, finished or not.",
+        ),
     ] = None,
     format: FormatOption = OutputFormat.text,
 ) -> None:
@@ -65,7 +71,7 @@ def write_report(run: RunFolder, out: Path) -> Path:
         out: the file to write; its folder is made.
 
     Returns:
-        ``out``.
+        `out`.
 
     Raises:
         TamisError: the run has no ledger yet.

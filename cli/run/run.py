@@ -1,4 +1,4 @@
-"""``tamis run`` and ``tamis plan``."""
+"""`tamis run` and `tamis plan`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ InputOption = Annotated[
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="stage.key=value, the value in YAML.")]
 AgainstOption = Annotated[
     Path | None,
-    typer.Option("--against", help="The run of the snapshot before: what is like its documents is not kept again."),
+    typer.Option("--against", help="The run of the snapshot before; near copies of its documents are not kept again."),
 ]
 
 
@@ -30,7 +30,9 @@ def run(
     out: Annotated[Path, typer.Option("--out", help="The run folder.")],
     inputs: InputOption = None,
     settings: SetOption = None,
-    sample: Annotated[float | None, typer.Option("--sample", help="Take this share of the records.")] = None,
+    sample: Annotated[
+        float | None, typer.Option("--sample", help="Share of the records to take, above 0 and at most 1.")
+    ] = None,
     against: AgainstOption = None,
     until: Annotated[str | None, typer.Option("--until", help="Stop behind this stage.")] = None,
     spark: Annotated[list[str] | None, typer.Option("--spark", help="key=value, a Spark setting.")] = None,

@@ -25,7 +25,7 @@ _GREY = "rgba(154,160,166,0.22)"
 
 
 def loss(training: Training) -> Figure:
-    """Training loss, smoothed and not, held out, the unigram model's, the predicted band, and what happened."""
+    """Training loss (raw and smoothed), held-out loss, the unigram model's loss, the predicted band, and events."""
     rows, hover = training.rows, "step %{x:,}: %{y:.3f}<extra>%{fullData.name}</extra>"
     groups = stretches(rows)
     smooth = smoothed(rows)
@@ -58,7 +58,7 @@ def by_domain(training: Training) -> Figure:
 
 
 def gradient(training: Training) -> Figure:
-    """Gradient norm before clipping; of a stretch, the largest."""
+    """Gradient norm before clipping; where a point stands for several steps, the largest of them."""
     hover = "step %{x:,}: %{y:.3f}<extra></extra>"
 
     def largest(rows: list[Row]) -> float | None:
@@ -69,7 +69,7 @@ def gradient(training: Training) -> Figure:
 
 
 def learning_rate(training: Training) -> Figure:
-    """The schedule as it was taken."""
+    """The learning rate of each step."""
     hover = "step %{x:,}: %{y:.3g}<extra></extra>"
     groups = stretches(training.rows)
     drawn = _line("learning rate", groups, lambda g: mean(g, "learning_rate"), KEPT, hover, 2)
@@ -92,7 +92,7 @@ def waiting(training: Training) -> Figure:
 
 
 def utilisation(training: Training) -> Figure:
-    """MFU over both denominators, where they are told."""
+    """MFU (share of the devices' peak) by the data sheet's peak and by a measured matrix product, where recorded."""
     hover = "step %{x:,}: %{y:.1f} %<extra>%{fullData.name}</extra>"
     groups = stretches(training.rows)
     lines = [
@@ -114,7 +114,7 @@ def smoothed(rows: Sequence[Row]) -> list[float | None]:
 
 
 def _band(training: Training, groups: list[list[Row]]) -> list[Figure]:
-    """The predicted band, made again from the losses; nothing where none was asked for or it never came to a fit."""
+    """The predicted band, computed again from the losses; nothing where it was not asked for or never fitted."""
     config = training.facts.get("config", {})
     if not config.get("loss_band") or importlib.util.find_spec("scipy") is None:
         return []
@@ -137,7 +137,7 @@ def _band(training: Training, groups: list[list[Row]]) -> list[Figure]:
 
 
 def _events(training: Training, smooth: list[float | None]) -> list[Figure]:
-    """A mark for each event, on the smoothed loss at its step."""
+    """A marker for each event, on the smoothed loss at its step."""
     if not training.rows:
         return []
     at = {row["step"]: i for i, row in enumerate(training.rows)}
@@ -182,7 +182,7 @@ def _last_of(groups: list[list[Row]]) -> list[int]:
 
 
 def _figures(value: float | None) -> float | None:
-    """Six figures: more are not seen, and a page of them is twice as large."""
+    """Rounded to six significant figures: more cannot be seen and double the page's size."""
     return None if (value := finite(value)) is None else float(f"{value:.6g}")
 
 
@@ -191,6 +191,6 @@ def _percent(value: float | None) -> float | None:
 
 
 def _dash(i: int) -> str:
-    """Colours come again after eight domains: their lines are dashed then."""
+    """The dash style of the i-th line: colours repeat after eight lines, dashes tell them apart."""
     styles: tuple[Any, ...] = ("solid", "dash", "dot", "dashdot")
     return str(styles[i // len(PALETTE) % len(styles)])

@@ -29,10 +29,15 @@ if TYPE_CHECKING:
     from trainer.model import Transformer
 
 ALONG = 6
-"""Digits behind the point in evaluation.json: what a sum in another order leaves as it is."""
+"""Decimal places in evaluation.json: those that do not change when the same numbers are added in another order."""
 
 LengthOption = Annotated[
-    int | None, typer.Option("--sequence-length", min=2, help="Tokens seen at a time; else the mixture's longest.")
+    int | None,
+    typer.Option(
+        "--sequence-length",
+        min=2,
+        help="Tokens that the model sees at a time; by default the mixture's longest sequence.",
+    ),
 ]
 
 
@@ -41,10 +46,11 @@ def evaluate(
     mixture: MixtureOption,
     run: RunOption = None,
     checkpoint: CheckpointOption = None,
-    documents: Annotated[int, typer.Option("--documents", min=0, help="Of a domain, at most; 0 for all.")] = 0,
+    documents: Annotated[int, typer.Option("--documents", min=0, help="Most documents of a domain; 0 for all.")] = 0,
     sequence_length: LengthOption = None,
     on: Annotated[
-        list[str] | None, typer.Option("--on", metavar="RUN|BINS", help="Other text, instead of the run's own.")
+        list[str] | None,
+        typer.Option("--on", metavar="RUN|BINS", help="Judge on this text instead of the run's own; may be repeated."),
     ] = None,
     save: Annotated[bool, typer.Option("--save", help="Also write RUN/train/NAME/evaluation.json.")] = False,
     format: FormatOption = OutputFormat.text,
@@ -80,14 +86,19 @@ def evaluate(
 def harness(
     model: ModelArgument,
     mixture: MixtureOption,
-    tasks: Annotated[str, typer.Option("--tasks", metavar="A,B", help="The harness's tasks, or your own.")],
+    tasks: Annotated[str, typer.Option("--tasks", metavar="A,B", help="Names of tasks, the harness's or your own.")],
     run: RunOption = None,
     checkpoint: CheckpointOption = None,
     include_path: Annotated[
-        Path | None, typer.Option("--include-path", metavar="FOLDER", help="With YAML files of your own tasks.")
+        Path | None,
+        typer.Option("--include-path", metavar="FOLDER", help="A folder with YAML files of your own tasks."),
     ] = None,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Documents of a task, the first ones.")] = None,
-    examples: Annotated[int | None, typer.Option("--examples", min=0, help="Before each question (few-shot).")] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="Take only the first documents of each task.")
+    ] = None,
+    examples: Annotated[
+        int | None, typer.Option("--examples", min=0, help="Solved examples before each question (few-shot).")
+    ] = None,
     sequence_length: LengthOption = None,
     format: FormatOption = OutputFormat.text,
 ) -> None:
@@ -252,7 +263,7 @@ def _task_table(found: dict[str, dict[str, Any]]) -> Table:
 
 
 def _perplexity(value: float | None) -> str:
-    """Two digits behind the point, or of a million and more three figures."""
+    """Two decimal places; from a million on, three significant figures."""
     return _number(value, 2) if value is None or value < 1e6 else f"{value:.2e}"
 
 

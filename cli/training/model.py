@@ -17,7 +17,7 @@ app = typer.Typer(no_args_is_help=True, help="Trained models: judge them, hand t
 
 
 class WeightType(StrEnum):
-    """Of the weights written."""
+    """Number type of the weights written."""
 
     float32 = "float32"
     bfloat16 = "bfloat16"
@@ -34,8 +34,12 @@ def export(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write.")],
     mixture: MixtureOption,
     run: RunOption = None,
-    dtype: Annotated[WeightType, typer.Option("--dtype", help="Of the weights.")] = WeightType.bfloat16,
-    max_shard_bytes: Annotated[int, typer.Option("--max-shard-bytes", min=1, help="Of a file.")] = 5_000_000_000,
+    dtype: Annotated[
+        WeightType, typer.Option("--dtype", help="Number type of the weights written.")
+    ] = WeightType.bfloat16,
+    max_shard_bytes: Annotated[
+        int, typer.Option("--max-shard-bytes", min=1, help="Largest size of one weight file, bytes.")
+    ] = 5_000_000_000,
     check: Annotated[bool, typer.Option("--check", help="Load it in transformers and compare logits.")] = False,
     format: FormatOption = OutputFormat.text,
 ) -> None:

@@ -30,10 +30,13 @@ FlopsOption = Annotated[
 ModelOption = Annotated[
     Path | None, typer.Option("--model", metavar="MODEL.yaml", help="The run to predict, by its model file.")
 ]
-TokensOption = Annotated[str | None, typer.Option("--tokens", help="Of that run, e.g. 2e9; else the model file's.")]
+TokensOption = Annotated[
+    str | None,
+    typer.Option("--tokens", help="Tokens of the run to predict, e.g. 2e9; by default those of its model file."),
+]
 LevelOption = Annotated[float, typer.Option("--level", min=0.5, max=0.999, help="Probability of the interval.")]
 AbsoluteOption = Annotated[bool, typer.Option("--absolute", help="Residuals in nats, not relative to the loss.")]
-HtmlOption = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Draw it on a page.")]
+HtmlOption = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Also write a page with the curve.")]
 
 
 @app.callback()
@@ -44,13 +47,21 @@ def _group() -> None:
 @app.command()
 def fit(
     runs: Annotated[
-        list[Path], typer.Argument(metavar="RUN/train/NAME|POINTS.csv...", help="Trained models, or flops,loss.")
+        list[Path],
+        typer.Argument(
+            metavar="RUN/train/NAME|POINTS.csv...",
+            help="Folders of trained models, or a CSV with the columns flops and loss.",
+        ),
     ],
     predict: FlopsOption = None,
     model: ModelOption = None,
     tokens: TokensOption = None,
-    vocab_size: Annotated[int | None, typer.Option("--vocab-size", help="For --model, where no run says it.")] = None,
-    sequence_length: Annotated[int | None, typer.Option("--sequence-length", help="Where no run says it.")] = None,
+    vocab_size: Annotated[
+        int | None, typer.Option("--vocab-size", help="Vocabulary for --model, where no run says it.")
+    ] = None,
+    sequence_length: Annotated[
+        int | None, typer.Option("--sequence-length", help="Tokens of a sequence, where no run says it.")
+    ] = None,
     level: LevelOption = 0.9,
     absolute: AbsoluteOption = False,
     html: HtmlOption = None,
@@ -113,7 +124,7 @@ def run(
 
 
 def _require_suite(configs: list[TrainConfig], fewest: int) -> None:
-    """Refuse before hours of training what would be refused after them."""
+    """Check before training what the fit would refuse after it."""
     from trainer.config import require_names
 
     require_names(configs)

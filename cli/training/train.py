@@ -21,7 +21,9 @@ def train(
     model: Annotated[Path, typer.Argument(metavar="MODEL.yaml", help="Model, optimizer and length.")],
     mixture: MixtureOption,
     run: RunOption = None,
-    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Instead of the model file's.")] = None,
+    steps: Annotated[
+        int | None, typer.Option("--steps", min=1, help="Number of steps, instead of the model file's.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
     format: FormatOption = OutputFormat.text,
 ) -> None:
@@ -67,7 +69,7 @@ def train(
 
 
 def _waiting(row: dict[str, Any]) -> float:
-    """How long the step waited for its data, % of the time that it took."""
+    """Share of the step's time that it waited for its data, %."""
     return 100 * float(row["loader_seconds"]) / row["seconds"] if row["seconds"] else 0.0
 
 
@@ -94,7 +96,7 @@ def _print_summary(summary: dict[str, Any], chart: str) -> None:
 
 
 def _speed(summary: dict[str, Any]) -> str:
-    """Tokens a second and what share of the devices that is, with the formula and both denominators."""
+    """Tokens a second, and the share of the devices' peak that they use (MFU) by both definitions of the peak."""
     if summary["tokens_per_second"] is None:
         return "no step was measured"
     shares = []

@@ -1,7 +1,7 @@
 """Reads single documents out of a run folder: by id, source id or URL, with their outcome. No JVM, no scan of the text.
 
 A decision's tables are narrow and one file a document shard, so an id costs a few reads of the shard that its bits
-name. A source id or URL is looked up in ``ingest/urls``, two narrow columns over all shards. Text is streamed out of
+name. A source id or URL is looked up in `ingest/urls`, two narrow columns over all shards. Text is streamed out of
 the row group that holds the row and dropped again, so that memory does not grow with the shard.
 """
 
@@ -148,8 +148,8 @@ class RunReader:
 
         Args:
             ids: of the documents.
-            columns: of ``corpus.schemas.DOCUMENT``.
-            as_stored: gives texts unmasked, for comparing them; what is shown goes through ``shown``.
+            columns: of `corpus.schemas.DOCUMENT`.
+            as_stored: gives texts unmasked, for comparing them; what is shown goes through `shown`.
         """
         return self.lineage.gather(ids, lambda reader, mine: reader._own_documents(mine, columns, as_stored))
 
@@ -180,7 +180,7 @@ class RunReader:
         return found
 
     def find(self, key: str) -> dict[int, str]:
-        """Documents whose doc_id, source_id or URL is ``key``: id → which of the three."""
+        """Documents whose doc_id, source_id or URL is `key`: id → which of the three."""
         found: dict[int, str] = {}
         if key.isascii() and key.isdigit() and self.run.shard_of_id(int(key)) is not None:
             found[int(key)] = "doc_id"
@@ -195,7 +195,7 @@ class RunReader:
         return found
 
     def quarantined(self, key: str) -> list[dict[str, Any]]:
-        """Quarantined records at ``file#offset``."""
+        """Quarantined records at `file#offset`."""
         name, _, offset = key.rpartition("#")
         if not name or not (offset.isascii() and offset.isdigit()):
             return []
@@ -236,7 +236,7 @@ def weights_folder(run: RunFolder) -> Path | None:
 
 
 def view_text(text: str, edits: Sequence[dict[str, Any]]) -> str:
-    """A stored text with edits applied, given in pipeline order: the view of ``corpus.view`` of one document."""
+    """A stored text with edits applied, given in pipeline order: the view of `corpus.view` of one document."""
     from corpus.view import Edits, build_view
     from text.arrow import TextColumn
 

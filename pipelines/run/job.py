@@ -1,11 +1,11 @@
-"""What the spark-submit entry point ``jobs/run_pipeline.py`` does: run a pipeline, or the beginning of it.
+"""What the spark-submit entry point `jobs/run_pipeline.py` does: run a pipeline, or the beginning of it.
 
     spark-submit --py-files dist/tamis.zip jobs/run_pipeline.py default --out RUN --input web='/data/*.warc.gz'
 
-The science is the pipeline's; a cluster's settings go to spark-submit (``--properties-file conf/spark/cluster.conf``).
+The science is the pipeline's; a cluster's settings go to spark-submit (`--properties-file conf/spark/cluster.conf`).
 
-A job and ``tamis run --until`` do the same work, in the same run folder; whichever comes later goes on where the other
-stopped. Nothing of ours but this file and ``pipelines.spark.worker`` is imported before the code lies in a real folder.
+A job and `tamis run --until` do the same work, in the same run folder; whichever comes later goes on where the other
+stopped. Nothing of ours but this file and `pipelines.spark.worker` is imported before the code lies in a real folder.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def find_pipeline(name: str) -> tuple[Path, Path]:
     """The YAML of a pipeline, and the folder that its relative globs start from.
 
     Args:
-        name: a path; or a bare name such as "default", found in ``conf/pipelines`` beside the packages, whose
+        name: a path; or a bare name such as "default", found in `conf/pipelines` beside the packages, whose
             relative globs start from the current folder.
 
     Raises:
