@@ -11,6 +11,7 @@ Cost: the text that is encoded, 2-6 MB/s; nothing is written.
 from __future__ import annotations
 
 import fnmatch
+import glob
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -91,7 +92,7 @@ def _matching(shards: dict[str, list[Shard]], patterns: Sequence[str]) -> list[S
 
 
 def _names(heads: Sequence[AnyBin]) -> tuple[str, ...]:
-    return tuple(head.name.translate({ord("["): "[[]", ord("*"): "[*]", ord("?"): "[?]"}) for head in heads)
+    return tuple(glob.escape(head.name) for head in heads)
 
 
 def _heads(shards: list[Shard], tokenizer: Tokenizer, weights: Weights, wanted: int) -> Iterator[MemoryBin]:
