@@ -1,4 +1,4 @@
-"""The ``tamis`` command. Each subcommand lives in a file of its own; what is heavy is imported inside it."""
+"""The `tamis` command. Each subcommand lives in a file of its own; what is heavy is imported inside it."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def removed(percentage: float) -> str:
 
 
 def clean(text: str) -> str:
-    """The text without what a terminal would obey: controls and changes of direction become "�"."""
+    """The text with "�" for control characters and changes of writing direction, which a terminal would act on."""
     if text.isprintable():
         return text
     return "".join("�" if _obeyed(c) else c for c in text.replace("\r\n", "\n"))
@@ -71,7 +71,7 @@ def one_line(text: str, chars: int) -> str:
 
 
 def first_chars(text: str, chars: int | None) -> str:
-    """The beginning of a text as it is; ``None`` is all of it."""
+    """The beginning of a text as it is; `None` is all of it."""
     return text if chars is None or len(text) <= chars else text[:chars].rstrip() + "…"
 
 

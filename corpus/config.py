@@ -109,6 +109,25 @@ class Refused(ValueError):
         self.key = key
 
 
+def key_value(text: str, option: str, form: str, *, empty: bool = False, last: bool = False) -> tuple[str, str]:
+    """The two sides of a `KEY=VALUE` on a command line.
+
+    Args:
+        text: what was given.
+        option: its name, for the message.
+        form: what it should look like, for the message.
+        empty: whether the value may be nothing.
+        last: whether the last "=" parts the two, not the first.
+
+    Raises:
+        ConfigError: a side is missing.
+    """
+    key, separator, value = text.rpartition("=") if last else text.partition("=")
+    if not separator or not key or not (value or empty):
+        raise ConfigError(f"{option}: found {text!r}; expected {form}")
+    return key, value
+
+
 def unknown_key(key: str, allowed: list[str]) -> str:
     """The sentence for a key that does not exist, with the nearest one that does."""
     name = key.rsplit(".", 1)[-1]

@@ -184,6 +184,22 @@ class RunFolder:
             raise TamisError(f"{self.root} has format version {found}; this Tamis reads {FORMAT_VERSION}")
         return info
 
+    def ledger(self) -> dict[str, Any]:
+        """``ledger.json``: the funnel.
+
+        Raises:
+            TamisError: the run has not come that far.
+        """
+        path = self.root / "ledger.json"
+        if not path.exists():
+            raise TamisError(f"{self.root} has no ledger.json yet: let `tamis run` finish first")
+        return read_json(path)
+
+    def removal(self) -> dict[str, Any] | None:
+        """``removal.json``: what stages took from each domain and source; None where the run has not come that far."""
+        path = self.root / "removal.json"
+        return read_json(path) if path.exists() else None
+
     def earlier_runs(self) -> tuple[EarlierRun, ...]:
         """The runs that this one was deduplicated against, the earliest snapshot first."""
         found = []

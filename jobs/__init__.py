@@ -1,1 +1,1 @@
-"""spark-submit entry points, a few lines each; every file is named run_*.py."""
+"""spark-submit entry points, a few lines each; every file is named run_*.py, so that none hides a package."""

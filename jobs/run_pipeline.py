@@ -1,6 +1,6 @@
-"""Run a whole pipeline.
+"""Run a pipeline, or the beginning of it.
 
-spark-submit --py-files dist/tamis.zip jobs/run_pipeline.py PIPELINE.yaml --out RUN [--input DOMAIN=GLOB]...
+spark-submit --py-files dist/tamis.zip jobs/run_pipeline.py PIPELINE.yaml --out RUN [--until STAGE]
 """
 
 from __future__ import annotations
@@ -8,4 +8,4 @@ from __future__ import annotations
 from pipelines.run.job import main
 
 if __name__ == "__main__":
-    main("pipeline")
+    main()

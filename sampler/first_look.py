@@ -11,6 +11,7 @@ Cost: encoding the text that is needed, 2-6 MB/s; nothing is written.
 from __future__ import annotations
 
 import fnmatch
+import glob
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -24,18 +25,18 @@ from sampler.bins.build import dtype_of, encode_texts
 from sampler.bins.format import AnyBin, MemoryBin, ShardIndex, TokenBins, Tokens
 from sampler.mixture import EVERY, DomainShare, Mixture
 from sampler.prepare import Prepared, open_stream
-from sampler.progress import Progress, silent
 from sampler.published import Shard, list_shards, read_rows
 from sampler.stream.domain_documents import read_only
 from sampler.tokenizer.model import Tokenizer
 from sampler.weight_files import Weights, find_weights
+from tamis.progress import SILENT, Progress, each
 
 _MARGIN = 1.5
 _UNLIMITED = 1e9
 
 
 def first_look(
-    run: Path, mixture: Mixture, tokenizer: Tokenizer, samples: int, progress: Progress = silent
+    run: Path, mixture: Mixture, tokenizer: Tokenizer, samples: int, progress: Progress = SILENT
 ) -> Prepared:
     """Open a mixture over as much of a run as `samples` sequences need.
 
@@ -44,7 +45,7 @@ def first_look(
         mixture: the config.
         tokenizer: the model.
         samples: how many sequences will be read.
-        progress: called as domains are done.
+        progress: where it reports to.
 
     Raises:
         ConfigError: as `open_stream`. TamisError: the run has no shards, or one cannot be read.
@@ -58,8 +59,7 @@ def first_look(
     wanted = int(samples * (stretch.sequence_length or 0) * _MARGIN) + 1
     domains: dict[str, Sequence[AnyBin]] = {}
     looked: dict[str, DomainShare] = {}
-    for number, (name, share) in enumerate(shares.items()):
-        progress("encoding a first look", number, len(shares))
+    for name, share in each(progress, "encoding a first look", list(shares.items())):
         chosen = _matching(shards, share.shards or (f"{name}/*",))
         heads = list(_heads(chosen, tokenizer, weights, wanted)) if share.weight else []
         if not heads:
@@ -71,7 +71,6 @@ def first_look(
         looked[name] = share.model_copy(
             update={"max_epochs": _UNLIMITED, "weight": size if every else share.weight, "shards": _names(heads)}
         )
-    progress("encoding a first look", len(shares), len(shares))
     bins = TokenBins(
         tokenizer_digest=tokenizer.digest, vocab_size=tokenizer.vocab_size, eos_id=tokenizer.eos_id, domains=domains
     )
@@ -93,7 +92,7 @@ def _matching(shards: dict[str, list[Shard]], patterns: Sequence[str]) -> list[S
 
 
 def _names(heads: Sequence[AnyBin]) -> tuple[str, ...]:
-    return tuple(head.name.translate({ord("["): "[[]", ord("*"): "[*]", ord("?"): "[?]"}) for head in heads)
+    return tuple(glob.escape(head.name) for head in heads)
 
 
 def _heads(shards: list[Shard], tokenizer: Tokenizer, weights: Weights, wanted: int) -> Iterator[MemoryBin]:

@@ -15,7 +15,6 @@ from sampler.bins.build import build_bins
 from sampler.bins.format import AnyBin, TokenBins
 from sampler.bins.manifests import open_bins, tokenizer_of
 from sampler.mixture import EVERY, BoostConfig, DomainShare, Mixture, PhaseConfig, resolve_shares
-from sampler.progress import Progress, silent
 from sampler.published import list_shards
 from sampler.stream.document_index import Boost, heldout_rows, open_documents, read_doc_ids
 from sampler.stream.mixture_stream import MixtureStream
@@ -23,6 +22,7 @@ from sampler.stream.phases import lay_phases
 from sampler.tokenizer.model import Tokenizer, tokenizer_for
 from sampler.weight_files import Weights, find_weights
 from tamis.errors import ConfigError
+from tamis.progress import SILENT, Progress
 
 FORMAT = 3
 HOLDOUT = 0.02  # share of documents held out by hash if the pipeline held out none
@@ -39,13 +39,13 @@ class Prepared:
     stream: MixtureStream
 
 
-def prepare(run: Path, mixture: Mixture, progress: Progress = silent) -> Prepared:
+def prepare(run: Path, mixture: Mixture, progress: Progress = SILENT) -> Prepared:
     """Make or find the tokenizer and the bins, and open the stream.
 
     Args:
         run: the run folder.
         mixture: the config.
-        progress: called while it works.
+        progress: where it reports to.
 
     Raises:
         ConfigError: the mixture and the run do not fit.
@@ -55,20 +55,20 @@ def prepare(run: Path, mixture: Mixture, progress: Progress = silent) -> Prepare
     return Prepared(run=run, mixture=mixture, tokenizer=tokenizer, bins=bins, stream=open_stream(run, bins, mixture))
 
 
-def open_tokens(run: Path, mixture: Mixture, progress: Progress = silent) -> tuple[Tokenizer, TokenBins]:
+def open_tokens(run: Path, mixture: Mixture, progress: Progress = SILENT) -> tuple[Tokenizer, TokenBins]:
     """The bins that a mixture names, or the run's own, built if they are missing."""
     tokenizer = tokenizer_for_mixture(run, mixture, progress)
     return tokenizer, open_bins(mixture.bins) if mixture.bins else bins_for(run, tokenizer, progress)
 
 
-def tokenizer_for_mixture(run: Path, mixture: Mixture, progress: Progress = silent) -> Tokenizer:
+def tokenizer_for_mixture(run: Path, mixture: Mixture, progress: Progress = SILENT) -> Tokenizer:
     """The tokenizer of the bins that a mixture names, or the run's own, trained if it is missing."""
     if mixture.bins is not None:
         return tokenizer_of(mixture.bins)
     return tokenizer_for(run, list_shards(run), mixture.tokenizer, mixture.seed, progress)
 
 
-def bins_for(run: Path, tokenizer: Tokenizer, progress: Progress = silent) -> TokenBins:
+def bins_for(run: Path, tokenizer: Tokenizer, progress: Progress = SILENT) -> TokenBins:
     """The run's own bins for a tokenizer, `RUN/tokens/<digest>`; shards that are missing are built."""
     return build_bins(run, tokenizer, str(run / "tokens" / tokenizer.digest[:16]), progress)
 

@@ -29,12 +29,12 @@ import torch
 from corpus.files import write_json
 from sampler.loader import Prefetch
 from sampler.mixture import Mixture
-from sampler.progress import Progress, silent
 from sampler.stream.batch import Batch
 from sampler.stream.mixture_stream import RankStream
 from sampler.stream.state import state_at
 from sampler.torch_data import Item, tensors, to_device
 from tamis.errors import TamisError
+from tamis.progress import SILENT, Progress
 from trainer.checkpoint import Saved
 from trainer.config import TrainConfig
 from trainer.evaluation.heldout import domain_losses
@@ -65,7 +65,7 @@ def train(
     steps: int | None = None,
     resume: bool = False,
     stop_after: int | None = None,
-    progress: Progress = silent,
+    progress: Progress = SILENT,
     report: Report = lambda row: None,
 ) -> dict[str, Any]:
     """Train a model on a run and compare it with the unigram model.
@@ -77,7 +77,7 @@ def train(
         steps: overrides the config's; also the length of the schedule.
         resume: continue from the checkpoint.
         stop_after: stop at this step with a checkpoint, as if interrupted; the schedule stays that of `steps`.
-        progress: called while tokenizer and bins are made.
+        progress: where the making of tokenizer and bins is reported to; steps go to `report`.
         report: called with each step's numbers, on rank 0.
 
     Returns:
@@ -91,7 +91,9 @@ def train(
     state = build(config, mixture, run, steps, resume, progress)
     write_facts(state)
     try:
+        progress.start(f"training {config.name}", state.steps)
         last = take_steps(state, min(state.steps, stop_after or state.steps), report)
+        progress.finish()
         state.checkpoints.wait()
         return close(state, last, time.perf_counter() - started)
     finally:
@@ -300,7 +302,7 @@ def close(state: TrainingRun, steps: int, seconds: float) -> dict[str, Any]:
     if state.world.rank == 0:
         write_json(state.folder / "summary.json", {k: v for k, v in summary.items() if k not in ("seconds", "folder")})
     measured = {key: steady_median(rows, key) for key in ("mfu", "mfu_gemm", "loader_seconds", "tokens_per_second")}
-    return summary | state.rates.describe() | measured | {"chart": text_chart(losses, unigram)}
+    return summary | state.rates.describe() | measured | {"chart": loss_chart(losses, unigram)}
 
 
 def _save(state: TrainingRun, step: int, tokens: int) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 import statistics
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from corpus.files import atomic_file
+from tamis.terminal_chart import Curve, terminal_chart
 
 if TYPE_CHECKING:
     from trainer.tensorboard import TensorBoardWriter
@@ -109,25 +112,16 @@ def steady_median(rows: Sequence[dict[str, Any]], key: str) -> float | None:
     return statistics.median(values) if values else None
 
 
-def text_chart(values: Sequence[float], bar: float, width: int = 64, height: int = 12) -> str:
-    """Values as dots over their steps, with a dashed line at `bar`."""
-    if not values:
+def loss_chart(losses: Sequence[float], bar: float, width: int = 78, height: int = 16) -> str:
+    """Losses as dots over their steps, each the mean of some steps where they are many; a dotted line at `bar`."""
+    if not losses:
         return ""
-    low, high = min(*values, bar), max(*values, bar)
-    span = (high - low) or 1.0
-    columns = min(width, len(values))
-    grid = [[" "] * columns for _ in range(height)]
-
-    def row_of(value: float) -> int:
-        return round((high - value) / span * (height - 1))
-
-    grid[row_of(bar)] = ["-"] * columns
-    for column in range(columns):
-        part = values[column * len(values) // columns : max((column + 1) * len(values) // columns, 1)]
-        grid[row_of(sum(part) / len(part))][column] = "•"
-    lines = [f"{high - span * i / (height - 1):7.3f} │{''.join(cells)}" for i, cells in enumerate(grid)]
-    footer = "step 1" + f"{len(values):>{max(columns - 6, len(str(len(values))) + 3)}}"
-    return "\n".join([*lines, " " * 8 + "└" + "─" * columns, " " * 9 + footer])
+    columns = min(width, len(losses))
+    edges = [len(losses) * i // columns for i in range(columns + 1)]
+    means = [math.fsum(losses[a:b]) / (b - a) for a, b in pairwise(edges)]
+    ends, span = (1, max(2, len(losses))), (min(*losses, bar), max(*losses, bar))
+    dots = Curve([float(b) for b in edges[1:]], means)
+    return terminal_chart([dots], width=width, height=height, horizontal=bar, x_range=ends, y_range=span, marker="•")
 
 
 def _write(path: Path, rows: Sequence[dict[str, Any]]) -> None:

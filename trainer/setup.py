@@ -10,10 +10,10 @@ import torch
 
 from sampler.mixture import Mixture
 from sampler.prepare import HOLDOUT, Prepared, prepare, split_streams
-from sampler.progress import Progress
 from sampler.stream.mixture_stream import MixtureStream
 from sampler.stream.state import position_of
 from tamis.errors import ConfigError
+from tamis.progress import Progress
 from trainer.attention import choose_kernel
 from trainer.checkpoint import Checkpoints
 from trainer.config import TrainConfig

@@ -70,19 +70,19 @@ SMALL = Size(megabytes=0.5, reference_bytes=6000, steps=2, seeds=1)
 
 def measure(work: Path, data: Path, size: Size, seed: int) -> dict[str, Any]:
     """Makes the corpus, runs the pipelines and trains; returns what `ablation.json` says."""
-    from cli.progress import RichProgress
-    from cli.progress_bar import progress_bar
+    from cli.progress import shown_progress
+    from tamis.progress import PlainProgress
 
     meter, started = CpuByStage(), time.monotonic()
     body: dict[str, Any] = {"machine": machine.describe(), "size": asdict(size), "seed": seed}
     body["corpus"] = make(work / "corpus", size.megabytes, size.reference_bytes, seed, data)
     arms: dict[str, Any] = {arm.name: {"losses": []} for arm in ARMS}
-    with local_cluster(progress=RichProgress()) as cluster:
+    with local_cluster(progress=PlainProgress()) as cluster:
         for arm in ARMS:
             before = meter.total()
             run_arm(arm, work, cluster)
             arms[arm.name]["pipeline_cpu_seconds"] = meter.total() - before
-    with progress_bar() as progress:
+    with shown_progress() as progress:
         raw, reference = work / ARMS[0].name, work / "corpus" / "reference"
         trials = prepare_trials(raw, reference, tiny_model(size.steps), progress)
     for arm in ARMS:
@@ -90,7 +90,7 @@ def measure(work: Path, data: Path, size: Size, seed: int) -> dict[str, Any]:
     for number in range(size.seeds):
         for arm in ARMS:
             before = meter.total()
-            with progress_bar() as progress:
+            with shown_progress() as progress:
                 losses = train(trials, work / arm.name, seed + number, progress)[-1].losses
             arms[arm.name]["training_cpu_seconds"] += meter.total() - before
             arms[arm.name]["losses"].append(losses)

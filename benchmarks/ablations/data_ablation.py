@@ -100,6 +100,10 @@ def make_run(work: Path, data: Path, size: Size, seed: int) -> tuple[Path, Path]
     import yaml
 
     from cli.progress import RichProgress
+    from pipelines.run.config import load_pipeline
+    from pipelines.run.runner import Runner
+    from pipelines.spark.session import Cluster, local_settings
+    from tamis.progress import PlainProgress
 
     folder = work / f"crawl-{stable_hash([size.megabytes, size.reference_bytes, seed])}"
     corpus, run = folder / "corpus", folder / "run"
@@ -112,7 +116,7 @@ def make_run(work: Path, data: Path, size: Size, seed: int) -> tuple[Path, Path]
     }
     (folder / "pipeline.yaml").write_text(yaml.safe_dump(body, allow_unicode=True, sort_keys=False), "utf-8")
     if load_manifest(run / "shards") is None or "weights" not in read_json(run / "state.json"):
-        with local_cluster(progress=RichProgress()) as cluster:
+        with local_cluster(progress=PlainProgress()) as cluster:
             run_pipeline(folder / "pipeline.yaml", run, cluster, base=folder)
     return run, corpus / "reference"
 
@@ -166,10 +170,10 @@ def train_once(
 
 
 def _train(trials: Trials, arm: Arm, folder: Path, seed: int, every: int) -> dict[str, Any]:
-    from cli.progress_bar import progress_bar
+    from cli.progress import shown_progress
 
     wall, cpu = time.monotonic(), time.process_time()
-    with progress_bar() as progress:
+    with shown_progress() as progress:
         weights, name = weights_of(arm, folder), f"{arm.name}-seed-{seed}"
         points = train(trials, folder, seed, progress, name=name, weights=weights, every=every)
     body = {
@@ -197,7 +201,7 @@ def measure(
         seed: the first one.
         languages: each gets an equal part of the tokens.
     """
-    from cli.progress_bar import progress_bar
+    from cli.progress import shown_progress
 
     described = machine.describe()
     source = Source(run, tuple(languages))
@@ -210,7 +214,7 @@ def measure(
         held = read_reference(reference) if reference else choose_held_out(source, size.reference_bytes, seed)
         write_json(arms / "facts.json", write_arms(source, held, arms, chosen=reference is None))
     facts = read_json(arms / "facts.json")
-    with progress_bar() as progress:
+    with shown_progress() as progress:
         trials = prepare_trials(arms / RAW.folder, arms / "heldout", config, progress, languages)
     every = max(1, config.steps // size.looks)
     body: dict[str, Any] = {

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.output import FormatOption, OutputFormat
-from cli.progress_bar import progress_bar
+from cli.options import FormatOption, OutputFormat
+from cli.progress import shown_progress
 from tamis.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Layout(StrEnum):
 
 
 class SplitChoice(StrEnum):
-    """Which documents."""
+    """The documents to write."""
 
     train = "train"
     heldout = "heldout"
@@ -49,11 +49,12 @@ def export(
     source: Annotated[
         str, typer.Argument(metavar="SOURCE", help="Token bins, a folder or URI, for megatron; a run folder for text.")
     ],
-    out: Annotated[str, typer.Argument(metavar="OUT", help="A folder.")],
+    out: Annotated[str, typer.Argument(metavar="OUT", help="The folder to write.")],
     to: Annotated[Layout, typer.Option("--to", help="Megatron's .bin and .idx, or UTF-8 text a line a document.")],
-    split: Annotated[SplitChoice, typer.Option("--split", help="Which documents.")] = SplitChoice.train,
+    split: Annotated[SplitChoice, typer.Option("--split", help="The documents to write.")] = SplitChoice.train,
     files: Annotated[
-        int | None, typer.Option("--files", min=1, max=99_999, help="Text files: a multiple of the ranks.")
+        int | None,
+        typer.Option("--files", min=1, max=99_999, help="Number of text files, a multiple of the number of ranks."),
     ] = None,
     lines: Annotated[
         LinesChoice | None,
@@ -79,7 +80,7 @@ def _export_megatron(source: str, out: Path, split: SplitChoice, format: OutputF
     from sampler.export.megatron import export_megatron
 
     bins = open_bins(source)
-    with progress_bar() as progress:
+    with shown_progress() as progress:
         written = export_megatron(bins, out, split.value, progress)
     if format is OutputFormat.json:
         typer.echo(json.dumps([asdict(dataset) for dataset in written], indent=2, ensure_ascii=False))
@@ -100,7 +101,7 @@ def _export_text(
 ) -> None:
     from sampler.export.text import export_text
 
-    with progress_bar() as progress:
+    with shown_progress() as progress:
         written = export_text(run, out, files, split.value, lines.value, progress)
     if format is OutputFormat.json:
         typer.echo(json.dumps(asdict(written), indent=2, ensure_ascii=False))

@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from cli.output import FormatOption, OutputFormat, parse_number
-from cli.progress_bar import progress_bar
+from cli.options import BinsOption, FormatOption, MixtureArgument, OutputFormat, RunOption, parse_tokens
+from cli.progress import shown_progress
 from tamis.errors import ConfigError
 
 if TYPE_CHECKING:
     from sampler.plan import PlannedDomain
 
 app = typer.Typer(no_args_is_help=True, help="Check, plan and draw a mixture.")
-MixtureArgument = Annotated[Path, typer.Argument(metavar="MIXTURE.yaml", help="The mixture.")]
-RunOption = Annotated[Path | None, typer.Option("--run", help="Run folder, instead of the mixture's.")]
-BinsOption = Annotated[str | None, typer.Option("--bins", help="Token bins (folder or URI), instead of the mixture's.")]
 TokensOption = Annotated[
-    str | None, typer.Option("--tokens", help="Length of the whole mixture, e.g. 2e9; else until a domain runs dry.")
+    str | None,
+    typer.Option(
+        "--tokens", help="Length of the whole mixture, e.g. 2e9; by default until a domain has reached its max_epochs."
+    ),
 ]
 
 
@@ -43,8 +43,10 @@ def check(
     format: FormatOption = OutputFormat.text,
 ) -> None:
     """Refuse a mixture that cannot be: unknown keys and domains, more epochs than allowed."""
+    from cli.data.mixture_page import phase_edges
+
     rows = _planned(mixture, run, bins, tokens)
-    phases, total = rows[-1].phase + 1, _room(rows)
+    phases, total = rows[-1].phase + 1, phase_edges(rows)[-1]
     if format is OutputFormat.json:
         typer.echo(json.dumps({"ok": True, "phases": phases, "tokens": total}, indent=2))
     else:
@@ -72,17 +74,17 @@ def plan(
 @app.command()
 def plot(
     mixture: MixtureArgument,
-    out: Annotated[Path, typer.Option("--out", metavar="FILE.html", help="Where to write the picture.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE.html", help="The page to write.")],
     run: RunOption = None,
     bins: BinsOption = None,
     tokens: TokensOption = None,
     format: FormatOption = OutputFormat.text,
 ) -> None:
     """Draw shares and epochs over the tokens of a mixture, as one HTML file that needs no network."""
-    from cli.data.mixture_chart import write_mixture_chart
+    from cli.data.mixture_page import write_mixture_page
 
     rows = _planned(mixture, run, bins, tokens)
-    write_mixture_chart(out, rows, mixture.name)
+    write_mixture_page(out, rows, mixture.name)
     typer.echo(json.dumps({"file": str(out)}) if format is OutputFormat.json else f"written: {out}")
 
 
@@ -94,28 +96,12 @@ def _planned(mixture: Path, run: Path | None, bins: str | None, tokens: str | No
 
     length = parse_tokens(tokens)
     config, folder = load_mixture(mixture, run, bins)
-    with progress_bar() as progress:
+    with shown_progress() as progress:
         _, opened = open_tokens(folder, config, progress)
     rows = plan_mixture(open_stream(folder, opened, config), length)
     if (sentence := refusal(rows)) is not None:
         raise ConfigError(f"{mixture}: {sentence}")
     return rows
-
-
-def parse_tokens(text: str | None) -> float | None:
-    """A number of tokens such as `2_000_000`, `2e9`.
-
-    Raises:
-        ConfigError: it is none, or not above zero.
-    """
-    if text is None:
-        return None
-    return parse_number("--tokens", text, "2e9", 1e18)
-
-
-def _room(rows: list[PlannedDomain]) -> float:
-    """Tokens of the whole mixture, padding included."""
-    return sum(row.tokens / (1 - row.padding) for row in rows)
 
 
 def _print(rows: list[PlannedDomain]) -> None:

@@ -1,4 +1,4 @@
-"""``tamis tokenizer``: train a vocabulary on a run, compare tokenizers, add a language to one in use.
+"""`tamis tokenizer`: train a vocabulary on a run, compare tokenizers, add a language to one in use.
 
 Results go to standard output, progress to standard error.
 """
@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.data.tokenizer_options import BytesOption, InputOption, RunOption, SeedOption, named_as_options, parse_factors
-from cli.output import FormatOption, OutputFormat
+from cli.options import FormatOption, OutputFormat
 from cli.present import echo_json
 from tamis.errors import ConfigError
+from tamis.progress import each, step
 
 if TYPE_CHECKING:
     from sampler.progress import Progress
     from sampler.tokenizer.compression import AnyTokenizer
     from sampler.tokenizer.extension import Script
     from sampler.tokenizer.texts import TextGroup
+    from tamis.progress import Progress
 
 app = typer.Typer(no_args_is_help=True, help="Vocabularies: train, compare, extend.")
 _VOCABULARY = 125_696  # Baichuan 2's
@@ -35,9 +37,12 @@ def _group() -> None:
 def train(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run with published shards.")],
     out: Annotated[Path, typer.Option("--out", metavar="MODEL", help="The .model file to write.")],
-    vocab_size: Annotated[int, typer.Option("--vocab-size", help="Pieces, with the 259 fixed ones.")] = _VOCABULARY,
+    vocab_size: Annotated[
+        int, typer.Option("--vocab-size", help="Number of pieces, the 259 fixed ones included.")
+    ] = _VOCABULARY,
     sample_bytes: Annotated[
-        int, typer.Option("--sample-bytes", help="Text to train on, UTF-8 bytes; 25 times that in memory.")
+        int,
+        typer.Option("--sample-bytes", help="UTF-8 bytes of text to train on; training takes 25 times that in memory."),
     ] = 200_000_000,
     factor: Annotated[
         list[str] | None,
@@ -52,7 +57,7 @@ def train(
 ) -> None:
     """Train a SentencePiece BPE with Baichuan 2's settings on the training split of a run."""
     from cli.data.tokenizer_view import print_training
-    from cli.progress_bar import progress_bar
+    from cli.progress import shown_progress
     from corpus.config import parse
     from sampler.published import list_shards
     from sampler.tokenizer.training import TokenizerConfig, train_model
@@ -68,7 +73,7 @@ def train(
     with named_as_options():
         config = parse(TokenizerConfig, settings, "tokenizer")
         shards = list_shards(run)
-        with progress_bar() as progress:
+        with shown_progress() as progress:
             trained = train_model(shards, config, seed, progress)
     settings_path = _write(out, trained.model, trained.to_json())
     result = {"model": str(out), "settings": str(settings_path), **trained.to_json()}
@@ -92,7 +97,7 @@ def report(
 ) -> None:
     """Compare how tokenizers compress each domain: tokens a character, bytes a token, texts that do not come back."""
     from cli.data.tokenizer_view import print_report
-    from cli.progress_bar import progress_bar
+    from cli.progress import shown_progress
     from sampler.tokenizer.compression import measure
     from sampler.tokenizer.model import open_tokenizer
     from sampler.tokenizer.peers import find_peers
@@ -100,20 +105,17 @@ def report(
     if not models and not peers:
         raise ConfigError("tokenizer report: found no tokenizer; expected a MODEL, --peers or both")
     encoders: dict[str, AnyTokenizer] = {str(path): open_tokenizer(path, needs_eos=False) for path in models or []}
-    with progress_bar() as progress:
+    with shown_progress() as progress:
         groups = _groups(run, inputs, sample_bytes, seed, progress)
         left_out: list[str] = []
         if peers:
-            progress("loading peers", 0, 0)
-            found, left_out = find_peers()
+            with step(progress, "loading peers"):
+                found, left_out = find_peers()
             encoders |= found
-            progress("loading peers", 1, 1)
         measured: list[dict[str, Any]] = []
-        for name, encoder in encoders.items():
-            progress("measuring tokenizers", len(measured), len(encoders))
+        for name, encoder in each(progress, "measuring tokenizers", list(encoders.items())):
             figures = {group.name: measure(group.texts, encoder).to_json() for group in groups}
             measured.append({"name": name, "vocabulary": encoder.vocab_size, "groups": figures})
-        progress("measuring tokenizers", len(encoders), len(encoders))
     result = {
         "groups": [{"name": group.name, "origin": group.origin} for group in groups],
         "seed": seed,
@@ -142,13 +144,13 @@ def extend(
 ) -> None:
     """Put the pieces that a BPE model lacks of another one behind its own, as BiLLa did with Chinese ones."""
     from cli.data.tokenizer_view import print_extension
-    from cli.progress_bar import progress_bar
+    from cli.progress import shown_progress
     from sampler.tokenizer.extension import extend_model
     from sampler.tokenizer.model import open_tokenizer, read_model
 
     _require_file(out)
     before = open_tokenizer(base, needs_eos=False)
-    with progress_bar() as progress:
+    with shown_progress() as progress:
         groups = _groups(run, inputs, sample_bytes, seed, progress) if run or inputs else []
         merged = extend_model(read_model(base), read_model(other), _script(only_script))
         facts = {
@@ -164,8 +166,8 @@ def extend(
         }
         settings_path = _write(out, merged.model, facts)
         after = open_tokenizer(out, needs_eos=False)
-        progress("measuring before and after", 0, 0)
-        compression = {group.name: _compared(group, before, after) for group in groups}
+        measured = each(progress, "measuring before and after", groups)
+        compression = {group.name: _compared(group, before, after) for group in measured}
     result = {
         "model": str(out),
         "settings": str(settings_path),

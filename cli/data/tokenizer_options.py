@@ -1,4 +1,4 @@
-"""Options that the commands of ``tamis tokenizer`` share, and what stands behind them."""
+"""Options that the commands of `tamis tokenizer` share, and what stands behind them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from typing import Annotated
 
 import typer
 
+from corpus.config import key_value
 from tamis.errors import ConfigError
 
 RunOption = Annotated[Path | None, typer.Option("--run", metavar="RUN", help="Measure on the domains of this run.")]
 InputOption = Annotated[
     list[str] | None, typer.Option("--input", metavar="NAME=GLOB", help="Measure on these files; may be repeated.")
 ]
-BytesOption = Annotated[int, typer.Option("--sample-bytes", min=1, help="Text to measure on, UTF-8 bytes a group.")]
+BytesOption = Annotated[
+    int, typer.Option("--sample-bytes", min=1, help="UTF-8 bytes of text to measure on, for each domain or input.")
+]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Another seed, another sample.")]
 
 
@@ -28,13 +31,12 @@ def parse_factors(given: list[str]) -> dict[str, float]:
     """
     factors: dict[str, float] = {}
     for text in given:
-        domain, _, number = text.rpartition("=")
+        form = "DOMAIN=F with a number F, such as code=2"
+        domain, number = key_value(text, "--factor", form, last=True)
         try:
             value = float(number)
         except ValueError:
-            domain = ""
-        if not domain:
-            raise ConfigError(f"--factor: found {text!r}; expected DOMAIN=F with a number F, such as code=2")
+            raise ConfigError(f"--factor: found {text!r}; expected {form}") from None
         if domain in factors:
             raise ConfigError(f"--factor: found {domain!r} twice; expected one factor a domain")
         factors[domain] = value

@@ -1,4 +1,4 @@
-"""How ``tamis tokenizer`` shows its results to people."""
+"""How `tamis tokenizer` shows its results to people."""
 
 from __future__ import annotations
 

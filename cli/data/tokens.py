@@ -15,8 +15,8 @@ import typer
 from rich.console import Console
 
 from cli.data.export import export
-from cli.output import FormatOption, OutputFormat
-from cli.progress_bar import progress_bar
+from cli.options import BinsOption, FormatOption, MixtureArgument, OutputFormat, RunOption
+from cli.progress import shown_progress
 from tamis.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def build(
     from sampler.bins.build import build_bins
     from sampler.tokenizer.model import open_tokenizer
 
-    with progress_bar() as progress:
+    with shown_progress() as progress:
         bins = build_bins(run, open_tokenizer(tokenizer), out, progress)
     documents = {name: sum(shard.documents for shard in shards) for name, shards in bins.domains.items()}
     rows = [
@@ -68,7 +68,7 @@ def verify(
     from sampler.bins.manifests import open_bins, verify_bins
 
     opened = open_bins(bins)
-    with progress_bar() as progress:
+    with shown_progress() as progress:
         size = verify_bins(opened, progress)
     if format is OutputFormat.json:
         typer.echo(json.dumps({"ok": True, "bytes": size}))
@@ -78,9 +78,9 @@ def verify(
 
 @app.command()
 def stream(
-    mixture: Annotated[Path, typer.Argument(metavar="MIXTURE.yaml", help="The mixture.")],
-    run: Annotated[Path | None, typer.Option("--run", help="Run folder, instead of the mixture's.")] = None,
-    bins: Annotated[str | None, typer.Option("--bins", help="Token bins, instead of the mixture's.")] = None,
+    mixture: MixtureArgument,
+    run: RunOption = None,
+    bins: BinsOption = None,
     world_size: Annotated[int, typer.Option("--world-size", min=1, help="Number of ranks.")] = 1,
     global_batch: Annotated[int, typer.Option("--global-batch", min=1, help="Sequences a step.")] = 8,
     steps: Annotated[str, typer.Option("--steps", metavar="A:B", help="Steps A to B-1, from zero.")] = "0:1",
@@ -89,7 +89,8 @@ def stream(
         bool, typer.Option("--first-look", help="Tokenise on the fly what these steps need, instead of making bins.")
     ] = False,
     tokenizer: Annotated[
-        Path | None, typer.Option("--tokenizer", metavar="MODEL", help="For --first-look; else the mixture's.")
+        Path | None,
+        typer.Option("--tokenizer", metavar="MODEL", help="The model for --first-look; by default the mixture's."),
     ] = None,
     format: FormatOption = OutputFormat.text,
 ) -> None:
@@ -115,7 +116,7 @@ def stream(
 
 
 def _prepared(mixture: Path, run: Path | None, bins: str | None, look: int, tokenizer: Path | None) -> Prepared:
-    """The mixture, open; `look` sequences of it only, tokenised on the fly, where that is above zero."""
+    """Opens a mixture over token bins, or, where `look` is above 0, over that many sequences, tokenised on the fly."""
     from sampler.first_look import first_look
     from sampler.mixture import load_mixture
     from sampler.prepare import prepare, tokenizer_for_mixture
@@ -124,7 +125,7 @@ def _prepared(mixture: Path, run: Path | None, bins: str | None, look: int, toke
     config, folder = load_mixture(mixture, run, bins)
     if tokenizer is not None and not look:
         raise ConfigError("--tokenizer: found without --first-look; expected both, as bins have a tokenizer")
-    with progress_bar() as progress:
+    with shown_progress() as progress:
         if not look:
             return prepare(folder, config, progress)
         model = open_tokenizer(tokenizer) if tokenizer else tokenizer_for_mixture(folder, config, progress)

@@ -1,26 +1,24 @@
-"""The page of ``tamis dedup curve --html``: the same curves and tables as in the terminal, in one offline file."""
+"""The page of `tamis dedup curve --html`: the same curves and tables as in the terminal, in one offline file."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from cli.dedup.curve import SHOWN, threshold_text, verdict
-from cli.pages.page import Page, table
-from cli.report.charts import OTHER, PALETTE, REMOVED, Figure, figure
+from cli.dedup.curve_data import SHOWN, threshold_text, verdict
+from cli.pages.figures import OTHER, REMOVED, Figure, color, figure, line
+from cli.pages.page import Page, Table
 
 
 def write_page(result: dict[str, Any], out: Path) -> Path:
-    """Writes the page of a result as ``cli.dedup.curve.describe`` gives it; returns ``out``."""
+    """Writes the page of a result as `cli.dedup.curve_data.describe` gives it; returns `out`."""
     page = Page("Detection probability of near duplicates")
-    page.header(
-        "MinHash-LSH finds a pair of similarity J with probability 1 − (1 − J^rows)^bands",
-        [
-            (f"{result['threshold']:g}", "threshold"),
-            (f"{result['recall']:g}", "recall wanted there"),
-            (str(result["num_perm"]), "minima of a signature"),
-        ],
-    )
+    page.below = "MinHash-LSH finds a pair of similarity J with probability 1 − (1 − J^rows)^bands"
+    page.key_figures = [
+        (f"{result['threshold']:g}", "threshold"),
+        (f"{result['recall']:g}", "recall wanted there"),
+        (str(result["num_perm"]), "minima of a signature"),
+    ]
     refused = [said for pair in result["pairs"] if (said := verdict(result, pair)) is not None]
     page.section(
         "The curve",
@@ -28,16 +26,14 @@ def write_page(result: dict[str, Any], out: Path) -> Path:
         or f"The threshold is {threshold_text(result)}. Right of it: recall. Left of it: candidates "
         "that come to nothing.",
         page.chart(_chart(result)),
-        table(*_curve_rows(result)),
+        Table(*_curve_rows(result)),
     )
     page.section(
         "What it costs",
         "Of the pairs at a similarity below the threshold, the share that become candidates, in %.",
-        table(*_cost_rows(result)),
+        Table(*_cost_rows(result)),
     )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(page.html(), "utf-8")
-    return out
+    return page.write(out)
 
 
 def _name(pair: dict[str, Any]) -> str:
@@ -46,35 +42,15 @@ def _name(pair: dict[str, Any]) -> str:
 
 def _chart(result: dict[str, Any]) -> Figure:
     hover = "J = %{x:.2f}: %{y:.4f}<extra>%{fullData.name}</extra>"
-    lines: list[Figure] = []
+    lines = []
     for i, pair in enumerate(result["pairs"]):
-        lines.append(
-            {
-                "type": "scatter",
-                "mode": "lines",
-                "name": _name(pair),
-                "hovertemplate": hover,
-                "x": [point["similarity"] for point in pair["curve"]],
-                "y": [point["probability"] for point in pair["curve"]],
-                "line": {"color": PALETTE[i % len(PALETTE)], "width": 2.5},
-            }
-        )
+        x = [point["similarity"] for point in pair["curve"]]
+        lines.append(line(_name(pair), x, [point["probability"] for point in pair["curve"]], color(i), hover, 2.5))
     threshold, recall = result["threshold"], result["recall"]
-    for name, x, y, color in (
-        (f"threshold {threshold:g}", [threshold, threshold], [0, 1], REMOVED),
-        (f"recall wanted {recall:g}", [0, 1], [recall, recall], OTHER),
-    ):
-        lines.append(
-            {
-                "type": "scatter",
-                "mode": "lines",
-                "name": name,
-                "x": x,
-                "y": y,
-                "hoverinfo": "skip",
-                "line": {"color": color, "width": 1.5, "dash": "dash"},
-            }
-        )
+    lines += [
+        line(f"threshold {threshold:g}", [threshold, threshold], [0, 1], REMOVED, None, 1.5, dash="dash"),
+        line(f"recall wanted {recall:g}", [0, 1], [recall, recall], OTHER, None, 1.5, dash="dash"),
+    ]
     return figure(
         lines,
         460,

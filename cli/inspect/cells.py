@@ -1,8 +1,8 @@
-"""``tamis clusters --semantic``: the cells of ``semantic_clusters``, with what they are about.
+"""`tamis clusters --semantic`: the cells of `semantic_clusters`, with what they are about.
 
 A cell is told by its size, its terms, the domains that it draws from, and a few of its documents: the one nearest to
 the centroid and some on the way out. Terms are words, or pairs of Han characters, that more of the cell's documents use
-than of a sample of all cells. Cost: the narrow tables once, then the text of ``SAMPLED`` documents a cell shown.
+than of a sample of all cells. Cost: the narrow tables once, then the text of `SAMPLED` documents a cell shown.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _WORD = re.compile(r"[\u3400-\u9fff]+|[^\W\d_]{3,}")
 
 
 def describe_cells(reader: RunReader, top: int) -> dict[str, Any]:
-    """The result as JSON: totals, drift, and the ``top`` largest cells."""
+    """The result as JSON: totals, drift, and the `top` largest cells."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -74,7 +74,7 @@ def _cell(
     domains = Counter(reader.domains(members).values())
     examples = _spread(members, EXAMPLES)
     texts = reader.documents(examples, ["text", "source_id"])
-    fates = reader.fates(examples)
+    outcomes = reader.outcomes(examples)
     return {
         "id": cell["cluster_id"],
         "size": cell["cluster_size"],
@@ -86,7 +86,7 @@ def _cell(
             {
                 "doc_id": str(i),
                 "source_id": texts[i]["source_id"],
-                "fate": fates[i].to_json(),
+                "fate": outcomes[i].to_json(),
                 "text": texts[i]["text"][:TEXT_CHARS],
             }
             for i in examples
@@ -95,7 +95,7 @@ def _cell(
 
 
 def _spread(ids: list[int], n: int) -> list[int]:
-    """At most n of them, from the first to the last."""
+    """At most n of the ids, evenly spaced from the first to the last."""
     if len(ids) <= n:
         return ids
     return [ids[i * (len(ids) - 1) // max(1, n - 1)] for i in range(n)]
@@ -119,7 +119,7 @@ def terms_of(text: str) -> Iterable[str]:
 
 
 def _terms(inside: Counter[str], documents: int, common: Counter[str], sampled: int) -> list[str]:
-    """The terms that speak most for the cell: share inside times log of how much more than outside."""
+    """The most typical terms: share of the cell's documents × log(that share / the share outside the cell)."""
 
     def weight(term: str) -> float:
         share = inside[term] / documents
@@ -162,6 +162,6 @@ def _drawn(cell: dict[str, Any]) -> Table:
     table.add_row("terms", Text(clean(", ".join(cell["terms"]) or "none that stand out")))
     table.add_row("domains", Text(clean(", ".join(f"{name} {n:,}" for name, n in cell["domains"].items()))))
     for example in cell["examples"]:
-        fate = "" if example["fate"]["kept"] else f" (dropped by {example['fate']['stage']})"
-        table.add_row("text", Text(f"{example['doc_id']}{fate}: {one_line(example['text'], TEXT_CHARS)}"))
+        outcome = "" if example["fate"]["kept"] else f" (dropped by {example['fate']['stage']})"
+        table.add_row("text", Text(f"{example['doc_id']}{outcome}: {one_line(example['text'], TEXT_CHARS)}"))
     return table

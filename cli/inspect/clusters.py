@@ -1,9 +1,9 @@
-"""``tamis clusters``: the largest families of duplicates, to see at a glance whether one source is being wiped out.
+"""`tamis clusters`: the largest families of duplicates, to see at a glance whether one source is being wiped out.
 
-Near copies come by component, from the columns, drops and edges of ``near_dedup``; a member that is not similar enough
+Near copies come by component, from the columns, drops and edges of `near_dedup`; a member that is not similar enough
 to the first survivor has another, so a component may keep several. Exact copies come by survivor, from the drops of
-``exact_dedup``. Cost: these narrow tables once, then the text rows of the survivors shown. ``--show`` is about one
-component: see ``cli.inspect.component``. ``--semantic`` is about cells: see ``cli.inspect.cells``.
+`exact_dedup`. Cost: these narrow tables once, then the text rows of the survivors shown. `--show` is about one
+component: see `cli.inspect.component`. `--semantic` is about cells: see `cli.inspect.cells`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.inspect.masking import PersonalOption, open_run
-from cli.inspect.stats import RunArgument
-from cli.output import FormatOption, OutputFormat
+from cli.options import FormatOption, OutputFormat, RunArgument
 from cli.present import clean, console, echo_json, one_line
 from tamis.errors import TamisError
 
@@ -34,7 +33,7 @@ TEXT_CHARS = 160
 
 
 class Kind(StrEnum):
-    """Which duplicates."""
+    """Kinds of duplicates."""
 
     near = "near"
     exact = "exact"
@@ -42,7 +41,7 @@ class Kind(StrEnum):
 
 def clusters(
     run: RunArgument,
-    top: Annotated[int, typer.Option("--top", min=1, help="How many, largest first.")] = 10,
+    top: Annotated[int, typer.Option("--top", min=1, help="Number of clusters, the largest first.")] = 10,
     kind: Annotated[
         Kind, typer.Option("--kind", help="Near copies by component, or exact copies by survivor.")
     ] = Kind.near,
@@ -111,7 +110,7 @@ def _show(reader: RunReader, key: str, kind: Kind, n: int, format: OutputFormat)
 
 
 def describe(reader: RunReader, kind: Kind, top: int) -> dict[str, Any]:
-    """The result as JSON: totals and the ``top`` largest clusters."""
+    """The result as JSON: totals and the `top` largest clusters."""
     import numpy as np
 
     stage = "near_dedup" if kind is Kind.near else "exact_dedup"
@@ -189,7 +188,7 @@ def _range(values: npt.NDArray[np.float64]) -> dict[str, float | None]:
 
 
 def _name_documents(reader: RunReader, chosen: list[dict[str, Any]]) -> None:
-    """Adds source ids, domains and fates to survivors and members, and the first survivor's text."""
+    """Adds source ids, domains and outcomes to survivors and members, and the first survivor's text."""
     people = [person for found in chosen for person in (*found["survivors"], *found["members"])]
     ids = [int(person["doc_id"]) for person in people]
     there = reader.lineage.reachable(ids)
@@ -202,23 +201,23 @@ def _name_documents(reader: RunReader, chosen: list[dict[str, Any]]) -> None:
             **reader.lineage.origin_json(doc_id),
         )
     survivors = [int(person["doc_id"]) for found in chosen for person in found["survivors"]]
-    fates = reader.fates(reader.lineage.reachable(survivors))
+    outcomes = reader.outcomes(reader.lineage.reachable(survivors))
     leaders = [int(found["survivors"][0]["doc_id"]) for found in chosen if found["survivors"]]
     texts = reader.documents(reader.lineage.reachable(leaders), ["text"])
     for found in chosen:
         for person in found["survivors"]:
-            fate = fates.get(int(person["doc_id"]))
-            person["fate"] = None if fate is None else fate.to_json()
+            outcome = outcomes.get(int(person["doc_id"]))
+            person["fate"] = None if outcome is None else outcome.to_json()
         first = int(found["survivors"][0]["doc_id"]) if found["survivors"] else -1
         found["text"] = texts[first]["text"][:TEXT_CHARS] if first in texts else ""
 
 
 def _survivor(person: dict[str, Any]) -> str:
-    fate, where = person["fate"], person.get("ancestor")
+    outcome, where = person["fate"], person.get("ancestor")
     earlier = "" if where is None else f", of snapshot {where['snapshot']} in {where['run']}"
-    if fate is None:
+    if outcome is None:
         return f"{person['doc_id']}{earlier}, which has moved away"
-    later = "" if fate["kept"] else f", dropped later by {fate['stage']} ({fate['reason']})"
+    later = "" if outcome["kept"] else f", dropped later by {outcome['stage']} ({outcome['reason']})"
     return f"{person['doc_id']}  {person['source_id']}  [{person['domain']}]{later}{earlier}"
 
 

@@ -1,7 +1,7 @@
 """One component of near copies: its members beside their survivors, the verified edges, and where the texts differ.
 
-The texts compared are the stored ones, as ``near_dedup`` saw them: before any span was cut, and with the personal data
-that the view may not show. Cost: the narrow tables of ``near_dedup`` for the shards of the component, its list of
+The texts compared are the stored ones, as `near_dedup` saw them: before any span was cut, and with the personal data
+that the view may not show. Cost: the narrow tables of `near_dedup` for the shards of the component, its list of
 components once, and the texts of the members shown.
 """
 
@@ -24,7 +24,7 @@ Rows = list[dict[str, Any]]
 
 
 def describe_components(reader: RunReader, key: str, shown: int) -> dict[str, Any]:
-    """The components of what ``key`` names, as JSON.
+    """The components of what `key` names, as JSON.
 
     Args:
         reader: the run.
@@ -65,12 +65,12 @@ def _resolved(reader: RunReader, key: str) -> dict[int, set[int]]:
 
 def _why_outside(reader: RunReader, doc_id: int) -> str:
     stages = [stage for stage, _ in reader.chain]
-    fate, name = reader.fates([doc_id])[doc_id], reader.documents([doc_id], ["source_id"])[doc_id]["source_id"]
+    outcome, name = reader.outcomes([doc_id])[doc_id], reader.documents([doc_id], ["source_id"])[doc_id]["source_id"]
     said = f"document {doc_id} ({name}) is in no component of near copies"
-    if fate.stage is None or stages.index(fate.stage) > stages.index(STAGE):
+    if outcome.stage is None or stages.index(outcome.stage) > stages.index(STAGE):
         return f"{said}: {STAGE} found nothing in this run that is nearly the same"
-    copy = "" if fate.survivor is None else f", in favour of document {fate.survivor}"
-    return f"{said}: {fate.stage} had dropped it before ({fate.reason}{copy})"
+    copy = "" if outcome.survivor is None else f", in favour of document {outcome.survivor}"
+    return f"{said}: {outcome.stage} had dropped it before ({outcome.reason}{copy})"
 
 
 def _members(reader: RunReader, component: int) -> list[int]:
@@ -85,7 +85,7 @@ def _members(reader: RunReader, component: int) -> list[int]:
 
 
 def _about(reader: RunReader, table: str, members: list[int]) -> Rows:
-    """The rows of a table of ``near_dedup`` that are about some documents."""
+    """The rows of a table of `near_dedup` that are about some documents."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -128,14 +128,14 @@ def _edge(row: dict[str, Any]) -> dict[str, Any]:
 
 def _survivors(reader: RunReader, ids: list[int], stands_for: Counter[int]) -> Rows:
     here = reader.lineage.reachable(ids)
-    names, domains, fates = reader.documents(here, ["source_id"]), reader.domains(here), reader.fates(here)
+    names, domains, outcomes = reader.documents(here, ["source_id"]), reader.domains(here), reader.outcomes(here)
     return [
         {
             "doc_id": str(i),
             "source_id": names[i]["source_id"] if i in names else None,
             "domain": domains.get(i),
             "stands_for": stands_for[i],
-            "fate": fates[i].to_json() if i in fates else None,
+            "fate": outcomes[i].to_json() if i in outcomes else None,
             **reader.lineage.origin_json(i),
         }
         for i in ids
@@ -181,8 +181,8 @@ def compare(member: Tokens, survivor: Tokens, shown: Callable[[str], str] = str)
         shown: what may be shown of a text, byte for byte as long as the text.
 
     Returns:
-        ``differences``: the first of them, each with both sides: byte offsets into the stored text, the text there,
-        and what stands around it; ``differences_count``: how many there are; ``whole``: False where a text is so long
+        `differences`: the first of them, each with both sides: byte offsets into the stored text, the text there,
+        and what stands around it; `differences_count`: how many there are; `whole`: False where a text is so long
         that only its beginning was compared.
     """
     from cli.inspect.token_diff import differences

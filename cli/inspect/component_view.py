@@ -16,7 +16,7 @@ SURVIVORS_SHOWN, SPAN_CHARS = 10, 160
 
 
 def print_component(screen: Console, found: dict[str, Any]) -> None:
-    """Prints one component as ``cli.inspect.component`` describes it."""
+    """Prints one component as `cli.inspect.component` describes it."""
     edges, count = found["edges"], found["edges_count"]
     screen.print(
         f"component {found['id']}: {found['size']:,} documents, {found['dropped']:,} dropped, {count:,} verified edges",
@@ -39,13 +39,13 @@ def print_component(screen: Console, found: dict[str, Any]) -> None:
 
 
 def _survivor(survivor: dict[str, Any]) -> str:
-    fate = survivor["fate"]
+    outcome = survivor["fate"]
     where = survivor.get("ancestor")
     earlier = "" if where is None else f"; of snapshot {where['snapshot']}, {where['run']}"
-    if fate is None:
+    if outcome is None:
         gone = f"{earlier}, which has moved away" if earlier else "; in an earlier run"
         return f"kept  {survivor['doc_id']}  stands for {survivor['stands_for']:,}{gone}"
-    later = "" if fate["kept"] else f"; dropped later by {fate['stage']} ({fate['reason']})"
+    later = "" if outcome["kept"] else f"; dropped later by {outcome['stage']} ({outcome['reason']})"
     return (
         f"kept  {survivor['doc_id']}  {survivor['source_id']}  [{survivor['domain']}]  stands for "
         f"{survivor['stands_for']:,}{later}{earlier}"

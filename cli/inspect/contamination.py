@@ -1,4 +1,4 @@
-"""What decontamination found, benchmark by benchmark, as ``tamis stats`` and the HTML report show it.
+"""What decontamination found, benchmark by benchmark, as `tamis stats` and the HTML report show it.
 
 The numbers are those of the decision's manifest. Cost: one small file.
 """
@@ -30,11 +30,11 @@ BENCHMARK_NOTE = (
 
 
 def benchmark_lines(run: RunFolder) -> list[dict[str, Any]]:
-    """A line for each benchmark, by name; none where the run has no stage ``decontaminate``.
+    """A line for each benchmark, by name; none where the run has no stage `decontaminate`.
 
     Returns:
-        ``benchmark``; its ``items``, those that are searched for by ``ngrams`` or ``whole``, those ``too_short`` to be,
-        those ``repeated`` from earlier ones; ``bad_lines``; ``found`` items; ``documents`` that any was found in.
+        `benchmark`; its `items`, those that are searched for by `ngrams` or `whole`, those `too_short` to be,
+        those `repeated` from earlier ones; `bad_lines`; `found` items; `documents` that any was found in.
     """
     manifest = dict(run.chain()).get("decontaminate")
     found = manifest.body.get("facts", {}).get("benchmarks", {}) if manifest is not None else {}
@@ -42,7 +42,7 @@ def benchmark_lines(run: RunFolder) -> list[dict[str, Any]]:
 
 
 def benchmark_cells(line: dict[str, Any]) -> list[str]:
-    """A line's cells, below ``BENCHMARK_HEADER``."""
+    """A line's cells, below `BENCHMARK_HEADER`."""
     searched = line["ngrams"] + line["whole"]
     return [
         clean(line["benchmark"]),

@@ -1,6 +1,6 @@
-"""``tamis diff``: what another configuration would have kept, document by document, and why it did not.
+"""`tamis diff`: what another configuration would have kept, document by document, and why it did not.
 
-How the documents of two runs are matched, and what that costs, is told in ``cli.inspect.outcomes``: by doc_id where
+How the documents of two runs are matched, and what that costs, is told in `cli.inspect.outcomes`: by doc_id where
 both hold the same ingest, else by (domain of the input, source_id). Bytes are bytes as ingested; where both runs kept a
 document, what each left of it is counted too. Examples are drawn by a hash of the ids: everyone reads the same ones.
 """
@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.inspect.masking import PersonalOption, open_run
-from cli.output import FormatOption, OutputFormat
+from cli.options import FormatOption, OutputFormat
 from cli.present import console, echo_json, first_chars
-from corpus.reading.rows import view_text
+from corpus.reading.run_reader import view_text
 
 if TYPE_CHECKING:
     from cli.inspect.outcomes import Matched, Names
@@ -31,7 +31,7 @@ Group = tuple[int, int, int, int]
 
 def diff(
     run_a: Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN_A")],
-    run_b: Annotated[Path, typer.Argument(help="Another one.", metavar="RUN_B")],
+    run_b: Annotated[Path, typer.Argument(help="The run folder to compare it with.", metavar="RUN_B")],
     n: Annotated[int, typer.Option("-n", min=0, help="Examples of what only one of them kept.")] = 5,
     personal_data: PersonalOption = False,
     format: FormatOption = OutputFormat.text,
@@ -188,19 +188,19 @@ def _examples(drawn: list[tuple[float, int, int]], own: RunReader, other: RunRea
     """
     documents = own.documents([here for _, here, _ in drawn], ["source_id", "text"])
     domains = own.domains([here for _, here, _ in drawn])
-    fates = other.fates([there for _, _, there in drawn if there >= 0])
+    outcomes = other.outcomes([there for _, _, there in drawn if there >= 0])
     found = []
     for _, here, there in drawn:
         text = view_text(documents[here]["text"], own.edits_before(here, None))
-        fate = fates[there].to_json() if there >= 0 else None
+        outcome = outcomes[there].to_json() if there >= 0 else None
         found.append(
             {
                 "doc_id": str(here),
                 "source_id": documents[here]["source_id"],
                 "domain": domains[here],
                 "text": first_chars(text, TEXT_CHARS),
-                "other": fate,
-                "survivor": _survivor(other, fates[there].survivor) if there >= 0 else None,
+                "other": outcome,
+                "survivor": _survivor(other, outcomes[there].survivor) if there >= 0 else None,
             }
         )
     return found

@@ -16,7 +16,7 @@ SETTINGS_SHOWN, REASONS_SHOWN, VALUE_CHARS, TEXT_CHARS = 40, 12, 48, 240
 
 
 def print_diff(screen: Console, result: dict[str, Any]) -> None:
-    """Prints a comparison as ``cli.inspect.diff.compare`` gives it."""
+    """Prints a comparison as `cli.inspect.diff.compare` gives it."""
     for run in ("a", "b"):
         screen.print(Text(f"{run.upper()}  {result[run]}: {result['documents'][run]:,} documents"))
         if result["unfinished"][run]:
@@ -76,7 +76,7 @@ def _totals(totals: dict[str, dict[str, int]]) -> Table:
 
 
 def _reasons(kind: str, lines: list[dict[str, Any]]) -> Table:
-    """Why, by reason; of what neither kept, the reasons that differ, and the others in one line."""
+    """Documents by reason; where both dropped them for the same reason, they are summed in one line."""
     if kind == "neither":
         table = _table("Kept by neither: why", ("in A", "in B"), ("documents", "text"))
         same = [line for line in lines if line["a"] == line["b"]]
@@ -116,12 +116,12 @@ def _print_examples(screen: Console, kind: str, result: dict[str, Any]) -> None:
         screen.print()
         title = f"{TITLES[kind]}  {found['doc_id']}  {found['source_id']}  [{found['domain']}]"
         screen.rule(Text(clean(title)), align="left", style="dim")
-        fate = found["other"]
-        if fate is None:
+        outcome = found["other"]
+        if outcome is None:
             said = f"not ingested in {other}"
         else:
-            similarity = "" if fate["similarity"] is None else f", similarity {fate['similarity']:.4f}"
-            said = f"{other}: {fate['stage']} ({fate['reason']}){similarity}"
+            similarity = "" if outcome["similarity"] is None else f", similarity {outcome['similarity']:.4f}"
+            said = f"{other}: {outcome['stage']} ({outcome['reason']}){similarity}"
         screen.print(Text(clean(said), "red"))
         screen.print(Text(one_line(found["text"], TEXT_CHARS)))
         survivor = found["survivor"]

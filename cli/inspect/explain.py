@@ -1,4 +1,4 @@
-"""``tamis explain``: one document's whole story, from the raw record to the published shard, stage by stage.
+"""`tamis explain`: one document's whole story, from the raw record to the published shard, stage by stage.
 
 What the scan saw, what was decided and why, what was cut, who survived instead and what became of that one. Cost: the
 narrow tables of one document shard a stage, one text row, and the URL index for a look-up by name.
@@ -13,8 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from cli.inspect.masking import PersonalOption, open_run
-from cli.inspect.stats import RunArgument
-from cli.output import FormatOption, OutputFormat
+from cli.options import FormatOption, OutputFormat, RunArgument
 from cli.present import clean, console, echo_json, first_chars, one_line, plain, plain_row, size
 from corpus.ids import first_id
 from tamis.errors import TamisError
@@ -83,7 +82,7 @@ def describe(reader: RunReader, doc_id: int) -> dict[str, Any]:
     shard = reader.shard_of(doc_id)
     stored = reader.documents([doc_id], [*STORED, "text"])[doc_id]
     text = stored.pop("text")
-    fate = reader.fates([doc_id])[doc_id]
+    outcome = reader.outcomes([doc_id])[doc_id]
     published = reader.published(doc_id)
     return {
         "doc_id": str(doc_id),
@@ -95,8 +94,8 @@ def describe(reader: RunReader, doc_id: int) -> dict[str, Any]:
             "path": str(shard.path.relative_to(reader.run.root)),
             "row": doc_id - shard.first_id,
         },
-        "kept": fate.kept,
-        "stages": _stages(reader, doc_id, text, fate.stage),
+        "kept": outcome.kept,
+        "stages": _stages(reader, doc_id, text, outcome.stage),
         "published": None
         if published is None
         else {
@@ -128,7 +127,7 @@ def _stages(reader: RunReader, doc_id: int, text: str, dropped_by: str | None) -
         if name == dropped_by:
             story = reader.story(doc_id)
             stage |= {"decision": "dropped", **{k: story[0].to_json()[k] for k in ("reason", "survivor", "similarity")}}
-            stage["survivor_story"] = [_named(reader, fate.to_json()) for fate in story[1:]]
+            stage["survivor_story"] = [_named(reader, outcome.to_json()) for outcome in story[1:]]
             if story[-1].survivor is not None:
                 stage["last_survivor"] = str(story[-1].survivor)
                 stage["survivor_missing"] = reader.lineage.missing(story[-1].survivor)
@@ -147,10 +146,10 @@ def _edit(row: dict[str, Any], data: bytes) -> dict[str, Any]:
     }
 
 
-def _named(reader: RunReader, fate: dict[str, Any]) -> dict[str, Any]:
-    doc_id = int(fate["doc_id"])
+def _named(reader: RunReader, outcome: dict[str, Any]) -> dict[str, Any]:
+    doc_id = int(outcome["doc_id"])
     stored = reader.documents([doc_id], ["source_id", "text"])[doc_id]
-    named = {**fate, "source_id": stored["source_id"], "domain": reader.domains([doc_id])[doc_id]}
+    named = {**outcome, "source_id": stored["source_id"], "domain": reader.domains([doc_id])[doc_id]}
     origin = reader.lineage.origin_json(doc_id)
     return {**named, **origin, "text": first_chars(stored["text"], SPAN_CHARS)} if origin else named
 
@@ -199,12 +198,12 @@ def _print_stage(screen: Console, stage: dict[str, Any]) -> None:
         _line(
             screen, "similarity", "not known" if similarity is None else f"{similarity:.4f} to the survivor, verified"
         )
-    for fate in stage.get("survivor_story", []):
-        became = "kept" if fate["kept"] else f"dropped by {fate['stage']} ({fate['reason']})"
-        _line(screen, "survivor", f"{fate['doc_id']}  {fate['source_id']}  [{fate['domain']}]  {became}")
-        if "ancestor" in fate:
-            _line(screen, "", f"in snapshot {fate['ancestor']['snapshot']}, {fate['ancestor']['run']}")
-            _line(screen, "", f"“{one_line(fate['text'], SPAN_CHARS)}”")
+    for outcome in stage.get("survivor_story", []):
+        became = "kept" if outcome["kept"] else f"dropped by {outcome['stage']} ({outcome['reason']})"
+        _line(screen, "survivor", f"{outcome['doc_id']}  {outcome['source_id']}  [{outcome['domain']}]  {became}")
+        if "ancestor" in outcome:
+            _line(screen, "", f"in snapshot {outcome['ancestor']['snapshot']}, {outcome['ancestor']['run']}")
+            _line(screen, "", f"“{one_line(outcome['text'], SPAN_CHARS)}”")
     if stage.get("survivor_missing"):
         _line(screen, "survivor", f"{stage['last_survivor']}: {stage['survivor_missing']}")
     for row in stage["evidence"][:ROWS_SHOWN]:

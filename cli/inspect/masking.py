@@ -1,8 +1,8 @@
 """Personal data in what the commands show: starred out, byte for byte, so that every offset stays what it is.
 
-Stored text keeps what stage ``pii`` replaces, and screens and JSON travel further than a run folder does: into issues,
-chats and logs. So the views show stars unless ``--personal-data`` asks for the text as it is. The kinds are those of
-``filters.pii.find``, whether the run has the stage or not.
+Stored text keeps what stage `pii` replaces, and screens and JSON travel further than a run folder does: into issues,
+chats and logs. So the views show stars unless `--personal-data` asks for the text as it is. The kinds are those of
+`filters.pii.find`, whether the run has the stage or not.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What two runs made of each document, matched, one chunk of narrow arrays after another: never a text.
 
 Where both runs hold the same ingest, documents are matched by doc_id, shard by shard. Otherwise the key is the domain
-of the input and the record's ``source_id``: neither depends on how a run cut its shards or on what it decided. Where a
+of the input and the record's `source_id`: neither depends on how a run cut its shards or on what it decided. Where a
 source_id occurs several times in a domain, the n-th occurrence in the one run is matched with the n-th in the other.
 
 Cost: bytes, drops and edits of each document shard once, some 50 bytes of memory a document of a chunk. By key, a chunk
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from corpus.run_folder import DocumentShard
 
 KEPT, ABSENT = -1, -2
-"""Codes beside those of ``Names.reasons``: kept to the end; not in this run at all."""
+"""Codes beside those of `Names.reasons`: kept to the end; not in this run at all."""
 MAX_ROWS = 2_000_000
-"""Documents of a run in one chunk, about."""
+"""Roughly how many documents of a run one chunk holds."""
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 Int64 = npt.NDArray[np.int64]
 
@@ -49,7 +49,7 @@ class Outcomes:
 
     Attributes:
         doc_id: the document; -1 where it is absent.
-        code: ``KEPT``, ``ABSENT``, or the code of the stage and reason that dropped it.
+        code: `KEPT`, `ABSENT`, or the code of the stage and reason that dropped it.
         size: bytes as ingested.
         left: bytes of these that no stage has cut.
         domain: code of its domain, after re-assignment by predicate.
@@ -62,7 +62,7 @@ class Outcomes:
     domain: Int64
 
     def take(self, rows: npt.NDArray[Any]) -> Outcomes:
-        """Some of them; a row of -1 is a document that is absent."""
+        """The outcomes of some rows; row -1 stands for a document that the run does not hold."""
         absent = np.array([[-1], [ABSENT], [0], [0], [-1]], np.int64)
         return Outcomes(*np.concatenate([self.table(), absent], axis=1)[:, rows])
 

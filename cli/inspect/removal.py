@@ -1,12 +1,11 @@
-"""``tamis stats --by domain|source``: what each stage took from each domain or source, worst first, and the alarm.
+"""`tamis stats --by domain|source`: what each stage took from each domain or source, worst first, and the alarm.
 
-From ``RUN/removal.json``, which a run writes before its shards, so that it is there when the alarm stopped the run.
+From `RUN/removal.json`, which a run writes before its shards, so that it is there when the alarm stopped the run.
 Cost: one small file.
 """
 
 from __future__ import annotations
 
-import json
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -14,7 +13,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from cli.output import OutputFormat
+from cli.options import OutputFormat
 from cli.present import console, echo_json, one_line, share, size
 from corpus.removal_line import OTHER, RemovalLine
 from tamis.errors import TamisError
@@ -28,7 +27,7 @@ _NAME_CHARS = 48
 
 
 class By(StrEnum):
-    """What losses are told for."""
+    """What losses are summed by."""
 
     domain = "domain"
     source = "source"
@@ -40,7 +39,7 @@ ByOption = Annotated[
 
 
 class Loss(NamedTuple):
-    """A line, and how it stands to the alarm.
+    """What a stage took from a domain or source, and whether that raises the alarm.
 
     Attributes:
         line: what was taken; its source is None for a whole domain, too.
@@ -53,18 +52,6 @@ class Loss(NamedTuple):
     limit: float | None
     counts: bool
     alarm: bool
-
-
-def read_removal(run: RunFolder) -> dict[str, Any] | None:
-    """``removal.json``, or None where the run has not come that far."""
-    path = run.root / "removal.json"
-    if not path.exists():
-        return None
-    try:
-        found: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        raise TamisError(f"{path} is damaged ({error}); run the pipeline again, which writes it anew") from error
-    return found
 
 
 def losses(removal: dict[str, Any], by: By) -> list[Loss]:
@@ -101,7 +88,7 @@ def show_removal(run: RunFolder, by: By, format: OutputFormat) -> None:
     Raises:
         TamisError: the run has not been counted by domain and source.
     """
-    removal = read_removal(run)
+    removal = run.removal()
     if removal is None:
         raise TamisError(f"{run.root} has no removal.json yet: let `tamis run` come to the end of a stage first")
     found = losses(removal, by)

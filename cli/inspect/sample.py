@@ -1,4 +1,4 @@
-"""``tamis sample``: texts that a decision removed or cut, to read before trusting a threshold.
+"""`tamis sample`: texts that a decision removed or cut, to read before trusting a threshold.
 
 Which ones is a function of the seed and the ids, so that two people read the same sample. Cost: the stage's drops or
 edits (narrow), then only the document shards of the texts shown.
@@ -14,8 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from cli.inspect.masking import PersonalOption, open_run
-from cli.inspect.stats import RunArgument
-from cli.output import FormatOption, OutputFormat
+from cli.options import FormatOption, OutputFormat, RunArgument
 from cli.present import clean, console, echo_json, first_chars
 from tamis.errors import TamisError
 
@@ -30,9 +29,9 @@ _SPREAD = 1_000_003
 
 def sample(
     run: RunArgument,
-    stage: Annotated[str, typer.Option("--stage", help="The stage.")],
+    stage: Annotated[str, typer.Option("--stage", help="The stage that removed them.")],
     reason: Annotated[str, typer.Option("--reason", help="A reason for dropping a document, or for cutting a span.")],
-    n: Annotated[int, typer.Option("-n", min=1, help="How many.")] = 20,
+    n: Annotated[int, typer.Option("-n", min=1, help="Number of texts.")] = 20,
     seed: Annotated[int, typer.Option("--seed", help="Another seed, another sample.")] = 0,
     full: Annotated[bool, typer.Option("--full", help="Whole texts instead of their beginnings.")] = False,
     personal_data: PersonalOption = False,
@@ -85,7 +84,7 @@ def draw(reader: RunReader, stage: str, reason: str, n: int, seed: int, full: bo
 
 
 def reasons(reader: RunReader, stage: str) -> dict[str, int]:
-    """What a stage removed: reason → documents, ``cut:reason`` → spans, ``rewrite:reason`` → spans."""
+    """What a stage removed: reason → documents, `cut:reason` → spans, `rewrite:reason` → spans."""
     import pyarrow.compute as pc
 
     counts: dict[str, int] = {}
@@ -104,7 +103,7 @@ def reasons(reader: RunReader, stage: str) -> dict[str, int]:
 
 
 def _tables(reader: RunReader, stage: str, kind: str) -> Iterator[pa.Table]:
-    """A stage's drops or edits, shard by shard, that count: of documents that were still there, as in the ledger."""
+    """A stage's drops or edits, shard by shard, of documents that no earlier stage dropped, as the ledger counts."""
     import numpy as np
     import pyarrow as pa
 
@@ -135,7 +134,7 @@ def _keys(table: pa.Table, reason: str) -> list[dict[str, Any]]:
 
 
 def _chosen(rows: list[dict[str, Any]], n: int, seed: int) -> list[dict[str, Any]]:
-    """``n`` rows by a hash of seed, document and offset, in corpus order."""
+    """`n` rows by a hash of seed, document and offset, in corpus order."""
     import numpy as np
 
     from text.hash import uniform
@@ -149,12 +148,12 @@ def _chosen(rows: list[dict[str, Any]], n: int, seed: int) -> list[dict[str, Any
 
 
 def _dropped(reader: RunReader, stage: str, rows: list[dict[str, Any]], chars: int | None) -> list[dict[str, Any]]:
-    from corpus.reading.rows import view_text
+    from corpus.reading.run_reader import view_text
 
     ids = [row["doc_id"] for row in rows]
     survivors = reader.lineage.reachable(row["survivor"] for row in rows if row["survivor"] is not None)
     documents = reader.documents([*ids, *survivors], ["source_id", "url", "text"])
-    domains, fates = reader.domains([*ids, *survivors]), reader.fates(survivors)
+    domains, outcomes = reader.domains([*ids, *survivors]), reader.outcomes(survivors)
 
     def shown(doc_id: int) -> dict[str, Any]:
         stored = documents[doc_id]
@@ -174,7 +173,7 @@ def _dropped(reader: RunReader, stage: str, rows: list[dict[str, Any]], chars: i
             {
                 **shown(row["doc_id"]),
                 "similarity": None if row["similarity"] is None else round(row["similarity"], 4),
-                "survivor": {**shown(survivor), "fate": fates[survivor].to_json()} if survivor in fates else None,
+                "survivor": {**shown(survivor), "fate": outcomes[survivor].to_json()} if survivor in outcomes else None,
                 "survivor_missing": None if survivor is None else reader.lineage.missing(survivor),
             }
         )
@@ -229,8 +228,8 @@ def _print_sample(screen: Console, number: int, found: dict[str, Any]) -> None:
         if found["survivor_missing"]:
             screen.print(Text(clean(f"\nsurvivor: {found['survivor_missing']}"), "green"))
         return
-    fate = survivor["fate"]
-    became = "kept" if fate["kept"] else f"itself dropped later by {fate['stage']} ({fate['reason']})"
+    outcome = survivor["fate"]
+    became = "kept" if outcome["kept"] else f"itself dropped later by {outcome['stage']} ({outcome['reason']})"
     similarity = "" if found["similarity"] is None else f", similarity {found['similarity']:.3f}"
     line = f"\nsurvivor {survivor['doc_id']}  {survivor['source_id']}  [{survivor['domain']}]{similarity}, {became}"
     screen.print(Text(clean(line), "green"))

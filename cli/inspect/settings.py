@@ -1,6 +1,6 @@
-"""In which settings two runs differ, by the names that a pipeline YAML or ``--set`` gives them.
+"""In which settings two runs differ, by the names that a pipeline YAML or `--set` gives them.
 
-A stage's settings are those of its committed decision and evidence, defaults included: ``run.json`` says what was
+A stage's settings are those of its committed decision and evidence, defaults included: `run.json` says what was
 written in the YAML last, and a default that has changed between two versions would not show there. Of a domain with
 overrides, what holds in it is compared.
 """
@@ -16,7 +16,7 @@ Flat = dict[str, Any]
 
 
 def differing_settings(a: RunReader, b: RunReader) -> list[dict[str, Any]]:
-    """``[{"key", "a", "b"}]``, in the order of the pipeline; None where a run has no such setting."""
+    """`[{"key", "a", "b"}]`, in the order of the pipeline; None where a run has no such setting."""
     ours, theirs = _settings(a, b), _settings(b, a)
     keys = dict.fromkeys([*ours, *theirs])
     return [{"key": key, "a": ours.get(key), "b": theirs.get(key)} for key in keys if ours.get(key) != theirs.get(key)]

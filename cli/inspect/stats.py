@@ -1,4 +1,4 @@
-"""``tamis stats``: the funnel, from ``RUN/ledger.json``, beside the figures of the Baichuan 2 report.
+"""`tamis stats`: the funnel, from `RUN/ledger.json`, beside the figures of the Baichuan 2 report.
 
 The report gives shares of the raw data, so that every figure here is a share of raw too, in documents and in bytes of
 ingested text. Cost: two small files.
@@ -6,20 +6,16 @@ ingested text. Cost: two small files.
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
-import typer
 from rich.table import Table
 from rich.text import Text
 
 from cli.inspect.contamination import benchmark_lines, benchmark_table
 from cli.inspect.removal import ByOption, show_removal
-from cli.output import FormatOption, OutputFormat
+from cli.options import FormatOption, OutputFormat, RunArgument
 from cli.present import clean, console, echo_json, removed, share, size
 from corpus.reading.lineage import ancestors_json, ancestors_line
-
-RunArgument = Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")]
 
 REPORT = {
     "exact_dedup": ("exact deduplication", 29.89),
@@ -53,14 +49,13 @@ STAGE_KEYS = (
 
 def stats(run: RunArgument, by: ByOption = None, format: FormatOption = OutputFormat.text) -> None:
     """Show the funnel: what each stage received, kept and removed, and why, beside the report's figures."""
-    from corpus.reading.run_reader import read_ledger
     from corpus.run_folder import RunFolder
 
     folder = RunFolder(run.absolute())
     folder.run_info()
     if by is not None:
         return show_removal(folder, by, format)
-    ledger = read_ledger(folder)
+    ledger = folder.ledger()
     if format is OutputFormat.json:
         echo_json(
             {
@@ -88,7 +83,7 @@ def funnel_lines(ledger: dict[str, Any]) -> list[dict[str, Any]]:
     """The funnel's numbers, one dict a stage, shares in % of raw.
 
     Returns:
-        ``name``, ``documents_removed``, ``bytes_removed``, ``documents_left``, ``bytes_left``, and ``report``: what the
+        `name`, `documents_removed`, `bytes_removed`, `documents_left`, `bytes_left`, and `report`: what the
         report's step removed, or None where it has no such step.
     """
     documents, text = ledger["ingest"]["documents"], ledger["ingest"]["text_bytes"]
@@ -183,7 +178,7 @@ class ReasonRow(NamedTuple):
 
     Attributes:
         stage: the stage.
-        reason: why; ``cut:<reason>`` for spans taken out of documents that stay.
+        reason: why; `cut:<reason>` for spans taken out of documents that stay.
         documents: how many; None for a cut.
         bytes: bytes of ingested text.
         sentences: sentences.

@@ -1,10 +1,10 @@
 """Where two texts differ, token by token, as spans of both.
 
-A token is what Similarity means by it (``text.tokens``), so that what counts as a difference here is what keeps
+A token is what Similarity means by it (`text.tokens`), so that what counts as a difference here is what keeps
 shingles apart there; here it is cut out of strings and keeps its place. The diff is anchored: runs of four tokens that
-occur once in each text are matched in their longest common order (Bram Cohen's patience diff), and ``difflib``, which
-is quadratic, sees only the short gaps between anchors. A gap past ``MAX_GAP`` is one difference. A block that has moved
-shows as removed here and put in there. Cost: n log n over the first ``MAX_TOKENS`` tokens of each text.
+occur once in each text are matched in their longest common order (Bram Cohen's patience diff), and `difflib`, which
+is quadratic, sees only the short gaps between anchors. A gap past `MAX_GAP` is one difference. A block that has moved
+shows as removed here and put in there. Cost: n log n over the first `MAX_TOKENS` tokens of each text.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ import numpy.typing as npt
 
 MAX_TOKENS, MAX_GAP = 200_000, 600
 ANCHOR, JOIN = 4, 2
-"""Tokens in an anchor; equal tokens between two differences that do not part them (single characters often agree)."""
+"""Tokens in an anchor; two differences with at most `JOIN` equal tokens between them count as one."""
 
 Block = tuple[int, int, int, int]
-"""Tokens ``[a0, a1)`` of the first text stand where ``[b0, b1)`` of the second do."""
+"""Tokens `[a0, a1)` of the first text stand where `[b0, b1)` of the second do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Tokens:
 
     @classmethod
     def of(cls, text: str, most: int = MAX_TOKENS) -> Tokens:
-        """The first ``most`` tokens of a text."""
+        """The first `most` tokens of a text."""
         from text.chars import SINGLE, TABLE_SIZE, WORD, char_tables
 
         points = np.frombuffer(text.encode("utf-32-le", "replace"), np.uint32)
@@ -66,7 +66,7 @@ class Tokens:
         return cls(text, names, start.astype(np.int64), end.astype(np.int64), complete)
 
     def characters(self, first: int, last: int) -> tuple[int, int]:
-        """The characters of tokens ``[first, last)``; an empty range stands behind the token before it."""
+        """The characters of tokens `[first, last)`; an empty range stands behind the token before it."""
         if first < last:
             return int(self.start[first]), int(self.end[last - 1])
         at = int(self.end[first - 1]) if first > 0 else 0
@@ -112,7 +112,7 @@ def _anchors(a: Sequence[str], b: Sequence[str]) -> list[tuple[int, int]]:
 
 
 def _unique_runs(names: Sequence[str]) -> dict[tuple[str, ...], int]:
-    """Runs of ``ANCHOR`` tokens that occur once → where, ascending."""
+    """Runs of `ANCHOR` tokens that occur once → where, ascending."""
     runs = [tuple(names[i : i + ANCHOR]) for i in range(len(names) - ANCHOR + 1)]
     counts = Counter(runs)
     return {run: i for i, run in enumerate(runs) if counts[run] == 1}
@@ -134,7 +134,7 @@ def _gap(a: Sequence[str], b: Sequence[str], gap: Block) -> list[Block]:
 
 
 def _joined(blocks: list[Block]) -> list[Block]:
-    """Differences with at most ``JOIN`` equal tokens between them become one."""
+    """Differences with at most `JOIN` equal tokens between them become one."""
     joined: list[Block] = []
     for block in blocks:
         if joined and block[0] - joined[-1][1] <= JOIN and block[2] - joined[-1][3] <= JOIN:

@@ -1,4 +1,4 @@
-"""``tamis report --card``: a dataset card of what a run published, as Markdown with Hugging Face's front matter.
+"""`tamis report --card`: a dataset card of what a run published, as Markdown with Hugging Face's front matter.
 
 What it says is counted in the run: sources, licences, languages, what was removed and why, the settings. What only
 people know (why this data, for whom, who answers for it) stands there as a line to fill in.
@@ -14,21 +14,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import yaml
 
 from cli.inspect.stats import reason_rows
 from cli.present import share, size
+from cli.report.grouped import UNKNOWN, grouped, language_of
 from corpus.files import load_manifest
-from corpus.reading.run_reader import read_ledger
 from corpus.run_folder import RunFolder
 from corpus.schemas import PUBLISHED
 from tamis.errors import TamisError
 
 ROWS_SHOWN = 100
-UNKNOWN = "unknown"
 _SIZES = (
     (1_000, "n<1K"),
     (10_000, "1K<n<10K"),
@@ -56,7 +53,7 @@ class Counts:
     splits: dict[Line, Counter[str]] = field(default_factory=dict)
 
     def total(self) -> Counter[str]:
-        """All of them."""
+        """Documents and bytes of all splits together."""
         return sum(self.splits.values(), Counter())
 
 
@@ -68,12 +65,12 @@ def write_card(run: RunFolder, out: Path) -> Path:
         out: the file to write; its folder is made.
 
     Returns:
-        ``out``.
+        `out`.
 
     Raises:
         TamisError: the run has published nothing yet.
     """
-    info, ledger, counts = run.run_info()["pipeline"], read_ledger(run), count(run)
+    info, ledger, counts = run.run_info()["pipeline"], run.ledger(), count(run)
     parts = [_front_matter(info["name"], counts), f"# {_text(info['name'])}\n", _summary(ledger, counts)]
     parts += [_sources(counts), _languages(counts), _removed(ledger), _rows(), _settings(info), _to_fill_in()]
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -94,20 +91,14 @@ def count(run: RunFolder) -> Counts:
     for entry in manifest.files:
         columns = ["domain", "source", "licence", "language", "lang", "split", "bytes"]
         table = pq.read_table(manifest.folder / entry.path, columns=columns, partitioning=None)
-        language = pc.coalesce(table.column("language"), table.column("lang"), pa.scalar(UNKNOWN))
-        _add(found.sources, table, [table.column(n) for n in ("domain", "source", "licence")])
-        _add(found.languages, table, [language])
-        _add(found.splits, table, [table.column("split")])
+        for into, keys in (
+            (found.sources, [table.column(name) for name in ("domain", "source", "licence")]),
+            (found.languages, [language_of(table)]),
+            (found.splits, [table.column("split")]),
+        ):
+            for key, documents, total in grouped(table, keys):
+                into.setdefault(key, Counter()).update(documents=documents, bytes=total)
     return found
-
-
-def _add(into: dict[Line, Counter[str]], table: pa.Table, keys: list[Any]) -> None:
-    names = [f"k{i}" for i in range(len(keys))]
-    columns = {n: pc.fill_null(k, UNKNOWN) for n, k in zip(names, keys, strict=True)}
-    grouped = pa.table({**columns, "bytes": table.column("bytes")}).group_by(names)
-    for row in grouped.aggregate([("bytes", "count"), ("bytes", "sum")]).to_pylist():
-        line = into.setdefault(tuple(row[n] for n in names), Counter())
-        line.update(documents=row["bytes_count"], bytes=row["bytes_sum"])
 
 
 def _front_matter(name: str, counts: Counts) -> str:
@@ -226,6 +217,6 @@ def _table(header: list[str], rows: list[list[str]]) -> str:
 
 
 def _text(cell: str) -> str:
-    """A cell without what would end it, or be taken for HTML."""
+    """A cell's text with what would end the cell, or be read as HTML, escaped."""
     line = " ".join(cell.split())
     return line.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")

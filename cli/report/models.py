@@ -2,37 +2,33 @@
 
 from __future__ import annotations
 
-from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from cli.pages.page import Page
-    from cli.report.data import Numbers
+from cli.pages.page import Heading, Note, Page, Part, Table
+from cli.report.charts import reliability
+from cli.report.numbers import Numbers
 
 
 def add_models(page: Page, numbers: Numbers) -> None:
     """A section for each trained sentence-quality model."""
-    from cli.pages.page import table
-    from cli.report.charts import reliability
-
+    header = ("language", "AUC, sentences", "alone", "AUC, documents", "good / bad", "threshold", "bad below it")
     for name, evaluation in numbers.evaluations.items():
-        measured = {k: found for k, found in sorted(evaluation["languages"].items()) if "note" not in found}
-        notes = [
-            f'<p class="note">{escape(language)}: {escape(found["note"])}</p>'
-            for language, found in sorted(evaluation["languages"].items())
-            if "note" in found
-        ]
-        header = ("language", "AUC, sentences", "alone", "AUC, documents", "good / bad", "threshold", "bad below it")
-        bins = {language: found["reliability"] for language, found in measured.items() if found.get("reliability")}
+        found = sorted(evaluation["languages"].items())
+        measured = {language: result for language, result in found if "note" not in result}
+        bins = {language: result["reliability"] for language, result in measured.items() if result.get("reliability")}
+        parts: list[Part] = []
+        if measured:
+            parts.append(Table(header, [_measured(*item) for item in measured.items()]))
+        if bins:
+            parts.append(page.chart(reliability(bins)))
+        parts += [Note(f"{language}: {result['note']}") for language, result in found if "note" in result]
         page.section(
             "The sentence-quality model",
             "Measured on sources that it was not trained on. AUC: the chance that a good text scores above a bad one; "
             "alone, without the sentences around it. The threshold is the one that cuts few good sentences. "
             f"Model {name}.",
-            table(header, [_measured(*item) for item in measured.items()]) if measured else "",
-            page.chart(reliability(bins)) if bins else "",
-            *notes,
-            "<h3>Reference sets</h3>",
+            *parts,
+            Heading("Reference sets"),
             _reference_table(evaluation["sources"]),
         )
 
@@ -54,9 +50,7 @@ def _figure(value: float | None) -> str:
     return "not measured" if value is None else f"{value:.4f}"
 
 
-def _reference_table(sources: list[dict[str, Any]]) -> str:
-    from cli.pages.page import table
-
+def _reference_table(sources: list[dict[str, Any]]) -> Table:
     rows = [
         (
             s["name"],
@@ -68,7 +62,7 @@ def _reference_table(sources: list[dict[str, Any]]) -> str:
         )
         for s in sources
     ]
-    return table(("set", "language", "label", "use", "sentences", "mean score"), rows, 4)
+    return Table(("set", "language", "label", "use", "sentences", "mean score"), rows, 4)
 
 
 def add_training(page: Page, numbers: Numbers) -> None:

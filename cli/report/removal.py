@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cli.inspect.removal import By, Loss, losses, source_name, unnamed_note
+from cli.pages.page import Page, Table
 from cli.present import share, size
-
-if TYPE_CHECKING:
-    from cli.pages.page import Page
-    from cli.report.data import Numbers
+from cli.report.charts import taken
+from cli.report.numbers import Numbers
 
 BARS, ROWS = 15, 40
 
@@ -44,9 +43,6 @@ def _hidden(removal: dict[str, Any], by: By, count: int) -> str:
 
 
 def _section(page: Page, title: str, note: str, found: list[Loss], by: By) -> None:
-    from cli.pages.page import table
-    from cli.report.charts import taken
-
     rows = []
     for loss in found[:ROWS]:
         line, limit = loss.line, "" if loss.limit is None else f"{100 * loss.limit:g} %"
@@ -72,7 +68,8 @@ def _section(page: Page, title: str, note: str, found: list[Loss], by: By) -> No
         [100 * loss.line.removed_fraction for loss in drawn],
         [None if loss.limit is None else 100 * loss.limit for loss in drawn],
     )
-    page.section(title, note, page.chart(chart) if drawn else "", table(header, rows, len(names)))
+    shown = [page.chart(chart)] if drawn else []
+    page.section(title, note, *shown, Table(header, rows, len(names)))
 
 
 def _label(loss: Loss, by: By) -> str:

@@ -7,7 +7,6 @@ trains a small model on the shards. Each step is what its own command does (`tam
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Iterator
@@ -19,9 +18,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from cli.output import FormatOption, OutputFormat
+from cli.options import FormatOption, OutputFormat
 from cli.present import echo_json
 from cli.run.demo_corpus import DemoInput, build_demo_corpus
+from corpus.files import read_json
+from corpus.run_folder import RunFolder
 from tamis.places import CONF
 
 NOTE = (
@@ -44,15 +45,13 @@ def demo(
             stack.enter_context(redirect_stdout(sys.stderr))  # what the steps say is progress then
         inputs = _steps(console, folder, out, steps)
     if format is OutputFormat.json:
-        summary = json.loads((out / "train" / "tiny" / "summary.json").read_text("utf-8"))
-        ledger = json.loads((out / "ledger.json").read_text("utf-8"))
         echo_json(
             {
                 "run": str(out),
                 "report": str(out / "report.html"),
                 "inputs": [asdict(entry) for entry in inputs],
-                "ledger": ledger,
-                "training": summary,
+                "ledger": RunFolder(out).ledger(),
+                "training": read_json(out / "train" / "tiny" / "summary.json"),
                 "note": NOTE,
                 "seconds": round(time.monotonic() - started, 1),
             }

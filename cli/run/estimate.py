@@ -1,8 +1,8 @@
-"""``tamis estimate``: hours, core-hours and disk of a run that nobody has made yet, from rates that were measured.
+"""`tamis estimate`: hours, core-hours and disk of a run that nobody has made yet, from rates that were measured.
 
     text = tokens · bytes a token;  core-hours = Σ over stages of text / rate;  hours = core-hours / cores + network
 
-It is arithmetic, not a promise: the rates are those of one machine and one corpus (``conf/rates.yaml`` says which), and
+It is arithmetic, not a promise: the rates are those of one machine and one corpus (`conf/rates.yaml` says which), and
 what they assume is printed with every answer.
 """
 
@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from cli.output import FormatOption, OutputFormat
+from cli.options import FormatOption, OutputFormat
 from cli.present import console, echo_json, size
 from corpus.config import StrictModel, load_config, setting
 from tamis.errors import ConfigError
@@ -50,9 +50,9 @@ class Rates(StrictModel):
 
 def estimate(
     tokens: Annotated[float, typer.Option("--tokens", help="Tokens of raw text, such as 1e12.", min=1.0)],
-    nodes: Annotated[int, typer.Option("--nodes", help="Machines.", min=1)] = 1,
+    nodes: Annotated[int, typer.Option("--nodes", help="Number of machines.", min=1)] = 1,
     cores: Annotated[int, typer.Option("--cores", help="Cores of a machine that Spark gets.", min=1)] = 32,
-    bytes_per_token: Annotated[float, typer.Option("--bytes-per-token", help="UTF-8 bytes.", min=0.5)] = 4.0,
+    bytes_per_token: Annotated[float, typer.Option("--bytes-per-token", help="UTF-8 bytes a token.", min=0.5)] = 4.0,
     document_bytes: Annotated[
         float | None, typer.Option("--document-bytes", help="Mean size of a raw document; as measured by default.")
     ] = None,
@@ -101,7 +101,7 @@ def estimated(
         busy: share of the time that a core works.
 
     Returns:
-        ``stages`` (name, core_hours, shuffle_bytes, hours), their sums, ``disk_bytes`` by folder, ``documents``.
+        `stages` (name, core_hours, shuffle_bytes, hours), their sums, `disk_bytes` by folder, `documents`.
     """
     documents = text / document_bytes
     stages = []

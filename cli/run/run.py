@@ -1,4 +1,4 @@
-"""``tamis run`` and ``tamis plan``."""
+"""`tamis run` and `tamis plan`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from cli.output import FormatOption, OutputFormat
+from cli.options import FormatOption, OutputFormat
 from corpus.reading.lineage import ancestors_line
+from corpus.run_folder import RunFolder
 
 PipelineArgument = Annotated[Path, typer.Argument(help="A pipeline YAML.", metavar="PIPELINE.yaml")]
 InputOption = Annotated[
@@ -20,7 +21,7 @@ InputOption = Annotated[
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="stage.key=value, the value in YAML.")]
 AgainstOption = Annotated[
     Path | None,
-    typer.Option("--against", help="The run of the snapshot before: what is like its documents is not kept again."),
+    typer.Option("--against", help="The run of the snapshot before; near copies of its documents are not kept again."),
 ]
 
 
@@ -29,7 +30,9 @@ def run(
     out: Annotated[Path, typer.Option("--out", help="The run folder.")],
     inputs: InputOption = None,
     settings: SetOption = None,
-    sample: Annotated[float | None, typer.Option("--sample", help="Take this share of the records.")] = None,
+    sample: Annotated[
+        float | None, typer.Option("--sample", help="Share of the records to take, above 0 and at most 1.")
+    ] = None,
     against: AgainstOption = None,
     until: Annotated[str | None, typer.Option("--until", help="Stop behind this stage.")] = None,
     spark: Annotated[list[str] | None, typer.Option("--spark", help="key=value, a Spark setting.")] = None,
@@ -38,7 +41,8 @@ def run(
     format: FormatOption = OutputFormat.text,
 ) -> None:
     """Run a pipeline into a run folder; run again to go on where it stopped."""
-    from cli.progress import RichProgress
+    from cli.progress import shown_progress
+    from corpus.config import key_value
     from pipelines.run.config import load_pipeline
     from pipelines.run.runner import Runner
     from pipelines.spark.session import Cluster, local_settings
@@ -50,18 +54,14 @@ def run(
     config = load_pipeline(pipeline, inputs=inputs, settings=extra)
     if batch_bytes < 1:
         raise ConfigError(f"--batch-bytes: found {batch_bytes}; expected a positive number of bytes")
-    given = {}
-    for text in spark or []:
-        key, separator, value = text.partition("=")
-        if not separator:
-            raise ConfigError(f"--spark: found {text!r}; expected key=value")
-        given[key] = value
-    cluster = Cluster({**local_settings(), **given}, RichProgress())
-    try:
-        Runner(config, out, cluster, pipeline.absolute().parent, batch_bytes, against).run(until)
-    finally:
-        cluster.stop()
-    ledger = json.loads((out / "ledger.json").read_text("utf-8"))
+    given = dict(key_value(text, "--spark", "key=value", empty=True) for text in spark or [])
+    with shown_progress() as progress:
+        cluster = Cluster({**local_settings(), **given}, progress)
+        try:
+            Runner(config, out, cluster, pipeline.absolute().parent, batch_bytes, against).run(until)
+        finally:
+            cluster.stop()
+    ledger = RunFolder(out).ledger()
     if format is OutputFormat.json:
         typer.echo(json.dumps({"run": str(out), **ledger}, ensure_ascii=False))
         return

@@ -1,7 +1,7 @@
-"""The charts of a training run, as plotly figures in plain dicts; colours as in `cli.report.charts`.
+"""The charts of a training run, as plotly figures in plain dicts.
 
-The smoothed loss is the running median that the predicted band is compared with. A run longer than is drawn point by
-point shows the mean of each stretch of steps, for the gradient its largest.
+The smoothed loss is the running median that the predicted band is compared with. A run of more steps than are drawn is
+cut into stretches of steps: a point is the mean of its stretch, for the gradient norm the largest.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any
 
-from cli.report.charts import KEPT, KEPT_LIGHT, OTHER, PALETTE, REMOVED, Figure, figure
+from cli.pages.figures import KEPT, KEPT_LIGHT, OTHER, PALETTE, REMOVED, Figure, color, figure, line
 from cli.training.data import KINDS, Row, Training, finite, loader_share, mean, stretches, throughput
 from trainer.scaling.loss_band import LossBand
 
@@ -25,48 +25,22 @@ _GREY = "rgba(154,160,166,0.22)"
 
 
 def loss(training: Training) -> Figure:
-    """Training loss, smoothed and not, held out, the unigram model's, the predicted band, and what happened."""
+    """Training loss (raw and smoothed), held-out loss, the unigram model's loss, the predicted band, and events."""
     rows, hover = training.rows, "step %{x:,}: %{y:.3f}<extra>%{fullData.name}</extra>"
     groups = stretches(rows)
     smooth = smoothed(rows)
     ends = _last_of(groups)
     lines = _band(training, groups)
     lines.append(_line("training", groups, lambda g: mean(g, "loss"), KEPT_LIGHT, hover, 1))
-    lines.append(
-        {
-            "type": "scatter",
-            "mode": "lines",
-            "name": f"median of {SMOOTH} steps",
-            "x": _steps(groups),
-            "y": [_figures(smooth[i]) for i in ends],
-            "line": {"color": KEPT, "width": 2},
-            "hovertemplate": hover,
-        }
-    )
-    lines.append(
-        {
-            "type": "scatter",
-            "mode": "lines+markers",
-            "name": "held out",
-            "x": [r["step"] + 1 for r in training.judged],
-            "y": [finite(r["heldout_loss"]) for r in training.judged],
-            "line": {"color": PALETTE[1], "width": 2.5},
-            "hovertemplate": hover,
-        }
-    )
+    medians = [_figures(smooth[i]) for i in ends]
+    lines.append(line(f"median of {SMOOTH} steps", _steps(groups), medians, KEPT, hover))
+    at = [r["step"] + 1 for r in training.judged]
+    held = [finite(r["heldout_loss"]) for r in training.judged]
+    lines.append(line("held out", at, held, PALETTE[1], hover, 2.5, mode="lines+markers"))
     unigram = finite(training.summary.get("unigram_loss"))
     if unigram is not None and rows:
-        lines.append(
-            {
-                "type": "scatter",
-                "mode": "lines",
-                "name": f"unigram model, {unigram:.3f}",
-                "x": [1, training.steps],
-                "y": [unigram, unigram],
-                "hovertemplate": hover,
-                "line": {"color": REMOVED, "width": 2, "dash": "dash"},
-            }
-        )
+        name = f"unigram model, {unigram:.3f}"
+        lines.append(line(name, [1, training.steps], [unigram, unigram], REMOVED, hover, dash="dash"))
     lines += _events(training, smooth)
     return figure(lines, 440, x=STEP, y={"title": "loss, nats a token"})
 
@@ -76,56 +50,49 @@ def by_domain(training: Training) -> Figure:
     lines: list[Figure] = []
     for i, name in enumerate(training.domains):
         told = [row for row in training.judged if name in row.get("heldout_by_domain", {})]
-        lines.append(
-            {
-                "type": "scatter",
-                "mode": "lines+markers",
-                "name": escape(name),
-                "x": [r["step"] + 1 for r in told],
-                "y": [finite(r["heldout_by_domain"][name]) for r in told],
-                "line": {"color": PALETTE[i % len(PALETTE)], "width": 2, "dash": _dash(i)},
-                "hovertemplate": f"{escape(name)}, step %{{x:,}}: %{{y:.3f}}<extra></extra>",
-            }
-        )
+        at = [r["step"] + 1 for r in told]
+        losses = [finite(r["heldout_by_domain"][name]) for r in told]
+        hover = f"{escape(name)}, step %{{x:,}}: %{{y:.3f}}<extra></extra>"
+        lines.append(line(escape(name), at, losses, color(i), hover, mode="lines+markers", dash=_dash(i)))
     return figure(lines, 400, x=STEP, y={"title": "held-out loss, nats a token"})
 
 
 def gradient(training: Training) -> Figure:
-    """Gradient norm before clipping; of a stretch, the largest."""
+    """Gradient norm before clipping; where a point stands for several steps, the largest of them."""
     hover = "step %{x:,}: %{y:.3f}<extra></extra>"
 
     def largest(rows: list[Row]) -> float | None:
         return max((v for row in rows if (v := finite(row.get("gradient_norm"))) is not None), default=None)
 
-    line = _line("gradient norm", stretches(training.rows), largest, KEPT, hover, 1.5)
-    return figure([line], 260, x=STEP, y={"title": "gradient norm", "rangemode": "tozero"})
+    drawn = _line("gradient norm", stretches(training.rows), largest, KEPT, hover, 1.5)
+    return figure([drawn], 260, x=STEP, y={"title": "gradient norm", "rangemode": "tozero"})
 
 
 def learning_rate(training: Training) -> Figure:
-    """The schedule as it was taken."""
+    """The learning rate of each step."""
     hover = "step %{x:,}: %{y:.3g}<extra></extra>"
     groups = stretches(training.rows)
-    line = _line("learning rate", groups, lambda g: mean(g, "learning_rate"), KEPT, hover, 2)
-    return figure([line], 220, x=STEP, y={"title": "learning rate", "rangemode": "tozero"})
+    drawn = _line("learning rate", groups, lambda g: mean(g, "learning_rate"), KEPT, hover, 2)
+    return figure([drawn], 220, x=STEP, y={"title": "learning rate", "rangemode": "tozero"})
 
 
 def speed(training: Training) -> Figure:
     """Tokens a second."""
     hover = "step %{x:,}: %{y:,.0f} tokens/s<extra></extra>"
-    line = _line("tokens a second", stretches(training.rows), throughput, KEPT, hover, 1.5)
-    return figure([line], 260, x=STEP, y={"title": "tokens a second", "rangemode": "tozero", "tickformat": ",d"})
+    drawn = _line("tokens a second", stretches(training.rows), throughput, KEPT, hover, 1.5)
+    return figure([drawn], 260, x=STEP, y={"title": "tokens a second", "rangemode": "tozero", "tickformat": ",d"})
 
 
 def waiting(training: Training) -> Figure:
     """The share of a step's time that it waits for data."""
     hover = "step %{x:,}: %{y:.2f} % of the step<extra></extra>"
-    line = _line("waiting for data", stretches(training.rows), loader_share, REMOVED, hover, 1.5)
+    drawn = _line("waiting for data", stretches(training.rows), loader_share, REMOVED, hover, 1.5)
     axis = {"title": "% of the step", "rangemode": "tozero", "ticksuffix": " %"}
-    return figure([line], 220, x=STEP, y=axis)
+    return figure([drawn], 220, x=STEP, y=axis)
 
 
 def utilisation(training: Training) -> Figure:
-    """MFU over both denominators, where they are told."""
+    """MFU (share of the devices' peak) by the data sheet's peak and by a measured matrix product, where recorded."""
     hover = "step %{x:,}: %{y:.1f} %<extra>%{fullData.name}</extra>"
     groups = stretches(training.rows)
     lines = [
@@ -147,7 +114,7 @@ def smoothed(rows: Sequence[Row]) -> list[float | None]:
 
 
 def _band(training: Training, groups: list[list[Row]]) -> list[Figure]:
-    """The predicted band, made again from the losses; nothing where none was asked for or it never came to a fit."""
+    """The predicted band, computed again from the losses; nothing where it was not asked for or never fitted."""
     config = training.facts.get("config", {})
     if not config.get("loss_band") or importlib.util.find_spec("scipy") is None:
         return []
@@ -170,7 +137,7 @@ def _band(training: Training, groups: list[list[Row]]) -> list[Figure]:
 
 
 def _events(training: Training, smooth: list[float | None]) -> list[Figure]:
-    """A mark for each event, on the smoothed loss at its step."""
+    """A marker for each event, on the smoothed loss at its step."""
     if not training.rows:
         return []
     at = {row["step"]: i for i, row in enumerate(training.rows)}
@@ -197,16 +164,8 @@ def _events(training: Training, smooth: list[float | None]) -> list[Figure]:
 def _line(
     name: str, groups: list[list[Row]], value: Callable[[list[Row]], float | None], color: str, hover: str, width: float
 ) -> Figure:
-    return {
-        "type": "scatter",
-        "mode": "lines" if len(groups) > 1 else "markers",
-        "name": name,
-        "x": _steps(groups),
-        "y": [_figures(value(group)) for group in groups],
-        "line": {"color": color, "width": width},
-        "marker": {"color": color},
-        "hovertemplate": hover,
-    }
+    mode, values = "lines" if len(groups) > 1 else "markers", [_figures(value(group)) for group in groups]
+    return line(name, _steps(groups), values, color, hover, width, mode=mode, marker={"color": color})
 
 
 def _steps(groups: list[list[Row]]) -> list[int]:
@@ -223,7 +182,7 @@ def _last_of(groups: list[list[Row]]) -> list[int]:
 
 
 def _figures(value: float | None) -> float | None:
-    """Six figures: more are not seen, and a page of them is twice as large."""
+    """Rounded to six significant figures: more cannot be seen and double the page's size."""
     return None if (value := finite(value)) is None else float(f"{value:.6g}")
 
 
@@ -232,6 +191,6 @@ def _percent(value: float | None) -> float | None:
 
 
 def _dash(i: int) -> str:
-    """Colours come again after eight domains: their lines are dashed then."""
+    """The dash style of the i-th line: colours repeat after eight lines, dashes tell them apart."""
     styles: tuple[Any, ...] = ("solid", "dash", "dot", "dashdot")
     return str(styles[i // len(PALETTE) % len(styles)])

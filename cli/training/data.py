@@ -1,6 +1,6 @@
-"""A training run's own files, read for its report: whatever of them there is, while the run goes on or after a kill.
+"""Reads a training run's own files for its report, as many as there are: while it runs, at its end, after a kill.
 
-Nothing here knows torch. Lines cut by a crash are left out; what is no number is drawn as a gap.
+Nothing here needs torch. A last line cut by a crash is left out; a value that is not finite is drawn as a gap.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ class Saved:
     """A checkpoint that is there.
 
     Attributes:
-        name: of its folder.
+        name: its folder's name.
         step: steps taken.
-        size: of its files, bytes.
+        size: bytes of its files.
         newest: whether a resume goes on from it.
-        kept: whether it is kept for good.
+        kept: whether it stays when newer ones come.
     """
 
     name: str
@@ -49,10 +49,10 @@ class Training:
         facts: `training.json`; empty where there is none.
         summary: `summary.json`; empty while the run goes on.
         device: `device.json`; empty where there is none.
-        rows: of `metrics.jsonl`.
-        events: of `events.jsonl`.
-        checkpoints: by step.
-        tokens: of the newest checkpoint.
+        rows: the lines of `metrics.jsonl`.
+        events: the lines of `events.jsonl`.
+        checkpoints: those that are there, by step.
+        tokens: trained on at the newest checkpoint.
     """
 
     folder: Path
@@ -66,7 +66,7 @@ class Training:
 
     @property
     def name(self) -> str:
-        """Of the training."""
+        """The training's name, that of its folder."""
         return self.folder.name
 
     @property
@@ -81,12 +81,12 @@ class Training:
 
     @property
     def domains(self) -> list[str]:
-        """Those with a held-out loss."""
+        """The domains with a held-out loss."""
         return sorted({name for row in self.judged for name in row.get("heldout_by_domain", {})})
 
     @property
     def epochs(self) -> dict[str, float]:
-        """Of each domain, as last told."""
+        """Domain → epochs, as the newest row or the summary has them."""
         return next((told["epochs"] for told in (self.summary, *reversed(self.rows)) if told.get("epochs")), {})
 
     def trained_tokens(self) -> dict[str, float]:
@@ -103,7 +103,9 @@ def read_training(folder: Path) -> Training:
     """
     if not any((folder / name).is_file() for name in ("metrics.jsonl", "training.json")):
         beside = sorted(path.parent.name for path in folder.parent.glob("*/metrics.jsonl"))
-        raise TamisError(f"{folder}: holds no training (allowed: {', '.join(beside) or 'what tamis train has begun'}).")
+        raise TamisError(
+            f"{folder}: holds no training (allowed: {', '.join(beside) or 'one that `tamis train` has begun'})."
+        )
     pointer = _json(folder / "checkpoint.json")
     return Training(
         folder=folder,
@@ -122,7 +124,7 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _checkpoints(folder: Path, pointer: dict[str, Any]) -> list[Saved]:
-    """Those that the pointer names; what a killed save left is none."""
+    """The checkpoints that checkpoint.json names; a folder left by a save that was killed is not among them."""
     newest = pointer.get("folder")
     names = sorted({*pointer.get("kept", []), *([newest] if newest else [])})
     return [
@@ -142,37 +144,37 @@ def _checkpoints(folder: Path, pointer: dict[str, Any]) -> list[Saved]:
 
 
 def finite(value: float | None) -> float | None:
-    """The number; None for none, and for what is not finite."""
+    """The number; None where there is none or it is not finite."""
     return value if value is not None and math.isfinite(value) else None
 
 
 def stretches(rows: list[Row]) -> list[list[Row]]:
-    """Rows in groups of neighbours, as many groups as are drawn; one row each where there are few."""
+    """Rows cut into at most `DRAWN` groups of neighbours, each drawn as one point."""
     count = min(len(rows), DRAWN)
     edges = [len(rows) * i // count for i in range(count + 1)] if count else []
     return [rows[a:b] for a, b in pairwise(edges)]
 
 
 def mean(rows: list[Row], key: str) -> float | None:
-    """Over the rows whose number is finite; None where there is none."""
+    """The mean of a column over the rows in which it is finite; None where there are none."""
     values = [value for row in rows if (value := finite(row.get(key))) is not None]
     return math.fsum(values) / len(values) if values else None
 
 
 def loader_share(rows: list[Row]) -> float | None:
-    """Of the time that some steps took, what they waited for data, in %; None where it was not measured."""
+    """The share of the steps' time spent waiting for data, %; None where it was not measured."""
     timed = [row for row in rows if row.get("seconds") and row.get("loader_seconds") is not None]
     whole = math.fsum(row["seconds"] for row in timed)
     return 100 * math.fsum(row["loader_seconds"] for row in timed) / whole if whole else None
 
 
 def throughput(rows: list[Row]) -> float | None:
-    """Tokens a second over some steps: all their tokens by all their time; None where it was not measured."""
+    """Tokens a second over some steps: all their tokens divided by all their time; None where it was not measured."""
     timed = [row for row in rows if row.get("seconds") and row.get("tokens_per_second") is not None]
     whole = math.fsum(row["seconds"] for row in timed)
     return math.fsum(row["tokens_per_second"] * row["seconds"] for row in timed) / whole if whole else None
 
 
 def finished(training: Training) -> bool:
-    """Whether every step that was planned is taken, and judged."""
+    """Whether all planned steps are taken and the held-out loss of the last is known."""
     return bool(training.summary) and training.steps >= int(training.facts.get("steps", training.steps))

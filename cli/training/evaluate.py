@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.output import FormatOption, OutputFormat
+from cli.options import CheckpointOption, FormatOption, MixtureOption, ModelArgument, OutputFormat, RunOption
 from cli.present import console, echo_json
-from cli.progress_bar import progress_bar
+from cli.progress import shown_progress
 from tamis.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
 
     from sampler.heldout import JudgedText
     from sampler.mixture import Mixture
-    from sampler.progress import Progress
     from sampler.tokenizer.model import Tokenizer
+    from tamis.progress import Progress
     from trainer.config import TrainConfig
     from trainer.evaluation.perplexity import PerplexityRow
     from trainer.model import Transformer
 
 ALONG = 6
-"""Digits behind the point in evaluation.json: what a sum in another order leaves as it is."""
+"""Decimal places in evaluation.json: those that do not change when the same numbers are added in another order."""
 
-MixtureOption = Annotated[Path, typer.Option("--mixture", metavar="MIXTURE.yaml", help="The data, and its tokenizer.")]
-RunOption = Annotated[Path | None, typer.Option("--run", help="Run folder, instead of the mixture's.")]
-CheckpointOption = Annotated[
-    int | None, typer.Option("--checkpoint", metavar="STEP", help="One that was kept, instead of the last.")
-]
 LengthOption = Annotated[
-    int | None, typer.Option("--sequence-length", min=2, help="Tokens seen at a time; else the mixture's longest.")
+    int | None,
+    typer.Option(
+        "--sequence-length",
+        min=2,
+        help="Tokens that the model sees at a time; by default the mixture's longest sequence.",
+    ),
 ]
 
 
@@ -46,10 +46,11 @@ def evaluate(
     mixture: MixtureOption,
     run: RunOption = None,
     checkpoint: CheckpointOption = None,
-    documents: Annotated[int, typer.Option("--documents", min=0, help="Of a domain, at most; 0 for all.")] = 0,
+    documents: Annotated[int, typer.Option("--documents", min=0, help="Most documents of a domain; 0 for all.")] = 0,
     sequence_length: LengthOption = None,
     on: Annotated[
-        list[str] | None, typer.Option("--on", metavar="RUN|BINS", help="Other text, instead of the run's own.")
+        list[str] | None,
+        typer.Option("--on", metavar="RUN|BINS", help="Judge on this text instead of the run's own; may be repeated."),
     ] = None,
     save: Annotated[bool, typer.Option("--save", help="Also write RUN/train/NAME/evaluation.json.")] = False,
     format: FormatOption = OutputFormat.text,
@@ -64,7 +65,7 @@ def evaluate(
     require_names(configs)
     data, folder = load_mixture(mixture, run)
     length = sequence_length or data.longest_sequence
-    with progress_bar() as progress:
+    with shown_progress() as progress:
         tokenizer, text = _open_text(folder, data, on or [], documents, progress)
         judged: list[dict[str, Any]] = []
         for config in configs:
@@ -83,16 +84,21 @@ def evaluate(
 
 
 def harness(
-    model: Annotated[Path, typer.Argument(metavar="MODEL.yaml", help="The model file it was trained with.")],
+    model: ModelArgument,
     mixture: MixtureOption,
-    tasks: Annotated[str, typer.Option("--tasks", metavar="A,B", help="The harness's tasks, or your own.")],
+    tasks: Annotated[str, typer.Option("--tasks", metavar="A,B", help="Names of tasks, the harness's or your own.")],
     run: RunOption = None,
     checkpoint: CheckpointOption = None,
     include_path: Annotated[
-        Path | None, typer.Option("--include-path", metavar="FOLDER", help="With YAML files of your own tasks.")
+        Path | None,
+        typer.Option("--include-path", metavar="FOLDER", help="A folder with YAML files of your own tasks."),
     ] = None,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Documents of a task, the first ones.")] = None,
-    examples: Annotated[int | None, typer.Option("--examples", min=0, help="Before each question (few-shot).")] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="Take only the first documents of each task.")
+    ] = None,
+    examples: Annotated[
+        int | None, typer.Option("--examples", min=0, help="Solved examples before each question (few-shot).")
+    ] = None,
     sequence_length: LengthOption = None,
     format: FormatOption = OutputFormat.text,
 ) -> None:
@@ -113,7 +119,7 @@ def harness(
         raise ConfigError(f"--tasks: found {tasks!r}; expected names with commas between them")
     config = load_config(TrainConfig, model)
     data, folder = load_mixture(mixture, run)
-    with progress_bar() as progress:
+    with shown_progress() as progress:
         tokenizer = tokenizer_for_mixture(folder, data, progress)
         trained, step = _open_model(folder, config, tokenizer, checkpoint)
         from trainer.evaluation.harness import HarnessModel, run_tasks
@@ -259,7 +265,7 @@ def _task_table(found: dict[str, dict[str, Any]]) -> Table:
 
 
 def _perplexity(value: float | None) -> str:
-    """Two digits behind the point, or of a million and more three figures."""
+    """Two decimal places; from a million on, three significant figures."""
     return _number(value, 2) if value is None or value < 1e6 else f"{value:.2e}"
 
 

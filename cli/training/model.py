@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from cli.output import FormatOption, OutputFormat
+from cli.options import FormatOption, MixtureOption, ModelArgument, OutputFormat, RunOption
 from cli.present import echo_json
-from cli.progress_bar import progress_bar
+from cli.progress import shown_progress
 from cli.training.evaluate import evaluate, harness
-
-if TYPE_CHECKING:
-    pass
 
 app = typer.Typer(no_args_is_help=True, help="Trained models: judge them, hand them to other programs.")
 
 
 class WeightType(StrEnum):
-    """Of the weights written."""
+    """Number type of the weights written."""
 
     float32 = "float32"
     bfloat16 = "bfloat16"
@@ -33,12 +30,16 @@ def _group() -> None:
 
 @app.command()
 def export(
-    model: Annotated[Path, typer.Argument(metavar="MODEL.yaml", help="The model file it was trained with.")],
+    model: ModelArgument,
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write.")],
-    mixture: Annotated[Path, typer.Option("--mixture", metavar="MIXTURE.yaml", help="The data, for its tokenizer.")],
-    run: Annotated[Path | None, typer.Option("--run", help="Run folder, instead of the mixture's.")] = None,
-    dtype: Annotated[WeightType, typer.Option("--dtype", help="Of the weights.")] = WeightType.bfloat16,
-    max_shard_bytes: Annotated[int, typer.Option("--max-shard-bytes", min=1, help="Of a file.")] = 5_000_000_000,
+    mixture: MixtureOption,
+    run: RunOption = None,
+    dtype: Annotated[
+        WeightType, typer.Option("--dtype", help="Number type of the weights written.")
+    ] = WeightType.bfloat16,
+    max_shard_bytes: Annotated[
+        int, typer.Option("--max-shard-bytes", min=1, help="Largest size of one weight file, bytes.")
+    ] = 5_000_000_000,
     check: Annotated[bool, typer.Option("--check", help="Load it in transformers and compare logits.")] = False,
     format: FormatOption = OutputFormat.text,
 ) -> None:
@@ -52,7 +53,7 @@ def export(
 
     config = load_config(TrainConfig, model)
     data, folder = load_mixture(mixture, run)
-    with progress_bar() as progress:
+    with shown_progress() as progress:
         tokenizer = tokenizer_for_mixture(folder, data, progress)
     state, step = read_trained(folder / "train" / config.name, config, tokenizer=tokenizer.digest)
     files = export_llama(

@@ -6,17 +6,15 @@ kill, on a machine that has no torch. The same files give the same bytes. What a
 
 from __future__ import annotations
 
-from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from cli.pages.page import Note, Page, Table
 from cli.present import share, size
 from cli.training.data import Training, finished, finite, loader_share, mean, read_training, throughput
 from corpus.files import atomic_file
 from trainer.metrics import steady_median
-
-if TYPE_CHECKING:
-    from cli.pages.page import Page
+from cli.training.charts import BAND, SMOOTH, by_domain, gradient, learning_rate, loss, speed, utilisation, waiting
 
 REPORT = "report.html"
 EVENTS_SHOWN = 200
@@ -36,17 +34,12 @@ def write_training_report(folder: Path, out: Path | None = None) -> Path:
     Raises:
         TamisError: the folder holds no training, or a file is damaged.
     """
-    from cli.pages.page import Page
 
     training = read_training(folder)
     page = Page(f"Tamis training: {training.name}")
     for part in (_header, _loss, _domains, _optimizer, _throughput, _utilisation, _events, _checkpoints, _settings):
         part(page, training)
-    out = folder / REPORT if out is None else out
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_file(out) as file:
-        file.write(page.html().encode())
-    return out
+    return page.write(folder / REPORT if out is None else out)
 
 
 def numbers(training: Training) -> dict[str, Any]:
@@ -89,12 +82,10 @@ def _header(page: Page, training: Training) -> None:
         (_percent(told["loader_percent"]), "of the steps' time waiting for data"),
     ]
     cards += [(_percent(100 * told[key]), text) for key, text in _DENOMINATORS if told[key] is not None]
-    page.header("; ".join(where), cards)
+    page.below, page.key_figures = "; ".join(where), cards
 
 
 def _loss(page: Page, training: Training) -> None:
-    from cli.training.charts import BAND, SMOOTH, loss
-
     if not training.rows:
         page.section("Loss", "No step has been taken yet.")
         return
@@ -108,13 +99,10 @@ def _loss(page: Page, training: Training) -> None:
         note += f" Held out: {told['heldout_loss']:.3f}, {verdict} the unigram model's {told['unigram_loss']:.3f}."
     note += _thinned(training)
     held = training.facts.get("heldout_note")
-    page.section("Loss", note, page.chart(chart), f'<p class="note">{escape(held)}.</p>' if held else "")
+    page.section("Loss", note, page.chart(chart), *([Note(f"{held}.")] if held else []))
 
 
 def _domains(page: Page, training: Training) -> None:
-    from cli.pages.page import table
-    from cli.training.charts import by_domain
-
     if not training.domains:
         return
     tokens, epochs = training.trained_tokens(), training.epochs
@@ -147,12 +135,10 @@ def _domains(page: Page, training: Training) -> None:
     )
     note = "Held-out loss of each domain, nats a token; weighted by held-out tokens they give the loss above. Shares "
     note += "are of the tokens trained on so far; a domain without a loss has none of the held-out sequences."
-    page.section("Loss by domain", note, page.chart(by_domain(training)), table(header, rows))
+    page.section("Loss by domain", note, page.chart(by_domain(training)), Table(header, rows))
 
 
 def _optimizer(page: Page, training: Training) -> None:
-    from cli.training.charts import gradient, learning_rate
-
     if training.rows:
         clip = training.facts.get("config", {}).get("optimizer", {}).get("clip_norm")
         note = "The gradient's norm before clipping" + ("" if clip is None else f" to {clip:g}") + ", and the schedule."
@@ -162,9 +148,6 @@ def _optimizer(page: Page, training: Training) -> None:
 
 
 def _throughput(page: Page, training: Training) -> None:
-    from cli.pages.page import table
-    from cli.training.charts import speed, waiting
-
     timed = [row for row in training.rows if row.get("seconds")]
     if not timed:
         return
@@ -180,14 +163,11 @@ def _throughput(page: Page, training: Training) -> None:
     ]
     note = "Time of the steps alone: neither judging on held-out text nor saving is in it."
     page.section(
-        "Throughput", note, page.chart(speed(training)), page.chart(waiting(training)), table(("measured", ""), rows)
+        "Throughput", note, page.chart(speed(training)), page.chart(waiting(training)), Table(("measured", ""), rows)
     )
 
 
 def _utilisation(page: Page, training: Training) -> None:
-    from cli.pages.page import table
-    from cli.training.charts import utilisation
-
     if not any(row.get(key) is not None for row in training.rows for key, _ in _DENOMINATORS):
         return
     device = training.device
@@ -206,12 +186,11 @@ def _utilisation(page: Page, training: Training) -> None:
     middles = ((text, steady_median(training.rows, key)) for key, text in _DENOMINATORS)
     rows += [(f"{text} (median)", _percent(100 * value)) for text, value in middles if value is not None]
     note = f"{device.get('formula', '')}; on {device.get('device_name', 'an unknown device')}."
-    parts = [table(("", ""), rows)] if rows else []
+    parts = [Table(("", ""), rows)] if rows else []
     page.section("Model FLOPs utilisation", note, page.chart(utilisation(training)), *parts)
 
 
 def _events(page: Page, training: Training) -> None:
-    from cli.pages.page import table
 
     if not training.events:
         page.section("Events", "Nothing happened beside the steps: none was passed over, the loss raised no alarm.")
@@ -223,11 +202,10 @@ def _events(page: Page, training: Training) -> None:
     note = "Steps that were passed over, ways back to a checkpoint, alarms. The sample is where in the data it was."
     more = len(training.events) - len(shown)
     note += f" The last {len(shown)}; {more:,} before them are in events.jsonl." if more else ""
-    page.section("Events", note, table(("kind", "what", "step", "sample"), rows, 2))
+    page.section("Events", note, Table(("kind", "what", "step", "sample"), rows, 2))
 
 
 def _checkpoints(page: Page, training: Training) -> None:
-    from cli.pages.page import table
 
     if not training.checkpoints:
         page.section("Checkpoints", "None has been written yet.")
@@ -243,25 +221,16 @@ def _checkpoints(page: Page, training: Training) -> None:
         for saved in training.checkpoints
     ]
     note = f"A resume goes on from the newest, after {training.tokens:,} tokens."
-    page.section("Checkpoints", note, table(("folder", "", "kept", "step", "size"), rows, 3))
+    page.section("Checkpoints", note, Table(("folder", "", "kept", "step", "size"), rows, 3))
 
 
 def _settings(page: Page, training: Training) -> None:
-    import yaml
-
     for title, key in (("The model file", "config"), ("The mixture", "mixture"), ("Phases", "phases")):
         if key in training.facts:
-            text = yaml.safe_dump(
-                training.facts[key], allow_unicode=True, sort_keys=False, default_flow_style=None, width=110
-            )
-            page.parts.append(
-                f"<section><details><summary>{title}</summary><pre>{escape(text)}</pre></details></section>"
-            )
+            page.settings(title, training.facts[key])
 
 
 def _thinned(training: Training) -> str:
-    from cli.training.data import DRAWN
-
     steps = len(training.rows)
     return f" Each point is the mean of some {steps / DRAWN:.0f} steps." if steps > 1.5 * DRAWN else ""
 

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.data.mixture import parse_tokens
-from cli.output import FormatOption, OutputFormat, parse_number
+from cli.options import FormatOption, MixtureOption, OutputFormat, RunOption, parse_number, parse_tokens
 from cli.present import console, echo_json
-from cli.progress_bar import progress_bar
+from cli.progress import shown_progress
 from tamis.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -31,10 +30,13 @@ FlopsOption = Annotated[
 ModelOption = Annotated[
     Path | None, typer.Option("--model", metavar="MODEL.yaml", help="The run to predict, by its model file.")
 ]
-TokensOption = Annotated[str | None, typer.Option("--tokens", help="Of that run, e.g. 2e9; else the model file's.")]
+TokensOption = Annotated[
+    str | None,
+    typer.Option("--tokens", help="Tokens of the run to predict, e.g. 2e9; by default those of its model file."),
+]
 LevelOption = Annotated[float, typer.Option("--level", min=0.5, max=0.999, help="Probability of the interval.")]
 AbsoluteOption = Annotated[bool, typer.Option("--absolute", help="Residuals in nats, not relative to the loss.")]
-HtmlOption = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Draw it on a page.")]
+HtmlOption = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Also write a page with the curve.")]
 
 
 @app.callback()
@@ -45,13 +47,21 @@ def _group() -> None:
 @app.command()
 def fit(
     runs: Annotated[
-        list[Path], typer.Argument(metavar="RUN/train/NAME|POINTS.csv...", help="Trained models, or flops,loss.")
+        list[Path],
+        typer.Argument(
+            metavar="RUN/train/NAME|POINTS.csv...",
+            help="Folders of trained models, or a CSV with the columns flops and loss.",
+        ),
     ],
     predict: FlopsOption = None,
     model: ModelOption = None,
     tokens: TokensOption = None,
-    vocab_size: Annotated[int | None, typer.Option("--vocab-size", help="For --model, where no run says it.")] = None,
-    sequence_length: Annotated[int | None, typer.Option("--sequence-length", help="Where no run says it.")] = None,
+    vocab_size: Annotated[
+        int | None, typer.Option("--vocab-size", help="Vocabulary for --model, where no run says it.")
+    ] = None,
+    sequence_length: Annotated[
+        int | None, typer.Option("--sequence-length", help="Tokens of a sequence, where no run says it.")
+    ] = None,
     level: LevelOption = 0.9,
     absolute: AbsoluteOption = False,
     html: HtmlOption = None,
@@ -68,8 +78,8 @@ def fit(
 @app.command()
 def run(
     models: Annotated[list[Path], typer.Argument(metavar="MODEL.yaml...", help="The suite, at least four.")],
-    mixture: Annotated[Path, typer.Option("--mixture", metavar="MIXTURE.yaml", help="The data of all of them.")],
-    run: Annotated[Path | None, typer.Option("--run", help="Run folder, instead of the mixture's.")] = None,
+    mixture: MixtureOption,
+    run: RunOption = None,
     predict: FlopsOption = None,
     model: ModelOption = None,
     tokens: TokensOption = None,
@@ -98,7 +108,7 @@ def run(
     data, folder = load_mixture(mixture, run)
     length = data.longest_sequence
     trained = []
-    with progress_bar() as progress:
+    with shown_progress() as progress:
         manifest = split_streams(prepare(folder, data, progress))[0].manifest
         for config in configs:
             trained.append(folder / "train" / config.name)
@@ -106,8 +116,8 @@ def run(
             if stands == "finished":
                 continue
 
-            def report(row: dict[str, Any], config: TrainConfig = config) -> None:
-                progress(config.name, row["step"] + 1, config.steps)
+            def report(row: dict[str, Any]) -> None:
+                progress.update(row["step"] + 1)
 
             train(config, data, folder, resume=stands == "begun", progress=progress, report=report)
             write_training_report(trained[-1])
@@ -116,7 +126,7 @@ def run(
 
 
 def _require_suite(configs: list[TrainConfig], fewest: int) -> None:
-    """Refuse before hours of training what would be refused after them."""
+    """Check before training what the fit would refuse after it."""
     from trainer.config import require_names
 
     require_names(configs)
@@ -165,9 +175,9 @@ def _show(
     law = fit_scaling_law(suite.points, relative=not absolute)
     prediction = None if wanted is None else predict(law, wanted, level)
     if html is not None:
-        from cli.training.scaling_chart import write_scaling_chart
+        from cli.training.scaling_page import write_scaling_page
 
-        write_scaling_chart(html, suite.points, law, prediction, level)
+        write_scaling_page(html, suite.points, law, prediction, level)
     if format is OutputFormat.json:
         echo_json(_as_json(suite, law, prediction) | {"html": None if html is None else str(html)})
     else:

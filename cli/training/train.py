@@ -8,21 +8,24 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from cli.progress_bar import progress_bar
+from cli.options import FormatOption, MixtureOption, OutputFormat, RunOption
+from cli.progress import shown_progress
 
 
 def train(
     model: Annotated[Path, typer.Argument(metavar="MODEL.yaml", help="Model, optimizer and length.")],
-    mixture: Annotated[Path, typer.Option("--mixture", metavar="MIXTURE.yaml", help="The data.")],
-    run: Annotated[Path | None, typer.Option("--run", help="Run folder, instead of the mixture's.")] = None,
-    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Instead of the model file's.")] = None,
+    mixture: MixtureOption,
+    run: RunOption = None,
+    steps: Annotated[
+        int | None, typer.Option("--steps", min=1, help="Number of steps, instead of the model file's.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
-    format: Annotated[Literal["text", "json"], typer.Option("--format", help="text or json.")] = "text",
+    format: FormatOption = OutputFormat.text,
 ) -> None:
     """Train a model on a mixture and compare its held-out loss with a unigram model's.
 
@@ -41,14 +44,14 @@ def train(
     if total < config.optimizer.warmup_steps:
         warmup = f"{total:,} steps end within the {config.optimizer.warmup_steps:,} of warm-up"
         console.print(f"note: {warmup}: the learning rate never reaches its maximum")
-    with progress_bar() as progress:
+    with shown_progress() as progress:
 
         def report(row: dict[str, Any]) -> None:
             if "event" in row:
                 console.print(f"step {row['step'] + 1:>5}/{total}  {row['event']}", highlight=False, soft_wrap=True)
                 return
             what = f"loss {row['loss']:.3f}  {row['tokens_per_second']:,} tokens/s  loader {_waiting(row):.1f} %"
-            progress("training", row["step"] + 1, total, what)
+            progress.update(row["step"] + 1, what)
             if "heldout_loss" in row:
                 held = f"held-out loss {row['heldout_loss']:.3f}"
                 console.print(f"step {row['step'] + 1:>5}/{total}  {what}  {held}", highlight=False, soft_wrap=True)
@@ -58,7 +61,7 @@ def train(
     if int(os.environ.get("RANK", "0")):
         return  # under torchrun the first rank speaks for all
     page = write_training_report(Path(summary["folder"]))
-    if format == "json":
+    if format is OutputFormat.json:
         typer.echo(json.dumps({**summary, "report": str(page)}, indent=2, ensure_ascii=False))
     else:
         _print_summary(summary, chart)
@@ -66,14 +69,14 @@ def train(
 
 
 def _waiting(row: dict[str, Any]) -> float:
-    """How long the step waited for its data, % of the time that it took."""
+    """Share of the step's time that it waited for its data, %."""
     return 100 * float(row["loader_seconds"]) / row["seconds"] if row["seconds"] else 0.0
 
 
 def _print_summary(summary: dict[str, Any], chart: str) -> None:
     verdict = "beats" if summary["beats_unigram"] else "does NOT beat"
     typer.echo(chart)
-    typer.echo("          training loss by step, nats a token; dashed: the unigram model's held-out loss\n")
+    typer.echo("          training loss by step, nats a token; dotted: the unigram model's held-out loss\n")
     if summary["skipped_steps"]:
         typer.echo(f"{summary['skipped_steps']} steps were not taken: see events.jsonl")
     typer.echo(
@@ -93,7 +96,7 @@ def _print_summary(summary: dict[str, Any], chart: str) -> None:
 
 
 def _speed(summary: dict[str, Any]) -> str:
-    """Tokens a second and what share of the devices that is, with the formula and both denominators."""
+    """Tokens a second, and the share of the devices' peak that they use (MFU) by both definitions of the peak."""
     if summary["tokens_per_second"] is None:
         return "no step was measured"
     shares = []

@@ -76,7 +76,7 @@ class Lineage(Generic[Reader]):
         return found
 
     def origin_json(self, doc_id: int) -> dict[str, Any]:
-        """``ancestor``: snapshot and run folder, for a document of an ancestor; nothing for this run's own."""
+        """`ancestor`: snapshot and run folder, for a document of an ancestor; nothing for this run's own."""
         known = self.earlier.get(ids.snapshot_of(doc_id))
         return {} if known is None else {"ancestor": {"snapshot": known.snapshot, "run": str(known.root)}}
 

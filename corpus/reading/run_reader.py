@@ -1,13 +1,12 @@
-"""Reads single documents out of a run folder: by id, source id or URL, with their fate. No JVM, no scan of the text.
+"""Reads single documents out of a run folder: by id, source id or URL, with their outcome. No JVM, no scan of the text.
 
 A decision's tables are narrow and one file a document shard, so an id costs a few reads of the shard that its bits
-name. A source id or URL is looked up in ``ingest/urls``, two narrow columns over all shards. Text is streamed out of
+name. A source id or URL is looked up in `ingest/urls`, two narrow columns over all shards. Text is streamed out of
 the row group that holds the row and dropped again, so that memory does not grow with the shard.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -19,9 +18,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from corpus.files import Manifest, load_manifest
-from corpus.reading.fates import Fate, Published
 from corpus.reading.lineage import Lineage
-from corpus.reading.rows import may_hold, take_rows
+from corpus.reading.outcome import Outcome, Published
+from corpus.reading.parquet_rows import may_hold, take_rows
 from corpus.run_folder import DocumentShard, RunFolder
 from tamis.errors import TamisError
 
@@ -108,12 +107,12 @@ class RunReader:
                 found.update(zip(hits.column("doc_id").to_pylist(), hits.column("domain").to_pylist(), strict=True))
         return found
 
-    def fates(self, ids: Iterable[int]) -> dict[int, Fate]:
-        """The fate of each document, of this run or an ancestor: the first decision that drops it wins."""
-        return self.lineage.gather(ids, RunReader._own_fates)
+    def outcomes(self, ids: Iterable[int]) -> dict[int, Outcome]:
+        """The outcome of each document, of this run or an ancestor: the first decision that drops it wins."""
+        return self.lineage.gather(ids, RunReader._own_outcomes)
 
-    def _own_fates(self, ids: Iterable[int]) -> dict[int, Fate]:
-        found: dict[int, Fate] = {}
+    def _own_outcomes(self, ids: Iterable[int]) -> dict[int, Outcome]:
+        found: dict[int, Outcome] = {}
         for shard, wanted in self.by_shard(ids):
             for stage, _ in self.chain:
                 drops = self.sidecar(stage, "drops", shard.number)
@@ -121,24 +120,26 @@ class RunReader:
                 if drops is None or not left:
                     continue
                 for row in drops.filter(pc.is_in(drops.column("doc_id"), pa.array(left, pa.int64()))).to_pylist():
-                    found[row["doc_id"]] = Fate(row["doc_id"], stage, row["reason"], row["survivor"], row["similarity"])
+                    found[row["doc_id"]] = Outcome(
+                        row["doc_id"], stage, row["reason"], row["survivor"], row["similarity"]
+                    )
             for i in wanted:
-                found.setdefault(i, Fate(i))
+                found.setdefault(i, Outcome(i))
         return found
 
-    def story(self, doc_id: int) -> list[Fate]:
-        """The document's fate, then its survivor's, and so on to one that is kept or has no survivor.
+    def story(self, doc_id: int) -> list[Outcome]:
+        """The document's outcome, then its survivor's, and so on to one that is kept or has no survivor.
 
         It ends, too, at a survivor whose ancestor's folder has moved away.
         """
-        fates = [self.fates([doc_id])[doc_id]]
+        outcomes = [self.outcomes([doc_id])[doc_id]]
         seen = {doc_id}
-        while (following := fates[-1].survivor) is not None and following not in seen:
+        while (following := outcomes[-1].survivor) is not None and following not in seen:
             if self.lineage.missing(following) is not None:
                 break
             seen.add(following)
-            fates.append(self.fates([following])[following])
-        return fates
+            outcomes.append(self.outcomes([following])[following])
+        return outcomes
 
     def documents(
         self, ids: Iterable[int], columns: Sequence[str], as_stored: bool = False
@@ -147,8 +148,8 @@ class RunReader:
 
         Args:
             ids: of the documents.
-            columns: of ``corpus.schemas.DOCUMENT``.
-            as_stored: gives texts unmasked, for comparing them; what is shown goes through ``shown``.
+            columns: of `corpus.schemas.DOCUMENT`.
+            as_stored: gives texts unmasked, for comparing them; what is shown goes through `shown`.
         """
         return self.lineage.gather(ids, lambda reader, mine: reader._own_documents(mine, columns, as_stored))
 
@@ -179,7 +180,7 @@ class RunReader:
         return found
 
     def find(self, key: str) -> dict[int, str]:
-        """Documents whose doc_id, source_id or URL is ``key``: id → which of the three."""
+        """Documents whose doc_id, source_id or URL is `key`: id → which of the three."""
         found: dict[int, str] = {}
         if key.isascii() and key.isdigit() and self.run.shard_of_id(int(key)) is not None:
             found[int(key)] = "doc_id"
@@ -194,7 +195,7 @@ class RunReader:
         return found
 
     def quarantined(self, key: str) -> list[dict[str, Any]]:
-        """Quarantined records at ``file#offset``."""
+        """Quarantined records at `file#offset`."""
         name, _, offset = key.rpartition("#")
         if not name or not (offset.isascii() and offset.isdigit()):
             return []
@@ -234,14 +235,13 @@ def weights_folder(run: RunFolder) -> Path | None:
     return run.root / "weights" / key if key else None
 
 
-def read_ledger(run: RunFolder) -> dict[str, Any]:
-    """``ledger.json``.
+def view_text(text: str, edits: Sequence[dict[str, Any]]) -> str:
+    """A stored text with edits applied, given in pipeline order: the view of `corpus.view` of one document."""
+    from corpus.view import Edits, build_view
+    from text.arrow import TextColumn
 
-    Raises:
-        TamisError: the run has not come that far.
-    """
-    path = run.root / "ledger.json"
-    if not path.exists():
-        raise TamisError(f"{run.root} has no ledger.json yet: let `tamis run` finish first")
-    ledger: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    return ledger
+    newest_first = edits[::-1]  # of two edits of one span the later stage's stays
+    start, end = (np.array([edit[key] for edit in newest_first], np.int32) for key in ("start", "end"))
+    row = np.zeros(1, np.int32)
+    merged = Edits.none(1).merged(np.repeat(row, len(start)), start, end, [e["replacement"] for e in newest_first])
+    return build_view(TextColumn.from_texts([text]), merged, row).column.bytes_at(0).decode("utf-8", "replace")

@@ -236,9 +236,7 @@ def _check_skip(domain: str, value: Any, config: PipelineConfig) -> None:
 def _with_inputs(given: list[Any], overrides: list[str]) -> list[Any]:
     named: dict[str, list[str]] = {}
     for text in overrides:
-        domain, separator, glob = text.partition("=")
-        if not separator or not domain or not glob:
-            raise ConfigError(f"--input: found {text!r}; expected DOMAIN=GLOB")
+        domain, glob = key_value(text, "--input", "DOMAIN=GLOB")
         named.setdefault(domain, []).append(glob if _is_rooted(glob) else str(Path(glob).absolute()))
     if not isinstance(given, list):
         raise ConfigError(f"inputs: found {given!r}; expected a list")
@@ -256,10 +254,11 @@ def _is_rooted(glob: str) -> bool:
 
 
 def _set(raw: dict[str, Any], text: str) -> None:
-    key, separator, value = text.partition("=")
+    form = "stage.key=value, or snapshot=N"
+    key, value = key_value(text, "--set", form, empty=True)
     parts = key.split(".")
-    if not separator or (len(parts) < 2 and key != "snapshot"):
-        raise ConfigError(f"--set: found {text!r}; expected stage.key=value, or snapshot=N")
+    if len(parts) < 2 and key != "snapshot":
+        raise ConfigError(f"--set: found {text!r}; expected {form}")
     try:
         parsed = yaml.safe_load(value)
     except yaml.YAMLError:

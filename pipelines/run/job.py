@@ -1,6 +1,6 @@
-"""What every spark-submit entry point in `jobs/` does: run a pipeline up to one stage.
+"""What the spark-submit entry point `jobs/run_pipeline.py` does: run a pipeline, or the beginning of it.
 
-    spark-submit --py-files dist/tamis.zip jobs/run_near_dedup.py default --out RUN --input web='/data/*.warc.gz'
+    spark-submit --py-files dist/tamis.zip jobs/run_pipeline.py default --out RUN --input web='/data/*.warc.gz'
 
 The science is the pipeline's; a cluster's settings go to spark-submit (`--properties-file conf/spark/cluster.conf`).
 
@@ -13,54 +13,20 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TextIO
 
 from pipelines.spark.worker import unpack_code
 
 
-class PlainProgress:
-    """One line a step begun and one a step ended: what a cluster's log can show.
-
-    Args:
-        stream: where to write; stderr by default.
-    """
-
-    def __init__(self, stream: TextIO | None = None) -> None:
-        self._stream = stream or sys.stderr
-        self._label = ""
-        self._documents = 0
-        self._started = 0.0
-
-    def start(self, label: str, total: int, weights: Sequence[int]) -> None:
-        """A step begins."""
-        self._label, self._started = label, time.monotonic()
-        self._documents = sum(weights) if max(weights, default=0) > 1 else 0
-        print(f"{label}: {total} tasks" if total else label, file=self._stream, flush=True)
-
-    def update(self, done: int) -> None:
-        """So many tasks are done; said by Spark's own pages."""
-
-    def finish(self) -> None:
-        """The step is over."""
-        seconds = time.monotonic() - self._started
-        rate = f", {self._documents / max(seconds, 1e-3):,.0f} documents/s" if self._documents else ""
-        print(f"{self._label}: {seconds:.1f} s{rate}", file=self._stream, flush=True)
-
-
-def main(name: str, arguments: Sequence[str] | None = None) -> None:
-    """Runs a pipeline up to the stage `name`, or the whole of it for "pipeline".
-
-    A user's error is one sentence on stderr and exit code 2; TAMIS_DEBUG=1 shows the trace.
-    """
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The job. A user's error is one sentence on stderr and exit code 2; TAMIS_DEBUG=1 shows the trace."""
     unpack_code()
     from tamis.errors import TamisError
 
-    options = _parser(name).parse_args(arguments)
+    options = _parser().parse_args(arguments)
     try:
-        _run(options, None if name == "pipeline" else name)
+        _run(options)
     except TamisError as error:
         if os.environ.get("TAMIS_DEBUG"):
             raise
@@ -92,23 +58,23 @@ def find_pipeline(name: str) -> tuple[Path, Path]:
     return found, Path.cwd()
 
 
-def _run(options: argparse.Namespace, until: str | None) -> None:
+def _run(options: argparse.Namespace) -> None:
     from pipelines.run.config import load_pipeline
     from pipelines.run.runner import Runner
     from pipelines.spark.session import Cluster, local_settings
+    from tamis.progress import PlainProgress
 
     path, base = find_pipeline(options.pipeline)
     config = load_pipeline(path, inputs=options.inputs, settings=options.settings)
     cluster = Cluster(local_settings(), PlainProgress())
     try:
-        Runner(config, options.out, cluster, base, against=options.against).run(until)
+        Runner(config, options.out, cluster, base, against=options.against).run(options.until)
     finally:
         cluster.stop()
 
 
-def _parser(name: str) -> argparse.ArgumentParser:
-    what = "Run a whole pipeline." if name == "pipeline" else f"Run a pipeline up to the end of {name}."
-    parser = argparse.ArgumentParser(prog=f"run_{name}.py", description=what)
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="run_pipeline.py", description="Run a pipeline, or the beginning of it.")
     parser.add_argument("pipeline", metavar="PIPELINE.yaml", help="a path, or the name of one in conf/pipelines")
     parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="the run folder")
     parser.add_argument(
@@ -124,5 +90,8 @@ def _parser(name: str) -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--against", type=Path, metavar="RUN", help="the run of the snapshot before: its documents are not kept again"
+    )
+    parser.add_argument(
+        "--until", metavar="STAGE", help="stop behind this stage: ingest, one of the YAML's, write_shards"
     )
     return parser

@@ -17,7 +17,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.run.job import PlainProgress
 from pipelines.spark.worker import unpack_code
 
 if TYPE_CHECKING:
@@ -58,6 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     unpack_code()
     from pipelines.spark.session import Cluster, local_settings
     from tamis.errors import TamisError
+    from tamis.progress import PlainProgress
 
     options = _parser().parse_args(arguments)
     cluster: Cluster | None = None

@@ -23,6 +23,7 @@ from pipelines.spark.wire import answer_type, decode, encode, name_of
 from pipelines.spark.worker import Answer, call
 from tamis.errors import TamisError
 from tamis.places import CONF
+from tamis.progress import Progress, Silent
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -44,32 +45,6 @@ ALWAYS = {
 Not among them: `spark.python.unix.domain.socket.enabled`. It would save some 40 ms a task (a delayed
 acknowledgement), but with it PySpark 4.3 prints a stack trace whenever an idle Python worker is let go.
 """
-
-
-class Progress(Protocol):
-    """Where a running stage reports to."""
-
-    def start(self, label: str, total: int, weights: Sequence[int]) -> None:
-        """A step begins: `total` tasks, with the documents of each."""
-
-    def update(self, done: int) -> None:
-        """So many tasks are done."""
-
-    def finish(self) -> None:
-        """The step is over."""
-
-
-class Silent:
-    """Reports nothing."""
-
-    def start(self, label: str, total: int, weights: Sequence[int]) -> None:
-        """Nothing."""
-
-    def update(self, done: int) -> None:
-        """Nothing."""
-
-    def finish(self) -> None:
-        """Nothing."""
 
 
 DAEMON, OUR_DAEMON = "spark.python.daemon.module", "pipelines.run.daemon"

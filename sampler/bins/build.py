@@ -27,10 +27,10 @@ from sampler.bins.local_store import LocalStore
 from sampler.bins.manifests import BINS_MANIFEST, MODEL, model_beside, open_bins, read_json_of
 from sampler.bins.retries import LOG
 from sampler.bins.store import Store, open_store
-from sampler.progress import Progress, silent
 from sampler.published import Shard, list_shards, read_rows
 from sampler.tokenizer.model import Tokenizer
 from tamis.errors import ConfigError, TamisError
+from tamis.progress import SILENT, Progress
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def build_bins(
     run: Path,
     tokenizer: Tokenizer,
     out: str,
-    progress: Progress = silent,
+    progress: Progress = SILENT,
     each: Callable[[list[ShardToBuild]], Iterable[Built]] | None = None,
 ) -> TokenBins:
     """Build what is missing of a run's bins, and open them.
@@ -73,7 +73,7 @@ def build_bins(
         run: the run folder.
         tokenizer: the model.
         out: a folder or the URI of an object store.
-        progress: called as shards are done.
+        progress: where it reports to.
         each: runs `build_shard` for each shard, in order; here, one after the other, by default.
 
     Raises:
@@ -88,9 +88,11 @@ def build_bins(
         for shard in items
     ]
     todo = [shard for shard in wanted if read_receipt(store, shard) is None]
-    progress("encoding shards", len(wanted) - len(todo), len(wanted))
+    progress.start("encoding shards", len(wanted))
+    progress.update(len(wanted) - len(todo))
     for number, _ in enumerate((each or _one_by_one(tokenizer))(todo), 1):
-        progress("encoding shards", len(wanted) - len(todo) + number, len(wanted))
+        progress.update(len(wanted) - len(todo) + number)
+    progress.finish()
     for domain in shards:
         entries = [read_receipt(store, shard) for shard in wanted if shard.domain == domain]
         _refuse_disorder(domain, entries)

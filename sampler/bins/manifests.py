@@ -21,10 +21,10 @@ from corpus.files import stable_hash
 from sampler.bins.format import FORMAT, AnyBin, ShardBin, TokenBins, corrupt
 from sampler.bins.local_store import LocalStore
 from sampler.bins.store import Store, open_store
-from sampler.progress import Progress, silent
 from sampler.tokenizer.model import Tokenizer, tokenizer_from
 from tamis.cache import cache_folder
 from tamis.errors import ConfigError, TamisError
+from tamis.progress import SILENT, Progress, each
 
 BINS_MANIFEST, MODEL = "bins.json", "tokenizer.model"
 Parsed = TypeVar("Parsed", bound=StrictModel)
@@ -109,7 +109,7 @@ def tokenizer_of(place: str) -> Tokenizer:
     return model_beside(store, read_bins_manifest(store).tokenizer)
 
 
-def verify_bins(bins: TokenBins, progress: Progress = silent) -> int:
+def verify_bins(bins: TokenBins, progress: Progress = SILENT) -> int:
     """Recompute the sha256 of every file; returns how many bytes were read.
 
     Raises:
@@ -117,11 +117,9 @@ def verify_bins(bins: TokenBins, progress: Progress = silent) -> int:
     """
     shards = [shard for items in bins.domains.values() for shard in items if isinstance(shard, ShardBin)]
     total = 0
-    for number, shard in enumerate(shards):
-        progress("verifying", number, len(shards))
+    for shard in each(progress, "verifying", shards):
         for kind in ("bin", "idx"):
             total += _verify(shard, kind)
-    progress("verifying", len(shards), len(shards))
     return total
 
 

@@ -33,8 +33,8 @@ import numpy.typing as npt
 from corpus.files import atomic_file
 from sampler.bins.build import dtype_of
 from sampler.bins.format import AnyBin, TokenBins, Tokens
-from sampler.progress import Progress, silent
 from tamis.errors import ConfigError, TamisError
+from tamis.progress import SILENT, Progress
 
 Split = Literal["train", "heldout", "all"]
 TYPES = {"<u2": ("<u2", 8), "<u4": ("<i4", 4)}
@@ -67,7 +67,7 @@ class MegatronDataset:
 
 
 def export_megatron(
-    bins: TokenBins, out: Path, split: Split = "train", progress: Progress = silent
+    bins: TokenBins, out: Path, split: Split = "train", progress: Progress = SILENT
 ) -> list[MegatronDataset]:
     """Write `OUT/<split>_<domain>.bin` and `.idx` for every domain; a pair of that name is replaced.
 
@@ -75,7 +75,7 @@ def export_megatron(
         bins: the token bins, local or remote.
         out: a local folder, made if it is missing.
         split: which documents.
-        progress: called as shards are done.
+        progress: where it reports to.
 
     Raises:
         ConfigError: no document of the bins is in the split.
@@ -85,17 +85,18 @@ def export_megatron(
     counts = {name: sum(int(chosen(s, split).sum()) for s in shards) for name, shards in bins.domains.items()}
     if not any(counts.values()):
         raise ConfigError(f"--split: found {split}, in which these bins have no document; expected another split")
-    found, done, total = [], 0, sum(map(len, bins.domains.values()))
+    found, done = [], 0
+    progress.start("writing Megatron files", sum(map(len, bins.domains.values())))
     for domain, shards in bins.domains.items():
         prefix, documents, tokens = out / f"{split}_{domain}", counts[domain], 0
         if documents:  # Megatron cannot map an empty file
             with _pair(prefix) as (data, index):
                 for number, shard in enumerate(shards):
-                    progress("writing Megatron files", done + number, total)
+                    progress.update(done + number)
                     tokens += _write_tokens(data, shard, split, dtype)
                 _write_index(index, shards, split, documents, np.dtype(dtype).itemsize, code)
         done += len(shards)
-        progress("writing Megatron files", done, total)
+        progress.update(done)
         found.append(
             MegatronDataset(
                 domain=domain,
@@ -105,6 +106,7 @@ def export_megatron(
                 dtype=np.dtype(dtype).name,
             )
         )
+    progress.finish()
     return found
 
 

@@ -32,9 +32,9 @@ from pathlib import Path
 from typing import Literal
 
 from sampler.export.megatron import Split
-from sampler.progress import Progress, silent
 from sampler.published import Rows, Shard, list_shards, read_rows
 from tamis.errors import ConfigError
+from tamis.progress import SILENT, Progress, each
 
 Lines = Literal["joined", "one"]
 _BREAK = re.compile("\r\n|\n|\r")
@@ -70,7 +70,7 @@ class TextExport:
 
 
 def export_text(
-    run: Path, out: Path, files: int, split: Split = "train", lines: Lines = "joined", progress: Progress = silent
+    run: Path, out: Path, files: int, split: Split = "train", lines: Lines = "joined", progress: Progress = SILENT
 ) -> TextExport:
     """Write a run's documents as text files.
 
@@ -80,7 +80,7 @@ def export_text(
         files: how many, a multiple of the trainer's ranks.
         split: which documents.
         lines: whether line breaks within a document become spaces.
-        progress: called as shards are done.
+        progress: where it reports to.
 
     Raises:
         ConfigError: the folder holds something, or the split has no document.
@@ -95,11 +95,9 @@ def export_text(
     scratch = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}-"))
     try:
         writer = _Files(scratch, files)
-        for number, shard in enumerate(shards):
-            progress("writing text", number, len(shards))
+        for shard in each(progress, "writing text", shards):
             for text in _documents(shard, split):
                 writer.add(render(text, lines))
-        progress("writing text", len(shards), len(shards))
         if not sum(writer.documents):
             raise ConfigError(f"--split: found {split}, in which {run} has no text; expected another split")
         writer.close()

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from corpus.files import atomic_file, canonical_json, read_json, write_json
-from sampler.progress import Progress, silent
 from sampler.published import Shard
 from sampler.tokenizer.training import THREADS, TokenizerConfig, train_model, training_settings
 from tamis.errors import TamisError
+from tamis.progress import SILENT, Progress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +99,7 @@ def open_tokenizer(path: Path, *, needs_eos: bool = True) -> Tokenizer:
 
 
 def tokenizer_for(
-    run: Path, shards: dict[str, list[Shard]], config: TokenizerConfig, seed: int, progress: Progress = silent
+    run: Path, shards: dict[str, list[Shard]], config: TokenizerConfig, seed: int, progress: Progress = SILENT
 ) -> Tokenizer:
     """The run's tokenizer for these settings: loaded if it was trained before, else trained and stored.
 
@@ -108,7 +108,7 @@ def tokenizer_for(
         shards: its published shards, by domain.
         config: vocabulary and sample.
         seed: of the document sample.
-        progress: called while it works.
+        progress: where it reports to.
 
     Raises:
         ConfigError: the corpus is too small for the vocabulary, or the vocabulary for the corpus's characters, or a

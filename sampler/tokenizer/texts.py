@@ -21,13 +21,13 @@ from typing import Literal
 
 import numpy as np
 
-from corpus.config import parse
+from corpus.config import key_value, parse
 from corpus.inputs import FORMATS, InputConfig, InputFile, resolve_inputs
 from corpus.readers import read
 from corpus.records import Record
-from sampler.progress import Progress, silent
 from sampler.published import Shard, list_shards, read_rows
 from tamis.errors import ConfigError, TamisError
+from tamis.progress import SILENT, Progress, each
 from text.hash import uniform
 
 _SALT = 0x636F6D7072657373  # makes the draw independent of the tokenizer's training sample
@@ -69,21 +69,21 @@ def smallest_hashes(documents: Iterable[tuple[float, str]], wanted_bytes: int) -
     return [text for _, _, text, _ in sorted(heap, key=lambda item: (-item[0], -item[1]))]
 
 
-def run_groups(run: Path, wanted_bytes: int, seed: int, progress: Progress = silent) -> list[TextGroup]:
+def run_groups(run: Path, wanted_bytes: int, seed: int, progress: Progress = SILENT) -> list[TextGroup]:
     """Texts of each domain of a run.
 
     Args:
         run: the run folder.
         wanted_bytes: UTF-8 bytes a domain.
         seed: of the draw.
-        progress: called with the shards read.
+        progress: told of the domains read.
 
     Raises:
         TamisError: the run has no published shards, or one cannot be read.
     """
     shards = list_shards(run)
-    total, done, groups = sum(map(len, shards.values())), 0, []
-    for domain, items in shards.items():
+    groups = []
+    for domain, items in each(progress, "reading domains", list(shards.items())):
         origin: Literal["held-out", "training"] = "held-out"
         texts = smallest_hashes(_rows(items, heldout=True, seed=seed), wanted_bytes)
         if not texts:
@@ -91,14 +91,12 @@ def run_groups(run: Path, wanted_bytes: int, seed: int, progress: Progress = sil
             texts = smallest_hashes(_rows(items, heldout=False, seed=seed), wanted_bytes)
         if texts:
             groups.append(TextGroup(name=domain, origin=origin, texts=texts))
-        done += len(items)
-        progress("reading shards", done, total)
     if not groups:
         raise TamisError(f"{run / 'shards'}: holds no text to measure a tokenizer on.")
     return groups
 
 
-def input_groups(inputs: Sequence[str], wanted_bytes: int, seed: int, progress: Progress = silent) -> list[TextGroup]:
+def input_groups(inputs: Sequence[str], wanted_bytes: int, seed: int, progress: Progress = SILENT) -> list[TextGroup]:
     """Texts of files, by the names that the command line gives them.
 
     Args:
@@ -106,7 +104,7 @@ def input_groups(inputs: Sequence[str], wanted_bytes: int, seed: int, progress: 
             another suffix, such as source code, are plain text.
         wanted_bytes: UTF-8 bytes a name.
         seed: of the draw.
-        progress: called with the files read.
+        progress: where it reports to.
 
     Raises:
         ConfigError: an input is not NAME=GLOB, matches nothing, or holds no text.
@@ -114,9 +112,7 @@ def input_groups(inputs: Sequence[str], wanted_bytes: int, seed: int, progress: 
     """
     named: dict[str, list[str]] = {}
     for text in inputs:
-        name, separator, glob = text.partition("=")
-        if not separator or not name or not glob:
-            raise ConfigError(f"--input: found {text!r}; expected NAME=GLOB")
+        name, glob = key_value(text, "--input", "NAME=GLOB")
         named.setdefault(name, []).append(glob)
     groups = []
     for name, globs in named.items():
@@ -141,14 +137,13 @@ def _records(
     files: Sequence[InputFile], config: InputConfig, seed: int, progress: Progress
 ) -> Iterator[tuple[float, str]]:
     """(key, text) of each record; a record is identified by file and offset, and bad ones are left out."""
-    for done, file in enumerate(files, 1):
+    for file in each(progress, f"reading {config.domain}", files):
         found = read(file, config, max_record_bytes=_MAX_RECORD_BYTES, extraction_timeout_seconds=_EXTRACTION_SECONDS)
         for record in found:
             if isinstance(record, Record):
                 identity = f"{seed}\0{file.name}\0{record.offset}".encode()
                 digest = hashlib.blake2b(identity, digest_size=8).digest()
                 yield int.from_bytes(digest) / 2**64, record.text
-        progress(f"reading {config.domain}", done, len(files))
 
 
 def _format(file: InputFile) -> Literal["jsonl", "parquet", "warc", "wet", "text"]:

@@ -33,6 +33,7 @@ from sampler.progress import Progress, silent
 from sampler.published import Shard
 from sampler.tokenizer.sample import DomainSample, draw, plan_sample
 from tamis.errors import ConfigError, TamisError
+from tamis.progress import SILENT, Progress, step
 
 FORMAT = 2
 THREADS = 2  # stored inside the model file: another number is another digest
@@ -119,7 +120,7 @@ def training_settings(shards: dict[str, list[Shard]], config: TokenizerConfig, s
 
 
 def train_model(
-    shards: dict[str, list[Shard]], config: TokenizerConfig, seed: int, progress: Progress = silent
+    shards: dict[str, list[Shard]], config: TokenizerConfig, seed: int, progress: Progress = SILENT
 ) -> TrainedTokenizer:
     """Train a model on the training split; the same shards, settings and seed give the same bytes.
 
@@ -127,7 +128,7 @@ def train_model(
         shards: a run's published shards, by domain.
         config: vocabulary and sample.
         seed: of the document sample.
-        progress: called while it works, with the sampled bytes.
+        progress: where it reports to.
 
     Raises:
         ConfigError: the corpus is too small for the vocabulary, or the vocabulary for the corpus's characters, or a
@@ -135,9 +136,8 @@ def train_model(
     """
     import sentencepiece
 
-    progress("measuring the domains", 0, 0)
-    plan = plan_sample(shards, config.sample_bytes, config.domain_factors)
-    progress("measuring the domains", 1, 1)
+    with step(progress, "measuring the domains"):
+        plan = plan_sample(shards, config.sample_bytes, config.domain_factors)
     model = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(
@@ -152,19 +152,19 @@ def train_model(
         )
     except RuntimeError as error:
         raise _explained(error, config, plan) from error
-    progress("training the tokenizer", 1, 1)
+    progress.finish()
     return TrainedTokenizer(model=model.getvalue(), settings=training_settings(shards, config, seed), domains=plan)
 
 
 def _reported(texts: Iterable[str], plan: dict[str, DomainSample], progress: Progress) -> Iterator[str]:
     """The same texts; reports how many bytes are drawn, and when SentencePiece has all of them."""
     wanted = round(sum(sample.share * sample.of_bytes for sample in plan.values()))
-    for number, text in enumerate(texts):
-        if number % 1000 == 0:
-            progress("sampling documents (bytes)", sum(sample.bytes for sample in plan.values()), wanted)
-        yield text
-    progress("sampling documents (bytes)", wanted, wanted)
-    progress("training the tokenizer", 0, 0)
+    with step(progress, "sampling documents (bytes)", wanted):
+        for number, text in enumerate(texts):
+            if number % 1000 == 0:
+                progress.update(sum(sample.bytes for sample in plan.values()))
+            yield text
+    progress.start("training the tokenizer", 0)
 
 
 def _lines(texts: Iterable[str]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Each stage has a spark-submit entry point of its name, and all of them start from the executors' zip alone."""
+"""A pipeline and token bins have a spark-submit entry point each; both start from the executors' zip alone."""
 
 from __future__ import annotations
 
@@ -11,24 +11,25 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.run.job import PlainProgress, find_pipeline, main
+from pipelines.run.job import find_pipeline, main
 from pipelines.spark.package import build_zip
-from pipelines.stages.registry import JOBS
+from pipelines.stages.registry import STAGES
+from tamis.progress import PlainProgress
 
 
 def test_every_job_has_its_file_and_no_other_is_there(repository: Path) -> None:
     found = {path.stem for path in (repository / "jobs").glob("*.py")} - {"__init__"}
-    assert found == {f"run_{name}" for name in (*JOBS, "pipeline", "tokens")}
+    assert found == {"run_pipeline", "run_tokens"}
 
 
-@pytest.mark.parametrize("name", [*JOBS, "pipeline"])
-def test_a_job_says_how_it_is_submitted_and_runs_its_own_stage(repository: Path, name: str) -> None:
+@pytest.mark.parametrize(("name", "module"), [("pipeline", "job"), ("tokens", "token_bins")])
+def test_a_job_says_how_it_is_submitted_and_does_nothing_else(repository: Path, name: str, module: str) -> None:
     tree = ast.parse((repository / "jobs" / f"run_{name}.py").read_text("utf-8"))
     said = ast.get_docstring(tree) or ""
     assert "spark-submit" in said and f"jobs/run_{name}.py" in said and "--py-files dist/tamis.zip" in said
     imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
-    assert [ast.unparse(node) for node in imports][1:] == ["from pipelines.run.job import main"]
-    assert ast.unparse(tree.body[-1]) == f"if __name__ == '__main__':\n    main('{name}')"
+    assert [ast.unparse(node) for node in imports][1:] == [f"from pipelines.run.{module} import main"]
+    assert ast.unparse(tree.body[-1]) == "if __name__ == '__main__':\n    main()"
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +55,12 @@ def submit(
     [
         ("pipeline", ["./none.yaml"], "none.yaml: there is no such file\n"),
         ("pipeline", ["dedup", "--input", "web"], "--input: found 'web'; expected DOMAIN=GLOB\n"),
-        ("ingest", ["nope"], "nope: found no pipeline of that name; allowed are "),
-        ("language", ["dedup"], "--until: found 'language'; allowed in pipeline dedup are ingest, eligibility, "),
+        ("pipeline", ["nope"], "nope: found no pipeline of that name; allowed are "),
+        (
+            "pipeline",
+            ["dedup", "--until", "language"],
+            "--until: found 'language'; allowed in pipeline dedup are ingest, eligibility, ",
+        ),
         ("tokens", ["nothing", "--tokenizer", "m.model"], "m.model: "),
     ],
 )
@@ -79,9 +84,9 @@ def test_a_bare_name_is_a_shipped_pipeline_and_a_path_is_a_path(
     assert find_pipeline("./x/dedup") == (Path("x/dedup"), tmp_path / "x")
 
 
-@pytest.mark.parametrize(("name", "until"), [("near_dedup", "near_dedup"), ("pipeline", None)])
-def test_a_job_runs_until_its_stage(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, until: str | None
+@pytest.mark.parametrize("until", ["ingest", *STAGES, "write_shards", None])
+def test_a_job_runs_until_the_stage_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, until: str | None
 ) -> None:
     asked = []
 
@@ -95,7 +100,8 @@ def test_a_job_runs_until_its_stage(
     monkeypatch.setattr("pipelines.run.runner.Runner", Recorder)
     monkeypatch.chdir(tmp_path)
     changed = ["--set", "near_dedup.threshold=0.8", "--against", "earlier"]
-    main(name, ["dedup", "--out", "run", "--input", "web=*.jsonl", *changed])
+    until_option = [] if until is None else ["--until", until]
+    main(["dedup", "--out", "run", "--input", "web=*.jsonl", *changed, *until_option])
     assert asked == [("dedup", {"threshold": 0.8}, "web", Path("run"), tmp_path, Path("earlier")), until]
 
 

@@ -22,8 +22,9 @@ import psutil
 import pytest
 
 from corpus.files import load_manifest
-from pipelines.spark.session import Cluster, Silent
+from pipelines.spark.session import Cluster
 from pipelines.stages.scan import scan_shard
+from tamis.progress import Silent
 from tests.conftest import REPOSITORY
 from tests.engine.run_reader import RunReader
 from tests.engine.small_run import execute, write_pipeline

@@ -10,8 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from corpus import ids
-from pipelines.spark.session import Cluster, Silent
+from pipelines.spark.session import Cluster
 from tamis.errors import TamisError
+from tamis.progress import Silent
 from tests.e2e.story import Story, digests_of
 from tests.engine.run_reader import RunReader
 from tests.engine.small_run import execute

@@ -27,10 +27,10 @@ from typing import Any
 import numpy as np
 from lm_eval.api.model import TemplateLM
 
-from sampler.progress import Progress, silent
 from sampler.stream.batch import IGNORED
 from sampler.tokenizer.model import Tokenizer
 from tamis.errors import ConfigError, TamisError
+from tamis.progress import SILENT, Progress
 from trainer.evaluation.scores import Question, answer
 from trainer.model import Transformer
 
@@ -46,10 +46,10 @@ class HarnessModel(TemplateLM):
         model: as `trainer.evaluation.scores.scoring_model` gives it.
         tokenizer: the one that it was trained with.
         length: tokens of its context window.
-        progress: called while it works, in requests.
+        progress: where it reports to.
     """
 
-    def __init__(self, model: Transformer, tokenizer: Tokenizer, length: int, progress: Progress = silent) -> None:
+    def __init__(self, model: Transformer, tokenizer: Tokenizer, length: int, progress: Progress = SILENT) -> None:
         super().__init__()
         self.model, self.tokens_of, self.length, self.progress = model, tokenizer, length, progress
 
@@ -132,12 +132,14 @@ class HarnessModel(TemplateLM):
         contexts = [self.tok_encode(request.args[0]) or [self.eot_token_id] for request in requests]
         said: list[list[int]] = [[] for _ in requests]
         open_rows = list(range(len(requests)))
+        self.progress.start("generating", len(requests))
         while open_rows:
             rows = [(contexts[number] + said[number])[-self.length :] for number in open_rows]
             for number, token in zip(open_rows, self._next_tokens(rows), strict=True):
                 said[number].append(token)
             open_rows = [number for number in open_rows if not self._ended(said[number], settings[number])]
-            self.progress("generating", len(requests) - len(open_rows), len(requests))
+            self.progress.update(len(requests) - len(open_rows))
+        self.progress.finish()
         found = [self._text(tokens, setting) for tokens, setting in zip(said, settings, strict=True)]
         for request, text in zip(requests, found, strict=True):
             self.cache_hook.add_partial("generate_until", request.args, text)
@@ -159,6 +161,7 @@ class HarnessModel(TemplateLM):
     def _ask(self, rows: Sequence[tuple[list[int], int]], what: str) -> list[tuple[float, bool]]:
         """For each (tokens, first): the log-likelihood of tokens[first:], and whether each is the likeliest."""
         found = []
+        self.progress.start(what, len(rows))
         for start in range(0, len(rows), _AT_A_TIME):
             part = [windows(tokens, first, self.length) for tokens, first in rows[start : start + _AT_A_TIME]]
             answers = iter(answer(self.model, [window for questions in part for window in questions]))
@@ -166,7 +169,8 @@ class HarnessModel(TemplateLM):
                 said = [(next(answers), window.labels[window.labels != IGNORED]) for window in questions]
                 likelihood = -sum(float(each.nats.sum()) for each, _ in said)
                 found.append((likelihood, all(bool((each.likeliest == wanted).all()) for each, wanted in said)))
-            self.progress(what, len(found), len(rows))
+            self.progress.update(len(found))
+        self.progress.finish()
         return found
 
     def _loglikelihood_tokens(self, requests: list[Any], **kwargs: Any) -> list[tuple[float, bool]]:

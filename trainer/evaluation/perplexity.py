@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sampler.heldout import HeldoutDocuments, JudgedText
-from sampler.progress import Progress, silent
+from tamis.progress import SILENT, Progress
 from trainer.evaluation.scores import Question, answer
 from trainer.model import Transformer
 
@@ -82,7 +82,7 @@ def judge(
     text: JudgedText,
     length: int,
     sizes: npt.NDArray[np.int64],
-    progress: Progress = silent,
+    progress: Progress = SILENT,
     what: str = "judging",
 ) -> DocumentScores:
     """Score every document of a text with a model.
@@ -92,10 +92,10 @@ def judge(
         text: the documents.
         length: tokens of a sequence.
         sizes: int64[vocab_size], UTF-8 bytes of each piece.
-        progress: called while it works, in documents.
-        what: the label for `progress`.
+        progress: where it reports to.
+        what: the label of the step.
     """
-    total = sum(len(documents.rows) for documents in text.documents)
+    progress.start(what, sum(len(documents.rows) for documents in text.documents))
     costs: list[float] = []
     tokens: list[int] = []
     counts: list[int] = []
@@ -106,7 +106,8 @@ def judge(
             costs.append(sum(float(next(answers).nats.sum()) for _ in asked))
             tokens.append(len(document) - 1)
             counts.append(int(sizes[document[1:]].sum()))
-        progress(what, len(costs), total)
+        progress.update(len(costs))
+    progress.finish()
     return DocumentScores(
         domains=[documents.domain for documents in text.documents for _ in documents.rows],
         languages=[language for documents in text.documents for language in documents.languages],

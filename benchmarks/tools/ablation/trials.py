@@ -22,13 +22,13 @@ from corpus.config import load_config
 from sampler.bins.format import TokenBins
 from sampler.mixture import DomainShare, Mixture
 from sampler.prepare import Prepared, bins_for, open_stream
-from sampler.progress import Progress
 from sampler.published import list_shards
 from sampler.stream.mixture_stream import MixtureStream
 from sampler.tokenizer.model import Tokenizer, tokenizer_for
 from sampler.tokenizer.training import TokenizerConfig
 from sampler.weight_files import Weights, find_weights
 from tamis.places import ROOT
+from tamis.progress import Progress
 from trainer.config import TrainConfig
 from trainer.evaluation.loss import mean_loss, whole_epoch
 from trainer.evaluation.unigram import unigram_loss
@@ -103,7 +103,7 @@ def prepare_trials(
         raw: the run folder that the tokenizer is trained on.
         reference: a folder with `shards/<language>/*.parquet`.
         config: model, optimizer and length.
-        progress: called while it works.
+        progress: where it reports to.
         languages: the domains of every arm.
     """
     domains = {lang: DomainShare(max_epochs=MOST_EPOCHS) for lang in languages}
@@ -145,7 +145,7 @@ def train(
         trials: what all trainings share.
         run: a folder with `shards/<language>/*.parquet`.
         seed: of this training.
-        progress: called with each step.
+        progress: where it reports to.
         name: of its folder in `run/train`.
         weights: of the documents; by default the run's own.
         every: steps between two measurements on the reference; 0 measures at the end only.
@@ -164,12 +164,14 @@ def train(
         if "event" in row:  # a message, or a step that was skipped
             return
         done = row["step"] + 1
-        progress("training", done, config.steps)
+        progress.update(done)
         if done == config.steps or (every and done % every == 0):
             points.append(Point(row["tokens"], judge(trials, state, references)))
 
     try:
+        progress.start("training", config.steps)
         take_steps(state, config.steps, look)
+        progress.finish()
         state.checkpoints.wait()
     finally:
         state.metrics.close()

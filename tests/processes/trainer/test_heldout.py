@@ -12,6 +12,9 @@ from sampler.mixture import Mixture
 from sampler.prepare import prepare
 from tests.support.ranks import on_ranks
 from tests.support.sampler_run import SMALL, write_run
+from tamis.progress import SILENT
+from tests.ranks import on_ranks
+from tests.sampler_run import SMALL, write_run
 
 torch = pytest.importorskip("torch")
 torch.set_num_threads(1)
@@ -52,7 +55,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def opened(run: Path, name: str) -> Any:
     config = parse(TrainConfig, {**CONFIG, "name": name}, "")
-    state = setup.build(config, Mixture.model_validate(MIXTURE), run, None, False, lambda *_: None)
+    state = setup.build(config, Mixture.model_validate(MIXTURE), run, None, False, SILENT)
     state.metrics.close()
     return state
 

@@ -17,6 +17,8 @@ from sampler.prepare import bins_for, open_stream
 from tamis.errors import ConfigError, TamisError
 from tests.conftest import REPOSITORY
 from tests.support.sampler_run import SMALL, write_run
+from tamis.progress import SILENT
+from tests.sampler_run import SMALL, write_run
 
 torch = pytest.importorskip("torch")
 torch.set_num_threads(1)  # steps of a millisecond: a second thread waits more than it works
@@ -27,7 +29,7 @@ from trainer.config import ModelConfig, OptimizerConfig, TrainConfig  # noqa: E4
 from trainer.evaluation.loss import batch_loss, mean_loss, whole_epoch  # noqa: E402
 from trainer.evaluation.unigram import count_tokens, unigram_loss  # noqa: E402
 from trainer.loss import summed_loss, targets  # noqa: E402
-from trainer.metrics import read_metrics, text_chart  # noqa: E402
+from trainer.metrics import loss_chart, read_metrics  # noqa: E402
 from trainer.model import Transformer, rotary, rotate  # noqa: E402
 from trainer.optim import build_optimizer, learning_rate  # noqa: E402
 from trainer.spikes import SpikeGuard  # noqa: E402
@@ -147,7 +149,7 @@ def test_unigram_loss_equals_its_slow_twin() -> None:
 def test_the_loop_judges_on_the_tokens_of_the_streams(run: Path) -> None:
     """The summary's unigram loss, counted again, one token at a time."""
     summary = loop.train(config(name="twin"), MIXTURE, run, steps=3)
-    state = setup.build(config(name="twin2"), MIXTURE, run, 3, False, lambda *_: None)
+    state = setup.build(config(name="twin2"), MIXTURE, run, 3, False, SILENT)
     state.metrics.close()
     seen, held = [], []
     for stream, samples, into in ((state.train, 12, seen), (state.heldout, state.heldout_samples, held)):
@@ -161,7 +163,7 @@ def test_the_loop_judges_on_the_tokens_of_the_streams(run: Path) -> None:
 
 
 def test_mean_loss_is_that_of_each_sequence_alone_and_leaves_the_model_as_it_was(run: Path) -> None:
-    state = setup.build(config(name="judged"), MIXTURE, run, 2, False, lambda *_: None)
+    state = setup.build(config(name="judged"), MIXTURE, run, 2, False, SILENT)
     state.metrics.close()
     samples, eos = min(5, state.heldout_samples), state.prepared.tokenizer.eos_id
     alone = [mean_loss(state.model, state.heldout.fork(), 1, 1, eos)]
@@ -181,7 +183,7 @@ def test_mean_loss_is_that_of_each_sequence_alone_and_leaves_the_model_as_it_was
 
 def test_one_model_is_judged_on_the_text_of_another_run(run: Path, tmp_path: Path) -> None:
     """`assemble` takes streams as given: the held-out text need not be the run's own."""
-    own = setup.build(config(name="own"), MIXTURE, run, 2, False, lambda *_: None)
+    own = setup.build(config(name="own"), MIXTURE, run, 2, False, SILENT)
     own.metrics.close()
     bins = bins_for(write_run(tmp_path, count=60), own.prepared.tokenizer)
     other = open_stream(tmp_path, bins, MIXTURE)
@@ -195,7 +197,7 @@ def test_one_model_is_judged_on_the_text_of_another_run(run: Path, tmp_path: Pat
 
 
 def test_thirty_steps_on_one_batch_overfit(run: Path) -> None:
-    state = setup.build(config(name="overfit"), MIXTURE, run, 30, False, lambda *_: None)
+    state = setup.build(config(name="overfit"), MIXTURE, run, 30, False, SILENT)
     state.metrics.close()
     parts = list(loop.micro_batches(state, [state.train.batch(0, 4)]))
     first = [loop.take_step(state, parts, 0.01, SpikeGuard())[0] for _ in range(30)]
@@ -262,7 +264,7 @@ def test_no_held_out_split_is_said(tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_no_number_stops_the_run(run: Path) -> None:
-    state = setup.build(config(name="nan"), MIXTURE, run, 2, False, lambda *_: None)
+    state = setup.build(config(name="nan"), MIXTURE, run, 2, False, SILENT)
     state.metrics.close()
     with torch.no_grad():
         state.model.head.weight[0, 0] = float("nan")
@@ -293,7 +295,11 @@ def test_configs(run: Path) -> None:
             setup.choose_device("cuda")
 
 
-def test_text_chart() -> None:
-    lines = text_chart([4.0, 3.0, 2.0, 1.0], 2.5, width=4, height=4).splitlines()
-    assert lines[0].endswith("│•   ") and lines[3].endswith("│   •") and len(lines) == 6
-    assert text_chart([], 1.0) == ""
+def test_the_chart_of_losses_falls_with_them() -> None:
+    lines = loss_chart([4.0, 3.0, 2.0, 1.0], 2.5, width=40, height=8).splitlines()
+    assert len(lines) == 8 and max(map(len, lines)) <= 40 and "\x1b" not in "".join(lines)
+    dots = [(y, x) for y, line in enumerate(lines) for x, c in enumerate(line) if c == "•"]
+    assert len(dots) == 4 and [x for _, x in dots] == sorted(x for _, x in dots), "the highest loss is the first step's"
+    assert any(line.count("┈") > 20 for line in lines)
+    assert "•" in loss_chart([3.0] * 1000, 3.0) and loss_chart([1.0], 2.0).count("•") == 1
+    assert loss_chart([], 1.0) == ""

@@ -25,6 +25,9 @@ from sampler.bins.format import TokenBins
 from tamis.errors import ConfigError, TamisError
 from tests.support import runs, sampler_run
 from tests.support.runs import HOSTILE, KEPT_TEXT, S
+from tamis.progress import SILENT
+from tests import runs, sampler_run
+from tests.runs import HOSTILE, KEPT_TEXT, S
 
 pytest.importorskip("torch")
 
@@ -222,7 +225,7 @@ def small_trials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[trial
     config = trials.tiny_model(3)
     model = config.model.model_copy(update={"width": 16, "layers": 1, "heads": 2})
     config = config.model_copy(update={"model": model, "global_batch": 2, "device": "cpu"})
-    return trials.prepare_trials(folder / "raw", folder / "heldout", config, lambda *_: None), folder
+    return trials.prepare_trials(folder / "raw", folder / "heldout", config, SILENT), folder
 
 
 def test_only_missing_trainings_are_made(

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from cli.dedup.curve import bands_needed
-from cli.dedup.line_chart import Curve, line_chart
+from cli.dedup.curve_data import bands_needed
 from cli.main import app
 from dedup.banding import detection_probability
 from pipelines.stages.near_dedup.stage import NearDedupDecision
@@ -104,15 +103,17 @@ def test_a_wrong_option_is_one_sentence(given: tuple[object, ...]) -> None:
 
 
 def test_the_drawing_rises_and_carries_its_marks() -> None:
-    drawn = line_chart([Curve("1", "cyan", lambda x: x)], width=40, height=10, vertical=0.75, horizontal=0.95)
-    assert all(not line.style for line in drawn[:10])  # the axis is dim, the curve is not
-    lines = [line.plain for line in drawn]
-    assert len(lines) == 12 and lines[0].strip().startswith("1.0 ┤") and "0.0" in lines[-1] and "1.0" in lines[-1]
-    plot = [line[7:] for line in lines[:10]]
-    dots = [[x for x, c in enumerate(line) if "\u2800" < c <= "\u28ff" or c == "1"] for line in plot]
-    assert all(dots) and [min(d) for d in dots] == sorted((min(d) for d in dots), reverse=True)
-    assert plot[0].count("┄") > 20 and sum(line[30] == "┆" for line in plot) == 9  # the curve crosses it once
     shown = text("--pair", "21x6", "--pair", "32x4")
+    lines = shown.splitlines()
+    plot = lines[2 : lines.index(next(line for line in lines if "└" in line))]
+    assert max(map(len, lines[1:24])) <= 78 and "1.0" in plot[0] and "\x1b" not in shown
+    for number in "12":  # each curve carries its number about the middle
+        (row,) = (y for y, line in enumerate(plot) if number in line[5:])
+        assert len(plot) / 3 < row < 2 * len(plot) / 3
+    dots = [[x for x, c in enumerate(line) if "\u2800" < c <= "\u28ff"] for line in plot]
+    lefts = [min(found) for found in dots if found]
+    assert lefts == sorted(lefts, reverse=True) and len(lefts) > 15  # the first curve rises from left to right
+    assert any(line.count("┈") > 20 for line in plot) and sum("┊" in line for line in plot) > 15
     assert "← threshold" in shown and re.search(r"0\.75 +0\.9837 +1\.0000", shown)
 
 

@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 from cli.inspect.masking import masked
 from cli.main import app
 from cli.present import clean, one_line, plain, removed, size
-from corpus.reading.rows import take_rows, view_text
+from corpus.reading.parquet_rows import take_rows
+from corpus.reading.run_reader import view_text
 from tamis.errors import TamisError
 from tests.support.runs import HOSTILE, KEPT_TEXT, URL, S, write_empty_run, write_run
 

@@ -22,6 +22,8 @@ from sampler.tokenizer.model import tokenizer_for
 from sampler.tokenizer.training import TokenizerConfig
 from tamis.errors import ConfigError, TamisError
 from tests.support.sampler_run import SMALL, bare_bin, write_run
+from tamis.progress import Silent
+from tests.sampler_run import SMALL, bare_bin, write_run
 
 SPLITS = ("train", "heldout", "all")
 
@@ -136,13 +138,14 @@ def test_exported_again_the_same_bytes_and_nothing_half(bins: Path, tmp_path: Pa
     export_megatron(opened, tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
-    def stop(what: str, done: int, total: int) -> None:
-        if done == 3:  # within the second domain
-            raise KeyboardInterrupt
+    class Stop(Silent):
+        def update(self, done: int, detail: str = "") -> None:
+            if done == 3:  # within the second domain
+                raise KeyboardInterrupt
 
     shutil.rmtree(tmp_path)
     with pytest.raises(KeyboardInterrupt):
-        export_megatron(opened, tmp_path, progress=stop)
+        export_megatron(opened, tmp_path, progress=Stop())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["train_en.bin", "train_en.idx"]
 
 

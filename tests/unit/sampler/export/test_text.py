@@ -12,6 +12,8 @@ from cli.main import app
 from sampler.export.text import TextExport, export_text, render
 from tamis.errors import ConfigError, TamisError
 from tests.support.sampler_run import texts, write_run, write_shard
+from tamis.progress import Silent
+from tests.sampler_run import texts, write_run, write_shard
 
 ODD = [
     "第一行\n第二行",
@@ -109,12 +111,12 @@ def test_twice_the_same_bytes_through_many_flushes(tmp_path: Path, monkeypatch: 
 def test_only_a_new_or_empty_folder_and_all_or_nothing(tmp_path: Path) -> None:
     run, out = odd_run(tmp_path / "run"), tmp_path / "out"
 
-    def stop(what: str, done: int, total: int) -> None:
-        if done:
+    class Stop(Silent):
+        def update(self, done: int, detail: str = "") -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        export_text(run, out, 2, progress=stop)
+        export_text(run, out, 2, progress=Stop())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]
     out.mkdir()
     export_text(run, out, 2)

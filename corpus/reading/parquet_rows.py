@@ -1,13 +1,12 @@
-"""Single rows of Parquet files, and single texts with their edits applied.
+"""Single rows of Parquet files.
 
 A stored shard may hold one row group of 128 MB of text. It is decoded in batches and dropped again, so that looking
-at one document costs time up to its row and hardly any memory. ``corpus.view`` builds views of whole shards; for one
-text the few lines here are the same rule without a kernel.
+at one document costs time up to its row and hardly any memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,18 +33,6 @@ def take_rows(path: Path, rows: Sequence[int], columns: Sequence[str]) -> list[d
                 break
         first = last
     return found
-
-
-def view_text(text: str, edits: Iterable[dict[str, Any]]) -> str:
-    """A stored text with edits applied: cuts left out, rewrites put in; a later edit swallows those inside it."""
-    data, out, read = text.encode("utf-8"), [], 0
-    newest_first = list(edits)[::-1]
-    for edit in sorted(newest_first, key=lambda e: (e["start"], -e["end"])):
-        if edit["end"] <= read:
-            continue
-        out += [data[read : max(read, edit["start"])], (edit["replacement"] or "").encode("utf-8")]
-        read = edit["end"]
-    return b"".join([*out, data[read:]]).decode("utf-8", "replace")
 
 
 def may_hold(file: pq.ParquetFile, doc_id: int) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Fate:
+class Outcome:
     """What became of a document.
 
     Attributes:
@@ -30,7 +30,7 @@ class Fate:
         return self.stage is None
 
     def to_json(self) -> dict[str, Any]:
-        """The fate with ids as strings."""
+        """The outcome with ids as strings."""
         if self.kept:
             return {"doc_id": str(self.doc_id), "kept": True}
         return {

@@ -1,0 +1,84 @@
+"""Charts of characters for a terminal, drawn by plotext.
+
+Without colour several lines are told apart by a label that each carries where it passes the middle of the chart. Text
+for a pipe or a file has no escape codes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+BRAILLE = "braille"
+"""Lines of dots, two columns and four rows to a character."""
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A line to draw.
+
+    Attributes:
+        x: of its points.
+        y: of its points.
+        label: one character, put on the line where it passes the middle; "" for none.
+        color: its colour, by name.
+    """
+
+    x: Sequence[float]
+    y: Sequence[float]
+    label: str = ""
+    color: str = "cyan"
+
+
+def terminal_chart(
+    curves: Sequence[Curve],
+    *,
+    width: int,
+    height: int,
+    vertical: float | None = None,
+    horizontal: float | None = None,
+    x_range: tuple[float, float] | None = None,
+    y_range: tuple[float, float] | None = None,
+    marker: str = BRAILLE,
+    color: bool = False,
+) -> str:
+    """Draws curves.
+
+    Args:
+        curves: what to draw; a later one covers an earlier one.
+        width: characters, axes and numbers among them; never more than the terminal has.
+        height: lines, as above.
+        vertical: x of a dotted line.
+        horizontal: y of a dotted line.
+        x_range: ends of the x axis; by default those of the points.
+        y_range: ends of the y axis.
+        marker: `BRAILLE`, or a character for each point, which are not joined then.
+        color: whether escape codes may colour the lines.
+    """
+    import plotext
+
+    drawn = plotext.figure
+    drawn.clear()
+    drawn.theme("simple")
+    drawn.plot_size(width, height)
+    for position, orientation in ((vertical, 1), (horizontal, 0)):
+        if position is not None:
+            drawn.line(position, orientation=orientation, style="dotted", pixel="gray")
+    for curve in curves:
+        signal = drawn.signal(curve.x, curve.y, marker=plotext.marker(marker, curve.color))
+        drawn.draw(signal.lines() if marker == BRAILLE else signal)
+        if curve.label:
+            at = _middle(curve.y)
+            drawn.draw(drawn.text(curve.x[at], curve.y[at], curve.label))
+    for axis, ends in ((0, x_range), (1, y_range)):
+        if ends is not None:
+            drawn.ruler(axis).lim(*ends)
+            drawn.ruler(axis).frequency(6)
+    text = str(drawn.build())
+    return (text if color else str(plotext.uncolorize(text))).strip("\n")
+
+
+def _middle(values: Sequence[float]) -> int:
+    """The first point above the middle of a line that rises; the last one where it stays below."""
+    middle = (min(values) + max(values)) / 2
+    return next((i for i, value in enumerate(values) if value >= middle), len(values) - 1)
