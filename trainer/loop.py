@@ -41,7 +41,7 @@ from trainer.evaluation.heldout import domain_losses
 from trainer.evaluation.loss import item_loss
 from trainer.evaluation.unigram import count_tokens, predicted, unigram_loss
 from trainer.facts import write_facts
-from trainer.metrics import ALARM, ENDED, SKIPPED, WENT_BACK, steady_median, text_chart
+from trainer.metrics import ALARM, ENDED, SKIPPED, WENT_BACK, loss_chart, steady_median
 from trainer.optim import learning_rate, set_learning_rate
 from trainer.scaling.law import training_flops
 from trainer.scaling.loss_band import LossBand

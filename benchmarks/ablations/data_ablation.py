@@ -99,10 +99,6 @@ def make_run(work: Path, data: Path, size: Size, seed: int) -> tuple[Path, Path]
     """
     import yaml
 
-    from cli.progress import RichProgress
-    from pipelines.run.config import load_pipeline
-    from pipelines.run.runner import Runner
-    from pipelines.spark.session import Cluster, local_settings
     from tamis.progress import PlainProgress
 
     folder = work / f"crawl-{stable_hash([size.megabytes, size.reference_bytes, seed])}"

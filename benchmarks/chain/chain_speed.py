@@ -30,7 +30,6 @@ from benchmarks.tools.dedup_run import write_documents
 from benchmarks.tools.pipeline_run import local_cluster, run_pipeline
 from benchmarks.tools.report import show, table_head
 from benchmarks.tools.stage_cost import ONE_DOCUMENT, WARM_UP_GIGABYTES
-from corpus.reading.run_reader import read_ledger
 from tamis.places import ROOT
 
 NEEDS = ("data", "linux")
@@ -81,7 +80,7 @@ def inner(pipeline: Path, inputs: Path, run: Path, cores: int) -> None:
     meter = CpuByStage()
     with local_cluster(cores, meter) as cluster:
         folder = run_pipeline(pipeline, run, cluster, inputs=[f"web={inputs}"])
-    ledger = read_ledger(folder)
+    ledger = folder.ledger()
     kept = {s["name"]: s["bytes_in"] for s in ledger["stages"]}
     disk = {f.name: sum(p.stat().st_size for p in f.rglob("*") if p.is_file()) for f in run.iterdir() if f.is_dir()}
     print(json.dumps({"cpu": meter.spent, "wall": meter.wall, "bytes_in": kept, "disk": disk}))

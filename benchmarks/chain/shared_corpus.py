@@ -28,7 +28,6 @@ from benchmarks.corpora.references import read_references
 from benchmarks.tools.command_line import command_line, require
 from benchmarks.tools.report import table_head
 from benchmarks.tools.same_output import different, digests
-from corpus.reading.run_reader import read_ledger
 from corpus.run_folder import RunFolder
 from tamis.places import ROOT
 
@@ -106,7 +105,7 @@ def main() -> None:
     started = time.monotonic()
     cpu = finish(start(pipeline, whole))
     seconds = time.monotonic() - started
-    print_funnel(read_ledger(RunFolder(whole)), seconds, cpu)
+    print_funnel(RunFolder(whole).ledger(), seconds, cpu)
     for share in options.kills:
         process = start(pipeline, killed)
         time.sleep(share * seconds)

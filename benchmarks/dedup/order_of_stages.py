@@ -26,7 +26,6 @@ from benchmarks.tools.command_line import command_line, require
 from benchmarks.tools.dedup_run import outcome, read_rows
 from benchmarks.tools.pipeline_run import local_cluster, run_pipeline
 from benchmarks.tools.report import show, table_head
-from corpus.reading.run_reader import read_ledger
 from tamis.places import ROOT
 
 NEEDS = ("data",)
@@ -66,7 +65,7 @@ def run(order: str, corpus: Path, out: Path, cluster: Any) -> dict[str, Any]:
     """Runs one pipeline from the start; returns its ledger."""
     shutil.rmtree(out, ignore_errors=True)
     pipeline = ROOT / "conf" / "pipelines" / f"{order}.yaml"
-    return read_ledger(run_pipeline(pipeline, out, cluster, inputs=[f"web={corpus / 'input' / '*.parquet'}"]))
+    return run_pipeline(pipeline, out, cluster, inputs=[f"web={corpus / 'input' / '*.parquet'}"]).ledger()
 
 
 def stages(ledger: dict[str, Any]) -> list[dict[str, Any]]:

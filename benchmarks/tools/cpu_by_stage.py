@@ -59,14 +59,14 @@ class CpuByStage:
             self._read()
             return self._last
 
-    def start(self, label: str, total: int, weights: Sequence[int]) -> None:
+    def start(self, label: str, total: int, weights: Sequence[int] = ()) -> None:
         """A step begins."""
         with self._lock:
             self._read()
             name = "ingest" if label.startswith("ingest") else label.split(":")[0]
             self._stage = NAMES.get(name, name)
 
-    def update(self, done: int) -> None:
+    def update(self, done: int, detail: str = "") -> None:
         """Nothing."""
 
     def finish(self) -> None:

@@ -10,7 +10,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.tools.pipeline_run import run_pipeline
-from corpus.reading.run_reader import read_ledger
 from corpus.run_folder import RunFolder
 from pipelines.spark.session import Cluster
 from tamis.places import ROOT
@@ -84,7 +83,7 @@ def outcome(run: Path) -> Outcome:
     if len(set(name.values())) != len(name):
         raise SystemExit(f"{run}: two documents have one id")
     drops = {row["source_id"]: Drop(row["reason"], name.get(row["survivor"]), row["similarity"]) for row in dropped}
-    ledger = read_ledger(RunFolder(run))
+    ledger = RunFolder(run).ledger()
     facts = {"documents": len(name), "stages": {s["name"]: s["documents_dropped"] for s in ledger["stages"]}}
     return Outcome(frozenset(row["source_id"] for row in kept), drops, facts)
 

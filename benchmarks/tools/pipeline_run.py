@@ -9,8 +9,9 @@ from pathlib import Path
 from corpus.run_folder import RunFolder
 from pipelines.run.config import load_pipeline
 from pipelines.run.runner import Runner
-from pipelines.spark.session import Cluster, Progress, local_settings
+from pipelines.spark.session import Cluster, local_settings
 from tamis.places import ROOT
+from tamis.progress import Progress
 
 
 @contextmanager

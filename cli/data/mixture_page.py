@@ -10,12 +10,12 @@ from cli.pages.figures import OTHER, Figure, color, figure, line
 from cli.pages.page import Page
 
 if TYPE_CHECKING:
-    from sampler.plan import Row
+    from sampler.plan import PlannedDomain
 
 TOKENS = {"title": "tokens of the mixture"}
 
 
-def write_mixture_page(path: Path, rows: list[Row], title: str) -> None:
+def write_mixture_page(path: Path, rows: list[PlannedDomain], title: str) -> None:
     """Write one HTML file that needs no network.
 
     Args:
@@ -34,7 +34,7 @@ def write_mixture_page(path: Path, rows: list[Row], title: str) -> None:
     page.write(path)
 
 
-def phase_edges(rows: list[Row]) -> list[float]:
+def phase_edges(rows: list[PlannedDomain]) -> list[float]:
     """Where phases begin and end, in tokens of the mixture, padding included."""
     edges = [0.0]
     for phase in range(rows[-1].phase + 1):
@@ -42,7 +42,7 @@ def phase_edges(rows: list[Row]) -> list[float]:
     return edges
 
 
-def _by_domain(rows: list[Row]) -> dict[str, dict[int, Row]]:
+def _by_domain(rows: list[PlannedDomain]) -> dict[str, dict[int, PlannedDomain]]:
     """Domain → phase → row, by name."""
     return {name: {r.phase: r for r in rows if r.domain == name} for name in sorted({row.domain for row in rows})}
 
@@ -52,7 +52,7 @@ def _steps(edges: list[float]) -> list[float]:
     return [edge for pair in zip(edges[:-1], edges[1:], strict=True) for edge in pair]
 
 
-def _shares(rows: list[Row], edges: list[float]) -> Figure:
+def _shares(rows: list[PlannedDomain], edges: list[float]) -> Figure:
     lines = []
     for i, (domain, mine) in enumerate(_by_domain(rows).items()):
         values = [mine[n].share if n in mine else 0.0 for n in range(len(edges) - 1) for _ in "be"]
@@ -61,7 +61,7 @@ def _shares(rows: list[Row], edges: list[float]) -> Figure:
     return figure(lines, 320, x=TOKENS, y={"title": "share of tokens", "tickformat": ".0%"}, showlegend=True)
 
 
-def _epochs(rows: list[Row], edges: list[float]) -> Figure:
+def _epochs(rows: list[PlannedDomain], edges: list[float]) -> Figure:
     lines, limits, top = [], [], 0.0
     for i, (domain, mine) in enumerate(_by_domain(rows).items()):
         values, reached = [], 0.0

@@ -17,7 +17,6 @@ from tamis.errors import ConfigError
 from tamis.progress import each, step
 
 if TYPE_CHECKING:
-    from sampler.progress import Progress
     from sampler.tokenizer.compression import AnyTokenizer
     from sampler.tokenizer.extension import Script
     from sampler.tokenizer.texts import TextGroup

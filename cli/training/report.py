@@ -11,10 +11,9 @@ from typing import Any
 
 from cli.pages.page import Note, Page, Table
 from cli.present import share, size
-from cli.training.data import Training, finished, finite, loader_share, mean, read_training, throughput
-from corpus.files import atomic_file
-from trainer.metrics import steady_median
 from cli.training.charts import BAND, SMOOTH, by_domain, gradient, learning_rate, loss, speed, utilisation, waiting
+from cli.training.data import DRAWN, Training, finished, finite, loader_share, mean, read_training, throughput
+from trainer.metrics import steady_median
 
 REPORT = "report.html"
 EVENTS_SHOWN = 200

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cli.pages.figures import KEPT, OTHER, REMOVED, Figure, figure, line
 from cli.pages.page import Page
-from trainer.scaling.law import Point, Prediction, band
+from trainer.scaling.law import Point, Prediction, plot_band
 from trainer.scaling.power_law import PowerLaw
 
 _SHADE = "rgba(58,124,165,0.18)"
@@ -39,7 +39,7 @@ def write_scaling_page(
 def _chart(points: Sequence[Point], law: PowerLaw, prediction: Prediction | None, level: float) -> Figure:
     hover = "%{x:.3g} FLOPs: %{y:.4f}<extra>%{fullData.name}</extra>"
     farthest = prediction.flops * 1.5 if prediction else 10 * law.x.max()
-    x, middle, low, high = (values.tolist() for values in band(law, farthest, level))
+    x, middle, low, high = (values.tolist() for values in plot_band(law, farthest, level))
     lines = [
         line("", x, high, KEPT, None, 0, showlegend=False),
         line(f"interval of {level:.0%}", x, low, KEPT, None, 0, fill="tonexty", fillcolor=_SHADE),

@@ -29,7 +29,7 @@ from typing import Any
 import yaml
 from pydantic import field_validator
 
-from corpus.config import StrictModel, load_yaml, parse, setting, unknown_key
+from corpus.config import StrictModel, key_value, load_yaml, parse, setting, unknown_key
 from corpus.ids import MAX_SNAPSHOT
 from corpus.inputs import InputConfig
 from pipelines.run.alarm import AlarmConfig

@@ -29,7 +29,6 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from corpus.config import StrictModel, setting
-from sampler.progress import Progress, silent
 from sampler.published import Shard
 from sampler.tokenizer.sample import DomainSample, draw, plan_sample
 from tamis.errors import ConfigError, TamisError

@@ -10,11 +10,9 @@ import pytest
 from corpus.config import parse
 from sampler.mixture import Mixture
 from sampler.prepare import prepare
+from tamis.progress import SILENT
 from tests.support.ranks import on_ranks
 from tests.support.sampler_run import SMALL, write_run
-from tamis.progress import SILENT
-from tests.ranks import on_ranks
-from tests.sampler_run import SMALL, write_run
 
 torch = pytest.importorskip("torch")
 torch.set_num_threads(1)

@@ -15,10 +15,9 @@ from corpus.config import load_config, parse
 from sampler.mixture import Mixture
 from sampler.prepare import bins_for, open_stream
 from tamis.errors import ConfigError, TamisError
+from tamis.progress import SILENT
 from tests.conftest import REPOSITORY
 from tests.support.sampler_run import SMALL, write_run
-from tamis.progress import SILENT
-from tests.sampler_run import SMALL, write_run
 
 torch = pytest.importorskip("torch")
 torch.set_num_threads(1)  # steps of a millisecond: a second thread waits more than it works

@@ -23,11 +23,9 @@ from corpus.config import load_yaml
 from corpus.files import read_json, write_json
 from sampler.bins.format import TokenBins
 from tamis.errors import ConfigError, TamisError
+from tamis.progress import SILENT
 from tests.support import runs, sampler_run
 from tests.support.runs import HOSTILE, KEPT_TEXT, S
-from tamis.progress import SILENT
-from tests import runs, sampler_run
-from tests.runs import HOSTILE, KEPT_TEXT, S
 
 pytest.importorskip("torch")
 

@@ -21,9 +21,8 @@ from sampler.published import list_shards
 from sampler.tokenizer.model import tokenizer_for
 from sampler.tokenizer.training import TokenizerConfig
 from tamis.errors import ConfigError, TamisError
-from tests.support.sampler_run import SMALL, bare_bin, write_run
 from tamis.progress import Silent
-from tests.sampler_run import SMALL, bare_bin, write_run
+from tests.support.sampler_run import SMALL, bare_bin, write_run
 
 SPLITS = ("train", "heldout", "all")
 

@@ -11,9 +11,8 @@ from typer.testing import CliRunner
 from cli.main import app
 from sampler.export.text import TextExport, export_text, render
 from tamis.errors import ConfigError, TamisError
-from tests.support.sampler_run import texts, write_run, write_shard
 from tamis.progress import Silent
-from tests.sampler_run import texts, write_run, write_shard
+from tests.support.sampler_run import texts, write_run, write_shard
 
 ODD = [
     "第一行\n第二行",
