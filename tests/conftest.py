@@ -33,6 +33,15 @@ SHARED = {
 """Costly fixtures, and the files whose tests share one."""
 
 
+COMPILED_FIRST = tuple(f"tests/unit/{room}/" for room in ("text", "corpus", "filters", "dedup"))
+"""Rooms whose tests compile nearly every kernel, each once; in tests of Spark four workers would do so at a time."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What compiles kernels comes first, then as collected: what takes longest, e2e and engine, before most of unit."""
+    items.sort(key=lambda item: not item.nodeid.startswith(COMPILED_FIRST))
+
+
 class FilesTogether(LoadScopeScheduling):
     """Keeps the tests of a file in one process, and so those of files that share a costly fixture."""
 
