@@ -35,7 +35,7 @@ CASES = {
     "no inputs": (GOOD, None, "inputs: found none"),
     "input without a domain": (GOOD, ["--input", "raw/*.jsonl"], "expected DOMAIN=GLOB"),
     "glob that matches nothing": (GOOD, ["--input", "web=nothing/*.jsonl"], "nothing/*.jsonl"),
-    "stop behind no stage": (GOOD, ["--until", "span_dedup"], "not in pipeline"),
+    "stop behind no stage": (GOOD, ["--until", "span_dedup"], "--until: found 'span_dedup'; allowed in pipeline"),
     "setting of Spark without a value": (GOOD, ["--spark", "spark.master"], "expected key=value"),
     "both a model and no training": ({"stages": {"sentence_quality": {}}}, [], "trained model"),
 }
@@ -74,7 +74,7 @@ def test_a_mistake_is_answered_in_one_sentence_that_names_it(
             "eligibility.url_lists=[nowhere.txt]",
             "stages.eligibility.url_lists: found 'nowhere.txt'; expected files that exist",
         ),
-        ("near_dedup.bands=60", "60 bands of 6 rows need 360 permutations, found num_perm 128"),
+        ("near_dedup.bands=60", "num_perm: found 128; expected at least 360, which 60 bands of 6 rows need"),
         ("sentence_quality.training.references=[]", "sentence_quality"),
     ],
 )

@@ -297,8 +297,8 @@ def test_the_command_line_and_the_report_show_cells(found: RunReader, later: Run
 
 
 WRONG = {
-    "no embed": ({"order": ["semantic_clusters"]}, "semantic_clusters without embed before it"),
-    "no cells": ({"order": ["furthest"]}, "near_dedup without semantic_clusters before it"),
+    "no embed": ({"order": ["semantic_clusters"]}, "semantic_clusters without embed; expected embed before it"),
+    "no cells": ({"order": ["furthest"]}, "near_dedup without semantic_clusters; expected semantic_clusters before it"),
     "no threshold": ({"embed": {"model": "some/model"}}, "install the `embed` extra|hub did not give it"),
     "no model": ({"embed": {"model": " "}}, "expected the name of a model"),
     "no such device": ({"semantic_clusters": {"device": "tpu"}}, "device"),
@@ -325,7 +325,7 @@ def test_centroids_of_another_model_are_refused(found: RunReader, cluster: Clust
     (tmp_path / "other" / "facts.json").write_text("{}", "utf-8")
     with pytest.raises(ConfigError, match="8 dimensions and the embeddings 64"):
         execute(tmp_path, first_snapshot(), cluster, semantic_clusters={"centroids": str(tmp_path / "other")})
-    with pytest.raises(ConfigError, match="holds no centroids of Tamis"):
+    with pytest.raises(ConfigError, match="centroids: found .*nowhere; expected a folder with centroids"):
         execute(tmp_path, first_snapshot(), cluster, semantic_clusters={"centroids": str(tmp_path / "nowhere")})
     taken = found.root / found.chain["semantic_clusters"].body["facts"]["centroids"]
     made = execute(tmp_path, first_snapshot(), cluster, semantic_clusters={"centroids": str(taken)})

@@ -187,7 +187,7 @@ def test_another_tokenizer_and_no_bucket(server: int, bucket: str, run: Path, to
     [
         ({"attempts": 0}, "attempts=0&deadline"),
         ({"attempts": "x"}, "attempts=x&deadline"),
-        ({"deadline": -1}, "deadline=-1. .allowed"),
+        ({"deadline": -1}, "deadline=-1.; expected"),
         ({"colour": "red", "secret_key": "hidden"}, "unexpected keyword argument 'colour'"),
     ],
 )

@@ -273,7 +273,7 @@ def test_a_loss_that_is_no_number_stops_the_run(run: Path) -> None:
 
 def test_a_schedule_shorter_than_its_warm_up_is_refused() -> None:
     optimizer = {"max_learning_rate": 0.01, "warmup_steps": 9}
-    with pytest.raises(ConfigError, match=r"steps, 8, at least optimizer\.warmup_steps, 9"):
+    with pytest.raises(ConfigError, match=r"steps: found 8; expected at least optimizer\.warmup_steps, 9"):
         config(optimizer=optimizer)
     assert config(optimizer=optimizer, steps=9).steps == 9
 

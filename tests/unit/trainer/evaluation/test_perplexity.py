@@ -347,7 +347,7 @@ def test_what_does_not_fit_is_one_sentence(command: Command, tmp_path: Path) -> 
     foreign = MIXTURE.model_copy(update={"tokenizer": MIXTURE.tokenizer.model_copy(update={"vocab_size": 600})})
     prepare(tmp_path / "foreign", foreign)
     bins = next((tmp_path / "foreign" / "tokens").iterdir())
-    with pytest.raises(ConfigError, match="--on .*: is of tokenizer"):
+    with pytest.raises(ConfigError, match="--on .*: found tokenizer"):
         command.evaluate(command.model("a"), "--on", bins)
     with pytest.raises(TamisError, match="holds no finished token bins"):
         command.evaluate(command.model("a"), "--on", tmp_path)
