@@ -1,20 +1,20 @@
-"""A crawl in miniature, in both languages, and reference text that none of its pages is a relative of.
+"""A small crawl in both languages, and reference text that none of its pages is related to.
 
-The raw text of a language is put together as the Baichuan 2 report's funnel finds a crawl, in shares of its bytes:
+The raw text of a language is composed as the Baichuan 2 report's funnel describes a crawl, in shares of its bytes:
 
     29.89 %  exact copies of pages          4.83 %  junk: pages of short comments, and pages of scrambled words
     19.13 %  edited copies of pages        31.68 %  real pages: web, news, encyclopaedia, laws, judgments, abstracts
     14.47 %  passages that stand in many pages
 
-Junk has the share that the report's heuristics and sentence quality took (1.77 + 3.06). Which page is copied, and which
-passage repeated, follows Zipf's law: a few are everywhere, most nowhere else. Edited copies are
-`benchmarks.corpora.edits`', from J 0.97 down to 0.5; the real pages have duplicates, menus and templates of their
+Junk has the share that the report's heuristics and sentence quality removed (1.77 + 3.06). Which page is copied, and
+which passage repeated, follows Zipf's law: a few are everywhere, most occur once. Edited copies come from
+`benchmarks.corpora.edits`, with J from 0.97 down to 0.5; the real pages have duplicates, menus and templates of their
 own.
 
-*Reference text* is set apart before anything else: whole articles of edited sources. Whatever else holds 20 % of the
-5-grams of one of them, or is held by it to 20 %, leaves the pool: its copies, corrections, excerpts. What has been
-made is compared with it again, as passages and edits might bring something back; a page that then fails is left out,
-and counted.
+*Reference text* is set apart first: whole articles of edited sources. Every text that has 20 % of the 5-grams of one of
+them, or 20 % of its own 5-grams in common with one, is removed from the pool: copies, corrections, excerpts. The
+finished pages are compared with the reference again, as passages and edits might bring something back; a page that is
+related then is left out, and counted.
 
 The same arguments give the same text. Cost: seconds a megabyte, mostly reading.
 """
@@ -58,17 +58,17 @@ PAGES = {
         "zh_academic_abstracts",
     ),
 }
-"""Where real pages come from; equal bytes of each source, as far as it has them."""
+"""The files that real pages come from: equal bytes of each, as far as it has them."""
 REFERENCES = {"en": ("en_news_bbc", "en_news_nyt"), "zh": ("zh_news_articles", "zh_wiki_cmrc")}
 COMMENTS = {"en": ("en_toxic_davidson",), "zh": ("zh_reviews", "zh_app_descriptions", "zh_toxic_cold", "zh_spam_mail")}
 PAGE_BYTES = (400, 12_000)
 COMMENT_PAGE_BYTES = 1500
 SHARES = {"exact": 0.2989, "near": 0.1913, "passages": 0.1447, "junk": 0.0483, "pages": 0.3168}
-"""Of the raw bytes, as the report's funnel."""
+"""Shares of the raw bytes, from the report's funnel."""
 PASSAGES = 100
 PASSAGE_BYTES = (80, 600)
 MOST_SHARED = 0.2
-"""Share of the smaller text's 5-grams from which a page counts as a relative of a reference."""
+"""The share of the smaller text's 5-grams at which a page counts as related to a reference."""
 
 Rng = np.random.Generator
 
@@ -81,7 +81,7 @@ class Crawl:
         pages: the raw pages, shuffled.
         junk: for each page whether it is junk, or a copy of junk.
         reference: the texts set apart.
-        facts: bytes by kind, what was excluded, the largest share that a page has in common with a reference.
+        facts: bytes by kind, how much was excluded, the largest share that a page has in common with a reference.
     """
 
     pages: list[bytes]
@@ -96,7 +96,7 @@ def make(out: Path, megabytes: float, reference_bytes: int, seed: int, data: Pat
     Args:
         out: folder.
         megabytes: raw text of both languages, of 10^6 bytes.
-        reference_bytes: reference text a language.
+        reference_bytes: reference text of each language.
         seed: of everything drawn.
         data: the shared data folder.
     """
@@ -156,9 +156,9 @@ def make_language(data: Path, lang: str, size: int, reference_bytes: int, rng: R
 
 
 def most_shared(held: TextColumn, others: TextColumn) -> npt.NDArray[np.float64]:
-    """How much each text has in common with its nearest reference: float64[len(others)].
+    """The share that each text has in common with its nearest reference: float64[len(others)].
 
-    The number of 5-grams in both, over the size of the smaller set: 1 for a copy and for an excerpt either way.
+    It is the number of common 5-grams over the size of the smaller set: 1 for a copy, and for an excerpt either way.
     """
     (held_ptr, held_hash, _), (ptr, hashes, _) = shingle_sets(held), shingle_sets(others)
     order = np.argsort(held_hash, kind="stable")
@@ -176,7 +176,7 @@ def most_shared(held: TextColumn, others: TextColumn) -> npt.NDArray[np.float64]
 
 
 def popular(texts: Sequence[bytes], size: int, rng: Rng) -> npt.NDArray[np.int64]:
-    """Which texts to repeat, by Zipf's law over a random order of popularity, until `size` bytes are met."""
+    """Indices of texts to repeat, drawn by Zipf's law over a random ranking, until `size` bytes are reached."""
     if not texts:
         raise SystemExit("too little text: nothing to repeat; ask for more megabytes")
     weights = 1.0 / (1 + rng.permutation(len(texts)))
@@ -186,7 +186,7 @@ def popular(texts: Sequence[bytes], size: int, rng: Rng) -> npt.NDArray[np.int64
 
 
 def edited_copies(texts: Sequence[bytes], lang: str, which: npt.NDArray[np.int64], rng: Rng) -> list[bytes]:
-    """An edited copy of each text named, by a random recipe."""
+    """An edited copy of each text that is named, by a random recipe."""
     editor = Editor.of(split([*texts, PROBE]), [lang] * len(texts))
     weights = np.array([recipe.weight for recipe in EDITED])
     recipe = rng.choice(len(EDITED), len(which), p=weights / weights.sum())
@@ -197,14 +197,14 @@ def edited_copies(texts: Sequence[bytes], lang: str, which: npt.NDArray[np.int64
 
 
 def passages(texts: Sequence[bytes], rng: Rng) -> list[bytes]:
-    """Paragraphs of pages that are not in the crawl otherwise."""
+    """Paragraphs of pages that are not in the crawl."""
     low, high = PASSAGE_BYTES
     found = sorted({line for text in texts for line in text.split(b"\n") if low <= len(line) <= high})
     return [found[i] for i in rng.permutation(len(found))[:PASSAGES]]
 
 
 def with_passages(texts: Sequence[bytes], several: Sequence[bytes], size: int, rng: Rng) -> list[bytes]:
-    """The texts with passages between their lines, `size` bytes in all."""
+    """The texts with passages inserted between their lines, `size` bytes in total."""
     lines = [text.split(b"\n") for text in texts]
     for i in popular(several, size, rng):
         page = lines[int(rng.integers(len(lines)))]
@@ -240,13 +240,13 @@ def _shuffled(texts: list[bytes], rng: Rng) -> list[bytes]:
 
 
 def _apart(held: TextColumn, texts: list[bytes]) -> list[bytes]:
-    """The texts that are no relatives of a reference."""
+    """The texts that are not related to a reference."""
     shared = most_shared(held, TextColumn.from_arrow(_strings(texts)))
     return [text for text, share in zip(texts, shared, strict=True) if share < MOST_SHARED]
 
 
 def _take(texts: list[bytes], size: int) -> Iterator[bytes]:
-    """Texts from the front of a list, which loses them, until `size` bytes are met."""
+    """Takes texts off the front of a list until `size` bytes are reached."""
     while texts and size > 0:
         text = texts.pop(0)
         size -= len(text)
@@ -254,7 +254,7 @@ def _take(texts: list[bytes], size: int) -> Iterator[bytes]:
 
 
 def _evenly(lists: list[list[bytes]], size: int) -> list[bytes]:
-    """Equal bytes of each list; what a short one lacks is made up for by the others."""
+    """Equal bytes of each list; the others make up for what a short list lacks."""
     found: list[bytes] = []
     for left, texts in zip(range(len(lists), 0, -1), sorted(lists, key=lambda t: sum(map(len, t))), strict=True):
         found += _take(texts, (size - sum(map(len, found))) // left)

@@ -1,7 +1,7 @@
 """The real text that benchmark corpora are made from: English and Chinese documents of the shared data folder.
 
-Test sets, word lists and pages of other languages are left out, and documents below a size. Documents of one language
-lie together, in the order of their files, so that a corpus depends on its seed alone. Cost: some 4 s for 105 MB.
+Test sets, word lists, pages of other languages and short documents are left out. The documents of one language lie
+together, in the order of their files, so that a corpus depends on its seed alone. Cost: some 4 s for 105 MB.
 """
 
 from __future__ import annotations

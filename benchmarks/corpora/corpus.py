@@ -1,13 +1,13 @@
-"""A corpus of a wanted size from the real text there is, with planted duplicates and their truth.
+"""A corpus of any size made from real text, with planted duplicates and the list of them.
 
     python -m benchmarks.corpora.corpus --gigabytes 1 --out FOLDER [--lang en|zh|both]
 
 FOLDER gets `input/*.parquet` (id, text), `truth.parquet` (id_a, id_b, jaccard, recipe) and `corpus.json` (what
 was made). The shared text is some 105 MB (46 % English, 54 % Chinese by bytes, documents of 500 bytes or more, whole);
-larger corpora are made of replicas (`benchmarks.corpora.pieces`), each in an order of its own. Of the documents 15 %
+larger corpora are made of replicas (`benchmarks.corpora.pieces`), each in its own order. Of the documents 15 %
 get edited copies (`benchmarks.corpora.edits`; most one, some up to four) and 5 % exact ones; a copy lies some 50 MB
 behind its original. The truth names each copy and its original with their exact similarity as DESIGN defines it;
-natural duplicates, of which the text has some too, and pairs of two copies are not in it.
+natural duplicates, which the text has too, and pairs of two copies are not in it.
 
 The same arguments give the same bytes. Memory: 0.9 GB, whatever the size; 30 MB/s on a quiet core.
 """
@@ -37,11 +37,11 @@ from text.arrow import TextColumn
 from text.shingle import shingle_sets
 
 COPIES = (0.7, 0.2, 0.05, 0.05)
-"""Of the documents that are copied, the shares with one, two, three and four copies."""
+"""The shares of copied documents that get one, two, three and four copies."""
 CHUNK_BYTES = 2 << 20
 ROW_GROUP_BYTES = 16 << 20
 RELEASED = 0.05
-"""Share of the waiting copies that is written behind each chunk."""
+"""The share of the waiting copies that is written after each chunk."""
 TRUTH = pa.schema([("id_a", pa.string()), ("id_b", pa.string()), ("jaccard", pa.float64()), ("recipe", pa.string())])
 
 
@@ -50,7 +50,7 @@ class Plan:
     """What to make.
 
     Attributes:
-        megabytes: text wanted, of 10^6 bytes; 0 is each real document once, and its copies.
+        megabytes: text wanted, in 10^6 bytes; 0 takes each real document once, with its copies.
         seed: of replicas, order, choice and edits.
         edited: share of documents that get edited copies.
         exact: share of documents that get exact copies.
@@ -66,7 +66,7 @@ class Plan:
 
 @dataclass
 class _Chunk:
-    """Documents that were made together, and the truth about the copies among those to come."""
+    """Documents that were made together, and the truth about their copies, which follow later."""
 
     ids: list[str]
     texts: pa.Array
@@ -118,7 +118,7 @@ def cached(out: Path, gigabytes: float, lang: str = "both", seed: int = 1, data:
 
 
 def _planted(truth: list[tuple[str, str, float, str]]) -> dict[str, dict[str, float]]:
-    """For each recipe how many copies, how similar."""
+    """For each recipe the number of copies and their similarity."""
     found = defaultdict(list)
     for _, _, jaccard, recipe in truth:
         found[recipe].append(jaccard)
@@ -216,7 +216,7 @@ def _shuffled(names: list[str], texts: pa.Array, more: list[tuple[str, bytes]], 
 
 
 def pair_jaccard(left: TextColumn, right: TextColumn) -> npt.NDArray[np.float64]:
-    """Exact similarity of each document of one column and its neighbour in the other, float64[n]."""
+    """Exact similarity of the documents at the same place of two columns, float64[n]."""
     (ptr_a, a, _), (ptr_b, b, _) = shingle_sets(left), shingle_sets(right)
     return _jaccard(ptr_a, a, ptr_b, b)  # type: ignore[no-any-return]
 
@@ -279,17 +279,14 @@ class _Files:
 
 
 def main() -> None:
-    """Makes a corpus and says what is in it."""
+    """Makes a corpus and prints what is in it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--gigabytes", type=float, default=0.25)
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--lang", choices=[*LANGUAGES, "both"], default="both")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--data", type=Path, default=DATA)
     options = parser.parse_args()
-    if options.out is None:
-        parser.print_usage()
-        return
     started = time.perf_counter()
     documents = base_documents(options.data, LANGUAGES if options.lang == "both" else (options.lang,))
     loaded = time.perf_counter()

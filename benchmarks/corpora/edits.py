@@ -1,9 +1,9 @@
 """Edited copies of documents, as arrays of pieces: what makes near-duplicates in a benchmark corpus.
 
 A *recipe* says how a copy differs: words (or Han characters) exchanged, deleted and inserted at a rate, paragraphs
-dropped, a passage of another page put before and behind, punctuation and case changed, line feeds doubled. With a rate
-p a 5-gram survives with (1 - p)^5 = s, so that J is about s / (2 - s): the rates below give 0.97 down to 0.5. How
-similar a copy really is gets measured, not assumed. Cost: some 200 MB/s.
+dropped, a passage of another page put before and behind, punctuation and case changed, line feeds doubled. At a rate
+p a 5-gram survives with probability s = (1 - p)^5, so that J is about s / (2 - s): the rates below give 0.97 down to
+0.5. The real similarity of each copy is measured. Cost: some 200 MB/s.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class Recipe:
         boilerplate: whether passages of other pages stand before and behind.
         punctuation: share of punctuation marks replaced by others.
         case: 0 as it is, 1 all capitals, 2 no capitals.
-        breaks: whether line feeds are doubled; DESIGN's "exact" does not see that.
-        weight: how often the recipe is taken, relative to the others of its table.
+        breaks: whether line feeds are doubled; exact dedup ignores that.
+        weight: how often the recipe is drawn, relative to the others of its table.
     """
 
     name: str
@@ -88,7 +88,7 @@ _MARKS = {
     "）": ")",
 }
 PROBE = "".join(f"x{old}x{new}x " for old, new in _MARKS.items()).encode()
-"""Add this document to what is split, so that every mark is in the vocabulary."""
+"""A document that must be split with the others, so that every mark is in the vocabulary."""
 
 
 @dataclass(frozen=True)
@@ -97,8 +97,8 @@ class Editor:
 
     Attributes:
         pieces: the documents; the last one is `PROBE`.
-        streams: int64[n_docs, 2], from which piece to which the document's language lies.
-        swap: int32[n_vocabulary], the mark that may take a mark's place, or -1.
+        streams: int64[n_docs, 2], the first piece of the document's language and the one after its last.
+        swap: int32[n_vocabulary], the mark that may replace this one, or -1.
         space: the number of the piece " ".
     """
 
@@ -109,7 +109,7 @@ class Editor:
 
     @classmethod
     def of(cls, pieces: Pieces, langs: list[str]) -> Editor:
-        """An editor for documents of these languages, each language's lying together."""
+        """An editor for documents of these languages, where those of one language lie together."""
         streams = np.zeros((len(langs), 2), np.int64)
         for lang in set(langs):
             mine = np.flatnonzero(np.array(langs) == lang)
@@ -166,7 +166,7 @@ def _uniform(state):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def _another(ids, low, high, kinds, kind, state, fallback):  # type: ignore[no-untyped-def]
-    """A random piece of a kind out of the running text, so that frequent ones come more often."""
+    """A random piece of a kind, drawn from the running text, so that frequent pieces come more often."""
     for _ in range(64):
         piece = ids[low + np.int64(_uniform(state) * (high - low))]
         if kinds[piece] == kind and piece != fallback:
@@ -176,7 +176,7 @@ def _another(ids, low, high, kinds, kind, state, fallback):  # type: ignore[no-u
 
 @nb.njit(cache=True)
 def _passage(ids, low, high, state, out, at):  # type: ignore[no-untyped-def]
-    """Appends 20 to 80 pieces in a row from elsewhere in the language."""
+    """Appends 20 to 80 consecutive pieces from elsewhere in the language."""
     length = min(20 + np.int64(_uniform(state) * 60), high - low)
     begin = low + np.int64(_uniform(state) * (high - low - length))
     out[at : at + length] = ids[begin : begin + length]

@@ -1,4 +1,4 @@
-"""The slow truth: every pair of documents with a similarity of 0.5 or more, none missed, nothing shared with Tamis.
+"""The exact truth: every pair of documents with a similarity of 0.5 or more, by code that shares nothing with Tamis.
 
     python -m benchmarks.corpora.exhaustive FILES… [--least 0.5] [--out pairs.parquet]
 
@@ -8,7 +8,7 @@ characters that `unicodedata` fills, a 5-gram's number is built from its tokens'
 
 Pairs come by prefix filtering, which is exact: order the shingles of all documents by rarity; two sets of sizes x and
 y with J ≥ t share at least t·x of x's shingles, so that the rarest x − ⌈t·x⌉ + 1 of each must have one in common. Only
-those are indexed, and each pair that meets there is counted out in full.
+those are indexed, and the similarity of each pair that shares one is computed in full.
 
 Source: Chaudhuri, Ganti, Kaushik 2006; Bayardo, Ma, Srikant 2007 (AllPairs). Cost on one core: some 20 MB/s to
 tokenise, sorting 8 bytes a token, then by the number of pairs; 20,000 documents of 50 MB take well under a minute.
@@ -36,7 +36,7 @@ SINGLE_NAMES = ("CJK ", "HIRAGANA", "KATAKANA", "THAI ", "LAO ", "KHMER ", "MYAN
 
 
 class _Characters(dict[int, str]):
-    """What each character becomes before a split at spaces: itself, itself alone, or a space."""
+    """Character → its replacement before a split at spaces: itself, itself between spaces, or a space."""
 
     def __missing__(self, point: int) -> str:
         char = chr(point)
@@ -53,7 +53,7 @@ class _Characters(dict[int, str]):
 def _stands_alone(char: str) -> bool:
     """Whether a letter, mark or number belongs to Han, Kana, Thai, Lao, Khmer or Myanmar, told by its name.
 
-    A name is not a script: some tone and sound marks that no text of ours has count otherwise elsewhere.
+    A name is not a script: a few tone and sound marks, which our texts lack, are classed differently elsewhere.
     """
     name = unicodedata.name(char, "")
     return name.startswith(SINGLE_NAMES) or "IDEOGRAPHIC" in name or "HANGZHOU" in name or name.startswith("HENTAIGANA")
@@ -81,7 +81,7 @@ def jaccard(a: str, b: str) -> float:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Pairs of documents, by place.
+    """Pairs of documents, by index.
 
     Attributes:
         a: int64[n], the earlier document of each pair.
@@ -154,7 +154,7 @@ def _shingle_numbers(texts: Iterable[str]) -> tuple[Int64, Int64]:
 
 
 def _numbered(left: Int64, right: Int64) -> Int64:
-    """A number for each (left, right), equal for equal pairs and for those alone."""
+    """A number for each (left, right), the same number for equal pairs only."""
     size = int(right.max(initial=0)) + 1
     if int(left.max(initial=0)) > (2**63 - 1) // size - 1:
         raise ValueError("too many distinct shingles to number them in 64 bits")
@@ -173,7 +173,7 @@ def _rarest_first(ptr: Int64, sets: Int64) -> tuple[Int64, Int64]:
 
 @nb.njit(cache=True)
 def _prefix(size, least):  # type: ignore[no-untyped-def]
-    """How many of the rarest shingles must meet; a hair more than needed where rounding might cut one off."""
+    """How many of the rarest shingles are indexed; one more where rounding might cut one off."""
     return min(size, size - np.int64(np.ceil(least * size - 1e-9)) + 1)
 
 
@@ -232,13 +232,10 @@ def read_texts(paths: Sequence[Path]) -> tuple[list[str], list[str]]:
 def main() -> None:
     """Prints how many pairs there are by similarity; writes them where asked."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("files", nargs="*", type=Path, help="Parquet with id and text")
+    parser.add_argument("files", nargs="+", type=Path, help="Parquet with id and text")
     parser.add_argument("--least", type=float, default=0.5)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    if not options.files:
-        print("usage: python -m benchmarks.corpora.exhaustive FILES… [--least 0.5] [--out pairs.parquet]")
-        return
     ids, texts = read_texts(options.files)
     started = time.process_time()
     pairs = similar_pairs(texts, options.least)

@@ -1,11 +1,11 @@
-"""Text as numbers of vocabulary pieces, and replicas of it that are no copies.
+"""Text as indices into a vocabulary of pieces, and replicas of it that are not copies.
 
 A *piece* is a run of ASCII letters, a run of digits, one Han character, a line feed, or a run of anything else. A
-document is an int32 array of piece numbers, so that a replica of the whole text is nothing but another vocabulary:
-every word goes through a bijection of the words of its length (case kept letter by letter), every Han character
-through one of the Han characters, every number through one of its length. The most frequent words and characters stay,
-and so do punctuation and layout. Word frequencies, document lengths and whatever repeats *inside* a replica are as in
-the real text, while a document and its image share next to no 5-gram.
+document is an int32 array of piece numbers, so that a replica of the whole text is only another vocabulary: words are
+permuted among the words of their length (case kept letter by letter), Han characters among the Han characters, numbers
+among those of their length. The most frequent words and characters stay, and so do punctuation and layout. Word
+frequencies, document lengths and repetitions *inside* a replica are as in the real text, while a document and its
+replica share next to no 5-gram.
 
 Rejected: shuffled sentences (they still share most shingles) and sampled text (it has no natural near-duplicates).
 Cost: 4 bytes a piece, some 1.2 bytes a byte of text; splitting 150 MB/s, a replica's vocabulary 0.1 s.
@@ -25,7 +25,7 @@ Int64 = npt.NDArray[np.int64]
 
 OTHER, WORD, DIGITS, HAN, BREAK = range(5)
 FIXED = 200
-"""The most frequent words, and Han characters, that every replica keeps."""
+"""How many of the most frequent words, and of the most frequent Han characters, every replica keeps."""
 _LONGEST_OTHER = 32
 _TABLE_BITS = 23
 _U64 = np.uint64
@@ -61,12 +61,12 @@ class Pieces:
         return self.blob[self.starts[piece] : self.starts[piece + 1]].tobytes()
 
     def numbers(self, wanted: list[bytes]) -> list[int]:
-        """The numbers of some surfaces, -1 for one that does not occur."""
+        """The numbers of some pieces, given as bytes; -1 for one that does not occur."""
         found = {self.surface(int(v)): int(v) for v in np.flatnonzero(self.lengths <= max(map(len, wanted)))}
         return [found.get(w, -1) for w in wanted]
 
     def replica(self, seed: int, number: int) -> Bytes:
-        """The vocabulary of a replica: uint8[len(blob)]. Replica 0 is the real text."""
+        """The bytes of a replica's vocabulary: uint8[len(blob)]. Replica 0 is the real text."""
         made = self.blob.copy()
         if number:
             rng = np.random.default_rng([seed, number])
@@ -80,7 +80,7 @@ class _Class:
     """Pieces of one kind and length, which a replica may exchange.
 
     Attributes:
-        forms: uint8[n_forms, length], the lower-cased forms; the first `fixed` ones stay.
+        forms: uint8[n_forms, length], the lower-cased forms; the first `fixed` ones are not exchanged.
         fixed: how many.
         members: int64[n_members], where in the blob each member begins.
         form: int64[n_members], the form of each.
@@ -94,7 +94,7 @@ class _Class:
     upper: npt.NDArray[np.bool_]
 
     def permute(self, blob: Bytes, rng: np.random.Generator) -> None:
-        """Writes the images of the members into `blob`."""
+        """Writes the exchanged members into `blob`."""
         count, length = self.forms.shape
         target = np.concatenate([np.arange(self.fixed), self.fixed + rng.permutation(count - self.fixed)])
         image = self.forms[target[self.form]] - np.where(self.upper, np.uint8(32), np.uint8(0))
@@ -102,7 +102,7 @@ class _Class:
 
 
 def split(texts: list[bytes]) -> Pieces:
-    """Cuts texts into pieces and finds what may be exchanged.
+    """Splits texts into pieces and finds which may be exchanged.
 
     Args:
         texts: valid UTF-8, a document each.

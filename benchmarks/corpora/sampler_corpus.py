@@ -5,9 +5,8 @@
 Written are FOLDER/<domain>.bin (little-endian uint16, documents back to back, each ending with END_OF_DOCUMENT),
 FOLDER/<domain>.offsets.npy (int64[n_docs + 1], where documents start) and FOLDER/corpus.json (sizes and weights).
 Lengths are log-normal, median 400 and mean about 720, so that some documents are longer than a sequence; ids are
-uniform from 1 to 65,535 and say nothing of the place they are at. Domains differ in size, and the mixture asks
-for other shares than theirs: the largest gives less than its size, the smallest more, none an epoch within 32,000
-samples of 4,096 tokens.
+uniform from 1 to 65,535. The shares of the mixture differ from the sizes of the domains: less than its size of the
+largest, more of the smallest, and of none a whole epoch within 32,000 samples of 4,096 tokens.
 
 Cost: about a second per 100 M tokens; 2 bytes a token on disk.
 """
@@ -22,13 +21,13 @@ import numpy as np
 import numpy.typing as npt
 
 SHARES = {"web": 84, "code": 42, "books": 28, "maths": 14}
-"""Parts of the corpus's tokens."""
+"""The domains' parts of all tokens."""
 WEIGHTS = {"web": 0.45, "code": 0.315, "books": 0.135, "maths": 0.1}
-"""The mixture: shares of samples."""
+"""The mixture: the domains' shares of the samples."""
 TOKENS = 168_000_000
 END_OF_DOCUMENT = 0
 MEDIAN, SIGMA = 400.0, 1.085
-"""Of the log-normal lengths, end token included; the mean is MEDIAN · exp(SIGMA² / 2)."""
+"""Parameters of the log-normal lengths, end token included; the mean is MEDIAN · exp(SIGMA² / 2)."""
 SHORTEST = 2
 _CHUNK = 1 << 24
 
@@ -64,7 +63,7 @@ def write_corpus(folder: Path, tokens: int = TOKENS, seed: int = 0) -> None:
     Args:
         folder: made if need be.
         tokens: of all domains together; split as SHARES says, and never by rounding more.
-        seed: decides every id and every length.
+        seed: determines every id and every length.
     """
     folder.mkdir(parents=True, exist_ok=True)
     sizes = {domain: tokens * part // sum(SHARES.values()) for domain, part in SHARES.items()}

@@ -1,4 +1,4 @@
-"""What a loader is to the benchmark, and what it is given."""
+"""What the benchmarks know of a loader, and what they give it."""
 
 from __future__ import annotations
 
@@ -63,15 +63,15 @@ class Corpus:
 
 @dataclass(frozen=True, kw_only=True)
 class Setup:
-    """What a loader is to open.
+    """The mixture that a loader is to open, and how.
 
     Attributes:
-        corpus: what was converted.
-        folder: the tool's own, for what it converts and caches.
+        corpus: that was converted.
+        folder: for what the tool converts and caches.
         weights: domain → share of samples.
         sequence_length: inputs of a sample.
         batch: samples of a batch on this rank.
-        samples: length of the run over all ranks, for tools that plan it ahead.
+        samples: length of the run over all ranks, for tools that must know it in advance.
         rank: this rank of `world_size`.
         world_size: ranks of the run.
         workers: the tool's worker processes; 0 for none.
@@ -88,12 +88,12 @@ class Setup:
     workers: int = 0
 
     def with_changes(self, **changes: Any) -> Setup:
-        """A copy with some of it changed."""
+        """A copy with some attributes changed."""
         return replace(self, **changes)
 
     @property
     def window(self) -> int:
-        """Tokens of a stored sequence: the inputs and one label more."""
+        """Tokens of a stored sequence: the inputs and one more, the last label."""
         return self.sequence_length + 1
 
 
@@ -101,10 +101,10 @@ class Loader(Protocol):
     """An open loader."""
 
     def __iter__(self) -> Iterator[Any]:
-        """Batches from where it stands: int64 tensors [batch, sequence_length or one more], the tokens in order."""
+        """The next batches: int64 tensors [batch, sequence_length or one more]."""
 
     def state(self) -> Any:
-        """What the tool would save after the last batch taken; can be pickled."""
+        """What the tool would save after the last batch taken; it can be pickled."""
 
     def close(self) -> None:
         """Let go of what it holds."""
@@ -138,17 +138,17 @@ class Stateful:
 
 @dataclass(frozen=True, kw_only=True)
 class Peer:
-    """A tool.
+    """A tool, and how it is used.
 
     Attributes:
-        name: for the table.
-        packages: distributions whose versions count.
+        name: in tables.
+        packages: distributions whose versions are printed.
         load: imports everything that a user of it imports.
         convert: writes the corpus in its format below `setup.folder`, for windows of `setup.window` if it must know.
-        open: a loader, from the start or from a state.
-        resumes: whether it has a state to go on from.
+        open: opens a loader at the start, or from a state.
+        resumes: whether it can continue from a state.
         mixes: whether it mixes domains at all.
-        note: what a reader of its figures must know.
+        note: printed below its figures.
     """
 
     name: str

@@ -1,6 +1,6 @@
-"""grain over a source of one's own: the same mixture, its sequences cut out of the mapped files, nothing converted.
+"""grain over a data source of our own: the same mixture, with sequences cut from the mapped files, nothing converted.
 
-Grain takes whatever has `__len__` and `__getitem__`; this spares it the decoding of ArrayRecord.
+Grain accepts whatever has `__len__` and `__getitem__`; this saves decoding ArrayRecord.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Which sample is it? Found from its tokens alone, as most tools do not say.
+"""Which samples a loader delivers, found from their tokens alone, as most tools do not say.
 
-A sample is its tokens' hash. Its domain is looked up: the four tokens at every 64th place of the corpus, as one 64-bit
-number, are searched for among the runs of four in the sample's first thousand tokens. Ids are uniform, so that a run
-of four names its place: two places share one with a probability of 10^-13 a look-up.
+A sample is identified by the hash of its tokens. Its domain is found by an index of the corpus: the four tokens at
+every 64th place, as one 64-bit number, are looked for among the runs of four in the sample's first thousand tokens. Ids
+are uniform, so that two places have the same four tokens with a probability of 10^-13 a look-up.
 
 Cost: one pass over the corpus, 8 bytes for 64 tokens, and some 0.2 ms a sample.
 """
@@ -26,7 +26,7 @@ _WIDTH = 4
 
 @dataclass(frozen=True, kw_only=True)
 class Places:
-    """The corpus's numbers, in ascending order, and the domain of each."""
+    """The indexed runs of four tokens as numbers, in ascending order, and the domain of each."""
 
     domains: list[str]
     keys: npt.NDArray[np.uint64]
@@ -34,7 +34,7 @@ class Places:
 
     @classmethod
     def of(cls, corpus: Corpus) -> Places:
-        """Reads the corpus."""
+        """Indexes a corpus."""
         keys, owners = [], []
         for number, domain in enumerate(corpus.sizes):
             tokens = corpus.tokens(domain)
@@ -46,7 +46,7 @@ class Places:
         return cls(domains=list(corpus.sizes), keys=joined[order], owners=np.concatenate(owners)[order])
 
     def domain_of(self, tokens: npt.NDArray[np.uint16]) -> int:
-        """Number of the domain that gave most of a sample's first tokens; -1 if none did."""
+        """The domain of most of a sample's first tokens, as its number; -1 if none is found."""
         for stop in (LOOKED_AT, len(tokens)):
             runs = np.lib.stride_tricks.sliding_window_view(tokens[:stop], _WIDTH)
             wanted = np.ascontiguousarray(runs).view(np.uint64).ravel()

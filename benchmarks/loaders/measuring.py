@@ -1,15 +1,15 @@
 """One loader's figures: speed, first batch, resume, memory, drift.
 
 Two processes: the first converts and opens the loader cold, so that an index is built and timed; the second imports,
-opens and reads as a training process would. Speed counts `sequence_length` tokens a sample; three stretches follow a
-warm-up, and the best and the median are kept. Nothing is done with the batches.
+opens and reads as a training process would. Speed counts `sequence_length` tokens a sample; three parts are timed after
+a warm-up, and the best and the median are reported. Nothing is done with the batches.
 
-torch runs one thread an operation, as under torchrun: a batch is too small to share, and two threads that wait for
-each other on busy cores are many times slower. A loader's own threads are its own affair.
+torch uses one thread, as under torchrun: a batch is too small to share, and two threads that wait for each other on
+busy cores are many times slower. Threads of the loader itself are not limited.
 
-Private memory is `Anonymous` of /proc/self/smaps_rollup after the third stretch, less what there was after the
-imports: pages mapped from files do not count. USS (`Private_Clean` + `Private_Dirty`), where they do unless another
-process maps them too, stands beside it. Linux only.
+Private memory is `Anonymous` of /proc/self/smaps_rollup after the third part, less its value after the imports; pages
+mapped from files do not count. Beside it stands USS (`Private_Clean` + `Private_Dirty`), in which they count unless
+another process maps them too. Linux only.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def run(peer: Peer, module: str) -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--sequence-length", type=int, default=4096)
     parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--batches", type=int, default=1000, help="of a stretch")
+    parser.add_argument("--batches", type=int, default=1000, help="of each measured part")
     parser.add_argument("--workers", type=int, default=0, help="worker processes, beside the headline")
     parser.add_argument("--scratch", type=Path, default=Path(tempfile.gettempdir()) / "tamis-loaders")
     parser.add_argument("--prepare", action="store_true", help="convert and build the index only")
@@ -63,7 +63,7 @@ def run(peer: Peer, module: str) -> None:
 
 
 def setup_for(module: str, corpus: Path, scratch: Path, sequence_length: int, batch: int) -> Setup:
-    """A loader's setup, its folder named by what decides its contents."""
+    """The setup of a loader; its folder is named by all that its contents depend on."""
     read = Corpus.read(corpus)
     folder = scratch / f"{module}-{corpus.resolve().name}-{sequence_length}"
     folder.mkdir(parents=True, exist_ok=True)
@@ -73,19 +73,19 @@ def setup_for(module: str, corpus: Path, scratch: Path, sequence_length: int, ba
 
 
 def prepared_file(setup: Setup) -> Path:
-    """What `prepare` writes last."""
+    """The file that `prepare` writes last."""
     return setup.folder / "prepared.json"
 
 
 def prepare(peer: Peer, setup: Setup) -> None:
-    """Convert into an empty folder, open once, and write down how long each took."""
+    """Converts into an empty folder, opens once, and writes down the seconds of each."""
     shutil.rmtree(setup.folder, ignore_errors=True)  # what an interrupted conversion left
     setup.folder.mkdir(parents=True)
     peer.load()
     _, convert = timed(lambda: peer.convert(setup))
     loader, opened = timed(lambda: peer.open(setup, None))
     loader.close()
-    os.sync()  # else the measured process shares the disk with what was just written
+    os.sync()  # or else the disk is still writing while the next process is measured
     prepared_file(setup).write_text(json.dumps({"convert_seconds": convert, "first_open_seconds": opened}), "utf-8")
 
 
@@ -93,7 +93,7 @@ def measure(peer: Peer, setup: Setup, batches: int) -> dict[str, Any]:
     """All figures of a prepared loader.
 
     Raises:
-        SystemExit: what it delivers is no int64 tensor of a batch's shape.
+        SystemExit: it does not deliver int64 tensors of the shape of a batch.
     """
     _, import_seconds = timed(peer.load)
     library("torch").set_num_threads(1)

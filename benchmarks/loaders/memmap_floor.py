@@ -1,7 +1,7 @@
 """The floor: the smallest domain's file read front to back, widened to int64; no mixture, no shuffle, no documents.
 
-Nothing that delivers int64 tensors from a uint16 file can be faster by much; what a loader adds is the rest. The file
-is small enough that its pages are mapped after the first stretch, which the best of three then leaves out.
+Nothing that delivers int64 tensors from a uint16 file can be much faster; the difference to it is what a loader adds.
+The file is small enough that all its pages are mapped after the first of the three measured parts.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Takes samples from one loader in a process of its own, and says which they were.
+"""Takes samples from one loader in a process of its own, and writes which they were.
 
     python -m benchmarks.loaders.take NAME CORPUS OUT.npz --count N [--state-in FILE] [--state-out FILE --state-after K]
 
 OUT.npz gets the hashes and domains of the samples (`identity.Taken`). With `--state-out` the loader's state after
-the first K samples is kept as a pickle. Rank and world size come from RANK and WORLD_SIZE, as a launcher sets them; the
-global batch stays what it is, and every rank takes its part of N.
+the first K samples is written as a pickle. Rank and world size come from RANK and WORLD_SIZE, as a launcher sets them;
+the global batch is the same at any world size, and every rank takes its part of N.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from benchmarks.tools.library import library
 
 
 def main() -> None:
-    """Takes and writes."""
+    """Takes samples and writes their hashes and domains."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("name")
     parser.add_argument("corpus", type=Path)

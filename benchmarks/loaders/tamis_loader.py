@@ -1,9 +1,9 @@
-"""Tamis' own loader: bins in its format written from the corpus's arrays, its mixture, int64 tensors.
+"""Tamis' own loader: token bins written from the arrays of the corpus, its mixture, int64 tensors.
 
 The one module here that imports Tamis. A batch is what a training step takes: tokens, labels, positions and cu_seqlens;
-a thread makes them ahead. Changed weights are a second phase of the mixture, as a user of it would write.
+a thread prepares them. Changed weights are a second phase of the mixture, as a user would write it.
 
-numba imports its compiler when the first kernel is called, half a second: that counts as import here.
+numba imports its compiler, in half a second, when the first kernel is called; here that counts as import.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ SHARD = "0000"
 
 
 def load() -> None:
-    """Imports the sampler, torch, and what numba puts off."""
+    """Imports the sampler, torch, and the compiler of numba."""
     for name in ("sampler.prepare", "sampler.stream.state", "sampler.torch_data"):
         library(name)
     library("sampler.stream.order").permutation(1, 0)
 
 
 def write_bins(corpus: Corpus, folder: Path) -> None:
-    """Write the corpus as committed bins, as if a tokenizer had made them; documents are numbered on.
+    """Writes the corpus as committed bins, as if a tokenizer had made them; ids of documents count through all domains.
 
     Args:
         corpus: the arrays.

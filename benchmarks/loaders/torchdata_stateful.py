@@ -1,7 +1,7 @@
 """torchdata's StatefulDataLoader over a plain iterable dataset: domains drawn at random, each in an order of its own.
 
-Plain is what one writes first: the dataset knows nothing of workers and ranks and has no state of its own, so that the
-loader goes on by reading again what was read, and every worker or rank delivers everything.
+This is what one writes first: the dataset knows nothing of workers and ranks and has no state of its own, so that the
+loader resumes by reading again all that was read, and every worker and rank delivers everything.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What the peers share: reading, tokens for those that bring none, and the answer.
+"""What the peers share: reading, tokens for tools without a tokenizer, and the answer.
 
-Tools that take sets get DESIGN's tokens as a regular expression finds them (words, single Han characters), so that
-they see Chinese at all; the time for that is theirs, as it would be their user's.
+Tools that take sets get words and single Han characters, found by a regular expression, or else they would not handle
+Chinese at all; the time for that counts as theirs, as their user would need it too.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def arguments() -> tuple[Path, Path, str]:
     """The folder to read, the file to write, the language.
 
     Raises:
-        SystemExit: the command line is another.
+        SystemExit: there are not three arguments.
     """
     if len(sys.argv) != 4:
         raise SystemExit("usage: python -m benchmarks.peers.NAME INPUT OUT.json LANG")
@@ -50,7 +50,7 @@ def answer(out: Path, dropped: dict[str, str | None]) -> None:
 
 
 def keep_first(pairs: Iterable[tuple[int, int]]) -> dict[int, int]:
-    """Of each pair (later, earlier) drops the later, unless the earlier is gone itself."""
+    """Drops the later document of each pair (later, earlier), unless the earlier is dropped itself."""
     gone: dict[int, int] = {}
     for later, earlier in sorted(pairs):
         if earlier not in gone:

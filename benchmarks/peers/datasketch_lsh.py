@@ -1,4 +1,4 @@
-"""datasketch: MinHash of 128 permutations and MinHashLSH, asked before each insertion as its README does."""
+"""datasketch: MinHash of 128 permutations and MinHashLSH, queried before each insertion as its README does."""
 
 from __future__ import annotations
 

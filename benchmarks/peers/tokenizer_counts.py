@@ -1,8 +1,9 @@
-"""What the tokenizers of installed packages make of some texts; run by `benchmarks.sampler.tokenizer_compression`.
+"""How the tokenizers of installed packages compress some texts; run by `benchmarks.sampler.tokenizer_compression`.
 
     python -m benchmarks.peers.tokenizer_counts TEXTS.json OUT.json
 
-TEXTS.json is group → texts. The interpreter needs the peers' packages and what reads them, and none of Tamis'.
+TEXTS.json is group → texts. The interpreter needs the packages of the peers and what reads them, but none of Tamis'
+dependencies.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from sampler.tokenizer.peers import PEERS, find_peers
 
 
 def main() -> None:
-    """Measures every peer that is there on every group."""
+    """Measures every peer that is installed on every group."""
     texts, out = Path(sys.argv[1]), Path(sys.argv[2])
     groups: dict[str, list[str]] = json.loads(texts.read_text("utf-8"))
     found, left_out = find_peers()
