@@ -55,23 +55,12 @@ class StageLedger:
 
     def add(self, other: StageLedger) -> None:
         """Adds another shard's counts."""
-        for name in (
-            "documents_in",
-            "documents_kept",
-            "bytes_in",
-            "bytes_kept",
-            "bytes_rewritten",
-            "sentences_in",
-            "sentences_kept",
-        ):
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-        for mine, theirs in (
-            (self.documents_dropped, other.documents_dropped),
-            (self.bytes_dropped, other.bytes_dropped),
-            (self.sentences_dropped, other.sentences_dropped),
-        ):
-            for reason, count in theirs.items():
-                mine[reason] = mine.get(reason, 0) + count
+        for name, mine in vars(self).items():
+            if isinstance(mine, dict):
+                for reason, count in getattr(other, name).items():
+                    mine[reason] = mine.get(reason, 0) + count
+            elif isinstance(mine, int):
+                setattr(self, name, mine + getattr(other, name))
 
     def check(self) -> None:
         """Asserts the three sums.

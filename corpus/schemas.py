@@ -4,122 +4,89 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-DOCUMENT = pa.schema(
-    [
-        pa.field("text", pa.string(), nullable=False),
-        pa.field("bytes", pa.int32(), nullable=False),
-        pa.field("sentences", pa.int32(), nullable=False),
-        pa.field("source_id", pa.string(), nullable=False),
-        pa.field("url", pa.string()),
-        pa.field("source", pa.string()),
-        pa.field("lang", pa.string()),
-        pa.field("licence", pa.string()),
-        pa.field("extra", pa.string()),
-        pa.field("file", pa.string(), nullable=False),
-        pa.field("offset", pa.int64(), nullable=False),
-        pa.field("length", pa.int64(), nullable=False),
-    ]
+
+def _schema(**columns: str) -> pa.Schema:
+    """A schema in the notation of `docs/schema.md`: only a type with a `?` may be null."""
+    return pa.schema(
+        [pa.field(n, pa.type_for_alias(kind.removesuffix("?")), kind.endswith("?")) for n, kind in columns.items()]
+    )
+
+
+DOCUMENT = _schema(
+    text="string",
+    bytes="int32",
+    sentences="int32",
+    source_id="string",
+    url="string?",
+    source="string?",
+    lang="string?",
+    licence="string?",
+    extra="string?",
+    file="string",
+    offset="int64",
+    length="int64",
 )
 """A document shard: the text as ingested, written once; the id is the position."""
 
 METADATA = ("source_id", "url", "source", "lang", "licence", "extra", "file", "offset", "length")
 """Columns of a document shard that are carried into the published shards as they are."""
 
-QUARANTINE = pa.schema(
-    [
-        pa.field("domain", pa.string(), nullable=False),
-        pa.field("file", pa.string(), nullable=False),
-        pa.field("offset", pa.int64(), nullable=False),
-        pa.field("length", pa.int64(), nullable=False),
-        pa.field("reason", pa.string(), nullable=False),
-        pa.field("detail", pa.string(), nullable=False),
-    ]
-)
+QUARANTINE = _schema(domain="string", file="string", offset="int64", length="int64", reason="string", detail="string")
 """A raw record that never became a document."""
 
-URLS = pa.schema([pa.field("url", pa.string()), pa.field("source_id", pa.string(), nullable=False)])
+URLS = _schema(url="string?", source_id="string")
 """One file a document shard, one line a row: the narrow index that lets `explain` open one document."""
 
-DROPS = pa.schema(
-    [
-        pa.field("row", pa.int32(), nullable=False),
-        pa.field("doc_id", pa.int64(), nullable=False),
-        pa.field("reason", pa.string(), nullable=False),
-        pa.field("survivor", pa.int64()),
-        pa.field("similarity", pa.float32()),
-    ]
-)
+DROPS = _schema(row="int32", doc_id="int64", reason="string", survivor="int64?", similarity="float?")
 """A decision's removed documents."""
 
-EDITS = pa.schema(
-    [
-        pa.field("row", pa.int32(), nullable=False),
-        pa.field("start", pa.int32(), nullable=False),
-        pa.field("end", pa.int32(), nullable=False),
-        pa.field("reason", pa.string(), nullable=False),
-        pa.field("replacement", pa.string()),
-        pa.field("sentences", pa.int32(), nullable=False),
-    ]
-)
+EDITS = _schema(row="int32", start="int32", end="int32", reason="string", replacement="string?", sentences="int32")
 """A decision's cuts (no replacement) and rewrites, as byte offsets into the stored text."""
 
-DROPPED = pa.schema(
-    [
-        pa.field("doc_id", pa.int64(), nullable=False),
-        pa.field("source_id", pa.string(), nullable=False),
-        pa.field("domain", pa.string(), nullable=False),
-        pa.field("stage", pa.string(), nullable=False),
-        pa.field("reason", pa.string(), nullable=False),
-        pa.field("survivor", pa.int64()),
-        pa.field("similarity", pa.float32()),
-        pa.field("url", pa.string()),
-        pa.field("file", pa.string(), nullable=False),
-        pa.field("offset", pa.int64(), nullable=False),
-        pa.field("length", pa.int64(), nullable=False),
-        pa.field("bytes", pa.int32(), nullable=False),
-    ]
+DROPPED = _schema(
+    doc_id="int64",
+    source_id="string",
+    domain="string",
+    stage="string",
+    reason="string",
+    survivor="int64?",
+    similarity="float?",
+    url="string?",
+    file="string",
+    offset="int64",
+    length="int64",
+    bytes="int32",
 )
 """`RUN/dropped`: every removed document, sorted by `doc_id`."""
 
-WEIGHTS = pa.schema([pa.field("doc_id", pa.int64(), nullable=False), pa.field("weight", pa.float32(), nullable=False)])
+WEIGHTS = _schema(doc_id="int64", weight="float")
 """`RUN/weights/<curve-hash>`: row by row beside a published shard."""
 
-SEMANTIC_COLUMNS = pa.schema(
-    [
-        pa.field("row", pa.int32(), nullable=False),
-        pa.field("doc_id", pa.int64(), nullable=False),
-        pa.field("cluster_id", pa.int32()),
-        pa.field("cluster_size", pa.int32()),
-        pa.field("centroid_distance", pa.float32()),
-        pa.field("density", pa.float32()),
-        pa.field("nearest_similarity", pa.float32()),
-        pa.field("semantic_component", pa.int64()),
-        pa.field("semantic_size", pa.int32()),
-    ]
+SEMANTIC_COLUMNS = _schema(
+    row="int32",
+    doc_id="int64",
+    cluster_id="int32?",
+    cluster_size="int32?",
+    centroid_distance="float?",
+    density="float?",
+    nearest_similarity="float?",
+    semantic_component="int64?",
+    semantic_size="int32?",
 )
 """What `semantic_clusters` found about each document that has a vector."""
 
-SEMANTIC_EDGES = pa.schema(
-    [
-        pa.field("row", pa.int32(), nullable=False),
-        pa.field("doc_id", pa.int64(), nullable=False),
-        pa.field("other", pa.int64(), nullable=False),
-        pa.field("similarity", pa.float32(), nullable=False),
-    ]
-)
+SEMANTIC_EDGES = _schema(row="int32", doc_id="int64", other="int64", similarity="float")
 """Pairs of one cell whose cosine reaches the threshold."""
 
-SEMANTIC_CELLS = pa.schema(
-    [
-        pa.field("row", pa.int32(), nullable=False),
-        pa.field("doc_id", pa.int64(), nullable=False),
-        pa.field("cluster_id", pa.int32(), nullable=False),
-        pa.field("cluster_size", pa.int32(), nullable=False),
-        pa.field("new_documents", pa.int32(), nullable=False),
-        pa.field("mean_distance", pa.float32(), nullable=False),
-        pa.field("divided", pa.int32(), nullable=False),
-        pa.field("capped", pa.int32(), nullable=False),
-    ]
+SEMANTIC_CELLS = _schema(
+    row="int32",
+    doc_id="int64",
+    cluster_id="int32",
+    cluster_size="int32",
+    new_documents="int32",
+    mean_distance="float",
+    divided="int32",
+    capped="int32",
 )
 """A cell a row, named beside the new document that is nearest to its centroid."""
 
@@ -161,13 +128,15 @@ Name, type, the stage that fills it, and what stands where that stage said nothi
 
 PUBLISHED = pa.schema(
     [
-        pa.field("doc_id", pa.int64(), nullable=False),
-        pa.field("domain", pa.string(), nullable=False),
-        pa.field("split", pa.string(), nullable=False),
-        pa.field("text", pa.string(), nullable=False),
-        pa.field("bytes", pa.int32(), nullable=False),
-        pa.field("sentences", pa.int32(), nullable=False),
-        pa.field("stored_bytes", pa.int32(), nullable=False),
+        *_schema(
+            doc_id="int64",
+            domain="string",
+            split="string",
+            text="string",
+            bytes="int32",
+            sentences="int32",
+            stored_bytes="int32",
+        ),
         *(DOCUMENT.field(name) for name in METADATA),
         *(pa.field(name, kind) for name, kind, _, _ in SCORES),
     ]
