@@ -9,6 +9,7 @@ import numba as nb
 
 from text.bits import HIGH_BITS, LOW_BITS, U64, bytes_before, load8
 from text.chars import HAN, KANA, SPACE, class_of, decode
+from text.segment_tables import IS_BULLET
 
 BLANK, INDENTED, CODE_INDENT, TICKS, TILDES, LIST = 1, 2, 4, 8, 16, 32
 CODE_LIKE, LOWER, CJK, CODE, CODE_START = 64, 128, 256, 512, 1024
@@ -154,7 +155,7 @@ def _is_list_item(text, i, tables):  # type: ignore[no-untyped-def]
     """A list marker at `i`: a bullet; `- * +` and space; `1.` or `1)` and space; （一） or (1)."""
     end = len(text)
     point, size = decode(text, i)
-    if point < 0x10000 and tables.marks[point] & 64:
+    if point < 0x10000 and tables.marks[point] & IS_BULLET:
         return True
     i += size
     if point == 45 or point == 42 or point == 43:

@@ -12,6 +12,7 @@ import numpy as np
 from text.bits import HIGH_BITS, bytes_before, equal_bytes, load8
 from text.chars import HAN, KANA, NUMBER, SINGLE, SPACE, WORD, class_of, decode
 from text.segment_stops import class_before, ends_here
+from text.segment_tables import IS_CLOSER, IS_DOT, IS_MIDDLE, IS_OPENER, IS_STRONG, IS_TERMINAL
 
 
 @nb.njit(inline="always", cache=True)
@@ -47,7 +48,7 @@ def cut_sentences(text, begin, end, tables, out, n):  # type: ignore[no-untyped-
             i += 1
             continue
         point, size = decode(text, i)
-        if not _mark(tables.marks, point) & 7:
+        if not _mark(tables.marks, point) & IS_TERMINAL:
             i += size
             continue
         i, after, is_end, in_quotes = _terminal(text, begin, i, end, in_quotes, tables)
@@ -75,13 +76,13 @@ def _terminal(text, begin, at, end, in_quotes, tables):  # type: ignore[no-untyp
     while i < end:
         point, size = decode(text, i)
         mark = _mark(marks, point)
-        if mark & 7:
-            strong |= mark & 1 != 0
+        if mark & IS_TERMINAL:
+            strong |= mark & IS_STRONG != 0
             loud |= point == 33 or point == 63
-            dots += mark & 2 != 0
+            dots += mark & IS_DOT != 0
             count += 1
             closer = 0
-        elif mark & 8 and _closes(text, i + size, end, point, in_quotes, classes):
+        elif mark & IS_CLOSER and _closes(text, i + size, end, point, in_quotes, classes):
             in_quotes ^= point == 34
             closer = point
         else:
@@ -94,7 +95,7 @@ def _terminal(text, begin, at, end, in_quotes, tables):  # type: ignore[no-untyp
         if not class_of(classes, point) & SPACE:
             break
         after += size
-    if after == end or _mark(marks, point) & 32:
+    if after == end or _mark(marks, point) & IS_MIDDLE:
         return i, after, False, in_quotes
     bits = class_of(classes, point)
     spaced = after > i
@@ -111,7 +112,7 @@ def _terminal(text, begin, at, end, in_quotes, tables):  # type: ignore[no-untyp
     word = after
     while word < end:
         point, size = decode(text, word)
-        if not _mark(marks, point) & 16:
+        if not _mark(marks, point) & IS_OPENER:
             break
         word += size
     if point < 0x2000 and tables.lower[point]:

@@ -9,7 +9,7 @@ import numba as nb
 import numpy as np
 
 from text.chars import SINGLE, SPACE, WORD, class_of, decode
-from text.segment_tables import WORD_BITS, WORD_MIX
+from text.segment_tables import IS_BEFORE_NUMBER, IS_BEFORE_STARTER, IS_NEVER, IS_STARTER, WORD_BITS, WORD_MIX
 
 
 @nb.njit(cache=True)
@@ -49,17 +49,17 @@ def ends_here(text, begin, stop, word, end, tables):  # type: ignore[no-untyped-
     before = class_before(text, begin, i, tables.classes)
     if size == 0 or (before & WORD and not before & SINGLE):
         return True
-    starter = _kind_of_word(text, word, _letters_from(text, word, end), tables, False) == 4
+    starter = _kind_of_word(text, word, _letters_from(text, word, end), tables, False) == IS_STARTER
     if size <= 3 and (digits == size or (letters == 1 and size == 1)) and _only_space(text, begin, i, tables.classes):
         return False
     kind = _kind_of_word(text, i, size, tables, True)
-    if kind == 1:
+    if kind == IS_NEVER:
         return False
-    if kind == 2:
+    if kind == IS_BEFORE_NUMBER:
         return not (word < end and 48 <= text[word] <= 57)
     initial = size == 1 and 65 <= text[i] <= 90 and text[i] != 73
     acronym = dotted > 0 and digits == 0 and longest_piece <= 2
-    return starter if kind == 3 or initial or acronym else True
+    return starter if kind == IS_BEFORE_STARTER or initial or acronym else True
 
 
 @nb.njit(cache=True)

@@ -30,6 +30,12 @@ BEFORE_STARTER = "etc jr sr inc ltd co corp bros al dept univ ave blvd est ph.d"
 STARTERS = (
     "The An In It He She This That But We They And On At For As If There However When His Her Our These Those You"
 )
+(IS_STRONG, IS_DOT, IS_ASCII_TERMINAL, IS_CLOSER, IS_OPENER, IS_MIDDLE, IS_BULLET) = (1 << bit for bit in range(7))
+"""Bits of `SegmentTables.marks`."""
+IS_TERMINAL = IS_STRONG | IS_DOT | IS_ASCII_TERMINAL
+IS_NEVER, IS_BEFORE_NUMBER, IS_BEFORE_STARTER, IS_STARTER = 1, 2, 3, 4
+"""Kinds of words: a full stop after the word never ends a sentence; not before a number; only before a starter; and
+words that begin a sentence."""
 WORD_BITS = 9
 WORD_MIX = np.uint64(0x9E3779B97F4A7C15)
 
@@ -42,12 +48,10 @@ class SegmentTables(NamedTuple):
         lower: bool[0x2000], lower-case letters.
         code: bool[256], bytes that are frequent in code.
         lead: bool[256], first bytes of characters that may end a sentence.
-        marks: uint8[0x10000], 1 strong terminal, 2 dot, 4 ASCII terminal, 8 closer, 16 opener, 32 middle, 64
-            bullet.
+        marks: uint8[0x10000], the bits above, for a code point.
         words: uint64[2^WORD_BITS], a hash table (linear probing) of abbreviations and sentence starters, packed into
             8 bytes, from slot `word · WORD_MIX >> 64 - WORD_BITS` on; 0 where free.
-        word_kinds: uint8[2^WORD_BITS]: 1, the full stop never ends a sentence; 2, not before a number; 3, only before
-            a starter; 4, the word is a starter.
+        word_kinds: uint8[2^WORD_BITS], the kind of each word.
     """
 
     classes: npt.NDArray[np.uint16]
@@ -68,10 +72,23 @@ def segment_tables() -> SegmentTables:
     lead = np.zeros(256, np.bool_)
     lead[[c.encode()[0] for c in STRONG + DOTS + '.!?"']] = True
     marks = np.zeros(0x10000, np.uint8)
-    for bit, chars in ((1, STRONG), (2, DOTS), (4, ".!?"), (8, CLOSERS), (16, OPENERS), (32, MIDDLE), (64, BULLETS)):
+    for bit, chars in (
+        (IS_STRONG, STRONG),
+        (IS_DOT, DOTS),
+        (IS_ASCII_TERMINAL, ".!?"),
+        (IS_CLOSER, CLOSERS),
+        (IS_OPENER, OPENERS),
+        (IS_MIDDLE, MIDDLE),
+        (IS_BULLET, BULLETS),
+    ):
         marks[[ord(c) for c in chars]] |= bit
     words, word_kinds = np.zeros(1 << WORD_BITS, np.uint64), np.zeros(1 << WORD_BITS, np.uint8)
-    for kind, listed in enumerate((NEVER, BEFORE_NUMBER, BEFORE_STARTER, STARTERS), 1):
+    for kind, listed in (
+        (IS_NEVER, NEVER),
+        (IS_BEFORE_NUMBER, BEFORE_NUMBER),
+        (IS_BEFORE_STARTER, BEFORE_STARTER),
+        (IS_STARTER, STARTERS),
+    ):
         for word in listed.split():
             packed = int.from_bytes(word.encode(), "little")
             at = (packed * int(WORD_MIX) % 2**64) >> (64 - WORD_BITS)

@@ -104,7 +104,7 @@ def take_steps(state: TrainingRun, stop: int, report: Report) -> int:
     """Train up to step `stop`; returns the number of steps taken since the very beginning."""
     config, guard = state.config, SpikeGuard(factor=state.config.spike_factor)
     step, steps, band = state.first_step, steps_of(state), _band(state)
-    told = report if state.world.rank == 0 else lambda row: None
+    report = report if state.world.rank == 0 else lambda row: None  # only rank 0 reports
     went_back: Counter[int] = Counter()
     saved = state.first_step
     for taken in state.metrics.rows[-REMEMBERED:]:
@@ -116,8 +116,7 @@ def take_steps(state: TrainingRun, stop: int, report: Report) -> int:
             parts = next(steps, None)
             if parts is None:
                 event = f"the mixture ended at sample {state.position:,}: the run ends here, {stop - step} steps short"
-                state.metrics.event({"step": step, "position": state.position, "kind": ENDED, "event": event})
-                told({"step": step, "event": event})
+                _record(state, report, step, ENDED, event, {"step": step})
                 break
             waited = time.perf_counter() - begun
             if any(0 <= phase.start - state.position < config.global_batch for phase in state.train.phases[1:]):
@@ -137,23 +136,18 @@ def take_steps(state: TrainingRun, stop: int, report: Report) -> int:
                         raise TamisError(_no_way(config, reason, step))
                     steps.close()
                     steps, band = steps_of(state), _band(state)
-                state.metrics.event({"step": step, "position": state.position, "kind": kind, "event": event})
-                told({**row, "event": event, "tokens_per_second": 0})
+                _record(state, report, step, kind, event, {**row, "tokens_per_second": 0})
                 continue
-            seconds = time.perf_counter() - begun
             tokens = state.train.tokens_until(state.position)
-            row |= {"tokens": tokens, "tokens_per_second": round((tokens - before) / seconds)}
-            row |= {"seconds": round(seconds, 4), "loader_seconds": round(waited, 4)}
-            row |= state.rates.of(row["tokens_per_second"], (tokens - before) / config.global_batch)
+            row |= _speed(state, tokens, tokens - before, time.perf_counter() - begun, waited)
             step += 1
             if step % config.heldout_steps == 0 or step == stop:
                 row |= judge(state)
             state.metrics.add(row)
-            told(row)
+            report(row)
             if band is not None and (alarm := band.add(tokens, loss)) is not None:
                 event = f"the loss, {alarm.loss:.3f}, has left the predicted {alarm.low:.3f} to {alarm.high:.3f}"
-                state.metrics.event({"step": step - 1, "position": state.position, "kind": ALARM, "event": event})
-                told({**row, "event": event})
+                _record(state, report, step - 1, ALARM, event, row)
             if step == stop or (config.checkpoint_steps and step % config.checkpoint_steps == 0):
                 _save(state, step, tokens)
                 saved = step
@@ -163,6 +157,24 @@ def take_steps(state: TrainingRun, stop: int, report: Report) -> int:
         faulthandler.cancel_dump_traceback_later()
         steps.close()
     return step
+
+
+def _record(state: TrainingRun, report: Report, step: int, kind: str, event: str, row: dict[str, Any]) -> None:
+    """Write an event, and report it with the numbers of its step."""
+    state.metrics.event({"step": step, "position": state.position, "kind": kind, "event": event})
+    report({**row, "event": event})
+
+
+def _speed(state: TrainingRun, tokens: int, new: int, seconds: float, waited: float) -> dict[str, Any]:
+    """The speed of a step: `new` tokens in `seconds`, `waited` of them for data. `tokens`: of the run so far."""
+    per_second = round(new / seconds)
+    return {
+        "tokens": tokens,
+        "tokens_per_second": per_second,
+        "seconds": round(seconds, 4),
+        "loader_seconds": round(waited, 4),
+        **state.rates.of(per_second, new / state.config.global_batch),
+    }
 
 
 def _band(state: TrainingRun) -> LossBand | None:

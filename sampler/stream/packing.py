@@ -140,17 +140,17 @@ def _cut(rows, begins, ends, length):  # type: ignore[no-untyped-def]
     count = 0
     for i in range(len(rows)):
         count += (ends[i] - begins[i] + length - 1) // length
-    out = np.empty((3, count), np.int64)
+    cut_rows, cut_begins, cut_ends = np.empty(count, np.int64), np.empty(count, np.int64), np.empty(count, np.int64)
     alone = np.empty(count, np.bool_)
     k = 0
     for i in range(len(rows)):
         at = begins[i]
         while at < ends[i]:
             stop = min(at + length, ends[i])
-            out[0, k], out[1, k], out[2, k], alone[k] = rows[i], at, stop, stop - at == length
+            cut_rows[k], cut_begins[k], cut_ends[k], alone[k] = rows[i], at, stop, stop - at == length
             at = stop
             k += 1
-    return out[0], out[1], out[2], alone
+    return cut_rows, cut_begins, cut_ends, alone
 
 
 @nb.njit(cache=True, nogil=True)

@@ -17,6 +17,8 @@ from sampler.stream.packing import Int64s
 
 PADDING = -1
 """The document id of padding."""
+ROW, COLUMN, PIECE = 0, 1, 2
+"""What `places`, int64[3, n], has of each piece that was written: where it begins, and its index in the block."""
 
 
 class Window:
@@ -111,7 +113,7 @@ class Window:
 
     def _add(self, block: ShuffleBlock, places: Int64s, documents: Int64s | None = None) -> None:
         documents = block.pieces.rows if documents is None else documents
-        self._pieces.append((places[0], places[1], block.shard.index.doc_ids[documents[places[2]]]))
+        self._pieces.append((places[ROW], places[COLUMN], block.shard.index.doc_ids[documents[places[PIECE]]]))
 
 
 def positions_of(first: Int64s, columns: npt.NDArray[np.int32], length: int) -> npt.NDArray[np.int32]:
@@ -152,7 +154,7 @@ def _labels(window, used, ignored, out):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True, nogil=True)
 def _copy_stretches(source, base, begins, prefix, starts, rows, length, out, width, places):  # type: ignore[no-untyped-def]
-    """Arguments as `Window.copy_stretches`; places: int64[3, n] gets row, column and piece; returns how many."""
+    """Arguments as `Window.copy_stretches`; returns how many places were filled."""
     count = 0
     piece = np.searchsorted(prefix, max(starts[0], prefix[0]), "right") - 1
     for k in range(len(starts)):
@@ -167,7 +169,7 @@ def _copy_stretches(source, base, begins, prefix, starts, rows, length, out, wid
             stop = min(prefix[here + 1], high)
             column = at - starts[k]
             if column < length:
-                places[0, count], places[1, count], places[2, count] = rows[k], column, here
+                places[ROW, count], places[COLUMN, count], places[PIECE, count] = rows[k], column, here
                 count += 1
             read = begins[here] - base + at - prefix[here]
             write = rows[k] * width + column
@@ -189,7 +191,7 @@ def _copy_planned(  # type: ignore[no-untyped-def]
         write = rows[k] * width
         filled = 0
         for piece in range(first[sequences[k]], first[sequences[k] + 1]):
-            places[0, count], places[1, count], places[2, count] = rows[k], filled, piece
+            places[ROW, count], places[COLUMN, count], places[PIECE, count] = rows[k], filled, piece
             count += 1
             size = ends[piece] - begins[piece]
             read = begins[piece] - base
