@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -53,6 +54,17 @@ class NextHop:
     """
 
     partitions: int
+
+
+@dataclass(frozen=True)
+class OutputFolder:
+    """The settings of a last hop that has none of its own.
+
+    Attributes:
+        folder: where its files go.
+    """
+
+    folder: Path
 
 
 def split(kind: str, columns: Mapping[str, Any], target: npt.NDArray[Any]) -> Iterator[Block]:

@@ -202,18 +202,39 @@ class GlobalStage(Stage):
         return None
 
 
-def drops_table(rows: Int32, first_id: int, reasons: list[str] | pa.Array) -> pa.Table:
-    """Drops without a survivor, for a local decision."""
+def drops_table(rows: Int32, first_id: int, reasons: str | list[str] | pa.Array) -> pa.Table:
+    """Drops without a survivor, for a local decision.
+
+    Args:
+        rows: int32[n], the documents.
+        first_id: the id of the shard's row 0.
+        reasons: one for each document, or one for all.
+    """
     n = len(rows)
+    reasons = [reasons] * n if isinstance(reasons, str) else reasons
+    ids = first_id + rows.astype(np.int64)
+    return pa.table([rows, ids, reasons, pa.nulls(n, pa.int64()), pa.nulls(n, pa.float32())], schema=DROPS)
+
+
+def edits_table(
+    row: Any, start: Any, end: Any, reasons: str | list[str], sentences: Any, replacements: list[str] | None = None
+) -> pa.Table:
+    """Spans that are cut, or replaced where replacements are given; arrays of numpy or Arrow.
+
+    Args:
+        row: int32[n], the document of each span.
+        start: int32[n], where it begins in the stored text.
+        end: int32[n], where it ends.
+        reasons: one for each span, or one for all.
+        sentences: int32[n], the sentences that each cut takes away; or one number for all.
+        replacements: what stands there instead.
+    """
+    n = len(row)
+    reasons = [reasons] * n if isinstance(reasons, str) else reasons
+    sentences = np.full(n, sentences, np.int32) if isinstance(sentences, int) else sentences
     return pa.table(
-        [
-            pa.array(rows, pa.int32()),
-            pa.array(first_id + rows.astype(np.int64)),
-            pa.array(reasons, pa.string()),
-            pa.nulls(n, pa.int64()),
-            pa.nulls(n, pa.float32()),
-        ],
-        schema=DROPS,
+        [row, start, end, reasons, pa.nulls(n, pa.string()) if replacements is None else replacements, sentences],
+        schema=EDITS,
     )
 
 

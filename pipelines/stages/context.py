@@ -152,13 +152,14 @@ class GlobalVerdict:
     files: list[FileEntry]
     facts: dict[str, Any] = field(default_factory=dict)
 
-    def rows(self, table: str) -> int:
-        """Rows of a table, all shards."""
-        return sum(f.rows for f in self.files if f.table == table)
+
+def count_rows(files: Iterable[FileEntry], table: str) -> int:
+    """Rows of a table in some of its files."""
+    return sum(f.rows for f in files if f.table == table)
 
 
-def forget(scratch: Path) -> None:
-    """Removes a decision's intermediate files, receipts first: one that is left must not name a file that is gone."""
+def remove_scratch(scratch: Path) -> None:
+    """Removes a decision's intermediate files, receipts first: a receipt must not outlive the files that it names."""
     for receipts in scratch.rglob("receipts"):
         shutil.rmtree(receipts, ignore_errors=True)
     shutil.rmtree(scratch, ignore_errors=True)

@@ -22,12 +22,11 @@ from pydantic import Field
 from corpus.config import StrictModel
 from corpus.files import file_digest, stable_hash
 from corpus.inputs import InputFile, open_input
-from corpus.schemas import EDITS
 from filters.decontaminate.benchmark_items import BenchmarkFiles, benchmark_files, read_items
 from filters.decontaminate.build_index import build_index
 from filters.decontaminate.find import find_items, merge_cuts
 from filters.decontaminate.index import NgramConfig, NgramIndex
-from pipelines.stages.base import Batch, Earlier, LocalStage, Verdict, drops_table
+from pipelines.stages.base import Batch, Earlier, LocalStage, Verdict, drops_table, edits_table
 from pipelines.stages.context import PrepareContext
 from pipelines.stages.shard_task import Int32
 from tamis.errors import ConfigError
@@ -176,7 +175,7 @@ class Decontaminate(LocalStage):
         columns = _named(hits)
         documents = columns.column("row").to_numpy()
         if decision.action == "document":
-            return Verdict(drops_table(documents, first_id, ["contaminated"] * len(documents)), columns=columns)
+            return Verdict(drops_table(documents, first_id, "contaminated"), columns=columns)
         row = hits.column("row").to_numpy()
         cuts = merge_cuts(
             row.astype(np.int64), hits.column("first_sentence").to_numpy(), hits.column("last_sentence").to_numpy()
@@ -187,19 +186,10 @@ class Decontaminate(LocalStage):
         size = heads.column("bytes").to_numpy()[np.searchsorted(heads.column("row").to_numpy(), documents)]
         gone = removed > decision.max_removed_fraction * size
         stay = ~gone[place]
-        lead, last, n = cuts.lead[stay], cuts.last[stay], int(stay.sum())
-        edits = pa.table(
-            [
-                pa.array(row[lead]),
-                hits.column("cut_start").take(lead),
-                hits.column("cut_end").take(last),
-                pa.array(["contaminated_span"] * n, pa.string()),
-                pa.nulls(n, pa.string()),
-                pa.array(cuts.sentences[stay]),
-            ],
-            schema=EDITS,
-        )
-        return Verdict(drops_table(documents[gone], first_id, ["contaminated"] * int(gone.sum())), edits, columns)
+        lead, last = cuts.lead[stay], cuts.last[stay]
+        start, end = hits.column("cut_start").take(lead), hits.column("cut_end").take(last)
+        edits = edits_table(row[lead], start, end, "contaminated_span", cuts.sentences[stay])
+        return Verdict(drops_table(documents[gone], first_id, "contaminated"), edits, columns)
 
     def facts(self, columns: Sequence[Path]) -> dict[str, Any]:
         """For each benchmark what its items came to: see `benchmark_facts`."""

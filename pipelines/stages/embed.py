@@ -7,7 +7,6 @@ would be cut from one of them first.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -110,5 +109,3 @@ class Embed(LocalStage):
     def decide(self, evidence: pa.Table, rows: Int32, first_id: int, decision: Any, earlier: Earlier) -> Verdict:
         """Nothing."""
         return Verdict()
-
-    provides: ClassVar[Mapping[str, pa.DataType]] = {}

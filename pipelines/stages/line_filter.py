@@ -15,11 +15,10 @@ import numpy as np
 import pyarrow as pa
 
 from corpus.config import StrictModel
-from corpus.schemas import EDITS
 from filters.lines.decide import FLAGGED, KEEP, LINE_REASONS, Lines, choose_lines
 from filters.lines.features import scan_lines
 from filters.lines.thresholds import LineThresholds
-from pipelines.stages.base import Batch, Earlier, LocalStage, Verdict, drops_table
+from pipelines.stages.base import Batch, Earlier, LocalStage, Verdict, drops_table, edits_table
 from pipelines.stages.shard_task import Int32
 
 
@@ -88,18 +87,9 @@ class LineFilter(LocalStage):
         drops = drops_table(row[dropped], first_id, reasons[dropped].tolist())
         cut = lines.filter(pa.array(gone & ~dropped[of]))
         names = np.array(LINE_REASONS, object)[chosen[gone & ~dropped[of]]]
-        edits = pa.table(
-            [
-                cut.column("row"),
-                cut.column("start"),
-                cut.column("end"),
-                pa.array(names.tolist(), pa.string()),
-                pa.nulls(cut.num_rows, pa.string()),
-                cut.column("sentences"),
-            ],
-            schema=EDITS,
+        return Verdict(
+            drops, edits_table(cut["row"], cut["start"], cut["end"], names.tolist(), sentences=cut["sentences"])
         )
-        return Verdict(drops, edits)
 
 
 def _share(of: Int32, lines: pa.Table, which: Int32, documents: pa.Table, name: str) -> np.ndarray:  # type: ignore[type-arg]

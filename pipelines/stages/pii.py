@@ -24,9 +24,8 @@ import pyarrow as pa
 from pydantic import Field
 
 from corpus.config import StrictModel
-from corpus.schemas import EDITS
 from filters.pii.find import KINDS, find
-from pipelines.stages.base import Batch, Earlier, LocalStage, Verdict
+from pipelines.stages.base import Batch, Earlier, LocalStage, Verdict, edits_table
 from pipelines.stages.shard_task import Int32
 
 Placeholder = Annotated[str, Field(min_length=1, max_length=32, pattern=r"^[A-Za-z_<>\[\]{}()|]+$")] | None
@@ -105,15 +104,6 @@ class Pii(LocalStage):
         replaced = np.isin(kind, [name for name in KINDS if placeholders[name] is not None])
         chosen = evidence.filter(pa.array(replaced))
         kinds = chosen.column("kind").to_pylist()
-        edits = pa.table(
-            [
-                chosen.column("row"),
-                chosen.column("start"),
-                chosen.column("end"),
-                pa.array(kinds, pa.string()),
-                pa.array([placeholders[name] for name in kinds], pa.string()),
-                pa.array(np.zeros(len(kinds), np.int32)),
-            ],
-            schema=EDITS,
-        )
+        written = [placeholders[name] for name in kinds]
+        edits = edits_table(chosen["row"], chosen["start"], chosen["end"], kinds, 0, written)
         return Verdict(edits=edits, columns=columns)

@@ -16,11 +16,10 @@ import pyarrow as pa
 from pydantic import Field, model_validator
 
 from corpus.config import StrictModel
-from corpus.schemas import EDITS
 from filters.quality.decide import SentenceQualityDecision, choose_cuts, document_quality, sentence_facts
 from filters.quality.model import SentenceModel
 from filters.quality.training import QualityTraining
-from pipelines.stages.base import Batch, Earlier, LocalStage, Verdict, drops_table
+from pipelines.stages.base import Batch, Earlier, LocalStage, Verdict, drops_table, edits_table
 from pipelines.stages.context import PrepareContext
 from pipelines.stages.shard_task import Int32
 from pipelines.stages.trained_model import trained_model
@@ -122,7 +121,7 @@ class SentenceQuality(LocalStage):
         quality = documents.column("score").to_numpy()
         columns = pa.table({"row": documents.column("row"), "doc_id": documents.column("doc_id"), "quality": quality})
         bad = quality < np.float32(decision.min_document_quality)
-        drops = drops_table(documents.column("row").to_numpy()[bad], first_id, ["low_quality"] * int(bad.sum()))
+        drops = drops_table(documents.column("row").to_numpy()[bad], first_id, "low_quality")
         found = evidence.filter(pa.array(~heads))
         ptr = np.concatenate(
             [np.searchsorted(found.column("row").to_numpy(), documents.column("row").to_numpy()), [found.num_rows]]
@@ -137,16 +136,5 @@ class SentenceQuality(LocalStage):
             decision,
         )
         chosen = found.filter(pa.array(cut))
-        n = chosen.num_rows
-        edits = pa.table(
-            [
-                chosen.column("row"),
-                chosen.column("start"),
-                chosen.column("end"),
-                pa.array(["low_quality_sentence"] * n, pa.string()),
-                pa.nulls(n, pa.string()),
-                pa.array(np.ones(n, np.int32)),
-            ],
-            schema=EDITS,
-        )
+        edits = edits_table(chosen["row"], chosen["start"], chosen["end"], "low_quality_sentence", sentences=1)
         return Verdict(drops, edits, columns)

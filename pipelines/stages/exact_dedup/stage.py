@@ -29,7 +29,7 @@ from pipelines.spark.blocks import Block, Inbox, NextHop, by_hash, by_shard, spl
 from pipelines.spark.exchange import Hop, partitions_for
 from pipelines.spark.session import Cluster
 from pipelines.stages.base import Batch, GlobalStage
-from pipelines.stages.context import DecisionContext, GlobalVerdict
+from pipelines.stages.context import DecisionContext, GlobalVerdict, count_rows
 from pipelines.stages.exact_dedup.settle_copies import settle_copies
 from pipelines.stages.shard_task import ShardTask
 from text.hash import digest128
@@ -73,7 +73,7 @@ class ExactDedup(GlobalStage):
             {"drops": DROPS, "columns": COLUMNS, "contenders": CONTESTED, "followers": CONTESTED},
             label="exact_dedup: elect",
         )
-        return GlobalVerdict(files, {"contenders": sum(f.rows for f in files if f.table == "contenders")})
+        return GlobalVerdict(files, {"contenders": count_rows(files, "contenders")})
 
     @classmethod
     def settle(

@@ -22,7 +22,7 @@ from pipelines.spark.exchange import Hop, partitions_for
 from pipelines.spark.session import Cluster
 from pipelines.stages.near_dedup.tables import evidence_of, in_buckets, ref_of
 from pipelines.stages.shard_task import ShardTask, read_own
-from text.binary import binary_values, whole
+from text.binary import as_numbers
 
 BAND_BYTES = 32
 DOCUMENTS_AT_ONCE = 32_768
@@ -157,7 +157,7 @@ def emit_bands(job: BandTask) -> Iterator[Block]:
     bands, rows, num_perm = job.bands.bands, job.bands.rows, job.bands.num_perm
     for start in range(0, evidence.num_rows, DOCUMENTS_AT_ONCE):
         part = evidence.slice(start, DOCUMENTS_AT_ONCE)
-        minima = binary_values(whole(part.column("signature"))).view(np.uint32).reshape(part.num_rows, num_perm)
+        minima = as_numbers(part.column("signature"), np.uint32)[1].reshape(part.num_rows, num_perm)
         keys = band_keys(minima, bands, rows).reshape(-1)
         columns = {n: np.repeat(part.column(n).to_numpy(), bands) for n in ("doc_id", "sketch_low", "sketch_high")}
         yield from split("bands", {"key": keys, **columns}, by_hash(keys, job.partitions))

@@ -82,13 +82,6 @@ class KnownTask:
     folder: Path
 
 
-@dataclass(frozen=True)
-class Known:
-    """The file of those ids; None where there are none."""
-
-    file: Path | None = None
-
-
 def find_semantic_edges(
     cluster: Cluster, tasks: Sequence[ShardTask], edges: Sequence[str], count: int, folder: Path
 ) -> SemanticEdges:
@@ -109,15 +102,15 @@ def find_semantic_edges(
         label="near_dedup: edges by meaning",
         receipts=folder / "receipts",
     )
-    return SemanticEdges(tuple(edges), count, tuple(str(a.file) for a in answers if a.file is not None))
+    return SemanticEdges(tuple(edges), count, tuple(path for answer in answers for path in answer))
 
 
-def known_of_shard(job: KnownTask) -> Known:
+def known_of_shard(job: KnownTask) -> list[str]:
     """Task: the ids of a shard's documents that take part here; of new ones, those with a semantic edge."""
     task = job.task
     evidence = evidence_of(task, ["row", "doc_id", "shingles"])
     if evidence is None:
-        return Known()
+        return []
     rows = evidence.column("row").to_numpy()
     taken = np.zeros(task.shard.rows, np.bool_)
     taken[task.taken(task.state())] = True
@@ -126,6 +119,6 @@ def known_of_shard(job: KnownTask) -> Known:
         takes_part &= task.column(rows, "semantic_clusters", "semantic_size", 1) > 1
     known = pa.table({"doc_id": evidence.column("doc_id")}).filter(pa.array(takes_part))
     if not known.num_rows:
-        return Known()
+        return []
     folder = job.folder / str(ids.snapshot_of(task.shard.first_id))
-    return Known(folder / write_table(folder, f"known-{task.shard.number:06d}", known, kind="known").path)
+    return [str(folder / write_table(folder, f"known-{task.shard.number:06d}", known, kind="known").path)]

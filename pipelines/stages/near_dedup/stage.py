@@ -28,7 +28,7 @@ from dedup.minhash import SKETCH_BITS, signatures
 from pipelines.spark.exchange import Hop, partitions_for
 from pipelines.spark.session import Cluster
 from pipelines.stages.base import Batch, GlobalStage
-from pipelines.stages.context import DecisionContext, GlobalVerdict, forget
+from pipelines.stages.context import DecisionContext, GlobalVerdict, count_rows, remove_scratch
 from pipelines.stages.near_dedup.buckets import Bands, BucketRules, find_candidates
 from pipelines.stages.near_dedup.plan import plan
 from pipelines.stages.near_dedup.semantic_edges import SemanticEdges, find_semantic_edges
@@ -215,7 +215,7 @@ class NearDedup(GlobalStage):
         beside = context.own.evidence.folder.parents[1]
         sets, scanned = read_sets(cluster, context.snapshots, planned, set_rules, beside)
         files = _verified(context, config, planned, sets, reject)
-        forget(scratch)
+        remove_scratch(scratch)
         facts = {
             "edges_by_meaning": semantic.edges,
             "twins": sum(manifest.rows("twins") for manifest in twins.values()),
@@ -270,8 +270,8 @@ def _told(folder: Path, files: list[FileEntry]) -> dict[str, Any]:
             names.append(table.column("component_id").to_numpy())
             sizes.append(table.column("component_size").to_numpy())
     return {
-        "edges": sum(f.rows for f in files if f.table == "edges"),
-        "dropped": sum(f.rows for f in files if f.table == "drops"),
+        "edges": count_rows(files, "edges"),
+        "dropped": count_rows(files, "drops"),
         "components": len(np.unique(np.concatenate(names))) if names else 0,
         "largest_component": int(max((s.max() for s in sizes), default=0)),
     }

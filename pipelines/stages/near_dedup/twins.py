@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from corpus.files import Manifest
-from pipelines.spark.blocks import Block, Inbox, NextHop, by_hash, by_shard, split
+from pipelines.spark.blocks import Block, Inbox, NextHop, OutputFolder, by_hash, by_shard, split
 from pipelines.spark.exchange import Hop, partitions_for
 from pipelines.spark.session import Cluster
 from pipelines.stages.near_dedup.tables import (
@@ -37,13 +37,6 @@ class KeyTask:
     partitions: int
 
 
-@dataclass(frozen=True)
-class TwinFolder:
-    """Where the writing hop puts its files."""
-
-    folder: Path
-
-
 def find_twins(cluster: Cluster, tasks: Sequence[ShardTask], documents: int, folder: Path) -> dict[int, Manifest]:
     """Finds documents of one token sequence: snapshot → table `twins`.
 
@@ -58,7 +51,7 @@ def find_twins(cluster: Cluster, tasks: Sequence[ShardTask], documents: int, fol
         emit_keys,
         [KeyTask(task, partitions) for task in tasks],
         [Hop(pair_twins, partitions, NextHop(writers))],
-        Hop(write_twins, writers, TwinFolder(folder)),
+        Hop(write_twins, writers, OutputFolder(folder)),
         label="near_dedup: twins",
     )
     return commit_snapshots(folder, files)
@@ -89,7 +82,7 @@ def pair_twins(inbox: Inbox, writers: NextHop) -> Iterator[Block]:
     yield from split("twins", columns, by_shard(doc_ids[twin], writers.partitions))
 
 
-def write_twins(inbox: Inbox, to: TwinFolder) -> Iterator[SnapshotFile]:
+def write_twins(inbox: Inbox, to: OutputFolder) -> Iterator[SnapshotFile]:
     """Last hop: one file a snapshot and shard."""
     table = inbox.table("twins")
     if table is not None:

@@ -19,7 +19,7 @@ from corpus.files import ManifestRef
 from pipelines.spark.blocks import Block, Inbox, by_id, by_shard, split
 from pipelines.stages.near_dedup.tables import STAGE
 from pipelines.stages.shard_task import ShardTask, read_own
-from text.binary import binary_values, value_offsets, whole
+from text.binary import as_numbers
 
 EDGES = pa.schema(
     [
@@ -113,11 +113,9 @@ def _narrowed(sets: pa.ChunkedArray) -> pa.Array:
     """The sets as they are sent: 4 bytes a shingle."""
     from text.shingle import narrow
 
-    array = whole(sets.cast(pa.large_binary()))
-    offsets = value_offsets(array)
-    ptr = (offsets - offsets[0]) // 8
-    hashes = narrow(ptr, binary_values(array).view(np.uint64))
-    return pa.Array.from_buffers(pa.large_binary(), len(array), [None, pa.py_buffer(ptr * 4), pa.py_buffer(hashes)])
+    ptr, wide = as_numbers(sets.cast(pa.large_binary()), np.uint64)
+    hashes = pa.py_buffer(narrow(ptr, wide))
+    return pa.Array.from_buffers(pa.large_binary(), len(sets), [None, pa.py_buffer(ptr * 4), hashes])
 
 
 def _described(task: ShardTask, members: pa.Table) -> dict[str, Any]:
@@ -205,9 +203,7 @@ def _opened(table: pa.Table | None, index_of: Any, component: npt.NDArray[np.int
     table = _by_document(table)
     place = index_of(table.column("doc_id").to_numpy())
     of[place] = np.arange(len(place))
-    array = whole(table.column("hashes"))
-    offsets = value_offsets(array)
-    ptr, hashes = (offsets - offsets[0]) // 4, binary_values(array).view(np.uint32)
+    ptr, hashes = as_numbers(table.column("hashes"), np.uint32)
     names, inverse, members = np.unique(component[place], return_inverse=True, return_counts=True)
     total = np.bincount(inverse, weights=np.diff(ptr), minlength=len(names))
     limit = np.where(total > SET_BUDGET, np.maximum(LEAST_SET, SET_BUDGET // members), 1 << 62)
