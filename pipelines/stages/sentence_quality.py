@@ -1,7 +1,8 @@
-"""Stage `sentence_quality`: a score per sentence by a model that the pipeline trains from its references.
+"""Stage `sentence_quality`: scores sentences by a model that the pipeline trains from its references.
 
-The scan keeps a document's mean score and the sentences that score low enough to be cut under some threshold; the
-decision cuts the worst of them, up to a cap. What a "good" sentence is, the reference sets of the YAML say.
+The reference sets of the YAML say what a good sentence is. The scan keeps the mean score of a document, and each
+sentence that scores below `store_below`, so that thresholds up to it need no new scan. The decision cuts the worst
+sentences, up to a share of the document.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class SentenceQualityEvidence(StrictModel):
 
 
 class SentenceQuality(LocalStage):
-    """Score, then cut."""
+    """Scores sentences; cuts the worst."""
 
     name: ClassVar[str] = "sentence_quality"
     paper: ClassVar[str] = "Baichuan 2 (arXiv 2309.10305), figure 2; Joulin et al. 2017 (arXiv 1607.01759)"
@@ -55,7 +56,7 @@ class SentenceQuality(LocalStage):
 
     @classmethod
     def check(cls, evidence: StrictModel, decision: StrictModel) -> None:
-        """The threshold must lie where sentences are remembered."""
+        """Refuses a threshold above `store_below`: sentences that score higher are not kept as evidence."""
         assert isinstance(evidence, SentenceQualityEvidence) and isinstance(decision, SentenceQualityDecision)
         if decision.threshold > evidence.store_below:
             raise ConfigError(
@@ -65,7 +66,7 @@ class SentenceQuality(LocalStage):
 
     @classmethod
     def prepare(cls, evidence: StrictModel, context: PrepareContext) -> dict[str, Path]:
-        """Trains the model, once for each training config and state of the reference text."""
+        """Finds the model, or trains one, unless one of this config and reference text is there."""
         assert isinstance(evidence, SentenceQualityEvidence)
         return {"model": trained_model(cls.name, evidence.model, evidence.training, context)}
 
@@ -74,7 +75,7 @@ class SentenceQuality(LocalStage):
         return SentenceModel.load(Path(self.artefacts["model"]))
 
     def scan(self, batch: Batch) -> pa.Table:
-        """One row a document (`start` = -1: its quality and bytes), then its low-scoring sentences."""
+        """A row for each document (`start` is -1) with quality and bytes, and a row for each low-scoring sentence."""
         column = batch.texts.column
         spans = sentences(column)
         scores = self._model.score(column, spans)
@@ -114,7 +115,7 @@ class SentenceQuality(LocalStage):
     def decide(
         self, evidence: pa.Table, rows: Int32, first_id: int, decision: SentenceQualityDecision, earlier: Earlier
     ) -> Verdict:
-        """Cuts sentences; drops documents below the least quality where one is set."""
+        """Cuts sentences; drops documents below `min_document_quality`, where that is set."""
         starts = evidence.column("start").to_numpy()
         heads = starts < 0
         documents = evidence.filter(pa.array(heads))

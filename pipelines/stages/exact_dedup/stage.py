@@ -94,7 +94,7 @@ class DigestTask:
 def emit_digests(job: DigestTask) -> Iterator[Block]:
     """Source: the digests of a document shard, by digest."""
     task = job.task
-    evidence = task.seen(["row", "doc_id", "low", "high"])
+    evidence = task.read_evidence(["row", "doc_id", "low", "high"])
     if evidence is None:
         return
     low = evidence.column("low").to_numpy()

@@ -113,7 +113,7 @@ def known_of_shard(job: KnownTask) -> list[str]:
         return []
     rows = evidence.column("row").to_numpy()
     taken = np.zeros(task.shard.rows, np.bool_)
-    taken[task.taken(task.state())] = True
+    taken[task.active_rows(task.state())] = True
     takes_part = taken[rows]
     if not task.earlier:
         takes_part &= task.column(rows, "semantic_clusters", "semantic_size", 1) > 1

@@ -74,7 +74,7 @@ def ref_of(manifests: Mapping[int, Manifest], task: ShardTask) -> ManifestRef | 
 
 def evidence_of(task: ShardTask, names: list[str]) -> pa.Table | None:
     """The evidence about a shard's documents that have tokens; of an earlier snapshot's, those that were kept."""
-    evidence = task.seen(names)
+    evidence = task.read_evidence(names)
     if evidence is None:
         return None
     keep = evidence.column("shingles").to_numpy() > 0

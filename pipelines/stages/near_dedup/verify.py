@@ -120,7 +120,7 @@ def _narrowed(sets: pa.ChunkedArray) -> pa.Array:
 
 def _described(task: ShardTask, members: pa.Table) -> dict[str, Any]:
     """What the election wants to know of documents."""
-    evidence = task.seen(["row", "bytes", "sketch_low", "sketch_high"])
+    evidence = task.read_evidence(["row", "bytes", "sketch_low", "sketch_high"])
     assert evidence is not None
     rows = members.column("row").to_numpy()
     place = np.full(task.shard.rows, -1, np.int64)
