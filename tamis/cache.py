@@ -25,10 +25,7 @@ KERNEL_PACKAGES = ("tamis", "text", "corpus", "filters", "dedup", "sampler")
 
 
 def cache_folder() -> Path:
-    """A writable folder.
-
-    Of $TAMIS_CACHE, $XDG_CACHE_HOME/tamis and ~/.cache/tamis the first that is, else a temporary one.
-    """
+    """The first of $TAMIS_CACHE, $XDG_CACHE_HOME/tamis and ~/.cache/tamis that is writable; else a temporary folder."""
     wanted = [Path(base).absolute() / below for name, below in _HOMES if (base := os.environ.get(name))]
     with contextlib.suppress(RuntimeError):  # no HOME, and no entry in the password file
         wanted.append(Path.home() / ".cache" / "tamis")
@@ -55,10 +52,7 @@ def temporary_cache_folder() -> Path:
 
 @cache
 def use_kernel_cache() -> None:
-    """Points numba at the cache of exactly these sources.
-
-    Does nothing for code in a zip, or where the user chose a folder.
-    """
+    """Points numba at the cache of these very sources; does nothing in a zip, or where the user set NUMBA_CACHE_DIR."""
     if "NUMBA_CACHE_DIR" in os.environ and os.environ.get("TAMIS_KERNEL_CACHE") != os.environ["NUMBA_CACHE_DIR"]:
         return
     if not (ROOT / "corpus").is_dir():

@@ -8,12 +8,12 @@ class TamisError(Exception):
 
 
 class ConfigError(TamisError):
-    """The configuration, or the world it points to, is not what it has to be."""
+    """A setting, or a file or package that a setting names, is not what it has to be."""
 
 
 class ReadError(TamisError):
     """Storage failed while an input was read.
 
-    Never a :class:`corpus.records.Bad`: the bytes may be fine, so the task is to be tried again, and a
-    network fault must not decide which documents a run keeps.
+    Not a `corpus.records.Bad`: the bytes may be fine, so the task is tried again; a network fault must not decide which
+    documents a run keeps.
     """

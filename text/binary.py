@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -21,6 +23,17 @@ def binary_values(array: pa.Array) -> npt.NDArray[np.uint8]:
         return np.zeros(0, np.uint8)
     offsets = value_offsets(array)
     return np.frombuffer(array.buffers()[2] or b"", np.uint8)[offsets[0] : offsets[-1]]
+
+
+def as_numbers(column: pa.ChunkedArray, kind: type[np.generic]) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
+    """A binary column without nulls, each value some numbers of one kind.
+
+    Returns:
+        ptr: int64[n + 1], value i has the numbers `ptr[i]` to `ptr[i + 1]`; and all numbers, without a copy.
+    """
+    array = whole(column)
+    offsets = value_offsets(array)
+    return (offsets - offsets[0]) // np.dtype(kind).itemsize, binary_values(array).view(kind)
 
 
 def value_offsets(array: pa.Array) -> npt.NDArray[np.int64]:

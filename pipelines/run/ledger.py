@@ -1,6 +1,6 @@
 """Counts the funnel from committed tables, checks its sums, writes `RUN/ledger.json`.
 
-In the same reading what each stage took is counted by domain and source, for `pipelines.run.removal`.
+In the same reading what each stage took is counted by domain and source, for `pipelines.run.raise_alarm`.
 """
 
 from __future__ import annotations

@@ -192,7 +192,7 @@ def _write_dropped(run: RunFolder, key: str, tasks: dict[int, ShardTask], cluste
         receipts=folder / f"receipts-{key}",
     )
     (folder / MANIFEST).unlink(missing_ok=True)
-    files = [answer.file for answer in answers if answer.file is not None]
+    files = [file for answer in answers for file in answer]
     entries = [place(folder, file, f"dropped-{file.shard:06d}.parquet") for file in files]
     alive = run.ingest.body["documents"] - sum(e.rows for e in entries)
     published = load_manifest(run.root / "shards")
@@ -209,15 +209,8 @@ class DroppedTask:
     folder: Path
 
 
-@dataclass(frozen=True)
-class Dropped:
-    """The file of a shard's removed documents; None where there are none."""
-
-    file: FileEntry | None = None
-
-
-def write_dropped_rows(job: DroppedTask) -> Dropped:
-    """Task: the removed documents of one document shard, each with the stage and reason that took it out first."""
+def write_dropped_rows(job: DroppedTask) -> list[FileEntry]:
+    """Task: the file of a shard's dropped documents, each with the stage and reason that dropped it first, if any."""
     task = job.task
     state = ShardState.fresh(task.shard.rows)
     parts = []
@@ -229,7 +222,7 @@ def write_dropped_rows(job: DroppedTask) -> Dropped:
         state = state.after(drops, decision.read("edits", task.shard.number))
     table = pa.concat_tables(parts) if parts else None
     if table is None or not table.num_rows:
-        return Dropped()
+        return []
     table = table.sort_by("row")
     picked = task.shard.read([*METADATA, "bytes"]).take(table.column("row"))
     domains = pa.array(task.domains()[table.column("row").to_numpy()].tolist(), pa.string())
@@ -238,4 +231,4 @@ def write_dropped_rows(job: DroppedTask) -> Dropped:
     }
     columns["domain"] = domains
     rows = pa.table([columns[name] for name in DROPPED.names], schema=DROPPED).combine_chunks()
-    return Dropped(write_table(job.folder, "dropped", rows, kind="dropped", shard=task.shard.number))
+    return [write_table(job.folder, "dropped", rows, kind="dropped", shard=task.shard.number)]

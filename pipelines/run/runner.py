@@ -21,7 +21,7 @@ from pipelines.run.config import PipelineConfig
 from pipelines.run.ingest import ingest
 from pipelines.run.ledger import write_ledger
 from pipelines.run.publish import publish
-from pipelines.run.removal import watch_removal
+from pipelines.run.raise_alarm import watch_removal
 from pipelines.spark.session import Cluster
 from pipelines.stages.base import GlobalStage, LocalStage
 from pipelines.stages.context import DecisionContext, GlobalVerdict, PrepareContext, Snapshot

@@ -1,13 +1,15 @@
-"""What an exchange carries: blocks of narrow rows for numbered partitions. The tasks' side of `exchange`.
+"""The task side of an exchange: blocks of narrow rows, each addressed to a numbered partition.
 
-A block is an Arrow table of some thousand rows. Blocks arrive in any order and are put in order of their bytes; a hop
-that sorts by a total order (all of ours do) gives the same rows whatever the number of partitions, tasks or retries.
+A block is an Arrow table of some thousand rows. Blocks arrive in any order and are sorted by their bytes; a hop that
+sorts its rows by a total order, as all of ours do, gives the same rows whatever the number of partitions, tasks or
+retries.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,10 +31,10 @@ class Block(NamedTuple):
 
 @dataclass(frozen=True)
 class Inbox:
-    """What arrived at one partition.
+    """The rows that arrived at one partition.
 
     Attributes:
-        partition: its number.
+        partition: the number of the partition.
         tables: the rows of each kind.
     """
 
@@ -46,20 +48,23 @@ class Inbox:
 
 @dataclass(frozen=True)
 class NextHop:
-    """The settings of a hop that has none of its own.
-
-    Attributes:
-        partitions: how many the next hop has.
-    """
+    """The settings of a hop that only needs to know how many partitions the next one has."""
 
     partitions: int
+
+
+@dataclass(frozen=True)
+class OutputFolder:
+    """The settings of a last hop that only needs to know where its files go."""
+
+    folder: Path
 
 
 def split(kind: str, columns: Mapping[str, Any], target: npt.NDArray[Any]) -> Iterator[Block]:
     """Cuts rows into blocks by their target partition.
 
     Args:
-        kind: of the blocks.
+        kind: what the blocks are called in the inbox.
         columns: name → array of n values (numpy or Arrow).
         target: int[n], the partition of each row.
     """
@@ -73,7 +78,7 @@ def split(kind: str, columns: Mapping[str, Any], target: npt.NDArray[Any]) -> It
 
 
 def runs_of(values: npt.NDArray[Any]) -> Iterator[tuple[int, int, int]]:
-    """The runs of equal integers: the value, and the positions where its run begins and ends."""
+    """Runs of equal integers: (value, position where the run begins, position where it ends)."""
     bounds = [0, *(np.flatnonzero(np.diff(values)) + 1).tolist(), len(values)]
     for low, high in zip(bounds[:-1], bounds[1:], strict=True):
         if high > low:
@@ -86,7 +91,7 @@ def by_hash(keys: npt.NDArray[np.int64], partitions: int) -> npt.NDArray[np.uint
 
 
 def by_id(numbers: npt.NDArray[np.int64], partitions: int) -> npt.NDArray[np.uint16]:
-    """The partition of each 64-bit number that is no hash, such as an id."""
+    """The partition of each 64-bit number that is not a hash, such as an id: it is mixed first."""
     return by_hash((numbers.view(np.uint64) * np.uint64(0x9E3779B97F4A7C15)).view(np.int64), partitions)
 
 

@@ -1,20 +1,19 @@
 """Connected components of an edge table: in memory below a size, contracted in Spark until they fit above it.
 
-A round lets every node take the label of that node of its closed neighbourhood which comes first in the round's own
-order of hashed ids, and merges nodes of equal label: stars are contracted into one node each. Edges are written anew
-between labels; those inside a star vanish, and parallel ones become one. As soon as the edges left are few enough,
-union-find in memory finishes, and the labels of each round are resolved back, last round first.
+In each round a node takes the label of whichever comes first, itself or a neighbour, in that round's order of hashed
+ids; nodes of equal label are merged, so that every star becomes one node. Edges are rewritten between labels: those
+inside a star vanish, and parallel ones become one. Once few enough edges are left, union-find finishes in memory, and
+the labels of the rounds are resolved back, the last round first.
 
-Contraction and not the alternation of large-star and small-star (Kiveris et al. 2014): that keeps one edge a node to
-the end, so that every round costs as much as the first and nothing ever fits in memory; here the work halves.
-The order changes every second round. In one order throughout, as in that of the ids, a run of rising nodes loses one
-node a round; in a new one each round, the leaves of a star that come before its centre cannot know of one another,
-where the order they were named in lets the second round join them all.
+Not the alternation of large-star and small-star (Kiveris et al. 2014): it keeps one edge a node to the end, so that
+every round costs as much as the first and nothing ever fits in memory; here each round halves the work. The order of
+hashes changes every second round. With one order for all rounds, such as that of the ids, a path of rising nodes would
+lose one node a round; with a new order each round, leaves of a star that come before its centre would keep labels of
+their own, which a second round in the same order merges.
 
-Ids are our own, never `monotonically_increasing_id`, which gives other numbers when a stage is recomputed. Each
-step is written out and read back, so the lineage stays flat, and a retry or adaptive execution cannot mix two
-versions of a round. The answer depends on neither order, partitioning nor the hashes: it is the least id of a
-component.
+Ids are our own, never `monotonically_increasing_id`, which gives other numbers when a stage is recomputed. Each step
+is written out and read back, so that the lineage stays short, and a retry or adaptive execution cannot mix two versions
+of a round. A component is named by its least id, whatever the order, the partitioning and the hashes.
 
 Cost: four shuffles of 16 to 24 bytes an edge a round; a round leaves about half of the nodes of a path and fewer of
 anything denser. Two joins a round bring the labels back. No step collects the neighbours of a node: a hub's rows are
@@ -47,11 +46,11 @@ COMPONENTS = "doc_id BIGINT, component BIGINT"
 
 
 class Contraction(NamedTuple):
-    """Components, and what they took.
+    """Components, and the work that they took.
 
     Attributes:
         frame: `doc_id BIGINT, component BIGINT`.
-        rounds: contractions in Spark before the rest was finished in memory; 0 where all was.
+        rounds: contractions in Spark before union-find finished in memory; 0 where it did all.
     """
 
     frame: DataFrame
@@ -64,10 +63,10 @@ def star_contraction(edges: DataFrame, max_edges_in_memory: int, scratch: Path) 
     Args:
         edges: `a BIGINT, b BIGINT`, in any direction, repeated or not; a loop makes a node.
         max_edges_in_memory: up to so many edges are read by the driver (40 bytes each at the peak).
-        scratch: folder that the answer is read from; what it holds of an earlier attempt is overwritten.
+        scratch: folder for the rounds and the answer; files of an earlier attempt are overwritten.
 
     Returns:
-        `doc_id BIGINT, component BIGINT`, the component being its least id; and the rounds it took.
+        The components, each named by its least id; and the rounds.
 
     Raises:
         TamisError: more than `max_edges_in_memory` edges are left after `MAX_ROUNDS` rounds.
@@ -95,7 +94,7 @@ def star_contraction(edges: DataFrame, max_edges_in_memory: int, scratch: Path) 
         found = materialise(_resolved(labels[number], found), scratch / f"roots-{number:02d}")
         shutil.rmtree(scratch / f"labels-{number + 1:02d}", ignore_errors=True)
         shutil.rmtree(scratch / f"roots-{number + 2:02d}", ignore_errors=True)
-    return Contraction(_least(found) if labels else found, len(labels))
+    return Contraction(_rename_to_least(found) if labels else found, len(labels))
 
 
 def _labels(edges: DataFrame, number: int) -> DataFrame:
@@ -124,9 +123,9 @@ def _contracted(edges: DataFrame, labels: DataFrame) -> DataFrame:
 
 
 def _in_memory(edges: DataFrame, written: Path, target: Path) -> DataFrame:
-    """Components of edges that lie in a folder, by union-find in the driver; neither passes through the JVM.
+    """Components by union-find in the driver, past the JVM: edges are read from a folder, components written to one.
 
-    `component` is the least id in what is left of a component.
+    `component` is the least of the labels that are left of a component.
     """
     table = pq.read_table(written, columns=["a", "b"], partitioning=None)
     left, right = (np.asarray(table.column(name).to_numpy(), np.int64) for name in ("a", "b"))
@@ -138,7 +137,7 @@ def _in_memory(edges: DataFrame, written: Path, target: Path) -> DataFrame:
 
 
 def _resolved(labels: DataFrame, found: DataFrame) -> DataFrame:
-    """Components of a round's nodes from those of the next round's; a label with no edges left is its own."""
+    """The components of a round's nodes, from those of the next; a label with no edge left is its own component."""
     from pyspark.sql import functions as F
 
     later = found.withColumnRenamed("doc_id", "label")
@@ -146,10 +145,9 @@ def _resolved(labels: DataFrame, found: DataFrame) -> DataFrame:
     return labels.join(later, on="label", how="left").select(F.col("node").alias("doc_id"), component)
 
 
-def _least(found: DataFrame) -> DataFrame:
-    """Renames each component to the least of its nodes."""
+def _rename_to_least(found: DataFrame) -> DataFrame:
+    """Names each component by the least of its nodes."""
     from pyspark.sql import functions as F
 
     least = found.groupBy("component").agg(F.min("doc_id").alias("least"))
-    named = found.join(least, on="component", how="inner")
-    return named.select("doc_id", F.col("least").alias("component"))
+    return found.join(least, on="component", how="inner").select("doc_id", F.col("least").alias("component"))

@@ -2,10 +2,9 @@
 
     source(task) ──blocks──▶ hop(inbox, settings) ──blocks──▶ … ──▶ last hop(inbox, settings) → answers
 
-Spark sees one opaque record a block and does what it is good at: it moves, spills, fetches and retries. Rows never
-become JVM objects; sorting and grouping happen in numpy, which costs a tenth of a shuffle join over the same rows in
-Spark SQL (`docs/design/exchange.md`). A task holds one partition's rows, so that memory is bounded by `partitions`,
-which grows with the data.
+Spark sees a block as one opaque record, which it moves, spills, fetches and retries. Rows never become JVM objects:
+they are sorted and grouped in numpy, at a tenth of the cost of a shuffle join in Spark SQL (`docs/design/exchange.md`).
+A task holds the rows of one partition; the number of partitions grows with the data, so a task's memory does not.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from pipelines.spark.wire import encode, name_of
 from pipelines.spark.worker import emit_blocks, receive_blocks
 
 TARGET_BYTES = 64 << 20
-"""Rows of one partition of a hop, in bytes: what a task holds, twice while it sorts."""
+"""Bytes of rows in one partition of a hop: what a task holds, twice while it sorts."""
 MAX_PARTITIONS = 32_000
 
 Task = TypeVar("Task")
@@ -34,8 +33,8 @@ class Hop(Generic[Settings, Out]):
     """One receiving side of an exchange.
 
     Attributes:
-        function: called with what arrived at a partition; yields blocks, or, in the last hop, answers (dataclasses).
-        partitions: how many.
+        function: called with the inbox of a partition; yields blocks, or, in the last hop, answers (dataclasses).
+        partitions: how many it has.
         settings: a dataclass, the same for all partitions.
     """
 
@@ -63,11 +62,11 @@ def build(
     Args:
         context: the SparkContext.
         source: called with a task; yields blocks.
-        tasks: dataclasses; a Spark task each.
-        hops: those that pass blocks on.
-        last: the one that answers.
-        label: for error messages.
-        gpu: whether the source's tasks want a GPU each.
+        tasks: dataclasses, one a Spark task.
+        hops: the hops that pass blocks on.
+        last: the hop that answers.
+        label: name of the step, for error messages.
+        gpu: whether each task of the source wants a GPU.
     """
     texts = [encode(task) for task in tasks]
     emit = partial(emit_blocks, name_of(source), label)

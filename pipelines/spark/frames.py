@@ -1,4 +1,4 @@
-"""DataFrames over narrow tables: their rows written by document shard, and steps whose lineage is cut."""
+"""DataFrames over narrow tables: how their rows are written by document shard, and how their lineage is cut."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def scatter(frame: DataFrame, kind: str, schema: pa.Schema, folder: Path) -> lis
 
     Args:
         frame: `doc_id` and the columns of `schema` other than `row`.
-        kind: of the files.
+        kind: the table that the files belong to.
         schema: of the files; the first field is `row`.
-        folder: where they go.
+        folder: where the files go.
     """
     from pyspark.sql import functions as F
 
@@ -72,6 +72,6 @@ def write_scattered(
 
 
 def materialise(frame: DataFrame, folder: Path) -> DataFrame:
-    """Writes a narrow frame and reads it back: cuts the lineage, so that a retry repeats one step only."""
+    """Writes a narrow frame and reads it back, which cuts its lineage: a retry then repeats this one step only."""
     frame.write.mode("overwrite").parquet(str(folder))
     return frame.sparkSession.read.schema(frame.schema).parquet(str(folder))

@@ -1,9 +1,9 @@
-"""Tasks with a GPU: asked for stage by stage, where the cluster says that its executors have some.
+"""GPUs for tasks, asked for by step, where the cluster says that its executors have some.
 
-`spark.executor.resource.gpu.amount` says so, with Spark's discovery script beside it (`conf/spark/gpu.conf`). A
-step that wants a GPU then runs under a resource profile whose tasks take one each (or a share,
-`spark.tamis.task.gpu`), and the other steps go on using all cores. Without that setting nothing is asked for, and a
-task uses what its device setting finds.
+It says so by `spark.executor.resource.gpu.amount`, with Spark's discovery script beside it (`conf/spark/gpu.conf`). A
+step that wants GPUs then runs under a resource profile in which each task takes one, or a share of one
+(`spark.tamis.task.gpu`); the other steps use all cores as before. Without the setting Spark is asked for nothing, and a
+task uses the device that its own `device` setting finds.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ AMOUNT, SHARE = "spark.executor.resource.gpu.amount", "spark.tamis.task.gpu"
 
 
 def with_gpu(rdd: Any, wanted: bool) -> Any:
-    """The RDD, its tasks asking for a GPU where one is wanted and the cluster has some."""
+    """The RDD; its tasks ask Spark for a GPU if one is wanted and the cluster has some."""
     conf = rdd.context.getConf()
     if not wanted or float(conf.get(AMOUNT, "0")) <= 0:
         return rdd
@@ -27,7 +27,7 @@ def with_gpu(rdd: Any, wanted: bool) -> Any:
 
 
 def take_gpu() -> None:
-    """In a task: shows CUDA the GPU that Spark gave it and no other, unless torch has started CUDA here before."""
+    """In a task: hides from CUDA all GPUs but the one that Spark gave it, unless torch has started CUDA already."""
     from pyspark import TaskContext
 
     context = TaskContext.get()

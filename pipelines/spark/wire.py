@@ -1,8 +1,8 @@
 """What crosses between the driver and its tasks: a function by its name, and frozen dataclasses as JSON.
 
-A task is a function of ours and a dataclass that it takes. Nothing is pickled, so a task imports no code of ours before
-that code lies in a real folder (`pipelines.spark.worker`); what crossed can be read, and hashed for a receipt. The
-types come from the function's annotations, on both sides.
+A task is a function of ours and the dataclass that it takes. Nothing is pickled, so that a task imports no code of ours
+before that code lies in a real folder (`pipelines.spark.worker`); JSON can also be read by people, and hashed to name a
+receipt. Both sides take the types from the function's annotations.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ WireSchema = Annotated[
 
 
 def name_of(function: Callable[..., Any]) -> str:
-    """`module:function`, by which a task finds a function again.
+    """`module:function`, by which a task finds the function.
 
     Raises:
-        TypeError: it is no function of a module, but a lambda or one inside another.
+        TypeError: the function is a lambda, or defined in a class or another function.
     """
     if not function.__qualname__.isidentifier():
         raise TypeError(f"{function.__qualname__} of {function.__module__} has no name by which a task could find it")
@@ -51,7 +51,7 @@ def name_of(function: Callable[..., Any]) -> str:
 
 
 def function_of(name: str) -> Callable[..., Any]:
-    """The function of a name that `name_of` gave."""
+    """The function that `name_of` named."""
     module, _, function = name.partition(":")
     found: Callable[..., Any] = getattr(importlib.import_module(module), function)
     return found
@@ -65,7 +65,7 @@ def argument_type(function: Callable[..., Any], position: int = 0) -> type[Any]:
 
 
 def answer_type(function: Callable[..., Any]) -> type[Any]:
-    """The type that a function returns, or yields."""
+    """The type of what a function returns or, if it is a generator, yields."""
     hint = get_type_hints(function)["return"]
     return get_args(hint)[0] if inspect.isgeneratorfunction(function) else hint
 
@@ -80,7 +80,7 @@ def decode(kind: type[Kind], text: str) -> Kind:
     """The dataclass that `encode` wrote.
 
     Raises:
-        ValueError: the text is not of that kind.
+        ValueError: the text is no such dataclass.
     """
     hashable: Any = kind
     found: Kind = _adapter(hashable).validate_json(text)

@@ -1,15 +1,14 @@
-"""What runs inside a Spark task: a function of ours, found by its name, on a dataclass that came as JSON.
+"""What runs inside a Spark task: it finds a function of ours by its name and calls it with a dataclass read from JSON.
 
-Only a name and JSON cross (`pipelines.spark.wire`), so a task imports no kernel before its code lies in a real folder.
-That matters on a cluster: numba ignores its cache for code that is imported from a zip, so `--py-files tamis.zip` is
-unpacked once a machine, under its digest, and imported from there. This module itself imports the standard library
-alone until that is done.
+numba ignores its cache for code that is imported from a zip. So on a cluster `--py-files tamis.zip` is unpacked once a
+machine, into a folder named by its digest, and our code is imported from there. Until that is done this module imports
+the standard library alone, which is why only a name and JSON cross (`pipelines.spark.wire`).
 
-A finished task leaves a receipt beside its files. A driver that died and came back finds the receipts and hands those
-tasks out no more.
+A finished task leaves a receipt. A driver that died and comes back finds the receipts, and hands those tasks out no
+more.
 
-PySpark has the collector walk through everything after each task: 0.05 to 0.1 CPU-seconds with the libraries that we
-import. So a task begins by hiding what is there already from the collector.
+PySpark runs the garbage collector after each task, which costs 0.05 to 0.1 CPU-seconds with the libraries that we
+import. So a task begins with `gc.freeze()`, which hides existing objects from the collector.
 """
 
 from __future__ import annotations
@@ -28,20 +27,20 @@ from typing import Any, NamedTuple
 
 
 class Answer(NamedTuple):
-    """What a task sends back: its answer as JSON, or the sentence in which it refused its input."""
+    """What a task sends back: its answer as JSON, or, if it refused its input, the sentence that says why."""
 
     text: str
     refused: bool = False
 
 
 def call(function: str, label: str, task: str, receipt: str) -> Answer:
-    """Runs a function on its task; a user's error comes back as a value, not as a Java stack.
+    """Calls a function with a task; an error of the user's comes back as a value, not as a Java stack trace.
 
     Args:
-        function: its name.
-        label: of the step, for errors.
+        function: the name of the function.
+        label: name of the step, for errors.
         task: the dataclass that the function takes, as JSON.
-        receipt: path where the answer is left when it is there.
+        receipt: path where a finished task leaves its answer.
     """
     _begin()
     from pipelines.spark.wire import argument_type, decode, encode, function_of
@@ -61,7 +60,7 @@ def call(function: str, label: str, task: str, receipt: str) -> Answer:
 
 
 def _failed(label: str, error: Exception) -> RuntimeError:
-    """The driver shows the line that names the step, and keeps the trace for the log."""
+    """The error of a step: the driver shows its first line, and keeps the trace for the log."""
     return RuntimeError(f"{label}: {type(error).__name__}: {error}\n{traceback.format_exc()}")
 
 
@@ -73,7 +72,7 @@ def _write_receipt(path: Path, answer: str) -> None:
 
 
 def emit_blocks(function: str, label: str, tasks: Iterable[str]) -> Iterator[Any]:
-    """First side of an exchange: what a source yields for each task, packed for Spark."""
+    """The sending side of an exchange: the blocks that a source yields for each task, packed for Spark."""
     _begin()
     from pipelines.spark.blocks import pack
     from pipelines.spark.wire import argument_type, decode, function_of
@@ -89,7 +88,7 @@ def emit_blocks(function: str, label: str, tasks: Iterable[str]) -> Iterator[Any
 def receive_blocks(
     function: str, label: str, settings: str, last: bool, partition: int, records: Iterable[Any]
 ) -> Iterator[Any]:
-    """Another side of an exchange: hands a partition's rows to a hop; packs its blocks, or answers in the last."""
+    """A receiving side of an exchange: hands a partition's rows to a hop; packs the blocks, or encodes the answers."""
     _begin()
     from pipelines.spark.blocks import pack, unpack
     from pipelines.spark.wire import argument_type, decode, encode, function_of
@@ -103,7 +102,7 @@ def receive_blocks(
 
 
 def _begin() -> None:
-    """What every task starts with."""
+    """Makes a worker ready for a task: unpacks the code, freezes the collector, takes the GPU."""
     unpack_code()
     gc.freeze()
     from pipelines.spark.gpu import take_gpu
@@ -112,7 +111,7 @@ def _begin() -> None:
 
 
 def unpack_code() -> None:
-    """If this package was imported from a zip, puts an unpacked copy of it first on `sys.path`."""
+    """If this package was imported from a zip, puts its unpacked copy first on `sys.path`."""
     archive = _archive_of(Path(__file__))
     if archive is None:
         return

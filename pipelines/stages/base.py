@@ -33,14 +33,14 @@ class NoConfig(StrictModel):
 
 @dataclass(frozen=True)
 class Batch:
-    """Some alive documents of one shard, as a scan receives them.
+    """Some documents of one shard that nothing has dropped so far, as a scan receives them.
 
     Attributes:
         rows: int32[k], rows in the document shard, ascending.
-        doc_ids: int64[k].
+        doc_ids: int64[k], their ids.
         domain: the domain of the shard's input.
-        view: their view; None for a stage that reads no text.
-        metadata: the other columns that the stage asked for, k rows.
+        view: their text less the spans cut so far; None for a stage that reads no text.
+        metadata: the other columns that the stage reads, k rows.
     """
 
     rows: Int32
@@ -58,12 +58,12 @@ class Batch:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a decision about some rows of a shard says; tables sorted by row.
+    """A decision about some documents of a shard: three tables, each sorted by row.
 
     Attributes:
-        drops: rows of `schemas.DROPS`.
-        edits: rows of `schemas.EDITS`.
-        columns: `row` and the columns that the stage declares, or None.
+        drops: documents that go (`schemas.DROPS`).
+        edits: spans that are cut or replaced (`schemas.EDITS`).
+        columns: `row` and the columns that the stage leaves about documents, or None.
     """
 
     drops: pa.Table = field(default_factory=DROPS.empty_table)
@@ -72,16 +72,16 @@ class Verdict:
 
 
 class Stage(ABC):
-    """Common to both kinds.
+    """A step of a pipeline, local or global.
 
     Args:
-        evidence: the scan's config.
-        artefacts: what `prepare` made, as name → path.
+        evidence: the config of the scan.
+        artefacts: models and lists that `prepare` made or found: name → path.
     """
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
-    """Raised when the same config gives other evidence or decisions; part of both hashes."""
+    """Raised when the same config gives other evidence or other decisions; part of both hashes."""
     paper: ClassVar[str] = ""
     Evidence: ClassVar[type[StrictModel]] = NoConfig
     Decision: ClassVar[type[StrictModel]] = NoConfig
@@ -90,21 +90,21 @@ class Stage(ABC):
     evidence_of: ClassVar[str | None] = None
     """The earlier stage whose evidence a decision reads, for a stage that scans nothing itself."""
     comes_first: ClassVar[bool] = False
-    """True: no stage may stand before it, as what it drops must be no document's survivor."""
+    """True: it must be the first stage, as what it drops must not be the survivor of another document."""
     assigns_domains: ClassVar[bool] = False
     """True: its columns say which domain a document belongs to."""
     provisional: ClassVar[bool] = False
-    """True: its decision is revised by `settle` once the rules of all domains have spoken."""
+    """True: `settle` revises its decision once the rules of all domains have been applied."""
     needs_settled: ClassVar[bool] = False
-    """True: provisional decisions must be final before this stage."""
+    """True: provisional decisions are made final before this stage runs."""
     watched: ClassVar[bool] = False
-    """True: the alarm judges what it takes from a domain or a source, unless the alarm is told otherwise."""
+    """True: the alarm watches what it drops of a domain or a source, unless the alarm's config names other stages."""
     shown_by: ClassVar[str | None] = None
-    """The command that shows what it found, beside `tamis sample`."""
+    """A command that shows what the stage found, beside `tamis sample`."""
     by_domain: ClassVar[tuple[str, ...] | None] = None
     """Decision settings that a domain may override; None is all of them."""
     provides: ClassVar[Mapping[str, pa.DataType]] = {}
-    """Columns that the decision leaves for the published shards."""
+    """Columns that its decisions leave for the published shards: name → type."""
 
     def __init__(self, evidence: StrictModel, artefacts: Mapping[str, str]) -> None:
         self.evidence = evidence
@@ -133,39 +133,39 @@ class Stage(ABC):
 
     @classmethod
     def prepare(cls, evidence: StrictModel, context: PrepareContext) -> dict[str, Path]:
-        """Trains or finds the models that the scan needs: name → file or folder, pinned by digest in the hash."""
+        """Makes or finds what the scan needs, such as models: name → file or folder; their digests enter the hash."""
         return {}
 
     def wants_gpu(self) -> bool:
-        """Whether its tasks would use a GPU, where the cluster has some."""
+        """Whether its tasks use a GPU, where the cluster has some."""
         return False
 
     def sees_cuts(self) -> bool:
-        """Whether the scan sees the text without the spans cut so far; else it sees the stored text."""
+        """Whether the scan sees the text less the spans cut so far; else it sees the text as stored."""
         return True
 
     def scan(self, batch: Batch) -> pa.Table:
-        """Evidence about a batch: a table with `row` first, rows ascending. Not asked of a stage that reads nothing."""
+        """Evidence about a batch: a table with `row` first, rows ascending. Never called if the stage reads nothing."""
         raise NotImplementedError(f"{self.name} reads no column of the documents")
 
 
 Earlier = Callable[[str, str, Any], npt.NDArray[Any]]
-"""`earlier(stage, column, default)` → the column's values for the rows at hand; `default` where there is none."""
+"""`earlier(stage, column, default)` → what that stage's column says of the same rows; `default` where it is silent."""
 
 
 class LocalStage(Stage):
-    """A stage that decides about a document without seeing another one."""
+    """A stage that decides about each document by itself."""
 
     @abstractmethod
     def decide(self, evidence: pa.Table, rows: Int32, first_id: int, decision: Any, earlier: Earlier) -> Verdict:
         """The verdict on some documents of one shard that share a config.
 
         Args:
-            evidence: their evidence, rows ascending.
+            evidence: about these documents, rows ascending.
             rows: int32[k], the documents.
             first_id: the id of the shard's row 0.
-            decision: the config in force for them.
-            earlier: reads columns that earlier stages left about them.
+            decision: the config that holds for their domain.
+            earlier: reads columns that earlier stages left about these documents.
         """
 
     def facts(self, columns: Sequence[Path]) -> dict[str, Any]:
@@ -182,7 +182,7 @@ class GlobalStage(Stage):
 
     @abstractmethod
     def decide_globally(self, context: DecisionContext) -> GlobalVerdict:
-        """Writes drops, edits and columns into the folder of the context."""
+        """Decides about all documents; writes drops, edits and columns into the folder of the context."""
 
     @classmethod
     def settle(
@@ -192,7 +192,7 @@ class GlobalStage(Stage):
 
         Args:
             provisional: the decision.
-            tasks: the document shards, with the decisions that came after it.
+            tasks: the document shards, each with the decisions taken after the provisional one.
             folder: where the final decision is written.
             cluster: Spark.
 
@@ -202,18 +202,39 @@ class GlobalStage(Stage):
         return None
 
 
-def drops_table(rows: Int32, first_id: int, reasons: list[str] | pa.Array) -> pa.Table:
-    """Drops without a survivor, for a local decision."""
+def drops_table(rows: Int32, first_id: int, reasons: str | list[str] | pa.Array) -> pa.Table:
+    """Drops without a survivor, for a local decision.
+
+    Args:
+        rows: int32[n], the documents.
+        first_id: the id of the shard's row 0.
+        reasons: one for each document, or one for all.
+    """
     n = len(rows)
+    reasons = [reasons] * n if isinstance(reasons, str) else reasons
+    ids = first_id + rows.astype(np.int64)
+    return pa.table([rows, ids, reasons, pa.nulls(n, pa.int64()), pa.nulls(n, pa.float32())], schema=DROPS)
+
+
+def edits_table(
+    row: Any, start: Any, end: Any, reasons: str | list[str], sentences: Any, replacements: list[str] | None = None
+) -> pa.Table:
+    """Spans that are cut, or replaced where replacements are given; arrays of numpy or Arrow.
+
+    Args:
+        row: int32[n], the document of each span.
+        start: int32[n], where it begins in the stored text.
+        end: int32[n], where it ends.
+        reasons: one for each span, or one for all.
+        sentences: int32[n], the sentences that each cut takes away; or one number for all.
+        replacements: what stands there instead.
+    """
+    n = len(row)
+    reasons = [reasons] * n if isinstance(reasons, str) else reasons
+    sentences = np.full(n, sentences, np.int32) if isinstance(sentences, int) else sentences
     return pa.table(
-        [
-            pa.array(rows, pa.int32()),
-            pa.array(first_id + rows.astype(np.int64)),
-            pa.array(reasons, pa.string()),
-            pa.nulls(n, pa.int64()),
-            pa.nulls(n, pa.float32()),
-        ],
-        schema=DROPS,
+        [row, start, end, reasons, pa.nulls(n, pa.string()) if replacements is None else replacements, sentences],
+        schema=EDITS,
     )
 
 

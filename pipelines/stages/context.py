@@ -25,12 +25,12 @@ Task = TypeVar("Task")
 
 @dataclass(frozen=True)
 class PrepareContext:
-    """For `Stage.prepare`.
+    """What `Stage.prepare` is given.
 
     Attributes:
-        models: folder for trained artefacts.
+        models: folder for trained models and indexes.
         base: folder that relative globs of the pipeline YAML start from.
-        cluster: for progress.
+        cluster: where progress is reported.
     """
 
     models: Path
@@ -40,12 +40,12 @@ class PrepareContext:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A snapshot whose documents a global decision compares: the run's own, or an ancestor's, which is final.
+    """A snapshot whose documents a global decision compares: the run's own, or an ancestor, whose decisions are final.
 
     Attributes:
         run: its run folder.
-        chain: its decisions; the run's own are those so far.
-        evidence: of the stage that decides.
+        chain: its decisions; for the run's own snapshot, those taken so far.
+        evidence: what the deciding stage found in it.
         tasks: its document shards.
     """
 
@@ -62,18 +62,18 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class DecisionContext:
-    """For `GlobalStage.decide_globally`.
+    """What `GlobalStage.decide_globally` is given.
 
     Attributes:
         cluster: Spark.
         own: the run's own snapshot.
-        earlier: ancestors, the latest last.
-        config: the decision config outside overriding domains.
-        domain_configs: those of domains that override it.
-        skip: domains that the stage leaves alone.
+        earlier: its ancestors, the latest last.
+        config: the decision config of domains that override nothing.
+        domain_configs: domain → decision config, where a domain overrides something.
+        skip: domains that skip the stage.
         folder: where the decision is written.
-        artefacts: what `prepare` made, as name → path.
-        upstream: the key of the decision before this one, or of the ingest.
+        artefacts: what `prepare` made: name → path.
+        upstream: the key of the decision before this one, or the identity of the ingest.
     """
 
     cluster: Cluster
@@ -88,7 +88,7 @@ class DecisionContext:
 
     @property
     def scratch(self) -> Path:
-        """A folder for what the decision needs on the way; see `forget`."""
+        """Folder of intermediate files; see `remove_scratch`."""
         return self.folder / "scratch"
 
     @property
@@ -101,17 +101,17 @@ class DecisionContext:
         return [task for snapshot in self.snapshots for task in snapshot.tasks]
 
     def evidence_rows(self) -> int:
-        """Rows of evidence of all snapshots."""
+        """Rows of evidence, all snapshots."""
         return sum(snapshot.evidence.rows("evidence") for snapshot in self.snapshots)
 
     @property
     def first_new(self) -> int:
-        """The first id of this run's snapshot; documents below it are published."""
+        """The first id of this run's snapshot; documents with a lower id are published already."""
         return ids.first_id(self.own.number, 0)
 
     @property
     def writers(self) -> int:
-        """Partitions of the hop that writes by shard."""
+        """Partitions of the hop that writes files by shard."""
         shards = len(self.own.tasks)
         return max(1, min(shards, max(self.cluster.least_partitions, shards // 8)))
 
@@ -125,15 +125,15 @@ class DecisionContext:
         label: str,
         gpu: bool = False,
     ) -> list[FileEntry]:
-        """Runs an exchange whose rows end in one file a kind and document shard of this run.
+        """Runs an exchange whose last hop writes one file for each kind and document shard of this run.
 
         Args:
-            source: see `pipelines.spark.exchange`.
-            tasks: what it is called with.
-            hops: those before the writing one, which send it their blocks by `by_shard` to `writers` partitions.
+            source: called with a task; yields blocks.
+            tasks: one for each Spark task of the source.
+            hops: the hops between; the last of them addresses its blocks by `by_shard`, to `writers` partitions.
             schemas: kind → schema of the files; the first field is `row`.
-            label: for progress and errors.
-            gpu: whether the source's tasks want a GPU each.
+            label: name of the step, for progress and errors.
+            gpu: whether each task of the source wants a GPU.
         """
         last = Hop(write_by_shard, self.writers, ShardFiles(self.folder, dict(schemas)))
         found = self.cluster.exchange(source, tasks, hops, last, label=label, gpu=gpu)
@@ -142,23 +142,24 @@ class DecisionContext:
 
 @dataclass(frozen=True)
 class GlobalVerdict:
-    """A decision over the whole corpus.
+    """A stage's decision about the whole corpus.
 
     Attributes:
-        files: drops, edits and columns by document shard.
+        files: drops, edits and columns, by document shard.
         facts: small figures for the manifest and the report.
     """
 
     files: list[FileEntry]
     facts: dict[str, Any] = field(default_factory=dict)
 
-    def rows(self, table: str) -> int:
-        """Rows of a table, all shards."""
-        return sum(f.rows for f in self.files if f.table == table)
+
+def count_rows(files: Iterable[FileEntry], table: str) -> int:
+    """Rows of a table in some of its files."""
+    return sum(f.rows for f in files if f.table == table)
 
 
-def forget(scratch: Path) -> None:
-    """Removes a decision's intermediate files, receipts first: one that is left must not name a file that is gone."""
+def remove_scratch(scratch: Path) -> None:
+    """Removes a decision's intermediate files, receipts first: a receipt must not outlive the files that it names."""
     for receipts in scratch.rglob("receipts"):
         shutil.rmtree(receipts, ignore_errors=True)
     shutil.rmtree(scratch, ignore_errors=True)

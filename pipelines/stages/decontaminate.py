@@ -1,8 +1,8 @@
 """Stage `decontaminate`: benchmark items in the corpus, by n-gram overlap; documents are dropped, or sentences cut.
 
-The index of the benchmarks' n-grams is an artefact of the run, pinned by digest: another item, another scan. The scan
-keeps every item of which enough is found in a document, with its share and place; the decision names the least share
-and what it costs: the document, or the sentences in which the item stands.
+The index of the benchmarks' n-grams is an artefact of the run, pinned by digest: with another item the scan is
+repeated. The scan keeps each item of which a document holds at least `store_share`, with that share and the place. The
+decision sets the share from which an item counts, and what goes: the document, or the sentences that hold the item.
 """
 
 from __future__ import annotations
@@ -21,12 +21,11 @@ import pyarrow.parquet as pq
 from corpus.config import StrictModel, setting
 from corpus.files import file_digest, stable_hash
 from corpus.inputs import InputFile, open_input
-from corpus.schemas import EDITS
 from filters.decontaminate.benchmark_items import BenchmarkFiles, benchmark_files, read_items
 from filters.decontaminate.build_index import build_index
 from filters.decontaminate.find import find_items, merge_cuts
 from filters.decontaminate.index import NgramConfig, NgramIndex
-from pipelines.stages.base import Batch, Earlier, LocalStage, Verdict, drops_table
+from pipelines.stages.base import Batch, Earlier, LocalStage, Verdict, drops_table, edits_table
 from pipelines.stages.context import PrepareContext
 from pipelines.stages.shard_task import Int32
 from tamis.errors import ConfigError
@@ -52,10 +51,10 @@ EVIDENCE = pa.schema(
         pa.field("bytes", pa.int32()),
     ]
 )
-"""One row a document with its bytes alone, then one for each run of text in which an item was found.
+"""For each document a row that has its `bytes` only, then a row for each run of text in which an item was found.
 
-`start` and `end` are the run's in the stored text, `cut_…` those of the sentences that it touches, `view_…` the
-same sentences in the view; `last_sentence` is the one behind the last.
+`start` and `end` delimit the run, `cut_start` and `cut_end` the sentences that it touches, both in the stored text;
+`view_start` and `view_end` delimit the same sentences in the view. `last_sentence` is exclusive.
 """
 COLUMNS = pa.schema(
     [
@@ -65,7 +64,7 @@ COLUMNS = pa.schema(
         pa.field("items", pa.list_(pa.string()), nullable=False),
     ]
 )
-"""Documents that an item was found in: the one of the largest share, and all of them, as `benchmark/item`."""
+"""Documents in which items were found: the item with the largest share, and all items, as `benchmark/item`."""
 
 
 class DecontaminateEvidence(StrictModel):
@@ -98,7 +97,7 @@ class DecontaminateDecision(StrictModel):
 
 
 class Decontaminate(LocalStage):
-    """Look every n-gram up, then drop or cut."""
+    """Looks n-grams up in the index of benchmark items; drops documents, or cuts sentences."""
 
     name: ClassVar[str] = "decontaminate"
     paper: ClassVar[str] = "Brown et al. 2020 (arXiv 2005.14165), C; Touvron et al. 2023 (arXiv 2307.09288), A.6"
@@ -109,7 +108,7 @@ class Decontaminate(LocalStage):
 
     @classmethod
     def check(cls, evidence: StrictModel, decision: StrictModel) -> None:
-        """The least share must lie where hits are kept."""
+        """Refuses a `min_share` below `store_share`, from which items are kept as evidence."""
         assert isinstance(evidence, DecontaminateEvidence) and isinstance(decision, DecontaminateDecision)
         if decision.min_share < evidence.store_share:
             raise ConfigError(
@@ -119,11 +118,11 @@ class Decontaminate(LocalStage):
 
     @classmethod
     def prepare(cls, evidence: StrictModel, context: PrepareContext) -> dict[str, Path]:
-        """Builds the index, once for each state of the files and settings."""
+        """Builds the index, unless one of these files and settings is there."""
         assert isinstance(evidence, DecontaminateEvidence)
         files = benchmark_files(evidence.benchmarks, context.base, "stages.decontaminate.benchmarks")
         settings = evidence.model_dump(mode="json", include={"benchmarks", "ngrams"})
-        content = [[f.name, f.config_index, _content(f)] for f in files]
+        content = [[f.name, f.config_index, _digest(f)] for f in files]
         folder = context.models / stable_hash([INDEX_VERSION, settings, content])
         if not folder.exists():
             with context.cluster.step("decontaminate: index"):
@@ -141,12 +140,12 @@ class Decontaminate(LocalStage):
         which = found.document
         rows, start, end = batch.texts.to_stored(which, found.start, found.end)
         _, cut_start, cut_end = batch.texts.to_stored(which, found.sentences_start, found.sentences_end)
-        named = items.select(["benchmark", "item"]).take(pa.array(found.item))
+        names = items.select(["benchmark", "item"]).take(pa.array(found.item))
         hits = {
             "row": rows,
             "doc_id": batch.doc_ids[which],
-            "benchmark": named.column("benchmark"),
-            "item": named.column("item"),
+            "benchmark": names.column("benchmark"),
+            "item": names.column("item"),
             "grams": found.grams,
             "share": found.share,
             "start": start,
@@ -168,16 +167,16 @@ class Decontaminate(LocalStage):
     def decide(
         self, evidence: pa.Table, rows: Int32, first_id: int, decision: DecontaminateDecision, earlier: Earlier
     ) -> Verdict:
-        """Drops or cuts for items of which enough was found, and names them."""
+        """Drops documents or cuts sentences for items of which enough was found; names the items in columns."""
         is_hit = evidence.column("item").is_valid()
         heads, hits = evidence.filter(pc.invert(is_hit)), evidence.filter(is_hit)
         hits = hits.filter(pa.array(hits.column("share").to_numpy() >= np.float32(decision.min_share)))
         if not hits.num_rows:
             return Verdict()
-        columns = _named(hits)
+        columns = _items_by_document(hits)
         documents = columns.column("row").to_numpy()
         if decision.action == "document":
-            return Verdict(drops_table(documents, first_id, ["contaminated"] * len(documents)), columns=columns)
+            return Verdict(drops_table(documents, first_id, "contaminated"), columns=columns)
         row = hits.column("row").to_numpy()
         cuts = merge_cuts(
             row.astype(np.int64), hits.column("first_sentence").to_numpy(), hits.column("last_sentence").to_numpy()
@@ -188,27 +187,18 @@ class Decontaminate(LocalStage):
         size = heads.column("bytes").to_numpy()[np.searchsorted(heads.column("row").to_numpy(), documents)]
         gone = removed > decision.max_removed_fraction * size
         stay = ~gone[place]
-        lead, last, n = cuts.lead[stay], cuts.last[stay], int(stay.sum())
-        edits = pa.table(
-            [
-                pa.array(row[lead]),
-                hits.column("cut_start").take(lead),
-                hits.column("cut_end").take(last),
-                pa.array(["contaminated_span"] * n, pa.string()),
-                pa.nulls(n, pa.string()),
-                pa.array(cuts.sentences[stay]),
-            ],
-            schema=EDITS,
-        )
-        return Verdict(drops_table(documents[gone], first_id, ["contaminated"] * int(gone.sum())), edits, columns)
+        lead, last = cuts.lead[stay], cuts.last[stay]
+        start, end = hits.column("cut_start").take(lead), hits.column("cut_end").take(last)
+        edits = edits_table(row[lead], start, end, "contaminated_span", cuts.sentences[stay])
+        return Verdict(drops_table(documents[gone], first_id, "contaminated"), edits, columns)
 
     def facts(self, columns: Sequence[Path]) -> dict[str, Any]:
-        """For each benchmark what its items came to: see `benchmark_facts`."""
+        """How many items of each benchmark were found, and where: see `benchmark_facts`."""
         tables = (pq.read_table(path, columns=["items"], partitioning=None) for path in columns)
         return benchmark_facts(self._index, (t.column("items").to_pylist() for t in tables))
 
 
-def _content(file: InputFile) -> str:
+def _digest(file: InputFile) -> str:
     """sha256 of a file's stored bytes."""
     if "://" not in file.uri:
         return file_digest(Path(file.uri))
@@ -222,7 +212,7 @@ def _content(file: InputFile) -> str:
     return digest.hexdigest()
 
 
-def _named(hits: pa.Table) -> pa.Table:
+def _items_by_document(hits: pa.Table) -> pa.Table:
     """Rows of `COLUMNS`: the items of each document, the largest share first, then by name."""
     names = pc.binary_join_element_wise(hits.column("benchmark"), hits.column("item"), "/").to_pylist()
     ids, shares = hits.column("doc_id").to_pylist(), hits.column("share").to_pylist()
@@ -241,12 +231,12 @@ def benchmark_facts(index: NgramIndex, shards: Any) -> dict[str, Any]:
 
     Args:
         index: the index.
-        shards: for each shard, for each document that an item was found in, the items' names.
+        shards: for each shard, for each document with items, the names of its items.
 
     Returns:
-        `benchmarks`: name → `items`, how many were searched for by `ngrams` or `whole`, were `too_short` or
-        `repeated` an earlier item, `bad_lines`; `found`, items found anywhere, and `documents`, that any was
-        found in. `templates`: n-grams that tell of no item, as too many hold them.
+        `benchmarks`: name → counts: `items`; those searched for by `ngrams` or `whole`, `too_short` to be searched
+        for, or `repeated` from an earlier item; `bad_lines`; items `found` in any document; `documents` that hold one.
+        `templates`: n-grams left out because too many items share them.
     """
     benchmarks, items = (index.items.column(name).to_pylist() for name in ("benchmark", "item"))
     same_as = index.items.column("same_as").to_pylist()

@@ -1,6 +1,6 @@
-"""Stage `eligibility`: takedown lists and domains by predicate. Metadata only; no text is read.
+"""Stage `eligibility`: takedown lists, and domains by predicate. It reads metadata, never text.
 
-It comes before `exact_dedup`, so that the copy of a text that is kept is one that may be kept.
+It comes before `exact_dedup`, so that no copy is dropped for one that may not be used.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class EligibilityEvidence(StrictModel):
 
 
 class Eligibility(LocalStage):
-    """Drops what must not be used, and says which domain the rest belongs to."""
+    """Drops documents that must not be used; assigns others to another domain."""
 
     name: ClassVar[str] = "eligibility"
     Evidence = EligibilityEvidence
@@ -74,7 +74,7 @@ class Eligibility(LocalStage):
 
     @classmethod
     def prepare(cls, evidence: StrictModel, context: PrepareContext) -> dict[str, Path]:
-        """Finds the list files; their contents are part of the evidence's identity."""
+        """Finds the list files; their digests enter the hash."""
         assert isinstance(evidence, EligibilityEvidence)
         found = {}
         for kind, names in (("url", evidence.url_lists), ("id", evidence.id_lists)):
@@ -102,7 +102,7 @@ class Eligibility(LocalStage):
         return {k: frozenset(v) for k, v in lists.items()}
 
     def scan(self, batch: Batch) -> pa.Table:
-        """One row a document: `listed` (null, "url_list" or "id_list") and `domain` (null: the input's)."""
+        """One row a document: `listed` (null, "url_list" or "id_list") and `domain` (null if it stays in its own)."""
         urls = batch.metadata.column("url").to_pylist()
         lists = self._lists
         listed: list[str | None] = [None] * len(batch.rows)
@@ -111,7 +111,7 @@ class Eligibility(LocalStage):
         if lists["id"]:
             names = batch.metadata.column("source_id").to_pylist()
             listed = ["id_list" if i in lists["id"] else found for i, found in zip(names, listed, strict=True)]
-        domain = self._assigned(batch)
+        domain = self._assigned_domains(batch)
         return pa.table(
             {
                 "row": pa.array(batch.rows),
@@ -126,7 +126,7 @@ class Eligibility(LocalStage):
         below = self._lists["host"]
         return key in self._lists["url"] or (bool(below) and any(place in below for place in places_above(key)))
 
-    def _assigned(self, batch: Batch) -> list[str | None]:
+    def _assigned_domains(self, batch: Batch) -> list[str | None]:
         domain = np.full(len(batch.rows), None, dtype=object)
         for rule in reversed(self.evidence.assign):
             if rule.source_domains and batch.domain not in rule.source_domains:
@@ -144,7 +144,7 @@ class Eligibility(LocalStage):
         return [d if d != batch.domain else None for d in domain.tolist()]
 
     def decide(self, evidence: pa.Table, rows: Int32, first_id: int, decision: Any, earlier: Any) -> Verdict:
-        """Drops the listed, hands the assigned on."""
+        """Drops listed documents; leaves the new domain of those that were assigned to one."""
         listed = evidence.filter(pc.is_valid(evidence.column("listed")))
         drops = drops_table(listed.column("row").to_numpy(), first_id, listed.column("listed").combine_chunks())
         assigned = evidence.filter(pc.is_valid(evidence.column("domain"))).select(["row", "doc_id", "domain"])

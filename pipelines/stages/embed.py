@@ -1,13 +1,12 @@
 """Stage `embed`: a vector a document, kept as evidence for `semantic_clusters`; nothing is decided here.
 
-The vectors are taken on the stored text, before spans are cut, as MinHash signatures are: what two documents share
-would be cut from one of them first.
+Vectors, like MinHash signatures, are taken on the stored text, before spans are cut: what two documents share would
+otherwise be cut from one of them first.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -70,7 +69,7 @@ class EmbedEvidence(StrictModel):
 
 
 class Embed(LocalStage):
-    """Encodes."""
+    """Encodes documents; decides nothing."""
 
     name: ClassVar[str] = "embed"
     paper: ClassVar[str] = "Reimers and Gurevych 2019 (arXiv 1908.10084); Arora, Liang and Ma 2017 for the static table"
@@ -86,11 +85,11 @@ class Embed(LocalStage):
             return {"model": find_model(evidence.model, context.base, made)}
 
     def wants_gpu(self) -> bool:
-        """A model of sentence-transformers would."""
+        """True for a model of sentence-transformers, unless it is to run on the CPU."""
         return self.evidence.device != "cpu" and self.evidence.model not in (STATIC, NANO_E5, USE)
 
     def sees_cuts(self) -> bool:
-        """By its config."""
+        """True with `view: cut`."""
         return self.evidence.view == "cut"
 
     @cached_property
@@ -102,7 +101,7 @@ class Embed(LocalStage):
         )
 
     def scan(self, batch: Batch) -> pa.Table:
-        """One row a document: its vector as float16, zeros where it has none."""
+        """One row a document: its vector as float16, all zeros where it has none."""
         config = self.evidence
         windows = Windows(config.window_bytes, config.max_windows)
         vectors, _ = encode_documents(batch.texts.column, self._encoder, windows)
@@ -114,7 +113,5 @@ class Embed(LocalStage):
         return pa.table([pa.array(batch.rows), pa.array(batch.doc_ids), column], schema=schema)
 
     def decide(self, evidence: pa.Table, rows: Int32, first_id: int, decision: Any, earlier: Earlier) -> Verdict:
-        """Nothing."""
+        """Drops, cuts and notes nothing."""
         return Verdict()
-
-    provides: ClassVar[Mapping[str, pa.DataType]] = {}

@@ -1,7 +1,7 @@
-"""Stage `heuristic_filter`.
+"""Stage `heuristic_filter`: Gopher's, C4's and FineWeb's rules for spaced scripts, their counterparts for Chinese.
 
-Gopher's, C4's and FineWeb's rules for spaced scripts, their counterparts for Chinese, as named features of one scan.
-What is wrong with single lines, `line_filter` cuts.
+One scan counts named features of a document; the rules are thresholds on them. Single bad lines are cut by
+`line_filter`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pipelines.stages.shard_task import Int32
 
 
 class HeuristicFilter(LocalStage):
-    """One scan, then rules."""
+    """Counts features of a document; drops it by thresholds on them."""
 
     name: ClassVar[str] = "heuristic_filter"
     version: ClassVar[int] = 2

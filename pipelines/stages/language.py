@@ -1,7 +1,6 @@
-"""Stage `language`.
+"""Stage `language`: the language of each document, by lid.176 and script rules, and how far its lines agree on it.
 
-What each document is written in, by lid.176 and script rules, and how far its lines agree. A score; a decision only
-where a domain asks for it.
+It leaves scores; a document is dropped only where its domain asks for that.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ class LanguageDecision(StrictModel):
 
 
 class Language(LocalStage):
-    """lid.176, by our own kernel over its tables, and script rules."""
+    """Detects languages with our own kernel over the tables of lid.176, and by script."""
 
     name: ClassVar[str] = "language"
     version: ClassVar[int] = 2
@@ -64,7 +63,7 @@ class Language(LocalStage):
         return {"model": find_model(context.base / evidence.model if evidence.model else None)}
 
     def scan(self, batch: Batch) -> pa.Table:
-        """One row a document: its language and score, the share of its lines, the language of most other lines."""
+        """One row a document: its language, the score, the share of text in lines of it, the second language."""
         path = Path(self.artefacts["model"])
         found = detect(batch.texts.column, path, sample_bytes=self.evidence.sample_bytes)
         return pa.table(
@@ -81,7 +80,7 @@ class Language(LocalStage):
     def decide(
         self, evidence: pa.Table, rows: Int32, first_id: int, decision: LanguageDecision, earlier: Earlier
     ) -> Verdict:
-        """Hands the columns on; drops other languages and mixed documents where a domain says so."""
+        """Leaves the columns; drops other languages and mixed documents where the config says so."""
         columns = evidence.select(["row", "doc_id", *self.provides])
         reasons = np.full(columns.num_rows, "", dtype=object)
         if decision.min_share is not None:

@@ -1,10 +1,12 @@
-"""Stage `line_filter`: cuts lines that are no text, such as counters, menus and notices, and what is left decides.
+"""Stage `line_filter`: cuts lines that are no text, such as counters, menus and notices.
+
+A document of which too much would be cut is dropped.
 
 A stage beside `heuristic_filter` and not a part of it, for three reasons. Cuts change the text that document rules
-speak about: C4 counts sentences in the lines that it kept, so that its order is this stage first; RefinedWeb corrects
-lines last, of documents that its rules kept. In one stage the features would depend on the thresholds of the cuts, and
-evidence does not know thresholds. And lines are what tables, code and verse are made of, whose domains skip this
-stage and not the other. A second scan of the same shard costs some 3 ms a MB.
+judge: C4 counts sentences in the lines that it kept, and so cuts lines first; RefinedWeb corrects lines last, in the
+documents that its rules kept. In one stage the features would depend on the thresholds of the cuts, and evidence does
+not know thresholds. And tables, code and verse consist of such lines: their domains skip this stage, not the other. A
+second scan of a shard costs some 3 ms a MB.
 """
 
 from __future__ import annotations
@@ -15,22 +17,23 @@ import numpy as np
 import pyarrow as pa
 
 from corpus.schemas import EDITS
+from corpus.config import StrictModel
 from filters.lines.decide import FLAGGED, KEEP, LINE_REASONS, Lines, choose_lines
 from filters.lines.features import scan_lines
 from filters.lines.thresholds import LineThresholds
-from pipelines.stages.base import Batch, Earlier, LocalStage, Verdict, drops_table
+from pipelines.stages.base import Batch, Earlier, LocalStage, Verdict, drops_table, edits_table
 from pipelines.stages.shard_task import Int32
 
 
 class LineFilter(LocalStage):
-    """One scan for suspicious lines, then rules."""
+    """Finds suspicious lines; cuts them by rules."""
 
     name: ClassVar[str] = "line_filter"
     paper: ClassVar[str] = "Raffel et al. 2020 (arXiv 1910.10683), § 2.2; Penedo et al. 2023 (arXiv 2306.01116), G.2"
     Decision = LineThresholds
 
     def scan(self, batch: Batch) -> pa.Table:
-        """One row a document (`start` = -1: its words and bytes), then the lines that a rule could cut."""
+        """A row for each document (`start` is -1) with words and bytes, and a row for each line that could be cut."""
         column, n = batch.texts.column, len(batch.rows)
         facts = scan_lines(column)
         documents = pa.table(
@@ -83,22 +86,13 @@ class LineFilter(LocalStage):
         drops = drops_table(row[dropped], first_id, reasons[dropped].tolist())
         cut = lines.filter(pa.array(gone & ~dropped[of]))
         names = np.array(LINE_REASONS, object)[chosen[gone & ~dropped[of]]]
-        edits = pa.table(
-            [
-                cut.column("row"),
-                cut.column("start"),
-                cut.column("end"),
-                pa.array(names.tolist(), pa.string()),
-                pa.nulls(cut.num_rows, pa.string()),
-                cut.column("sentences"),
-            ],
-            schema=EDITS,
+        return Verdict(
+            drops, edits_table(cut["row"], cut["start"], cut["end"], names.tolist(), sentences=cut["sentences"])
         )
-        return Verdict(drops, edits)
 
 
 def _share(of: Int32, lines: pa.Table, which: Int32, documents: pa.Table, name: str) -> np.ndarray:  # type: ignore[type-arg]
-    """The share of each document's `name` that some of its lines have, float64[n_docs]."""
+    """The share of each document's bytes or words (`name`) that lies in the chosen lines, float64[n_docs]."""
     amounts = lines.column(name).to_numpy()[which]
     total = np.bincount(of[which], weights=amounts, minlength=documents.num_rows)
     return total / np.maximum(documents.column(name).to_numpy(), 1)

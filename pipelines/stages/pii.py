@@ -1,17 +1,17 @@
-"""Stage `pii`: personal data is found, counted, and replaced by a placeholder that says what stood there.
+"""Stage `pii`: finds personal data, counts it, and replaces it by a placeholder that says what stood there.
 
-The evidence is where and what kind: offsets into the stored text, never the text. The decision says which kinds are
-replaced and by what; a kind set to null stays, and is still counted. A rewrite removes nothing, so its bytes are the
-ledger's signed `rewritten`.
+Evidence is where and which kind: offsets into the stored text, never the text. The decision says which kinds are
+replaced, and by what; a kind set to null stays, and is still counted. A rewrite removes nothing: the ledger counts its
+bytes as signed `rewritten`.
 
-Its place is right before `span_dedup`. Behind the stages that drop documents, so that no text is scanned for nothing;
-before spans are cut, so that no number is cut in two and left as a piece that nothing recognises; and so that spans are
-compared as they will be published: two notices that differ in an address only are one notice twice. Near-duplicates
-are compared by the stored text (`near_dedup.view: stored`), which no rewrite changes. A match over a place where
-something was cut takes the cut with it.
+Its place is right before `span_dedup`: behind the stages that drop documents, so that no text is scanned in vain;
+before spans are cut, so that no number is cut in two and half of it published; and so that spans are compared as they
+will be published: two notices that differ in an address alone are one notice twice. Near-duplicates are compared by the
+stored text (`near_dedup.view: stored`), which no rewrite changes. A match that reaches over a cut span replaces the cut
+as well.
 
-The stored text keeps what was replaced: document shards are as private as the crawl. The commands that show stored text
-put stars there unless asked (`cli.inspect.masking`). Only `text` is searched, not the URL or the other columns.
+The stored text keeps what was replaced: document shards are as private as the crawl. Commands that show stored text
+mask it unless asked not to (`cli.inspect.masking`). Only `text` is searched, not the URL or other columns.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from pydantic import Field
 from corpus.config import StrictModel, setting
 from corpus.schemas import EDITS
 from filters.pii.find import KINDS, find
-from pipelines.stages.base import Batch, Earlier, LocalStage, Verdict
+from pipelines.stages.base import Batch, Earlier, LocalStage, Verdict, edits_table
 from pipelines.stages.shard_task import Int32
 
 Placeholder = Annotated[str, Field(min_length=1, max_length=32, pattern=r"^[A-Za-z_<>\[\]{}()|]+$")] | None
-"""What stands for a match, or null to leave it. No digit, sign or space, so that it is neither found nor divided."""
+"""What stands for a match; null leaves it. It has no digit, sign or space, so that no rule finds or divides it."""
 COUNTED = tuple(kind for kind in KINDS if kind != "ip_local")
 
 
@@ -57,7 +57,7 @@ class PiiDecision(StrictModel):
 
 
 class Pii(LocalStage):
-    """Find, then replace."""
+    """Finds personal data by form and check digit; replaces it."""
 
     name: ClassVar[str] = "pii"
     paper: ClassVar[str] = "RFC 5322, RFC 4291, E.164, GB 11643-1999, ISO/IEC 7812-1, ISO 13616-1"
@@ -67,7 +67,7 @@ class Pii(LocalStage):
     evidence: PiiEvidence
 
     def scan(self, batch: Batch) -> pa.Table:
-        """One row a document (`start` = -1, no kind), then its matches."""
+        """A row for each document (`start` is -1, no kind), and a row for each match."""
         found = find(batch.texts.column, self.evidence.old_resident_numbers)
         n, which = len(batch.rows), found.documents()
         documents = pa.table(
@@ -106,15 +106,6 @@ class Pii(LocalStage):
         replaced = np.isin(kind, [name for name in KINDS if placeholders[name] is not None])
         chosen = evidence.filter(pa.array(replaced))
         kinds = chosen.column("kind").to_pylist()
-        edits = pa.table(
-            [
-                chosen.column("row"),
-                chosen.column("start"),
-                chosen.column("end"),
-                pa.array(kinds, pa.string()),
-                pa.array([placeholders[name] for name in kinds], pa.string()),
-                pa.array(np.zeros(len(kinds), np.int32)),
-            ],
-            schema=EDITS,
-        )
+        written = [placeholders[name] for name in kinds]
+        edits = edits_table(chosen["row"], chosen["start"], chosen["end"], kinds, 0, written)
         return Verdict(edits=edits, columns=columns)

@@ -112,7 +112,7 @@ STAGES: dict[str, Callable[[], type[Stage]]] = {
     "span_dedup": _span_dedup,
     "score": _score,
 }
-"""Every stage between `ingest` and `write_shards`: name → what imports its class."""
+"""Every stage between `ingest` and `write_shards`: name → function that imports and returns its class."""
 
 
 def stage_class(name: str) -> type[Stage]:
@@ -133,7 +133,7 @@ def shard_tasks(
     skip: Sequence[str] = (),
     earlier: bool = False,
 ) -> tuple[ShardTask, ...]:
-    """A task a document shard; see `ShardTask`."""
+    """A `ShardTask` for each document shard, which has the arguments of the same names."""
     kinds = [(manifest.ref, stage_class(name)) for name, manifest in chain]
     known = tuple(Decided(kind.name, ref, kind.assigns_domains, kind.needs_settled) for ref, kind in kinds)
     seen = None if evidence is None else evidence.ref

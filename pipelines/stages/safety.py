@@ -1,11 +1,11 @@
 """Stage `safety`: how safe a text is, by a model that the pipeline trains from its references, and by word lists.
 
-The model scores sentences, as abuse sits in a sentence and not in a page: `safety` is their mean by length, and
-`unsafe_share` the share of a document's bytes in sentences below `unsafe_below`. Word lists count occurrences by
-`filters.word_lists`. Both leave columns for the weight; a document is dropped only where a limit says so, since a
-word list alone drops sex education and medicine first (Dodge et al. 2021).
+The model scores sentences, as abuse stands in a sentence rather than on a page: `safety` is their mean, weighted by
+length, and `unsafe_share` the share of a document's bytes in sentences that score below `unsafe_below`. Terms of the
+word lists are counted (`filters.word_lists`). Both leave columns for the weight; a document is dropped only where a
+limit is set, since word lists alone drop sex education and medicine first (Dodge et al. 2021).
 
-Sites are refused before anything else: see `eligibility.url_lists`.
+Whole sites are refused by `eligibility.url_lists`.
 
 Source: Baichuan 2 (arXiv 2309.10305), section 4; Dodge et al. 2021 (arXiv 2104.08758); Deng et al. 2022, COLD
 (arXiv 2201.06025), for the labels that the benchmark trains on.
@@ -68,7 +68,7 @@ class SafetyDecision(StrictModel):
 
 
 class Safety(LocalStage):
-    """Score and count; drop where a limit is set."""
+    """Scores sentences and counts listed terms; drops documents where a limit is set."""
 
     name: ClassVar[str] = "safety"
     paper: ClassVar[str] = "Baichuan 2 (arXiv 2309.10305), section 4; Dodge et al. 2021 (arXiv 2104.08758)"
@@ -83,7 +83,7 @@ class Safety(LocalStage):
 
     @classmethod
     def prepare(cls, evidence: StrictModel, context: PrepareContext) -> dict[str, Path]:
-        """Trains or finds the model; finds the lists, whose contents are part of the evidence's identity."""
+        """Trains or finds the model; finds the word lists."""
         assert isinstance(evidence, SafetyEvidence)
         found = {}
         for i, name in enumerate(evidence.word_lists):
@@ -106,7 +106,7 @@ class Safety(LocalStage):
         return WordList.load(paths) if paths else None
 
     def scan(self, batch: Batch) -> pa.Table:
-        """One row a document: `safety` and `unsafe` bytes (null and 0 without a model), `listed`, `tokens`."""
+        """One row a document: `safety` and `unsafe` bytes (null and 0 without a model), `listed` terms, `tokens`."""
         column = batch.texts.column
         n = len(column)
         safety, unsafe = pa.nulls(n, pa.float32()), np.zeros(n, np.int64)
@@ -136,7 +136,7 @@ class Safety(LocalStage):
     def decide(
         self, evidence: pa.Table, rows: Int32, first_id: int, decision: SafetyDecision, earlier: Earlier
     ) -> Verdict:
-        """Columns for all; drops for those over a limit, the first that holds as reason."""
+        """Leaves columns for all documents; drops those over a limit, with the first such limit as the reason."""
         unsafe, size, listed, tokens = (
             evidence.column(name).to_numpy() for name in ("unsafe", "bytes", "listed", "tokens")
         )

@@ -1,8 +1,8 @@
 """The two task functions of a text stage: scan a shard for evidence, decide about a shard.
 
-Both run in Spark tasks, open one document shard and its sidecars with pyarrow, and return file entries. Rows that an
-earlier scan already saw, in the same view, are copied from it: a changed threshold upstream costs only the documents
-that it brought back.
+Both open one document shard, and the tables about it, with pyarrow, and return file entries. Rows that an earlier scan
+has seen in the same view are copied from it: a changed threshold upstream costs a scan of the documents that it brought
+back, no more.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from pipelines.stages.shard_task import Int32, Int64, ShardTask
 from text.arrow import TextColumn
 
 BATCH_BYTES = 8 << 20
-"""View text per batch: bounds a task's memory beside its shard."""
+"""Bytes of text in a batch: bounds a task's memory beside its shard."""
 
 
 @dataclass(frozen=True)
 class StageConfig:
-    """A stage of a pipeline, for tasks.
+    """A stage and its configs, in the form in which tasks receive them.
 
     Attributes:
-        name: of the stage.
-        evidence: JSON of the evidence config.
-        artefacts: what `prepare` made, as name → path.
-        decision: JSON of the decision config outside overriding domains.
-        domains: JSON of the decision config of domains that override it.
+        name: the stage.
+        evidence: the evidence config, as JSON.
+        artefacts: what `prepare` made: name → path.
+        decision: the decision config of domains that override nothing, as JSON.
+        domains: domain → decision config as JSON, where a domain overrides something.
     """
 
     name: str
@@ -49,11 +49,11 @@ class StageConfig:
     domains: dict[str, dict[str, Any]]
 
     def open(self) -> Stage:
-        """The stage object; a worker process keeps it, so that models are loaded once."""
+        """The stage; a worker process keeps it, so that models are loaded once."""
         return _open_stage(self.name, json.dumps(self.evidence), json.dumps(self.artefacts))
 
     def configs(self) -> tuple[StrictModel, dict[str, StrictModel]]:
-        """The decision config, and those of overriding domains."""
+        """The decision config, and domain → decision config where a domain overrides something."""
         kind = stage_class(self.name).Decision
         overrides = {d: parse(kind, block, f"domains.{d}.{self.name}") for d, block in self.domains.items()}
         return parse(kind, self.decision, self.name), overrides
@@ -70,10 +70,10 @@ class ScanTask:
     """A document shard to be scanned.
 
     Attributes:
-        task: the shard; its evidence is an earlier scan's.
-        stage: what scans it.
+        task: the shard; its evidence is that of an earlier scan, if there is one.
+        stage: the stage that scans it.
         folder: where the evidence is written.
-        batch_bytes: view text per batch.
+        batch_bytes: bytes of text in a batch.
     """
 
     task: ShardTask
@@ -84,12 +84,12 @@ class ScanTask:
 
 @dataclass(frozen=True)
 class Scanned:
-    """What a scan wrote.
+    """What the scan of a shard gave.
 
     Attributes:
-        files: evidence.
-        scanned: rows scanned.
-        reused: rows copied from the earlier scan.
+        files: its evidence.
+        scanned: documents scanned.
+        reused: documents whose evidence was copied from the earlier scan.
     """
 
     files: list[FileEntry]
@@ -101,7 +101,7 @@ def scan_shard(job: ScanTask) -> Scanned:
     """Task: writes the stage's evidence about one document shard."""
     task, stage = job.task, job.stage.open()
     state = task.state()
-    rows = task.taken(state)
+    rows = task.active_rows(state)
     keys = state.view_keys() if stage.sees_cuts() and "text" in stage.reads else np.zeros(task.shard.rows, np.int64)
     pieces, fresh = _reusable(task, rows, keys)
     for batch in _batches(job, stage, state, fresh):
@@ -121,8 +121,8 @@ def scan_shard(job: ScanTask) -> Scanned:
 
 
 def _reusable(task: ShardTask, rows: Int32, keys: Int64) -> tuple[list[pa.Table], Int32]:
-    """Earlier evidence that still holds, and the rows that must be scanned."""
-    earlier = task.seen()
+    """The earlier evidence that still holds, and the rows that must be scanned."""
+    earlier = task.read_evidence()
     if earlier is None:
         return [], rows
     old = earlier.column("row").to_numpy()
@@ -152,11 +152,11 @@ def _batches(job: ScanTask, stage: Stage, state: ShardState, rows: Int32) -> Ite
 
 @dataclass(frozen=True)
 class DecideTask:
-    """A document shard to be decided about by a local stage.
+    """A document shard about which a local stage decides.
 
     Attributes:
         task: the shard.
-        stage: what decides.
+        stage: the stage.
         folder: where the decision is written.
     """
 
@@ -169,8 +169,8 @@ def decide_shard(job: DecideTask) -> list[FileEntry]:
     """Task: writes a local stage's decision about one document shard."""
     task, stage = job.task, job.stage.open()
     assert isinstance(stage, LocalStage)
-    evidence = task.seen()
-    rows = task.taken(task.state())
+    evidence = task.read_evidence()
+    rows = task.active_rows(task.state())
     if not len(rows) or (evidence is None and stage.reads):
         return []
     evidence = pa.table({"row": pa.array([], pa.int32())}) if evidence is None else evidence
@@ -192,7 +192,7 @@ def _rows_of(table: pa.Table, rows: Int32, total: int) -> pa.Table:
 
 
 def _by_config(job: DecideTask, rows: Int32) -> Iterator[tuple[Int32, StrictModel]]:
-    """The rows, grouped by the decision config that holds for their domain: here a domain overrides a threshold."""
+    """The rows, grouped by the decision config of their domain: here the thresholds that a domain overrides apply."""
     default, overrides = job.stage.configs()
     domains = job.task.domains()[rows].astype(str)
     special = [d for d in sorted(overrides) if (domains == d).any()]

@@ -1,7 +1,8 @@
-"""Stage `sentence_quality`: a score per sentence by a model that the pipeline trains from its references.
+"""Stage `sentence_quality`: scores sentences by a model that the pipeline trains from its references.
 
-The scan keeps a document's mean score and the sentences that score low enough to be cut under some threshold; the
-decision cuts the worst of them, up to a cap. What a "good" sentence is, the reference sets of the YAML say.
+The reference sets of the YAML say what a good sentence is. The scan keeps the mean score of a document, and each
+sentence that scores below `store_below`, so that thresholds up to it need no new scan. The decision cuts the worst
+sentences, up to a share of the document.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from corpus.schemas import EDITS
 from filters.quality.decide import SentenceQualityDecision, choose_cuts, document_quality, sentence_facts
 from filters.quality.model import SentenceModel
 from filters.quality.training import QualityTraining
-from pipelines.stages.base import Batch, Earlier, LocalStage, Verdict, drops_table
+from pipelines.stages.base import Batch, Earlier, LocalStage, Verdict, drops_table, edits_table
 from pipelines.stages.context import PrepareContext
 from pipelines.stages.shard_task import Int32
 from pipelines.stages.trained_model import trained_model
@@ -45,7 +46,7 @@ class SentenceQualityEvidence(StrictModel):
 
 
 class SentenceQuality(LocalStage):
-    """Score, then cut."""
+    """Scores sentences; cuts the worst."""
 
     name: ClassVar[str] = "sentence_quality"
     paper: ClassVar[str] = "Baichuan 2 (arXiv 2309.10305), figure 2; Joulin et al. 2017 (arXiv 1607.01759)"
@@ -56,7 +57,7 @@ class SentenceQuality(LocalStage):
 
     @classmethod
     def check(cls, evidence: StrictModel, decision: StrictModel) -> None:
-        """The threshold must lie where sentences are remembered."""
+        """Refuses a threshold above `store_below`: sentences that score higher are not kept as evidence."""
         assert isinstance(evidence, SentenceQualityEvidence) and isinstance(decision, SentenceQualityDecision)
         if decision.threshold > evidence.store_below:
             raise ConfigError(
@@ -66,7 +67,7 @@ class SentenceQuality(LocalStage):
 
     @classmethod
     def prepare(cls, evidence: StrictModel, context: PrepareContext) -> dict[str, Path]:
-        """Trains the model, once for each training config and state of the reference text."""
+        """Finds the model, or trains one, unless one of this config and reference text is there."""
         assert isinstance(evidence, SentenceQualityEvidence)
         return {"model": trained_model(cls.name, evidence.model, evidence.training, context)}
 
@@ -75,7 +76,7 @@ class SentenceQuality(LocalStage):
         return SentenceModel.load(Path(self.artefacts["model"]))
 
     def scan(self, batch: Batch) -> pa.Table:
-        """One row a document (`start` = -1: its quality and bytes), then its low-scoring sentences."""
+        """A row for each document (`start` is -1) with quality and bytes, and a row for each low-scoring sentence."""
         column = batch.texts.column
         spans = sentences(column)
         scores = self._model.score(column, spans)
@@ -115,14 +116,14 @@ class SentenceQuality(LocalStage):
     def decide(
         self, evidence: pa.Table, rows: Int32, first_id: int, decision: SentenceQualityDecision, earlier: Earlier
     ) -> Verdict:
-        """Cuts sentences; drops documents below the least quality where one is set."""
+        """Cuts sentences; drops documents below `min_document_quality`, where that is set."""
         starts = evidence.column("start").to_numpy()
         heads = starts < 0
         documents = evidence.filter(pa.array(heads))
         quality = documents.column("score").to_numpy()
         columns = pa.table({"row": documents.column("row"), "doc_id": documents.column("doc_id"), "quality": quality})
         bad = quality < np.float32(decision.min_document_quality)
-        drops = drops_table(documents.column("row").to_numpy()[bad], first_id, ["low_quality"] * int(bad.sum()))
+        drops = drops_table(documents.column("row").to_numpy()[bad], first_id, "low_quality")
         found = evidence.filter(pa.array(~heads))
         ptr = np.concatenate(
             [np.searchsorted(found.column("row").to_numpy(), documents.column("row").to_numpy()), [found.num_rows]]
@@ -137,16 +138,5 @@ class SentenceQuality(LocalStage):
             decision,
         )
         chosen = found.filter(pa.array(cut))
-        n = chosen.num_rows
-        edits = pa.table(
-            [
-                chosen.column("row"),
-                chosen.column("start"),
-                chosen.column("end"),
-                pa.array(["low_quality_sentence"] * n, pa.string()),
-                pa.nulls(n, pa.string()),
-                pa.array(np.ones(n, np.int32)),
-            ],
-            schema=EDITS,
-        )
+        edits = edits_table(chosen["row"], chosen["start"], chosen["end"], "low_quality_sentence", sentences=1)
         return Verdict(drops, edits, columns)

@@ -1,7 +1,7 @@
-"""A document shard as a task sees it: where it lies, what was decided about it, what a stage has seen in it.
+"""A document shard as a task sees it: where it lies, what was decided about it, what a stage's scan found in it.
 
-A task names the shard and the manifests that it needs, and finds its own files in them; a worker process reads each
-manifest once.
+A task names its shard and the manifests that it needs, and finds the files of its shard in them. A worker process reads
+each manifest once.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from corpus.shard_state import ShardState, load_state
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
 Chain = Sequence[tuple[str, Manifest]]
-"""Decisions in pipeline order, by stage."""
+"""The decisions of a run, in pipeline order: (stage, decision)."""
 
 
 @dataclass(frozen=True)
 class Decided:
-    """A stage's decision, as a task is told of it.
+    """A decision, in the form in which tasks receive it.
 
     Attributes:
-        stage: its name.
-        manifest: of the decision.
+        stage: the stage that took it.
+        manifest: where it lies.
         assigns_domains: see `Stage`.
         needs_settled: see `Stage`.
     """
@@ -44,14 +44,14 @@ class Decided:
 
 @dataclass(frozen=True)
 class ShardTask:
-    """A document shard for a task.
+    """A document shard, with what a task needs to know about it.
 
     Attributes:
-        shard: where it lies.
+        shard: the shard.
         chain: the decisions so far.
-        evidence: what the stage has seen; None where it has seen nothing yet.
-        skip: domains that the stage leaves alone.
-        earlier: whether it is an earlier snapshot's, whose decisions are final.
+        evidence: what the stage's scan found; None before its first scan.
+        skip: domains that skip the stage.
+        earlier: whether the shard belongs to an earlier snapshot, whose decisions are final.
     """
 
     shard: DocumentShard
@@ -65,18 +65,22 @@ class ShardTask:
         return ((decided.stage, decided.manifest.open()) for decided in self.chain)
 
     def state(self, until: Callable[[Decided], bool] | None = None) -> ShardState:
-        """Which documents are alive and what was cut from them; behind the decisions before the first `until` holds."""
+        """Which documents are alive, and what was cut from them, after the decisions so far.
+
+        Args:
+            until: if given, the first decision for which it holds, and those behind it, do not count.
+        """
         before: Iterable[Decided] = self.chain
         if until is not None:
             before = takewhile(lambda decided: not until(decided), self.chain)
         return load_state((decided.manifest.open() for decided in before), self.shard.number, self.shard.rows)
 
-    def seen(self, columns: list[str] | None = None, table: str = "evidence") -> pa.Table | None:
-        """The stage's evidence about the shard, or None."""
-        return read_own(self.evidence, table, self, columns)
+    def read_evidence(self, columns: list[str] | None = None) -> pa.Table | None:
+        """The stage's evidence about the shard; None where there is none."""
+        return read_own(self.evidence, "evidence", self, columns)
 
     def domains(self) -> npt.NDArray[np.object_]:
-        """The domain of each row, after re-assignment by predicate."""
+        """The domain of each row: that of the shard's input, unless a stage has assigned another."""
         found = np.full(self.shard.rows, self.shard.domain, dtype=object)
         for decided in self.chain:
             columns = read_own(decided.manifest, "columns", self) if decided.assigns_domains else None
@@ -84,13 +88,13 @@ class ShardTask:
                 found[columns.column("row").to_numpy()] = columns.column("domain").to_numpy(zero_copy_only=False)
         return found
 
-    def taken(self, state: ShardState) -> Int32:
-        """The rows that the stage is about: alive, and of a domain that does not skip it."""
+    def active_rows(self, state: ShardState) -> Int32:
+        """The rows that the stage handles: alive, and of a domain that does not skip it."""
         rows = np.flatnonzero(state.alive).astype(np.int32)
         return rows[~np.isin(self.domains()[rows].astype(str), self.skip)] if self.skip else rows
 
     def column(self, rows: Int32, stage: str, name: str, default: Any) -> npt.NDArray[Any]:
-        """A column that an earlier stage left, for some rows; `default` where it has none."""
+        """The values of a column that an earlier stage left, for some rows; `default` where it left none."""
         kind = np.array([default]).dtype if default is not None else object
         values = np.full(self.shard.rows, default, dtype=kind)
         for decided in self.chain:
@@ -100,12 +104,12 @@ class ShardTask:
         return values[rows]
 
     def doc_ids(self, rows: Int32) -> Int64:
-        """The ids of documents of the shard."""
+        """The ids of some documents of the shard."""
         return self.shard.first_id + rows.astype(np.int64)
 
 
 def read_own(
     manifest: ManifestRef | None, table: str, task: ShardTask, columns: list[str] | None = None
 ) -> pa.Table | None:
-    """The rows of a committed table that are about a task's shard, or None."""
+    """The rows of a committed table that are about the task's own shard; None where there are none."""
     return None if manifest is None else manifest.open().read(table, task.shard.number, columns)

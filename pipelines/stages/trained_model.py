@@ -11,7 +11,7 @@ from pipelines.stages.context import PrepareContext
 
 
 def trained_model(stage: str, model: str | None, training: WordsTraining | None, context: PrepareContext) -> Path:
-    """The folder of the model that a stage names, or that is trained, once for each training and state of its text."""
+    """The folder of the model that the config names; else of one trained now, or before from the same text."""
     if model is not None:
         return (context.base / model).absolute()
     assert training is not None

@@ -34,7 +34,7 @@ from corpus.schemas import DOCUMENT, DROPS, EDITS, METADATA, PUBLISHED, QUARANTI
 from corpus.shard_state import ShardState
 from corpus.view import build_view
 from pipelines.run.config import PipelineConfig
-from pipelines.run.removal import watch_removal
+from pipelines.run.raise_alarm import watch_removal
 from pipelines.run.weights import Curve, WeightsConfig
 from text.arrow import TextColumn
 

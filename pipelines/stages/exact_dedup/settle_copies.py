@@ -1,11 +1,11 @@
-"""Settles which copy of a text stays when it has contenders in several domains.
+"""Settles which copy of a text is kept when it has contenders in several domains.
 
-After the rules of each domain have spoken, the earliest contender that none of them dropped wins; if all were dropped,
-the earliest. The others become exact duplicates of it, and, as the first decision that drops a document wins, what a
-rule said about them no longer counts. Copies that had been dropped in favour of a losing contender point to the
-winner.
+Once the rules of all domains have been applied, the earliest contender that no rule dropped wins; if all were dropped,
+the earliest. The others become exact duplicates of it. The first decision that drops a document counts, so what a rule
+said about them no longer does. *Followers*, copies dropped in favour of a contender that loses, now name the winner as
+their survivor.
 
-Cost: narrow rows of texts that occur in several domains; nothing where there are none.
+Cost: a shuffle of narrow rows of texts that occur in several domains; nothing where there are none.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ CONTESTED_TABLES = ("contenders", "followers")
 
 @dataclass(frozen=True)
 class ContestedTask:
-    """A document shard that holds contested texts.
+    """A document shard that holds contenders or followers.
 
     Attributes:
-        task: the shard, with the decisions behind the provisional one.
-        provisional: the decision that left contenders.
+        task: the shard, with the decisions taken after the provisional one.
+        provisional: the provisional decision.
         partitions: of the hop that elects.
     """
 
@@ -47,7 +47,7 @@ class ContestedTask:
 
 @dataclass(frozen=True)
 class SettledFiles:
-    """What the writing hop is told: the folder of the final decision, and the provisional one."""
+    """The settings of the hop that writes: the folder of the final decision, and the provisional decision."""
 
     folder: Path
     provisional: ManifestRef
@@ -56,12 +56,12 @@ class SettledFiles:
 def settle_copies(
     provisional: Manifest, tasks: Sequence[ShardTask], folder: Path, cluster: Cluster
 ) -> list[FileEntry] | None:
-    """The files of the final decision of `exact_dedup`; None where nothing contends.
+    """The files of the final decision of `exact_dedup`; None where there are no contenders.
 
     Args:
-        provisional: its first decision, with contenders.
-        tasks: the document shards, with the decisions behind it.
-        folder: where the final one is written.
+        provisional: its first decision.
+        tasks: the document shards, each with the decisions taken after that one.
+        folder: where the final decision is written.
         cluster: Spark.
     """
     if not provisional.body["facts"]["contenders"]:
@@ -87,7 +87,7 @@ def settle_copies(
 
 
 def emit_contested(job: ContestedTask) -> Iterator[Block]:
-    """Source: the contested documents of a shard, by text, with what the rules said about contenders."""
+    """Source: the contenders and followers of a shard, by text, and whether a rule has dropped them."""
     alive = job.task.state().alive
     for kind in CONTESTED_TABLES:
         table = read_own(job.provisional, kind, job.task)
@@ -99,7 +99,7 @@ def emit_contested(job: ContestedTask) -> Iterator[Block]:
 
 
 def elect(inbox: Inbox, writers: NextHop) -> Iterator[Block]:
-    """Hop: the contested documents of some texts → the drops of all but the winner, by shard."""
+    """Hop: contenders and followers of some texts → drops of all but the winners, by shard."""
     contenders = inbox.table("contenders")
     if contenders is None:
         return
@@ -118,7 +118,7 @@ def elect(inbox: Inbox, writers: NextHop) -> Iterator[Block]:
 
 
 def write_drops(inbox: Inbox, files: SettledFiles) -> Iterator[FileEntry]:
-    """Last hop: each shard's first drops, with those of contested texts in place of what was said about them."""
+    """Last hop: each shard's provisional drops, those of contenders and followers replaced by the new ones."""
     table = inbox.table("drops")
     if table is None:
         return

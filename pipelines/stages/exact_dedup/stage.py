@@ -1,11 +1,10 @@
 """Stage `exact_dedup`: one copy of each text, counted.
 
-"Exact" is equality after NFC and collapsed white space, by a 128-bit digest. The kept copy is the earliest eligible
-one.
+"Exact" is equality after NFC and collapsed white space, by a 128-bit digest. The earliest eligible copy is kept.
 
-A text that occurs in several domains keeps, at first, one *contender* in each: a domain's own rule may drop its copy
-later, and then the next one must be there to be kept. `settle_copies` elects among the contenders once those rules have
-spoken; until then each contender goes through them on its own.
+A text that occurs in several domains keeps one *contender* in each at first: the rules of a domain may drop its copy
+later, and then the next one must be there to be kept. Each contender goes through the rules of its own domain; after
+that `settle_copies` elects one of them.
 
 Cost: 29 bytes a document are shuffled, once; a task sorts its share of the digests.
 """
@@ -29,7 +28,7 @@ from pipelines.spark.blocks import Block, Inbox, NextHop, by_hash, by_shard, spl
 from pipelines.spark.exchange import Hop, partitions_for
 from pipelines.spark.session import Cluster
 from pipelines.stages.base import Batch, GlobalStage
-from pipelines.stages.context import DecisionContext, GlobalVerdict
+from pipelines.stages.context import DecisionContext, GlobalVerdict, count_rows
 from pipelines.stages.exact_dedup.settle_copies import settle_copies
 from pipelines.stages.shard_task import ShardTask
 from text.hash import digest128
@@ -43,14 +42,15 @@ COLUMNS = pa.schema(
         pa.field("domains", pa.int32()),
     ]
 )
-"""About kept texts that occur more than once: all copies, the first contender, the domains that contend."""
+"""About kept documents with copies: the number of copies, the first contender, the number of contending domains."""
 CONTESTED = pa.schema([pa.field("row", pa.int32()), pa.field("doc_id", pa.int64()), pa.field("first_copy", pa.int64())])
-"""Documents whose text has contenders in several domains: `contenders` themselves, and their `followers`."""
+"""Documents whose text has several contenders: table `contenders`, and `followers`, copies dropped for one of them."""
 ROW_BYTES = 29
+"""What a document takes in the exchange."""
 
 
 class ExactDedup(GlobalStage):
-    """Digest, group, keep the earliest."""
+    """Groups documents by digest; keeps the earliest of each domain."""
 
     name: ClassVar[str] = "exact_dedup"
     version: ClassVar[int] = 2
@@ -64,7 +64,7 @@ class ExactDedup(GlobalStage):
         return pa.table({"row": pa.array(batch.rows), "doc_id": pa.array(batch.doc_ids), "low": low, "high": high})
 
     def decide_globally(self, context: DecisionContext) -> GlobalVerdict:
-        """Drops every copy within a domain but the first; marks texts that have copies in several domains."""
+        """Drops all copies within a domain but the first; lists contenders of texts that occur in several domains."""
         partitions = partitions_for(context.evidence_rows(), ROW_BYTES, context.cluster.least_partitions)
         files = context.exchange(
             emit_digests,
@@ -73,7 +73,7 @@ class ExactDedup(GlobalStage):
             {"drops": DROPS, "columns": COLUMNS, "contenders": CONTESTED, "followers": CONTESTED},
             label="exact_dedup: elect",
         )
-        return GlobalVerdict(files, {"contenders": sum(f.rows for f in files if f.table == "contenders")})
+        return GlobalVerdict(files, {"contenders": count_rows(files, "contenders")})
 
     @classmethod
     def settle(
@@ -94,7 +94,7 @@ class DigestTask:
 def emit_digests(job: DigestTask) -> Iterator[Block]:
     """Source: the digests of a document shard, by digest."""
     task = job.task
-    evidence = task.seen(["row", "doc_id", "low", "high"])
+    evidence = task.read_evidence(["row", "doc_id", "low", "high"])
     if evidence is None:
         return
     low = evidence.column("low").to_numpy()
@@ -105,21 +105,21 @@ def emit_digests(job: DigestTask) -> Iterator[Block]:
         "domain": domain_codes(task.domains()[evidence.column("row").to_numpy()]),
         "state": np.zeros(len(low), np.int8),
     }
-    if task.earlier:  # which of its documents stood for their text when its copies were settled
+    if task.earlier:  # which of its documents were still alive when the copies of that snapshot were settled
         stood = task.state(until=lambda decided: decided.needs_settled).alive
         columns["state"] = np.where(stood[evidence.column("row").to_numpy()], STANDS, GONE).astype(np.int8)
     yield from split("digests", columns, by_hash(low, job.partitions))
 
 
 def domain_codes(domains: npt.NDArray[np.object_]) -> npt.NDArray[np.int32]:
-    """A number for each domain name, int32[n]: equal names, equal numbers, in every task."""
+    """A number for each domain name, int32[n]; equal names have equal numbers in all tasks."""
     names, inverse = np.unique(domains.astype(str), return_inverse=True)
     codes = [int.from_bytes(hashlib.sha256(str(n).encode()).digest()[:4], "big", signed=True) for n in names]
     return np.array(codes, np.int32)[inverse]
 
 
 def group_copies(inbox: Inbox, writers: NextHop) -> Iterator[Block]:
-    """Hop: digests of one partition → drops, columns and contested documents, by shard."""
+    """Hop: the digests of one partition → drops, columns, contenders and followers, by shard."""
     table = inbox.table("digests")
     if table is None:
         return

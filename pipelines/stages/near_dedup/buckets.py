@@ -1,7 +1,7 @@
-"""Bands → buckets → candidate pairs: documents that share a band of their signatures.
+"""Bands → buckets → candidate edges: pairs of documents that share a band of their signatures.
 
-Shuffled: 32 bytes a document and band. Edges are written by the task that finds them; the driver reads them back (24
-bytes each) or, above a size, leaves them to Spark.
+Shuffled: 32 bytes for each band of each document. The task that finds edges writes them to a file; the driver reads
+them back (24 bytes each) or, above a size, leaves them to Spark.
 """
 
 from __future__ import annotations
@@ -20,17 +20,18 @@ from dedup.graph import distinct_edges
 from pipelines.spark.blocks import Block, Inbox, by_hash, split
 from pipelines.spark.exchange import Hop, partitions_for
 from pipelines.spark.session import Cluster
-from pipelines.stages.near_dedup.tables import evidence_of, in_buckets, ref_of
+from pipelines.stages.near_dedup.tables import evidence_of, ref_of, rows_in_buckets
 from pipelines.stages.shard_task import ShardTask, read_own
-from text.binary import binary_values, whole
+from text.binary import as_numbers
 
 BAND_BYTES = 32
+"""What one band of a document takes in the exchange."""
 DOCUMENTS_AT_ONCE = 32_768
 
 
 @dataclass(frozen=True)
 class Bands:
-    """How signatures are cut into bands."""
+    """How a signature of `num_perm` minima is cut into bands of some rows."""
 
     bands: int
     rows: int
@@ -39,7 +40,7 @@ class Bands:
 
 @dataclass(frozen=True)
 class BucketRules:
-    """Which documents of a bucket become a candidate pair; see `dedup.banding.bucket_edges`."""
+    """Which documents of a bucket become candidate edges; see `dedup.banding.bucket_edges`."""
 
     accept: float
     clear: float
@@ -49,13 +50,13 @@ class BucketRules:
 
 @dataclass(frozen=True)
 class BandTask:
-    """A document shard to be banded.
+    """A document shard whose bands are sent to their buckets.
 
     Attributes:
         task: the shard.
-        twins: table of documents that another one stands for.
+        twins: table `twins`, documents that are left out as an earlier one represents them.
         bands: how signatures are cut.
-        partitions: of the buckets.
+        partitions: of the hop that holds the buckets.
     """
 
     task: ShardTask
@@ -66,7 +67,7 @@ class BandTask:
 
 @dataclass(frozen=True)
 class BucketSettings:
-    """What the hop that reads buckets is told: the rules, and where it writes its edges."""
+    """The settings of the hop that holds buckets: its rules, and where it writes edges."""
 
     rules: BucketRules
     folder: Path
@@ -74,13 +75,13 @@ class BucketSettings:
 
 @dataclass(frozen=True)
 class BucketEdges:
-    """What one partition of buckets gave.
+    """The candidate edges of one partition of buckets.
 
     Attributes:
-        file: its edges; None where there are none.
-        capped: documents that could become no anchor.
-        capped_pairs: pairs that were not looked at for that.
-        capped_examples: pairs of ids among them.
+        file: the edges; None where there are none.
+        capped: documents that found no similar anchor in a bucket which had its most anchors already.
+        capped_pairs: pairs that were never compared for that reason.
+        capped_examples: some of these pairs, as ids.
     """
 
     file: FileEntry | None
@@ -91,12 +92,12 @@ class BucketEdges:
 
 @dataclass(frozen=True)
 class Candidates:
-    """The candidate edges.
+    """All candidate edges.
 
     Attributes:
         paths: files of `EDGE` rows.
-        edges: how many, repeats over tasks included.
-        facts: what the manifest says about them.
+        edges: how many they hold; an edge that several tasks found counts several times.
+        facts: counts for the manifest.
     """
 
     paths: list[str]
@@ -113,13 +114,13 @@ def find_candidates(
     rules: BucketRules,
     folder: Path,
 ) -> Candidates:
-    """Runs the band exchange.
+    """Sends each band to its bucket, and finds the candidate edges of all buckets.
 
     Args:
         cluster: Spark.
         tasks: document shards.
-        twins: snapshot → documents that another one stands for.
-        documents: with a signature.
+        twins: snapshot → table `twins`.
+        documents: how many have a signature.
         bands: how signatures are cut.
         rules: which documents of a bucket are compared.
         folder: where the edges are written.
@@ -145,7 +146,7 @@ def find_candidates(
 
 
 def emit_bands(job: BandTask) -> Iterator[Block]:
-    """Source: one row a document and band, by band key."""
+    """Source: one row for each band of each document, by band key."""
     names = ["row", "doc_id", "shingles", "sketch_low", "sketch_high", "signature"]
     evidence = evidence_of(job.task, names)
     if evidence is None:
@@ -157,19 +158,19 @@ def emit_bands(job: BandTask) -> Iterator[Block]:
     bands, rows, num_perm = job.bands.bands, job.bands.rows, job.bands.num_perm
     for start in range(0, evidence.num_rows, DOCUMENTS_AT_ONCE):
         part = evidence.slice(start, DOCUMENTS_AT_ONCE)
-        minima = binary_values(whole(part.column("signature"))).view(np.uint32).reshape(part.num_rows, num_perm)
+        minima = as_numbers(part.column("signature"), np.uint32)[1].reshape(part.num_rows, num_perm)
         keys = band_keys(minima, bands, rows).reshape(-1)
         columns = {n: np.repeat(part.column(n).to_numpy(), bands) for n in ("doc_id", "sketch_low", "sketch_high")}
         yield from split("bands", {"key": keys, **columns}, by_hash(keys, job.partitions))
 
 
 def find_edges(inbox: Inbox, settings: BucketSettings) -> Iterator[BucketEdges]:
-    """Last hop: the band rows of one partition → its candidate edges, in a file."""
+    """Last hop: the bands of one partition → its candidate edges, in a file."""
     table = inbox.table("bands")
     if table is None:
         return
     keys, doc_ids = table.column("key").to_numpy(), table.column("doc_id").to_numpy()
-    order = in_buckets(keys, doc_ids)
+    order = rows_in_buckets(keys, doc_ids)
     sketch = np.stack([table.column(n).to_numpy()[order] for n in ("sketch_low", "sketch_high")], axis=1)
     rules = settings.rules
     found = bucket_edges(

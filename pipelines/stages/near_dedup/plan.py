@@ -1,4 +1,4 @@
-"""Which documents and pairs of the candidate graph must be verified: in memory, or in Spark above a size."""
+"""Plans verification: which documents and edges of the candidate graph need it; in memory, or in Spark above a size."""
 
 from __future__ import annotations
 
@@ -41,28 +41,27 @@ def plan(
     scratch: Path,
     semantic: SemanticEdges,
 ) -> tuple[dict[int, Manifest], int]:
-    """Writes, for each shard, its documents in candidate edges (`members`) and their edges (`pairs`).
+    """Writes tables `members` and `pairs`: the documents in candidate edges, and these edges.
 
     Returns:
-        snapshot → both tables; rounds of contraction in Spark that the components took.
+        snapshot → both tables; and how many rounds of contraction in Spark the components took.
     """
     paths = [path for manifest in twins.values() for path in manifest.paths("twins")]
     folder = scratch / "plan"
     if found.edges + semantic.edges > max_edges_in_memory:
-        members, pairs, rounds = _planned_in_spark(
-            cluster, found, paths, accept, max_edges_in_memory, scratch, semantic
-        )
-        return commit_snapshots(folder, _scattered(members, pairs, folder)), rounds
+        members, pairs, rounds = _plan_in_spark(cluster, found, paths, accept, max_edges_in_memory, scratch, semantic)
+        return commit_snapshots(folder, _write_from_spark(members, pairs, folder)), rounds
     edges, same = read_files(found.paths), read_files(paths)
     edges = _NO_EDGES if edges is None else edges
     same = TWINS.empty_table() if same is None else same
     low, high, agree = (edges.column(name).to_numpy() for name in ("a", "b", "agree"))
     twin, rep = same.column("doc_id").to_numpy(), same.column("rep").to_numpy()
     planned = plan_verification(low, high, agree, twin, rep, accept, semantic.read())
-    return commit_snapshots(folder, _written(planned, folder)), 0
+    return commit_snapshots(folder, _write_plan(planned, folder)), 0
 
 
-def _written(planned: VerificationPlan, folder: Path) -> Iterator[SnapshotFile]:
+def _write_plan(planned: VerificationPlan, folder: Path) -> Iterator[SnapshotFile]:
+    """Writes tables `members` and `pairs` of a plan."""
     members = {"doc_id": planned.doc_id, "rep": planned.rep, "component": planned.component, "wanted": planned.wanted}
     pairs = {
         "doc_id": planned.left,
@@ -74,7 +73,7 @@ def _written(planned: VerificationPlan, folder: Path) -> Iterator[SnapshotFile]:
     yield from write_by_snapshot(pa.table(pairs), "pairs", PAIRS, folder)
 
 
-def _planned_in_spark(
+def _plan_in_spark(
     cluster: Cluster,
     found: Candidates,
     twins: Sequence[str],
@@ -83,7 +82,11 @@ def _planned_in_spark(
     scratch: Path,
     semantic: SemanticEdges,
 ) -> tuple[DataFrame, DataFrame, int]:
-    """`dedup.graph.plan_verification` in DataFrames, for edges that do not fit in memory."""
+    """`dedup.graph.plan_verification` in DataFrames, for edges that do not fit in memory.
+
+    A component is undecided if it has more than two documents, or an edge that the sketch does not accept; the shingles
+    of its representatives are then wanted.
+    """
     from pyspark.sql import functions as F
 
     spark = cluster.spark
@@ -117,7 +120,8 @@ def _planned_in_spark(
     return members, ends, contracted.rounds
 
 
-def _scattered(members: DataFrame, pairs: DataFrame, folder: Path) -> Iterator[SnapshotFile]:
+def _write_from_spark(members: DataFrame, pairs: DataFrame, folder: Path) -> Iterator[SnapshotFile]:
+    """Writes the DataFrames as `_write_plan` does."""
     from pyspark.sql import functions as F
 
     snapshot = F.shiftright("doc_id", ids.SHARD_BITS + ids.ROW_BITS)

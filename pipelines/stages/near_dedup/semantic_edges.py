@@ -1,8 +1,8 @@
-"""Semantic edges: pairs of documents that `semantic_clusters` found to mean the same, where both are in `near_dedup`.
+"""Semantic edges in `near_dedup`: pairs of documents that `semantic_clusters` found to mean the same.
 
-A document with a vector may be absent here: its domain skips the stage, or it has no token. The ids of those that take
-part are written by a task a shard; of earlier snapshots these are all kept documents, so the driver reads them file by
-file.
+An edge counts only if both its documents are *participants* here: alive, with a token, and of a domain that does not
+skip the stage. Tasks write the ids of participants shard by shard. Of an earlier snapshot these are all its kept
+documents, so the driver reads them file by file.
 """
 
 from __future__ import annotations
@@ -30,27 +30,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SemanticEdges:
-    """Pairs that `semantic_clusters` found to mean the same, between documents that take part in this stage.
+    """The semantic edges of a run, and the documents between which they count.
 
     Attributes:
         paths: files of `schemas.SEMANTIC_EDGES`.
-        edges: how many.
-        known: files of the ids of documents that have such an edge and take part.
+        edges: how many edges they hold.
+        participants: files of ids of documents that take part in this stage.
     """
 
     paths: tuple[str, ...] = ()
     edges: int = 0
-    known: tuple[str, ...] = ()
+    participants: tuple[str, ...] = ()
 
     def read(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-        """Both ends and the cosine of those whose ends take part."""
+        """The edges between participants: both ends, and their cosine."""
         table = read_files(self.paths, ["doc_id", "other", "similarity"])
         if table is None or not table.num_rows:
             return NO_MEANING
         a, b = table.column("doc_id").to_numpy(), table.column("other").to_numpy()
         ends = np.unique(np.concatenate([a, b]))
         known = np.zeros(len(ends), np.bool_)
-        for path in self.known:  # one by one: of earlier snapshots these are all documents
+        for path in self.participants:  # one by one: together they may be all documents of earlier snapshots
             here = pq.read_table(path, partitioning=None).column("doc_id").to_numpy()
             at = np.minimum(np.searchsorted(ends, here), len(ends) - 1)
             known[at[ends[at] == here]] = True
@@ -58,16 +58,21 @@ class SemanticEdges:
         return a[both], b[both], table.column("similarity").to_numpy()[both]
 
     def frame(self, spark: Any, same: DataFrame) -> DataFrame:
-        """The same for Spark, between representatives: `a`, `b`, `agree` (null), `meaning`."""
+        """The same as a DataFrame, between representatives of twins: `a`, `b`, `agree` (null), `meaning`.
+
+        Args:
+            spark: the session.
+            same: twins and their representatives: `doc_id`, `rep`.
+        """
         from pyspark.sql import functions as F
 
-        if not self.paths or not self.known:
+        if not self.paths or not self.participants:
             return spark.createDataFrame([], f"{EDGE}, meaning FLOAT")
         edges = spark.read.schema("doc_id BIGINT, other BIGINT, similarity FLOAT").parquet(*self.paths)
-        known = spark.read.schema("doc_id BIGINT").parquet(*self.known).distinct()
-        named = known.join(same, on="doc_id", how="left").withColumn("rep", F.coalesce("rep", "doc_id"))
-        first = named.select("doc_id", F.col("rep").alias("x"))
-        second = named.select(F.col("doc_id").alias("other"), F.col("rep").alias("y"))
+        participants = spark.read.schema("doc_id BIGINT").parquet(*self.participants).distinct()
+        reps = participants.join(same, on="doc_id", how="left").withColumn("rep", F.coalesce("rep", "doc_id"))
+        first = reps.select("doc_id", F.col("rep").alias("x"))
+        second = reps.select(F.col("doc_id").alias("other"), F.col("rep").alias("y"))
         ends = edges.join(first, on="doc_id", how="inner").join(second, on="other", how="inner").filter("x <> y")
         agree = F.lit(None).cast("smallint").alias("agree")
         a, b = F.least("x", "y").alias("a"), F.greatest("x", "y").alias("b")
@@ -75,57 +80,51 @@ class SemanticEdges:
 
 
 @dataclass(frozen=True)
-class KnownTask:
-    """A document shard of which the ids that take part are written to a folder."""
+class ParticipantsTask:
+    """A document shard, and the folder for the ids of its participants."""
 
     task: ShardTask
     folder: Path
 
 
-@dataclass(frozen=True)
-class Known:
-    """The file of those ids; None where there are none."""
-
-    file: Path | None = None
-
-
 def find_semantic_edges(
     cluster: Cluster, tasks: Sequence[ShardTask], edges: Sequence[str], count: int, folder: Path
 ) -> SemanticEdges:
-    """The semantic edges, and which of their documents take part here: alive, not skipped, with a token.
+    """Finds the participants of all shards, for the given edges.
 
     Args:
         cluster: Spark.
         tasks: document shards.
         edges: files of `schemas.SEMANTIC_EDGES`.
-        count: how many they hold.
-        folder: where the ids are written.
+        count: how many edges they hold.
+        folder: where ids of participants are written.
     """
     if not edges:
         return SemanticEdges()
     answers = cluster.map(
-        known_of_shard,
-        [KnownTask(task, folder) for task in tasks],
+        write_participants,
+        [ParticipantsTask(task, folder) for task in tasks],
         label="near_dedup: edges by meaning",
         receipts=folder / "receipts",
     )
-    return SemanticEdges(tuple(edges), count, tuple(str(a.file) for a in answers if a.file is not None))
+    return SemanticEdges(tuple(edges), count, tuple(path for answer in answers for path in answer))
 
 
-def known_of_shard(job: KnownTask) -> Known:
-    """Task: the ids of a shard's documents that take part here; of new ones, those with a semantic edge."""
+def write_participants(job: ParticipantsTask) -> list[str]:
+    """Task: the file of the ids of a shard's participants, if any; new documents without a semantic edge are left out."""
     task = job.task
     evidence = evidence_of(task, ["row", "doc_id", "shingles"])
     if evidence is None:
-        return Known()
+        return []
     rows = evidence.column("row").to_numpy()
-    taken = np.zeros(task.shard.rows, np.bool_)
-    taken[task.taken(task.state())] = True
-    takes_part = taken[rows]
+    active = np.zeros(task.shard.rows, np.bool_)
+    active[task.active_rows(task.state())] = True
+    takes_part = active[rows]
     if not task.earlier:
         takes_part &= task.column(rows, "semantic_clusters", "semantic_size", 1) > 1
-    known = pa.table({"doc_id": evidence.column("doc_id")}).filter(pa.array(takes_part))
-    if not known.num_rows:
-        return Known()
+    participants = pa.table({"doc_id": evidence.column("doc_id")}).filter(pa.array(takes_part))
+    if not participants.num_rows:
+        return []
     folder = job.folder / str(ids.snapshot_of(task.shard.first_id))
-    return Known(folder / write_table(folder, f"known-{task.shard.number:06d}", known, kind="known").path)
+    file = write_table(folder, f"participants-{task.shard.number:06d}", participants, kind="participants")
+    return [str(folder / file.path)]

@@ -1,7 +1,7 @@
 """The second scan of `near_dedup`: shingle sets of the documents about which the sketch cannot decide.
 
-They lie beside the evidence, under what they depend on: documents whose set is there already, from another threshold or
-from a driver that died, are not read again.
+Sets lie beside the evidence, under a hash of what they depend on. A document whose set is there already, from a run
+with another threshold or from a driver that died, is not read again.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from text.shingle import shingle_sets
 
 @dataclass(frozen=True)
 class SetRules:
-    """How a shingle set is taken.
+    """How the shingle set of a document is made.
 
     Attributes:
-        width: tokens of a shingle.
-        max_size: hashes of a set; a larger one is sampled.
-        cut: whether it is taken on the text without the spans cut so far.
+        width: tokens in a shingle.
+        max_size: most hashes in a set; a larger set is sampled.
+        cut: whether the text is read less the spans cut so far, or as stored.
     """
 
     width: int
@@ -40,14 +40,14 @@ class SetRules:
 
 @dataclass(frozen=True)
 class SetTask:
-    """A document shard whose wanted sets are read.
+    """A document shard of which some sets are wanted.
 
     Attributes:
         task: the shard.
         planned: table `members`, which says whose sets are wanted.
-        known: table `sets` of what was read before.
-        rules: how a set is taken.
-        folder: where they are written.
+        known: table `sets`, those that are there already.
+        rules: how a set is made.
+        folder: where sets are written.
     """
 
     task: ShardTask
@@ -59,7 +59,7 @@ class SetTask:
 
 @dataclass(frozen=True)
 class SetFile:
-    """The sets of a shard, None where none is wanted; and how many documents were read for them."""
+    """The file of a shard's sets, None where there are none; and how many documents were read."""
 
     file: FileEntry | None = None
     scanned: int = 0
@@ -68,28 +68,29 @@ class SetFile:
 def read_sets(
     cluster: Cluster, snapshots: Sequence[Snapshot], planned: Mapping[int, Manifest], rules: SetRules, beside: Path
 ) -> tuple[dict[int, Manifest], int]:
-    """Reads the wanted sets of all snapshots.
+    """Makes the wanted sets of all snapshots.
 
     Args:
         cluster: Spark.
-        snapshots: whose documents are compared.
+        snapshots: the snapshots that are compared.
         planned: snapshot → table `members`.
-        rules: how a set is taken.
-        beside: folder of the stage, below which they are kept.
+        rules: how a set is made.
+        beside: folder of the stage, below which sets are kept.
 
     Returns:
         snapshot → table `sets`, and how many documents were read.
     """
     found, scanned = {}, 0
     for snapshot in sorted((s for s in snapshots if s.number in planned), key=lambda s: s.number):
-        found[snapshot.number], read = _sets_of(cluster, snapshot, planned[snapshot.number], rules, beside)
+        found[snapshot.number], read = _sets_of_snapshot(cluster, snapshot, planned[snapshot.number], rules, beside)
         scanned += read
     return found, scanned
 
 
-def _sets_of(
+def _sets_of_snapshot(
     cluster: Cluster, snapshot: Snapshot, planned: Manifest, rules: SetRules, beside: Path
 ) -> tuple[Manifest, int]:
+    """The sets of one snapshot, and how many documents were read for them."""
     view = snapshot.evidence.body["key"] if rules.cut else ""
     key = stable_hash([snapshot.run.ingest.body["identity"], view, rules.width, rules.max_size])
     folder = beside / "sets" / key
@@ -110,7 +111,7 @@ def _sets_of(
 
 
 def sets_of_shard(job: SetTask) -> SetFile:
-    """Task: the shingle sets of a shard's wanted documents; those known already are kept."""
+    """Task: writes the wanted shingle sets of a shard, beside those that are there already."""
     task = job.task
     members = read_own(job.planned, "members", task, ["row", "doc_id", "wanted"])
     assert members is not None
@@ -119,7 +120,7 @@ def sets_of_shard(job: SetTask) -> SetFile:
     if known is not None:
         rows = rows[~np.isin(task.doc_ids(rows), known.column("doc_id").to_numpy())]
     pieces = [] if known is None else [known]
-    pieces += _scanned(task, rows, job.rules) if len(rows) else []
+    pieces += _scan_sets(task, rows, job.rules) if len(rows) else []
     if not pieces:
         return SetFile()
     table = pa.concat_tables(pieces).sort_by("doc_id")
@@ -128,8 +129,8 @@ def sets_of_shard(job: SetTask) -> SetFile:
     return SetFile(file, len(rows))
 
 
-def _scanned(task: ShardTask, rows: Int32, rules: SetRules) -> list[pa.Table]:
-    """The sets of some documents, read from their text."""
+def _scan_sets(task: ShardTask, rows: Int32, rules: SetRules) -> list[pa.Table]:
+    """The sets of some documents, from their text."""
     edits = task.state(until=lambda decided: decided.stage == STAGE).edits if rules.cut else Edits.none(task.shard.rows)
     pieces = []
     for first, table in task.shard.groups(["text"], rows):

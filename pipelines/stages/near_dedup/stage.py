@@ -1,9 +1,9 @@
-"""Stage `near_dedup`: documents that are nearly the same, found by MinHash-LSH and believed only when verified.
+"""Stage `near_dedup`: near-duplicate documents, proposed by MinHash-LSH and dropped only when verified.
 
     signatures ─ twins ─ bands → buckets → candidate edges ─ sketch, then shingles → components → survivors
 
-Only narrow rows are shuffled; text is read twice, shard by shard: once for the signatures, once for the shingle sets of
-documents about which the sketch cannot decide (`sets`).
+Only narrow rows are shuffled. Text is read shard by shard: all of it for the signatures, and once more for the shingle
+sets of those documents about which the sketch cannot decide (`sets`).
 
 Source: Broder 1997; Lee et al. 2022 (arXiv 2107.06499), section 4.2, with verification and election per survivor added.
 """
@@ -28,7 +28,7 @@ from dedup.minhash import SKETCH_BITS, signatures
 from pipelines.spark.exchange import Hop, partitions_for
 from pipelines.spark.session import Cluster
 from pipelines.stages.base import Batch, GlobalStage
-from pipelines.stages.context import DecisionContext, GlobalVerdict, forget
+from pipelines.stages.context import DecisionContext, GlobalVerdict, count_rows, remove_scratch
 from pipelines.stages.near_dedup.buckets import Bands, BucketRules, find_candidates
 from pipelines.stages.near_dedup.plan import plan
 from pipelines.stages.near_dedup.semantic_edges import SemanticEdges, find_semantic_edges
@@ -48,7 +48,7 @@ from pipelines.stages.shard_task import Chain, ShardTask
 from tamis.errors import ConfigError
 
 MEMBER_BYTES = 128
-"""What a document and its edges take in the exchange that verifies, without the document's shingle set."""
+"""What a document and its edges take in the exchange that verifies, apart from its shingle set."""
 
 
 class NearDedupEvidence(StrictModel):
@@ -176,7 +176,7 @@ class NearDedupDecision(StrictModel):
 
 
 class NearDedup(GlobalStage):
-    """Candidates, verification, components, survivors."""
+    """Finds candidate edges, verifies them, elects survivors of components."""
 
     name: ClassVar[str] = STAGE
     version: ClassVar[int] = 2
@@ -196,7 +196,7 @@ class NearDedup(GlobalStage):
 
     @classmethod
     def check(cls, evidence: StrictModel, decision: StrictModel) -> None:
-        """The signature must be long enough for the bands."""
+        """Refuses bands that need a longer signature."""
         assert isinstance(evidence, NearDedupEvidence) and isinstance(decision, NearDedupDecision)
         needed = decision.bands * decision.rows
         if needed > evidence.num_perm:
@@ -207,16 +207,16 @@ class NearDedup(GlobalStage):
 
     @classmethod
     def needs(cls, decision: StrictModel) -> tuple[str, ...]:
-        """Distances to centroids, where they elect."""
+        """`semantic_clusters`, if the election goes by the distance to centroids."""
         assert isinstance(decision, NearDedupDecision)
         return ("semantic_clusters",) if decision.keep == OUTLYING else ()
 
     def sees_cuts(self) -> bool:
-        """By its config."""
+        """True with `view: cut`."""
         return self.evidence.view == "cut"
 
     def scan(self, batch: Batch) -> pa.Table:
-        """One row a document: its signature, sketch and size."""
+        """One row a document: its signature, its sketch, its size, the hash of its token sequence."""
         column = batch.texts.column
         found = signatures(column, self.evidence.num_perm, self.evidence.seed, self.evidence.shingle_tokens)
         size = 4 * self.evidence.num_perm
@@ -237,7 +237,7 @@ class NearDedup(GlobalStage):
         )
 
     def decide_globally(self, context: DecisionContext) -> GlobalVerdict:
-        """Elects survivors. See the module for the steps."""
+        """Finds candidates, verifies them and elects survivors, in the steps that the module shows."""
         config: NearDedupDecision = context.config
         cluster, scratch, tasks = context.cluster, context.scratch, context.tasks()
         documents = context.evidence_rows()
@@ -246,15 +246,15 @@ class NearDedup(GlobalStage):
         rules = BucketRules(least_accepted, config.clearly_the_same(), config.max_anchors, context.first_new)
         bands = Bands(config.bands, config.rows, self.evidence.num_perm)
         twins = find_twins(cluster, tasks, documents, scratch / "twins")
-        found = find_candidates(cluster, tasks, twins, documents, bands, rules, scratch / "candidates")
+        candidates = find_candidates(cluster, tasks, twins, documents, bands, rules, scratch / "candidates")
         semantic = _semantic_edges(cluster, tasks, context.own.chain if config.semantic else (), scratch / "semantic")
-        with cluster.step("near_dedup: whom to verify"):
-            planned, rounds = plan(cluster, found, twins, accept, config.max_edges_in_memory, scratch, semantic)
+        with cluster.step("near_dedup: plan verification"):
+            planned, rounds = plan(cluster, candidates, twins, accept, config.max_edges_in_memory, scratch, semantic)
         set_rules = SetRules(self.evidence.shingle_tokens, config.max_set_size, self.sees_cuts())
         beside = context.own.evidence.folder.parents[1]
         sets, scanned = read_sets(cluster, context.snapshots, planned, set_rules, beside)
-        files = _verified(context, config, planned, sets, reject)
-        forget(scratch)
+        files = _verify(context, config, planned, sets, reject)
+        remove_scratch(scratch)
         facts = {
             "edges_by_meaning": semantic.edges,
             "twins": sum(manifest.rows("twins") for manifest in twins.values()),
@@ -263,25 +263,25 @@ class NearDedup(GlobalStage):
             "contraction_rounds": rounds,
             "sets_scanned": scanned,
         }
-        return GlobalVerdict(files, {**found.facts, **facts, **_told(context.folder, files)})
+        return GlobalVerdict(files, {**candidates.facts, **facts, **_facts(context.folder, files)})
 
 
 def _semantic_edges(cluster: Cluster, tasks: list[ShardTask], chain: Chain, folder: Path) -> SemanticEdges:
-    """The semantic edges of this run; an ancestor's are between documents that are published."""
+    """The semantic edges of this run, if there are any. Those of an ancestor join documents that are published."""
     clusters = dict(chain).get("semantic_clusters")
     if clusters is None:
         return SemanticEdges()
     return find_semantic_edges(cluster, tasks, clusters.paths("edges"), clusters.rows("edges"), folder)
 
 
-def _verified(
+def _verify(
     context: DecisionContext,
     config: NearDedupDecision,
     planned: Mapping[int, Manifest],
     sets: Mapping[int, Manifest],
     reject: int,
 ) -> list[FileEntry]:
-    """Verifies the planned pairs and elects survivors."""
+    """Verifies the planned edges and elects survivors; the files of the decision."""
     rows = sum(f.rows for manifest in planned.values() for f in manifest.files)
     size = sum(f.bytes for manifest in sets.values() for f in manifest.files)
     partitions = partitions_for(1, rows * MEMBER_BYTES + size, context.cluster.least_partitions)
@@ -300,17 +300,14 @@ def _verified(
     )
 
 
-def _told(folder: Path, files: list[FileEntry]) -> dict[str, Any]:
-    """Facts about what was decided, from the files."""
-    sizes, names = [], []
-    for entry in files:
-        if entry.table == "columns":
-            table = pq.read_table(folder / entry.path, columns=["component_id", "component_size"])
-            names.append(table.column("component_id").to_numpy())
-            sizes.append(table.column("component_size").to_numpy())
+def _facts(folder: Path, files: list[FileEntry]) -> dict[str, Any]:
+    """Counts of edges, drops and components in the files of the decision."""
+    names = ["component_id", "component_size"]
+    columns = read_files((str(folder / f.path) for f in files if f.table == "columns"), names)
+    components, sizes = (np.zeros(0) if columns is None else columns.column(name).to_numpy() for name in names)
     return {
-        "edges": sum(f.rows for f in files if f.table == "edges"),
-        "dropped": sum(f.rows for f in files if f.table == "drops"),
-        "components": len(np.unique(np.concatenate(names))) if names else 0,
-        "largest_component": int(max((s.max() for s in sizes), default=0)),
+        "edges": count_rows(files, "edges"),
+        "dropped": count_rows(files, "drops"),
+        "components": len(np.unique(components)),
+        "largest_component": int(sizes.max(initial=0)),
     }

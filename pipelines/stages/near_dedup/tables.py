@@ -1,4 +1,4 @@
-"""The narrow tables that pass between the steps of `near_dedup`, and how a shard's evidence is read by them."""
+"""The narrow tables that pass between the steps of `near_dedup`, and how these steps read a shard's evidence."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from pipelines.stages.shard_task import Int64, ShardTask
 
 STAGE = "near_dedup"
 EDGE = "a BIGINT, b BIGINT, agree SMALLINT"
+"""A candidate edge: two ids, a < b, and how many bits their sketches agree in."""
 TWINS = pa.schema([pa.field("row", pa.int32()), pa.field("doc_id", pa.int64()), pa.field("rep", pa.int64())])
-"""Documents whose token sequence an earlier one has, and that one."""
+"""Documents whose token sequence an earlier document has, and that document, their representative."""
 MEMBERS = pa.schema(
     [
         pa.field("row", pa.int32()),
@@ -28,7 +29,7 @@ MEMBERS = pa.schema(
         pa.field("wanted", pa.bool_()),
     ]
 )
-"""Documents in candidate edges: whose set stands for them, their candidate component, whether their set is read."""
+"""Documents in candidate edges: their representative, their candidate component, whether their shingles are needed."""
 PAIRS = pa.schema(
     [
         pa.field("row", pa.int32()),
@@ -38,7 +39,10 @@ PAIRS = pa.schema(
         pa.field("meaning", pa.float32()),
     ]
 )
-"""Distinct candidate edges between representatives, `doc_id < other`; NaN where no embedding speaks for them."""
+"""Distinct candidate edges between representatives, `doc_id < other`.
+
+`meaning` is the cosine of a semantic edge, NaN for the others.
+"""
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ class SnapshotFile:
 
 
 def write_by_snapshot(table: pa.Table, kind: str, schema: pa.Schema, folder: Path) -> Iterator[SnapshotFile]:
-    """Writes rows with `doc_id` to one file a snapshot and shard, in a folder a snapshot."""
+    """Writes rows that have a `doc_id`: one folder a snapshot, one file a shard."""
     snapshots = ids.snapshot_of(table.column("doc_id").to_numpy())
     for snapshot in np.unique(snapshots).tolist():
         part = table.filter(pa.array(snapshots == snapshot))
@@ -59,22 +63,22 @@ def write_by_snapshot(table: pa.Table, kind: str, schema: pa.Schema, folder: Pat
 
 
 def commit_snapshots(folder: Path, files: Iterable[SnapshotFile]) -> dict[int, Manifest]:
-    """Commits what `write_by_snapshot` wrote: snapshot → manifest."""
-    found: dict[int, list[FileEntry]] = {}
+    """Commits the files that `write_by_snapshot` wrote: snapshot → manifest."""
+    entries: dict[int, list[FileEntry]] = {}
     for written in files:
-        found.setdefault(written.snapshot, []).append(written.file)
-    return {snapshot: commit_by_content(folder / str(snapshot), entries) for snapshot, entries in found.items()}
+        entries.setdefault(written.snapshot, []).append(written.file)
+    return {snapshot: commit_by_content(folder / str(snapshot), own) for snapshot, own in entries.items()}
 
 
 def ref_of(manifests: Mapping[int, Manifest], task: ShardTask) -> ManifestRef | None:
-    """The manifest of a task's snapshot, for the task."""
+    """The manifest of the snapshot that the task's shard belongs to; None where there is none."""
     found = manifests.get(ids.snapshot_of(task.shard.first_id))
     return None if found is None else found.ref
 
 
 def evidence_of(task: ShardTask, names: list[str]) -> pa.Table | None:
-    """The evidence about a shard's documents that have tokens; of an earlier snapshot's, those that were kept."""
-    evidence = task.seen(names)
+    """The evidence about a shard's documents that have tokens; of an earlier snapshot, only about those it kept."""
+    evidence = task.read_evidence(names)
     if evidence is None:
         return None
     keep = evidence.column("shingles").to_numpy() > 0
@@ -83,8 +87,8 @@ def evidence_of(task: ShardTask, names: list[str]) -> pa.Table | None:
     return evidence.filter(pa.array(keep)).combine_chunks()
 
 
-def in_buckets(keys: npt.NDArray[np.int64], doc_ids: Int64) -> Int64:
-    """The rows whose key occurs more than once, sorted by (key, id); int64[m]."""
+def rows_in_buckets(keys: npt.NDArray[np.int64], doc_ids: Int64) -> Int64:
+    """The rows that share their key with another, sorted by (key, id); int64[m]."""
     order = np.argsort(keys)
     same = keys[order][1:] == keys[order][:-1]
     shared = np.zeros(len(keys), np.bool_)

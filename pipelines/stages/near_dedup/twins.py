@@ -1,6 +1,6 @@
-"""Twins: documents of one token sequence. The first of them stands for all, and it alone is banded.
+"""Twins: documents with equal token sequences. The first of them represents the others, and only it is banded.
 
-A million copies of a page that differ in case or spacing are one document to the buckets. Shuffled: 16 bytes a
+So a million copies of a page that differ in case or spacing are one document in the buckets. Shuffled: 16 bytes a
 document.
 """
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from corpus.files import Manifest
-from pipelines.spark.blocks import Block, Inbox, NextHop, by_hash, by_shard, split
+from pipelines.spark.blocks import Block, Inbox, NextHop, OutputFolder, by_hash, by_shard, split
 from pipelines.spark.exchange import Hop, partitions_for
 from pipelines.spark.session import Cluster
 from pipelines.stages.near_dedup.tables import (
@@ -21,7 +21,7 @@ from pipelines.stages.near_dedup.tables import (
     SnapshotFile,
     commit_snapshots,
     evidence_of,
-    in_buckets,
+    rows_in_buckets,
     write_by_snapshot,
 )
 from pipelines.stages.shard_task import ShardTask
@@ -31,41 +31,34 @@ TWIN_BYTES = 16
 
 @dataclass(frozen=True)
 class KeyTask:
-    """A document shard whose token keys are sent to so many partitions."""
+    """A document shard whose hashes of token sequences are sent to so many partitions."""
 
     task: ShardTask
     partitions: int
 
 
-@dataclass(frozen=True)
-class TwinFolder:
-    """Where the writing hop puts its files."""
-
-    folder: Path
-
-
 def find_twins(cluster: Cluster, tasks: Sequence[ShardTask], documents: int, folder: Path) -> dict[int, Manifest]:
-    """Finds documents of one token sequence: snapshot → table `twins`.
+    """Finds twins: snapshot → table `twins`.
 
     Args:
         cluster: Spark.
         tasks: document shards.
-        documents: of all shards.
-        folder: where the table is written.
+        documents: how many they hold.
+        folder: where the tables are written.
     """
     partitions, writers = partitions_for(documents, TWIN_BYTES, cluster.least_partitions), cluster.least_partitions
     files = cluster.exchange(
         emit_keys,
         [KeyTask(task, partitions) for task in tasks],
         [Hop(pair_twins, partitions, NextHop(writers))],
-        Hop(write_twins, writers, TwinFolder(folder)),
+        Hop(write_twins, writers, OutputFolder(folder)),
         label="near_dedup: twins",
     )
     return commit_snapshots(folder, files)
 
 
 def emit_keys(job: KeyTask) -> Iterator[Block]:
-    """Source: the token key of each document."""
+    """Source: the hash of each document's token sequence."""
     evidence = evidence_of(job.task, ["row", "doc_id", "shingles", "token_key"])
     if evidence is not None:
         keys = evidence.column("token_key").to_numpy()
@@ -74,12 +67,12 @@ def emit_keys(job: KeyTask) -> Iterator[Block]:
 
 
 def pair_twins(inbox: Inbox, writers: NextHop) -> Iterator[Block]:
-    """Hop: the documents whose key another one has, with the least of them, by shard."""
+    """Hop: documents whose hash an earlier document has, with the earliest such document, by shard."""
     table = inbox.table("keys")
     if table is None:
         return
     keys, doc_ids = table.column("key").to_numpy(), table.column("doc_id").to_numpy()
-    rows = in_buckets(keys, doc_ids)
+    rows = rows_in_buckets(keys, doc_ids)
     keys, doc_ids = keys[rows], doc_ids[rows]
     first = np.ones(len(rows), np.bool_)
     first[1:] = keys[1:] != keys[:-1]
@@ -89,8 +82,8 @@ def pair_twins(inbox: Inbox, writers: NextHop) -> Iterator[Block]:
     yield from split("twins", columns, by_shard(doc_ids[twin], writers.partitions))
 
 
-def write_twins(inbox: Inbox, to: TwinFolder) -> Iterator[SnapshotFile]:
-    """Last hop: one file a snapshot and shard."""
+def write_twins(inbox: Inbox, to: OutputFolder) -> Iterator[SnapshotFile]:
+    """Last hop: writes table `twins`, one file for each snapshot and shard."""
     table = inbox.table("twins")
     if table is not None:
         yield from write_by_snapshot(table, "twins", TWINS, to.folder)

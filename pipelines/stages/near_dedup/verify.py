@@ -1,4 +1,4 @@
-"""Verification and election: a task is given whole candidate components and says what stays of them.
+"""Verification and election: a task receives whole candidate components, verifies their edges, elects survivors.
 
     emit_members  ──▶ resolve_components ──▶ files by shard
 
@@ -19,7 +19,7 @@ from corpus.files import ManifestRef
 from pipelines.spark.blocks import Block, Inbox, by_id, by_shard, split
 from pipelines.stages.near_dedup.tables import STAGE
 from pipelines.stages.shard_task import ShardTask, read_own
-from text.binary import binary_values, value_offsets, whole
+from text.binary import as_numbers
 
 EDGES = pa.schema(
     [
@@ -32,7 +32,8 @@ EDGES = pa.schema(
 )
 """Accepted edges.
 
-`method` 1: the shingles told the similarity; 0: the sketch did (standard error 0.09·√(1 − J²)); 2: it is a cosine.
+`method` says where `similarity` comes from: 1, counted from shingles; 0, estimated from sketches (standard error
+0.09·√(1 − J²)); 2, the cosine of two embeddings.
 """
 COLUMNS = pa.schema(
     [
@@ -43,12 +44,13 @@ COLUMNS = pa.schema(
         pa.field("near_copies", pa.int32()),
     ]
 )
+"""About each document of a verified component; `near_copies` are the raw documents dropped for it."""
 SET_BUDGET = 1 << 26
-"""Hashes that the sets of one component may hold in a task (256 MiB); a larger one is sampled down."""
+"""Most hashes in the sets of one component (256 MiB); the sets of a larger one are sampled."""
 OUTLYING = "furthest_from_centroid"
-"""The election's first criterion, where it is not quality."""
+"""The setting `keep` with which distance from the centroid, not quality, is the first criterion of the election."""
 LEAST_SET = 256
-"""Hashes below which no set is sampled: a standard error of 0.03 at J = 0.75."""
+"""No set is sampled to fewer hashes: a standard error of 0.03 at J = 0.75."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class MemberTask:
         task: the shard.
         planned: tables `members` and `pairs`.
         sets: table `sets`.
-        partitions: of the hop that resolves.
+        partitions: of the hop that receives whole components.
     """
 
     task: ShardTask
@@ -70,13 +72,13 @@ class MemberTask:
 
 @dataclass(frozen=True)
 class Rules:
-    """When two documents are the same, and which of them stays.
+    """When two documents are near-duplicates, and which of them survives.
 
     Attributes:
-        threshold: similarity from which two documents are the same.
-        reject: equal bits of two sketches below which they are not.
-        min_size_ratio: for containment: sets further apart in size are not the same; 0 for Jaccard.
-        keep: the election's first criterion.
+        threshold: least similarity of near-duplicates.
+        reject: least equal bits of their sketches.
+        min_size_ratio: for containment, least ratio of the sizes of their sets; 0 for Jaccard.
+        keep: the first criterion of the election.
         writers: partitions of the hop that writes.
     """
 
@@ -88,12 +90,12 @@ class Rules:
 
 
 def emit_members(job: MemberTask) -> Iterator[Block]:
-    """Source: a shard's documents in candidate edges, their edges and their sets, by candidate component."""
+    """Source: a shard's documents in candidate edges, these edges and the shingle sets, by candidate component."""
     task = job.task
     members = read_own(job.planned, "members", task)
     if members is not None:
         component = members.column("component").to_numpy()
-        yield from split("members", _described(task, members), by_id(component, job.partitions))
+        yield from split("members", _member_columns(task, members), by_id(component, job.partitions))
         sets = read_own(job.sets, "sets", task)
         if sets is not None:
             own = members.filter(members.column("wanted"))
@@ -101,28 +103,27 @@ def emit_members(job: MemberTask) -> Iterator[Block]:
             sets = sets.filter(pa.array(np.isin(sets.column("doc_id").to_numpy(), ids)))
             at = np.searchsorted(ids, sets.column("doc_id").to_numpy())
             of = own.column("component").to_numpy()[at]
-            columns = {"doc_id": sets.column("doc_id"), "modulus": sets.column("modulus"), "component": of}
-            yield from split("sets", {**columns, "hashes": _narrowed(sets.column("hashes"))}, by_id(of, job.partitions))
+            columns = {name: sets.column(name) for name in ("doc_id", "modulus")}
+            columns |= {"component": of, "hashes": _as_32_bits(sets.column("hashes"))}
+            yield from split("sets", columns, by_id(of, job.partitions))
     pairs = read_own(job.planned, "pairs", task, ["doc_id", "other", "component", "meaning"])
     if pairs is not None:
         target = by_id(pairs.column("component").to_numpy(), job.partitions)
         yield from split("pairs", {n: pairs.column(n) for n in pairs.column_names}, target)
 
 
-def _narrowed(sets: pa.ChunkedArray) -> pa.Array:
-    """The sets as they are sent: 4 bytes a shingle."""
+def _as_32_bits(sets: pa.ChunkedArray) -> pa.Array:
+    """The sets with 4 bytes a shingle instead of 8, as they are sent."""
     from text.shingle import narrow
 
-    array = whole(sets.cast(pa.large_binary()))
-    offsets = value_offsets(array)
-    ptr = (offsets - offsets[0]) // 8
-    hashes = narrow(ptr, binary_values(array).view(np.uint64))
-    return pa.Array.from_buffers(pa.large_binary(), len(array), [None, pa.py_buffer(ptr * 4), pa.py_buffer(hashes)])
+    ptr, wide = as_numbers(sets.cast(pa.large_binary()), np.uint64)
+    hashes = pa.py_buffer(narrow(ptr, wide))
+    return pa.Array.from_buffers(pa.large_binary(), len(sets), [None, pa.py_buffer(ptr * 4), hashes])
 
 
-def _described(task: ShardTask, members: pa.Table) -> dict[str, Any]:
-    """What the election wants to know of documents."""
-    evidence = task.seen(["row", "bytes", "sketch_low", "sketch_high"])
+def _member_columns(task: ShardTask, members: pa.Table) -> dict[str, Any]:
+    """What verification and election need to know about documents."""
+    evidence = task.read_evidence(["row", "bytes", "sketch_low", "sketch_high"])
     assert evidence is not None
     rows = members.column("row").to_numpy()
     place = np.full(task.shard.rows, -1, np.int64)
@@ -132,7 +133,7 @@ def _described(task: ShardTask, members: pa.Table) -> dict[str, Any]:
     copies = task.column(rows, "exact_dedup", "exact_copies", 1).astype(np.int32)
     distance = task.column(rows, "semantic_clusters", "centroid_distance", np.nan).astype(np.float32)
     names = members.column("doc_id").to_numpy()
-    if task.earlier:  # its split was drawn by that name
+    if task.earlier:  # the name by which its split was drawn
         known = task.column(rows, STAGE, "component_id", -1)
         names = np.where(known < 0, names, known)
     return {
@@ -174,19 +175,20 @@ def resolve_components(inbox: Inbox, rules: Rules) -> Iterator[Block]:
         table.column("final").to_numpy(),
         table.column("distance").to_numpy() if rules.keep == OUTLYING else None,
     )
-    sets = _opened(inbox.table("sets"), index_of, component)
+    sets = _shingle_sets(inbox.table("sets"), index_of, component)
     left, right, meaning = _ends(inbox.table("pairs"), index_of)
     collapsed = np.flatnonzero(members.rep != np.arange(len(doc_id)))
     left, right = np.concatenate([left, members.rep[collapsed]]), np.concatenate([right, collapsed])
     meaning = np.concatenate([meaning, np.full(len(collapsed), np.nan, np.float32)])
     found = resolve(members, sets, left, right, rules.threshold, rules.reject, rules.min_size_ratio, meaning)
-    yield from _decisions(table, members, found, rules.writers)
+    yield from _drops_and_columns(table, members, found, rules.writers)
     yield from _edges(members, found, left, right, rules.writers)
 
 
 def _ends(
     pairs: pa.Table | None, index_of: Any
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """The edges between members: both ends as indices of members, and the cosine of semantic edges."""
     if pairs is None:
         return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32)
     pairs = pairs.sort_by([("doc_id", "ascending"), ("other", "ascending")])
@@ -194,8 +196,8 @@ def _ends(
     return left, right, pairs.column("meaning").to_numpy()
 
 
-def _opened(table: pa.Table | None, index_of: Any, component: npt.NDArray[np.int64]) -> Any:
-    """The sets of the members; those of a giant component sampled down to `SET_BUDGET`."""
+def _shingle_sets(table: pa.Table | None, index_of: Any, component: npt.NDArray[np.int64]) -> Any:
+    """The shingle sets of the members, sampled in components whose sets exceed `SET_BUDGET`."""
     from dedup.resolve import ShingleSets
     from dedup.verify import sampled
 
@@ -205,9 +207,7 @@ def _opened(table: pa.Table | None, index_of: Any, component: npt.NDArray[np.int
     table = _by_document(table)
     place = index_of(table.column("doc_id").to_numpy())
     of[place] = np.arange(len(place))
-    array = whole(table.column("hashes"))
-    offsets = value_offsets(array)
-    ptr, hashes = (offsets - offsets[0]) // 4, binary_values(array).view(np.uint32)
+    ptr, hashes = as_numbers(table.column("hashes"), np.uint32)
     names, inverse, members = np.unique(component[place], return_inverse=True, return_counts=True)
     total = np.bincount(inverse, weights=np.diff(ptr), minlength=len(names))
     limit = np.where(total > SET_BUDGET, np.maximum(LEAST_SET, SET_BUDGET // members), 1 << 62)
@@ -215,16 +215,16 @@ def _opened(table: pa.Table | None, index_of: Any, component: npt.NDArray[np.int
 
 
 def _by_document(sets: pa.Table) -> pa.Table:
-    """The sets in order, in one chunk under 64-bit offsets: together they may pass 2 GiB."""
+    """The sets sorted by document, in one chunk with 64-bit offsets, as together they may exceed 2 GiB."""
     wide = sets.column("hashes").cast(pa.large_binary())
     return sets.set_column(sets.column_names.index("hashes"), "hashes", wide).sort_by("doc_id").combine_chunks()
 
 
-def _decisions(table: pa.Table, members: Any, found: Any, writers: int) -> Iterator[Block]:
-    """Drops of losers and columns of everybody in a verified component, but for earlier snapshots' documents.
+def _drops_and_columns(table: pa.Table, members: Any, found: Any, writers: int) -> Iterator[Block]:
+    """Drops of the documents that lost, columns of all new documents in verified components.
 
-    A component is named by its least document, or, where that is published, as it was named then: so near copies of
-    later snapshots fall on the same side of the held-out split.
+    A component is named by its first document; if that is published, the component keeps the name it had then, so that
+    near copies in later snapshots fall on the same side of the held-out split.
     """
     doc_id = members.doc_id
     own = np.arange(len(doc_id))
@@ -256,9 +256,9 @@ def _decisions(table: pa.Table, members: Any, found: Any, writers: int) -> Itera
 def _edges(
     members: Any, found: Any, left: npt.NDArray[np.int64], right: npt.NDArray[np.int64], writers: int
 ) -> Iterator[Block]:
-    """Accepted edges; each is written beside its lesser document, or the new one where the other is published.
+    """Accepted edges, each with the shard of its first document, or of the new one if the other is published.
 
-    Where both are, as twins of different earlier snapshots may be, the edge is not this run's to tell.
+    Edges between two published documents, such as twins in two earlier snapshots, are left out.
     """
     holds = found.edge_holds & ~(members.final[left] & members.final[right])
     a, b = left[holds], right[holds]

@@ -28,7 +28,7 @@ from dedup.clusters import LEAST_MEMBERS, open_backend, train_centroids
 from dedup.embed import STATIC, USE
 from pipelines.spark.exchange import Hop, partitions_for
 from pipelines.stages.base import GlobalStage
-from pipelines.stages.context import DecisionContext, GlobalVerdict, PrepareContext, forget
+from pipelines.stages.context import DecisionContext, GlobalVerdict, PrepareContext, count_rows, remove_scratch
 from pipelines.stages.embed import EmbedEvidence
 from pipelines.stages.semantic_clusters.tasks import (
     Cells,
@@ -165,7 +165,7 @@ class SemanticClusters(GlobalStage):
             "centroids": str(folder.relative_to(context.own.run.root)),
             "centroids_digest": file_digest(centroids),
         }
-        forget(context.scratch)
+        remove_scratch(context.scratch)
         return GlobalVerdict(files, {**facts, **_told(context, files, read_json(folder / FACTS))})
 
     # ----------------------------------------------------------------------------------------------------- centroids
@@ -294,7 +294,6 @@ def embedding_width(embedded: Manifest) -> int:
 
 def _told(context: DecisionContext, files: list[FileEntry], trained: dict[str, Any]) -> dict[str, Any]:
     """Facts about what was decided, from the files; with an ancestor, how far the new documents are from the old."""
-    edges = sum(f.rows for f in files if f.table == "edges")
     counts, total, bins = 0, 0.0, np.zeros(DISTANCE_BINS, np.int64)
     for entry in files:
         if entry.table == "columns":
@@ -308,7 +307,7 @@ def _told(context: DecisionContext, files: list[FileEntry], trained: dict[str, A
     facts: dict[str, Any] = {
         "documents": counts,
         "without_vector": context.own.evidence.rows("evidence") - counts,
-        "edges": edges,
+        "edges": count_rows(files, "edges"),
         "cells": len(sizes),
         "largest_cell": int(sizes.max(initial=0)),
         "divided_cells": int(table.column("divided").to_numpy().sum()),

@@ -26,12 +26,12 @@ MEMBERS_AT_ONCE = 65_536
 
 def _alive(task: ShardTask) -> tuple[Int64, Float32] | None:
     """Ids and unit vectors of a shard's documents that are alive and have one."""
-    evidence = task.seen(["row", "doc_id", "embedding"])
+    evidence = task.read_evidence(["row", "doc_id", "embedding"])
     if evidence is None:
         return None
     vectors = unpack_vectors(evidence.column("embedding")).astype(np.float32)
     taken = np.zeros(task.shard.rows, np.bool_)
-    taken[task.taken(task.state())] = True
+    taken[task.active_rows(task.state())] = True
     keep = taken[evidence.column("row").to_numpy()] & usable(vectors)
     return evidence.column("doc_id").to_numpy()[keep], unit(vectors[keep])
 

@@ -23,7 +23,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,12 +31,13 @@ import pyarrow as pa
 
 from corpus.files import FileEntry, Manifest, commit_by_content
 from dedup.short_texts import BANDS, ShortTexts, link_buckets
-from pipelines.spark.blocks import Block, Inbox, NextHop, by_hash, by_id, by_shard, split
+from pipelines.spark.blocks import Block, Inbox, NextHop, OutputFolder, by_hash, by_id, by_shard, split
 from pipelines.spark.exchange import Hop
 from pipelines.spark.shard_files import write_sorted_rows
 from pipelines.stages.shard_task import Int32, Int64
 from pipelines.stages.span_dedup.exchanges import SpanExchanges
 from pipelines.stages.span_dedup.shard import SENTENCE, ShardSpans, SpanTask, places, published
+from text.binary import as_numbers, whole
 
 BAND_BYTES = 112
 """What a sentence of some twenty tokens takes in the exchange, a band."""
@@ -76,20 +76,10 @@ def near_columns(found: ShortTexts, which: Int64, n: int) -> dict[str, pa.Array]
 
 
 def _keys_in(column: pa.ChunkedArray) -> Int64:
-    array = column.combine_chunks()
-    array = array if isinstance(array, pa.Array) else pa.concat_arrays(array.chunks)
+    """The band keys of n sentences, int64[n, BANDS]."""
+    array = whole(column)
     keys = np.frombuffer(array.buffers()[1], np.int64).reshape(-1, BANDS)
     return keys[array.offset : array.offset + len(array)]
-
-
-def _sets_in(column: pa.ChunkedArray) -> tuple[Int64, npt.NDArray[np.uint32]]:
-    """ptr and shingles of a column of sets."""
-    array = column.combine_chunks()
-    array = array if isinstance(array, pa.Array) else pa.concat_arrays(array.chunks)
-    _, offsets, data = array.buffers()
-    bounds = np.frombuffer(offsets, np.int64)[array.offset : array.offset + len(array) + 1]
-    shingles = np.frombuffer(data, np.uint8)[bounds[0] : bounds[-1]].copy().view(np.uint32)
-    return (bounds - bounds[0]) // 4, shingles
 
 
 # ------------------------------------------------------------------------------------------------------ in the driver
@@ -108,13 +98,6 @@ class LinkRules:
     threshold: float
     first_new: int
     partitions: int
-
-
-@dataclass(frozen=True)
-class LinkFolder:
-    """Where the writing hop puts its files."""
-
-    folder: Path
 
 
 @dataclass(frozen=True)
@@ -163,7 +146,7 @@ def _linked(
     hops: Sequence[Hop[Any, Block]],
 ) -> tuple[Manifest, int]:
     folder = exchanges.scratch / name.replace(" ", "_")
-    last = Hop(write_links, exchanges.writers, LinkFolder(folder))
+    last = Hop(write_links, exchanges.writers, OutputFolder(folder))
     tasks = [replace(job, partitions=hops[0].partitions) for job in jobs]
     answers = exchanges.cluster.exchange(source, tasks, hops, last, label=f"span_dedup: {name}")
     manifest = commit_by_content(folder, [a.file for a in answers if a.file is not None])
@@ -212,8 +195,9 @@ def link_sentences(inbox: Inbox, rules: LinkRules) -> Iterator[Block]:
     if table is None:
         return
     doc_id, start = table.column("doc_id").to_numpy(), table.column("start").to_numpy()
+    ptr, shingles = as_numbers(table.column("set"), np.uint32)
     found = link_buckets(
-        table.column("key").to_numpy(), doc_id, start, *_sets_in(table.column("set")), rules.threshold, rules.first_new
+        table.column("key").to_numpy(), doc_id, start, ptr, shingles.copy(), rules.threshold, rules.first_new
     )
     partitions = rules.partitions
     linked = np.unique(found.member)
@@ -295,7 +279,7 @@ def keep_anchors_that_stay(inbox: Inbox, writers: NextHop) -> Iterator[Block]:
     yield from _to_shards(asked, writers.partitions)
 
 
-def write_links(inbox: Inbox, to: LinkFolder) -> Iterator[Links]:
+def write_links(inbox: Inbox, to: OutputFolder) -> Iterator[Links]:
     """Last hop: the distinct links of each shard, in one file a shard; and how many sentences were capped."""
     capped = inbox.table("capped")
     if capped is not None:

@@ -134,7 +134,7 @@ class ShardSpans:
 
     @cached_property
     def _evidence(self) -> pa.Table | None:
-        return self.task.seen([*_EVIDENCE, *self.more])
+        return self.task.read_evidence([*_EVIDENCE, *self.more])
 
     def level(self, level: int) -> pa.Table | None:
         """The spans of a level, by (row, start); None where nothing was seen."""

@@ -14,20 +14,19 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from corpus.files import FileEntry, write_table
-from corpus.schemas import EDITS
 from dedup.spans import count_spans, distinct
 from pipelines.spark.blocks import Block, Inbox, NextHop, by_hash, runs_of, split
 from pipelines.spark.wire import WireSchema
-from pipelines.stages.base import Verdict, drops_table, write_verdicts
+from pipelines.stages.base import Verdict, drops_table, edits_table, write_verdicts
 from pipelines.stages.span_dedup.shard import PARAGRAPH, SENTENCE, Occurrences, ShardSpans, SpanTask, published
 
 ELSEWHERE = -1
 """Home of earlier snapshots' spans: nobody is told about them."""
 _NOBODY = np.iinfo(np.int64).max
 """Owner of spans that are not there any more: behind every document."""
-REASONS = np.array(["repeated_paragraph", "repeated_sentence", "near_repeated_sentence"], dtype=object)
-NEAR = 2
-"""The place of near-duplicate sentences among the reasons."""
+REASONS = ("repeated_paragraph", "repeated_sentence")
+"""Why a span of a level is cut: `PARAGRAPH`, `SENTENCE`."""
+NEAR_REASON = "near_repeated_sentence"
 HEIRS = pa.schema(
     [
         pa.field("hash", pa.int64()),
@@ -217,10 +216,11 @@ def decide_spans(job: SpanTask) -> SpanVerdict:
     for level, spans in enumerate((shard.paragraphs, shard.sentences)):
         heir = _inherits(shard, spans, None if heirs is None else _of_level(heirs, level))
         inherited += int(heir.sum())
-        tables.append(_edits(spans.filter(~spans.owns & ~heir & ~documents.gone[spans.row]), level))
+        cut = spans.filter(~spans.owns & ~heir & ~documents.gone[spans.row])
+        tables.append(edits_table(cut.row, cut.start, cut.end, REASONS[level], cut.sentences))
     near = shard.linked(links)  # of documents that stay
     if near is not None:
-        tables.append(_near_edits(near))
+        tables.append(edits_table(near["row"], near["start"], near["end"], NEAR_REASON, sentences=1))
     seen = np.flatnonzero(documents.max_copies > 0).astype(np.int32)
     share = np.minimum(1.0, documents.repeated[seen] / np.maximum(documents.total[seen], 1)).astype(np.float32)
     columns = pa.table(
@@ -233,7 +233,7 @@ def decide_spans(job: SpanTask) -> SpanVerdict:
         schema=COLUMNS,
     )
     gone = np.flatnonzero(documents.gone).astype(np.int32)
-    drops = drops_table(gone, task.shard.first_id, ["mostly_repeated_spans"] * len(gone))
+    drops = drops_table(gone, task.shard.first_id, "mostly_repeated_spans")
     edits = pa.concat_tables(tables)
     number = task.shard.number
     files = write_verdicts(job.folder, number, [Verdict(drops, edits, columns if len(seen) else None)])
@@ -249,33 +249,3 @@ def _inherits(shard: ShardSpans, spans: Occurrences, heirs: pa.Table | None) -> 
     names = {(int(d), int(s)) for d, s in zip(heirs["doc_id"].to_pylist(), heirs["start"].to_pylist(), strict=True)}
     mine = zip(shard.task.doc_ids(spans.row).tolist(), spans.start.tolist(), strict=True)
     return np.fromiter((place in names for place in mine), np.bool_, len(spans.row))
-
-
-def _edits(cut: Occurrences, level: int) -> pa.Table:
-    n = len(cut.row)
-    return pa.table(
-        [
-            pa.array(cut.row),
-            pa.array(cut.start),
-            pa.array(cut.end),
-            pa.array(np.full(n, REASONS[level], dtype=object), pa.string()),
-            pa.nulls(n, pa.string()),
-            pa.array(cut.sentences),
-        ],
-        schema=EDITS,
-    )
-
-
-def _near_edits(cut: pa.Table) -> pa.Table:
-    n = cut.num_rows
-    return pa.table(
-        [
-            cut.column("row"),
-            cut.column("start"),
-            cut.column("end"),
-            pa.array(np.full(n, REASONS[NEAR], dtype=object), pa.string()),
-            pa.nulls(n, pa.string()),
-            pa.array(np.ones(n, np.int32)),
-        ],
-        schema=EDITS,
-    )
