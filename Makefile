@@ -85,6 +85,10 @@ check-tests: $(STAMP)
 format: $(STAMP) ## Let ruff rewrite the files
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
+.PHONY: docs
+docs: $(STAMP) ## Write docs/configuration.md from the classes that read it
+	@$(BIN)/python -m cli.configuration > docs/configuration.md
+
 .PHONY: package
 package: $(STAMP) ## Build dist/tamis.zip for spark-submit --py-files
 	@$(BIN)/python -m pipelines.spark.package --out dist/tamis.zip

@@ -16,8 +16,6 @@ from typing import ClassVar
 import numpy as np
 import pyarrow as pa
 
-from corpus.schemas import EDITS
-from corpus.config import StrictModel
 from filters.lines.decide import FLAGGED, KEEP, LINE_REASONS, Lines, choose_lines
 from filters.lines.features import scan_lines
 from filters.lines.thresholds import LineThresholds

@@ -24,7 +24,6 @@ import pyarrow as pa
 from pydantic import Field
 
 from corpus.config import StrictModel, setting
-from corpus.schemas import EDITS
 from filters.pii.find import KINDS, find
 from pipelines.stages.base import Batch, Earlier, LocalStage, Verdict, edits_table
 from pipelines.stages.shard_task import Int32

@@ -17,7 +17,6 @@ import pyarrow as pa
 from pydantic import model_validator
 
 from corpus.config import Refused, StrictModel, setting
-from corpus.schemas import EDITS
 from filters.quality.decide import SentenceQualityDecision, choose_cuts, document_quality, sentence_facts
 from filters.quality.model import SentenceModel
 from filters.quality.training import QualityTraining

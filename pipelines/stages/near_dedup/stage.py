@@ -16,12 +16,11 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import model_validator
 
 from corpus import ids
 from corpus.config import Refused, StrictModel, setting
-from corpus.files import FileEntry, Manifest
+from corpus.files import FileEntry, Manifest, read_files
 from corpus.schemas import DROPS
 from dedup.banding import MAX_ANCHORS, detection_probability, jaccard_of_containment, sketch_bounds
 from dedup.minhash import SKETCH_BITS, signatures

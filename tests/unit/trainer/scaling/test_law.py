@@ -238,8 +238,8 @@ def test_fit_refuses_in_a_sentence(table: Path, tmp_path: Path) -> None:
     assert "no rows" in said(_written(tmp_path / "c.csv", ""))
     assert "cannot be read" in said(tmp_path / "absent.csv")
     assert "--predict: found 'many'" in said(table, "--predict", "many")
-    assert "both --predict and --model" in said(table, "--predict", "1e20", "--model", "m.yaml")
-    assert "--tokens without --model" in said(table, "--tokens", "1e9")
+    assert "--predict, --model: found both" in said(table, "--predict", "1e20", "--model", "m.yaml")
+    assert "--tokens: found without --model" in said(table, "--tokens", "1e9")
     model = REPOSITORY / "conf" / "models" / "tiny.yaml"
     assert "--vocab-size: found nothing" in said(table, "--model", model)
     torch = pytest.importorskip("torch")
