@@ -11,10 +11,13 @@ from typing import Any, TypeVar
 import pyarrow as pa
 
 from corpus.files import FileEntry, Manifest, commit, write_table
+from corpus.run_folder import DocumentShard
 from pipelines.spark.blocks import Block, Inbox, Record, pack, unpack
 from pipelines.spark.exchange import Hop
 from pipelines.spark.wire import answer_type, decode, encode, name_of
 from pipelines.spark.worker import emit_blocks, receive_blocks
+from pipelines.stages.registry import shard_tasks
+from pipelines.stages.shard_task import Chain, ShardTask
 
 Task = TypeVar("Task")
 Answered = TypeVar("Answered")
@@ -78,3 +81,11 @@ def committed(folder: Path, shard: int, **tables: pa.Table | Sequence[pa.Table])
         parts = [given] if isinstance(given, pa.Table) else given
         files += [write_table(folder, f"{kind}-{i}", part, kind=kind, shard=shard) for i, part in enumerate(parts)]
     return commit(folder, {}, files)
+
+
+def task_of(
+    shard: DocumentShard, evidence: Manifest | None = None, chain: Chain = (), earlier: bool = False
+) -> ShardTask:
+    """A task about one document shard, as the runner makes it."""
+    (task,) = shard_tasks([shard], chain, evidence, earlier=earlier)
+    return task
