@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,94 +13,132 @@ import pyarrow as pa
 import pytest
 
 from corpus import ids
-from pipelines.spark.exchange import Block, Hop, Inbox, by_id, split, write_rows_by_shard
+from pipelines.spark.blocks import Block, Inbox, NextHop, by_id, split
+from pipelines.spark.exchange import Hop
+from pipelines.spark.frames import scatter
 from pipelines.spark.session import Cluster
-from pipelines.stages.context import scatter
-from pipelines.stages.near_dedup.buckets import PAIRS
+from pipelines.spark.shard_files import write_rows_by_shard
+from pipelines.stages.near_dedup import plan
+from pipelines.stages.near_dedup.tables import PAIRS
 from tamis.errors import TamisError
 from tests.engine.run_reader import RunReader
 from tests.engine.small_run import execute
 
 pytestmark = pytest.mark.spark
 
-HERE = "tests.engine.test_exchange"
+
+@dataclass(frozen=True)
+class Numbers:
+    """A range of numbers, for so many partitions."""
+
+    start: int
+    end: int
+    partitions: int
 
 
-def emit_numbers(payload: dict[str, Any]) -> Iterator[Block]:
+@dataclass(frozen=True)
+class Halving:
+    """The partitions of this hop and of the next."""
+
+    partitions: int
+    next: int
+
+
+@dataclass(frozen=True)
+class Greeting:
+    """A setting that no ASCII can say."""
+
+    é: str
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """What came to a partition."""
+
+    partition: int
+    é: str
+    numbers: list[int]
+    squares: list[int]
+
+
+def emit_numbers(task: Numbers) -> Iterator[Block]:
     """The numbers of a range in blocks of three, to wherever their hash says."""
-    for start in range(payload["start"], payload["end"], 3):
-        numbers = np.arange(start, min(start + 3, payload["end"]), dtype=np.int64)
-        yield from split("numbers", {"n": numbers}, by_id(numbers, payload["partitions"]))
-        yield from split("squares", {"n": numbers**2}, by_id(numbers, payload["partitions"]))
+    for start in range(task.start, task.end, 3):
+        numbers = np.arange(start, min(start + 3, task.end), dtype=np.int64)
+        yield from split("numbers", {"n": numbers}, by_id(numbers, task.partitions))
+        yield from split("squares", {"n": numbers**2}, by_id(numbers, task.partitions))
 
 
-def halve(inbox: Inbox, settings: dict[str, Any]) -> Iterator[Block]:
+def halve(inbox: Inbox, settings: Halving) -> Iterator[Block]:
     """Numbers go on by their half."""
     for kind, table in inbox.tables.items():
         half = np.sort(table.column("n").to_numpy()) // 2
-        assert (
-            by_id(table.column("n").to_numpy(), settings["partitions"]) == inbox.partition
-        ).all() or kind == "squares"
-        yield from split(kind, {"n": half}, by_id(half, settings["next"]))
+        assert (by_id(table.column("n").to_numpy(), settings.partitions) == inbox.partition).all() or kind == "squares"
+        yield from split(kind, {"n": half}, by_id(half, settings.next))
 
 
-def answer(inbox: Inbox, settings: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def answer(inbox: Inbox, settings: Greeting) -> Iterator[Arrived]:
     """What arrived at a partition; nothing from one at which nothing did."""
     if inbox.tables:
-        found = {kind: sorted(table.column("n").to_pylist()) for kind, table in inbox.tables.items()}
-        yield {"partition": inbox.partition, "é": settings["é"], **found}
+        found = (inbox.table(kind) for kind in ("numbers", "squares"))
+        numbers, squares = ([] if t is None else sorted(t.column("n").to_pylist()) for t in found)
+        yield Arrived(inbox.partition, settings.é, numbers, squares)
 
 
-def stumble(inbox: Inbox, settings: dict[str, Any]) -> Iterator[Block]:
+def stumble(inbox: Inbox, settings: NextHop) -> Iterator[Block]:
     """Fails with a message of two lines."""
     raise ZeroDivisionError("by nothing\nat all")
     yield
 
 
-def refuse(payload: dict[str, Any]) -> Iterator[Block]:
+def lose_a_name(inbox: Inbox, settings: NextHop) -> Iterator[Block]:
+    """Asks for what is not there."""
+    yield inbox.nobody  # type: ignore[attr-defined]
+
+
+def refuse(task: Numbers) -> Iterator[Block]:
     """Fails in the source, after some blocks."""
-    yield from emit_numbers(payload)
+    yield from emit_numbers(task)
     raise TamisError("the file is damaged")
 
 
-def payloads(partitions: int) -> list[dict[str, Any]]:
-    return [{"start": 10 * i, "end": 10 * i + 10, "partitions": partitions} for i in range(7)]
+def tasks(partitions: int) -> list[Numbers]:
+    return [Numbers(10 * i, 10 * i + 10, partitions) for i in range(7)]
 
 
 @pytest.mark.parametrize("partitions", [1, 3, 8])
 @pytest.mark.parametrize("last", [1, 5])
 def test_every_row_arrives_once_whatever_the_partitions(cluster: Cluster, partitions: int, last: int) -> None:
-    hops = [
-        Hop(f"{HERE}:halve", partitions, {"partitions": partitions, "next": last}),
-        Hop(f"{HERE}:answer", last, {"é": "中"}),
-    ]
-    found = cluster.exchange(f"{HERE}:emit_numbers", payloads(partitions), hops, label="counting")
-    assert [a["partition"] for a in found] == sorted({a["partition"] for a in found}), "in the order of partitions"
-    assert {a["é"] for a in found} == {"中"}
+    halving = Hop(halve, partitions, Halving(partitions, last))
+    greeted = Hop(answer, last, Greeting("中"))
+    found = cluster.exchange(emit_numbers, tasks(partitions), [halving], greeted, label="counting")
+    assert [a.partition for a in found] == sorted({a.partition for a in found}), "in the order of partitions"
+    assert {a.é for a in found} == {"中"}
     for kind, power in (("numbers", 1), ("squares", 2)):
-        arrived = sorted(n for a in found for n in a.get(kind, []))
+        arrived = sorted(n for a in found for n in getattr(a, kind))
         assert arrived == sorted(n**power // 2 for n in range(70))
         for a in found:
-            assert (by_id(np.array(a.get(kind, []), np.int64), last) == a["partition"]).all()
+            assert (by_id(np.array(getattr(a, kind), np.int64), last) == a.partition).all()
 
 
-def test_an_exchange_without_payloads_has_no_answers(cluster: Cluster) -> None:
-    assert cluster.exchange(f"{HERE}:emit_numbers", [], [Hop(f"{HERE}:answer", 3)], label="nothing") == []
+def test_an_exchange_without_tasks_has_no_answers(cluster: Cluster) -> None:
+    assert cluster.exchange(emit_numbers, [], [], Hop(answer, 3, Greeting("")), label="nothing") == []
 
 
 @pytest.mark.parametrize(
     ("source", "hops", "said"),
     [
-        ("emit_numbers", ["stumble", "answer"], "ZeroDivisionError: by nothing"),
-        ("emit_numbers", ["halve_of_nothing", "answer"], "AttributeError: "),
-        ("refuse", ["answer"], "TamisError: the file is damaged"),
+        (emit_numbers, [stumble], "ZeroDivisionError: by nothing"),
+        (emit_numbers, [lose_a_name], "AttributeError: "),
+        (refuse, [], "TamisError: the file is damaged"),
     ],
 )
 def test_a_failing_task_is_one_sentence_that_names_the_step(
-    cluster: Cluster, source: str, hops: list[str], said: str
+    cluster: Cluster, source: Any, hops: list[Any], said: str
 ) -> None:
+    between, last = [Hop(hop, 3, NextHop(3)) for hop in hops], Hop(answer, 3, Greeting(""))
     with pytest.raises(TamisError) as error:
-        cluster.exchange(f"{HERE}:{source}", payloads(3), [Hop(f"{HERE}:{h}", 3) for h in hops], label="near: bands")
+        cluster.exchange(source, tasks(3), between, last, label="near: bands")
     text = str(error.value)
     assert text.startswith("near: bands failed: near: bands: ") and said in text
     assert "\n" not in text and len(text) < 300
@@ -119,11 +157,9 @@ def decided(run: RunReader, stage: str) -> dict[tuple[str, int], str]:
 def test_more_edges_than_fit_in_memory_give_the_same_decision(
     finished: RunReader, small_inputs: Path, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pipelines.stages.near_dedup import buckets as near_candidates
-
     planned = []
-    in_spark = near_candidates._planned_in_spark
-    monkeypatch.setattr(near_candidates, "_planned_in_spark", lambda *a: planned.append(1) or in_spark(*a))
+    in_spark = plan._planned_in_spark
+    monkeypatch.setattr(plan, "_planned_in_spark", lambda *a: planned.append(1) or in_spark(*a))
     out = tmp_path / "run"
     shutil.copytree(finished.root, out)
     again = execute(small_inputs, out, cluster, ["near_dedup.max_edges_in_memory=0"], until="near_dedup")
@@ -145,7 +181,7 @@ def test_pairs_written_by_spark_are_in_the_order_of_those_written_by_an_exchange
     drawn = np.random.default_rng(1).permutation(300).tolist()
     rows = [(first + row, other, 1, other / 512) for row in (1, 0) for other in drawn]
     frame = cluster.spark.createDataFrame(rows, "doc_id BIGINT, other BIGINT, component BIGINT, meaning FLOAT")
-    (by_spark,) = scatter(frame, "pairs", PAIRS, tmp_path / "spark", 8)
+    (by_spark,) = scatter(frame, "pairs", PAIRS, tmp_path / "spark")
     names = ("doc_id", "other", "component", "meaning")
     table = pa.table(dict(zip(names, zip(*rows, strict=True), strict=True)))
     (by_exchange,) = write_rows_by_shard(table, "pairs", PAIRS, tmp_path / "exchange")

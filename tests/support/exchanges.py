@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
+from corpus.files import FileEntry, Manifest, commit, write_table
 from corpus.run_folder import DocumentShard
-from corpus.shard_state import DecisionFiles
-from pipelines.spark.exchange import Block, Hop, Inbox, Record, pack, unpack
+from pipelines.spark.blocks import Block, Inbox, Record, pack, unpack
+from pipelines.spark.exchange import Hop
+from pipelines.spark.wire import answer_type, decode, encode, name_of
 from pipelines.spark.worker import emit_blocks, receive_blocks
-from pipelines.stages.shard_task import ShardTask
+from pipelines.stages.registry import shard_tasks
+from pipelines.stages.shard_task import Chain, ShardTask
+
+Task = TypeVar("Task")
+Answered = TypeVar("Answered")
 
 
 def cut_anyhow(kind: str, table: pa.Table, random: Random) -> list[Block]:
@@ -43,26 +49,43 @@ def by_kind(blocks: Sequence[Block]) -> dict[str, list[dict[str, Any]]]:
 
 
 def exchange_here(
-    source: str, payloads: Sequence[Mapping[str, Any]], hops: Sequence[Hop], random: Random
-) -> list[dict[str, Any]]:
-    """What ``Cluster.exchange`` does, in this process, with the records of each hop shuffled."""
-    texts = [json.dumps({**payload, "label": "here"}) for payload in payloads]
+    source: Callable[[Task], Iterable[Block]],
+    tasks: Sequence[Task],
+    hops: Sequence[Hop[Any, Block]],
+    last: Hop[Any, Answered],
+    random: Random,
+) -> list[Answered]:
+    """What `Cluster.exchange` does, in this process: all crosses as JSON, and the records of each hop are shuffled."""
+    texts = [encode(task) for task in tasks]
     random.shuffle(texts)
-    records: list[Any] = list(emit_blocks(source, texts))
-    for number, hop in enumerate(hops):
-        random.shuffle(records)
-        boxes: dict[int, list[Record]] = {partition: [] for partition in range(hop.partitions)}
-        for record in records:
-            boxes[record[0]].append(record)
-        settings, last = json.dumps({**hop.settings, "label": "here"}), number == len(hops) - 1
-        records = [r for p, box in boxes.items() for r in receive_blocks(hop.function, settings, last, p, box)]
-    return [json.loads(answer) for answer in records]
+    records: list[Any] = list(emit_blocks(name_of(source), "here", texts))
+    for hop in hops:
+        records = _received(hop, records, random, last=False)
+    kind = answer_type(last.function)
+    return [decode(kind, text) for text in _received(last, records, random, last=True)]
 
 
-def shard_payload(
-    shard: DocumentShard, evidence: Sequence[str] = (), chain: Sequence[DecisionFiles] = (), **extra: Any
-) -> dict[str, Any]:
-    """A task about a document shard, as ``DecisionContext.payloads`` makes it."""
-    folder = extra.pop("folder", shard.path.parent)
-    task = ShardTask(shard, tuple(chain), "near_dedup", {}, {}, {}, tuple(evidence), folder, 0)
-    return json.loads(json.dumps({**task.payload(), **extra}))  # type: ignore[no-any-return]
+def _received(hop: Hop[Any, Any], records: list[Record], random: Random, last: bool) -> list[Any]:
+    random.shuffle(records)
+    boxes: dict[int, list[Record]] = {partition: [] for partition in range(hop.partitions)}
+    for record in records:
+        boxes[record[0]].append(record)
+    name, settings = name_of(hop.function), encode(hop.settings)
+    return [out for number, box in boxes.items() for out in receive_blocks(name, "here", settings, last, number, box)]
+
+
+def committed(folder: Path, shard: int, **tables: pa.Table | Sequence[pa.Table]) -> Manifest:
+    """A folder with the tables of one document shard; a table given in parts lies in several files, in that order."""
+    files: list[FileEntry] = []
+    for kind, given in tables.items():
+        parts = [given] if isinstance(given, pa.Table) else given
+        files += [write_table(folder, f"{kind}-{i}", part, kind=kind, shard=shard) for i, part in enumerate(parts)]
+    return commit(folder, {}, files)
+
+
+def task_of(
+    shard: DocumentShard, evidence: Manifest | None = None, chain: Chain = (), earlier: bool = False
+) -> ShardTask:
+    """A task about one document shard, as the runner makes it."""
+    (task,) = shard_tasks([shard], chain, evidence, earlier=earlier)
+    return task

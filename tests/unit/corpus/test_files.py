@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -28,8 +27,9 @@ from corpus.files import (
 )
 from corpus.run_folder import FORMAT_VERSION, RunFolder
 from corpus.schemas import DROPS, EDITS
-from pipelines.spark.exchange import Block, pack, schemas_as_text, unpack, write_by_shard
-from pipelines.stages.context import write_scattered
+from pipelines.spark.blocks import Block, pack, unpack
+from pipelines.spark.frames import write_scattered
+from pipelines.spark.shard_files import ShardFiles, write_by_shard
 from tamis.errors import TamisError
 
 
@@ -243,15 +243,13 @@ Scatter = Callable[[list[pa.RecordBatch], str, pa.Schema, Path], list[FileEntry]
 
 def scattered(batches: list[pa.RecordBatch], kind: str, schema: pa.Schema, folder: Path) -> list[FileEntry]:
     """By a DataFrame's tasks, which have sorted the rows."""
-    found = write_scattered(iter(batches), kind, schema.serialize().to_pybytes(), str(folder))
-    return [FileEntry(**json.loads(entry)) for batch in found for entry in batch.column("entry").to_pylist()]
+    return list(write_scattered(iter(batches), kind, schema.serialize().to_pybytes(), str(folder)))
 
 
 def exchanged(batches: list[pa.RecordBatch], kind: str, schema: pa.Schema, folder: Path) -> list[FileEntry]:
     """By the last hop of an exchange, in which the blocks come last first."""
     blocks = [Block(0, kind, pa.Table.from_batches([batch])) for batch in batches[::-1]]
-    settings = {"folder": str(folder), "schemas": schemas_as_text({kind: schema})}
-    return [FileEntry(**answer) for answer in write_by_shard(unpack(0, pack(blocks)), settings)]
+    return list(write_by_shard(unpack(0, pack(blocks)), ShardFiles(folder, {kind: schema})))
 
 
 @pytest.mark.parametrize("scatter", [scattered, exchanged])

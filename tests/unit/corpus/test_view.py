@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from corpus.files import commit, write_table
+from corpus.files import Manifest, commit, read_files, write_table
 from corpus.ledger import account, total_ledgers
 from corpus.schemas import DROPS, EDITS
-from corpus.shard_state import DecisionFiles, ShardState, load_state, read_files
+from corpus.shard_state import ShardState, load_state
 from corpus.view import Edits, build_view
 from tamis.errors import TamisError
 from text.arrow import TextColumn
@@ -118,7 +118,7 @@ def test_a_view_key_knows_the_words_of_a_rewrite() -> None:
 
 
 def test_a_state_is_the_fold_of_the_decisions_on_disk(tmp_path: Path) -> None:
-    chain = []
+    chain: list[Manifest] = []
     for i, (gone, cuts) in enumerate(
         [(drops(0), edits((1, 0, 2, None))), (drops(0, 2), None), (None, edits((1, 4, 5, "é")))]
     ):
@@ -128,13 +128,15 @@ def test_a_state_is_the_fold_of_the_decisions_on_disk(tmp_path: Path) -> None:
             for kind, t in (("drops", gone), ("edits", cuts))
             if t is not None
         ]
-        chain.append(DecisionFiles.of(f"stage{i}", commit(folder, {}, files), 4))
-    assert [len(d.drops) + len(d.edits) for d in chain] == [2, 1, 1]
-    state = load_state(chain, 4)
+        chain.append(commit(folder, {}, files))
+    assert [len(d.of_shard("drops", 4)) + len(d.of_shard("edits", 4)) for d in chain] == [2, 1, 1]
+    state = load_state(chain, 4, 4)
     assert state.alive.tolist() == [False, True, False, True]
     assert state.cut_sentences.tolist() == [0, 2, 0, 0]
     assert view_of(state.edits, "a", "012345", "b", "c") == ["a", "23é5", "b", "c"]
-    assert DecisionFiles.of("none", commit(tmp_path / "none", {}, []), 4) == DecisionFiles("none")
+    for nothing, shard in ((commit(tmp_path / "none", {}, []), 4), (chain[0], 5)):
+        assert (nothing.read("drops", shard), nothing.read("edits", shard)) == (None, None)
+        assert load_state([nothing], shard, 4).alive.all()
     assert read_files([]) is None
     fresh = ShardState.fresh(2)
     fresh.after(drops(0), None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import asdict
 from pathlib import Path
 from random import Random
 
@@ -14,12 +13,12 @@ from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from corpus import ids
-from corpus.files import write_table
+from corpus.files import commit, write_table
 from corpus.schemas import DROPS
 from dedup.exact import GONE, NEW, STANDS, elect_copies
-from pipelines.run import settle_copies as settle
-from pipelines.spark.exchange import by_shard
-from pipelines.stages.exact_dedup import domain_codes, group_copies
+from pipelines.spark.blocks import NextHop, by_shard
+from pipelines.stages.exact_dedup.settle_copies import SettledFiles, elect, write_drops
+from pipelines.stages.exact_dedup.stage import domain_codes, group_copies
 from tests.support.examples import examples
 from tests.support.exchanges import by_kind, inbox_of
 
@@ -126,7 +125,7 @@ def test_a_domain_has_one_code_in_every_task() -> None:
 @given(copies(), st.integers(1, 3), st.randoms(use_true_random=False))
 def test_the_hop_says_of_each_document_what_the_election_found(rows: list[Row], writers: int, random: Random) -> None:
     table = pa.table(dict(zip(NAMES, columns_of(rows), strict=True)))
-    found = by_kind(list(group_copies(inbox_of({"digests": table}, random), {"writers": writers})))
+    found = by_kind(list(group_copies(inbox_of({"digests": table}, random), NextHop(writers))))
     told: dict[str, set[tuple[object, ...]]] = {k: set() for k in ("drops", "columns", "contenders", "followers")}
     for doc_id, survivor, contender, first, total, contenders in grouped(rows):
         if survivor != doc_id:
@@ -171,7 +170,7 @@ def test_the_earliest_contender_that_no_rule_dropped_wins(rows: list[tuple[int, 
         expected |= {d: winner for d in [*contenders, *text["follower"]] if d != winner}
     kinds = [("doc_id", pa.int64()), ("first_copy", pa.int64()), ("gone", pa.bool_())]
     arrays = {k: pa.table([[row[i] for row in t] for i in range(3)], pa.schema(kinds)) for k, t in tables.items()}
-    found = by_kind(list(settle.elect(inbox_of(arrays, random), {"writers": 2}))).get("drops", [])
+    found = by_kind(list(elect(inbox_of(arrays, random), NextHop(2)))).get("drops", [])
     assert {row["doc_id"]: row["survivor"] for row in found} == expected
     assert len(found) == len(expected)
 
@@ -197,14 +196,13 @@ def test_what_was_said_about_contested_texts_is_replaced_and_nothing_else(
             }
         ).cast(DROPS)
 
-    earlier: dict[str, list[str]] = {}
-    for shard in range(3):
-        entry = write_table(tmp_path / "old", "drops", drops(before, {shard}), kind="drops", shard=shard)
-        earlier[str(shard)] = [str(tmp_path / "old" / entry.path)] if entry.rows else []
+    said = [drops(before, {shard}) for shard in range(3)]
+    files = [write_table(tmp_path / "old", "drops", t, kind="drops", shard=i) for i, t in enumerate(said) if len(t)]
+    provisional = commit(tmp_path / "old", {}, files)
     inbox = inbox_of({"drops": drops(new, {0, 1, 2}).select(["doc_id", "survivor"])}, random)
-    answers = list(settle.write_drops(inbox, {"folder": str(tmp_path / "new"), "earlier": earlier}))
-    assert [a["shard"] for a in answers] == sorted({shard for shard, _ in new})
+    answers = list(write_drops(inbox, SettledFiles(tmp_path / "new", provisional.ref)))
+    assert [a.shard for a in answers] == sorted({shard for shard, _ in new})
     for answer in answers:
-        assert set(answer) == set(asdict(entry))
-        found = pq.read_table(tmp_path / "new" / answer["path"])
-        assert found.equals(drops({**before, **new}, {answer["shard"]}))
+        assert answer.table == "drops"
+        found = pq.read_table(tmp_path / "new" / answer.path)
+        assert found.equals(drops({**before, **new}, {answer.shard}))

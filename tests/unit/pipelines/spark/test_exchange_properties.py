@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import defaultdict
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -17,20 +16,14 @@ from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from corpus import ids
+from corpus.files import FileEntry
 from corpus.schemas import DROPS, EDITS
 from pipelines.spark import exchange
-from pipelines.spark.exchange import (
-    Block,
-    by_hash,
-    by_id,
-    by_shard,
-    pack,
-    partitions_for,
-    split,
-    unpack,
-    write_rows_by_shard,
-)
-from pipelines.stages.near_dedup.buckets import PAIRS
+from pipelines.spark.blocks import Block, Inbox, by_hash, by_id, by_shard, pack, split, unpack
+from pipelines.spark.exchange import partitions_for
+from pipelines.spark.shard_files import ShardFiles, write_by_shard, write_rows_by_shard
+from pipelines.spark.wire import decode, encode
+from pipelines.stages.near_dedup.tables import PAIRS
 from tests.support.examples import examples
 from tests.support.exchanges import cut_anyhow, inbox_of
 
@@ -152,26 +145,8 @@ def test_a_packed_slice_carries_its_own_rows_only() -> None:
 
 
 def test_nothing_arrives_as_nothing() -> None:
-    assert unpack(7, []) == exchange.Inbox(7, {}) and unpack(7, []).table("x") is None
+    assert unpack(7, []) == Inbox(7, {}) and unpack(7, []).table("x") is None
     assert list(pack([Block(0, "x", narrow([]))])) == []
-
-
-# ----------------------------------------------------------------------------------------------------------- errors
-
-
-def stumble(count: int):  # type: ignore[no-untyped-def]
-    yield from range(count)
-    raise ZeroDivisionError("by nothing\nat all")
-
-
-def test_a_failing_step_is_named_in_the_first_line() -> None:
-    step = exchange.run_step("near_dedup: bands", f"{__name__}:stumble", 2)
-    assert [next(step), next(step)] == [0, 1]
-    with pytest.raises(RuntimeError, match="^near_dedup: bands: ZeroDivisionError: by nothing\n") as caught:
-        next(step)
-    assert "in stumble" in str(caught.value)
-    with pytest.raises(RuntimeError, match="^x: AttributeError: .*nobody"):
-        list(exchange.run_step("x", f"{__name__}:nobody"))
 
 
 # ---------------------------------------------------------------------------------------------------- files by shard
@@ -245,16 +220,15 @@ def test_rows_of_one_document_are_sorted_too(tmp_path: Path, schema: pa.Schema, 
 
 
 def test_the_last_hop_writes_the_kinds_that_came(tmp_path: Path) -> None:
-    """The settings travel as JSON, schemas included; what comes back is a ``FileEntry``."""
-    schemas = {"drops": DROPS, "edits": EDITS}
-    hop = json.loads(json.dumps({"folder": str(tmp_path), "schemas": exchange.schemas_as_text(schemas)}))
+    """The settings travel as JSON, schemas included; what comes back is a `FileEntry`."""
+    files = decode(ShardFiles, encode(ShardFiles(tmp_path, {"drops": DROPS, "edits": EDITS})))
     table = drops_of([(3, 0), (1, 7), (3, 2)], 0)
-    answers = list(exchange.write_by_shard(inbox_of({"drops": table, "unknown": table}, Random(1)), hop))
-    direct = [asdict(e) for e in write_rows_by_shard(table, "drops", DROPS, tmp_path)]
-    assert [{**a, "path": ""} for a in answers] == [{**d, "path": ""} for d in direct]
-    assert [(a["table"], a["shard"], a["rows"]) for a in answers] == [("drops", 1, 1), ("drops", 3, 2)]
-    assert json.loads(json.dumps(answers)) == answers
-    assert list(exchange.write_by_shard(unpack(0, []), hop)) == []
+    answers = list(write_by_shard(inbox_of({"drops": table, "unknown": table}, Random(1)), files))
+    direct = list(write_rows_by_shard(table, "drops", DROPS, tmp_path))
+    assert [replace(a, path="") for a in answers] == [replace(d, path="") for d in direct]
+    assert [(a.table, a.shard, a.rows) for a in answers] == [("drops", 1, 1), ("drops", 3, 2)]
+    assert [decode(FileEntry, encode(a)) for a in answers] == answers
+    assert list(write_by_shard(unpack(0, []), files)) == []
 
 
 def test_a_missing_value_that_the_schema_requires_is_refused(tmp_path: Path) -> None:

@@ -6,93 +6,154 @@ import json
 import os
 import zipfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pipelines.spark import worker
-from pipelines.spark.exchange import Block, Inbox, split
+from pipelines.spark.blocks import Block, Inbox, split
+from pipelines.spark.wire import encode
 from tamis.cache import cache_folder
-from tamis.errors import ConfigError
+from tamis.errors import ConfigError, ReadError
 
 HERE = __name__
 
 
-def double(request: dict[str, object]) -> dict[str, object]:
-    return {"twice": request["number"] * 2, "é": sorted(request)}  # type: ignore[operator]
+@dataclass(frozen=True)
+class Number:
+    """A task."""
+
+    number: int
 
 
-def refuse(request: dict[str, object]) -> dict[str, object]:
-    raise ConfigError(f"number: found {request['number']}; “no” is all we know")
+@dataclass(frozen=True)
+class Twice:
+    """An answer."""
+
+    twice: int
+    é: str
 
 
-def stumble(request: dict[str, object]) -> dict[str, object]:
+def double(task: Number) -> Twice:
+    return Twice(task.number * 2, "中")
+
+
+def refuse(task: Number) -> Twice:
+    raise ConfigError(f"number: found {task.number}; “no” is all we know")
+
+
+def stumble(task: Number) -> Twice:
     raise ZeroDivisionError("by nothing")
+
+
+def lose_the_storage(task: Number) -> Twice:
+    raise ReadError("nobody answers")
 
 
 def test_an_answer_comes_back_and_leaves_a_receipt(tmp_path: Path) -> None:
     receipt = tmp_path / "receipts" / "a.json"
-    answer = worker.call(f"{HERE}:double", json.dumps({"number": 4, "receipt": str(receipt), "label": "doubling"}))
-    assert json.loads(answer) == {"twice": 8, "é": ["label", "number"]}
-    assert receipt.read_text("utf-8") == answer
+    answer = worker.call(f"{HERE}:double", "doubling", encode(Number(4)), str(receipt))
+    assert json.loads(answer.text) == {"twice": 8, "é": "中"} and not answer.refused
+    assert receipt.read_text("utf-8") == answer.text
     assert [p.name for p in receipt.parent.iterdir()] == ["a.json"], "no half-written file beside it"
-    assert json.loads(worker.call(f"{HERE}:double", '{"number": 1}'))["twice"] == 2
+    again = worker.call(f"{HERE}:double", "doubling", '{"number": 1}', str(receipt))
+    assert json.loads(again.text)["twice"] == 2
 
 
 def test_a_users_error_is_a_value_and_no_receipt(tmp_path: Path) -> None:
     receipt = tmp_path / "a.json"
-    answer = json.loads(worker.call(f"{HERE}:refuse", json.dumps({"number": 4, "receipt": str(receipt)})))
-    assert answer == {worker.USER_ERROR: "number: found 4; “no” is all we know"}
+    answer = worker.call(f"{HERE}:refuse", "near", encode(Number(4)), str(receipt))
+    assert answer == worker.Answer("number: found 4; “no” is all we know", refused=True)
     assert not receipt.exists()
 
 
-def test_any_other_error_names_the_step_and_keeps_its_trace(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        ("stumble", "^near: ZeroDivisionError: by nothing\n"),
+        ("nobody", "^near: AttributeError: .*nobody"),
+        ("lose_the_storage", "^near: nobody answers$"),
+    ],
+)
+def test_any_other_error_names_the_step_and_keeps_its_trace(tmp_path: Path, function: str, said: str) -> None:
+    """Spark tries the task again; where storage failed, the sentence says it all."""
     receipt = tmp_path / "a.json"
-    with pytest.raises(RuntimeError, match="^near: ZeroDivisionError: by nothing\n") as caught:
-        worker.call(f"{HERE}:stumble", json.dumps({"label": "near", "receipt": str(receipt)}))
-    assert "in stumble" in str(caught.value)
+    with pytest.raises(RuntimeError, match=said) as caught:
+        worker.call(f"{HERE}:{function}", "near", encode(Number(4)), str(receipt))
+    assert function != "stumble" or "in stumble" in str(caught.value)
     assert not receipt.exists()
 
 
-def count(request: dict[str, object]) -> Iterator[Block]:
-    yield from split("numbers", {"n": np.arange(request["rows"])}, np.arange(request["rows"]) % 2)
+@dataclass(frozen=True)
+class Rows:
+    """A task of an exchange."""
+
+    rows: int
 
 
-def count_and_stumble(request: dict[str, object]) -> Iterator[Block]:
-    yield from count(request)
-    raise ZeroDivisionError("by nothing")
+@dataclass(frozen=True)
+class More:
+    """The settings of a hop."""
+
+    more: int
 
 
-def add(inbox: Inbox, settings: dict[str, int]) -> Iterator[dict[str, int]]:
+@dataclass(frozen=True)
+class Sum:
+    """The answer of a hop."""
+
+    partition: int
+    sum: int
+    é: int
+
+
+def count(task: Rows) -> Iterator[Block]:
+    yield from split("numbers", {"n": np.arange(task.rows)}, np.arange(task.rows) % 2)
+
+
+def count_and_stumble(task: Rows) -> Iterator[Block]:
+    yield from count(task)
+    raise ZeroDivisionError("by nothing\nat all")
+
+
+def add(inbox: Inbox, settings: More) -> Iterator[Sum]:
     table = inbox.table("numbers")
     assert table is not None
-    yield {"partition": inbox.partition, "sum": int(table.column("n").to_numpy().sum()) + settings["more"], "é": 1}
+    yield Sum(inbox.partition, int(table.column("n").to_numpy().sum()) + settings.more, 1)
 
 
-def pass_on(inbox: Inbox, settings: dict[str, int]) -> Iterator[Block]:
+def pass_on(inbox: Inbox, settings: More) -> Iterator[Block]:
     for kind, table in inbox.tables.items():
-        yield Block(settings["more"], kind, table)
+        yield Block(settings.more, kind, table)
 
 
 def test_blocks_go_from_a_source_over_a_hop_to_an_answer() -> None:
-    payloads = [json.dumps({"rows": rows, "label": "counting"}) for rows in (4, 0, 3)]
-    records = list(worker.emit_blocks(f"{HERE}:count", payloads))
+    tasks = [encode(Rows(rows)) for rows in (4, 0, 3)]
+    records = list(worker.emit_blocks(f"{HERE}:count", "counting", tasks))
     assert [(partition, kind) for partition, (kind, _) in records] == [(0, "numbers"), (1, "numbers")] * 2
     assert all(type(data) is bytes for _, (_, data) in records), "Spark sees bytes, not Arrow"
-    settings = json.dumps({"more": 5, "label": "counting"})
-    passed = list(worker.receive_blocks(f"{HERE}:pass_on", settings, False, 1, iter(records[1::2])))
+    settings = encode(More(5))
+    passed = list(worker.receive_blocks(f"{HERE}:pass_on", "counting", settings, False, 1, iter(records[1::2])))
     assert [(partition, kind) for partition, (kind, _) in passed] == [(5, "numbers")]
-    answers = list(worker.receive_blocks(f"{HERE}:add", settings, True, 5, iter(passed)))
-    assert answers == ['{"partition": 5, "sum": 10, "é": 1}'], "1 and 3, 1, and 5 more"
+    answers = list(worker.receive_blocks(f"{HERE}:add", "counting", settings, True, 5, iter(passed)))
+    assert [json.loads(a) for a in answers] == [{"partition": 5, "sum": 10, "é": 1}], "1 and 3, 1, and 5 more"
 
 
 def test_a_step_of_an_exchange_that_fails_is_named_and_keeps_its_trace() -> None:
-    with pytest.raises(RuntimeError, match="^counting: ZeroDivisionError: by nothing\n") as caught:
-        list(worker.emit_blocks(f"{HERE}:count_and_stumble", ['{"rows": 2, "label": "counting"}']))
+    """The first line names the step; what came before the failure has been handed on."""
+    step = worker.emit_blocks(f"{HERE}:count_and_stumble", "near_dedup: bands", [encode(Rows(2))])
+    assert [partition for partition, _ in (next(step), next(step))] == [0, 1]
+    with pytest.raises(RuntimeError, match="^near_dedup: bands: ZeroDivisionError: by nothing\n") as caught:
+        next(step)
     assert "in count_and_stumble" in str(caught.value)
     with pytest.raises(RuntimeError, match="^counting: AssertionError"):
-        list(worker.receive_blocks(f"{HERE}:add", '{"label": "counting"}', True, 0, []))
+        list(worker.receive_blocks(f"{HERE}:add", "counting", encode(More(1)), True, 0, []))
+    with pytest.raises(RuntimeError, match="^x: AttributeError: .*nobody"):
+        list(worker.emit_blocks(f"{HERE}:nobody", "x", []))
+    with pytest.raises(RuntimeError, match="^x: AttributeError: .*nobody"):
+        list(worker.receive_blocks(f"{HERE}:nobody", "x", encode(More(1)), True, 0, []))
 
 
 def small_zip(path: Path, says: str) -> Path:

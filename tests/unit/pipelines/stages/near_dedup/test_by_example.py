@@ -12,15 +12,31 @@ import pyarrow.parquet as pq
 import pytest
 
 from corpus import ids
+from corpus.files import commit
 from corpus.run_folder import DocumentShard
 from corpus.schemas import DROPS
 from dedup.minhash import signatures
-from pipelines.spark.exchange import Hop, schemas_as_text
-from pipelines.stages.near_dedup.buckets import Found, plan
-from pipelines.stages.near_dedup.semantic_edges import Meant
-from pipelines.stages.near_dedup.verify import COLUMNS, EDGES, sets_of_shard
+from pipelines.spark.blocks import NextHop
+from pipelines.spark.exchange import Hop
+from pipelines.spark.shard_files import ShardFiles, write_by_shard
+from pipelines.stages.near_dedup.buckets import (
+    Bands,
+    BandTask,
+    BucketRules,
+    BucketSettings,
+    Candidates,
+    emit_bands,
+    find_edges,
+)
+from pipelines.stages.near_dedup.plan import plan
+from pipelines.stages.near_dedup.semantic_edges import SemanticEdges
+from pipelines.stages.near_dedup.sets import SetRules, SetTask, sets_of_shard
+from pipelines.stages.near_dedup.tables import commit_snapshots
+from pipelines.stages.near_dedup.twins import KeyTask, TwinFolder, emit_keys, pair_twins, write_twins
+from pipelines.stages.near_dedup.verify import COLUMNS, EDGES, MemberTask, Rules, emit_members, resolve_components
+from pipelines.stages.shard_task import ShardTask
 from tests.oracles import text as oracles
-from tests.support.exchanges import exchange_here, shard_payload
+from tests.support.exchanges import committed, exchange_here, task_of
 from text.arrow import TextColumn
 from text.sequences import span_hashes
 
@@ -56,10 +72,11 @@ TEXTS = [
 ]
 
 
-SETTINGS = {"bands": 21, "rows": 6, "num_perm": 128, "accept": 0.51, "clear": 0.87, "max_anchors": 512, "first_new": 0}
+BANDS = Bands(bands=21, rows=6, num_perm=128)
+RULES = BucketRules(accept=0.51, clear=0.87, max_anchors=512, first_new=0)
 
 
-def scanned(folder: Path, first: int) -> dict[str, Any]:
+def scanned(folder: Path, first: int) -> ShardTask:
     """The texts as a document shard, and what the scan of near_dedup found in them."""
     column = TextColumn.from_texts(TEXTS)
     found = signatures(column, 128)
@@ -77,55 +94,43 @@ def scanned(folder: Path, first: int) -> dict[str, Any]:
         }
     )
     pq.write_table(pa.table({"text": TEXTS}), folder / "shard.parquet")
-    pq.write_table(evidence, folder / "evidence.parquet")
     shard = DocumentShard(ids.shard_of(first), "web", folder / "shard.parquet", len(TEXTS), 0, first)
-    return shard_payload(shard, [str(folder / "evidence.parquet")], snapshot=ids.snapshot_of(first))
+    return task_of(shard, committed(folder / "evidence", shard.number, evidence=evidence))
 
 
 @pytest.mark.parametrize("partitions", [1, 3, 8])
 def test_from_texts_to_survivors(tmp_path: Path, partitions: int) -> None:
     """Twins, bands, buckets, plan, sets, verification and election, each fed with what the one before gave."""
     random, first = Random(partitions), ids.first_id(3, 9)
-    task = {**scanned(tmp_path, first), "partitions": partitions, "banding": SETTINGS}
-    module = "pipelines.stages.near_dedup.buckets"
-    hops = [
-        Hop(f"{module}:pair_twins", partitions, {"writers": 2}),
-        Hop(f"{module}:write_twins", 2, {"folder": str(tmp_path / "twins")}),
-    ]
-    twins = [a["file"]["path"] for a in exchange_here(f"{module}:emit_keys", [task], hops, random)]
-    task["twins"] = [str(tmp_path / "twins" / "3" / path) for path in twins]
-    pairs = pq.read_table(task["twins"], partitioning=None).to_pylist()
+    task = scanned(tmp_path, first)
+    hop, last = Hop(pair_twins, partitions, NextHop(2)), Hop(write_twins, 2, TwinFolder(tmp_path / "twins"))
+    found_twins = exchange_here(emit_keys, [KeyTask(task, partitions)], [hop], last, random)
+    twins = commit_snapshots(tmp_path / "twins", found_twins)
+    pairs = twins[3].read_all("twins").to_pylist()
     assert [(row["row"], row["rep"]) for row in pairs] == [(4, first)], "4 is 0 in capitals, with commas"
 
-    hop = Hop(f"{module}:find_edges", partitions, {**SETTINGS, "folder": str(tmp_path / "edges")})
-    answers = exchange_here(f"{module}:emit_bands", [task], [hop], random)
-    paths = [str(tmp_path / "edges" / a["file"]["path"]) for a in answers if a["file"]]
+    edge_files = Hop(find_edges, partitions, BucketSettings(RULES, tmp_path / "edges"))
+    banded = BandTask(task, twins[3].ref, BANDS, partitions)
+    answers = exchange_here(emit_bands, [banded], [], edge_files, random)
+    paths = [str(tmp_path / "edges" / a.file.path) for a in answers if a.file]
     edges = {(a, b) for path in paths for a, b, _ in zip(*pq.read_table(path).to_pydict().values(), strict=True)}
     assert (first, first + 1) in edges and all({a - first, b - first} <= {0, 1, 3} for a, b in edges)
 
     cluster: Any = None  # all in memory
-    planned, rounds = plan(cluster, Found(paths, len(edges), {}), [task], 129, 1000, tmp_path, Meant())
+    candidates = Candidates(paths, len(edges), {})
+    planned, rounds = plan(cluster, candidates, twins, 129, 1000, tmp_path, SemanticEdges())
     assert rounds == 0
-    files = {entry.table: [str(tmp_path / "plan" / "3" / entry.path)] for entry in planned[3]}
-    task |= {"members": files["members"], "pairs": files["pairs"]}
-    read = {"known": [], "width": 5, "max_size": 0, "cut": False, "folder": str(tmp_path / "sets")}
-    sets = sets_of_shard({**task, **read})
-    assert sets["scanned"] == len({doc for edge in edges for doc in edge})
-    task["sets"] = [str(tmp_path / "sets" / sets["file"]["path"])]
+    members = planned[3].ref
+    read = sets_of_shard(SetTask(task, members, None, SetRules(5, 0, cut=False), tmp_path / "sets"))
+    assert read.scanned == len({doc for edge in edges for doc in edge}) and read.file is not None
+    sets = commit(tmp_path / "sets", {}, [read.file])
 
     schemas = {"drops": DROPS, "columns": COLUMNS, "edges": EDGES}
-    hops = [
-        Hop(
-            "pipelines.stages.near_dedup.verify:resolve_components",
-            partitions,
-            {"threshold": 0.75, "reject": 97, "writers": 2, "min_size_ratio": 0.0, "keep": "best_quality"},
-        ),
-        Hop(
-            "pipelines.spark.exchange:write_by_shard", 2, {"folder": str(tmp_path), "schemas": schemas_as_text(schemas)}
-        ),
-    ]
-    answers = exchange_here("pipelines.stages.near_dedup.verify:emit_members", [task], hops, random)
-    found = {a["table"]: pq.read_table(tmp_path / a["path"], partitioning=None).to_pylist() for a in answers}
+    election = Hop(resolve_components, partitions, Rules(0.75, 97, 0.0, "best_quality", writers=2))
+    written = Hop(write_by_shard, 2, ShardFiles(tmp_path, schemas))
+    known = MemberTask(task, members, sets.ref, partitions)
+    decided = exchange_here(emit_members, [known], [election], written, random)
+    found = {a.table: pq.read_table(tmp_path / a.path, partitioning=None).to_pylist() for a in decided}
     verified = [(row["doc_id"] - first, row["other"] - first, row["similarity"]) for row in found["edges"]]
     assert [edge[:2] for edge in verified] == [(0, 1), (0, 4)]
     for a, b, similarity in verified:

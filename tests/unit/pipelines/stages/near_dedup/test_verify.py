@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,19 +14,21 @@ import pyarrow.parquet as pq
 import pytest
 
 from corpus import ids
+from corpus.files import Manifest, ManifestRef, commit
 from corpus.run_folder import DocumentShard
-from corpus.shard_state import DecisionFiles
-from pipelines.spark.exchange import by_id, by_shard, unpack
-from pipelines.stages.near_dedup import verify as near_verify
-from pipelines.stages.near_dedup.buckets import MEMBERS
-from pipelines.stages.near_dedup.verify import emit_members, resolve_components, sets_of_shard
+from pipelines.spark.blocks import by_id, by_shard, unpack
+from pipelines.spark.wire import decode, encode
+from pipelines.stages.near_dedup import verify
+from pipelines.stages.near_dedup.sets import SetFile, SetRules, SetTask, sets_of_shard
+from pipelines.stages.near_dedup.tables import MEMBERS
+from pipelines.stages.near_dedup.verify import MemberTask, Rules, emit_members, resolve_components
 from tests.oracles.dedup import Document, Edge, all_pairs_and_meanings
-from tests.support.exchanges import by_kind, inbox_of, shard_payload
+from tests.support.exchanges import by_kind, committed, inbox_of, task_of
 from text.arrow import TextColumn
 from text.shingle import shingle_sets
 
 WRITERS = 3
-HOP = {"threshold": 0.75, "reject": 97, "writers": WRITERS, "min_size_ratio": 0.0, "keep": "best_quality"}
+RULES = Rules(threshold=0.75, reject=97, min_size_ratio=0.0, keep="best_quality", writers=WRITERS)
 WORDS = [f"word{i}" for i in range(120)]
 TEXTS = [" ".join(WORDS), "a short one", "", " ".join(WORDS[:90]), " ".join(["Another", *WORDS[1:]])]
 
@@ -35,7 +36,7 @@ TEXTS = [" ".join(WORDS), "a short one", "", " ".join(WORDS[:90]), " ".join(["An
 # ------------------------------------------------------------------------------------------------------------- sets
 
 
-def members_file(path: Path, first: int, wanted: dict[int, bool]) -> str:
+def members_of(folder: Path, first: int, wanted: dict[int, bool]) -> ManifestRef:
     n = len(wanted)
     table = pa.table(
         {
@@ -46,8 +47,7 @@ def members_file(path: Path, first: int, wanted: dict[int, bool]) -> str:
             "wanted": list(wanted.values()),
         }
     ).cast(MEMBERS)
-    pq.write_table(table, path)
-    return str(path)
+    return committed(folder, ids.shard_of(first), members=table).ref
 
 
 def text_shard(folder: Path, first: int) -> DocumentShard:
@@ -55,45 +55,47 @@ def text_shard(folder: Path, first: int) -> DocumentShard:
     return DocumentShard(ids.shard_of(first), "web", folder / "shard.parquet", len(TEXTS), 0, first)
 
 
-def sets_task(folder: Path, first: int, wanted: dict[int, bool], **extra: Any) -> dict[str, Any]:
-    common = {"width": 5, "max_size": 50, "known": [], "cut": False, "folder": folder / "out"}
-    members = members_file(folder / f"members-{len(list(folder.iterdir()))}.parquet", first, wanted)
-    return shard_payload(text_shard(folder, first), members=[members], **{**common, **extra})
+SET_RULES = SetRules(width=5, max_size=50, cut=False)
+
+
+def sets_task(folder: Path, first: int, wanted: dict[int, bool], known: ManifestRef | None = None) -> SetTask:
+    members = members_of(folder / f"members-{len(list(folder.iterdir()))}", first, wanted)
+    return SetTask(task_of(text_shard(folder, first)), members, known, SET_RULES, folder / "out")
 
 
 def test_shingle_sets_of_a_shard(tmp_path: Path) -> None:
     """The second scan: only the wanted rows, their ids, and the sets that the kernel gives."""
     first = ids.first_id(3, 9)
-    payload = sets_task(tmp_path, first, {0: True, 1: False, 2: True, 3: True})
-    answer = sets_of_shard(json.loads(json.dumps(payload)))
-    assert answer["scanned"] == 3
-    entry = answer["file"]
-    known = [str(tmp_path / "out" / entry["path"])]
-    again = sets_of_shard({**payload, "known": known})
-    assert again["scanned"] == 0 and again["file"]["digest"] == entry["digest"], "known sets are not read again"
-    table = pq.read_table(known[0])
+    task = sets_task(tmp_path, first, {0: True, 1: False, 2: True, 3: True})
+    answer = sets_of_shard(decode(SetTask, encode(task)))
+    assert answer.scanned == 3 and answer.file is not None
+    known = commit(tmp_path / "out", {}, [answer.file])
+    again = sets_of_shard(replace(task, known=known.ref))
+    assert again.file is not None
+    assert again.scanned == 0 and again.file.digest == answer.file.digest, "known sets are not read again"
+    table = known.read_all("sets")
+    assert table is not None
     assert table.column("doc_id").to_pylist() == [first, first + 2, first + 3]
     ptr, hashes, modulus = shingle_sets(TextColumn.from_texts([TEXTS[0], TEXTS[2], TEXTS[3]]), max_size=50)
     assert modulus[0] > 1
     assert table.column("modulus").to_pylist() == modulus.tolist()
     assert table.column("hashes").to_pylist() == [hashes[ptr[i] : ptr[i + 1]].tobytes() for i in range(3)]
-    more = sets_of_shard(sets_task(tmp_path, first, {1: True, 3: True, 4: True}, known=known))
-    assert more["scanned"] == 2, "another threshold reads what it adds"
-    kept = pq.read_table(tmp_path / "out" / more["file"]["path"])
+    more = sets_of_shard(sets_task(tmp_path, first, {1: True, 3: True, 4: True}, known.ref))
+    assert more.scanned == 2 and more.file is not None, "another threshold reads what it adds"
+    kept = pq.read_table(tmp_path / "out" / more.file.path)
     assert kept.column("doc_id").to_pylist() == [first + row for row in (0, 1, 2, 3, 4)]
-    assert sets_of_shard(sets_task(tmp_path, first, {1: False})) == {"file": None, "scanned": 0}
+    assert sets_of_shard(sets_task(tmp_path, first, {1: False})) == SetFile(file=None, scanned=0)
 
 
-def test_sets_do_not_depend_on_the_pieces_that_texts_are_read_in(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Row groups of the shard, or bytes of text, whichever bounds what is read at once."""
-    payload = sets_task(tmp_path, ids.first_id(0, 1), {0: True, 2: True, 3: True, 4: True})
+def test_sets_do_not_depend_on_the_pieces_that_texts_are_read_in(tmp_path: Path) -> None:
+    """Row groups of the shard bound what is read at once."""
+    task = sets_task(tmp_path, ids.first_id(0, 1), {0: True, 2: True, 3: True, 4: True})
     digests = set()
-    for rows, batch_bytes in ((5, 1 << 20), (1, 1), (2, 100), (4, 600)):
+    for rows in (5, 1, 2, 4):
         pq.write_table(pa.table({"text": TEXTS}), tmp_path / "shard.parquet", row_group_size=rows)
-        monkeypatch.setattr(near_verify, "BATCH_BYTES", batch_bytes, raising=False)
-        digests.add(sets_of_shard(payload)["file"]["digest"])
+        file = sets_of_shard(task).file
+        assert file is not None
+        digests.add(file.digest)
     assert len(digests) == 1
 
 
@@ -105,12 +107,13 @@ def test_sets_of_the_cut_view_are_those_of_what_stages_before_left(tmp_path: Pat
         cut = {"row": [row], "start": [0], "end": [60], "reason": ["x"], "replacement": [None], "sentences": [1]}
         kinds = (pa.int32(), pa.int32(), pa.int32(), pa.string(), pa.string(), pa.int32())
         edits = pa.table({n: pa.array(v, k) for (n, v), k in zip(cut.items(), kinds, strict=True)})
-        pq.write_table(edits, tmp_path / f"{stage}.parquet")
-        chain.append(DecisionFiles(stage, (), (str(tmp_path / f"{stage}.parquet"),)))
+        chain.append((stage, committed(tmp_path / stage, ids.shard_of(first), edits=edits)))
     for cut_view, text in ((False, TEXTS[0]), (True, TEXTS[0][60:])):
-        wanted = {0: True, 3: True, 4: True}
-        answer = sets_of_shard(sets_task(tmp_path, first, wanted, cut=cut_view, chain=chain, max_size=0))
-        table = pq.read_table(tmp_path / "out" / answer["file"]["path"])
+        job = sets_task(tmp_path, first, {0: True, 3: True, 4: True})
+        task = task_of(job.task.shard, chain=chain)
+        answer = sets_of_shard(replace(job, task=task, rules=SetRules(width=5, max_size=0, cut=cut_view)))
+        assert answer.file is not None
+        table = pq.read_table(tmp_path / "out" / answer.file.path)
         ptr, hashes, _ = shingle_sets(TextColumn.from_texts([text, TEXTS[3], TEXTS[4]]))
         assert table.column("hashes").to_pylist() == [hashes[ptr[i] : ptr[i + 1]].tobytes() for i in range(3)]
 
@@ -156,26 +159,13 @@ def test_members_sets_and_pairs_of_a_component_meet(tmp_path: Path) -> None:
     quality = pa.table({"row": pa.array([1], pa.int32()), "quality": pa.array([0.25], pa.float32())})
     copies = pa.table({"row": pa.array([3], pa.int32()), "exact_copies": pa.array([6], pa.int32())})
     distance = pa.table({"row": pa.array([0, 4], pa.int32()), "centroid_distance": pa.array([0.5, 0.25], pa.float32())})
-    tables = {
-        "distance": distance,
-        "evidence": evidence,
-        "members": members,
-        "pairs": pairs,
-        "sets": sets,
-        "quality": quality,
-        "copies": copies,
-    }
-    for name, table in tables.items():
-        pq.write_table(table, tmp_path / f"{name}.parquet")
-    paths = {name: [str(tmp_path / f"{name}.parquet")] for name in tables}
-    chain = (
-        DecisionFiles("exact_dedup", columns=(paths["copies"][0],)),
-        DecisionFiles("sentence_quality", columns=(paths["quality"][0],)),
-        DecisionFiles("semantic_clusters", columns=(paths["distance"][0],)),
-    )
+    seen = committed(tmp_path / "evidence", 4, evidence=evidence)
+    planned = committed(tmp_path / "planned", 4, members=members, pairs=pairs).ref
+    read = committed(tmp_path / "sets", 4, sets=sets).ref
+    columns = {"exact_dedup": copies, "sentence_quality": quality, "semantic_clusters": distance}
+    chain = [(stage, committed(tmp_path / stage, 4, columns=table)) for stage, table in columns.items()]
     shard = DocumentShard(4, "web", tmp_path / "none.parquet", n, 0, first)
-    common = {"chain": chain, "partitions": 5, "members": paths["members"], "pairs": paths["pairs"]}
-    found = by_kind(list(emit_members(shard_payload(shard, paths["evidence"], sets=paths["sets"], **common))))
+    found = by_kind(list(emit_members(MemberTask(task_of(shard, seen, chain), planned, read, partitions=5))))
     for rows in found.values():
         component = np.array([row["component"] for row in rows], np.int64)
         assert [row.pop("partition") for row in rows] == by_id(component, 5).tolist()
@@ -191,17 +181,17 @@ def test_members_sets_and_pairs_of_a_component_meet(tmp_path: Path) -> None:
     assert sent == [(0, first, 1), (4, 9, 2)], "only wanted ones travel"
     assert {row["doc_id"] - first: row["hashes"] for row in found["sets"]} == {0: bytes(4), 4: bytes(12)}, "halved"
     assert sorted((row["other"] - first, str(row["meaning"])) for row in found["pairs"]) == [(4, "nan"), (9, "0.5")]
-    bare = shard_payload(shard, paths["evidence"], sets=[], earlier=True, **{**common, "pairs": []})
-    found = by_kind(list(emit_members(bare)))
+    alone = committed(tmp_path / "members alone", 4, members=members).ref
+
+    def published(chain: list[tuple[str, Manifest]], sets: ManifestRef | None) -> dict[str, list[dict[str, Any]]]:
+        return by_kind(list(emit_members(MemberTask(task_of(shard, seen, chain, earlier=True), alone, sets, 5))))
+
+    found = published(chain, None)
     assert set(found) == {"members"} and all(row["final"] for row in found["members"])
     assert sorted(row["names"] - first for row in found["members"]) == [0, 1, 3, 4], "no component then: its own id"
     named = pa.table({"row": pa.array([3], pa.int32()), "component_id": [first + 2]})
-    pq.write_table(named, tmp_path / "named.parquet")
-    then = (*chain, DecisionFiles("near_dedup", columns=(str(tmp_path / "named.parquet"),)))
-    bare = shard_payload(
-        shard, paths["evidence"], sets=[], earlier=True, **{**common, "pairs": [], "chain": then}, stage="near_dedup"
-    )
-    found = by_kind(list(emit_members(bare)))
+    then = [*chain, ("near_dedup", committed(tmp_path / "named", 4, columns=named))]
+    found = published(then, committed(tmp_path / "no sets", 4).ref)
     assert sorted(row["names"] - first for row in found["members"]) == [0, 1, 2, 4]
 
 
@@ -271,7 +261,7 @@ def arrivals(
 
 def told(tables: dict[str, pa.Table], random: Random, **settings: Any) -> dict[str, list[dict[str, Any]]]:
     """What the hop says, each row at the partition that writes it."""
-    found = by_kind(list(resolve_components(inbox_of(tables, random), {**HOP, **settings})))
+    found = by_kind(list(resolve_components(inbox_of(tables, random), replace(RULES, **settings))))
     for rows in found.values():
         doc_ids = np.array([row["doc_id"] for row in rows], np.int64)
         assert [row.pop("partition") for row in rows] == by_shard(doc_ids, WRITERS).tolist()
@@ -350,7 +340,7 @@ def test_the_hop_says_what_comparing_all_pairs_finds(seed: int) -> None:
     of = {d.doc_id: d for d in documents}
     edges += [(d.rep, d.doc_id) for d in documents if d.rep != d.doc_id]
     (component_of, survivors, verdicts), by_meaning = all_pairs_and_meanings(
-        documents, edges, HOP["threshold"], HOP["reject"], 0.0, meaning, seed % 3 == 0
+        documents, edges, RULES.threshold, RULES.reject, 0.0, meaning, seed % 3 == 0
     )
     assert {row["doc_id"]: (row["survivor"], row["similarity"]) for row in found.get("drops", [])} == {
         d: s for d, s in survivors.items() if s[0] != d
@@ -439,8 +429,8 @@ def test_an_edge_between_published_documents_is_not_this_runs() -> None:
 def test_sets_of_a_giant_component_are_sampled_and_those_of_others_are_not(
     monkeypatch: pytest.MonkeyPatch, budget: int
 ) -> None:
-    monkeypatch.setattr(near_verify, "SET_BUDGET", budget)
-    monkeypatch.setattr(near_verify, "LEAST_SET", 4)
+    monkeypatch.setattr(verify, "SET_BUDGET", budget)
+    monkeypatch.setattr(verify, "LEAST_SET", 4)
     giant, small = (
         [member(n, 1, set(range(64 + n))) for n in (1, 2, 3)],
         [member(9, 2, {1, 3}), member(8, 2, {1, 3, 5})],
@@ -449,7 +439,7 @@ def test_sets_of_a_giant_component_are_sampled_and_those_of_others_are_not(
     table = inbox_of(tables, Random(5)).table("sets")
     component = np.array([1, 1, 1, 2, 2])
     doc_ids = np.array([d.doc_id for d in (*giant, small[1], small[0])])
-    sets = near_verify._opened(table, lambda wanted: np.searchsorted(doc_ids, wanted), component)
+    sets = verify._opened(table, lambda wanted: np.searchsorted(doc_ids, wanted), component)
     sizes = np.diff(sets.ptr)[sets.of].tolist()
     if budget == 10:
         assert sizes[:3] == [3, 3, 3] and sets.modulus[sets.of].tolist()[:3] == [32, 32, 32]
@@ -463,7 +453,7 @@ def test_sets_of_a_partition_may_pass_two_gigabytes() -> None:
     tables = arrivals([member(n, 1, set(range(n))) for n in range(1, 9)], [], {})
     arrived = inbox_of(tables, Random(2)).table("sets")
     assert arrived is not None
-    table = near_verify._by_document(arrived)
+    table = verify._by_document(arrived)
     assert table.schema.field("hashes").type == pa.large_binary() and table.column("hashes").num_chunks == 1
     assert table.column("doc_id").to_pylist() == sorted(arrived.column("doc_id").to_pylist())
     of = dict(zip(arrived.column("doc_id").to_pylist(), arrived.column("hashes").to_pylist(), strict=True))
@@ -471,4 +461,4 @@ def test_sets_of_a_partition_may_pass_two_gigabytes() -> None:
 
 
 def test_nobody_came() -> None:
-    assert list(resolve_components(unpack(0, []), HOP)) == []
+    assert list(resolve_components(unpack(0, []), RULES)) == []

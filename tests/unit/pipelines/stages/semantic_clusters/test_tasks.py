@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -16,16 +16,26 @@ import pytest
 from corpus import ids
 from corpus.run_folder import DocumentShard
 from corpus.schemas import SEMANTIC_CELLS, SEMANTIC_COLUMNS, SEMANTIC_EDGES
-from corpus.shard_state import DecisionFiles
 from dedup.vectors import pack_vectors, unit, vectors_as_bytes, vectors_from_bytes
-from pipelines.spark.exchange import Block, Hop, by_id, by_shard, schemas_as_text, unpack
-from pipelines.stages.semantic_clusters.tasks import _assigner, compare_cells, emit_cells, sample_vectors
+from pipelines.spark.blocks import Block, by_id, by_shard, unpack
+from pipelines.spark.exchange import Hop
+from pipelines.spark.shard_files import ShardFiles, write_by_shard
+from pipelines.stages.semantic_clusters.tasks import (
+    Cells,
+    CellTask,
+    Sample,
+    SampleTask,
+    _assigner,
+    compare_cells,
+    emit_cells,
+    sample_vectors,
+)
 from tests.oracles.embed import every_pair, told_once
-from tests.support.exchanges import by_kind, exchange_here, inbox_of, shard_payload
+from tests.support.exchanges import by_kind, committed, exchange_here, inbox_of, task_of
 
 pytest.importorskip("faiss")
 WRITERS, DIM, PARTITIONS = 3, 12, 5
-HOP = {"threshold": 0.9, "max_cell_documents": 20_000, "seed": 1, "device": "cpu", "writers": WRITERS}
+CELLS = Cells(threshold=0.9, max_documents=20_000, seed=1, device="cpu", writers=WRITERS)
 
 
 @dataclass
@@ -34,14 +44,14 @@ class Corpus:
 
     Attributes:
         centroids: float32[cells, DIM].
-        payloads: a task a shard.
+        tasks: one a shard.
         doc_id: int64[n], documents that are alive and have a vector, ascending.
         vectors: float32[n, DIM], as they are stored, at length one.
         final: bool[n].
     """
 
     centroids: np.ndarray
-    payloads: list[dict[str, Any]]
+    tasks: list[CellTask]
     doc_id: np.ndarray
     vectors: np.ndarray
     final: np.ndarray
@@ -64,7 +74,7 @@ def corpus(
     random = np.random.default_rng(seed)
     centroids = unit(random.standard_normal((7, DIM)).astype(np.float32))
     np.save(folder / "centroids.npy", centroids)
-    payloads, doc_ids, vectors, final = [], [], [], []
+    tasks, doc_ids, vectors, final = [], [], [], []
     for snapshot, number in shards:
         n = int(random.integers(0, 40))
         first = ids.first_id(snapshot, number)
@@ -73,23 +83,12 @@ def corpus(
         name = f"{snapshot}-{number}"
         seen = np.flatnonzero(random.random(n) < 0.95).astype(np.int32)
         evidence = {"row": seen, "doc_id": first + seen.astype(np.int64), "embedding": pack_vectors(stored[seen])}
-        pq.write_table(pa.table(evidence), folder / f"evidence-{name}.parquet")
         drops = pa.table({"row": pa.array(np.flatnonzero(dropped), pa.int32()), "reason": ["x"] * int(dropped.sum())})
-        pq.write_table(drops, folder / f"drops-{name}.parquet")
         shard = DocumentShard(number, "web", folder / "none.parquet", n, 0, first)
-        chain = (DecisionFiles("exact_dedup", (str(folder / f"drops-{name}.parquet"),)),)
-        payloads.append(
-            shard_payload(
-                shard,
-                [str(folder / f"evidence-{name}.parquet")],
-                chain,
-                centroids=str(folder / "centroids.npy"),
-                device="cpu",
-                partitions=PARTITIONS,
-                writers=WRITERS,
-                **({} if snapshot else {"earlier": True}),
-            )
-        )
+        seen_there = committed(folder / f"evidence-{name}", number, evidence=pa.table(evidence))
+        chain = [("exact_dedup", committed(folder / f"drops-{name}", number, drops=drops))]
+        task = task_of(shard, seen_there, chain, earlier=not snapshot)
+        tasks.append(CellTask(task, folder / "centroids.npy", "cpu", PARTITIONS))
         as_stored = stored.astype(np.float16).astype(np.float32)
         kept = [i for i in seen.tolist() if not dropped[i] and np.isfinite(as_stored[i]).all() and as_stored[i].any()]
         doc_ids += [first + i for i in kept]
@@ -97,12 +96,12 @@ def corpus(
         final += [not snapshot] * len(kept)
     order = np.argsort(doc_ids)
     whole = unit(np.concatenate([np.zeros((0, DIM), np.float32), *vectors]))
-    return Corpus(centroids, payloads, np.array(doc_ids, np.int64)[order], whole[order], np.array(final, bool)[order])
+    return Corpus(centroids, tasks, np.array(doc_ids, np.int64)[order], whole[order], np.array(final, bool)[order])
 
 
-def emitted(payloads: list[dict[str, Any]]) -> list[Block]:
+def emitted(tasks: list[CellTask]) -> list[Block]:
     _assigner.cache_clear()
-    return [block for payload in payloads for block in emit_cells(payload)]
+    return [block for task in tasks for block in emit_cells(task)]
 
 
 def told(blocks: list[Block], random: Random, **settings: Any) -> dict[str, list[dict[str, Any]]]:
@@ -110,7 +109,7 @@ def told(blocks: list[Block], random: Random, **settings: Any) -> dict[str, list
     rows: dict[str, list[dict[str, Any]]] = {"columns": [], "edges": [], "cells": []}
     for partition in sorted({block.partition for block in blocks}):
         arrived = pa.concat_tables([block.rows for block in blocks if block.partition == partition])
-        out = list(compare_cells(inbox_of({"members": arrived}, random), {**HOP, **settings}))
+        out = list(compare_cells(inbox_of({"members": arrived}, random), replace(CELLS, **settings)))
         for kind, found in by_kind(out).items():
             rows[kind] += found
     for found in rows.values():
@@ -124,7 +123,7 @@ def told(blocks: list[Block], random: Random, **settings: Any) -> dict[str, list
 def test_each_document_that_is_alive_and_has_a_vector_goes_to_its_cell(tmp_path: Path, seed: int) -> None:
     known = corpus(tmp_path, seed)
     exact = (known.vectors.astype(float) @ known.centroids.astype(float).T).astype(np.float32)
-    blocks = emitted(known.payloads)
+    blocks = emitted(known.tasks)
     for block in blocks:
         cell = block.rows.column("cell").to_numpy().astype(np.int64)
         assert block.kind == "members" and (by_id(cell, PARTITIONS) == block.partition).all()
@@ -139,7 +138,7 @@ def test_each_document_that_is_alive_and_has_a_vector_goes_to_its_cell(tmp_path:
 @pytest.mark.parametrize("seed", range(25))
 def test_the_hop_says_what_comparing_every_pair_finds(tmp_path: Path, seed: int) -> None:
     known = corpus(tmp_path, seed)
-    found = told(emitted(known.payloads), Random(seed))
+    found = told(emitted(known.tasks), Random(seed))
     exact = (known.vectors.astype(float) @ known.centroids.astype(float).T).astype(np.float32)
     cell, distance = exact.argmax(axis=1), np.maximum(0, np.round(1 - exact.max(axis=1), 4))
     order = np.lexsort((known.doc_id, cell))
@@ -147,7 +146,7 @@ def test_the_hop_says_what_comparing_every_pair_finds(tmp_path: Path, seed: int)
     sent = unit(known.vectors[order].astype(np.float16).astype(np.float32))
     names, sizes = np.unique(cell, return_counts=True)
     ptr = [0, *np.cumsum(sizes).tolist()]
-    twin = every_pair(sent, ptr, HOP["threshold"])
+    twin = every_pair(sent, ptr, CELLS.threshold)
     component = np.array(twin.component, np.int64)
     members = {c: doc_id[component == c] for c in set(twin.component)}
     expected = {}
@@ -188,7 +187,7 @@ def test_the_cases_say_something(tmp_path: Path) -> None:
     seen: dict[str, int] = {"edges": 0, "across": 0, "alone": 0, "published": 0}
     for seed in range(25):
         known = corpus(tmp_path, seed)
-        found = told(emitted(known.payloads), Random(seed))
+        found = told(emitted(known.tasks), Random(seed))
         published = set(known.doc_id[known.final].tolist())
         seen["edges"] += len(found["edges"])
         seen["across"] += sum(row["other"] in published for row in found["edges"])
@@ -202,16 +201,16 @@ def test_the_cases_say_something(tmp_path: Path) -> None:
 @pytest.mark.parametrize("most", [16, 20_000])
 def test_the_order_of_arrival_changes_nothing(tmp_path: Path, most: int) -> None:
     known = corpus(tmp_path, 3, ((0, 0), (1, 0), (1, 1), (1, 2), (1, 3), (1, 4), (1, 5), (1, 6), (1, 7)))
-    first = told(emitted(known.payloads), Random(0), max_cell_documents=most)
+    first = told(emitted(known.tasks), Random(0), max_documents=most)
     for seed in range(1, 8):
-        payloads = list(known.payloads)
-        Random(seed).shuffle(payloads)
-        assert told(emitted(payloads), Random(seed), max_cell_documents=most) == first
+        tasks = list(known.tasks)
+        Random(seed).shuffle(tasks)
+        assert told(emitted(tasks), Random(seed), max_documents=most) == first
 
 
 def test_a_giant_cell_is_divided_and_said_to_be_so(tmp_path: Path) -> None:
     known = corpus(tmp_path, 3, [(1, i) for i in range(9)])
-    whole, divided = (told(emitted(known.payloads), Random(1), max_cell_documents=most) for most in (20_000, 16))
+    whole, divided = (told(emitted(known.tasks), Random(1), max_documents=most) for most in (20_000, 16))
     exact = known.vectors.astype(float) @ known.centroids.astype(float).T
     distinct = [
         len({row.tobytes() for row in known.vectors[exact.argmax(axis=1) == cell]}) for cell in range(exact.shape[1])
@@ -233,38 +232,31 @@ def test_whole_exchanges_write_equal_files(tmp_path: Path, partitions: int) -> N
     for number, (count, seed) in enumerate([(2, 0), (partitions, 1)]):
         folder = tmp_path / f"out-{number}"
         schemas = {"columns": SEMANTIC_COLUMNS, "edges": SEMANTIC_EDGES, "cells": SEMANTIC_CELLS}
-        last = Hop(
-            "pipelines.spark.exchange:write_by_shard",
-            WRITERS,
-            {"folder": str(folder), "schemas": schemas_as_text(schemas)},
-        )
-        hop = Hop("pipelines.stages.semantic_clusters.tasks:compare_cells", count, HOP)
-        tasks = [{**payload, "partitions": count} for payload in known.payloads]
-        answers = exchange_here("pipelines.stages.semantic_clusters.tasks:emit_cells", tasks, [hop, last], Random(seed))
+        hop, last = Hop(compare_cells, count, CELLS), Hop(write_by_shard, WRITERS, ShardFiles(folder, schemas))
+        tasks = [replace(task, partitions=count) for task in known.tasks]
+        answers = exchange_here(emit_cells, tasks, [hop], last, Random(seed))
         for answer in answers:
-            table = pq.read_table(folder / answer["path"])
-            assert table.schema.names == schemas[answer["table"]].names
+            table = pq.read_table(folder / answer.path)
+            assert table.schema.names == schemas[answer.table].names
             assert (table.column("doc_id").to_numpy() & ids.MAX_ROW).tolist() == table.column("row").to_pylist()
-        digests.append({(a["table"], a["shard"]): a["digest"] for a in answers})
+        digests.append({(a.table, a.shard): a.digest for a in answers})
     assert digests[0] == digests[1] and {kind for kind, _ in digests[0]} == {"columns", "edges", "cells"}
 
 
 def test_nobody_came(tmp_path: Path) -> None:
-    assert list(compare_cells(unpack(0, []), HOP)) == []
+    assert list(compare_cells(unpack(0, []), CELLS)) == []
     shard = DocumentShard(0, "web", tmp_path / "none.parquet", 3, 0, ids.first_id(1, 0))
     np.save(tmp_path / "centroids.npy", np.eye(DIM, dtype=np.float32))
-    common = {"centroids": str(tmp_path / "centroids.npy"), "device": "cpu", "partitions": 2}
-    assert list(emit_cells(shard_payload(shard, [], **common))) == []
+    bare = CellTask(task_of(shard), tmp_path / "centroids.npy", "cpu", 2)
+    assert list(emit_cells(bare)) == []
     nothing = {
         "row": pa.array([0, 1], pa.int32()),
         "doc_id": [shard.first_id, shard.first_id + 1],
         "embedding": pack_vectors(np.array([[0] * DIM, [np.nan] * DIM], np.float32)),
     }
-    pq.write_table(pa.table(nothing), tmp_path / "evidence.parquet")
-    payload = shard_payload(shard, [str(tmp_path / "evidence.parquet")], **common)
-    assert list(emit_cells(payload)) == []
-    sample = {**payload, "share": 1.0, "seed": 1, "into": str(tmp_path / "sample")}
-    assert sample_vectors(sample) == {"file": None, "documents": 0, "picked": 0}
+    task = task_of(shard, committed(tmp_path / "evidence", 0, evidence=pa.table(nothing)))
+    assert list(emit_cells(replace(bare, task=task))) == []
+    assert sample_vectors(SampleTask(task, 1.0, 1, tmp_path / "sample")) == Sample(file=None, documents=0, picked=0)
 
 
 @pytest.mark.parametrize("final", [False, True])
@@ -279,7 +271,7 @@ def test_one_document(final: bool, tmp_path: Path) -> None:
             "final": [final],
         }
     )
-    found = by_kind(list(compare_cells(inbox_of({"members": members}, Random(1)), HOP)))
+    found = by_kind(list(compare_cells(inbox_of({"members": members}, Random(1)), CELLS)))
     if final:
         assert found == {}
         return
@@ -298,15 +290,13 @@ def test_the_sample_is_picked_by_seed_and_id(tmp_path: Path) -> None:
     known = corpus(tmp_path, 11, [(1, i) for i in range(12)])
     whole, picks = [], []
     for seed, share in ((1, 1.0), (1, 0.3), (2, 0.3)):
-        tasks = [{**p, "share": share, "seed": seed, "into": str(tmp_path / f"{seed}-{share}")} for p in known.payloads]
+        tasks = [SampleTask(cells.task, share, seed, tmp_path / f"{seed}-{share}") for cells in known.tasks]
         answers = [sample_vectors(task) for task in tasks]
-        assert sum(a["documents"] for a in answers) == len(known.doc_id)
+        assert sum(a.documents for a in answers) == len(known.doc_id)
         again = [sample_vectors(task) for task in tasks]
-        assert all(
-            (a["documents"], a["picked"]) == (b["documents"], b["picked"]) for a, b in zip(answers, again, strict=True)
-        )
-        assert not {a["file"] for a in answers if a["file"]} & {a["file"] for a in again}, "a name of its own"
-        rows = np.concatenate([np.load(a["file"]) for a in answers if a["file"]])
+        assert all((a.documents, a.picked) == (b.documents, b.picked) for a, b in zip(answers, again, strict=True))
+        assert not {a.file for a in answers if a.file} & {a.file for a in again}, "a name of its own"
+        rows = np.concatenate([np.load(a.file) for a in answers if a.file])
         (whole if share == 1 else picks).append(rows)
     np.testing.assert_allclose(whole[0], known.vectors, atol=1e-6)
     for rows in picks:
