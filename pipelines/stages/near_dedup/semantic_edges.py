@@ -111,7 +111,7 @@ def find_semantic_edges(
 
 
 def write_participants(job: ParticipantsTask) -> list[str]:
-    """Task: the file of the ids of a shard's participants, if any; new documents without a semantic edge are left out."""
+    """Task: the file of ids of a shard's participants, if any; new documents without a semantic edge are left out."""
     task = job.task
     evidence = evidence_of(task, ["row", "doc_id", "shingles"])
     if evidence is None:
