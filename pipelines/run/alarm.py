@@ -1,8 +1,8 @@
-"""The alarm: a run stops before its shards are written when a stage took nearly all of a domain or of a source.
+"""The alarm: a run stops before its shards are written if a stage dropped nearly all of a domain or of a source.
 
-A source that all but vanishes in document dedup is almost always an error (a template, a licence or a header taken for
-the text), and one that nobody sees in a total. It is judged on committed counts when the asked-for stages are done, so
-that everything that explains the loss is there to be read, and a raised limit repeats no stage.
+A source that all but vanishes in document dedup is almost always an error: a template, a licence or a header was taken
+for the text. No total shows it. The alarm reads committed counts after the stages that were asked for, so that all that
+explains the loss can be looked at, and raising a limit repeats no stage.
 
 Source of the defaults: marin-community/marin #6854, an audit of unverified MinHash over 113 sources: median 76 % of a
 source removed, 15 sources over 95 %, one wiped out; from 95 % on, the sources were distinct books, records and code.
@@ -62,11 +62,11 @@ class AlarmConfig(StrictModel):
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """A loss over the limit.
+    """A loss over its limit.
 
     Attributes:
         of: "domain" or "source".
-        line: what was lost.
+        line: the counts of the domain or source.
         limit: the fraction that was allowed.
     """
 
@@ -76,19 +76,19 @@ class Alarm:
 
 
 def alarms(table: pa.Table, stages: Sequence[str], config_of: Callable[[str], AlarmConfig]) -> list[Alarm]:
-    """Every loss over its domain's limit, most documents first.
+    """Every loss over the limit of its domain, most documents first.
 
     Args:
         table: merged counts, see `corpus.removal_counts`.
         stages: the stages that have counts.
-        config_of: a domain's config.
+        config_of: domain → the config of its alarm.
     """
     domains = folded(table)
     configs = {name: config_of(name) for name in domains.column("domain").to_pylist()}
     found = []
     for stage in stages:
         whole = dict(zip(configs, column(domains, stage, "documents_in").tolist(), strict=True))
-        alone = column(table, stage, "documents_in") == _each(table, whole)  # then the source is its domain
+        alone = column(table, stage, "documents_in") == _of_domain(table, whole)  # the only source of its domain
         for of, rows, wanted in (("domain", domains, np.ones(domains.num_rows, np.bool_)), ("source", table, ~alone)):
             over = rows.filter(pa.array(wanted & _over(rows, stage, configs)))
             found += [Alarm(of, x, configs[x.domain].max_removed_fraction) for x in lines(over, [stage])]
@@ -96,27 +96,28 @@ def alarms(table: pa.Table, stages: Sequence[str], config_of: Callable[[str], Al
 
 
 def _over(table: pa.Table, stage: str, configs: dict[str, AlarmConfig]) -> npt.NDArray[np.bool_]:
-    watched = _each(table, {name: stage in (c.stages or ()) for name, c in configs.items()})
-    enough = column(table, stage, "documents_in") >= _each(table, {n: c.min_documents for n, c in configs.items()})
-    limit = _each(table, {name: c.max_removed_fraction for name, c in configs.items()})
+    """Which rows lost more in a stage than the config of their domain allows."""
+    watched = _of_domain(table, {name: stage in (c.stages or ()) for name, c in configs.items()})
+    enough = column(table, stage, "documents_in") >= _of_domain(table, {n: c.min_documents for n, c in configs.items()})
+    limit = _of_domain(table, {name: c.max_removed_fraction for name, c in configs.items()})
     return watched & enough & (removed_fractions(table, stage) > limit)
 
 
-def _each(table: pa.Table, by_domain: dict[str, bool] | dict[str, int] | dict[str, float]) -> npt.NDArray[Any]:
-    """The value of each row's domain."""
+def _of_domain(table: pa.Table, by_domain: dict[str, bool] | dict[str, int] | dict[str, float]) -> npt.NDArray[Any]:
+    """For each row the value of its domain."""
     codes = table.column("domain").combine_chunks().dictionary_encode()
     values = [by_domain[name] for name in codes.dictionary.to_pylist()]
     return np.array(values)[codes.indices.to_numpy()] if values else np.zeros(0, np.bool_)
 
 
 def sentence(run: Path, found: Sequence[Alarm], reason: str, of_domain: bool) -> str:
-    """What the person is told.
+    """The error message of the alarm: the first loss in full, and how many more there are.
 
     Args:
         run: the run folder.
-        found: the alarms, the one that is told first.
-        reason: the commonest reason of its stage, for `tamis sample`.
-        of_domain: whether its domain has a limit of its own.
+        found: the alarms.
+        reason: the commonest reason in the stage of the first, for `tamis sample`.
+        of_domain: whether the domain of the first has a limit of its own.
     """
     line, limit = found[0].line, found[0].limit
     what = f"domain {line.domain!r}"

@@ -1,8 +1,8 @@
 """Earlier snapshots that a run is deduplicated against (`--against`), opened and checked.
 
-A run names one earlier run; that one names its own, and so on: the chain of ancestors. Their decisions are final, and
-what a global stage needs of them lies beside their decisions: digests, signatures, span hashes. Their text is read only
-for documents about which a signature cannot decide. See `docs/design/snapshots.md`.
+A run names one earlier run, which names another, and so on: the chain of ancestors. Their decisions are final. What a
+global stage needs of them is their evidence: digests, signatures, span hashes. Their text is read only for documents
+about which a signature cannot decide. See `docs/design/snapshots.md`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Ancestor:
 
     @property
     def snapshot(self) -> int:
-        """Its number."""
+        """The number of the snapshot."""
         return int(self.run.ingest.body["snapshot"])
 
 
@@ -49,8 +49,8 @@ def snapshot_of(ancestor: Ancestor, stage: str, skip: Sequence[str]) -> Snapshot
 
     Args:
         ancestor: the ancestor.
-        stage: whose evidence is compared.
-        skip: domains that the decision leaves alone.
+        stage: the stage whose evidence is compared.
+        skip: domains that skip the deciding stage.
     """
     evidence = ancestor.evidence[stage]
     tasks = shard_tasks(ancestor.run.shards, ancestor.chain, evidence, skip, earlier=True)
@@ -58,17 +58,17 @@ def snapshot_of(ancestor: Ancestor, stage: str, skip: Sequence[str]) -> Snapshot
 
 
 def open_ancestors(against: Path | None, config: PipelineConfig) -> tuple[Ancestor, ...]:
-    """The chain of ancestors, the earliest first; empty where a run stands alone.
+    """The chain of ancestors, the earliest first; empty without `--against`.
 
     Raises:
-        ConfigError: a run is not finished or not there, a snapshot number is taken or not later, or an earlier run's
-            evidence of a stage was taken with other settings.
+        ConfigError: a run is missing or not finished, snapshot numbers do not rise, or the evidence of an earlier run
+            was taken with other settings.
     """
     if against is None:
         return ()
     run = RunFolder(against.absolute())
     run.run_info()
-    chain = [*(_opened(run, earlier) for earlier in run.earlier_runs()), run]
+    chain = [*(_open_ancestor(run, earlier) for earlier in run.earlier_runs()), run]
     seen, latest = {config.snapshot: "this run"}, config.snapshot
     found = []
     for run in reversed(chain):
@@ -86,12 +86,12 @@ def open_ancestors(against: Path | None, config: PipelineConfig) -> tuple[Ancest
         decisions = tuple(run.chain())
         _check_published(run, decisions)
         seen[snapshot], latest = str(run.root), snapshot
-        found.append(Ancestor(run, decisions, _evidence(run, config)))
+        found.append(Ancestor(run, decisions, _comparable_evidence(run, config)))
     return tuple(reversed(found))
 
 
-def _opened(later: RunFolder, earlier: EarlierRun) -> RunFolder:
-    """An ancestor of the run that was named; its decisions must be those that this one knew."""
+def _open_ancestor(later: RunFolder, earlier: EarlierRun) -> RunFolder:
+    """The run that a later run was run against; refused if it has been decided anew since."""
     try:
         run = earlier.open()
     except TamisError as error:
@@ -104,14 +104,14 @@ def _opened(later: RunFolder, earlier: EarlierRun) -> RunFolder:
 
 
 def ancestry(ancestors: tuple[Ancestor, ...]) -> str:
-    """What a run's decisions depend on: the ancestors' documents and decisions; empty for none."""
+    """A hash of the ancestors' documents and decisions, on which a run's decisions depend; empty for none."""
     if not ancestors:
         return ""
     return stable_hash([[a.run.ingest.body["identity"], [m.body["key"] for _, m in a.chain]] for a in ancestors])
 
 
-def named(ancestors: tuple[Ancestor, ...], out: Path) -> list[dict[str, Any]]:
-    """The ancestors for the `run.json` of `out`: where they lie, and the identity by which they are known."""
+def ancestors_json(ancestors: tuple[Ancestor, ...], out: Path) -> list[dict[str, Any]]:
+    """The ancestors as `run.json` in `out` names them: where they lie, and the hashes that identify them."""
     return [
         {
             "snapshot": a.snapshot,
@@ -125,6 +125,7 @@ def named(ancestors: tuple[Ancestor, ...], out: Path) -> list[dict[str, Any]]:
 
 
 def _check_published(run: RunFolder, chain: Chain) -> None:
+    """Refuses a run whose published shards are not those of its decisions."""
     published = load_manifest(run.root / "shards")
     if published is None:
         raise ConfigError(f"--against: {run.root} has no published shards yet; finish that run first")
@@ -134,8 +135,8 @@ def _check_published(run: RunFolder, chain: Chain) -> None:
         )
 
 
-def _evidence(run: RunFolder, config: PipelineConfig) -> Mapping[str, Manifest]:
-    """The evidence of the stages that compare documents, as it must be: taken with the settings of now."""
+def _comparable_evidence(run: RunFolder, config: PipelineConfig) -> Mapping[str, Manifest]:
+    """The run's evidence for each stage that compares documents; refused if it was taken with other settings."""
     found = {}
     chain = {name for name, _ in run.chain()}
     compared = [stage_class(name) for name in config.stages if issubclass(stage_class(name), GlobalStage)]
@@ -150,7 +151,7 @@ def _evidence(run: RunFolder, config: PipelineConfig) -> Mapping[str, Manifest]:
         mine = config.evidence(name).model_dump(mode="json")
         if evidence.body["config"] != mine or evidence.body.get("version") != kind.version:
             raise ConfigError(
-                f"--against: stages.{name} of {run.root} was scanned with {_differing(evidence.body, mine)}; "
+                f"--against: stages.{name} of {run.root} was scanned with {_difference(evidence.body, mine)}; "
                 "evidence of one kind is needed to compare, so set the same here or run the earlier snapshot again"
             )
         found[name] = evidence
@@ -164,7 +165,7 @@ def _missing(run: RunFolder, name: str) -> str:
     )
 
 
-def _differing(body: Mapping[str, Any], mine: Mapping[str, Any]) -> str:
+def _difference(body: Mapping[str, Any], mine: Mapping[str, Any]) -> str:
     theirs = body["config"]
     keys = [k for k in sorted({*theirs, *mine}) if theirs.get(k) != mine.get(k)]
     if not keys:

@@ -13,12 +13,12 @@
     alarm: {max_removed_fraction: 0.95, min_documents: 1000}
     write_shards: {target_shard_bytes: 268435456}
 
-`domains: {statutes: {profile: law}}` takes what Tamis ships for that kind of text (`pipelines.run.profiles`).
-`extends: default.yaml` takes another pipeline and changes what is named; `order: [eligibility, …]` puts its stages
-in another order.
+`domains: {statutes: {profile: law}}` takes the settings that Tamis ships for that kind of text
+(`pipelines.run.profiles`). `extends: default.yaml` takes another pipeline and changes the settings that are given;
+`order: [eligibility, …]` puts its stages in another order.
 
-A stage's block is flat: its evidence and its decision settings stand side by side, and Tamis knows which is which. A
-domain may override decision settings, not evidence: what was seen does not depend on who looks.
+A stage's block is flat: settings of its evidence and of its decision stand side by side, and Tamis knows which is
+which. A domain may override settings of decisions, not of evidence: a scan is the same for all domains.
 """
 
 from __future__ import annotations
@@ -76,9 +76,9 @@ class PipelineConfig(StrictModel):
         )
 
     def decisions(self, stage: str) -> dict[str, Any]:
-        """The decision config of a stage as JSON: `default`, `domains` (where overridden), `skip`.
+        """The decision configs of a stage as JSON: `default`, `domains` (domain → config), `skip` (domains).
 
-        Here a domain overrides a threshold; `pipelines.stages.scan` takes the one that holds for each row.
+        Here a domain overrides a threshold; `pipelines.stages.scan` applies to each row the config of its domain.
         """
         kind = stage_class(stage)
         block = {k: v for k, v in self.stages[stage].items() if k in kind.Decision.model_fields}
@@ -96,7 +96,7 @@ class PipelineConfig(StrictModel):
         }
 
     def alarm_of(self, domain: str | None = None) -> AlarmConfig:
-        """The alarm of a domain and of its sources; of all that have none of their own, by default."""
+        """The alarm of a domain and its sources; without a domain, that of all domains that override nothing."""
         own = self.domains.get(domain, {}).get("alarm", {}) if domain is not None else {}
         if not isinstance(own, dict):
             raise ConfigError(f"domains.{domain}.alarm: found {own!r}; expected a mapping of settings")
@@ -119,7 +119,7 @@ def load_pipeline(path: Path, *, inputs: list[str] | None = None, settings: list
     """
     raw = _load(path, set())
     raw.setdefault("name", path.stem)
-    resolve_names(raw, path.absolute().parent)  # so that a setting may change what a name stands for
+    resolve_names(raw, path.absolute().parent)  # before the settings, which may change what a name stands for
     for text in settings or []:
         _set(raw, text)
     if inputs:
@@ -132,7 +132,7 @@ def load_pipeline(path: Path, *, inputs: list[str] | None = None, settings: list
 
 
 def _load(path: Path, seen: set[Path]) -> dict[str, Any]:
-    """Reads a YAML and what it `extends` (a path beside it), the nearer one winning key by key."""
+    """Reads a YAML and the one that it `extends` (a path beside it); key by key, what it says itself wins."""
     path = path.absolute()
     if path in seen:
         raise ConfigError(f"{path}: extends: found itself; expected another pipeline YAML")
@@ -249,7 +249,7 @@ def _with_inputs(given: list[Any], overrides: list[str]) -> list[Any]:
 
 
 def _is_rooted(glob: str) -> bool:
-    """Whether a glob is no path below the current folder: an address, a package, a home folder, a variable."""
+    """Whether a glob stands for itself, and not for a path below the current folder: a URL, `package:…`, `~`, `$…`."""
     return "://" in glob or glob.startswith(("package:", "~", "$"))
 
 

@@ -1,12 +1,12 @@
-"""Curves: how a domain turns frequency and quality into the expected number of times a document is sampled.
+"""Curves: how the scores of a document become its weight, the average number of times that it is sampled.
 
     weight = clamp(frequency · quality · language · safety · density · cluster · raised, floor, cap)
 
-A curve is a list of points, interpolated linearly (over log2 of the count for frequency) and flat outside; it need not
-be monotone: repetition speaks for a law and against a web page. `cluster` balances the cells of `semantic_clusters`:
-with a temperature T a cell of n documents is sampled in proportion to n^T, so that what a corpus has too much of comes
-less often, and what is rare more often; over all documents the factors have the mean 1, but for `max_factor`. `raised`
-is a factor for documents of some hosts, the report's curated set of positive values.
+Each factor but the last two is a curve over a score: points, interpolated linearly (over log2 of the count for
+frequency) and flat outside. It need not be monotone: repetition speaks for a law and against a web page. `cluster`
+balances the cells of `semantic_clusters`: with a temperature T a cell of n documents is sampled in proportion to n^T,
+so that common topics come less often and rare ones more often; the factors have the mean 1 over all documents, apart
+from what `max_factor` cuts off. `raised` is a factor for documents of some hosts, such as the report's curated sites.
 
 `conf/scores/` holds curves by name; `weights: {default: web, domains: {law: law}}` takes them.
 """

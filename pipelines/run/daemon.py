@@ -1,16 +1,16 @@
-"""What Spark forks Python workers from, with everything that each of them needs imported already.
+"""The process that Spark forks Python workers from, with all that a worker needs imported already.
 
     spark.python.daemon.module  pipelines.run.daemon
 
-PySpark's own daemon imports nothing, so that each worker pays for numpy, Arrow, numba and the character tables itself:
-1.7 CPU-seconds. Here they are paid once, before the first fork, and the objects are then kept from the collector
-(`gc.freeze`), which PySpark runs after every task and which would walk through all of them each time.
+PySpark's own daemon imports nothing, so each worker spends 1.7 CPU-seconds on numpy, Arrow, numba and the character
+tables. Here that is spent once, before the first fork. `gc.freeze` then hides these objects from the garbage collector,
+which PySpark runs after every task.
 
-PySpark imports late because a library may start threads, which do not survive a fork. Those that are imported here
-start none (OpenBLAS is told so) but jemalloc's housekeeper, which jemalloc itself renews after a fork.
+PySpark imports late because threads do not survive a fork, and a library may start some. The libraries imported here
+start none (OpenBLAS is told not to), except for jemalloc's background thread, which jemalloc starts anew after a fork.
 
-The module must be importable where the daemon starts, before any `--py-files` arrive: so it is a setting of
-`conf/spark/local.conf`, and may be one of a cluster on whose nodes Tamis is installed.
+The daemon starts before any `--py-files` arrive, so the module must be installed where it runs: that is why the setting
+stands in `conf/spark/local.conf`. On a cluster it may be set if Tamis is installed on the nodes.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def preload() -> None:
 
 
 def main() -> None:
-    """Preloads, then is PySpark's daemon."""
+    """Preloads, then runs PySpark's daemon."""
     from pyspark.daemon import manager
 
     preload()

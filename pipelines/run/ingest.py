@@ -1,8 +1,8 @@
-"""Ingest: raw files in, document shards out. The text is written here, once, and never again.
+"""Ingest: raw files in, document shards out. It writes the text; only publishing writes text again.
 
-A task reads one large input file, or several small ones of one domain in a row, and writes one or more shards. Which
-number a shard gets is decided by the driver when all tasks are done, in the order of the sorted input list; so
-numbers, and with them ids, do not depend on who finished first.
+A task reads one large input file, or several consecutive small ones of a domain, and writes one or more shards. The
+driver numbers the shards when all tasks are done, in the order of the sorted input list; so numbers, and ids with them,
+do not depend on which task finished first.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from pipelines.spark.session import Cluster
 from tamis.errors import ConfigError, TamisError
 
 ROW_GROUP_BYTES = 16 << 20
-"""Text bytes of a row group of a document shard: what looking at one document costs."""
+"""Bytes of text in a row group of a document shard: what must be read to look at one document."""
 
 
 def ingest(run: RunFolder, config: PipelineConfig, base: Path, cluster: Cluster) -> Manifest:
-    """Ingests the pipeline's inputs; does nothing if that has been done.
+    """Ingests the pipeline's inputs, unless that has been done.
 
     Raises:
         TamisError: the folder holds the ingest of other input.
@@ -65,7 +65,7 @@ def _key(config: PipelineConfig, files: list[InputFile]) -> str:
 
 
 def _groups(files: list[InputFile], target: int) -> Iterator[list[InputFile]]:
-    """Consecutive files of a domain until they reach the target; a compressed byte counts for four, as Parquet's do."""
+    """Groups consecutive files of a domain up to the target size; a byte that is compressed counts as four."""
     group: list[InputFile] = []
     size = 0
     for file in files:
@@ -85,8 +85,8 @@ class IngestTask:
 
     Attributes:
         files: the files.
-        configs: how they are read: a file's `config_index` → its config.
-        settings: of the ingest.
+        configs: how files are read, by their `config_index`.
+        settings: the settings of ingest.
         folder: where shards are written.
     """
 
@@ -112,7 +112,7 @@ class FileCount:
 
 @dataclass(frozen=True)
 class WrittenShard:
-    """A document shard without a number yet: its text, and its narrow table of URLs."""
+    """A document shard that has no number yet: its documents, and the narrow table of their URLs."""
 
     documents: FileEntry
     urls: FileEntry
@@ -123,9 +123,9 @@ class Ingested:
     """What a task made of its files.
 
     Attributes:
-        shards: in the order of the files.
-        quarantine: records that could not be read, if there are any.
-        inputs: counts of each file.
+        shards: the document shards, in the order of the files.
+        quarantine: the file of records that could not be read, if there are any.
+        inputs: counts by input file.
     """
 
     shards: list[WrittenShard]
@@ -163,11 +163,12 @@ def _commit(
         "sentences": sum(e.info["sentences"] for e in documents),
         "quarantined": dict(sorted(quarantined.items())),
     }
-    _check(body)
+    _check_sum(body)
     return commit(run.ingest_folder, body, entries)
 
 
-def _check(body: dict[str, Any]) -> None:
+def _check_sum(body: dict[str, Any]) -> None:
+    """Every record is a document, quarantined, or outside the sample."""
     rest = body["records"] - body["documents"] - sum(body["quarantined"].values()) - body["not_sampled"]
     if rest:
         raise TamisError(f"the ledger of ingest is off by {rest} records; please report this")
@@ -175,7 +176,7 @@ def _check(body: dict[str, Any]) -> None:
 
 @dataclass
 class _ShardWriter:
-    """Collects documents and writes a shard whenever the target is reached."""
+    """Collects documents, and writes a shard whenever they reach the target size."""
 
     folder: Path
     domain: str
@@ -237,7 +238,7 @@ def ingest_files(task: IngestTask) -> Ingested:
             extraction_timeout_seconds=settings.extraction_timeout_seconds,
             skipped=skipped,
         )
-        _take(records, file, settings, writer, bad, count)
+        _add_records(records, file, settings, writer, bad, count)
         count.skipped = sum(skipped.values())
         counts.append(count)
     writer.flush()
@@ -249,7 +250,7 @@ def ingest_files(task: IngestTask) -> Ingested:
     return Ingested(writer.written, quarantine, counts)
 
 
-def _take(
+def _add_records(
     records: Any,
     file: InputFile,
     settings: IngestConfig,
@@ -257,11 +258,12 @@ def _take(
     bad: list[tuple[Any, ...]],
     count: FileCount,
 ) -> None:
+    """Hands good records to the writer and bad ones to `bad`; counts both."""
     from corpus.records import Bad
 
     for record in records:
         count.records += 1
-        if not _sampled(file, record.offset, settings):
+        if not _is_sampled(file, record.offset, settings):
             count.not_sampled += 1
             continue
         if isinstance(record, Bad):
@@ -285,7 +287,8 @@ def _take(
         count.documents += 1
 
 
-def _sampled(file: InputFile, offset: int, settings: IngestConfig) -> bool:
+def _is_sampled(file: InputFile, offset: int, settings: IngestConfig) -> bool:
+    """Whether a record is in the sample: by a hash of its file and offset."""
     if settings.sample >= 1:
         return True
     key = f"{settings.sample_seed}\0{file.domain}\0{file.name}\0{offset}".encode()

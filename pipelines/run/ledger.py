@@ -1,6 +1,6 @@
 """Counts the funnel from committed tables, checks its sums, writes `RUN/ledger.json`.
 
-In the same reading what each stage took is counted by domain and source, for `pipelines.run.raise_alarm`.
+The same tasks count what each stage dropped by domain and source, for `pipelines.run.raise_alarm`.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from pipelines.stages.shard_task import Chain, ShardTask
 from tamis.errors import TamisError
 
 LEDGER_VERSION = 2
-"""Raised when `count_shard` counts something else; committed counts of another version are counted again."""
+"""Raised when `count_shard` counts something else; counts of another version are not used."""
 
 
 @dataclass(frozen=True)
 class LedgerTask:
-    """A document shard to be counted, and the folder of the counts by source."""
+    """A document shard to be counted, and the folder for its counts by source."""
 
     task: ShardTask
     folder: Path
@@ -38,13 +38,13 @@ class LedgerTask:
 
 @dataclass(frozen=True)
 class Kept:
-    """What is left of one domain in one document shard.
+    """What is kept of one domain in one document shard.
 
     Attributes:
-        shard: document shard number.
-        domain: final domain.
-        documents: alive.
-        bytes: bytes of their final views.
+        shard: number of the shard.
+        domain: the domain, as assigned last.
+        documents: documents kept.
+        bytes: bytes of their text as it will be published.
     """
 
     shard: int
@@ -55,7 +55,7 @@ class Kept:
 
 @dataclass(frozen=True)
 class DomainCounts:
-    """What entered and what is left of one domain in one document shard."""
+    """What came in and what is kept of one domain in one document shard."""
 
     domain: str
     documents_in: int
@@ -69,10 +69,10 @@ class ShardLedger:
     """The counts of one document shard.
 
     Attributes:
-        stages: of each decision of the chain.
-        kept: by domain.
-        domains: by domain.
-        removal: file of what each stage took, by domain and source; relative to the folder of the counts.
+        stages: the counts of each decision.
+        kept: what is kept, by domain.
+        domains: what came in and is kept, by domain.
+        removal: file of what each stage dropped, by domain and source; relative to the folder of the counts.
     """
 
     stages: list[StageLedger]
@@ -82,7 +82,7 @@ class ShardLedger:
 
 
 def write_ledger(run: RunFolder, chain: Chain, seconds: dict[str, float], cluster: Cluster) -> list[Kept]:
-    """Counts every stage of the chain in every shard; what has been counted for these decisions is not counted again.
+    """Counts every decision in every shard, unless that has been done for these decisions.
 
     Returns:
         What is kept, by shard and domain, in shard order.
@@ -90,7 +90,7 @@ def write_ledger(run: RunFolder, chain: Chain, seconds: dict[str, float], cluste
     Raises:
         TamisError: a sum is off; nothing is published then.
     """
-    answers = _counted(run, chain, cluster)
+    answers = _count_shards(run, chain, cluster)
     stages = []
     for i, (name, _) in enumerate(chain):
         total = total_ledgers(name, [answer.stages[i] for answer in answers])
@@ -108,7 +108,7 @@ def write_ledger(run: RunFolder, chain: Chain, seconds: dict[str, float], cluste
     return [kept for answer in answers for kept in answer.kept]
 
 
-def _counted(run: RunFolder, chain: Chain, cluster: Cluster) -> list[ShardLedger]:
+def _count_shards(run: RunFolder, chain: Chain, cluster: Cluster) -> list[ShardLedger]:
     """The counts of every shard, committed under the hash of the decisions that they count."""
     folder = run.root / "accounts"
     decisions = [[name, m.body["key"]] for name, m in chain]
@@ -132,7 +132,7 @@ def _counted(run: RunFolder, chain: Chain, cluster: Cluster) -> list[ShardLedger
 
 
 def _check_links(run: RunFolder, stages: list[dict[str, Any]]) -> None:
-    """What enters a stage is what the one before kept."""
+    """What comes into a stage is what the stage before it kept."""
     documents, size = run.ingest.body["documents"], run.ingest.body["text_bytes"]
     for stage in stages:
         if stage["documents_in"] != documents or stage["bytes_in"] != size:
@@ -153,7 +153,7 @@ def _by_domain(answers: list[ShardLedger]) -> dict[str, dict[str, int]]:
 
 
 def count_shard(job: LedgerTask) -> ShardLedger:
-    """Task: the counts of one document shard, for each decision of the chain; those by source go to a file."""
+    """Task: the counts of a document shard for each decision; writes those by source to a file."""
     task = job.task
     size, sentences = task.shard.lengths()
     domains = task.domains().astype(str)

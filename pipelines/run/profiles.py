@@ -3,9 +3,9 @@
     domains: {statutes: {profile: law}}
     weights: {default: web, domains: {statutes: law}}
 
-A profile is what a kind of text wants: stages to skip, thresholds, curves (`weights`). What the YAML says itself
-beside `profile` wins, key by key. A stage that the pipeline has not is left out of a profile, so that one profile
-serves all pipelines. A name with a slash or `.yaml` is a file beside the pipeline YAML.
+A profile is the settings for a kind of text: stages to skip, thresholds, curves (`weights`). What the YAML says beside
+`profile` wins, key by key. Stages that the pipeline does not have are left out, so that one profile serves all
+pipelines. A name with a slash or `.yaml` is a file beside the pipeline YAML.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from tamis.errors import ConfigError
 from tamis.places import CONF
 
 NO_STAGES = ("skip", "alarm", "weights")
-"""Keys of a profile that are no stages."""
+"""Keys of a profile that are not stages."""
 
 
 def resolve_names(raw: dict[str, Any], base: Path) -> None:
-    """Puts the settings in the place of their names, in a pipeline YAML as loaded.
+    """Replaces names of profiles and curves in a loaded pipeline YAML by the settings that they stand for.
 
     Args:
-        raw: the mapping; changed.
+        raw: the mapping, changed in place.
         base: folder of the YAML.
 
     Raises:
@@ -39,7 +39,7 @@ def resolve_names(raw: dict[str, Any], base: Path) -> None:
         for domain, block in domains.items():
             if isinstance(block, dict) and "profile" in block:
                 where = f"domains.{domain}.profile"
-                profile = _named(block.pop("profile"), "profiles", base, where)
+                profile = _load_named(block.pop("profile"), "profiles", base, where)
                 if "weights" in profile:
                     curves[domain] = profile.pop("weights")
                 domains[domain] = merge(_for_pipeline(profile, stages, where), block)
@@ -48,9 +48,9 @@ def resolve_names(raw: dict[str, Any], base: Path) -> None:
         weights = {}
     if isinstance(weights, dict):
         own = weights.get("domains")
-        named = {**curves, **own} if isinstance(own, dict) else curves
-        if named:
-            weights["domains"] = {d: _curve(c, base, f"weights.domains.{d}") for d, c in named.items()}
+        by_domain = {**curves, **own} if isinstance(own, dict) else curves
+        if by_domain:
+            weights["domains"] = {d: _curve(c, base, f"weights.domains.{d}") for d, c in by_domain.items()}
         if "default" in weights:
             weights["default"] = _curve(weights["default"], base, "weights.default")
         if weights:
@@ -58,11 +58,12 @@ def resolve_names(raw: dict[str, Any], base: Path) -> None:
 
 
 def _curve(value: Any, base: Path, where: str) -> Any:
-    return _named(value, "scores", base, where) if isinstance(value, str) else value
+    """A curve, given by its name or as a mapping."""
+    return _load_named(value, "scores", base, where) if isinstance(value, str) else value
 
 
-def _named(name: Any, kind: str, base: Path, where: str) -> dict[str, Any]:
-    """The YAML of a name."""
+def _load_named(name: Any, kind: str, base: Path, where: str) -> dict[str, Any]:
+    """The settings that a name stands for."""
     if not isinstance(name, str):
         raise ConfigError(f"{where}: found {name!r}; expected the name of one of conf/{kind}, or a YAML file")
     if "/" in name or name.endswith((".yaml", ".yml")):
@@ -77,7 +78,7 @@ def _named(name: Any, kind: str, base: Path, where: str) -> dict[str, Any]:
 
 
 def _for_pipeline(profile: Mapping[str, Any], stages: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """A profile without the stages that the pipeline has not."""
+    """A profile without the stages that the pipeline does not have."""
     from pipelines.stages.registry import STAGES
 
     found: dict[str, Any] = {}
@@ -95,7 +96,7 @@ def _for_pipeline(profile: Mapping[str, Any], stages: Mapping[str, Any], where: 
 
 
 def merge(base: dict[str, Any], over: dict[str, Any] | None) -> dict[str, Any]:
-    """Two nested mappings as one, the second winning key by key; lists are taken whole."""
+    """Merges two nested mappings: key by key the second wins; lists are replaced as a whole."""
     merged = dict(base)
     for key, value in (over or {}).items():
         nested = isinstance(value, dict) and isinstance(merged.get(key), dict)

@@ -1,8 +1,7 @@
-"""Publishes: the one place where decisions meet text again, by a merge on position.
+"""Writes the published shards and the `dropped` table: the one place where decisions meet text again, by position.
 
-A published shard is made of consecutive document shards of one domain, grouped by the bytes that are known to be kept
-before anything is written; so keeping a third of a corpus does not leave files a third of the size. Beside the shards
-lie the `dropped` table and the weights.
+A published shard is made of consecutive document shards of a domain, grouped by the bytes that will be kept of them,
+which the ledger has counted; so a run that keeps a third of a corpus does not end in files a third of the size.
 """
 
 from __future__ import annotations
@@ -33,14 +32,14 @@ from tamis.errors import TamisError
 from text.hash import uniform
 
 ROW_GROUP_BYTES = 32 << 20
-"""Text bytes of a row group of a published shard: what a reader must hold to read one."""
+"""Bytes of text in a row group of a published shard: what a reader holds at a time."""
 
 
 def publish(run: RunFolder, config: PipelineConfig, chain: Chain, kept: Sequence[Kept], cluster: Cluster) -> None:
-    """Writes published shards, the dropped table and the weights; what is there already stays.
+    """Writes published shards, the dropped table and the weights, unless they are there already.
 
     Raises:
-        TamisError: what was written is not what the ledger says is kept.
+        TamisError: what was written is not what the ledger counted as kept.
     """
     settings = config.write_shards
     upstream = chain[-1][1].body["key"] if chain else run.ingest.body["identity"]
@@ -65,7 +64,7 @@ def _write_shards(
     done = load_manifest(folder)
     if done is not None and done.body["key"] == key:
         return done
-    _forget_others(folder, key)
+    _remove_stale_receipts(folder, key)
     groups = list(plan_groups(kept, settings.target_shard_bytes))
     members = [(domain, [tasks[n] for n in numbers]) for domain, _, numbers in groups]
     written = cluster.map(
@@ -85,12 +84,12 @@ def _write_shards(
 
 
 def decisions_of(chain: Chain) -> list[str]:
-    """The decisions of a chain, for the manifest of the shards that were published by them."""
+    """The decisions of a chain, as the manifest of the shards published by them names them."""
     return [f"{stage}/{manifest.folder.name}" for stage, manifest in chain]
 
 
-def _forget_others(folder: Path, key: str) -> None:
-    """Removes the receipts of a publishing under other decisions that never ended: its files have our final names."""
+def _remove_stale_receipts(folder: Path, key: str) -> None:
+    """Removes receipts of a publishing by other decisions that was interrupted: its files share their final names."""
     for receipts in folder.glob("receipts-*"):
         if receipts.name != f"receipts-{key}":
             shutil.rmtree(receipts, ignore_errors=True)
@@ -117,10 +116,10 @@ class PublishTask:
 
     Attributes:
         tasks: the document shards that it is made of.
-        domain: of the shard.
-        number: among all published shards.
-        folder: where it goes.
-        settings: of publishing.
+        domain: its domain.
+        number: its number among all published shards.
+        folder: where it is written.
+        settings: the settings of publishing.
     """
 
     tasks: list[ShardTask]
@@ -131,7 +130,7 @@ class PublishTask:
 
 
 def write_published(job: PublishTask) -> FileEntry:
-    """Task: one published shard."""
+    """Task: writes one published shard."""
     tables = [_published_rows(task, job.domain, job.settings) for task in job.tasks]
     table = pa.concat_tables(tables).combine_chunks()
     size = int(np.sum(table.column("bytes").to_numpy(), dtype=np.int64))
@@ -142,6 +141,7 @@ def write_published(job: PublishTask) -> FileEntry:
 
 
 def _published_rows(task: ShardTask, domain: str, settings: WriteShardsConfig) -> pa.Table:
+    """The kept documents of a domain in one document shard, as they are published."""
     state = task.state()
     rows = np.flatnonzero(state.alive & (task.domains().astype(str) == domain)).astype(np.int32)
     stored = task.shard.read(["text", "bytes", "sentences", *METADATA])
@@ -166,11 +166,12 @@ def _published_rows(task: ShardTask, domain: str, settings: WriteShardsConfig) -
 
 
 def split_of(components: npt.NDArray[np.int64], settings: WriteShardsConfig) -> npt.NDArray[np.str_]:
-    """ "heldout" or "train", by a hash of the component: near copies never straddle the split."""
+    """ "heldout" or "train", by a hash of the component, so that near copies are on the same side."""
     return np.where(uniform(settings.heldout_seed, components) < settings.heldout_fraction, "heldout", "train")
 
 
 def _scores(task: ShardTask, rows: npt.NDArray[np.int32]) -> dict[str, pa.Array]:
+    """The columns that stages left about some documents, or their defaults."""
     found = {}
     for name, kind, stage, default in SCORES:
         values = task.column(rows, stage, name, None)
@@ -184,7 +185,7 @@ def _write_dropped(run: RunFolder, key: str, tasks: dict[int, ShardTask], cluste
     done = load_manifest(folder)
     if done is not None and done.body["key"] == key:
         return done
-    _forget_others(folder, key)
+    _remove_stale_receipts(folder, key)
     answers = cluster.map(
         write_dropped_rows,
         [DroppedTask(tasks[n], folder) for n in sorted(tasks)],
@@ -203,7 +204,7 @@ def _write_dropped(run: RunFolder, key: str, tasks: dict[int, ShardTask], cluste
 
 @dataclass(frozen=True)
 class DroppedTask:
-    """A document shard whose removed documents are listed, and the folder of the list."""
+    """A document shard whose dropped documents are listed, and the folder of the list."""
 
     task: ShardTask
     folder: Path

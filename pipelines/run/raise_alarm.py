@@ -1,7 +1,7 @@
-"""Writes `RUN/removal.json`, what each stage took from each domain and source, and raises the alarm.
+"""Writes `RUN/removal.json`, what each stage dropped of each domain and source, and raises the alarm.
 
-The counts are committed beside the ledger's (`pipelines.run.ledger`); here they are held against the funnel, bounded,
-and judged. Cost: one narrow file, a row a distinct source.
+The counts come from `pipelines.run.ledger`. Here their sums are checked against the funnel, the largest losses are
+written for people, and all are judged (`pipelines.run.alarm`). Cost: one narrow file is read, a row a distinct source.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ if TYPE_CHECKING:
     from pipelines.run.config import PipelineConfig
 
 ALARMS_NAMED = 100
+"""Alarms that `removal.json` lists; it counts all."""
 
 
 def watch_removal(run: RunFolder, config: PipelineConfig, stages: Sequence[str]) -> None:
-    """Writes `removal.json`.
+    """Writes `removal.json`; raises the alarm if a stage dropped too much of a domain or a source.
 
     Args:
         run: a run folder whose ledger has been written.
@@ -36,9 +37,9 @@ def watch_removal(run: RunFolder, config: PipelineConfig, stages: Sequence[str])
         stages: the stages of the ledger.
 
     Raises:
-        TamisError: a sum is off, or the alarm: a stage took more of a domain or a source than it may.
+        TamisError: the alarm; or the counts do not add up to the ledger's.
     """
-    table = _committed(run)
+    table = _read_counts(run)
     funnel: dict[str, dict[str, Any]] = {s["name"]: s for s in _ledger(run)["stages"]}
     domains = list(lines(folded(table), stages))
     default = config.alarm_of()
@@ -68,7 +69,7 @@ def watch_removal(run: RunFolder, config: PipelineConfig, stages: Sequence[str])
         raise TamisError(sentence(run.root, raised, reason, of_domain))
 
 
-def _committed(run: RunFolder) -> pa.Table:
+def _read_counts(run: RunFolder) -> pa.Table:
     manifest = load_manifest(run.root / "accounts")
     assert manifest is not None
     return pq.read_table(manifest.paths("removal")[0], partitioning=None)
@@ -80,7 +81,7 @@ def _ledger(run: RunFolder) -> dict[str, Any]:
 
 
 def _check_sums(funnel: dict[str, dict[str, Any]], found: Iterable[RemovalLine]) -> None:
-    """The lines of a stage add up to its line of the funnel."""
+    """The lines of a stage add up to its line in the funnel."""
     sums = {name: [0, 0, 0, 0] for name in funnel}
     for line in found:
         counts = (line.documents_in, line.documents_dropped, line.bytes_in, line.bytes_dropped)

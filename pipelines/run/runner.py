@@ -1,9 +1,9 @@
-"""The runner: decides what must be done, what is done already, and what counts.
+"""The runner: decides what must be done, what is done already, and which files count.
 
     ingest → for each stage: prepare → scan (evidence) → decide (decision) → ledger, alarm → write_shards → weights
 
-Every arrow ends in a manifest. Running again walks the same way, finds the manifests, and starts where the last run
-stopped; a changed threshold redoes its decision and what follows from it, not the scans.
+Every arrow ends in a manifest. A run that is started again finds the manifests and goes on where the last one stopped.
+After a changed threshold, that decision and those behind it are taken again; scans are not repeated.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 from corpus.files import Manifest, commit, file_digest, load_manifest, stable_hash, write_json
 from corpus.run_folder import FORMAT_VERSION, RunFolder
-from pipelines.run.ancestors import Ancestor, ancestry, named, open_ancestors, snapshot_of
+from pipelines.run.ancestors import Ancestor, ancestors_json, ancestry, open_ancestors, snapshot_of
 from pipelines.run.config import PipelineConfig
 from pipelines.run.ingest import ingest
 from pipelines.run.ledger import write_ledger
@@ -33,7 +33,7 @@ from tamis.errors import ConfigError, TamisError
 
 @dataclass
 class Done:
-    """A stage's place in `state.json`."""
+    """A finished stage, as `state.json` names it."""
 
     stage: str
     evidence: Manifest | None
@@ -49,8 +49,8 @@ class Runner:
         out: the run folder.
         cluster: Spark.
         base: folder that relative globs start from.
-        batch_bytes: view text per batch; changes nothing in the output.
-        against: the run folder of the snapshot before this one; what it and its ancestors kept is not kept again.
+        batch_bytes: bytes of text in a batch of a scan; changes nothing in the output.
+        against: the run of the snapshot before this one; what it and its ancestors kept is not kept again.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Runner:
         """Brings the run folder to the end of the pipeline, or to the end of one stage.
 
         Args:
-            until: "ingest", a stage of the pipeline, or "write_shards"; None is all.
+            until: "ingest", a stage of the pipeline, or "write_shards"; None runs all.
 
         Raises:
             TamisError: the run cannot go on, or the alarm stops it; one sentence.
@@ -95,7 +95,7 @@ class Runner:
             if last > len(self.config.stages) or until is None:
                 self._settle()
             if self._is_beginning_of_state():
-                return self.run_folder  # a later stage was reached before, by the same decisions: its story stands
+                return self.run_folder  # an earlier run got further by the same decisions: its state stays
             self._write_run_info()
             self._save_state()
             kept = write_ledger(self.run_folder, self._chain(), self._seconds(), self.cluster)
@@ -105,11 +105,13 @@ class Runner:
         return self.run_folder
 
     def _check_run_info(self) -> None:
-        """A run goes on against the ancestors that it was begun with, wherever they lie now."""
+        """Refuses other ancestors than those that the run was begun with; they may have moved."""
         if not (self.run_folder.root / "run.json").exists():
             self._write_run_info()
         info = self.run_folder.run_info()
-        begun, now = ([(a["snapshot"], a["identity"]) for a in x] for x in (info.get("ancestors", []), self._named()))
+        begun, now = (
+            [(a["snapshot"], a["identity"]) for a in x] for x in (info.get("ancestors", []), self._ancestors_json())
+        )
         if begun != now:
             known = info.get("against")
             raise TamisError(
@@ -117,8 +119,8 @@ class Runner:
                 f"{f'--against {known}' if known else 'no --against'}, or choose another --out"
             )
 
-    def _named(self) -> list[dict[str, Any]]:
-        return named(self._ancestors, self.run_folder.root)
+    def _ancestors_json(self) -> list[dict[str, Any]]:
+        return ancestors_json(self._ancestors, self.run_folder.root)
 
     def _write_run_info(self) -> None:
         path = self.run_folder.root / "run.json"
@@ -127,7 +129,7 @@ class Runner:
             "pipeline": self.config.model_dump(mode="json"),
             "base": str(self.base),
             "against": str(self.against) if self.against else None,
-            "ancestors": self._named(),
+            "ancestors": self._ancestors_json(),
         }
         write_json(path, body)
 
@@ -138,6 +140,7 @@ class Runner:
         return {d.stage: d.seconds for d in self._done}
 
     def _upstream(self) -> str:
+        """A hash of all that the next stage's decision depends on before it."""
         if self._done:
             return str(self._done[-1].decision.body["key"])
         identity = str(self.run_folder.ingest.body["identity"])
@@ -247,9 +250,9 @@ class Runner:
         )
 
     def _is_beginning_of_state(self) -> bool:
-        """Whether an earlier run took these same decisions and went on: a job for an early stage of a finished run.
+        """Whether an earlier run took the same decisions and more; so it is with `--until` in a finished run.
 
-        A provisional one may be settled there and not yet here; the decisions behind it tell whether it is the same.
+        A decision that is provisional here may be settled there; it then counts as the same.
         """
         known = self.run_folder.state().get("stages", [])
         root = self.run_folder.root
@@ -269,13 +272,13 @@ class Runner:
         return StageConfig(name, evidence, artefacts, decisions["default"], decisions["domains"])
 
     def _settle(self) -> None:
-        """Makes provisional decisions final, now that each domain's own rules have spoken."""
+        """Makes provisional decisions final, after the rules of all domains."""
         for i, done in enumerate(self._done):
             if stage_class(done.stage).provisional and "settled" not in done.decision.body:
-                self._done[i] = replace(done, decision=self._settled(done, self._chain()[i + 1 :]))
+                self._done[i] = replace(done, decision=self._settle_stage(done, self._chain()[i + 1 :]))
 
-    def _settled(self, done: Done, later: Chain) -> Manifest:
-        """The final decision of a stage; the provisional one's files where nothing changes."""
+    def _settle_stage(self, done: Done, later: Chain) -> Manifest:
+        """The final decision of a stage; the provisional decision itself, marked as settled, where nothing changes."""
         kind, provisional = stage_class(done.stage), done.decision
         assert issubclass(kind, GlobalStage)
         key = stable_hash([provisional.body["key"], [m.body["key"] for _, m in later]])

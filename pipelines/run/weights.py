@@ -1,6 +1,6 @@
-"""Weights: one narrow file a published shard, under the hash of the curves that gave them.
+"""Weights: one narrow file for each published shard, in a folder named by a hash of the curves.
 
-Another curve rewrites neither text nor token bins.
+So a changed curve rewrites neither text nor token bins.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ class WeighTask:
 
     Attributes:
         shard: its path.
-        number: its place among the published shards.
+        number: its number among the published shards.
         folder: where the weights are written.
-        curve: of its domain.
+        curve: the curve of its domain.
         cluster_scale: see `ClusterBalance.scale`.
     """
 
@@ -40,10 +40,10 @@ class WeighTask:
 
 
 def write_weights(run: RunFolder, config: WeightsConfig, published: Manifest, cluster: Cluster) -> Manifest:
-    """Writes `RUN/weights/<hash>` for the published shards; does nothing if they lie there.
+    """Writes `RUN/weights/<hash>` for the published shards, unless it is there.
 
     Returns:
-        The manifest; its folder's name is the hash of the curves and the shards.
+        The manifest; its folder is named by a hash of the curves and the shards.
     """
     key = stable_hash([config.model_dump(mode="json"), published.body["key"]])
     folder = run.root / "weights" / key
@@ -71,7 +71,7 @@ def write_weights(run: RunFolder, config: WeightsConfig, published: Manifest, cl
 
 
 def cell_sizes(run: RunFolder) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Documents of each cell of embeddings, and those of this run, int64[n]; empty where no stage made cells."""
+    """Documents of each cell of embeddings, and how many of them are this run's, int64[n] each; empty without cells."""
     names = ["cluster_size", "new_documents"]
     found = [decision.read_all("cells", names) for _, decision in run.chain()]
     tables = [table for table in found if table is not None]
@@ -82,7 +82,7 @@ def cell_sizes(run: RunFolder) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.in
 
 
 def weigh_shard(task: WeighTask) -> FileEntry:
-    """Task: the weights of one published shard, row by row."""
+    """Task: writes the weights of one published shard, row by row."""
     scores = {"quality": "quality", "language": "language_score", "safety": "safety", "density": "density"}
     names = ["doc_id", "frequency", "url", "cluster_size", *scores.values()]
     there = set(pq.read_schema(task.shard).names)  # shards of an earlier version have fewer columns

@@ -2,11 +2,11 @@
 
     embeddings ──sample──▶ centroids ──each shard──▶ cell ──exchange──▶ pairs within a cell ──▶ columns, edges, cells
 
-Centroids are an artefact beside the run's models: trained once for a set of embeddings, or taken over from the snapshot
-before, so that cells keep their numbers and drift can be told. Nothing is dropped here: `near_dedup` joins the
-semantic edges to its own and elects survivors once.
+Centroids lie with the run's models. They are trained once for a set of embeddings, or taken from the snapshot before,
+so that cells keep their numbers and drift can be measured. Nothing is dropped here: `near_dedup` joins the semantic
+edges with its own and elects survivors once.
 
-Shuffled: a vector and 24 bytes a document.
+Shuffled: for each document a vector and 24 bytes.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class SemanticClustersDecision(StrictModel):
 
 
 class SemanticClusters(GlobalStage):
-    """Trains or takes centroids, assigns, compares."""
+    """Trains centroids or takes an ancestor's, assigns documents to cells, compares the documents of a cell."""
 
     name: ClassVar[str] = "semantic_clusters"
     paper: ClassVar[str] = "Baichuan 2 (arXiv 2309.10305), section 2.1; Abbas et al. 2023 (arXiv 2303.09540)"
@@ -117,7 +117,7 @@ class SemanticClusters(GlobalStage):
 
     @classmethod
     def check_source(cls, source: StrictModel, decision: StrictModel) -> None:
-        """A model without a threshold of its own must be given one."""
+        """Refuses a missing threshold, unless the model has one of its own."""
         assert isinstance(source, EmbedEvidence) and isinstance(decision, SemanticClustersDecision)
         if decision.threshold is None and source.model not in CALIBRATED:
             raise ConfigError(
@@ -127,21 +127,21 @@ class SemanticClusters(GlobalStage):
 
     @classmethod
     def prepare(cls, evidence: StrictModel, context: PrepareContext) -> dict[str, Path]:
-        """Finds named centroids, and FAISS."""
+        """Checks that the device has a backend for k-means, and that named centroids are there."""
         assert isinstance(evidence, SemanticClustersEvidence)
         open_backend(evidence.device)
         if evidence.centroids is None:
             return {}
         folder = (context.base / evidence.centroids).absolute()
-        _opened(folder, "stages.semantic_clusters.centroids")
+        _load_centroids(folder, "stages.semantic_clusters.centroids")
         return {"centroids": folder}
 
     def wants_gpu(self) -> bool:
-        """Assignment would."""
+        """True unless the device is the CPU: vectors are assigned to cells there."""
         return self.evidence.device != "cpu"
 
     def decide_globally(self, context: DecisionContext) -> GlobalVerdict:
-        """See the module for the steps."""
+        """Makes the cells and finds semantic edges, in the steps that the module shows."""
         config: SemanticClustersDecision = context.config
         embedded = context.own.evidence
         _check_one_model(context)
@@ -166,18 +166,18 @@ class SemanticClusters(GlobalStage):
             "centroids_digest": file_digest(centroids),
         }
         remove_scratch(context.scratch)
-        return GlobalVerdict(files, {**facts, **_told(context, files, read_json(folder / FACTS))})
+        return GlobalVerdict(files, {**facts, **_facts(context, files, read_json(folder / FACTS))})
 
     # ----------------------------------------------------------------------------------------------------- centroids
 
     def _centroids(self, context: DecisionContext) -> Path:
-        """The folder of the centroids in the run: those named, or the ancestor's, or trained here."""
+        """The folder of the centroids in this run: named in the config, or an ancestor's, or trained here."""
         if "centroids" in context.artefacts:
-            return _taken(context, Path(context.artefacts["centroids"]), "stages.semantic_clusters.centroids")
+            return _copy_into_run(context, Path(context.artefacts["centroids"]), "stages.semantic_clusters.centroids")
         for earlier in reversed(context.earlier):
             known = dict(earlier.chain)[self.name].body["facts"]
-            if known["trained"]["cells"]:  # else it had no vector
-                return _taken(context, earlier.run.root / known["centroids"], "--against")
+            if known["trained"]["cells"]:  # none, if that snapshot had no vectors
+                return _copy_into_run(context, earlier.run.root / known["centroids"], "--against")
         settings = self.evidence.model_dump(mode="json", exclude={"device", "centroids"})
         key = stable_hash([settings, context.own.evidence.body["content"], context.upstream, list(context.skip)])
         folder = context.own.run.root / "models" / self.name / key
@@ -202,20 +202,20 @@ class SemanticClusters(GlobalStage):
                 "backend": backend.name,
                 "config": settings,
             }
-            _keep(folder, found, facts)
+            _save_centroids(folder, found, facts)
         return folder
 
     def _sample(self, context: DecisionContext) -> tuple[npt.NDArray[np.float32], int]:
-        """Vectors by a hash of seed and id, in the order of ids; and how many documents have one."""
+        """Vectors drawn by a hash of seed and id, in the order of ids; and how many documents have one."""
         documents = context.own.evidence.rows("evidence")
         while True:
             cells = max(1, -(-documents // self.evidence.target_cell_documents))
             wanted = min(documents, cells * self.evidence.sample_per_cell, self.evidence.max_sample)
-            samples = self._sampled(context, wanted / max(1, documents))
+            samples = self._sample_shards(context, wanted / max(1, documents))
             there, picked = sum(s.documents for s in samples), sum(s.picked for s in samples)
             if picked >= min(there, wanted) / 2:
                 break
-            documents = there  # many have no vector, or are of domains that skip this stage: a larger share of the rest
+            documents = there  # many have no vector, or a domain that skips the stage: draw a larger share of the rest
         vectors = np.zeros((picked, embedding_width(context.own.evidence) or 1), np.float32)
         at = 0
         for sample in samples:
@@ -224,7 +224,8 @@ class SemanticClusters(GlobalStage):
                 at += sample.picked
         return vectors, there
 
-    def _sampled(self, context: DecisionContext, share: float) -> list[Sample]:
+    def _sample_shards(self, context: DecisionContext, share: float) -> list[Sample]:
+        """Draws a share of the vectors of each shard."""
         folder = context.scratch / "sample"
         tasks = context.own.tasks
         return context.cluster.map(
@@ -237,6 +238,7 @@ class SemanticClusters(GlobalStage):
 
 
 def _check_one_model(context: DecisionContext) -> None:
+    """Refuses ancestors that were embedded by another model."""
     mine = context.own.evidence.body["artefacts"]["model"]
     for earlier in context.earlier:
         theirs = earlier.evidence.body["artefacts"]["model"]
@@ -248,11 +250,11 @@ def _check_one_model(context: DecisionContext) -> None:
             )
 
 
-def _opened(source: Path, key: str) -> tuple[npt.NDArray[np.float32], dict[str, Any]]:
-    """The centroids of a folder and what is known about them.
+def _load_centroids(source: Path, key: str) -> tuple[npt.NDArray[np.float32], dict[str, Any]]:
+    """The centroids of a folder, and the facts about their training.
 
     Raises:
-        ConfigError: there are none.
+        ConfigError: the folder holds none.
     """
     try:
         found, facts = np.load(source / CENTROIDS), read_json(source / FACTS)
@@ -261,9 +263,9 @@ def _opened(source: Path, key: str) -> tuple[npt.NDArray[np.float32], dict[str, 
     return found, facts
 
 
-def _taken(context: DecisionContext, source: Path, key: str) -> Path:
-    """Centroids of another place, copied into this run."""
-    found, facts = _opened(source, key)
+def _copy_into_run(context: DecisionContext, source: Path, key: str) -> Path:
+    """Copies centroids from another folder into this run; their folder there."""
+    found, facts = _load_centroids(source, key)
     width = embedding_width(context.own.evidence)
     if found.ndim != 2 or (width and found.shape[1] != width):
         raise ConfigError(
@@ -272,18 +274,18 @@ def _taken(context: DecisionContext, source: Path, key: str) -> Path:
         )
     folder = context.own.run.root / "models" / SemanticClusters.name / hashlib.sha256(found.tobytes()).hexdigest()[:16]
     if not (folder / CENTROIDS).exists():
-        _keep(folder, found.astype(np.float32), {**facts, "taken": True})
+        _save_centroids(folder, found.astype(np.float32), {**facts, "taken": True})
     return folder
 
 
-def _keep(folder: Path, centroids: npt.NDArray[np.float32], facts: dict[str, Any]) -> None:
+def _save_centroids(folder: Path, centroids: npt.NDArray[np.float32], facts: dict[str, Any]) -> None:
     write_json(folder / FACTS, facts)
     with atomic_file(folder / CENTROIDS) as file:
         np.save(file, centroids)
 
 
 def embedding_width(embedded: Manifest) -> int:
-    """Numbers of a vector; 0 where nothing was embedded."""
+    """Dimensions of the vectors; 0 where nothing was embedded."""
     for path in embedded.paths("evidence"):
         return int(pq.read_schema(path).field("embedding").type.list_size)
     return 0
@@ -292,14 +294,14 @@ def embedding_width(embedded: Manifest) -> int:
 # --------------------------------------------------------------------------------------------------------------- facts
 
 
-def _told(context: DecisionContext, files: list[FileEntry], trained: dict[str, Any]) -> dict[str, Any]:
-    """Facts about what was decided, from the files; with an ancestor, how far the new documents are from the old."""
+def _facts(context: DecisionContext, files: list[FileEntry], trained: dict[str, Any]) -> dict[str, Any]:
+    """Counts of documents, edges and cells in the files of the decision; with an ancestor, the drift since then."""
     counts, total, bins = 0, 0.0, np.zeros(DISTANCE_BINS, np.int64)
     for entry in files:
         if entry.table == "columns":
             distance = pq.read_table(context.folder / entry.path, columns=["centroid_distance"]).column(0).to_numpy()
             counts, total = counts + len(distance), total + float(distance.sum(dtype=np.float64))
-            bins += np.bincount(_bin(distance), minlength=DISTANCE_BINS)
+            bins += np.bincount(_distance_bins(distance), minlength=DISTANCE_BINS)
     cells = [pq.read_table(context.folder / f.path) for f in files if f.table == "cells"]
     table = pa.concat_tables(cells) if cells else SEMANTIC_CELLS.empty_table()
     sizes = table.column("cluster_size").to_numpy()
@@ -318,7 +320,7 @@ def _told(context: DecisionContext, files: list[FileEntry], trained: dict[str, A
     before = dict(context.earlier[-1].chain)[SemanticClusters.name].body["facts"] if context.earlier else {}
     if before.get("documents"):
         before = before["distance"]
-        beyond = int(bins[_bin(np.array([before["p99"]]) + 0.5 / DISTANCE_BINS)[0] :].sum())
+        beyond = int(bins[_distance_bins(np.array([before["p99"]]) + 0.5 / DISTANCE_BINS)[0] :].sum())
         facts["drift"] = {
             "mean_before": before["mean"],
             "mean": facts["distance"]["mean"],
@@ -328,6 +330,6 @@ def _told(context: DecisionContext, files: list[FileEntry], trained: dict[str, A
     return facts
 
 
-def _bin(distance: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    """The bin of each distance of 0 to 2."""
+def _distance_bins(distance: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """The bin of each distance between 0 and 2."""
     return np.clip(distance * (DISTANCE_BINS / 2), 0, DISTANCE_BINS - 1).astype(np.int64)

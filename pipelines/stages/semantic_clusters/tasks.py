@@ -1,4 +1,4 @@
-"""The task sides of `semantic_clusters`: samples, cells, comparison."""
+"""The tasks of `semantic_clusters`: they draw vectors, assign documents to cells, compare the documents of a cell."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ Int64 = npt.NDArray[np.int64]
 MEMBERS_AT_ONCE = 65_536
 
 
-def _alive(task: ShardTask) -> tuple[Int64, Float32] | None:
-    """Ids and unit vectors of a shard's documents that are alive and have one."""
+def _active_vectors(task: ShardTask) -> tuple[Int64, Float32] | None:
+    """Ids and unit vectors of the documents of a shard that the stage handles; None where nothing was embedded."""
     evidence = task.read_evidence(["row", "doc_id", "embedding"])
     if evidence is None:
         return None
     vectors = unpack_vectors(evidence.column("embedding")).astype(np.float32)
-    taken = np.zeros(task.shard.rows, np.bool_)
-    taken[task.active_rows(task.state())] = True
-    keep = taken[evidence.column("row").to_numpy()] & usable(vectors)
+    active = np.zeros(task.shard.rows, np.bool_)
+    active[task.active_rows(task.state())] = True
+    keep = active[evidence.column("row").to_numpy()] & usable(vectors)
     return evidence.column("doc_id").to_numpy()[keep], unit(vectors[keep])
 
 
 @dataclass(frozen=True)
 class SampleTask:
-    """A document shard of which a share of the vectors is drawn.
+    """A document shard of which some vectors are drawn.
 
     Attributes:
         task: the shard.
-        share: of its vectors.
-        seed: of the draw.
-        folder: where they are written.
+        share: the share of its vectors to draw.
+        seed: seed of the draw.
+        folder: where the vectors are written.
     """
 
     task: ShardTask
@@ -55,12 +55,12 @@ class SampleTask:
 
 @dataclass(frozen=True)
 class Sample:
-    """What was drawn of a shard.
+    """The vectors drawn from a shard.
 
     Attributes:
         file: float32[picked, dim] as .npy; None where no document has a vector.
-        documents: that have a vector.
-        picked: of them.
+        documents: how many documents have a vector.
+        picked: how many vectors were drawn.
     """
 
     file: Path | None = None
@@ -69,8 +69,8 @@ class Sample:
 
 
 def sample_vectors(job: SampleTask) -> Sample:
-    """Task: the vectors of a shard that the hash of seed and id picks."""
-    found = _alive(job.task)
+    """Task: draws vectors of a shard by a hash of seed and id."""
+    found = _active_vectors(job.task)
     if found is None or not len(found[0]):
         return Sample()
     ids, vectors = found
@@ -84,12 +84,12 @@ def sample_vectors(job: SampleTask) -> Sample:
 
 @dataclass(frozen=True)
 class CellTask:
-    """A document shard whose documents are put into cells.
+    """A document shard whose documents are assigned to cells.
 
     Attributes:
         task: the shard.
         centroids: float32[cells, dim] as .npy.
-        device: where they are assigned.
+        device: where assignment runs.
         partitions: of the hop that compares.
     """
 
@@ -104,10 +104,10 @@ class Cells:
     """How the documents of a cell are compared.
 
     Attributes:
-        threshold: cosine from which two mean the same.
-        max_documents: of a cell that are compared with one another.
-        seed: of the division of larger ones.
-        device: where they are compared.
+        threshold: cosine from which two documents mean the same.
+        max_documents: different vectors that are compared with one another; a larger cell is divided.
+        seed: seed of the division.
+        device: where comparison runs.
         writers: partitions of the hop that writes.
     """
 
@@ -129,8 +129,8 @@ def _backend(device: str) -> Backend:
 
 
 def emit_cells(job: CellTask) -> Iterator[Block]:
-    """Source: each document with its vector, by its cell."""
-    found = _alive(job.task)
+    """Source: the documents of a shard with their vectors, by cell."""
+    found = _active_vectors(job.task)
     if found is None or not len(found[0]):
         return
     ids, vectors = found
@@ -151,7 +151,7 @@ def emit_cells(job: CellTask) -> Iterator[Block]:
 
 
 def compare_cells(inbox: Inbox, cells: Cells) -> Iterator[Block]:
-    """Hop: whole cells → columns, edges and cells, by shard."""
+    """Hop: whole cells → columns of documents, semantic edges and a row a cell, by shard."""
     table = inbox.table("members")
     if table is None:
         return
@@ -188,11 +188,12 @@ def compare_cells(inbox: Inbox, cells: Cells) -> Iterator[Block]:
 
 
 def _bounds(cell: npt.NDArray[np.int32]) -> Int64:
+    """Where each run of equal cells begins, and the end: int64[n_cells + 1]."""
     return np.concatenate(([0], np.flatnonzero(np.diff(cell)) + 1, [len(cell)])).astype(np.int64)
 
 
 def _components(first: Int64, doc_id: Int64) -> tuple[Int64, npt.NDArray[np.int32]]:
-    """The least id of each member's semantic component, and how many it has."""
+    """For each member the least id of its semantic component, and how many members that has."""
     names, inverse = np.unique(first, return_inverse=True)
     least = np.full(len(names), np.iinfo(np.int64).max)
     np.minimum.at(least, inverse, doc_id)
@@ -200,12 +201,15 @@ def _components(first: Int64, doc_id: Int64) -> tuple[Int64, npt.NDArray[np.int3
 
 
 def _edges(found: Any, doc_id: Int64, final: npt.NDArray[np.bool_], writers: int) -> Iterator[Block]:
-    """Each edge beside its lesser document, or the new one where the other is published; not those of two published."""
+    """Each edge with the shard of its lesser id, or of the new document if the other is published.
+
+    Edges between two published documents are left out.
+    """
     left, right = found.left, found.right
     swap = np.where(final[left] == final[right], doc_id[left] > doc_id[right], final[left])
-    told = ~(final[left] & final[right])
-    a, b = np.where(swap, right, left)[told], np.where(swap, left, right)[told]
-    columns = {"doc_id": doc_id[a], "other": doc_id[b], "similarity": np.round(found.cosine[told], 6)}
+    new = ~(final[left] & final[right])
+    a, b = np.where(swap, right, left)[new], np.where(swap, left, right)[new]
+    columns = {"doc_id": doc_id[a], "other": doc_id[b], "similarity": np.round(found.cosine[new], 6)}
     yield from split("edges", columns, by_shard(doc_id[a], writers))
 
 
@@ -219,7 +223,7 @@ def _cells(
     divided: npt.NDArray[np.int32],
     writers: int,
 ) -> Iterator[Block]:
-    """A row a cell that has new documents, kept with the one nearest to its centroid."""
+    """A row for each cell that has new documents, in the shard of the one nearest to the centroid."""
     which = np.repeat(np.arange(len(ptr) - 1), np.diff(ptr))[new]
     if not len(which):
         return

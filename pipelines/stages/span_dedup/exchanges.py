@@ -1,4 +1,4 @@
-"""The driver's side of `span_dedup`: exchanges by hash whose answers come back to the shards that asked."""
+"""The driver's side of `span_dedup`: exchanges by hash, whose answers come back to the shards that hold the spans."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ Task = TypeVar("Task")
 
 @dataclass(frozen=True)
 class SpanExchanges:
-    """Runs the exchanges of one decision.
+    """Runs the exchanges of a decision.
 
     Attributes:
         cluster: Spark.
-        scratch: where what they tell is written, in a folder each.
+        scratch: where their answers are written, in a folder each.
         writers: partitions of the hops that write.
-        rows: of evidence.
+        rows: rows of evidence, all snapshots.
     """
 
     cluster: Cluster
@@ -48,25 +48,25 @@ class SpanExchanges:
     rows: int
 
     def partitions(self, row_bytes: int) -> int:
-        """Partitions of a hop by hash, for so many bytes a row of evidence."""
+        """Partitions of a hop that receives so many bytes for each row of evidence."""
         return partitions_for(self.rows, row_bytes, self.cluster.least_partitions)
 
     def count(self, jobs: Sequence[SpanTask], level: int, min_copies: int) -> Manifest:
-        """The repeated spans of a level: for each shard, those that it holds a copy of, and who owns them."""
+        """Table `owners` of a level: the repeated spans of each shard, and the place of their owner."""
         partitions = self.partitions(SPAN_BYTES)
         tasks = [CountTask(replace(job, partitions=partitions), level) for job in jobs]
         hop = Hop(name_owners, partitions, CountRules(min_copies, self.writers))
         name = "paragraphs" if level == PARAGRAPH else "sentences"
-        return self._told(emit_spans, tasks, hop, "owners", OWNERS, self.scratch / name, name)
+        return self._run(emit_spans, tasks, hop, "owners", OWNERS, self.scratch / name, name)
 
     def heirs(self, jobs: Sequence[SpanTask]) -> Manifest:
-        """The spans whose owner was dropped: for each shard, those that it owns now."""
+        """Table `heirs`: spans whose owner was dropped, in the shard that holds their new owner."""
         partitions = self.partitions(SPAN_BYTES)
         tasks = [replace(job, partitions=partitions) for job in jobs]
         hop = Hop(name_heirs, partitions, NextHop(self.writers))
-        return self._told(emit_orphans, tasks, hop, "heirs", HEIRS, self.scratch / "heirs", "heirs")
+        return self._run(emit_orphans, tasks, hop, "heirs", HEIRS, self.scratch / "heirs", "heirs")
 
-    def _told(
+    def _run(
         self,
         source: Callable[[Task], Iterable[Block]],
         tasks: Sequence[Task],
@@ -76,6 +76,7 @@ class SpanExchanges:
         folder: Path,
         name: str,
     ) -> Manifest:
+        """Runs an exchange with one hop before the one that writes; commits what was written."""
         last = Hop(write_by_home, self.writers, HomeFiles(folder, kind, schema))
         files: list[FileEntry] = self.cluster.exchange(source, tasks, [hop], last, label=f"span_dedup: {name}")
         return commit_by_content(folder, files)

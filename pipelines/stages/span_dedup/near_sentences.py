@@ -1,22 +1,23 @@
 """`span_dedup` with `near_sentences`: cuts sentences that are nearly the same as one that stays.
 
-Who takes part: sentences that the exact count looked at and left (no exact repeat is there twice; none lies in a
-repeated paragraph's copy), of documents that it left. Sentences that earlier snapshots published are anchors only.
+Sentences take part if the exact pass leaves them and their documents: no copies of repeated sentences but their owners,
+none in a copy of a repeated paragraph. Sentences that earlier snapshots published can be anchors only.
 
-    band key ──▶ buckets: member → first like anchor ──▶ at the anchor: is it linked itself? ──▶ links, by shard
-    links ──▶ documents of which little is left ──▶ at the anchor's document: is it dropped now? ──▶ cuts
+    band keys ──▶ buckets: each sentence → its anchor ──▶ anchors without an anchor ──▶ links, by shard
+    links ──▶ documents of which little is left ──▶ anchors whose document stays ──▶ cuts
 
-The rule: a sentence is cut if it is like an anchor (Jaccard of token 3-grams, counted in full) that is linked to
-nothing and whose document stays. An anchor comes before its members in (document, offset), so that something like each
-cut sentence is published: chains are not followed, and the end of one stays unless it is like its head too.
+The rule: in a bucket, by (document, offset), a sentence is linked to the first anchor that it is similar to (Jaccard
+similarity of token 3-grams, counted in full), and becomes an anchor if there is none. It is cut if its anchor is not
+linked to another anchor, in any bucket, and the anchor's document stays. So for each cut sentence a similar one is
+published. Chains are not followed: where c is linked to b, and b to a, b is cut and c stays, unless c is linked to a.
 
-A document is judged as before, with what near links would cut counted as removed; spans that it owned go to their next
-exact copy, as always. Where an anchor falls with its document nothing is cut for it, and nobody inherits it; a document
-that was dropped for links to it stays dropped. All this happens once.
+A document is judged with near links counted as cuts; spans that it owned go to their next exact copy. If the document
+of an anchor is dropped, nothing is cut for that anchor, and no other takes its place; a document that was dropped for
+links to it stays dropped. All this happens once.
 
-Shuffled: a row a band, six a sentence, of 28 bytes and 4 a shingle: 6 · 100 = 600 bytes for a sentence of 20 tokens,
-against 32 for its exact hash. Then 40 bytes a link, and 12 for a linked sentence. What shares a band key meets in one
-task. Source: BaichuanSEED (arXiv 2408.15079); see `dedup.short_texts`.
+Shuffled: for each sentence six bands of 28 bytes and 4 a shingle: 6 · 100 = 600 bytes for a sentence of 20 tokens,
+against 32 for its exact hash. Then 40 bytes a link, and 12 a linked sentence. Sentences that share a band key meet in
+one task. Source: BaichuanSEED (arXiv 2408.15079); see `dedup.short_texts`.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from pipelines.stages.span_dedup.shard import SENTENCE, ShardSpans, SpanTask, pl
 from text.binary import as_numbers, whole
 
 BAND_BYTES = 112
-"""What a sentence of some twenty tokens takes in the exchange, a band."""
+"""What a band of a sentence of some twenty tokens takes in the exchange."""
 KEYS, SET = pa.binary(8 * BANDS), pa.large_binary()
 LINKS = pa.schema(
     [
@@ -52,7 +53,7 @@ LINKS = pa.schema(
         pa.field("similarity", pa.float32()),
     ]
 )
-"""Sentences and the anchors that they are like; also committed beside the cuts, as table `links`."""
+"""Sentences and their anchors; those for which something was cut are committed with the decision, as table `links`."""
 _LINK = ("doc_id", "start", "anchor_doc", "anchor_start", "similarity")
 
 
@@ -60,7 +61,7 @@ _LINK = ("doc_id", "start", "anchor_doc", "anchor_start", "similarity")
 
 
 def near_columns(found: ShortTexts, which: Int64, n: int) -> dict[str, pa.Array]:
-    """Band keys and sets as columns of n rows, null but for the rows `which`."""
+    """Band keys and shingle sets as columns of n rows: those of `found` in the rows `which`, null elsewhere."""
     there = np.zeros(n, np.bool_)
     there[which] = True
     validity = pa.py_buffer(np.packbits(there, bitorder="little"))
@@ -75,7 +76,7 @@ def near_columns(found: ShortTexts, which: Int64, n: int) -> dict[str, pa.Array]
     }
 
 
-def _keys_in(column: pa.ChunkedArray) -> Int64:
+def _band_keys(column: pa.ChunkedArray) -> Int64:
     """The band keys of n sentences, int64[n, BANDS]."""
     array = whole(column)
     keys = np.frombuffer(array.buffers()[1], np.int64).reshape(-1, BANDS)
@@ -87,10 +88,10 @@ def _keys_in(column: pa.ChunkedArray) -> Int64:
 
 @dataclass(frozen=True)
 class LinkRules:
-    """When a sentence is like an anchor.
+    """When a sentence is linked to an anchor.
 
     Attributes:
-        threshold: similarity of a link.
+        threshold: least similarity.
         first_new: the first id of this snapshot.
         partitions: of the next hop.
     """
@@ -102,7 +103,7 @@ class LinkRules:
 
 @dataclass(frozen=True)
 class Links:
-    """A file of `LINKS`; or how often a bucket held a sentence that was like none of its anchors and became none."""
+    """A file of `LINKS`; or how many sentences were similar to no anchor of their bucket, which could have no more."""
 
     file: FileEntry | None = None
     capped: int = 0
@@ -111,40 +112,40 @@ class Links:
 def find_links(
     exchanges: SpanExchanges, jobs: Sequence[SpanTask], threshold: float, first_new: int
 ) -> tuple[Manifest, int]:
-    """Runs the first exchange.
+    """Links sentences to anchors that are not linked themselves: the first exchange.
 
     Args:
-        exchanges: of the decision.
-        jobs: document shards, with the exact counts.
-        threshold: similarity of a link.
+        exchanges: runs it.
+        jobs: document shards, with the owners of their repeated spans.
+        threshold: least similarity.
         first_new: the first id of this snapshot.
 
     Returns:
-        Table `links`, to anchors that are linked to nothing; and how often a bucket held a sentence that was like none
-        of its anchors and could not become one.
+        Table `links`; and `Links.capped` of all buckets.
     """
     partitions = exchanges.partitions(BANDS * BAND_BYTES)
     hops: list[Hop[Any, Block]] = [
         Hop(link_sentences, partitions, LinkRules(threshold, first_new, partitions)),
         Hop(keep_unlinked_anchors, partitions, NextHop(exchanges.writers)),
     ]
-    return _linked(exchanges, "near sentences", emit_near, jobs, hops)
+    return _run(exchanges, "near sentences", emit_near, jobs, hops)
 
 
 def confirm_links(exchanges: SpanExchanges, jobs: Sequence[SpanTask]) -> Manifest:
-    """Runs the second exchange: of the links that the first one found, those whose anchor's document stays."""
+    """Keeps the links whose anchor's document stays: the second exchange."""
     partitions = exchanges.partitions(40)
     hops = [Hop(keep_anchors_that_stay, partitions, NextHop(exchanges.writers))]
-    return _linked(exchanges, "near anchors", emit_questions, jobs, hops)[0]
+    return _run(exchanges, "near anchors", emit_questions, jobs, hops)[0]
 
 
-def _linked(
+def _run(
     exchanges: SpanExchanges,
     name: str,
     source: Callable[[SpanTask], Iterable[Block]],
     jobs: Sequence[SpanTask],
     hops: Sequence[Hop[Any, Block]],
 ) -> tuple[Manifest, int]:
+    """Runs an exchange that ends in files of links: table `links`, and `Links.capped` of all buckets."""
     folder = exchanges.scratch / name.replace(" ", "_")
     last = Hop(write_links, exchanges.writers, OutputFolder(folder))
     tasks = [replace(job, partitions=hops[0].partitions) for job in jobs]
@@ -157,7 +158,7 @@ def _linked(
 
 
 def emit_near(job: SpanTask) -> Iterator[Block]:
-    """Source: a shard's sentences that take part, one row a band."""
+    """Source: one row for each band of a shard's sentences that take part."""
     shard = ShardSpans(job, ["near_keys", "near_set"])
     if shard.task.earlier:
         table = shard.level(SENTENCE)
@@ -174,7 +175,7 @@ def emit_near(job: SpanTask) -> Iterator[Block]:
     table = table.filter(table.column("near_set").is_valid())
     if not table.num_rows:
         return
-    keys = _keys_in(table.column("near_keys"))
+    keys = _band_keys(table.column("near_keys"))
     for band in range(BANDS):
         mine = np.ascontiguousarray(keys[:, band])
         columns = {
@@ -187,9 +188,10 @@ def emit_near(job: SpanTask) -> Iterator[Block]:
 
 
 def link_sentences(inbox: Inbox, rules: LinkRules) -> Iterator[Block]:
-    """Hop: the buckets of some keys → links to where their anchors are asked about, linked sentences to where they are.
+    """Hop: the buckets of some keys → links, and the places of linked sentences.
 
-    Both go by (document, start), so that they meet.
+    Links are sent by the place of their anchor, so that they meet it where the anchor is linked itself. A place is
+    (document, start).
     """
     table = inbox.table("near")
     if table is None:
@@ -216,7 +218,7 @@ def link_sentences(inbox: Inbox, rules: LinkRules) -> Iterator[Block]:
 
 
 def keep_unlinked_anchors(inbox: Inbox, writers: NextHop) -> Iterator[Block]:
-    """Hop: the links whose anchor is linked to nothing, to their member's shard."""
+    """Hop: keeps links whose anchor is not linked itself; sends them to the shard of the linked sentence."""
     capped = inbox.table("capped")
     if capped is not None:
         yield from split("capped", {"n": capped.column("n")}, np.zeros(capped.num_rows, np.int64))
@@ -226,19 +228,20 @@ def keep_unlinked_anchors(inbox: Inbox, writers: NextHop) -> Iterator[Block]:
     if linked is not None:
         doc_id = np.concatenate([asked.column("anchor_doc").to_numpy(), linked.column("doc_id").to_numpy()])
         start = np.concatenate([asked.column("anchor_start").to_numpy(), linked.column("start").to_numpy()])
-        group = _groups(doc_id, start)
+        group = _number_places(doc_id, start)
         is_linked = np.zeros(int(group.max()) + 1, np.bool_)
         is_linked[group[asked.num_rows :]] = True
         asked = asked.filter(pa.array(~is_linked[group[: asked.num_rows]]))
-    yield from _to_shards(asked, writers.partitions)
+    yield from _send_to_shards(asked, writers.partitions)
 
 
 def _by_place(doc_id: Int64, start: Int32, partitions: int) -> npt.NDArray[np.uint16]:
+    """The partition of each place."""
     return by_id(doc_id * 1_000_003 + start, partitions)
 
 
-def _groups(doc_id: Int64, start: Int32) -> Int64:
-    """A number for the place of each row: equal places, equal numbers."""
+def _number_places(doc_id: Int64, start: Int32) -> Int64:
+    """A number for the place of each row; equal places have equal numbers."""
     order = np.lexsort((start, doc_id))
     begins = np.ones(len(order), np.bool_)
     begins[1:] = (np.diff(doc_id[order]) != 0) | (np.diff(start[order]) != 0)
@@ -247,7 +250,8 @@ def _groups(doc_id: Int64, start: Int32) -> Int64:
     return group
 
 
-def _to_shards(links: pa.Table, writers: int) -> Iterator[Block]:
+def _send_to_shards(links: pa.Table, writers: int) -> Iterator[Block]:
+    """The links, by the shard of the linked sentence."""
     columns = {name: links.column(name) for name in _LINK}
     yield from split("links", columns, by_shard(links.column("doc_id").to_numpy(), writers))
 
@@ -256,9 +260,9 @@ def _to_shards(links: pa.Table, writers: int) -> Iterator[Block]:
 
 
 def emit_questions(job: SpanTask) -> Iterator[Block]:
-    """Source: the links of documents that stay, and the documents that near links have made fall."""
+    """Source: the links of documents that stay, and the documents that are dropped because of near links."""
     shard = ShardSpans(job)
-    links = shard.told(job.links, "links")
+    links = shard.answers(job.links, "links")
     gone = shard.documents(links).gone
     fallen = shard.task.doc_ids(np.flatnonzero(gone & ~shard.documents().gone).astype(np.int32))
     yield from split("fallen", {"doc_id": fallen}, by_id(fallen, job.partitions))
@@ -269,18 +273,18 @@ def emit_questions(job: SpanTask) -> Iterator[Block]:
 
 
 def keep_anchors_that_stay(inbox: Inbox, writers: NextHop) -> Iterator[Block]:
-    """Hop: the links whose anchor's document has not fallen."""
+    """Hop: keeps links whose anchor's document is not among the dropped."""
     asked, fallen = inbox.table("asked"), inbox.table("fallen")
     if asked is None:
         return
     if fallen is not None:
         lost = np.isin(asked.column("anchor_doc").to_numpy(), fallen.column("doc_id").to_numpy())
         asked = asked.filter(pa.array(~lost))
-    yield from _to_shards(asked, writers.partitions)
+    yield from _send_to_shards(asked, writers.partitions)
 
 
 def write_links(inbox: Inbox, to: OutputFolder) -> Iterator[Links]:
-    """Last hop: the distinct links of each shard, in one file a shard; and how many sentences were capped."""
+    """Last hop: writes the distinct links, one file a shard; and adds up how many sentences were capped."""
     capped = inbox.table("capped")
     if capped is not None:
         yield Links(capped=int(capped.column("n").to_numpy().sum()))

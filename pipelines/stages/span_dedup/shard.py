@@ -1,4 +1,4 @@
-"""One document shard's spans in a task of `span_dedup`: read once, joined with what the exchanges told about them."""
+"""The spans of a document shard in a task of `span_dedup`: its evidence, joined with the answers of the exchanges."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ OWNERS = pa.schema(
         pa.field("owner_start", pa.int32()),
     ]
 )
-"""Repeated spans that a shard holds a copy of, by hash: occurrences over the corpus, and the owner's place."""
+"""Repeated spans of which a shard holds a copy, by hash: their copies in the whole corpus, the place of their owner."""
 _EVIDENCE = ("row", "level", "start", "end", "parent", "bytes", "sentences", "hash")
 
 
 @dataclass(frozen=True)
 class Occurrences:
-    """The copies of repeated spans in one shard; arrays of one length.
+    """The copies of repeated spans in one shard, as arrays of equal length.
 
     Attributes:
-        row, start, end, bytes, sentences, hash: of the span.
-        copies: over the corpus.
-        owns: whether this copy is the first.
+        row, start, end, bytes, sentences, hash: of the copy, as in the evidence.
+        copies: how many the corpus holds.
+        owns: whether this copy owns the span, being the first.
     """
 
     row: Int32
@@ -50,25 +50,25 @@ class Occurrences:
     owns: npt.NDArray[np.bool_]
 
     def filter(self, keep: npt.NDArray[np.bool_]) -> Occurrences:
-        """Some of them."""
+        """The copies for which `keep` is true."""
         return Occurrences(*(getattr(self, name)[keep] for name in self.__dataclass_fields__))
 
     @property
     def place(self) -> Int64:
-        """(row, start) of each as one number."""
+        """(row, start) of each copy as one number."""
         return place_of(self.row, self.start)
 
 
 @dataclass(frozen=True)
 class Documents:
-    """What spans mean for the documents of a shard; arrays over its rows.
+    """The documents of a shard, by their repeated spans; arrays over the rows of the shard.
 
     Attributes:
-        total: bytes of the view; 0 where the stage did not look.
+        total: bytes of text; 0 for documents that were not scanned.
         removed: bytes that cuts would remove.
-        repeated: bytes in repeated spans.
-        max_copies: of any of its spans; 0 where none repeats.
-        gone: whether the document is dropped.
+        repeated: bytes in repeated spans, owned ones included.
+        max_copies: copies of its most repeated span; 0 where none repeats.
+        gone: whether the document is dropped, as cuts would leave too little of it.
     """
 
     total: Int64
@@ -80,7 +80,7 @@ class Documents:
 
 @dataclass(frozen=True)
 class Limits:
-    """How much of a document may be cut, as a share of its bytes, before it is dropped: by default, and by domain."""
+    """The share of its bytes that a document may lose before it is dropped: by default, and by domain."""
 
     default: float
     by_domain: dict[str, float]
@@ -88,17 +88,17 @@ class Limits:
 
 @dataclass(frozen=True)
 class SpanTask:
-    """A document shard, with what the exchanges before have told about its spans.
+    """A document shard, with the answers of the exchanges that have run so far.
 
     Attributes:
         task: the shard.
         folder: where the decision is written.
         limits: when a document is dropped.
-        owners: tables `owners`, of paragraphs, then of sentences, as far as they have been counted.
-        links: table `links`: sentences and those that they are nearly the same as.
-        heirs: table `heirs`.
-        kept_links: table `links` of those whose other end stays.
-        partitions: of the hop that its rows go to.
+        owners: tables `owners`: of paragraphs, then of sentences.
+        links: table `links`: near-duplicate sentences and their anchors.
+        heirs: table `heirs`: spans that have a new owner.
+        kept_links: table `links`: only those whose anchor's document stays.
+        partitions: of the hop that receives its rows.
     """
 
     task: ShardTask
@@ -113,11 +113,11 @@ class SpanTask:
 
 @dataclass(frozen=True)
 class ShardSpans:
-    """The spans of a task's shard.
+    """The spans of a task's shard; its evidence is read once.
 
     Attributes:
         job: the task.
-        more: further columns of the evidence.
+        more: columns of the evidence to read beside the usual ones.
     """
 
     job: SpanTask
@@ -128,8 +128,8 @@ class ShardSpans:
         """The shard."""
         return self.job.task
 
-    def told(self, manifest: ManifestRef | None, table: str) -> pa.Table | None:
-        """What an exchange told this shard; an earlier snapshot's is told nothing."""
+    def answers(self, manifest: ManifestRef | None, table: str) -> pa.Table | None:
+        """The rows that an exchange sent back to this shard; none to a shard of an earlier snapshot."""
         return None if self.task.earlier else read_own(manifest, table, self.task)
 
     @cached_property
@@ -137,7 +137,7 @@ class ShardSpans:
         return self.task.read_evidence([*_EVIDENCE, *self.more])
 
     def level(self, level: int) -> pa.Table | None:
-        """The spans of a level, by (row, start); None where nothing was seen."""
+        """The spans of a level, sorted by (row, start); None where the shard has no evidence."""
         if self._evidence is None:
             return None
         return self._evidence.filter(pa.array(self._evidence.column("level").to_numpy() == level))
@@ -145,21 +145,22 @@ class ShardSpans:
     @cached_property
     def paragraphs(self) -> Occurrences:
         """The copies of repeated paragraphs."""
-        return self._occurrences(self.level(PARAGRAPH), PARAGRAPH)
+        return self._find_copies(self.level(PARAGRAPH), PARAGRAPH)
 
     @cached_property
     def outside(self) -> pa.Table | None:
-        """The sentences that lie in no cut paragraph."""
+        """The sentences outside paragraphs that are cut."""
         table = self.level(SENTENCE)
         return None if table is None else outside_of(table, self.paragraphs.filter(~self.paragraphs.owns))
 
     @cached_property
     def sentences(self) -> Occurrences:
-        """The copies of repeated sentences outside cut paragraphs."""
-        return self._occurrences(self.outside, SENTENCE)
+        """The copies of repeated sentences outside paragraphs that are cut."""
+        return self._find_copies(self.outside, SENTENCE)
 
-    def _occurrences(self, table: pa.Table | None, level: int) -> Occurrences:
-        owners = self.told(self.job.owners[level], "owners")
+    def _find_copies(self, table: pa.Table | None, level: int) -> Occurrences:
+        """The spans of a level that repeat: those whose hash the exchange named an owner for."""
+        owners = self.answers(self.job.owners[level], "owners")
         if table is None or owners is None:
             none, no64 = np.zeros(0, np.int32), np.zeros(0, np.int64)
             return Occurrences(none, none, none, none, none, no64, no64, np.zeros(0, np.bool_))
@@ -176,7 +177,11 @@ class ShardSpans:
         return Occurrences(row, start, end, size, inside, hashes, copies, owns)
 
     def documents(self, links: pa.Table | None = None) -> Documents:
-        """Judges the documents by their repeated spans and by what some links would cut."""
+        """Adds up, document by document, what repeats and what would be cut; says which documents are dropped.
+
+        Args:
+            links: near-duplicate sentences, which count as cut as well.
+        """
         n = self.task.shard.rows
         sizes = self.level(DOCUMENT)
         total, removed, repeated, most = (np.zeros(n, np.int64) for _ in range(4))
@@ -186,7 +191,7 @@ class ShardSpans:
             removed += np.bincount(spans.row, np.where(spans.owns, 0, spans.bytes), n).astype(np.int64)
             repeated = np.maximum(repeated, np.bincount(spans.row, spans.bytes, n).astype(np.int64))
             np.maximum.at(most, spans.row, spans.copies)
-        cuts = self.linked(links)
+        cuts = self.linked_sentences(links)
         touched = most > 0
         if cuts is not None:
             removed += np.bincount(cuts.column("row").to_numpy(), cuts.column("bytes").to_numpy(), n).astype(np.int64)
@@ -197,8 +202,8 @@ class ShardSpans:
         gone = touched & ((removed > limit * total) | (removed >= total))
         return Documents(total, removed, repeated, most, gone)
 
-    def linked(self, links: pa.Table | None) -> pa.Table | None:
-        """The sentences that some links would cut."""
+    def linked_sentences(self, links: pa.Table | None) -> pa.Table | None:
+        """The sentences that have a link, with all columns of their evidence; None where there are none."""
         table = None if links is None else self.level(SENTENCE)
         if links is None or table is None:
             return None
@@ -206,7 +211,7 @@ class ShardSpans:
 
 
 def place_of(row: npt.NDArray[Any], start: npt.NDArray[Any]) -> Int64:
-    """(row, start) as one number, in their order."""
+    """(row, start) as one number that sorts like the pair."""
     return row.astype(np.int64) << 32 | start
 
 
@@ -216,7 +221,12 @@ def places(table: pa.Table) -> Int64:
 
 
 def outside_of(table: pa.Table, cut: Occurrences) -> pa.Table:
-    """The sentences of a table in order that lie in none of some paragraphs."""
+    """The sentences that lie in none of the cut paragraphs.
+
+    Args:
+        table: sentences, sorted by (row, start).
+        cut: the paragraphs.
+    """
     if not len(cut.row):
         return table
     parent = place_of(table.column("row").to_numpy(), table.column("parent").to_numpy())
@@ -227,9 +237,10 @@ def outside_of(table: pa.Table, cut: Occurrences) -> pa.Table:
 
 
 def published(table: pa.Table, level: int, state: ShardState) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """An earlier snapshot's spans: which were published, and which only count, as they were cut or their document was.
+    """Spans of an earlier snapshot: which were published, and which were not but still count as copies.
 
-    A sentence in a longer piece that was cut is neither: it does not count in its own snapshot.
+    A span still counts if it was cut, or its document was dropped. A sentence inside a longer cut span is neither: it
+    did not count in its own snapshot.
     """
     row = table.column("row").to_numpy()
     start, end = table.column("start").to_numpy(), table.column("end").to_numpy()

@@ -1,18 +1,16 @@
-"""Stage `span_dedup`: paragraphs, then sentences, that occur more than once among the documents still kept.
+"""Stage `span_dedup`: cuts paragraphs, then sentences, that occur more than once in the documents still kept.
 
-The first copy (least document id, then offset) owns a span; the others are cut. A document of which little would be
-left is dropped instead, as the last step; spans that it owned go to their next copy, once, and that is counted.
-Short spans are never looked at, so that "谢谢。" or "Read more" stays where it stands: what is short repeats
-by chance, and says nothing about copying.
+The first copy of a span (least document id, then offset) owns it and stays; the others are cut. A document of which
+cuts would leave little is dropped instead; then each span that it owned goes to its next copy, once. Short spans, such
+as "谢谢。" or "Read more", are never cut: they repeat by chance, which says nothing about copying.
 
-    paragraphs ──▶ counted, owners ──▶ sentences outside cut paragraphs ──▶ counted, owners ──▶ documents ──▶ heirs
+    paragraphs ──▶ owners ──▶ sentences outside cut paragraphs ──▶ owners ──▶ dropped documents ──▶ heirs ──▶ cuts
 
-Only hashes, positions and counts are shuffled, and each hash at most once a document shard: a span that occurs a
-billion times is as many rows as there are shards, so that nothing is skewed. What belongs to a shard comes back to it
-and is decided there.
+Only hashes, positions and counts are shuffled, and a hash at most once for each document shard that holds it: a span
+that occurs a billion times is no more rows than there are shards, so that no partition is skewed. Answers come back to
+the shards, and each shard is decided by itself.
 
-With `near_sentences` sentences that differ in a word or two are cut as well: see
-`pipelines.stages.span_dedup.near_sentences`.
+With `near_sentences`, sentences that differ in a word or two are cut as well (`near_sentences.py`).
 
 Source: Baichuan 2 (arXiv 2309.10305), figure 2; Lee et al. 2022.
 """
@@ -69,7 +67,7 @@ class SpanDedupDecision(StrictModel):
 
 
 class SpanDedup(GlobalStage):
-    """Hash, count, keep the first copy."""
+    """Hashes spans, counts copies, keeps the first copy of each."""
 
     name: ClassVar[str] = "span_dedup"
     version: ClassVar[int] = 3
@@ -84,7 +82,7 @@ class SpanDedup(GlobalStage):
 
     @classmethod
     def check(cls, evidence: StrictModel, decision: StrictModel) -> None:
-        """Refuses near-duplicates among sentences that are not looked at."""
+        """Refuses a `near_min_tokens` below `min_sentence_tokens`: shorter sentences are no evidence."""
         assert isinstance(evidence, SpanDedupEvidence)
         if evidence.near_sentences and evidence.near_min_tokens < evidence.min_sentence_tokens:
             raise ConfigError(
@@ -93,7 +91,7 @@ class SpanDedup(GlobalStage):
             )
 
     def scan(self, batch: Batch) -> pa.Table:
-        """One row a long enough span, offsets in the stored text; one row a document with its bytes."""
+        """A row for each span that is long enough, with offsets in the stored text; a row for each document."""
         column = batch.texts.column
         inner, outer = sentences_and_paragraphs(column)
         first = opening(inner, outer)
@@ -120,13 +118,21 @@ class SpanDedup(GlobalStage):
     def _near(
         self, ptr: Int64, tokens: npt.NDArray[np.uint64], sentences: Int64, before: int, rows: int
     ) -> dict[str, pa.Array]:
-        """Band keys and sets; `sentences` are those in rows, from row `before` on."""
+        """Band keys and shingle sets of the long enough sentences, as columns of the evidence.
+
+        Args:
+            ptr: int64[n + 1], sentence i has `tokens[ptr[i]:ptr[i + 1]]`.
+            tokens: hashes of tokens.
+            sentences: the sentences that are evidence.
+            before: rows of the evidence before the first sentence.
+            rows: rows of the evidence.
+        """
         sizes = ptr[sentences + 1] - ptr[sentences]
         taken = np.flatnonzero((sizes >= self.evidence.near_min_tokens) & (sizes <= MAX_TOKENS))
         return near_columns(short_texts(ptr, tokens, sentences[taken]), before + taken, rows)
 
     def decide_globally(self, context: DecisionContext) -> GlobalVerdict:
-        """Cuts all copies but the first; see the module."""
+        """Cuts all copies but the first, in the steps that the module shows."""
         config: SpanDedupDecision = context.config
         near, facts = self.evidence.near_sentences, {}
         exchanges = SpanExchanges(context.cluster, context.scratch, context.writers, context.evidence_rows())
@@ -161,7 +167,17 @@ class SpanDedup(GlobalStage):
 def _span_rows(
     batch: Batch, level: int, spans: Spans, chosen: Int64, parent: Int32, inside: npt.NDArray[Any], hashes: Int64
 ) -> dict[str, npt.NDArray[Any]]:
-    """Rows of some spans of a level; `inside` and `hashes` are all spans', `parent` the chosen ones'."""
+    """Evidence about some spans of a level.
+
+    Args:
+        batch: the documents.
+        level: `PARAGRAPH` or `SENTENCE`.
+        spans: all spans of the level.
+        chosen: int64[k], those that become evidence.
+        parent: int32[k], where the paragraph of each chosen span begins.
+        inside: the sentences in each span, all spans.
+        hashes: int64[n], all spans.
+    """
     column = batch.texts.column
     which = np.repeat(np.arange(len(column), dtype=np.int64), np.diff(spans.ptr))[chosen]
     start, end = spans.starts[chosen].astype(np.int64), spans.ends(column)[chosen].astype(np.int64)
@@ -180,6 +196,7 @@ def _span_rows(
 
 
 def _document_rows(batch: Batch) -> dict[str, npt.NDArray[Any]]:
+    """Evidence about whole documents: their bytes."""
     zeros = np.zeros(len(batch.rows), np.int32)
     size = batch.texts.column.lengths.astype(np.int32)
     return {

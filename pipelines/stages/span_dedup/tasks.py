@@ -1,6 +1,6 @@
-"""The task sides of `span_dedup`: a shard's spans out, what is known of them back, decisions from both.
+"""The tasks of `span_dedup`: a shard sends the hashes of its spans, receives their owners, and decides.
 
-`home` is the number of the document shard that asked; answers come back to it in one file a shard.
+`home` is the number of the document shard that sent a hash; the answers to it are written to one file.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from pipelines.stages.base import Verdict, drops_table, edits_table, write_verdi
 from pipelines.stages.span_dedup.shard import PARAGRAPH, SENTENCE, Occurrences, ShardSpans, SpanTask, published
 
 ELSEWHERE = -1
-"""Home of earlier snapshots' spans: nobody is told about them."""
+"""Home of spans of earlier snapshots, to which no answer is sent."""
 _NOBODY = np.iinfo(np.int64).max
-"""Owner of spans that are not there any more: behind every document."""
+"""Place of copies that count but were not published: behind every document, so that they never own a span."""
 REASONS = ("repeated_paragraph", "repeated_sentence")
 """Why a span of a level is cut: `PARAGRAPH`, `SENTENCE`."""
 NEAR_REASON = "near_repeated_sentence"
@@ -35,7 +35,7 @@ HEIRS = pa.schema(
         pa.field("start", pa.int32()),
     ]
 )
-"""Spans whose owner was dropped and that a document of the shard now owns."""
+"""Spans whose owner was dropped, and the copy in this shard that owns them now."""
 COLUMNS = pa.schema(
     [
         pa.field("row", pa.int32()),
@@ -51,7 +51,7 @@ COLUMNS = pa.schema(
 
 @dataclass(frozen=True)
 class CountTask:
-    """A document shard whose spans of one level are counted; of sentences, those outside paragraphs that are cut."""
+    """A document shard whose spans of one level are counted; sentences only outside paragraphs that are cut."""
 
     spans: SpanTask
     level: int
@@ -59,7 +59,7 @@ class CountTask:
 
 @dataclass(frozen=True)
 class CountRules:
-    """From how many copies a span counts as repeated, and the partitions of the hop that writes."""
+    """The least copies of a repeated span, and the partitions of the hop that writes."""
 
     min_copies: int
     writers: int
@@ -67,7 +67,7 @@ class CountRules:
 
 @dataclass(frozen=True)
 class HomeFiles:
-    """What the hop that writes by home is told: where, and what the files hold."""
+    """The settings of the hop that writes by home: the folder, the table, and its schema."""
 
     folder: Path
     kind: str
@@ -76,14 +76,14 @@ class HomeFiles:
 
 @dataclass(frozen=True)
 class SpanVerdict:
-    """What was decided about a shard.
+    """The decision about a shard.
 
     Attributes:
         files: drops, edits and columns.
-        dropped: documents.
-        cuts: spans, those of `near_cuts` among them.
-        inherited: spans that have another owner now.
-        near_cuts: nearly repeated sentences.
+        dropped: documents dropped.
+        cuts: spans cut, `near_cuts` included.
+        inherited: spans that have a new owner in this shard.
+        near_cuts: near-duplicate sentences cut.
     """
 
     files: list[FileEntry]
@@ -94,20 +94,27 @@ class SpanVerdict:
 
 
 def emit_spans(job: CountTask) -> Iterator[Block]:
-    """Source: a shard's spans of one level, one row a distinct hash: how often, where first."""
+    """Source: the distinct hashes of a shard's spans of one level, each with its count and first place."""
     shard, level, partitions = ShardSpans(job.spans), job.level, job.spans.partitions
     if not shard.task.earlier:
-        yield from _counted(shard, shard.outside if level == SENTENCE else shard.level(level), partitions)
+        yield from _count_hashes(shard, shard.outside if level == SENTENCE else shard.level(level), partitions)
         return
     table = shard.level(level)
     if table is not None:
         there, only_counts = published(table, level, shard.task.state())
-        yield from _counted(shard, table.filter(pa.array(there)), partitions)
-        yield from _counted(shard, table.filter(pa.array(only_counts)), partitions, owns=False)
+        yield from _count_hashes(shard, table.filter(pa.array(there)), partitions)
+        yield from _count_hashes(shard, table.filter(pa.array(only_counts)), partitions, owns=False)
 
 
-def _counted(shard: ShardSpans, table: pa.Table | None, partitions: int, owns: bool = True) -> Iterator[Block]:
-    """One row a distinct hash: how often, and the place that would own it; none where the copies are not there."""
+def _count_hashes(shard: ShardSpans, table: pa.Table | None, partitions: int, owns: bool = True) -> Iterator[Block]:
+    """The distinct hashes of some spans, with their counts and first places.
+
+    Args:
+        shard: where they lie.
+        table: the spans, sorted by (row, start).
+        partitions: of the hop that receives them.
+        owns: whether they may own their span; if not, they only count.
+    """
     if table is None:
         return
     hashes, first, copies = distinct(table.column("hash").to_numpy())  # by (row, start): the first is the least
@@ -123,7 +130,7 @@ def _counted(shard: ShardSpans, table: pa.Table | None, partitions: int, owns: b
 
 
 def name_owners(inbox: Inbox, rules: CountRules) -> Iterator[Block]:
-    """Hop: all shards' counts of some hashes → what each of those shards is told about the repeated ones.
+    """Hop: the counts of some hashes in all shards → the repeated ones and their owners, for each shard that holds one.
 
     Here the owner of a span is chosen.
     """
@@ -138,8 +145,8 @@ def name_owners(inbox: Inbox, rules: CountRules) -> Iterator[Block]:
         rules.min_copies,
     )
     home = table.column("home").to_numpy()[owners.rows]
-    told = home >= 0
-    at, home = owners.of[told], home[told]
+    answered = home != ELSEWHERE
+    at, home = owners.of[answered], home[answered]
     columns = {
         "hash": owners.hash[at],
         "copies": np.minimum(owners.copies[at], 2**31 - 1).astype(np.int32),
@@ -151,7 +158,7 @@ def name_owners(inbox: Inbox, rules: CountRules) -> Iterator[Block]:
 
 
 def write_by_home(inbox: Inbox, files: HomeFiles) -> Iterator[FileEntry]:
-    """Last hop: the rows for each shard, sorted by hash, in one file a shard."""
+    """Last hop: writes the rows of each home, sorted by hash, to one file."""
     table = next(iter(inbox.tables.values()), None)
     if table is None:
         return
@@ -167,9 +174,9 @@ def write_by_home(inbox: Inbox, files: HomeFiles) -> Iterator[FileEntry]:
 
 
 def emit_orphans(job: SpanTask) -> Iterator[Block]:
-    """Source: spans whose owner is dropped, and, for each repeated span, the shard's first copy that stays."""
+    """Source: spans whose owner is dropped, and for each repeated span the shard's first copy that could inherit it."""
     shard, partitions = ShardSpans(job), job.partitions
-    gone = shard.documents(shard.told(job.links, "links")).gone
+    gone = shard.documents(shard.answers(job.links, "links")).gone
     for level, spans in ((PARAGRAPH, shard.paragraphs), (SENTENCE, shard.sentences)):
         orphaned = spans.filter(spans.owns & gone[spans.row]).hash
         columns = {"hash": orphaned, "level": np.full(len(orphaned), level, np.int8)}
@@ -187,7 +194,7 @@ def emit_orphans(job: SpanTask) -> Iterator[Block]:
 
 
 def name_heirs(inbox: Inbox, writers: NextHop) -> Iterator[Block]:
-    """Hop: the next owner of each orphaned span, told to its shard."""
+    """Hop: the new owner of each span whose owner was dropped, to the shard of the new owner."""
     orphans, candidates = inbox.table("orphans"), inbox.table("candidates")
     if orphans is None or candidates is None:
         return
@@ -210,15 +217,15 @@ def _of_level(table: pa.Table, level: int) -> pa.Table:
 def decide_spans(job: SpanTask) -> SpanVerdict:
     """Task: a shard's drops, cuts and columns."""
     shard = ShardSpans(job)
-    task, documents = shard.task, shard.documents(shard.told(job.links, "links"))
-    heirs, links = shard.told(job.heirs, "heirs"), shard.told(job.kept_links, "links")
+    task, documents = shard.task, shard.documents(shard.answers(job.links, "links"))
+    heirs, links = shard.answers(job.heirs, "heirs"), shard.answers(job.kept_links, "links")
     tables, inherited = [], 0
     for level, spans in enumerate((shard.paragraphs, shard.sentences)):
         heir = _inherits(shard, spans, None if heirs is None else _of_level(heirs, level))
         inherited += int(heir.sum())
         cut = spans.filter(~spans.owns & ~heir & ~documents.gone[spans.row])
         tables.append(edits_table(cut.row, cut.start, cut.end, REASONS[level], cut.sentences))
-    near = shard.linked(links)  # of documents that stay
+    near = shard.linked_sentences(links)  # all in documents that stay
     if near is not None:
         tables.append(edits_table(near["row"], near["start"], near["end"], NEAR_REASON, sentences=1))
     seen = np.flatnonzero(documents.max_copies > 0).astype(np.int32)
@@ -243,7 +250,7 @@ def decide_spans(job: SpanTask) -> SpanVerdict:
 
 
 def _inherits(shard: ShardSpans, spans: Occurrences, heirs: pa.Table | None) -> npt.NDArray[np.bool_]:
-    """Which copies own their span now that its first owner is dropped."""
+    """Which copies own their span now that its first owner is dropped, bool[n]."""
     if heirs is None:
         return np.zeros(len(spans.row), np.bool_)
     names = {(int(d), int(s)) for d, s in zip(heirs["doc_id"].to_pylist(), heirs["start"].to_pylist(), strict=True)}
