@@ -15,7 +15,7 @@ from cli.data.mixture_page import write_mixture_page
 from cli.pages.figures import figure, line
 from cli.pages.page import Heading, Note, Page, Table
 from cli.training.scaling_page import write_scaling_page
-from sampler.plan import Row
+from sampler.plan import PlannedDomain
 from tamis.errors import TamisError
 
 HOSTILE = "</script><b>\"'&"
@@ -57,10 +57,10 @@ def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
 def test_the_figures_of_mixtures_and_scaling_laws_are_plotlys(tmp_path: Path) -> None:
     from trainer.scaling.law import Point, fit_scaling_law, predict
 
-    names = [f.name for f in fields(Row)]
+    names = [f.name for f in fields(PlannedDomain)]
     first = (0, "a<b>", 0.75, 3, 96.0, 0.0, 500.0, 0.0, 0.2, 4.0, None, None)
     then = (1, "zh", 1.0, 2, 60.0, 0.06, 100.0, 0.0, 0.6, 9.0, None, None)
-    rows = [Row(**dict(zip(names, row, strict=True))) for row in (first, then)]  # type: ignore[arg-type]
+    rows = [PlannedDomain(**dict(zip(names, row, strict=True))) for row in (first, then)]  # type: ignore[arg-type]
     write_mixture_page(tmp_path / "mixture.html", rows, "a mixture")
     points = [Point(name=f"run {n}", flops=10.0**n, loss=2 + 3 * 10.0 ** (-n / 10)) for n in range(15, 20)]
     law = fit_scaling_law(points)

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from corpus.config import StrictModel, load_yaml, parse, setting
 from pipelines.run.config import PipelineConfig, WriteShardsConfig, load_pipeline
+from pipelines.run.curves import Curve, WeightsConfig
 from pipelines.run.ledger import Kept
 from pipelines.run.publish import plan_groups, split_of
-from pipelines.run.weights import Curve, WeightsConfig
 from tamis.errors import ConfigError
 
 GOOD = """

@@ -11,8 +11,8 @@ import yaml
 
 from corpus.config import parse
 from pipelines.run.config import PipelineConfig, load_pipeline
+from pipelines.run.curves import Curve, Raised
 from pipelines.run.profiles import CONF
-from pipelines.run.weights import Curve, Raised
 from tamis.errors import ConfigError
 
 PROFILES = ("web", "news", "books", "papers", "code", "law", "poetry", "dialogue")

@@ -19,7 +19,7 @@ from corpus import ids
 from corpus.files import Manifest, ManifestRef
 from corpus.run_folder import DocumentShard
 from dedup.banding import MAX_ANCHORS, band_keys
-from pipelines.spark.blocks import Block, NextHop, by_hash, by_shard, pack, unpack
+from pipelines.spark.blocks import Block, NextHop, OutputFolder, by_hash, by_shard, pack, unpack
 from pipelines.spark.exchange import Hop
 from pipelines.stages.near_dedup import buckets
 from pipelines.stages.near_dedup.buckets import (
@@ -31,9 +31,9 @@ from pipelines.stages.near_dedup.buckets import (
     emit_bands,
     find_edges,
 )
-from pipelines.stages.near_dedup.semantic_edges import Known, KnownTask, SemanticEdges, known_of_shard
+from pipelines.stages.near_dedup.semantic_edges import ParticipantsTask, SemanticEdges, write_participants
 from pipelines.stages.near_dedup.tables import TWINS, SnapshotFile, in_buckets
-from pipelines.stages.near_dedup.twins import KeyTask, TwinFolder, emit_keys, pair_twins, write_twins
+from pipelines.stages.near_dedup.twins import KeyTask, emit_keys, pair_twins, write_twins
 from pipelines.stages.shard_task import Chain, ShardTask
 from tests.support.examples import examples
 from tests.support.exchanges import by_kind, committed, exchange_here, inbox_of, task_of
@@ -91,7 +91,7 @@ def test_what_is_alone_in_its_bucket_is_left_out(keys: list[int], random: Random
 def twins_of(tasks: list[ShardTask], folder: Path, partitions: int, random: Random) -> list[SnapshotFile]:
     jobs = [KeyTask(task, partitions) for task in tasks]
     hops = [Hop(pair_twins, partitions, NextHop(2))]
-    return exchange_here(emit_keys, jobs, hops, Hop(write_twins, 2, TwinFolder(folder)), random)
+    return exchange_here(emit_keys, jobs, hops, Hop(write_twins, 2, OutputFolder(folder)), random)
 
 
 @pytest.mark.parametrize("partitions", [1, 3, 8])
@@ -285,7 +285,7 @@ def test_edges_by_meaning_are_those_of_documents_that_take_part(tmp_path: Path) 
         shard_task(tmp_path, 1, 1, [evidence(new, [5, 5, 0, 5, 5, 5])], own),
         shard_task(tmp_path, 1, 0, [evidence(old, [5, 5])], [dropped(tmp_path / "old", [1])], earlier=True),
     ]
-    files = [known_of_shard(KnownTask(task, tmp_path / "known")).file for task in tasks]
+    files = [path for task in tasks for path in write_participants(ParticipantsTask(task, tmp_path / "known"))]
     known = [pq.read_table(file, partitioning=None).column("doc_id").to_pylist() for file in files]
     assert known == [[new, new + 4], [old]], "of new documents only those with an edge, of old ones all that are left"
     pairs = [
@@ -319,6 +319,6 @@ def test_edges_by_meaning_are_those_of_documents_that_take_part(tmp_path: Path) 
 def test_a_shard_without_edges_by_meaning_is_not_known(tmp_path: Path) -> None:
     first = ids.first_id(1, 1)
     task = shard_task(tmp_path, 1, 1, [evidence(first, [5, 5])])
-    assert known_of_shard(KnownTask(task, tmp_path / "known")) == Known()
+    assert write_participants(ParticipantsTask(task, tmp_path / "known")) == []
     empty = task_of(DocumentShard(2, "web", tmp_path / "none.parquet", 0, 0, ids.first_id(1, 2)))
-    assert known_of_shard(KnownTask(empty, tmp_path / "known")) == Known()
+    assert write_participants(ParticipantsTask(empty, tmp_path / "known")) == []

@@ -16,7 +16,7 @@ from corpus.files import commit
 from corpus.run_folder import DocumentShard
 from corpus.schemas import DROPS
 from dedup.minhash import signatures
-from pipelines.spark.blocks import NextHop
+from pipelines.spark.blocks import NextHop, OutputFolder
 from pipelines.spark.exchange import Hop
 from pipelines.spark.shard_files import ShardFiles, write_by_shard
 from pipelines.stages.near_dedup.buckets import (
@@ -32,7 +32,7 @@ from pipelines.stages.near_dedup.plan import plan
 from pipelines.stages.near_dedup.semantic_edges import SemanticEdges
 from pipelines.stages.near_dedup.sets import SetRules, SetTask, sets_of_shard
 from pipelines.stages.near_dedup.tables import commit_snapshots
-from pipelines.stages.near_dedup.twins import KeyTask, TwinFolder, emit_keys, pair_twins, write_twins
+from pipelines.stages.near_dedup.twins import KeyTask, emit_keys, pair_twins, write_twins
 from pipelines.stages.near_dedup.verify import COLUMNS, EDGES, MemberTask, Rules, emit_members, resolve_components
 from pipelines.stages.shard_task import ShardTask
 from tests.oracles import text as oracles
@@ -103,7 +103,7 @@ def test_from_texts_to_survivors(tmp_path: Path, partitions: int) -> None:
     """Twins, bands, buckets, plan, sets, verification and election, each fed with what the one before gave."""
     random, first = Random(partitions), ids.first_id(3, 9)
     task = scanned(tmp_path, first)
-    hop, last = Hop(pair_twins, partitions, NextHop(2)), Hop(write_twins, 2, TwinFolder(tmp_path / "twins"))
+    hop, last = Hop(pair_twins, partitions, NextHop(2)), Hop(write_twins, 2, OutputFolder(tmp_path / "twins"))
     found_twins = exchange_here(emit_keys, [KeyTask(task, partitions)], [hop], last, random)
     twins = commit_snapshots(tmp_path / "twins", found_twins)
     pairs = twins[3].read_all("twins").to_pylist()
