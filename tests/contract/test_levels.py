@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,12 @@ STARTERS = (
 """What starts, or speaks to, something beside the test's own process."""
 
 
+@cache
+def names_of(path: Path) -> frozenset[str]:
+    """The names of a file; many tests import the same helpers."""
+    return frozenset(names_in(path.read_bytes()))
+
+
 def names_in(source: bytes) -> Iterator[str]:
     """Dotted names that a module imports, and those that it reads of modules: ``os.fork``."""
     for node in ast.walk(ast.parse(source)):
@@ -40,9 +47,9 @@ def names_in(source: bytes) -> Iterator[str]:
             yield f"{node.value.id}.{node.attr}"
 
 
-def starters_in(source: bytes) -> list[str]:
+def starters_in(names: Iterable[str]) -> list[str]:
     """Those of a module's names that start something."""
-    return sorted({name for name in names_in(source) if f"{name}.".startswith(tuple(f"{s}." for s in STARTERS))})
+    return sorted({name for name in names if f"{name}.".startswith(tuple(f"{s}." for s in STARTERS))})
 
 
 def helpers_of(path: Path, repository: Path) -> list[Path]:
@@ -52,7 +59,7 @@ def helpers_of(path: Path, repository: Path) -> list[Path]:
     while todo:
         path = todo.pop()
         seen.append(path)
-        names = {name for name in names_in(path.read_bytes()) if name.startswith("tests.")}
+        names = {name for name in names_of(path) if name.startswith("tests.")}
         names |= {name.rpartition(".")[0] for name in names}  # of `from module import name`
         places = {repository.joinpath(*name.split(".")).with_suffix(".py") for name in names}
         todo += [place for place in sorted(places) if place.is_file() and place not in seen and place not in todo]
@@ -67,7 +74,7 @@ def test_unit_tests_start_nothing(repository: Path) -> None:
     """Neither they nor the helpers that they import."""
     found = {}
     for path in {helper for test in unit_tests(repository) for helper in helpers_of(test, repository)}:
-        if names := starters_in(path.read_bytes()):
+        if names := starters_in(names_of(path)):
             found[str(path.relative_to(repository))] = names
     assert found == {}
 
@@ -86,7 +93,7 @@ def test_a_unit_test_is_about_its_room(repository: Path) -> None:
     strangers = []
     for path in unit_tests(repository):
         room = path.relative_to(repository / "tests" / "unit").parts[0]
-        if not any(name.split(".")[0] == room for name in names_in(path.read_bytes())):
+        if not any(name.split(".")[0] == room for name in names_of(path)):
             strangers.append(str(path.relative_to(repository)))
     assert strangers == []
 
@@ -102,4 +109,4 @@ def test_a_unit_test_is_about_its_room(repository: Path) -> None:
     ],
 )
 def test_the_search_for_starters_finds_them(line: str, found: list[str]) -> None:
-    assert starters_in(line.encode()) == found
+    assert starters_in(names_in(line.encode())) == found
