@@ -40,6 +40,7 @@ from benchmarks.tools.labelled import auc
 from benchmarks.tools.report import table_head
 from dedup.clusters import assign, open_backend, train_centroids
 from dedup.embed import MINILM, NANO_E5, STATIC, USE, Encoder, Windows, encode_documents, find_model, open_encoder
+from tamis.errors import TamisError
 from tamis.places import ROOT
 from text.arrow import TextColumn
 
@@ -74,7 +75,11 @@ def main() -> None:
     translated = translations()
     for name in options.models:
         with tempfile.TemporaryDirectory() as folder:
-            encoder = open_encoder(name, find_model(name, Path.cwd(), Path(folder) / "model"))
+            try:
+                encoder = open_encoder(name, find_model(name, Path.cwd(), Path(folder) / "model"))
+            except TamisError as error:
+                print(f"skipped: {name}: {error}")
+                continue
             measure(name, encoder, options, sets, translated)
 
 
