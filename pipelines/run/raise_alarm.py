@@ -6,7 +6,6 @@ written for people, and all are judged (`pipelines.run.alarm`). Cost: one narrow
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from corpus.files import load_manifest, write_json
+from corpus.files import load_manifest, read_json, write_json
 from corpus.removal_counts import folded, lines, shown
 from corpus.removal_line import RemovalLine
 from corpus.run_folder import RunFolder
@@ -40,7 +39,7 @@ def watch_removal(run: RunFolder, config: PipelineConfig, stages: Sequence[str])
         TamisError: the alarm; or the counts do not add up to the ledger's.
     """
     table = _read_counts(run)
-    funnel: dict[str, dict[str, Any]] = {s["name"]: s for s in _ledger(run)["stages"]}
+    funnel: dict[str, dict[str, Any]] = {s["name"]: s for s in read_json(run.root / "ledger.json")["stages"]}
     domains = list(lines(folded(table), stages))
     default = config.alarm_of()
     sources = shown(table, stages, default.min_documents)
@@ -73,11 +72,6 @@ def _read_counts(run: RunFolder) -> pa.Table:
     manifest = load_manifest(run.root / "accounts")
     assert manifest is not None
     return pq.read_table(manifest.paths("removal")[0], partitioning=None)
-
-
-def _ledger(run: RunFolder) -> dict[str, Any]:
-    ledger: dict[str, Any] = json.loads((run.root / "ledger.json").read_text("utf-8"))
-    return ledger
 
 
 def _check_sums(funnel: dict[str, dict[str, Any]], found: Iterable[RemovalLine]) -> None:

@@ -55,7 +55,7 @@ def build(
     hops: Sequence[Hop[Any, Block]],
     last: Hop[Any, Any],
     label: str,
-    gpu: bool = False,
+    gpu: bool,
 ) -> Any:  # an RDD[str]: the answers as JSON
     """The exchange as a lazy RDD of the last hop's answers.
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from corpus.config import StrictModel, parse
@@ -101,7 +102,7 @@ def scan_shard(job: ScanTask) -> Scanned:
     """Task: writes the stage's evidence about one document shard."""
     task, stage = job.task, job.stage.open()
     state = task.state()
-    rows = task.active_rows(state)
+    rows = np.flatnonzero(task.is_active(state)).astype(np.int32)
     keys = state.view_keys() if stage.sees_cuts() and "text" in stage.reads else np.zeros(task.shard.rows, np.int64)
     pieces, fresh = _reusable(task, rows, keys)
     for batch in _batches(job, stage, state, fresh):
@@ -126,12 +127,16 @@ def _reusable(task: ShardTask, rows: Int32, keys: Int64) -> tuple[list[pa.Table]
     if earlier is None:
         return [], rows
     old = earlier.column("row").to_numpy()
-    wanted = np.zeros(task.shard.rows, np.bool_)
-    wanted[rows] = True
-    holds = wanted[old] & (earlier.column("view").to_numpy() == keys[old])
-    seen = np.zeros(task.shard.rows, np.bool_)
-    seen[old[holds]] = True
+    holds = _mask(rows, task.shard.rows)[old] & (earlier.column("view").to_numpy() == keys[old])
+    seen = _mask(old[holds], task.shard.rows)
     return [earlier.filter(pa.array(holds))], rows[~seen[rows]]
+
+
+def _mask(rows: Int32, total: int) -> npt.NDArray[np.bool_]:
+    """True at some of so many rows."""
+    mask = np.zeros(total, np.bool_)
+    mask[rows] = True
+    return mask
 
 
 def _batches(job: ScanTask, stage: Stage, state: ShardState, rows: Int32) -> Iterator[Batch]:
@@ -170,25 +175,20 @@ def decide_shard(job: DecideTask) -> list[FileEntry]:
     task, stage = job.task, job.stage.open()
     assert isinstance(stage, LocalStage)
     evidence = task.read_evidence()
-    rows = task.active_rows(task.state())
+    rows = np.flatnonzero(task.is_active(task.state())).astype(np.int32)
     if not len(rows) or (evidence is None and stage.reads):
         return []
     evidence = pa.table({"row": pa.array([], pa.int32())}) if evidence is None else evidence
+    evidence_rows = evidence.column("row").to_numpy()
     verdicts = []
     for part, config in _by_config(job, rows):
-        found = _rows_of(evidence, part, task.shard.rows)
+        own = evidence.filter(pa.array(_mask(part, task.shard.rows)[evidence_rows]))
 
         def earlier(name: str, column: str, default: Any, part: Int32 = part) -> Any:
             return task.column(part, name, column, default)
 
-        verdicts.append(stage.decide(found, part, task.shard.first_id, config, earlier))
+        verdicts.append(stage.decide(own, part, task.shard.first_id, config, earlier))
     return write_verdicts(job.folder, task.shard.number, verdicts)
-
-
-def _rows_of(table: pa.Table, rows: Int32, total: int) -> pa.Table:
-    wanted = np.zeros(total, np.bool_)
-    wanted[rows] = True
-    return table.filter(pa.array(wanted[table.column("row").to_numpy()]))
 
 
 def _by_config(job: DecideTask, rows: Int32) -> Iterator[tuple[Int32, StrictModel]]:

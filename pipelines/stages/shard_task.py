@@ -88,10 +88,9 @@ class ShardTask:
                 found[columns.column("row").to_numpy()] = columns.column("domain").to_numpy(zero_copy_only=False)
         return found
 
-    def active_rows(self, state: ShardState) -> Int32:
-        """The rows that the stage handles: alive, and of a domain that does not skip it."""
-        rows = np.flatnonzero(state.alive).astype(np.int32)
-        return rows[~np.isin(self.domains()[rows].astype(str), self.skip)] if self.skip else rows
+    def is_active(self, state: ShardState) -> npt.NDArray[np.bool_]:
+        """Which rows the stage handles: those alive, and of a domain that does not skip it; bool[rows]."""
+        return state.alive & ~np.isin(self.domains().astype(str), self.skip) if self.skip else state.alive
 
     def column(self, rows: Int32, stage: str, name: str, default: Any) -> npt.NDArray[Any]:
         """The values of a column that an earlier stage left, for some rows; `default` where it left none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from cli.configuration import page, sections
 from cli.main import app
 from corpus.files import write_table
 from corpus.schemas import DROPPED, PUBLISHED, QUARANTINE, SCORES, WEIGHTS
+from pipelines.spark.package import PACKAGES
 
 TYPES = {pa.string(): "string", pa.int64(): "int64", pa.int32(): "int32", pa.float32(): "float"}
 FILLED = {name for name, _, _, default in SCORES if default is not None}

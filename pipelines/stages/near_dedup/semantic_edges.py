@@ -117,9 +117,7 @@ def write_participants(job: ParticipantsTask) -> list[str]:
     if evidence is None:
         return []
     rows = evidence.column("row").to_numpy()
-    active = np.zeros(task.shard.rows, np.bool_)
-    active[task.active_rows(task.state())] = True
-    takes_part = active[rows]
+    takes_part = task.is_active(task.state())[rows]
     if not task.earlier:
         takes_part &= task.column(rows, "semantic_clusters", "semantic_size", 1) > 1
     participants = pa.table({"doc_id": evidence.column("doc_id")}).filter(pa.array(takes_part))

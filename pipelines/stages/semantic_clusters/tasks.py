@@ -30,9 +30,7 @@ def _active_vectors(task: ShardTask) -> tuple[Int64, Float32] | None:
     if evidence is None:
         return None
     vectors = unpack_vectors(evidence.column("embedding")).astype(np.float32)
-    active = np.zeros(task.shard.rows, np.bool_)
-    active[task.active_rows(task.state())] = True
-    keep = active[evidence.column("row").to_numpy()] & usable(vectors)
+    keep = task.is_active(task.state())[evidence.column("row").to_numpy()] & usable(vectors)
     return evidence.column("doc_id").to_numpy()[keep], unit(vectors[keep])
 
 
