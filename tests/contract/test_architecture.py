@@ -30,14 +30,6 @@ def test_the_map_says_of_each_folder_what_the_folder_says_of_itself(repository: 
     assert told == wanted
 
 
-def test_files_and_folders_that_the_page_names_exist(repository: Path, page: str) -> None:
-    """Everything in backquotes that is a path of the repository."""
-    rooms = "|".join((*ROOMS, "conf", "tests", "docs"))
-    named = set(re.findall(rf"`((?:{rooms})/[\w./-]*)`", page))
-    assert len(named) > 60
-    assert {name for name in named if not (repository / name).exists()} == set()
-
-
 def test_functions_and_classes_that_the_page_names_are_where_it_says(repository: Path, page: str) -> None:
     """`path.py` `name`, the name perhaps of a method."""
     pairs = re.findall(r"`([\w/]+\.py)` `([\w.]+)`", page)

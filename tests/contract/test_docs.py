@@ -132,3 +132,64 @@ def test_every_number_has_a_unit() -> None:
             assert setting.get("unit"), key
         for unit in ("bytes", "seconds", "tokens", "steps"):
             assert not key.endswith(f"_{unit}") or setting["unit"] == unit, key
+
+
+ROOMS = (*PACKAGES, "benchmarks")
+FOLDERS = (*ROOMS, "conf", "docs", "tests")
+
+
+def pages(repository: Path) -> list[Path]:
+    """The documents about the repository as it is."""
+    return [repository / "README.md", *sorted((repository / "docs").rglob("*.md"))]
+
+
+def quoted(page: Path) -> set[str]:
+    """The words in a page's code, without quotes and trailing punctuation."""
+    return {word.strip("'\".,:;()") for line in code(page.read_text("utf-8")) for word in line.split()}
+
+
+def test_paths_in_the_documents_exist(repository: Path) -> None:
+    """A path below a folder of ours, a bare module name, a link; `*` stands for anything, `<...>` is no path."""
+    modules = {path.name for room in FOLDERS for path in (repository / room).rglob("*.py")}
+    missing, seen = [], 0
+    for page in pages(repository):
+        words = {word for word in quoted(page) if not re.search(r"[<>{}$\u2026=]", word)}
+        paths = {word for word in words if re.match(rf"(?:{'|'.join(FOLDERS)})/\S", word)}
+        missing += [f"{page.name}: {word}" for word in paths if not list(repository.glob(word.split("::")[0]))]
+        bare = {word for word in words if re.fullmatch(r"\w+\.py", word)}
+        missing += [f"{page.name}: {word}" for word in bare - modules]
+        links = set(re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8")))
+        missing += [f"{page.name}: {link}" for link in links if not (page.parent / link).exists()]
+        seen += len(paths) + len(bare) + len(links)
+    assert missing == [] and seen > 100
+
+
+def test_dotted_names_in_the_documents_exist(repository: Path) -> None:
+    """`room.module` and `room.module.name`; `room.module.Class.name` as far as the class."""
+    missing, seen = [], 0
+    for page in pages(repository):
+        for word in quoted(page):
+            if not re.fullmatch(rf"(?:{'|'.join(ROOMS)})(?:\.[A-Za-z_]\w*)+", word) or word.endswith((".py", ".md")):
+                continue
+            seen += 1
+            parts = word.split(".")
+            depth = next((n for n in range(len(parts), 0, -1) if module(repository, parts[:n]) is not None), 0)
+            path = module(repository, parts[:depth])
+            if path is None or (depth < len(parts) and parts[depth] not in defined(path)):
+                missing.append(f"{page.name}: {word}")
+    assert missing == [] and seen > 10
+
+
+def module(repository: Path, parts: list[str]) -> Path | None:
+    """The file of a module or package, if there is one."""
+    base = repository.joinpath(*parts)
+    return next((path for path in (base.with_suffix(".py"), base / "__init__.py") if parts and path.is_file()), None)
+
+
+def defined(path: Path) -> set[str]:
+    """The names that a module defines."""
+    names = set()
+    for node in ast.parse(path.read_bytes()).body:
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", node)]
+        names |= {getattr(target, "name", None) or getattr(target, "id", "") for target in targets}
+    return names

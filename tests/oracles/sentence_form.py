@@ -8,7 +8,7 @@ import re
 import unicodedata
 
 from tests.oracles.text import stands_alone
-from text.segment import CLOSERS
+from text.segment_tables import CLOSERS
 
 MARKS = {
     "commas": ",，、،",

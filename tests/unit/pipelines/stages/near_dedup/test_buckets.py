@@ -32,7 +32,7 @@ from pipelines.stages.near_dedup.buckets import (
     find_edges,
 )
 from pipelines.stages.near_dedup.semantic_edges import ParticipantsTask, SemanticEdges, write_participants
-from pipelines.stages.near_dedup.tables import TWINS, SnapshotFile, in_buckets
+from pipelines.stages.near_dedup.tables import TWINS, SnapshotFile, rows_in_buckets
 from pipelines.stages.near_dedup.twins import KeyTask, emit_keys, pair_twins, write_twins
 from pipelines.stages.shard_task import Chain, ShardTask
 from tests.support.examples import examples
@@ -80,7 +80,7 @@ def test_what_is_alone_in_its_bucket_is_left_out(keys: list[int], random: Random
     buckets = defaultdict(list)
     for key, number in zip(keys, numbers, strict=True):
         buckets[key].append(number)
-    rows = in_buckets(np.array(keys, np.int64), np.array(numbers, np.int64)).tolist()
+    rows = rows_in_buckets(np.array(keys, np.int64), np.array(numbers, np.int64)).tolist()
     expected = [(key, n) for key in sorted(buckets) for n in sorted(buckets[key]) if len(buckets[key]) > 1]
     assert [(keys[row], numbers[row]) for row in rows] == expected
 
