@@ -152,14 +152,14 @@ def test_paths_in_the_documents_exist(repository: Path) -> None:
     """A path below a folder of ours, a bare module name, a link; `*` stands for anything, `<...>` is no path."""
     modules = {path.name for room in FOLDERS for path in (repository / room).rglob("*.py")}
     missing, seen = [], 0
-    for page in pages(repository):
-        words = {word for word in quoted(page) if not re.search(r"[<>{}$\u2026=]", word)}
+    for document in pages(repository):
+        words = {word for word in quoted(document) if not re.search(r"[<>{}$\u2026=]", word)}
         paths = {word for word in words if re.match(rf"(?:{'|'.join(FOLDERS)})/\S", word)}
-        missing += [f"{page.name}: {word}" for word in paths if not list(repository.glob(word.split("::")[0]))]
+        missing += [f"{document.name}: {word}" for word in paths if not list(repository.glob(word.split("::")[0]))]
         bare = {word for word in words if re.fullmatch(r"\w+\.py", word)}
-        missing += [f"{page.name}: {word}" for word in bare - modules]
-        links = set(re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8")))
-        missing += [f"{page.name}: {link}" for link in links if not (page.parent / link).exists()]
+        missing += [f"{document.name}: {word}" for word in bare - modules]
+        links = set(re.findall(r"\]\(([^)#:]+)\)", document.read_text("utf-8")))
+        missing += [f"{document.name}: {link}" for link in links if not (document.parent / link).exists()]
         seen += len(paths) + len(bare) + len(links)
     assert missing == [] and seen > 100
 
@@ -167,8 +167,8 @@ def test_paths_in_the_documents_exist(repository: Path) -> None:
 def test_dotted_names_in_the_documents_exist(repository: Path) -> None:
     """`room.module` and `room.module.name`; `room.module.Class.name` as far as the class."""
     missing, seen = [], 0
-    for page in pages(repository):
-        for word in quoted(page):
+    for document in pages(repository):
+        for word in quoted(document):
             if not re.fullmatch(rf"(?:{'|'.join(ROOMS)})(?:\.[A-Za-z_]\w*)+", word) or word.endswith((".py", ".md")):
                 continue
             seen += 1
@@ -176,7 +176,7 @@ def test_dotted_names_in_the_documents_exist(repository: Path) -> None:
             depth = next((n for n in range(len(parts), 0, -1) if module(repository, parts[:n]) is not None), 0)
             path = module(repository, parts[:depth])
             if path is None or (depth < len(parts) and parts[depth] not in defined(path)):
-                missing.append(f"{page.name}: {word}")
+                missing.append(f"{document.name}: {word}")
     assert missing == [] and seen > 10
 
 
