@@ -1,6 +1,6 @@
-"""``python -m cli.configuration > docs/configuration.md``: every setting, as the class that reads it describes it.
+"""`python -m cli.configuration > docs/configuration.md`: every setting, as the class that reads it describes it.
 
-The page is made from JSON schemas (type, default and bounds by pydantic, unit and source by ``corpus.config.setting``),
+The page is made from JSON schemas (type, default and bounds by pydantic, unit and source by `corpus.config.setting`),
 so that it says what is checked. A nested config stands once, under the first key that takes it.
 """
 
@@ -49,7 +49,7 @@ class Section(NamedTuple):
     Attributes:
         key: where in the file it stands; "" for the file itself.
         about: what the config is.
-        settings: key → its JSON schema, with ``part`` where it is a stage's.
+        settings: key → its JSON schema, with `part` where it is a stage's.
         types: key → its type, in words.
     """
 

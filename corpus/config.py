@@ -55,11 +55,11 @@ def setting(default: Any, what: str, *, unit: str = "", source: str = "", **boun
     """A field of a config, as docs/configuration.md tells it.
 
     Args:
-        default: ``...`` where the setting must be given.
+        default: `...` where the setting must be given.
         what: what it does, in whole sentences.
         unit: what its number counts: bytes, tokens, share (0 to 1), ….
         source: where the default is from: paper and section, or a benchmark of ours.
-        bounds: passed on to ``pydantic.Field``: ``ge``, ``le``, ``pattern``, ….
+        bounds: passed on to `pydantic.Field`: `ge`, `le`, `pattern`, ….
     """
     known: dict[str, Any] = {name: text for name, text in (("unit", unit), ("source", source)) if text}
     return Field(default, description=what, json_schema_extra=known, **bounds)
@@ -96,7 +96,7 @@ def parse(model: type[Model], value: Any, where: str) -> Model:
 class Refused(ValueError):
     """Raised by a validator of a whole config, about one of its keys.
 
-    A validator of a single key raises a plain ``ValueError``, which says what is expected in its place.
+    A validator of a single key raises a plain `ValueError`, which says what is expected in its place.
 
     Args:
         key: the key below the config.
@@ -172,7 +172,7 @@ def load_config(model: type[Model], path: Path) -> Model:
     """Reads a YAML file that is one config.
 
     Raises:
-        ConfigError: as ``load_yaml`` and ``parse``; the sentence begins with the path.
+        ConfigError: as `load_yaml` and `parse`; the sentence begins with the path.
     """
     loaded = load_yaml(path)
     try:

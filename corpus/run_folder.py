@@ -185,7 +185,7 @@ class RunFolder:
         return info
 
     def ledger(self) -> dict[str, Any]:
-        """``ledger.json``: the funnel.
+        """`ledger.json`: the funnel.
 
         Raises:
             TamisError: the run has not come that far.
@@ -196,7 +196,7 @@ class RunFolder:
         return read_json(path)
 
     def removal(self) -> dict[str, Any] | None:
-        """``removal.json``: what stages took from each domain and source; None where the run has not come that far."""
+        """`removal.json`: what stages took from each domain and source; None where the run has not come that far."""
         path = self.root / "removal.json"
         return read_json(path) if path.exists() else None
 

@@ -68,7 +68,7 @@ class ShardState:
 
 
 def load_state(decisions: Iterable[Manifest], shard: int, rows: int) -> ShardState:
-    """Folds decisions, in pipeline order, for one document shard of ``rows`` documents."""
+    """Folds decisions, in pipeline order, for one document shard of `rows` documents."""
     state = ShardState.fresh(rows)
     for decision in decisions:
         state = state.after(decision.read("drops", shard), decision.read("edits", shard))

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from corpus.files import MANIFEST, file_digest, load_manifest, read_json
+from corpus.run_folder import RunFolder
 from tamis.errors import ConfigError, TamisError
 
 CURRENT, NONE = "current", "none"
@@ -128,9 +129,7 @@ def weights_hash(run: Path) -> str | None:
     Raises:
         TamisError: state.json is broken, or its `weights` is not a string.
     """
-    if not (run / "state.json").exists():
-        return None
-    found = read_json(run / "state.json").get("weights")
+    found = RunFolder(run).state().get("weights")
     if found is not None and not isinstance(found, str):
         raise TamisError(f"{run / 'state.json'}: `weights` is {found!r} (allowed: a curve hash).")
     return found

@@ -1,6 +1,6 @@
 """What work that takes more than a moment reports to, one step after the other: to nobody, or to a log.
 
-The commands draw bars instead (``cli.progress``).
+The commands draw bars instead (`cli.progress`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Progress(Protocol):
         """
 
     def update(self, done: int, detail: str = "") -> None:
-        """So many tasks are done; ``detail`` stands beside the number."""
+        """So many tasks are done; `detail` stands beside the number."""
 
     def finish(self) -> None:
         """The step is over."""

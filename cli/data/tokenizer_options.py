@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,6 +48,9 @@ def named_as_options() -> Iterator[None]:
     try:
         yield
     except ConfigError as error:
-        message = re.sub(r"tokenizer\.domain_factors\.?([^:]*)", lambda m: f"--factor {m[1]}".rstrip(), str(error))
-        message = re.sub(r"tokenizer\.(\w+)", lambda m: "--" + m[1].replace("_", "-"), message)
-        raise ConfigError(message) from None
+        key, separator, rest = str(error).partition(": ")
+        section, *names = key.split(".")
+        if section != "tokenizer" or not names:
+            raise
+        option = "--factor" if names[0] == "domain_factors" else "--" + names[0].replace("_", "-")
+        raise ConfigError(" ".join([option, *names[1:]]) + separator + rest) from None

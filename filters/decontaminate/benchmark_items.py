@@ -34,7 +34,7 @@ Names = tuple[str, ...]
 
 
 class BenchmarkFiles(StrictModel):
-    """Some files of benchmark items, JSON lines, plain, ``.gz`` or ``.zst``; a plain string is its ``paths``."""
+    """Some files of benchmark items, JSON lines, plain, `.gz` or `.zst`; a plain string is its `paths`."""
 
     name: str | None = setting(
         None, "What the benchmark is called in reports; null is each file's stem.", pattern=r"^[^/\s][^/]*$"

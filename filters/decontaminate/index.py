@@ -95,7 +95,7 @@ class NgramConfig(StrictModel):
         return self
 
     def weights(self) -> Int64:
-        """What tokens weigh, int64[2, 3]; see ``filters.decontaminate.ngrams``."""
+        """What tokens weigh, int64[2, 3]; see `filters.decontaminate.ngrams`."""
         longs = [self.characters, self.words, self.words * self.characters]
         shorts = [self.min_characters, self.min_words, self.min_words * self.min_characters]
         return np.array([longs, shorts], np.int64)

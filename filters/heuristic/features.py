@@ -16,7 +16,7 @@ Cost: linear; 105 to 160 MB/s a core on English, 105 to 200 on Chinese (`benchma
 Source: Rae et al. 2021 (Gopher), appendix A1.1; Raffel et al. 2020 (C4), § 2.2; Penedo et al. 2024 (FineWeb), § 3.6;
 counting as in datatrove's filters, which divide by all characters of the text. Deviations: lines without text do not
 count, lines are compared and measured stripped, stop words are matched in any case and inside punctuation, and a top
-n-gram must occur twice. A test holds the decisions to datatrove's (``tests/unit/filters/heuristic/test_parity.py``).
+n-gram must occur twice. A test holds the decisions to datatrove's (`tests/unit/filters/heuristic/test_parity.py`).
 """
 
 from __future__ import annotations

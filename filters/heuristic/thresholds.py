@@ -9,7 +9,7 @@ nothing here is from it. "Ours" is what nobody has published; "measured" is ours
 Some published rules are off (null), because they take good text with the bad: C4's curly bracket takes all code and
 most technical prose, WuDao's ten characters every page with a foreign name, mC4's long lines all dialogue.
 
-A threshold is part of the decision, never of the evidence, so changing one repeats no scan. ``null``
+A threshold is part of the decision, never of the evidence, so changing one repeats no scan. `null`
 switches a rule off. A domain overrides by copying: ``thresholds.spaced.model_copy(update={"min_words":
 20})`` inside a copy of the whole. Ratios are 0 to 1. A document *at* a threshold passes.
 """
@@ -38,7 +38,7 @@ class RepetitionThresholds(StrictModel):
     """Repetition inside a document, the same numbers in every script.
 
     The n-grams are of words; in scripts without spaces, of twice as many single characters (see
-    ``filters.heuristic.features``).
+    `filters.heuristic.features`).
     """
 
     max_dup_line_ratio: float | None = _limit(0.30, "Lines that are repeated.", _TABLE)
@@ -77,7 +77,7 @@ class WebThresholds(RepetitionThresholds):
 class SpacedThresholds(WebThresholds):
     """Text in Latin letters: Gopher's, C4's and FineWeb's rules.
 
-    ``min_stop_words`` speaks English: null for other languages.
+    `min_stop_words` speaks English: null for other languages.
     """
 
     min_words: int | None = _limit(50, "Words that are not mere symbols.", _GOPHER, "words")
@@ -156,7 +156,7 @@ class OtherThresholds(WebThresholds):
 
 
 class HeuristicThresholds(StrictModel):
-    """The decision of the heuristic filter, by profile (see the feature ``profile``): beyond a limit it drops."""
+    """The decision of the heuristic filter, by profile (see the feature `profile`): beyond a limit it drops."""
 
     spaced: SpacedThresholds = setting(SpacedThresholds(), "Limits for text in Latin letters.")
     cjk: CjkThresholds = setting(CjkThresholds(), "Limits for Chinese and Japanese.")

@@ -2,8 +2,8 @@
 
 C4 is Raffel et al. 2020, § 2.2 and its authors' code, RefinedWeb Penedo et al. 2023, § 3.2 and appendix G.2,
 CLUECorpus2020 Xu et al. 2020. RefinedWeb publishes which kinds of line it cuts and three examples of its phrases; the
-phrases, and how much upper case is "mainly", are ours, and so is everything for Chinese but the full stop. ``null`` and
-``false`` switch a rule off.
+phrases, and how much upper case is "mainly", are ours, and so is everything for Chinese but the full stop. `null` and
+`false` switch a rule off.
 """
 
 from __future__ import annotations

@@ -22,8 +22,8 @@ from text.segment import Spans
 class SentenceQualityDecision(StrictModel):
     """When a sentence is cut.
 
-    The model's ``evaluation.json`` suggests a threshold at which 2 % of held-out good sentences are lost: 0.39 for
-    English and 0.04 for Chinese with ``benchmarks/shared_references.yaml``, which has heads; with them and without a
+    The model's `evaluation.json` suggests a threshold at which 2 % of held-out good sentences are lost: 0.39 for
+    English and 0.04 for Chinese with `benchmarks/shared_references.yaml`, which has heads; with them and without a
     cap the default takes of web pages 1 % (English) and 9 % (Chinese) of the main content, and 33 and 42 % of the rest.
     The report's sentence step removes 3.06 % of raw text in all (Baichuan 2, arXiv:2309.10305, figure 2).
     """

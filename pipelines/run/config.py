@@ -42,7 +42,7 @@ from tamis.errors import ConfigError
 
 
 class PipelineConfig(StrictModel):
-    """A whole pipeline, after ``extends``, ``order`` and ``domains.NAME.profile`` have been resolved."""
+    """A whole pipeline, after `extends`, `order` and `domains.NAME.profile` have been resolved."""
 
     name: str = setting(..., "What the pipeline is called; the file's name where it is not said.")
     snapshot: int = setting(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from corpus.files import load_manifest, read_json, write_json
+from corpus.files import load_manifest, write_json
 from corpus.removal_counts import folded, lines, shown
 from corpus.removal_line import RemovalLine
 from corpus.run_folder import RunFolder
@@ -39,7 +39,7 @@ def watch_removal(run: RunFolder, config: PipelineConfig, stages: Sequence[str])
         TamisError: the alarm; or the counts do not add up to the ledger's.
     """
     table = _read_counts(run)
-    funnel: dict[str, dict[str, Any]] = {s["name"]: s for s in read_json(run.root / "ledger.json")["stages"]}
+    funnel: dict[str, dict[str, Any]] = {s["name"]: s for s in run.ledger()["stages"]}
     domains = list(lines(folded(table), stages))
     default = config.alarm_of()
     sources = shown(table, stages, default.min_documents)

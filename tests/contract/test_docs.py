@@ -68,8 +68,8 @@ def commands() -> dict[str, Any]:
 
 def code(text: str) -> list[str]:
     """The lines of code in a page: blocks, and what stands between backquotes."""
-    blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    rest = re.sub(r"^```\w*\n.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^``\w*\n(.*?)^``", text, re.MULTILINE | re.DOTALL)
+    rest = re.sub(r"^``\w*\n.*?^``", "", text, flags=re.MULTILINE | re.DOTALL)
     return [line for block in blocks for line in block.splitlines()] + re.findall(r"`([^`\n]+)`", rest)
 
 
@@ -106,7 +106,7 @@ def test_every_command_speaks_json() -> None:
 
 
 def test_the_configuration_page_is_what_its_generator_gives(repository: Path) -> None:
-    """``python -m cli.configuration > docs/configuration.md`` was run after the last change of a config."""
+    """`python -m cli.configuration > docs/configuration.md` was run after the last change of a config."""
     assert (repository / "docs" / "configuration.md").read_text(encoding="utf-8") == page()
 
 

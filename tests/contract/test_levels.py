@@ -37,7 +37,7 @@ def names_of(path: Path) -> frozenset[str]:
 
 
 def names_in(source: bytes) -> Iterator[str]:
-    """Dotted names that a module imports, and those that it reads of modules: ``os.fork``."""
+    """Dotted names that a module imports, and those that it reads of modules: `os.fork`."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -53,7 +53,7 @@ def starters_in(names: Iterable[str]) -> list[str]:
 
 
 def helpers_of(path: Path, repository: Path) -> list[Path]:
-    """Our helper modules below ``tests/`` that a test file imports, itself and its folder's conftests included."""
+    """Our helper modules below `tests/` that a test file imports, itself and its folder's conftests included."""
     folders = [folder / "conftest.py" for folder in path.parents if folder.is_relative_to(repository / "tests")]
     seen, todo = [], [path, *(conftest for conftest in folders if conftest.is_file())]
     while todo:

@@ -1,4 +1,4 @@
-"""The shared Spark session; see ``tests.engine.session``."""
+"""The shared Spark session; see `tests.engine.session`."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class Story:
 
     @cached_property
     def place(self) -> dict[str, int]:
-        """The row of each name in ``similarity``, names ascending."""
+        """The row of each name in `similarity`, names ascending."""
         return {name: i for i, name in enumerate(sorted(self.text))}
 
     @cached_property

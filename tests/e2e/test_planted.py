@@ -39,7 +39,7 @@ def inputs(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
 
 @pytest.fixture(scope="module", params=["near_dedup alone", "end to end"])
 def run(request: pytest.FixtureRequest, inputs: tuple[Path, dict[str, str]], cluster: Cluster) -> RunReader:
-    """A finished run: of ``dedup.yaml``, or of the whole default chain without length rules."""
+    """A finished run: of `dedup.yaml`, or of the whole default chain without length rules."""
     folder, globs = inputs
     sizes = {"ingest": {"target_shard_bytes": 120_000}}
     if request.param == "end to end":

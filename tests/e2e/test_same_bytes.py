@@ -1,7 +1,7 @@
 """The same input and configuration give the same bytes, however Spark runs it and whatever dies on the way.
 
-Every run goes into a folder of its own and is compared with one reference: sha256 of each file below ``shards``,
-``dropped`` and ``weights``, and all narrow tables as sorted rows.
+Every run goes into a folder of its own and is compared with one reference: sha256 of each file below `shards`,
+`dropped` and `weights`, and all narrow tables as sorted rows.
 """
 
 from __future__ import annotations
@@ -199,7 +199,7 @@ def test_a_second_attempt_of_a_task_writes_another_file_of_the_same_bytes(refere
 
 
 class Driver:
-    """``tamis run`` in a process group of its own."""
+    """`tamis run` in a process group of its own."""
 
     def __init__(self, pipeline: Path, out: Path, **settings: str) -> None:
         self.log = out.with_suffix(".log")

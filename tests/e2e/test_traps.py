@@ -1,6 +1,6 @@
 """Planted traps: a source whose documents only look alike is never wiped out, and the copies among them do go.
 
-One run of ``dedup.yaml`` over all traps of both languages. What is asserted follows from DESIGN's definitions alone,
+One run of `dedup.yaml` over all traps of both languages. What is asserted follows from DESIGN's definitions alone,
 on every pair of a trap by the oracle: *recall*, the share of pairs of similarity 0.8 or more that are not both kept;
 *precision*, the share of dropped documents whose named survivor has 0.7 or more; and, sharper, that no document goes
 which has no kept one of 0.7 or more.
@@ -51,7 +51,7 @@ def corpus() -> Corpus:
 
 @pytest.fixture(scope="module")
 def run(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory, cluster: Cluster) -> RunReader:
-    """The finished run. Nearly all of ``equal`` are copies: its domains raise no alarm."""
+    """The finished run. Nearly all of `equal` are copies: its domains raise no alarm."""
     folder = tmp_path_factory.mktemp("traps")
     globs = corpus.write(folder / "raw", files=2)
     lines = [f"extends: {REPOSITORY / 'conf' / 'pipelines' / 'dedup.yaml'}", "ingest: {target_shard_bytes: 500000}"]

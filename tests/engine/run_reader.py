@@ -36,7 +36,7 @@ class RunReader:
 
     @cached_property
     def documents(self) -> dict[int, dict[str, Any]]:
-        """Every ingested document by id; ``input_domain`` is added."""
+        """Every ingested document by id; `input_domain` is added."""
         found = {}
         for shard in self.run.shards:
             for row, document in enumerate(pq.read_table(shard.path, partitioning=None).to_pylist()):
@@ -45,11 +45,11 @@ class RunReader:
 
     @cached_property
     def id_of(self) -> dict[str, int]:
-        """``source_id`` → id."""
+        """`source_id` → id."""
         return {d["source_id"]: i for i, d in self.documents.items()}
 
     def name(self, doc_id: int) -> str:
-        """The ``source_id`` of a document."""
+        """The `source_id` of a document."""
         return str(self.documents[doc_id]["source_id"])
 
     @cached_property
@@ -58,7 +58,7 @@ class RunReader:
         return dict(self.run.chain())
 
     def table(self, manifest: Manifest | None, kind: str) -> list[dict[str, Any]]:
-        """All rows of a committed table, with their ``doc_id``."""
+        """All rows of a committed table, with their `doc_id`."""
         rows: list[dict[str, Any]] = []
         for entry in manifest.files if manifest else ():
             if entry.table != kind:
@@ -126,11 +126,11 @@ class RunReader:
         return _rows(self.root / "dropped")
 
     def kept_names(self) -> set[str]:
-        """``source_id`` of what is published."""
+        """`source_id` of what is published."""
         return {row["source_id"] for row in self.published()}
 
     def file_digests(self) -> dict[str, str]:
-        """sha256 of every file below ``shards``, ``dropped`` and the current weights, by its path."""
+        """sha256 of every file below `shards`, `dropped` and the current weights, by its path."""
         weights = f"weights/{self.run.state()['weights']}"
         return {
             str(path.relative_to(self.root)): hashlib.sha256(path.read_bytes()).hexdigest()

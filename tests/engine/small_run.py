@@ -100,8 +100,8 @@ def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
 def span_documents() -> list[Document]:
     """Four documents about one span S.
 
-    ``owner`` holds S first, but is made of paragraphs of ``source`` otherwise and dropped for it; so S goes to ``heir``
-    and is cut from ``late``.
+    `owner` holds S first, but is made of paragraphs of `source` otherwise and dropped for it; so S goes to `heir`
+    and is cut from `late`.
     """
     pool = list(texts("en")[-40:])
     paragraphs = [" ".join(text.split()[:60]) + "." for text in pool]

@@ -1,4 +1,4 @@
-"""``near_dedup`` by containment: excerpts of real text go, the text that holds them stays, in both languages."""
+"""`near_dedup` by containment: excerpts of real text go, the text that holds them stays, in both languages."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def corpus() -> Corpus:
 
 
 def run(folder: Path, corpus: Corpus, cluster: Cluster, **settings: object) -> RunReader:
-    """Runs exact and near dedup into ``folder/run``; a second call decides anew on the same evidence."""
+    """Runs exact and near dedup into `folder/run`; a second call decides anew on the same evidence."""
     near = {"bands": 25, "rows": 5, **settings}
     body = {
         "name": "contained",

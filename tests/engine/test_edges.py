@@ -36,7 +36,7 @@ def lines(documents: Iterable[str]) -> bytes:
 def run(
     folder: Path, cluster: Cluster, files: dict[str, bytes], options: dict[str, Any] | None = None, **body: Any
 ) -> RunReader:
-    """Writes files named ``<domain>/<name>`` and runs the stages over them."""
+    """Writes files named `<domain>/<name>` and runs the stages over them."""
     domains = sorted({name.split("/")[0] for name in files})
     for name, data in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""``embed``, ``semantic_clusters`` and their part in ``near_dedup``: brute force over real texts of both languages.
+"""`embed`, `semantic_clusters` and their part in `near_dedup`: brute force over real texts of both languages.
 
 The copies by meaning are texts whose words (characters) have been shuffled: to MinHash they share nothing, to a mean of
 token vectors they are one.
@@ -91,7 +91,7 @@ def execute(
     without: tuple[str, ...] = (),
     **changes: Any,
 ) -> RunReader:
-    """Runs into ``folder/run``; ``changes`` are settings of the stages, ``without`` names some to leave out."""
+    """Runs into `folder/run`; `changes` are settings of the stages, `without` names some to leave out."""
     folder.mkdir(parents=True, exist_ok=True)
     stages: dict[str, dict[str, Any]] = {
         "eligibility": {},

@@ -1,4 +1,4 @@
-"""``span_dedup`` with ``near_sentences``: planted sentences, the rules by a plain twin, snapshots, any partitions."""
+"""`span_dedup` with `near_sentences`: planted sentences, the rules by a plain twin, snapshots, any partitions."""
 
 from __future__ import annotations
 

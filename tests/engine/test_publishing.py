@@ -132,7 +132,7 @@ def test_weights_lie_row_by_row_beside_the_shards_and_follow_the_curve(finished:
 
 
 def _weight(row: dict[str, Any], balance: float) -> float:
-    """What conf/scores makes of a document: news.yaml, code.yaml, else web.yaml; ``balance`` for its cell's size."""
+    """What conf/scores makes of a document: news.yaml, code.yaml, else web.yaml; `balance` for its cell's size."""
     copies = np.log2(row["frequency"])
     quality = 0.5 if row["quality"] is None else row["quality"]
     if row["domain"] == "news":

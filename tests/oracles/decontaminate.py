@@ -35,7 +35,7 @@ def grams(words: list[str], per_word: int, per_character: int) -> list[tuple[int
 
 @dataclass(frozen=True)
 class Sizes:
-    """The settings of an index, as ``NgramConfig`` names them."""
+    """The settings of an index, as `NgramConfig` names them."""
 
     words: int
     characters: int

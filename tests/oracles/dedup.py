@@ -12,13 +12,13 @@ from dedup.resolve import Members, ShingleSets, resolve
 
 
 def overlap(a: set[int], b: set[int], modulus: int = 1) -> float:
-    """Jaccard similarity over the hashes that ``modulus`` divides; of two empty sets 0."""
+    """Jaccard similarity over the hashes that `modulus` divides; of two empty sets 0."""
     a, b = ({h for h in s if h % modulus == 0} for s in (a, b))
     return len(a & b) / len(a | b) if a | b else 0.0
 
 
 def contained(a: set[int], b: set[int], modulus: int = 1, ratio: float = 0.0) -> float:
-    """Share of the smaller set in the larger, over the hashes that ``modulus`` divides; 0 if too far apart in size."""
+    """Share of the smaller set in the larger, over the hashes that `modulus` divides; 0 if too far apart in size."""
     small, large = sorted(({h for h in s if h % modulus == 0} for s in (a, b)), key=len)
     if not small or np.float32(len(small) / len(large)) < np.float32(ratio):
         return 0.0
@@ -26,7 +26,7 @@ def contained(a: set[int], b: set[int], modulus: int = 1, ratio: float = 0.0) ->
 
 
 def packed(sets: list[set[int]]) -> tuple[np.ndarray, np.ndarray]:
-    """ptr and hashes, as ``text.shingle.shingle_sets`` gives them."""
+    """ptr and hashes, as `text.shingle.shingle_sets` gives them."""
     ptr = np.cumsum([0, *map(len, sets)]).astype(np.int64)
     return ptr, np.array([h for s in sets for h in sorted(s)], np.uint64)
 
@@ -82,7 +82,7 @@ BY_SKETCH, BY_SHINGLES, BY_MEANING = 0, 1, 2
 
 
 def all_pairs(documents: list[Document], edges: list[Edge], threshold: float, reject: int, ratio: float = 0.0) -> Found:
-    """What ``dedup.resolve.resolve`` finds, from every pair of every component."""
+    """What `dedup.resolve.resolve` finds, from every pair of every component."""
     return all_pairs_and_meanings(documents, edges, threshold, reject, ratio)[0]
 
 
@@ -157,7 +157,7 @@ def all_pairs_and_meanings(
 
 
 def resolved(documents: list[Document], edges: list[Edge], threshold: float, reject: int, ratio: float = 0.0) -> Found:
-    """What ``dedup.resolve.resolve`` itself finds, in the same words."""
+    """What `dedup.resolve.resolve` itself finds, in the same words."""
     return resolved_with_meanings(documents, edges, threshold, reject, ratio)[0]
 
 
@@ -170,7 +170,7 @@ def resolved_with_meanings(
     meaning: Mapping[Edge, float] | None = None,
     furthest: bool = False,
 ) -> tuple[Found, set[int]]:
-    """The twin of ``all_pairs_and_meanings``."""
+    """The twin of `all_pairs_and_meanings`."""
     documents = sorted(documents, key=lambda d: (d.component, d.doc_id))
     ids = [d.doc_id for d in documents]
     at = {doc_id: i for i, doc_id in enumerate(ids)}

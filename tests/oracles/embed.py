@@ -18,7 +18,7 @@ COMMON, LONGEST_RUN = 1e-4, 6
 
 @dataclass(frozen=True)
 class SlowTable:
-    """What ``dedup.static_table`` makes of a package, by a dictionary of token sequences.
+    """What `dedup.static_table` makes of a package, by a dictionary of token sequences.
 
     Attributes:
         entries: tokens → vector of the piece times its weight, what the mean is taken off.
@@ -104,7 +104,7 @@ def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class CellTwin:
-    """What ``dedup.cells.compare`` finds, from every pair: nearest, density, first of the component, edges."""
+    """What `dedup.cells.compare` finds, from every pair: nearest, density, first of the component, edges."""
 
     nearest: list[float]
     density: list[float]

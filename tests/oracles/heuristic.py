@@ -1,4 +1,4 @@
-"""The slow, obvious twin of ``filters.heuristic.features``: strings, lists and counters."""
+"""The slow, obvious twin of `filters.heuristic.features`: strings, lists and counters."""
 
 from __future__ import annotations
 

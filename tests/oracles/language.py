@@ -1,4 +1,4 @@
-"""The slow, obvious twin of ``filters.language.scripts`` and ``detect``: regular expressions by script name."""
+"""The slow, obvious twin of `filters.language.scripts` and `detect`: regular expressions by script name."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BREAK = regex.compile("\r\n|[\n\r\x85\u2028\u2029]")
 
 @cache
 def script_of(char: str) -> str | None:
-    """The name in ``NAMES``, "other" for other letters, None for what is no letter."""
+    """The name in `NAMES`, "other" for other letters, None for what is no letter."""
     if unicodedata.category(char)[0] != "L" or ord(char) >= 0x32400:
         return None
     if char in "\u30fc\uff70" or regex.match(r"[\p{Script=Hiragana}\p{Script=Katakana}]", char):

@@ -1,4 +1,4 @@
-"""The slow, obvious twin of ``filters.lines.features``: Python's strings and its own regular expressions."""
+"""The slow, obvious twin of `filters.lines.features`: Python's strings and its own regular expressions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The slow, obvious twin of ``filters.pii.find``: a folded string, regular expressions everywhere, ``ipaddress``."""
+"""The slow, obvious twin of `filters.pii.find`: a folded string, regular expressions everywhere, `ipaddress`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The slow, obvious twin of ``text.segment``: strings, one character at a time."""
+"""The slow, obvious twin of `text.segment`: strings, one character at a time."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ def starts(text: str, want_sentences: bool) -> list[int]:
 
 
 def cuts(text: str, begin: int, end: int) -> list[int]:
-    """Where the sentences behind the first of ``text[begin:end]`` start."""
+    """Where the sentences behind the first of `text[begin:end]` start."""
     text = text[:end]
     found: list[int] = []
     i = begin

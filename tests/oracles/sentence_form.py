@@ -1,4 +1,4 @@
-"""The slow, obvious twin of ``filters.quality.form``: Python strings and ``unicodedata``."""
+"""The slow, obvious twin of `filters.quality.form`: Python strings and `unicodedata`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def is_kind(char: str, kinds: str) -> bool:
 
 
 def form(text: str) -> dict[str, float]:
-    """``FEATURES`` by name; empty for white space alone."""
+    """`FEATURES` by name; empty for white space alone."""
     chars = [c for c in text if not c.isspace()]
     if not chars:
         return {}

@@ -2,7 +2,7 @@
 
 The documents are real text: chapters of Python's language reference and docstrings of its library, articles of
 People's Daily. What repeats was planted and is known: every near copy carries its similarity, measured by
-``tests.oracles.text.jaccard``; what only looks alike (filled-in templates, rewritten halves, short courtesies) is there
+`tests.oracles.text.jaccard`; what only looks alike (filled-in templates, rewritten halves, short courtesies) is there
 to be kept. A corpus depends on its size and seed alone.
 """
 
@@ -76,7 +76,7 @@ class Document:
     """One raw document.
 
     Attributes:
-        name: its ``source_id``.
+        name: its `source_id`.
         text: as it is written to the input.
         domain: of the input.
         lang: "en" or "zh".
@@ -108,7 +108,7 @@ class Corpus:
 
     @property
     def by_name(self) -> dict[str, Document]:
-        """Documents by ``source_id``."""
+        """Documents by `source_id`."""
         return {d.name: d for d in self.documents}
 
     def kind(self, *kinds: str, lang: str | None = None) -> list[Document]:
@@ -346,12 +346,12 @@ def _boilerplate(b: _Builder, size: int) -> None:
 
 
 def planted_corpus(size: int = 24, seed: int = 1, langs: Sequence[str] = ("en", "zh")) -> Corpus:
-    """``planted`` in several languages, a domain each."""
+    """`planted` in several languages, a domain each."""
     return Corpus([d for lang in langs for d in planted(lang, size, seed)])
 
 
 def with_promotions(corpus: Corpus, count: int, first: str, second: str) -> Corpus:
-    """Adds texts that occur in two domains: one copy in ``first`` (of lower ids, by its name), two in ``second``."""
+    """Adds texts that occur in two domains: one copy in `first` (of lower ids, by its name), two in `second`."""
     added: list[Document] = []
     taken = {d.text for d in corpus.documents}
     fresh = [t for t in english_texts() if t not in taken][-count:]
@@ -368,7 +368,7 @@ def with_promotions(corpus: Corpus, count: int, first: str, second: str) -> Corp
 
 
 def similar_pairs(documents: Sequence[Document], least: float) -> dict[tuple[str, str], float]:
-    """Every pair of documents whose exact similarity is at least ``least``, not only planted ones.
+    """Every pair of documents whose exact similarity is at least `least`, not only planted ones.
 
     Through an inverted index of shingles, which misses no pair that shares one.
     """

@@ -41,7 +41,7 @@ def inbox_of(tables: Mapping[str, pa.Table], random: Random) -> Inbox:
 
 
 def by_kind(blocks: Sequence[Block]) -> dict[str, list[dict[str, Any]]]:
-    """The rows of blocks, by kind, each with the ``partition`` it goes to."""
+    """The rows of blocks, by kind, each with the `partition` it goes to."""
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for block in blocks:
         found[block.kind] += [{**row, "partition": block.partition} for row in block.rows.to_pylist()]

@@ -63,7 +63,7 @@ def ask(port: int, method: str, path: str, body: bytes = b"") -> tuple[int, byte
 
 
 def uri(port: int, place: str, **settings: object) -> str:
-    """``s3://place`` on the server that listens on a port."""
+    """`s3://place` on the server that listens on a port."""
     query = {"endpoint_override": f"127.0.0.1:{port}", "scheme": "http", "region": "us-east-1", **settings}
     return f"s3://{place}?" + "&".join(f"{name}={value}" for name, value in query.items())
 

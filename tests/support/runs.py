@@ -12,7 +12,7 @@ Nine documents in two domains. Reasons, in pipeline order:
     S+2    7   kept; its source_id reads like a doc_id
     S+3    h   exact copy of 4
 
-S is the first id of the second document shard. One record is quarantined at ``b.jsonl#77``.
+S is the first id of the second document shard. One record is quarantined at `b.jsonl#77`.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ class Store:
 
     @property
     def query(self) -> str:
-        """What a ``s3://`` path takes behind it to be read here."""
+        """What a `s3://` path takes behind it to be read here."""
         return f"?endpoint_override=127.0.0.1:{self.port}&scheme=http&region=us-east-1"
 
 

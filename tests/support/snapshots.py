@@ -1,6 +1,6 @@
 """Three snapshots of one corpus, English and Chinese, with what may go wrong between snapshots planted in them.
 
-Most documents are ``tests.support.corpora.planted``, dealt out at random. Of a near pair the longer one comes first, so
+Most documents are `tests.support.corpora.planted`, dealt out at random. Of a near pair the longer one comes first, so
 that the run over all three snapshots elects the same; where it does not is planted apart and counted:
 
     longer    a near copy that is longer than the survivor of the snapshot before
@@ -69,7 +69,7 @@ class Growing:
 
 
 def growing(size: int = 32) -> Growing:
-    """The corpus of the module's docstring; some 33 documents for each of ``size``."""
+    """The corpus of the module's docstring; some 33 documents for each of `size`."""
     rng = random.Random(7)
     dealt: list[list[Document]] = [[] for _ in range(SNAPSHOTS)]
     for lang in ("en", "zh"):
@@ -186,7 +186,7 @@ OLD_SPAN = "Nobody at the harbour could remember who had carried the brass lamp 
 
 
 def _spans(fresh: Iterator[str], made: Any) -> Iterator[tuple[int, Document]]:
-    """``SPAN``: its owner in snapshot 1 falls, so it goes to the heir; ``OLD_SPAN``: owned by snapshot 0 for good."""
+    """`SPAN`: its owner in snapshot 1 falls, so it goes to the heir; `OLD_SPAN`: owned by snapshot 0 for good."""
     paragraphs = [" ".join(next(fresh).split()[:60]) + "." for _ in range(26)]
     shared = paragraphs[:4]
     yield 0, made("span", 0, "source", "\n\n".join([*paragraphs[4:8], *shared]))

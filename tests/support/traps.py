@@ -1,6 +1,6 @@
 """Documents that a dedup engine must not fall for, and the true copies planted among them, in English and in Chinese.
 
-All of it is made of real words (``tests.support.corpora``). A trap is a domain of its own, ``<trap>_<lang>``; what may
+All of it is made of real words (`tests.support.corpora`). A trap is a domain of its own, `<trap>_<lang>`; what may
 stay and what must go is not said here: the oracle's similarity of every pair says it.
 """
 

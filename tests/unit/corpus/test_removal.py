@@ -91,7 +91,7 @@ def test_counts_equal_a_recount_and_do_not_depend_on_how_shards_are_merged(
 
 
 def counted(rows: list[tuple[str, str | None, int, int]], text: int = 10) -> pa.Table:
-    """A merged table of one stage: (domain, source, documents in, documents dropped), ``text`` bytes each."""
+    """A merged table of one stage: (domain, source, documents in, documents dropped), `text` bytes each."""
     domains, sources, received, dropped = (list(values) for values in zip(*rows, strict=True))
     columns = {"domain": domains, "source": sources, "sources": [1] * len(rows)}
     for name, size in (("documents", 1), ("bytes", text)):

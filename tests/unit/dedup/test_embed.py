@@ -215,7 +215,7 @@ def test_what_a_name_says_of_the_version(tmp_path: Path) -> None:
 
 
 class Model:
-    """Lengths of texts as vectors, and no memory for more than ``room`` texts at once."""
+    """Lengths of texts as vectors, and no memory for more than `room` texts at once."""
 
     room = 1000
     calls: list[list[str]]

@@ -22,7 +22,7 @@ PAIRS = 2000
 
 @cache
 def pairs_of_similarity(shared: int, size: int = 120) -> tuple[float, Signatures, tuple[tuple[str, str], ...]]:
-    """Signatures of PAIRS pairs of word sets, ``shared`` of ``size`` words in common; rows 2i and 2i + 1 are a pair."""
+    """Signatures of PAIRS pairs of word sets, `shared` of `size` words in common; rows 2i and 2i + 1 are a pair."""
     rng = np.random.default_rng([shared, size])
     texts = []
     for _ in range(PAIRS):

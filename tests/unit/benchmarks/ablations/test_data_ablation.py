@@ -38,7 +38,7 @@ FILTERED_TEXT = KEPT_TEXT.replace("点击关注我们！", "").replace("bob@exam
 
 @pytest.fixture
 def source(tmp_path: Path) -> Source:
-    """The run of ``tests.support.runs``, its two domains taken for languages."""
+    """The run of `tests.support.runs`, its two domains taken for languages."""
     return Source(runs.write_run(tmp_path / "run"), ("web", "law"))
 
 

@@ -1,4 +1,4 @@
-"""``tamis tokenizer``: the files it writes, the tables it prints, and what it says of wrong input."""
+"""`tamis tokenizer`: the files it writes, the tables it prints, and what it says of wrong input."""
 
 from __future__ import annotations
 

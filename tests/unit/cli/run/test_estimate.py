@@ -1,4 +1,4 @@
-"""``tamis estimate``: the arithmetic, by hand, and the shipped rates."""
+"""`tamis estimate`: the arithmetic, by hand, and the shipped rates."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ signs for datatrove and few words for us; only theirs, under 1 % of documents fo
 
 *Short documents.* spaCy's words are more ("isn't" is two), so a note of 49 words may have 50. Only ours.
 
-*Line ends.* A carriage return ends a line for us; datatrove's FineWeb filter counts ``\\n`` alone.
+*Line ends.* A carriage return ends a line for us; datatrove's FineWeb filter counts `\\n` alone.
 
 *Lines.* A line that ends with ” or ’ has its full stop for us, as with " and '; datatrove knows the ASCII ones alone. A
 Chinese line in an English page falls under the Chinese rules. Together 0.2 % of lines.

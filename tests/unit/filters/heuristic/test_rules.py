@@ -56,14 +56,14 @@ def spread(phrases: list[list[str]], filler: list[str]) -> list[str]:
 
 
 def repeated(tokens: list[str], size: int, share: float, total: int) -> list[str]:
-    """About ``total`` tokens, ``share`` of which are second copies of phrases of ``size`` tokens."""
+    """About `total` tokens, `share` of which are second copies of phrases of `size` tokens."""
     n = round(share * total / size)
     phrases = [tokens[k * size : (k + 1) * size] for k in range(n)]
     return spread(phrases, tokens[n * size : total - n * size])
 
 
 def topped(tokens: list[str], size: int, share: float, total: int) -> list[str]:
-    """About ``total`` tokens, ``share`` of which are copies of one phrase of ``size`` tokens."""
+    """About `total` tokens, `share` of which are copies of one phrase of `size` tokens."""
     n = round(share * total / size)
     filler = tokens[size : size + total - n * size]
     gap = len(filler) // n
@@ -150,7 +150,7 @@ def codes(text: str, thresholds: HeuristicThresholds | None = None) -> list[str]
 
 
 def lines_with(ends: int, of: int, words_a_line: int = 12) -> str:
-    """Lines of different words, the first ``ends`` of which end with a full stop."""
+    """Lines of different words, the first `ends` of which end with a full stop."""
     return "\n".join(" ".join(words(words_a_line, words_a_line * k)) + "." * (k < ends) for k in range(of))
 
 
