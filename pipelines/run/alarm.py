@@ -59,6 +59,10 @@ class AlarmConfig(StrictModel):
                 raise ValueError(f"stages alone; {unknown_key(name, list(STAGES))}")
         return value
 
+    def watches(self, stage: str) -> bool:
+        """Whether what a stage takes is judged."""
+        return stage_class(stage).watched if self.stages is None else stage in self.stages
+
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
@@ -97,7 +101,7 @@ def alarms(table: pa.Table, stages: Sequence[str], config_of: Callable[[str], Al
 
 def _over(table: pa.Table, stage: str, configs: dict[str, AlarmConfig]) -> npt.NDArray[np.bool_]:
     """Which rows lost more in a stage than the config of their domain allows."""
-    watched = _of_domain(table, {name: stage in (c.stages or ()) for name, c in configs.items()})
+    watched = _of_domain(table, {name: c.watches(stage) for name, c in configs.items()})
     enough = column(table, stage, "documents_in") >= _of_domain(table, {n: c.min_documents for n, c in configs.items()})
     limit = _of_domain(table, {name: c.max_removed_fraction for name, c in configs.items()})
     return watched & enough & (removed_fractions(table, stage) > limit)

@@ -95,15 +95,12 @@ class PipelineConfig(StrictModel):
             "skip": skip,
         }
 
-    def alarm_of(self, domain: str | None = None) -> AlarmConfig:
-        """The alarm of a domain and its sources; without a domain, that of all domains that override nothing."""
-        own = self.domains.get(domain, {}).get("alarm", {}) if domain is not None else {}
+    def alarm_of(self, domain: str) -> AlarmConfig:
+        """The alarm of a domain and its sources."""
+        own = self.domains.get(domain, {}).get("alarm", {})
         if not isinstance(own, dict):
             raise ConfigError(f"domains.{domain}.alarm: found {own!r}; expected a mapping of settings")
-        merged = {**self.alarm.model_dump(), **own}
-        if merged["stages"] is None:
-            merged["stages"] = [name for name in self.stages if stage_class(name).watched]
-        return parse(AlarmConfig, merged, f"domains.{domain}.alarm")
+        return parse(AlarmConfig, {**self.alarm.model_dump(), **own}, f"domains.{domain}.alarm")
 
 
 def load_pipeline(path: Path, *, inputs: list[str] | None = None, settings: list[str] | None = None) -> PipelineConfig:

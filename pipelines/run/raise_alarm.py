@@ -17,7 +17,7 @@ from corpus.files import load_manifest, write_json
 from corpus.removal_counts import folded, lines, shown
 from corpus.removal_line import RemovalLine
 from corpus.run_folder import RunFolder
-from pipelines.run.alarm import Alarm, alarms, sentence
+from pipelines.run.alarm import Alarm, AlarmConfig, alarms, sentence
 from tamis.errors import TamisError
 
 if TYPE_CHECKING:
@@ -41,8 +41,7 @@ def watch_removal(run: RunFolder, config: PipelineConfig, stages: Sequence[str])
     table = _read_counts(run)
     funnel: dict[str, dict[str, Any]] = {s["name"]: s for s in run.ledger()["stages"]}
     domains = list(lines(folded(table), stages))
-    default = config.alarm_of()
-    sources = shown(table, stages, default.min_documents)
+    sources = shown(table, stages, config.alarm.min_documents)
     for found in (domains, sources):
         _check_sums(funnel, found)
     raised = alarms(table, stages, config.alarm_of)
@@ -53,8 +52,8 @@ def watch_removal(run: RunFolder, config: PipelineConfig, stages: Sequence[str])
         "sources": [asdict(line) for line in sources],
         "sources_total": table.num_rows,
         "alarm": {
-            "default": default.model_dump(mode="json"),
-            "domains": {domain: config.alarm_of(domain).model_dump(mode="json") for domain in special},
+            "default": _limits(config.alarm, stages),
+            "domains": {domain: _limits(config.alarm_of(domain), stages) for domain in special},
             "raised": [_alarm_json(a) for a in raised[:ALARMS_NAMED]],
             "raised_total": len(raised),
         },
@@ -66,6 +65,11 @@ def watch_removal(run: RunFolder, config: PipelineConfig, stages: Sequence[str])
         reason = max(sorted(taken), key=lambda name: taken[name])
         of_domain = "max_removed_fraction" in (config.domains.get(first.domain, {}).get("alarm") or {})
         raise TamisError(sentence(run.root, raised, reason, of_domain))
+
+
+def _limits(alarm: AlarmConfig, stages: Sequence[str]) -> dict[str, Any]:
+    """An alarm's config, the stages that it judges named."""
+    return {**alarm.model_dump(mode="json"), "stages": [stage for stage in stages if alarm.watches(stage)]}
 
 
 def _read_counts(run: RunFolder) -> pa.Table:

@@ -68,8 +68,8 @@ def commands() -> dict[str, Any]:
 
 def code(text: str) -> list[str]:
     """The lines of code in a page: blocks, and what stands between backquotes."""
-    blocks = re.findall(r"^``\w*\n(.*?)^``", text, re.MULTILINE | re.DOTALL)
-    rest = re.sub(r"^``\w*\n.*?^``", "", text, flags=re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    rest = re.sub(r"^```\w*\n.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
     return [line for block in blocks for line in block.splitlines()] + re.findall(r"`([^`\n]+)`", rest)
 
 

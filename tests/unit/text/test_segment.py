@@ -167,14 +167,14 @@ def test_empty_and_white_space() -> None:
 
 
 def test_fenced_code_is_one_paragraph_and_its_lines_are_sentences() -> None:
-    text = "Look. Here:\n``py\nx = 1. Y\n\nprint(x)!\n``\nDone. Yes."
-    assert cut_paragraphs(text) == ["Look. Here:\n", "``py\nx = 1. Y\n\nprint(x)!\n``\n", "Done. Yes."]
-    code = ["``py\n", "x = 1. Y\n\n", "print(x)!\n", "``\n"]
+    text = "Look. Here:\n```py\nx = 1. Y\n\nprint(x)!\n```\nDone. Yes."
+    assert cut_paragraphs(text) == ["Look. Here:\n", "```py\nx = 1. Y\n\nprint(x)!\n```\n", "Done. Yes."]
+    code = ["```py\n", "x = 1. Y\n\n", "print(x)!\n", "```\n"]
     assert cut(text) == ["Look. ", "Here:\n", *code, "Done. ", "Yes."]
 
 
 def test_a_fence_that_never_closes_is_prose() -> None:
-    assert cut("``\nOne. Two.") == ["``\n", "One. ", "Two."]
+    assert cut("```\nOne. Two.") == ["```\n", "One. ", "Two."]
 
 
 def test_indented_code_is_one_paragraph_but_indented_prose_is_not() -> None:

@@ -256,7 +256,7 @@ def test_the_command_writes_it_and_tells_its_numbers(tmp_path: Path) -> None:
     said = CliRunner().invoke(app, ["report", str(tmp_path), "--training", "smal"]).exception
     assert isinstance(said, TamisError) and "holds no training (allowed: small)" in str(said)
     both = CliRunner().invoke(app, ["report", str(tmp_path), "--training", "small", "--card"]).exception
-    assert "both given" in str(both)
+    assert "--card, --training: found both" in str(both)
 
 
 def test_training_writes_it_and_says_where(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def test_every_rule_can_be_switched_off() -> None:
 
 
 def test_code_between_fences_is_left_alone() -> None:
-    assert reasons("``\nx\nJAVASCRIPT\n``\nx", ALL) == ["refinedweb_one_word"]
+    assert reasons("```\nx\nJAVASCRIPT\n```\nx", ALL) == ["refinedweb_one_word"]
 
 
 def test_a_threshold_beyond_the_evidence_is_refused() -> None:

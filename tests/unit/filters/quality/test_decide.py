@@ -87,7 +87,7 @@ def test_short_sentences_are_left_alone() -> None:
     assert cuts(scores, spans, column, 0.1, 1.0, 12).tolist() == [False, False, False, False]
 
 
-@pytest.mark.parametrize("fence", ["``", "~~~", "  ```"])
+@pytest.mark.parametrize("fence", ["```", "~~~", "  ````"])
 def test_fenced_code_is_never_cut(fence: str) -> None:
     code = f"{fence}python\nx = 1\n\nprint(x)\n{fence}\n"
     text = f"Buy now cheap.\n{code}Buy now cheap.\n```\nnever closed\n~~~\nnor this\n"
@@ -152,7 +152,7 @@ def test_facts_of_some_spans_are_those_among_all(documents: list[list[str]], wan
 
 def test_fences_are_seen_wherever_their_marks_lie() -> None:
     for before in range(9):
-        text = "x" * before + "\n``\ncode\n``\nend"
+        text = "x" * before + "\n```\ncode\n```\nend"
         column, spans = _column([[text]])
         assert sentence_facts(column, spans)[1].tolist() == [True]
     column, spans = _column([["`\ncode\n`\n"]])

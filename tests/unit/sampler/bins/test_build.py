@@ -113,7 +113,7 @@ def test_a_killed_build_goes_on_where_it_was(run: Path, tmp_path: Path) -> None:
     class Killed(Exception):
         pass
 
-    def two_then_die(payloads: list[dict[str, Any]]) -> Any:
+    def two_then_die(payloads: list[Any]) -> Any:
         for number, payload in enumerate(payloads):
             if number == 2:
                 raise Killed
@@ -126,9 +126,9 @@ def test_a_killed_build_goes_on_where_it_was(run: Path, tmp_path: Path) -> None:
         open_bins(out)
     built: list[str] = []
 
-    def rest(payloads: list[dict[str, Any]]) -> Any:
+    def rest(payloads: list[Any]) -> Any:
         for payload in payloads:
-            built.append(payload["path"])
+            built.append(str(payload.path))
             yield build_shard(payload)  # with the tokenizer that lies beside the bins, as a task on a cluster does
 
     bins = build_bins(run, tokenizer, out, each=rest)
