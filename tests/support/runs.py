@@ -217,7 +217,7 @@ def _account(run: RunFolder, ingest: Manifest) -> list[ShardState]:
     names = [name for name, _ in run.chain()]
     removal = merge((c.table() for c in counts), names)
     commit(run.root / "accounts", {}, [write_table(run.root / "accounts", "removal", removal, kind="removal")])
-    watch_removal(run, PipelineConfig(name="small", stages={}), names)
+    watch_removal(run, PipelineConfig(name="small", stages={name: {} for name in names}), names)
     return states
 
 

@@ -242,11 +242,11 @@ def test_mixed_documents_go_where_a_domain_says_so() -> None:
     }
 
 
-def test_a_share_that_is_not_known_is_published_as_null(monkeypatch: pytest.MonkeyPatch) -> None:
-    def earlier(task: object, rows: object, stage: str, name: str, default: object) -> np.ndarray:
-        return np.array([0.5, np.nan, None] if name == "language_share" else [None] * 3, object)
+def test_a_share_that_is_not_known_is_published_as_null() -> None:
+    class Task:
+        def column(self, rows: object, stage: str, name: str, default: object) -> np.ndarray:
+            return np.array([0.5, np.nan, None] if name == "language_share" else [None] * 3, object)
 
-    monkeypatch.setattr(publish, "earlier_column", earlier)
-    found = publish._scores(None, np.arange(3, dtype=np.int32))  # type: ignore[arg-type]
+    found = publish._scores(Task(), np.arange(3, dtype=np.int32))  # type: ignore[arg-type]
     assert found["language_share"].to_pylist() == [0.5, None, None]
     assert found["second_language"].to_pylist() == [None] * 3 and found["exact_copies"].to_pylist() == [1] * 3

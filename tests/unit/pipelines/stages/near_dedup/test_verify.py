@@ -439,7 +439,7 @@ def test_sets_of_a_giant_component_are_sampled_and_those_of_others_are_not(
     table = inbox_of(tables, Random(5)).table("sets")
     component = np.array([1, 1, 1, 2, 2])
     doc_ids = np.array([d.doc_id for d in (*giant, small[1], small[0])])
-    sets = verify._opened(table, lambda wanted: np.searchsorted(doc_ids, wanted), component)
+    sets = verify._shingle_sets(table, lambda wanted: np.searchsorted(doc_ids, wanted), component)
     sizes = np.diff(sets.ptr)[sets.of].tolist()
     if budget == 10:
         assert sizes[:3] == [3, 3, 3] and sets.modulus[sets.of].tolist()[:3] == [32, 32, 32]
