@@ -34,8 +34,8 @@ from corpus.schemas import DOCUMENT, DROPS, EDITS, METADATA, PUBLISHED, QUARANTI
 from corpus.shard_state import ShardState
 from corpus.view import build_view
 from pipelines.run.config import PipelineConfig
+from pipelines.run.curves import Curve, WeightsConfig
 from pipelines.run.raise_alarm import watch_removal
-from pipelines.run.weights import Curve, WeightsConfig
 from text.arrow import TextColumn
 
 S = first_id(0, 1)
