@@ -34,7 +34,8 @@ from asked import Asking, asked
 
 tasks = [Asking(i) for i in range(6)]
 found = {
-    str(gpu): cluster.map(asked, tasks, label=f"gpu {gpu}", receipts=folder / str(gpu), gpu=gpu) for gpu in (False, True)
+    str(gpu): cluster.map(asked, tasks, label=f"gpu {gpu}", receipts=folder / str(gpu), gpu=gpu)
+    for gpu in (False, True)
 }
 cluster.stop()
 print(json.dumps({gpu: [asdict(answer) for answer in answers] for gpu, answers in found.items()}))
