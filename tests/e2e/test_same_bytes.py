@@ -23,12 +23,13 @@ import pytest
 
 from corpus.files import load_manifest
 from pipelines.spark.session import Cluster
-from pipelines.stages.scan import scan_shard
+from pipelines.stages.scan import BATCH_BYTES, ScanTask, StageConfig, scan_shard
 from tamis.progress import Silent
 from tests.conftest import REPOSITORY
 from tests.engine.run_reader import RunReader
 from tests.engine.small_run import execute, write_pipeline
 from tests.support.corpora import Corpus, planted, with_promotions
+from tests.support.exchanges import task_of
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
@@ -123,7 +124,7 @@ class WorkerKiller(Silent):
         self.step = step
         self.killed: list[int] = []
 
-    def start(self, label: str, total: int, weights: Sequence[int]) -> None:
+    def start(self, label: str, total: int, weights: Sequence[int] = ()) -> None:
         if label != self.step:
             return
         workers = list(python_workers())
@@ -174,25 +175,9 @@ def test_a_python_worker_killed_in_a_task(
 
 def test_a_second_attempt_of_a_task_writes_another_file_of_the_same_bytes(reference: RunReader, tmp_path: Path) -> None:
     shard = reference.run.shards[0]
-    payload = {
-        "shard": {
-            "number": shard.number,
-            "domain": shard.domain,
-            "path": str(shard.path),
-            "rows": shard.rows,
-            "bytes": shard.bytes,
-            "first_id": shard.first_id,
-        },
-        "chain": [],
-        "stage": "exact_dedup",
-        "evidence_config": {},
-        "artefacts": {},
-        "decisions": {},
-        "evidence_files": [],
-        "folder": str(tmp_path),
-    }
-    first, second = (scan_shard(payload)["files"][0] for _ in range(2))
-    assert first["digest"] == second["digest"] and first["path"] != second["path"]
+    task = ScanTask(task_of(shard), StageConfig("exact_dedup", {}, {}, {}, {}), tmp_path, BATCH_BYTES)
+    first, second = (scan_shard(task).files[0] for _ in range(2))
+    assert first.digest == second.digest and first.path != second.path
 
 
 # --------------------------------------------------------------------------------------- in processes of their own

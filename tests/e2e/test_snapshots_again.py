@@ -71,7 +71,7 @@ class Dies(Silent):
     def __init__(self, step: str) -> None:
         self.step = step
 
-    def start(self, label: str, total: int, weights: Sequence[int]) -> None:
+    def start(self, label: str, total: int, weights: Sequence[int] = ()) -> None:
         if label == self.step:
             raise KeyboardInterrupt
 

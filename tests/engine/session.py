@@ -16,7 +16,7 @@ from corpus.files import stable_hash
 from filters.quality.references import reference_identity
 from filters.quality.training import WordsTraining
 from pipelines.spark.session import Cluster, local_settings
-from pipelines.stages import sentence_quality
+from pipelines.stages import trained_model
 
 PARTITIONS = "3"
 
@@ -46,7 +46,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Starts Spark at its first use; a session in which no test needs it starts no JVM."""
     shared = _cluster(tmp_path_factory.getbasetemp() / "spark")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sentence_quality, "train", trained_once(tmp_path_factory.mktemp("models")))
+        patch.setattr(trained_model, "train", trained_once(tmp_path_factory.mktemp("models")))
         yield shared
     shared.stop()
 
@@ -57,7 +57,7 @@ def trained_once(kept: Path) -> Callable[..., None]:
     Args:
         kept: folder of the models that were trained.
     """
-    train = sentence_quality.train
+    train = trained_model.train
 
     def once(training: WordsTraining, base: Path, folder: Path) -> None:
         settings = training.model_dump(mode="json", exclude={"references": {"__all__": {"paths"}}})

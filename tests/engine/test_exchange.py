@@ -158,8 +158,8 @@ def test_more_edges_than_fit_in_memory_give_the_same_decision(
     finished: RunReader, small_inputs: Path, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     planned = []
-    in_spark = plan._planned_in_spark
-    monkeypatch.setattr(plan, "_planned_in_spark", lambda *a: planned.append(1) or in_spark(*a))
+    in_spark = plan._plan_in_spark
+    monkeypatch.setattr(plan, "_plan_in_spark", lambda *a: planned.append(1) or in_spark(*a))
     out = tmp_path / "run"
     shutil.copytree(finished.root, out)
     again = execute(small_inputs, out, cluster, ["near_dedup.max_edges_in_memory=0"], until="near_dedup")

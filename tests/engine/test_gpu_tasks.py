@@ -19,6 +19,7 @@ pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
 DRIVER = """
 import json, sys
+from dataclasses import asdict
 from pathlib import Path
 from pipelines.spark.session import Cluster, local_settings
 
@@ -29,22 +30,34 @@ for side in ("worker", "executor"):
     settings[f"spark.{side}.resource.gpu.discoveryScript"] = str(folder / "find.sh")
 cluster = Cluster({**local_settings(), **settings})
 cluster.spark.sparkContext.addPyFile(str(folder / "asked.py"))
-tasks = [{"i": i} for i in range(6)]
+from asked import Asking, asked
+
+tasks = [Asking(i) for i in range(6)]
 found = {
-    str(gpu): cluster.map("asked:asked", tasks, label=f"gpu {gpu}", receipts=folder / str(gpu), gpu=gpu)
+    str(gpu): cluster.map(asked, tasks, label=f"gpu {gpu}", receipts=folder / str(gpu), gpu=gpu)
     for gpu in (False, True)
 }
 cluster.stop()
-print(json.dumps(found))
+print(json.dumps({gpu: [asdict(answer) for answer in answers] for gpu, answers in found.items()}))
 """
 TASK = """
 import os
+from dataclasses import dataclass
 
-def asked(payload):
+@dataclass(frozen=True)
+class Asking:
+    i: int
+
+@dataclass(frozen=True)
+class Told:
+    given: dict[str, list[str]]
+    seen: str | None
+
+def asked(task: Asking) -> Told:
     from pyspark import TaskContext
 
     found = {name: list(r.addresses) for name, r in TaskContext.get().resources().items()}
-    return {"given": found, "seen": os.environ.get("CUDA_VISIBLE_DEVICES")}
+    return Told(found, os.environ.get("CUDA_VISIBLE_DEVICES"))
 """
 
 

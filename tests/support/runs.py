@@ -34,8 +34,8 @@ from corpus.schemas import DOCUMENT, DROPS, EDITS, METADATA, PUBLISHED, QUARANTI
 from corpus.shard_state import ShardState
 from corpus.view import build_view
 from pipelines.run.config import PipelineConfig
+from pipelines.run.curves import Curve, WeightsConfig
 from pipelines.run.raise_alarm import watch_removal
-from pipelines.run.weights import Curve, WeightsConfig
 from text.arrow import TextColumn
 
 S = first_id(0, 1)
@@ -217,7 +217,7 @@ def _account(run: RunFolder, ingest: Manifest) -> list[ShardState]:
     names = [name for name, _ in run.chain()]
     removal = merge((c.table() for c in counts), names)
     commit(run.root / "accounts", {}, [write_table(run.root / "accounts", "removal", removal, kind="removal")])
-    watch_removal(run, PipelineConfig(name="small", stages={}), names)
+    watch_removal(run, PipelineConfig(name="small", stages={name: {} for name in names}), names)
     return states
 
 

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
-from sampler.bins.build import build_bins, build_shard
+from sampler.bins.build import Built, ShardToBuild, build_bins, build_shard
 from sampler.bins.manifests import open_bins, tokenizer_of, verify_bins
 from sampler.bins.remote_store import RemoteStore
 from sampler.export.megatron import export_megatron
@@ -105,9 +105,9 @@ def test_a_killed_build_goes_on_where_it_was(server: int, bucket: str, run: Path
     class Killed(Exception):
         pass
 
-    def two_then_die(payloads: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        for payload in payloads[:2]:
-            yield build_shard(payload, tokenizer)
+    def two_then_die(tasks: list[ShardToBuild]) -> Iterator[Built]:
+        for task in tasks[:2]:
+            yield build_shard(task, tokenizer)
         raise Killed
 
     with pytest.raises(Killed):
@@ -116,11 +116,11 @@ def test_a_killed_build_goes_on_where_it_was(server: int, bucket: str, run: Path
         open_bins(place)
     built: list[str] = []
 
-    def rest(payloads: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        for payload in payloads:
-            assert payload["out"] == place  # endpoint and all: a task elsewhere finds the store by it
-            built.append(Path(payload["path"]).stem)
-            yield build_shard(payload)  # with the tokenizer that lies beside the bins
+    def rest(tasks: list[ShardToBuild]) -> Iterator[Built]:
+        for task in tasks:
+            assert task.out == place  # endpoint and all: a task elsewhere finds the store by it
+            built.append(task.path.stem)
+            yield build_shard(task)  # with the tokenizer that lies beside the bins
 
     assert [shard.documents for shard in build_bins(run, tokenizer, place, each=rest).domains["zh"]] == [60, 60]
     assert built == ["zh-00000", "zh-00001"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from corpus.removal_line import OTHER, RemovalLine
 from corpus.schemas import DROPS, EDITS
 from corpus.shard_state import ShardState
 from pipelines.run.alarm import AlarmConfig, alarms, sentence
-from pipelines.run.config import load_pipeline
+from pipelines.run.config import PipelineConfig, load_pipeline
 from tamis.errors import ConfigError
 from tests.support.examples import examples
 
@@ -115,9 +116,23 @@ def test_what_is_not_named_is_summed_and_what_lost_most_is_named() -> None:
     assert len(shown(table, ["near_dedup"], 1_000, limit=1_000)) == len(rows)
 
 
+def limits(**config: object) -> Callable[[str], AlarmConfig]:
+    """The alarm of every domain, in a pipeline of both stages that are watched by default."""
+    alarm = AlarmConfig(**config)  # type: ignore[arg-type]
+    return PipelineConfig(
+        name="any", stages={"exact_dedup": {}, "near_dedup": {}, "span_dedup": {}}, alarm=alarm
+    ).alarm_of
+
+
 def raised(rows: list[tuple[str, str | None, int, int]], **config: object) -> list[tuple[str, str, str | None]]:
-    limits = AlarmConfig(**config)  # type: ignore[arg-type]
-    return [(a.of, a.line.domain, a.line.source) for a in alarms(counted(rows), ["near_dedup"], lambda _: limits)]
+    found = alarms(counted(rows), ["near_dedup"], limits(**config))
+    return [(a.of, a.line.domain, a.line.source) for a in found]
+
+
+def test_stages_that_compare_texts_are_watched_unless_others_are_named() -> None:
+    assert limits()("web").stages == ("near_dedup", "span_dedup")
+    assert limits(stages=("exact_dedup",))("web").stages == ("exact_dedup",)
+    assert limits(stages=())("web").stages == ()
 
 
 def test_a_source_that_vanishes_within_a_large_domain_raises_the_alarm() -> None:
@@ -140,13 +155,11 @@ def test_a_domain_of_one_source_is_named_once_and_the_limits_are_exact() -> None
 
 def test_lost_text_counts_like_lost_documents() -> None:
     table = counted([("web", "a", 1_000, 10)]).set_column(6, "near_dedup.bytes_dropped", pa.array([9_600]))
-    assert [a.line.removed_fraction for a in alarms(table, ["near_dedup"], lambda _: AlarmConfig())] == [0.96]
+    assert [a.line.removed_fraction for a in alarms(table, ["near_dedup"], limits())] == [0.96]
 
 
 def test_the_sentence_names_stage_source_counts_limit_and_the_way_out() -> None:
-    found = alarms(
-        counted([("web", "s 1", 2_000, 1_999), ("web", "b", 900, 0)]), ["near_dedup"], lambda _: AlarmConfig()
-    )
+    found = alarms(counted([("web", "s 1", 2_000, 1_999), ("web", "b", 900, 0)]), ["near_dedup"], limits())
     said = sentence(Path("RUN"), found, "near_duplicate", False)
     assert "\n" not in said
     for part in (

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from sampler.bins.build import build_bins, build_shard
+from sampler.bins.build import Built, ShardToBuild, build_bins, build_shard
 from sampler.bins.format import TokenBins
 from sampler.bins.manifests import open_bins, tokenizer_of, verify_bins
 from sampler.prepare import bins_for
@@ -113,26 +114,26 @@ def test_a_killed_build_goes_on_where_it_was(run: Path, tmp_path: Path) -> None:
     class Killed(Exception):
         pass
 
-    def two_then_die(payloads: list[Any]) -> Any:
-        for number, payload in enumerate(payloads):
+    def two_then_die(tasks: list[ShardToBuild]) -> Iterator[Built]:
+        for number, task in enumerate(tasks):
             if number == 2:
                 raise Killed
-            yield build_shard(payload, tokenizer)
+            yield build_shard(task, tokenizer)
 
     out = str(tmp_path / "bins")
     with pytest.raises(Killed):
         build_bins(run, tokenizer, out, each=two_then_die)
     with pytest.raises(TamisError, match="holds no finished token bins"):
         open_bins(out)
-    built: list[str] = []
+    built: list[Path] = []
 
-    def rest(payloads: list[Any]) -> Any:
-        for payload in payloads:
-            built.append(str(payload.path))
-            yield build_shard(payload)  # with the tokenizer that lies beside the bins, as a task on a cluster does
+    def rest(tasks: list[ShardToBuild]) -> Iterator[Built]:
+        for task in tasks:
+            built.append(task.path)
+            yield build_shard(task)  # with the tokenizer that lies beside the bins, as a task on a cluster does
 
     bins = build_bins(run, tokenizer, out, each=rest)
-    assert [Path(path).stem for path in built] == ["zh-00000", "zh-00001"]
+    assert [path.stem for path in built] == ["zh-00000", "zh-00001"]
     for name, tokens in read_everything(whole).items():
         assert np.array_equal(tokens, read_everything(bins)[name])
 
