@@ -18,7 +18,7 @@ from corpus.schemas import DROPS, EDITS
 from corpus.shard_state import ShardState
 from pipelines.run.alarm import AlarmConfig, alarms, sentence
 from pipelines.run.config import load_pipeline
-from pipelines.stages.registry import STAGES
+from pipelines.stages import registry
 from tamis.errors import ConfigError
 from tests.support.examples import examples
 
@@ -134,7 +134,7 @@ def raised(rows: list[tuple[str, str | None, int, int]], **config: object) -> li
 def test_stages_that_compare_texts_are_watched_unless_others_are_named(
     config: dict[str, object], watched: set[str]
 ) -> None:
-    assert {stage for stage in STAGES if limits(**config)("web").watches(stage)} == watched
+    assert {stage for stage in registry.STAGES if limits(**config)("web").watches(stage)} == watched
 
 
 def test_a_source_that_vanishes_within_a_large_domain_raises_the_alarm() -> None:
