@@ -140,7 +140,7 @@ FOLDERS = (*ROOMS, "conf", "docs", "tests")
 
 def pages(repository: Path) -> list[Path]:
     """The documents about the repository as it is."""
-    return [repository / "README.md", *sorted((repository / "docs").rglob("*.md"))]
+    return [repository / "README.md", repository / "CONTRIBUTING.md", *sorted((repository / "docs").rglob("*.md"))]
 
 
 def quoted(page: Path) -> set[str]:
