@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +66,8 @@ def resumed(stopped: tuple[RunReader, str], pipeline: Path, cluster: Cluster) ->
     called: list[str] = []
     original = Cluster.map
 
-    def recorded(self: Cluster, function: str, *arguments: Any, **options: Any) -> list[dict[str, Any]]:
-        called.append(function.split(":")[1])
+    def recorded(self: Cluster, function: Callable[..., Any], *arguments: Any, **options: Any) -> list[Any]:
+        called.append(function.__name__)
         return original(self, function, *arguments, **options)
 
     with pytest.MonkeyPatch.context() as patch:
