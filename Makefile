@@ -75,12 +75,12 @@ lint: $(STAMP) ## What CI runs before the tests: ruff, mypy, import rules
 	@echo "== import rules";     $(BIN)/lint-imports
 
 .PHONY: check
-check: $(STAMP) ## Before each commit: lint beside the tests that start no process, no server and no Spark
+check: $(STAMP) ## Before each commit: lint beside unit and contract tests, but for the slow ones
 	@$(MAKE) --no-print-directory --jobs 2 lint check-tests
 
 .PHONY: check-tests
 check-tests: $(STAMP)
-	@echo "== unit tests";       $(FEWER) $(PYTEST) $(IN_TWO) tests/unit tests/contract
+	@echo "== unit tests";       $(FEWER) $(PYTEST) $(IN_TWO) -m 'not slow' tests/unit tests/contract
 
 .PHONY: format
 format: $(STAMP) ## Let ruff rewrite the files

@@ -33,7 +33,7 @@ from text.tokens import token_hashes
 U64 = np.uint64
 MAX_TERM_TOKENS = 64
 LEAST_SPELLED = 3
-"""Letters from which a word is also looked for spelled out; shorter ones are initials."""
+"""Words of at least so many letters are also searched for letter by letter (s.p.a.m); shorter would match initials."""
 _BITS = 16
 
 

@@ -14,7 +14,7 @@ BRAILLE = "braille"
 
 
 @dataclass(frozen=True, slots=True)
-class Curve:
+class ChartLine:
     """A line to draw.
 
     Attributes:
@@ -31,7 +31,7 @@ class Curve:
 
 
 def terminal_chart(
-    curves: Sequence[Curve],
+    curves: Sequence[ChartLine],
     *,
     width: int,
     height: int,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from corpus.files import atomic_file
-from tamis.terminal_chart import Curve, terminal_chart
+from tamis.terminal_chart import ChartLine, terminal_chart
 
 if TYPE_CHECKING:
     from trainer.tensorboard import TensorBoardWriter
@@ -120,7 +120,7 @@ def loss_chart(losses: Sequence[float], bar: float, width: int = 78, height: int
     edges = [len(losses) * i // columns for i in range(columns + 1)]
     means = [math.fsum(losses[a:b]) / (b - a) for a, b in pairwise(edges)]
     ends, span = (1, max(2, len(losses))), (min(*losses, bar), max(*losses, bar))
-    dots = Curve([float(b) for b in edges[1:]], means)
+    dots = ChartLine([float(b) for b in edges[1:]], means)
     return terminal_chart([dots], width=width, height=height, horizontal=bar, x_range=ends, y_range=span, marker="•")
 
 

@@ -2,12 +2,12 @@
 
     python -m benchmarks.corpora.corpus --gigabytes 1 --out FOLDER [--lang en|zh|both]
 
-FOLDER gets `input/*.parquet` (id, text), `truth.parquet` (id_a, id_b, jaccard, recipe) and `corpus.json` (what
-was made). The shared text is some 105 MB (46 % English, 54 % Chinese by bytes, documents of 500 bytes or more, whole);
-larger corpora are made of replicas (`benchmarks.corpora.pieces`), each in its own order. Of the documents 15 %
-get edited copies (`benchmarks.corpora.edits`; most one, some up to four) and 5 % exact ones; a copy lies some 50 MB
-behind its original. The truth names each copy and its original with their exact similarity as DESIGN defines it;
-natural duplicates, which the text has too, and pairs of two copies are not in it.
+FOLDER gets `input/*.parquet` (id, text), `truth.parquet` (id_a, id_b, jaccard, recipe) and `corpus.json` (what was
+made). The shared text is some 105 MB (46 % English, 54 % Chinese by bytes, documents of 500 bytes or more, whole);
+larger corpora are made of replicas (`benchmarks.corpora.pieces`), each in its own order. Of the documents 15 % get
+edited copies (`benchmarks.corpora.edits`; most one, some up to four) and 5 % exact ones; a copy lies some 50 MB behind
+its original. The truth names each copy and its original with their exact similarity as docs/design/principles.md
+defines it; natural duplicates, which the text has too, and pairs of two copies are not in it.
 
 The same arguments give the same bytes. Memory: 0.9 GB, whatever the size; 30 MB/s on a quiet core.
 """

@@ -2,8 +2,8 @@
 
     python -m benchmarks.corpora.exhaustive FILES… [--least 0.5] [--out pairs.parquet]
 
-Similarity is DESIGN's: Jaccard of the sets of token 5-grams after NFKC and lowering. Nothing here is imported from
-`text/` or `dedup/`, and nothing is hashed into a number that may collide: tokens are split by a table of
+Similarity is docs/design/principles.md's: Jaccard of the sets of token 5-grams after NFKC and lowering. Nothing here is
+imported from `text/` or `dedup/`, and nothing is hashed into a number that may collide: tokens are split by a table of
 characters that `unicodedata` fills, a 5-gram's number is built from its tokens' numbers by `numpy.unique`.
 
 Pairs come by prefix filtering, which is exact: order the shingles of all documents by rarity; two sets of sizes x and
@@ -63,7 +63,7 @@ _CHARACTERS = _Characters()
 
 
 def tokens(text: str) -> list[str]:
-    """Tokens of a text as DESIGN defines them."""
+    """Tokens of a text as docs/design/principles.md defines them."""
     return unicodedata.normalize("NFKC", text).lower().translate(_CHARACTERS).split()
 
 

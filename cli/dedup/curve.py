@@ -16,7 +16,7 @@ from rich.text import Text
 from cli.dedup.curve_data import SHOWN, WASTED, describe, parse_pair, read_wanted, threshold_text, verdict
 from cli.options import FormatOption, OutputFormat
 from cli.present import console, echo_json
-from tamis.terminal_chart import Curve, terminal_chart
+from tamis.terminal_chart import ChartLine, terminal_chart
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -70,7 +70,7 @@ def curve(
 def _print(screen: Console, result: dict[str, Any]) -> None:
     screen.print("Probability that a pair is found, over its Jaccard similarity", style="bold")
     curves = [
-        Curve(
+        ChartLine(
             [point["similarity"] for point in pair["curve"]],
             [point["probability"] for point in pair["curve"]],
             str((i + 1) % 10),

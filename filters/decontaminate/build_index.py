@@ -172,7 +172,7 @@ def _repeated(forms: _Forms, n_items: int, weights: Int64) -> tuple[Int32, npt.N
 
 
 def _telling(hashes: Uint64, items: Int32, max_items: int) -> tuple[npt.NDArray[np.bool_], int]:
-    """Which grams identify an item, as few enough hold them, and how many different ones do not (templates)."""
+    """Which n-grams occur in few enough items to identify one; and how many distinct ones are commoner: templates."""
     order = np.argsort(hashes, kind="stable")
     ordered = hashes[order]
     common = count_items(ordered, items[order]) > max_items
@@ -182,7 +182,7 @@ def _telling(hashes: Uint64, items: Int32, max_items: int) -> tuple[npt.NDArray[
 
 
 def _anchors(hashes: Uint64, place: Int32) -> tuple[Uint64, Int32]:
-    """Of each form the gram that is rarest among them, the first of equals."""
+    """The anchor of each form: its rarest n-gram; of several, the earliest."""
     _, inverse, counts = np.unique(hashes, return_inverse=True, return_counts=True)
     order = np.lexsort((place[:, AT_FIRST], counts[inverse], place[:, IN_FORM]))
     form = place[order, IN_FORM]

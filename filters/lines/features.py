@@ -53,7 +53,7 @@ _SHORT_BYTES = 160
 
 
 _INNER_END = f"[.!?{STRONG}{DOTS}].*[^\\s]"
-"""What may end a sentence, and something behind it."""
+"""A sentence end with further text in the same line."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from corpus.config import StrictModel, setting
 STORE_WORDS = 10
 """Lines of so few words, or Han and Kana, are always evidence: a rule on words cannot ask for more."""
 STORE_UPPER_RATIO = 0.25
-"""So are lines with a larger share of upper case among their letters."""
+"""Lines with a larger share of capitals are kept as evidence too."""
 
 
 _C4 = "C4"

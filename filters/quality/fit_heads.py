@@ -31,7 +31,7 @@ EDGES = 10
 RIDGE = 5.0
 """Penalty of squared weights: keeps the points of rare intervals small."""
 LEAST_EXAMPLES = 200
-"""Of each label, for a head of its own; below, it is fitted on all sentences."""
+"""Examples of each label that a head needs; with fewer it is fitted on the sentences of all scripts."""
 
 Int64 = npt.NDArray[np.int64]
 Chosen = Sequence[Sequence[int]]

@@ -288,7 +288,7 @@ def split(column: TextColumn, how: Split) -> Spans:
 
 
 def tokens_text(text: str) -> str:
-    """The tokens of a text as Similarity means them, joined by spaces: what the model is trained on."""
+    """The tokens of a text, as similarity is defined over them, joined by spaces: what the model is trained on."""
     return " ".join(unicodedata.normalize("NFKC", text).lower().translate(_token_table()).split())
 
 

@@ -68,7 +68,7 @@ def watch_removal(run: RunFolder, config: PipelineConfig, stages: Sequence[str])
 
 
 def _limits(alarm: AlarmConfig, stages: Sequence[str]) -> dict[str, Any]:
-    """An alarm's config, the stages that it judges named."""
+    """An alarm's config as JSON, with the watched stages listed."""
     return {**alarm.model_dump(mode="json"), "stages": [stage for stage in stages if alarm.watches(stage)]}
 
 

@@ -105,7 +105,7 @@ def build_bins(
 def build_shard(task: ShardToBuild, tokenizer: Tokenizer | None = None) -> Built:
     """Encode one shard and leave its receipt: shard, source, documents, tokens, and of each file bytes and digests.
 
-    Here a sample's text becomes tokens.
+    Here a document's text becomes tokens.
 
     Args:
         task: the shard.

@@ -50,6 +50,7 @@ def submit(
     return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("job", "arguments", "said"),
     [

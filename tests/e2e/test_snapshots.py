@@ -1,4 +1,4 @@
-"""What DESIGN says of snapshots, held over three of them.
+"""What docs/design/principles.md says of snapshots, held over three of them.
 
 Published decisions are final. Exact dedup equals the union's. No newly kept document is like any kept one. What differs
 from the union is little and has a reason, and every duplicate's survivor can be found.

@@ -1,9 +1,9 @@
 """Planted traps: a source whose documents only look alike is never wiped out, and the copies among them do go.
 
-One run of `dedup.yaml` over all traps of both languages. What is asserted follows from DESIGN's definitions alone,
-on every pair of a trap by the oracle: *recall*, the share of pairs of similarity 0.8 or more that are not both kept;
-*precision*, the share of dropped documents whose named survivor has 0.7 or more; and, sharper, that no document goes
-which has no kept one of 0.7 or more.
+One run of `dedup.yaml` over all traps of both languages. What is asserted follows from docs/design/principles.md's
+definitions alone, on every pair of a trap by the oracle: *recall*, the share of pairs of similarity 0.8 or more that
+are not both kept; *precision*, the share of dropped documents whose named survivor has 0.7 or more; and, sharper, that
+no document goes which has no kept one of 0.7 or more.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ def stands_alone(char: str) -> bool:
 
 
 def tokens(text: str) -> list[str]:
-    """Tokens of a text by DESIGN's definition, one Python character at a time."""
+    """Tokens of a text by docs/design/principles.md's definition, one Python character at a time."""
     found: list[str] = []
     word = ""
     for char in unicodedata.normalize("NFKC", text).lower():
@@ -64,7 +64,7 @@ def shingles(text: str, n: int = 5) -> frozenset[tuple[str, ...]]:
 
 
 def jaccard(a: str, b: str) -> float:
-    """Similarity as DESIGN defines it; two texts without tokens have none."""
+    """Similarity as docs/design/principles.md defines it; two texts without tokens have none."""
     x, y = shingles(a), shingles(b)
     return len(x & y) / len(x | y) if x | y else 0.0
 

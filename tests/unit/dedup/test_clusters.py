@@ -234,6 +234,7 @@ def test_other_dimensions_are_one_error(backend: Backend) -> None:
 # ---------------------------------------------------------------------------------------------------------- two levels
 
 
+@pytest.mark.slow
 def test_two_levels_find_nearly_all_that_one_finds(monkeypatch: pytest.MonkeyPatch) -> None:
     faiss = named("faiss")
     random = np.random.default_rng(10)

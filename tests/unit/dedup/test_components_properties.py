@@ -43,6 +43,7 @@ def test_a_path_of_ten_thousand_nodes(order: str) -> None:
     assert len(nodes) == 10_001 and set(component.tolist()) == {5}
 
 
+@pytest.mark.slow
 def test_a_star_of_a_million_nodes_is_fast() -> None:
     leaves = np.random.default_rng(1).permutation(np.arange(1, 1_000_001, dtype=np.int64))
     for centre in (0, 2**60):

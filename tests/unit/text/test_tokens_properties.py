@@ -6,6 +6,7 @@ import sys
 import unicodedata
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -71,6 +72,7 @@ def test_tokens_equal_the_oracle(texts: list[str]) -> None:
             WORDS.learn(token, value)
 
 
+@pytest.mark.slow
 def test_every_code_point_is_read_as_the_oracle_reads_it() -> None:
     """Alone, and between letters, where it joins, splits or stands by itself."""
     points = [p for p in range(sys.maxunicode + 1) if not 0xD800 <= p <= 0xDFFF]

@@ -204,6 +204,7 @@ def test_thirty_steps_on_one_batch_overfit(run: Path) -> None:
     assert first[-1] < 0.4 * first[0]
 
 
+@pytest.mark.slow
 def test_it_beats_the_unigram_model_and_leaves_its_results(run: Path) -> None:
     rows: list[dict[str, Any]] = []
     summary = loop.train(config(name="beats"), MIXTURE, run, steps=70, report=rows.append)

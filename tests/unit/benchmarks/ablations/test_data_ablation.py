@@ -226,6 +226,7 @@ def small_trials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[trial
     return trials.prepare_trials(folder / "raw", folder / "heldout", config, SILENT), folder
 
 
+@pytest.mark.slow
 def test_only_missing_trainings_are_made(
     small_trials: tuple[trials.Trials, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -79,6 +79,7 @@ def test_a_replica_exchanges_words_one_for_one_and_keeps_case() -> None:
         assert changed > 0.5 * (pieces.kinds == kind).sum()
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_a_real_document_and_its_image_are_unlike(shared_data: Path) -> None:
     base = base_documents(shared_data)
@@ -171,6 +172,7 @@ def test_exhaustive_truth_equals_the_oracle() -> None:
         assert found.as_dict() == pytest.approx(slow)
 
 
+@pytest.mark.slow
 def test_exhaustive_tokens_are_the_oracles() -> None:
     points = [p for p in (*range(0xD800), *range(0xE000, 0x110000)) if not unicodedata.category(chr(p)).startswith("C")]
     different = [p for p in points if tokens(f"a{chr(p)}b") != oracles.tokens(f"a{chr(p)}b")]

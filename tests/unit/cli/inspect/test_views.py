@@ -230,6 +230,7 @@ def test_sample_names_what_exists(run: Path) -> None:
     assert "nothing at all" in fails("sample", run, "--stage", "heuristic_filter", "--reason", "too_short")
 
 
+@pytest.mark.slow
 def test_samples_depend_on_the_seed_and_on_nothing_else(run: Path) -> None:
     def ids(seed: int) -> list[str]:
         options = ("--stage", "exact_dedup", "--reason", "exact_duplicate", "-n", 1, "--seed", seed)

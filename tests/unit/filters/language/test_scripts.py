@@ -44,6 +44,7 @@ def script(text: str) -> tuple[str | None, float]:
     return [None, *NAMES, "other"][number], share
 
 
+@pytest.mark.slow
 def test_every_letter_has_the_script_that_unicode_gives_it() -> None:
     table = np.where(script_table() == HANZI, HAN, script_table())
     for point in range(TABLE_SIZE):

@@ -97,6 +97,7 @@ def test_three_labels(tmp_path) -> None:  # type: ignore[no-untyped-def]
         score(ours, column, "fine")
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_equals_fasttext_on_real_lines(tmp_path, shared_data: Path) -> None:  # type: ignore[no-untyped-def]
     def lines(name: str, most: int) -> list[str]:

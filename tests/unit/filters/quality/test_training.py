@@ -213,6 +213,7 @@ def _page_references(folder: Path, sources: int) -> dict[str, object]:
     return {"references": references, "bucket": 1 << 12, "epoch": 5, "lr": 0.2, "min_count": 1, "heads": True}
 
 
+@pytest.mark.slow
 def test_heads_hear_form_and_neighbours_on_pages_with_a_main_content(tmp_path) -> None:  # type: ignore[no-untyped-def]
     config = _page_references(tmp_path, 3)
     trained = _train(config, tmp_path)

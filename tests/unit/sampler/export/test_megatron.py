@@ -75,6 +75,7 @@ def test_read_back_document_by_document(bins: Path, tmp_path: Path, split: str) 
     assert len(list((tmp_path / "new" / "out").iterdir())) == 4  # no debris
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("mmap", [True, False])
 def test_megatron_itself_reads_it_back(bins: Path, tmp_path: Path, mmap: bool) -> None:

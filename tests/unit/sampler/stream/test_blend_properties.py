@@ -96,7 +96,7 @@ def test_random_access_equals_the_stream_across_marks() -> None:
 
 
 def test_largest_deficit_would_not_do() -> None:
-    """The sibling that DESIGN.md rejects leaves the bound, so the bound's test can fail."""
+    """The sibling that docs/design/principles.md rejects leaves the bound, so the bound's test can fail."""
     weights = [3.0, 100, 100, 1, 1, 3, 1, 100, 1, 3, 100, 20, 1]
     quotas = exact_quotas(weights)
     lag, domains = np.zeros(len(quotas)), []

@@ -169,6 +169,7 @@ def test_likelihoods_are_those_of_a_plain_twin(ours: HarnessModel, trained: Tran
     assert [value for value, _ in reversed(mixed)] == pytest.approx([value for value, _ in found], abs=1e-5)
 
 
+@pytest.mark.slow
 def test_the_harness_says_the_same_of_the_exported_model(ours: HarnessModel, theirs: Any, tokenizer: Tokenizer) -> None:
     """Where its cut is clean. Likelihoods, greediness, whole texts and generation."""
     clean = []
@@ -301,6 +302,7 @@ def test_an_unknown_task_names_near_ones(ours: HarnessModel, tasks: Path, monkey
         run_tasks(ours, ["x"], tasks)
 
 
+@pytest.mark.slow
 def test_the_command_asks_local_tasks(tasks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_run(tasks / "run")
     mixture, model = tasks / "mixture.json", tasks / "model.json"

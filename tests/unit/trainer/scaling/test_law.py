@@ -59,6 +59,7 @@ def test_the_unit_of_compute_does_not_matter(scale: float) -> None:
     assert np.allclose(bounds, moved, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_errors_hold_the_true_parameters() -> None:
     """By the covariance, within three standard errors, in most of many draws."""
     inside = 0
@@ -70,6 +71,7 @@ def test_errors_hold_the_true_parameters() -> None:
     assert inside >= 36
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("runs", "deviation", "relative"), [(4, 0.01, True), (6, 0.003, True), (15, 0.005, False)])
 def test_the_interval_covers_its_share(runs: int, deviation: float, relative: bool) -> None:
     """Thirty times beyond the largest run; 80 draws of a share of 0.9 have a deviation of 0.034."""
@@ -275,6 +277,7 @@ def _goes_on(arguments: list[str], trained: Path, whole: dict[str, Any]) -> None
     assert len((trained / "m2" / "metrics.jsonl").read_text().splitlines()) == 16
 
 
+@pytest.mark.slow
 def test_run_trains_a_suite_and_fits_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch = pytest.importorskip("torch")
     torch.set_num_threads(1)

@@ -35,6 +35,7 @@ def alarms(tokens: Any, losses: Any, **settings: Any) -> list[tuple[int, Alarm]]
     return [(i, found) for i, (t, x) in enumerate(zip(tokens, losses, strict=True)) if (found := band.add(t, x))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wild", [False, True])
 def test_no_alarm_on_what_was_to_be_expected(wild: bool) -> None:
     assert [seed for seed in range(6) if alarms(*curve(seed, wild=wild))] == []
@@ -50,6 +51,7 @@ def test_a_jump_is_heard_within_steps_and_once() -> None:
         assert "for 5 steps outside the predicted" in str(found[0][1])
 
 
+@pytest.mark.slow
 def test_a_plateau_and_a_slow_drift_are_heard() -> None:
     for seed in range(2):
         tokens, losses = curve(seed)
