@@ -66,13 +66,7 @@ class AlarmConfig(StrictModel):
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """A loss over its limit.
-
-    Attributes:
-        of: "domain" or "source".
-        line: the counts of the domain or source.
-        limit: the fraction that was allowed.
-    """
+    """A loss over its limit: `of` a "domain" or a "source", with its counts and the fraction that was allowed."""
 
     of: str
     line: RemovalLine
@@ -80,13 +74,7 @@ class Alarm:
 
 
 def alarms(table: pa.Table, stages: Sequence[str], config_of: Callable[[str], AlarmConfig]) -> list[Alarm]:
-    """Every loss over the limit of its domain, most documents first.
-
-    Args:
-        table: merged counts, see `corpus.removal_counts`.
-        stages: the stages that have counts.
-        config_of: domain → the config of its alarm.
-    """
+    """Losses over the limit of their domain, most documents first, in merged counts (`corpus.removal_counts`)."""
     domains = folded(table)
     configs = {name: config_of(name) for name in domains.column("domain").to_pylist()}
     found = []
@@ -117,11 +105,8 @@ def _of_domain(table: pa.Table, by_domain: dict[str, bool] | dict[str, int] | di
 def sentence(run: Path, found: Sequence[Alarm], reason: str, of_domain: bool) -> str:
     """The error message of the alarm: the first loss in full, and how many more there are.
 
-    Args:
-        run: the run folder.
-        found: the alarms.
-        reason: the commonest reason in the stage of the first, for `tamis sample`.
-        of_domain: whether the domain of the first has a limit of its own.
+    `reason` is the commonest in the stage of the first, for `tamis sample`; `of_domain` says that its domain has a
+    limit of its own.
     """
     line, limit = found[0].line, found[0].limit
     what = f"domain {line.domain!r}"

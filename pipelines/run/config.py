@@ -106,10 +106,8 @@ class PipelineConfig(StrictModel):
 def load_pipeline(path: Path, *, inputs: list[str] | None = None, settings: list[str] | None = None) -> PipelineConfig:
     """Reads and checks a pipeline YAML.
 
-    Args:
-        path: the YAML file.
-        inputs: `DOMAIN=GLOB` each; a domain named here replaces the YAML's inputs of that domain.
-        settings: `stage.key=value` each, the value in YAML.
+    Of `inputs`, each `DOMAIN=GLOB` replaces the YAML's inputs of that domain; `settings` are `stage.key=value`, the
+    value in YAML.
 
     Raises:
         ConfigError: anything is wrong; one sentence.
@@ -143,11 +141,7 @@ def _load(path: Path, seen: set[Path]) -> dict[str, Any]:
 
 
 def _put_in_order(raw: dict[str, Any]) -> None:
-    """Puts the stages in the order that `order` names, if it is there.
-
-    Raises:
-        ConfigError: it does not name each stage once.
-    """
+    """Puts the stages in the order that `order` names, if it is there; refuses one that names not each stage once."""
     order, stages = raw.pop("order", None), raw.get("stages")
     if order is None or not isinstance(stages, dict):
         return

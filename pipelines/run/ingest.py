@@ -81,14 +81,7 @@ def _groups(files: list[InputFile], target: int) -> Iterator[list[InputFile]]:
 
 @dataclass(frozen=True)
 class IngestTask:
-    """Some input files of one domain, to be read one after the other.
-
-    Attributes:
-        files: the files.
-        configs: how files are read, by their `config_index`.
-        settings: the settings of ingest.
-        folder: where shards are written.
-    """
+    """Some input files of one domain, to be read one after the other, each by the config of its `config_index`."""
 
     files: list[InputFile]
     configs: dict[int, InputConfig]
@@ -120,13 +113,7 @@ class WrittenShard:
 
 @dataclass(frozen=True)
 class Ingested:
-    """What a task made of its files.
-
-    Attributes:
-        shards: the document shards, in the order of the files.
-        quarantine: the file of records that could not be read, if there are any.
-        inputs: counts by input file.
-    """
+    """What a task made of its files: shards in their order, the file of unreadable records if any, counts by file."""
 
     shards: list[WrittenShard]
     quarantine: list[FileEntry]

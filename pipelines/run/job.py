@@ -37,9 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def find_pipeline(name: str) -> tuple[Path, Path]:
     """The YAML of a pipeline, and the folder that its relative globs start from.
 
-    Args:
-        name: a path; or a bare name such as "default", found in `conf/pipelines` beside the packages, whose
-            relative globs start from the current folder.
+    A bare name such as "default" is found in `conf/pipelines` beside the packages; its globs start from the current
+    folder.
 
     Raises:
         ConfigError: there is no pipeline of that bare name.

@@ -112,15 +112,7 @@ def plan_groups(kept: Sequence[Kept], target: int) -> Iterator[tuple[str, int, l
 
 @dataclass(frozen=True)
 class PublishTask:
-    """A published shard to be written.
-
-    Attributes:
-        tasks: the document shards that it is made of.
-        domain: its domain.
-        number: its number among all published shards.
-        folder: where it is written.
-        settings: the settings of publishing.
-    """
+    """A published shard of a domain, to be written from some document shards; `number` counts over all domains."""
 
     tasks: list[ShardTask]
     domain: str

@@ -28,12 +28,7 @@ ALARMS_NAMED = 100
 
 
 def watch_removal(run: RunFolder, config: PipelineConfig, stages: Sequence[str]) -> None:
-    """Writes `removal.json`; raises the alarm if a stage dropped too much of a domain or a source.
-
-    Args:
-        run: a run folder whose ledger has been written.
-        config: the pipeline, with its alarm.
-        stages: the stages of the ledger.
+    """Writes `removal.json`, from the ledger; raises the alarm if a stage dropped too much of a domain or a source.
 
     Raises:
         TamisError: the alarm; or the counts do not add up to the ledger's.

@@ -44,13 +44,8 @@ class Done:
 class Runner:
     """Runs a pipeline into a run folder.
 
-    Args:
-        config: the pipeline.
-        out: the run folder.
-        cluster: Spark.
-        base: folder that relative globs start from.
-        batch_bytes: bytes of text in a batch of a scan; changes nothing in the output.
-        against: the run of the snapshot before this one; what it and its ancestors kept is not kept again.
+    Relative globs start from `base`. `against` is the run of the snapshot before: what it and its ancestors kept is not
+    kept again. `batch_bytes`, the text in a batch of a scan, changes nothing in the output.
     """
 
     def __init__(
@@ -72,10 +67,7 @@ class Runner:
         self._done: list[Done] = []
 
     def run(self, until: str | None = None) -> RunFolder:
-        """Brings the run folder to the end of the pipeline, or to the end of one stage.
-
-        Args:
-            until: "ingest", a stage of the pipeline, or "write_shards"; None runs all.
+        """Brings the run folder to the end of the pipeline, or of a stage: "ingest", one of the YAML's, "write_shards".
 
         Raises:
             TamisError: the run cannot go on, or the alarm stops it; one sentence.

@@ -25,13 +25,7 @@ if TYPE_CHECKING:
 
 
 def build_on(cluster: Cluster, run: Path, tokenizer: Path, out: str) -> TokenBins:
-    """Build what is missing of a run's bins in Spark tasks, and open them.
-
-    Args:
-        cluster: where tasks run.
-        run: the run folder, on storage that all executors see.
-        tokenizer: a SentencePiece model.
-        out: a folder that all executors see, or a URI.
+    """Build what is missing of a run's bins in Spark tasks, and open them; executors see `run`, and `out` (or a URI).
 
     Raises:
         ConfigError: the bins there are of another tokenizer.

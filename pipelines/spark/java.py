@@ -139,14 +139,10 @@ def _run(executable: Path, *arguments: str) -> tuple[int, str]:
 
 
 def write_shim(java: Path, cache: Path | None = None) -> Path:
-    """Write the shim for one Java and return the JAVA_HOME that holds it.
+    """Write the shim for one Java below `cache`, by default the user's, and return the JAVA_HOME that holds it.
 
-    The folder is named by the script's digest, and the script is renamed into place, so that two processes
-    may do this at once and an upgraded Java gets a new shim.
-
-    Args:
-        java: the real executable.
-        cache: where to write; by default the user's cache folder.
+    The folder is named by the script's digest, and the script is renamed into place, so that two processes may do this
+    at once and an upgraded Java gets a new shim.
 
     Raises:
         TamisError: the shim, once written, does not run (a cache folder mounted `noexec`, for one).

@@ -227,11 +227,7 @@ def _items_by_document(hits: pa.Table) -> pa.Table:
 
 
 def benchmark_facts(index: NgramIndex, shards: Any) -> dict[str, Any]:
-    """Counts by benchmark, for the manifest and the report.
-
-    Args:
-        index: the index.
-        shards: for each shard, for each document with items, the names of its items.
+    """Counts by benchmark, for the manifest and the report, from the names of the items in each document of each shard.
 
     Returns:
         `benchmarks`: name → counts: `items`; those searched for by `ngrams` or `whole`, `too_short` to be searched

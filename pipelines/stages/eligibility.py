@@ -152,11 +152,7 @@ class Eligibility(LocalStage):
 
 
 def _pattern(wanted: str) -> str:
-    """What stands between the slashes.
-
-    Raises:
-        ValueError: the last slash is missing.
-    """
+    """What stands between the slashes; a ValueError where the last is missing."""
     if len(wanted) < 2 or not wanted.endswith("/"):
         raise ValueError(f"a regular expression between two slashes, not {wanted!r}")
     return wanted[1:-1]

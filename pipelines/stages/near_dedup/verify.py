@@ -55,14 +55,7 @@ LEAST_SET = 256
 
 @dataclass(frozen=True)
 class MemberTask:
-    """A document shard with documents in candidate edges.
-
-    Attributes:
-        task: the shard.
-        planned: tables `members` and `pairs`.
-        sets: table `sets`.
-        partitions: of the hop that receives whole components.
-    """
+    """A document shard with documents in candidate edges: its tables `members` and `pairs`, and `sets`."""
 
     task: ShardTask
     planned: ManifestRef
@@ -72,14 +65,10 @@ class MemberTask:
 
 @dataclass(frozen=True)
 class Rules:
-    """When two documents are near-duplicates, and which of them survives.
+    """When two documents are near-duplicates, which of them survives, and the partitions of the hop that writes.
 
-    Attributes:
-        threshold: least similarity of near-duplicates.
-        reject: least equal bits of their sketches.
-        min_size_ratio: for containment, least ratio of the sizes of their sets; 0 for Jaccard.
-        keep: the first criterion of the election.
-        writers: partitions of the hop that writes.
+    `reject` is the least number of equal bits of their sketches; `min_size_ratio`, for containment, the least ratio of
+    the sizes of their sets (0 for Jaccard); `keep` the first criterion of the election.
     """
 
     threshold: float

@@ -88,13 +88,7 @@ def _band_keys(column: pa.ChunkedArray) -> Int64:
 
 @dataclass(frozen=True)
 class LinkRules:
-    """When a sentence is linked to an anchor.
-
-    Attributes:
-        threshold: least similarity.
-        first_new: the first id of this snapshot.
-        partitions: of the next hop.
-    """
+    """The least similarity of a sentence and its anchor, this snapshot's first id, the partitions of the next hop."""
 
     threshold: float
     first_new: int
@@ -114,14 +108,7 @@ def find_links(
 ) -> tuple[Manifest, int]:
     """Links sentences to anchors that are not linked themselves: the first exchange.
 
-    Args:
-        exchanges: runs it.
-        jobs: document shards, with the owners of their repeated spans.
-        threshold: least similarity.
-        first_new: the first id of this snapshot.
-
-    Returns:
-        Table `links`; and `Links.capped` of all buckets.
+    Returns table `links`, and `Links.capped` of all buckets.
     """
     partitions = exchanges.partitions(BANDS * BAND_BYTES)
     hops: list[Hop[Any, Block]] = [

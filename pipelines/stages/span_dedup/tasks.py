@@ -76,15 +76,7 @@ class HomeFiles:
 
 @dataclass(frozen=True)
 class SpanVerdict:
-    """The decision about a shard.
-
-    Attributes:
-        files: drops, edits and columns.
-        dropped: documents dropped.
-        cuts: spans cut, `near_cuts` included.
-        inherited: spans that have a new owner in this shard.
-        near_cuts: near-duplicate sentences cut.
-    """
+    """The decision about a shard: files and counts. `cuts` include `near_cuts`; `inherited` spans got a new owner."""
 
     files: list[FileEntry]
     dropped: int
@@ -107,14 +99,7 @@ def emit_spans(job: CountTask) -> Iterator[Block]:
 
 
 def _count_hashes(shard: ShardSpans, table: pa.Table | None, partitions: int, owns: bool = True) -> Iterator[Block]:
-    """The distinct hashes of some spans, with their counts and first places.
-
-    Args:
-        shard: where they lie.
-        table: the spans, sorted by (row, start).
-        partitions: of the hop that receives them.
-        owns: whether they may own their span; if not, they only count.
-    """
+    """The distinct hashes of spans sorted by (row, start), with counts, first places; unless `owns` they only count."""
     if table is None:
         return
     hashes, first, copies = distinct(table.column("hash").to_numpy())  # by (row, start): the first is the least
