@@ -108,14 +108,8 @@ class InputConfig(StrictModel):
 class InputFile:
     """One file to ingest.
 
-    Attributes:
-        domain: the source class.
-        uri: what `open_input` opens: an absolute local path, or a URI.
-        name: what hashed files call it: relative to the glob's folder, unique in the domain.
-        size: stored bytes.
-        format: how it is read.
-        compression: how it is stored.
-        config_index: its `InputConfig`.
+    `uri` is what `open_input` opens: an absolute local path, or a URI; `name` what hashed files call it: relative to
+    the glob's folder, unique in the domain. `size` are stored bytes.
     """
 
     domain: str
@@ -128,11 +122,7 @@ class InputFile:
 
 
 def resolve_inputs(configs: Sequence[InputConfig], *, base_dir: str | Path) -> list[InputFile]:
-    """Find the files of all inputs, sorted by `(domain, name, uri)`.
-
-    Args:
-        configs: the inputs, in the order of the configuration.
-        base_dir: the folder at which relative paths start.
+    """Find the files of all inputs, sorted by `(domain, name, uri)`; relative paths start at `base_dir`.
 
     Raises:
         ConfigError: a glob matches nothing, a variable is unset, a package is not installed, a format cannot be told,

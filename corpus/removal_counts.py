@@ -29,10 +29,7 @@ Int64 = npt.NDArray[np.int64]
 class ShardCounts:
     """Counts of one document shard, filled stage by stage.
 
-    Args:
-        domains: str[n_rows], the final domain of each document.
-        sources: its `source`, n_rows values, null allowed.
-        size: int64[n_rows], stored bytes of each document.
+    Of each document its final domain, its `source` (null allowed), and its stored bytes, int64[n_rows].
     """
 
     def __init__(self, domains: npt.NDArray[Any], sources: pa.ChunkedArray, size: Int64) -> None:

@@ -26,16 +26,7 @@ FORMAT_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class DocumentShard:
-    """One document shard.
-
-    Attributes:
-        number: its shard number: the middle bits of its ids.
-        domain: the domain of the input that it came from.
-        path: absolute path.
-        rows: documents.
-        bytes: UTF-8 bytes of text.
-        first_id: the id of row 0.
-    """
+    """One document shard, of the domain of its input; `number` is the middle bits of its ids, `bytes` are of text."""
 
     number: int
     domain: str
@@ -49,12 +40,7 @@ class DocumentShard:
         return pq.read_table(self.path, columns=columns, partitioning=None)
 
     def groups(self, columns: list[str], rows: npt.NDArray[np.int32]) -> Iterator[tuple[int, pa.Table]]:
-        """The row groups that hold some of the given rows, one at a time, each with the number of its first row.
-
-        Args:
-            columns: what is read.
-            rows: int32[k], ascending.
-        """
+        """Row groups that hold some of the rows, int32[k], ascending; one at a time, each with its first row."""
         with pq.ParquetFile(self.path, memory_map=True) as file:
             first = 0
             for number in range(file.metadata.num_row_groups):
@@ -79,13 +65,9 @@ class DocumentShard:
 
 @dataclass(frozen=True, slots=True)
 class EarlierRun:
-    """The run of an earlier snapshot, as a later run remembers it.
+    """The run of an earlier snapshot, as a later run remembers it: hashes of its input and of its decisions.
 
-    Attributes:
-        snapshot: its number.
-        root: where its folder lay, or where it lies now if it moved together with the later one.
-        identity: of its input.
-        decisions: a hash that names its decisions.
+    `root` is where its folder lay, or where it lies now if it moved together with the later one.
     """
 
     snapshot: int
@@ -112,11 +94,7 @@ class EarlierRun:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A run folder on disk.
-
-    Attributes:
-        root: its path.
-    """
+    """A run folder on disk."""
 
     root: Path
 

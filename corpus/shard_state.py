@@ -24,13 +24,7 @@ U64 = np.uint64
 
 @dataclass(frozen=True, slots=True)
 class ShardState:
-    """Which documents are alive, and what was cut from them.
-
-    Attributes:
-        alive: bool[n_rows].
-        edits: edits of all rows, dead ones included.
-        cut_sentences: int64[n_rows].
-    """
+    """Which documents are alive, and what was cut from each; edits are of all rows, dead ones included."""
 
     alive: npt.NDArray[np.bool_]
     edits: Edits

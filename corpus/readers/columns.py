@@ -37,14 +37,7 @@ def as_string(value: object) -> str | None:
 
 
 def to_record(row: Mapping[str, object], config: InputConfig, offset: int, length: int) -> Record | Bad:
-    """Build the record of a row, or say why it is none.
-
-    Args:
-        row: the columns.
-        config: field map, kept columns and constants.
-        offset: where the row starts, as in `Record`.
-        length: what it takes there.
-    """
+    """Build the record of a row that takes `length` at `offset`, as in `Record`, or say why it is none."""
     text = dig(row, config.fields.text)
     if not isinstance(text, str):
         found = "is missing" if text is None else f"is a {type(text).__name__}"

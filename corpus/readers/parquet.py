@@ -31,15 +31,9 @@ class _Undecodable:
 
 
 def read_parquet(raw: Raw, file: InputFile, config: InputConfig, limits: Limits) -> Iterator[Record | Bad]:
-    """Yield a Record or a Bad for each row.
+    """Yield a Record or a Bad for each row; a text of more than `max_record_bytes` is a Bad.
 
     A file without a usable text column is one Bad over all its rows.
-
-    Args:
-        raw: the stored bytes.
-        file: not needed; Parquet tells its own compression.
-        config: which columns are what.
-        limits: a text of more than `max_record_bytes` is a Bad.
 
     Raises:
         ReadError: if storage fails.

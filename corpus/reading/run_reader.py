@@ -28,11 +28,7 @@ Mask = Callable[[Sequence[str]], list[str]]
 
 
 class RunReader:
-    """A run folder opened for reading.
-
-    Args:
-        root: the run folder.
-        mask: makes texts fit to be shown, each of the same length in bytes; None gives them as they are.
+    """A run folder opened for reading; `mask` makes texts fit to be shown, each of the same length in bytes.
 
     Raises:
         TamisError: it is none, or its ingest has not finished.
@@ -146,10 +142,7 @@ class RunReader:
     ) -> dict[int, dict[str, Any]]:
         """Columns of stored documents of this run or an ancestor, in id order; only their shards are opened.
 
-        Args:
-            ids: of the documents.
-            columns: of `corpus.schemas.DOCUMENT`.
-            as_stored: gives texts unmasked, for comparing them; what is shown goes through `shown`.
+        With `as_stored` texts are not masked, for comparing them; what is shown goes through `shown`.
         """
         return self.lineage.gather(ids, lambda reader, mine: reader._own_documents(mine, columns, as_stored))
 
