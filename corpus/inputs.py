@@ -63,9 +63,7 @@ class FieldMap(StrictModel):
 class InputConfig(StrictModel):
     """One input: the files, how to read them, and the domain they form."""
 
-    domain: str = setting(
-        ..., "The source class of these documents; it names a folder.", pattern=r"^[a-z0-9][a-z0-9_\-]{0,63}$"
-    )
+    domain: str = setting(..., "Source class of the documents; names a folder.", pattern=r"^[a-z0-9][a-z0-9_\-]{0,63}$")
     paths: tuple[str, ...] = setting(
         ...,
         "Globs (`*`, `?`, `[ab]`, `**`), each relative to the pipeline file, absolute, `file://`, `s3://` (where `?`"

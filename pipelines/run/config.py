@@ -46,11 +46,7 @@ class PipelineConfig(StrictModel):
 
     name: str = setting(..., "What the pipeline is called; the file's name where it is not said.")
     snapshot: int = setting(
-        0,
-        "Number of this crawl among those that are deduplicated against each other.",
-        unit="number",
-        ge=0,
-        le=MAX_SNAPSHOT,
+        0, "Number of this crawl among those deduplicated against each other.", unit="number", ge=0, le=MAX_SNAPSHOT
     )
     inputs: tuple[InputConfig, ...] = setting((), "The files that are ingested; `--input DOMAIN=GLOB` replaces them.")
     ingest: IngestConfig = setting(IngestConfig(), "How raw input becomes document shards.")

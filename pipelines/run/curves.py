@@ -62,9 +62,7 @@ class ClusterBalance(StrictModel):
     temperature: float = setting(
         1.0, "1 samples cells of semantic_clusters by their documents, 0 all cells alike.", unit="exponent", ge=0, le=1
     )
-    max_factor: float = setting(
-        4.0, "The documents of a small cell are raised by at most this.", unit="factor", ge=1, le=64
-    )
+    max_factor: float = setting(4.0, "Most that documents of a small cell are raised by.", unit="factor", ge=1, le=64)
 
     def factors(self, sizes: Numbers, scale: float) -> npt.NDArray[np.float64]:
         """The factor of each document, float64[n], from its cell's size (NaN or 0: no cell, factor 1) and `scale`."""

@@ -55,7 +55,7 @@ class EligibilityEvidence(StrictModel):
 
     url_lists: tuple[str, ...] = setting(
         (),
-        "Takedown lists: files with a URL a line, or `||host` or `||host/folder` for all below it; # starts a comment.",
+        "Takedown lists: files with a URL a line, or `||host`, `||host/folder` for all below it; # starts a comment.",
     )
     id_lists: tuple[str, ...] = setting((), "Takedown lists: files with a source_id a line.")
     assign: tuple[Assignment, ...] = setting((), "Domains by predicate; the first that holds wins.")

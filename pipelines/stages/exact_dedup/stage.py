@@ -34,16 +34,16 @@ from pipelines.stages.shard_task import ShardTask
 from text.hash import digest128
 
 COLUMNS = pa.schema(
-    [
-        pa.field("row", pa.int32()),
-        pa.field("doc_id", pa.int64()),
-        pa.field("exact_copies", pa.int32()),
-        pa.field("first_copy", pa.int64()),
-        pa.field("domains", pa.int32()),
-    ]
+    {
+        "row": pa.int32(),
+        "doc_id": pa.int64(),
+        "exact_copies": pa.int32(),
+        "first_copy": pa.int64(),
+        "domains": pa.int32(),
+    }
 )
 """About kept documents with copies: the number of copies, the first contender, the number of contending domains."""
-CONTESTED = pa.schema([pa.field("row", pa.int32()), pa.field("doc_id", pa.int64()), pa.field("first_copy", pa.int64())])
+CONTESTED = pa.schema({"row": pa.int32(), "doc_id": pa.int64(), "first_copy": pa.int64()})
 """Documents whose text has several contenders: table `contenders`, and `followers`, copies dropped for one of them."""
 ROW_BYTES = 29
 """What a document takes in the exchange."""

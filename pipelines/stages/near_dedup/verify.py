@@ -22,13 +22,7 @@ from pipelines.stages.shard_task import ShardTask, read_own
 from text.binary import as_numbers
 
 EDGES = pa.schema(
-    [
-        pa.field("row", pa.int32()),
-        pa.field("doc_id", pa.int64()),
-        pa.field("other", pa.int64()),
-        pa.field("similarity", pa.float32()),
-        pa.field("method", pa.int8()),
-    ]
+    {"row": pa.int32(), "doc_id": pa.int64(), "other": pa.int64(), "similarity": pa.float32(), "method": pa.int8()}
 )
 """Accepted edges.
 
@@ -36,13 +30,13 @@ EDGES = pa.schema(
 0.09·√(1 − J²)); 2, the cosine of two embeddings.
 """
 COLUMNS = pa.schema(
-    [
-        pa.field("row", pa.int32()),
-        pa.field("doc_id", pa.int64()),
-        pa.field("component_id", pa.int64()),
-        pa.field("component_size", pa.int32()),
-        pa.field("near_copies", pa.int32()),
-    ]
+    {
+        "row": pa.int32(),
+        "doc_id": pa.int64(),
+        "component_id": pa.int64(),
+        "component_size": pa.int32(),
+        "near_copies": pa.int32(),
+    }
 )
 """About each document of a verified component; `near_copies` are the raw documents dropped for it."""
 SET_BUDGET = 1 << 26

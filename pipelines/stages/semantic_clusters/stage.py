@@ -66,11 +66,7 @@ class SemanticClustersEvidence(StrictModel):
         ge=LEAST_MEMBERS,
     )
     iterations: int = setting(
-        20,
-        "Rounds of k-means; more let the centroids settle further and take proportionally longer.",
-        unit="rounds",
-        ge=1,
-        le=1000,
+        20, "Rounds of k-means; more settle the centroids further and take longer.", unit="rounds", ge=1, le=1000
     )
     giant: float = setting(
         4.0, "Cells of more than this many times their share of the documents are divided.", unit="factor", gt=1
@@ -92,10 +88,7 @@ class SemanticClustersDecision(StrictModel):
         le=1,
     )
     max_cell_documents: int = setting(
-        20_000,
-        "Different vectors of a cell that are compared with one another; a larger cell is divided.",
-        unit="vectors",
-        ge=16,
+        20_000, "Different vectors of a cell that are compared; a larger cell is divided.", unit="vectors", ge=16
     )
 
 

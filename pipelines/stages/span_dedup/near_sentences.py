@@ -44,14 +44,14 @@ BAND_BYTES = 112
 """What a band of a sentence of some twenty tokens takes in the exchange."""
 KEYS, SET = pa.binary(8 * BANDS), pa.large_binary()
 LINKS = pa.schema(
-    [
-        pa.field("row", pa.int32()),
-        pa.field("doc_id", pa.int64()),
-        pa.field("start", pa.int32()),
-        pa.field("anchor_doc", pa.int64()),
-        pa.field("anchor_start", pa.int32()),
-        pa.field("similarity", pa.float32()),
-    ]
+    {
+        "row": pa.int32(),
+        "doc_id": pa.int64(),
+        "start": pa.int32(),
+        "anchor_doc": pa.int64(),
+        "anchor_start": pa.int32(),
+        "similarity": pa.float32(),
+    }
 )
 """Sentences and their anchors; those for which something was cut are committed with the decision, as table `links`."""
 _LINK = ("doc_id", "start", "anchor_doc", "anchor_start", "similarity")

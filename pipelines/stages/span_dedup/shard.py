@@ -18,14 +18,7 @@ from pipelines.stages.shard_task import Int32, Int64, ShardTask, read_own
 from text.sequences import positions_of
 
 PARAGRAPH, SENTENCE, DOCUMENT = 0, 1, 2
-OWNERS = pa.schema(
-    [
-        pa.field("hash", pa.int64()),
-        pa.field("copies", pa.int32()),
-        pa.field("owner", pa.int64()),
-        pa.field("owner_start", pa.int32()),
-    ]
-)
+OWNERS = pa.schema({"hash": pa.int64(), "copies": pa.int32(), "owner": pa.int64(), "owner_start": pa.int32()})
 """Repeated spans of which a shard holds a copy, by hash: their copies in the whole corpus, the place of their owner."""
 _EVIDENCE = ("row", "level", "start", "end", "parent", "bytes", "sentences", "hash")
 

@@ -27,22 +27,10 @@ _NOBODY = np.iinfo(np.int64).max
 REASONS = ("repeated_paragraph", "repeated_sentence")
 """Why a span of a level is cut: `PARAGRAPH`, `SENTENCE`."""
 NEAR_REASON = "near_repeated_sentence"
-HEIRS = pa.schema(
-    [
-        pa.field("hash", pa.int64()),
-        pa.field("level", pa.int8()),
-        pa.field("doc_id", pa.int64()),
-        pa.field("start", pa.int32()),
-    ]
-)
+HEIRS = pa.schema({"hash": pa.int64(), "level": pa.int8(), "doc_id": pa.int64(), "start": pa.int32()})
 """Spans whose owner was dropped, and the copy in this shard that owns them now."""
 COLUMNS = pa.schema(
-    [
-        pa.field("row", pa.int32()),
-        pa.field("doc_id", pa.int64()),
-        pa.field("repeated_share", pa.float32()),
-        pa.field("max_span_copies", pa.int32()),
-    ]
+    {"row": pa.int32(), "doc_id": pa.int64(), "repeated_share": pa.float32(), "max_span_copies": pa.int32()}
 )
 
 
