@@ -100,8 +100,7 @@ def page_text(page: str, *, main_content: bool = True) -> str:
     """Return the visible text of an HTML page with its line breaks, with or without menus, footers and the like."""
     from resiliparse.extract.html2text import extract_plain_text
 
-    text: str = extract_plain_text(page, preserve_formatting=True, main_content=main_content)
-    return text
+    return extract_plain_text(page, preserve_formatting=True, main_content=main_content)
 
 
 def _serve(pipe: Connection, extract: Callable[[str], str], timeout_seconds: float) -> None:

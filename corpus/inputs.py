@@ -152,8 +152,7 @@ def open_input(uri: str) -> ByteFile:
     """
     try:
         filesystem, path = file_system(uri)
-        opened: ByteFile = filesystem.open_input_file(path)
-        return opened
+        return filesystem.open_input_file(path)
     except OSError as error:
         raise ReadError(f"cannot open {uri}: {error}") from error
 

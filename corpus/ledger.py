@@ -11,14 +11,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from corpus.shard_state import ShardState
 from tamis.errors import TamisError
-
-Int64 = npt.NDArray[np.int64]
+from text.arrow import Int64
 
 
 @dataclass

@@ -18,12 +18,11 @@ import pyarrow as pa
 
 from corpus.removal_line import COUNTS, OTHER, RemovalLine
 from corpus.shard_state import ShardState
+from text.arrow import Int64
 
 KEYS = ["domain", "source"]
 MERGED_ROWS = 1 << 20
 SOURCES_NAMED = 1_000
-
-Int64 = npt.NDArray[np.int64]
 
 
 class ShardCounts:
@@ -92,8 +91,7 @@ def _summed(tables: Sequence[pa.Table]) -> pa.Table:
 
 def column(table: pa.Table, stage: str, count: str) -> Int64:
     """One of `COUNTS` of one stage, int64[n_rows]."""
-    values: Int64 = table.column(f"{stage}.{count}").to_numpy()
-    return values
+    return table.column(f"{stage}.{count}").to_numpy()
 
 
 def lines(table: pa.Table, stages: Iterable[str]) -> Iterator[RemovalLine]:

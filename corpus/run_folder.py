@@ -56,11 +56,8 @@ class DocumentShard:
 
     def lengths(self) -> tuple[np.ndarray, np.ndarray]:
         """Stored bytes and sentences of each document, int64[rows] each, without reading the text."""
-        table = self.read(["bytes", "sentences"])
-        return (
-            table.column("bytes").to_numpy().astype(np.int64),
-            table.column("sentences").to_numpy().astype(np.int64),
-        )
+        size, sentences = (column.to_numpy().astype(np.int64) for column in self.read(["bytes", "sentences"]).columns)
+        return size, sentences
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,10 +205,7 @@ class RunFolder:
 
     def shard_of_id(self, doc_id: int) -> DocumentShard | None:
         """The document shard that holds an id, or None."""
-        for shard in self.shards:
-            if shard.first_id <= doc_id < shard.first_id + shard.rows:
-                return shard
-        return None
+        return next((s for s in self.shards if s.first_id <= doc_id < s.first_id + s.rows), None)
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -69,8 +69,7 @@ class Edits:
 
     def cut_inside(self, rows: Int32, start: Int64, end: Int64) -> Int64:
         """Bytes that these edits have cut inside each given span of the stored text, int64[k]."""
-        found: Int64 = _cut_inside(self.ptr, self.start, self.end, self.cut, rows, start, end)
-        return found
+        return _cut_inside(self.ptr, self.start, self.end, self.cut, rows, start, end)
 
     def merged(self, rows: Int32, start: Int32, end: Int32, replacement: pa.ChunkedArray | list[str | None]) -> Edits:
         """These edits with a later stage's added (null: a cut); an edit inside a later one disappears in it.

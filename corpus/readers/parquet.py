@@ -97,16 +97,14 @@ def _values(column: pa.Array, *, as_text: bool) -> list[object]:
     elif as_text and pa.types.is_large_binary(column.type):
         column = column.view(pa.large_string())
     try:
-        values: list[object] = column.to_pylist()
-        return values
+        return column.to_pylist()
     except (ValueError, OverflowError):
         return [_value(scalar) for scalar in column]
 
 
 def _value(scalar: pa.Scalar) -> object:
     try:
-        value: object = scalar.as_py()
-        return value
+        return scalar.as_py()
     except UnicodeDecodeError:
         return _Undecodable
     except (ValueError, OverflowError):  # a time that Python and JSON cannot say, in a column kept beside the text

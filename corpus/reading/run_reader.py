@@ -49,11 +49,11 @@ class RunReader:
         Raises:
             TamisError: the run has no such decision.
         """
-        for stage, manifest in self.chain:
-            if stage == name:
-                return manifest
-        known = ", ".join(stage for stage, _ in self.chain) or "none yet"
-        raise TamisError(f"{self.run.root} has no decision of a stage {name!r}; it has {known}")
+        known = dict(self.chain)
+        if name not in known:
+            has = ", ".join(known) or "none yet"
+            raise TamisError(f"{self.run.root} has no decision of a stage {name!r}; it has {has}")
+        return known[name]
 
     def _sidecar(self, stage: str, table: str, shard: int) -> pa.Table | None:
         """A decision's table of one document shard (cached); "evidence" is the stage's evidence."""
@@ -66,8 +66,7 @@ class RunReader:
         found = self.sidecar(stage, table, shard.number)
         if found is None:
             return []
-        rows: list[dict[str, Any]] = found.filter(pc.equal(found.column("row"), doc_id - shard.first_id)).to_pylist()
-        return rows
+        return found.filter(pc.equal(found.column("row"), doc_id - shard.first_id)).to_pylist()
 
     def shard_of(self, doc_id: int) -> DocumentShard:
         """The document shard that holds an id.

@@ -132,9 +132,7 @@ def _commit(
     entries = [replace(e, shard=n) for n, shard in enumerate(shards) for e in (shard.documents, shard.urls)]
     entries += [entry for answer in answers for entry in answer.quarantine]
     per_file = [count for answer in answers for count in answer.inputs]
-    quarantined: Counter[str] = Counter()
-    for count in per_file:
-        quarantined.update(count.quarantined)
+    quarantined = sum((Counter(count.quarantined) for count in per_file), Counter[str]())
     documents = [e for e in entries if e.table == "documents"]
     body = {
         "key": key,

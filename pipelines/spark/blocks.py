@@ -104,7 +104,5 @@ def unpack(partition: int, records: Iterable[Record]) -> Inbox:
     kinds: dict[str, list[bytes]] = {}
     for _, (kind, data) in records:
         kinds.setdefault(kind, []).append(data)
-    tables = {}
-    for kind in sorted(kinds):
-        tables[kind] = pa.concat_tables([pa.ipc.open_stream(data).read_all() for data in sorted(kinds[kind])])
-    return Inbox(partition, tables)
+    read = {kind: [pa.ipc.open_stream(data).read_all() for data in sorted(kinds[kind])] for kind in sorted(kinds)}
+    return Inbox(partition, {kind: pa.concat_tables(tables) for kind, tables in read.items()})

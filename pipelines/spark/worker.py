@@ -138,7 +138,4 @@ def unpacked(archive: Path) -> Path:
 
 
 def _archive_of(path: Path) -> Path | None:
-    for parent in path.parents:
-        if parent.suffix == ".zip" and parent.is_file():
-            return parent
-    return None
+    return next((parent for parent in path.parents if parent.suffix == ".zip" and parent.is_file()), None)

@@ -51,6 +51,23 @@ class Batch:
         assert self.view is not None
         return self.view
 
+    def table(self, **columns: Any) -> pa.Table:
+        """A row a document: `row`, `doc_id` and some columns, numpy or Arrow."""
+        return pa.table({"row": self.rows, "doc_id": self.doc_ids, **columns})
+
+    def with_spans(
+        self, documents: Mapping[str, Any], which: Int64, start: Int64, end: Int64, spans: Mapping[str, Any]
+    ) -> pa.Table:
+        """A row for each document, `start` and `end` being -1, and one for each of its spans, in the stored text.
+
+        Span i is of document `which[i]` of the batch, from byte `start[i]` of its view on. Both have the same columns.
+        """
+        nowhere = np.full(len(self.rows), -1, np.int32)
+        heads = self.table(start=nowhere, end=nowhere, **documents)
+        rows, first, last = self.texts.to_stored(which, start, end)
+        found = pa.table({"row": rows, "doc_id": self.doc_ids[which], "start": first, "end": last, **spans})
+        return pa.concat_tables([heads, found]).sort_by([("row", "ascending"), ("start", "ascending")])
+
 
 @dataclass(frozen=True)
 class Verdict:

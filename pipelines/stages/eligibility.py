@@ -112,14 +112,7 @@ class Eligibility(LocalStage):
             names = batch.metadata.column("source_id").to_pylist()
             listed = ["id_list" if i in lists["id"] else found for i, found in zip(names, listed, strict=True)]
         domain = self._assigned_domains(batch)
-        return pa.table(
-            {
-                "row": pa.array(batch.rows),
-                "doc_id": pa.array(batch.doc_ids),
-                "listed": pa.array(listed, pa.string()),
-                "domain": pa.array(domain, pa.string()),
-            }
-        )
+        return batch.table(listed=pa.array(listed, pa.string()), domain=pa.array(domain, pa.string()))
 
     def _url_listed(self, url: str) -> bool:
         key = url_key(url)

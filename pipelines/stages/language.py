@@ -64,15 +64,11 @@ class Language(LocalStage):
         """One row a document: its language, the score, the share of text in lines of it, the second language."""
         path = Path(self.artefacts["model"])
         found = detect(batch.texts.column, path, sample_bytes=self.evidence.sample_bytes)
-        return pa.table(
-            {
-                "row": pa.array(batch.rows),
-                "doc_id": pa.array(batch.doc_ids),
-                "language": found.codes.cast(pa.string()),
-                "language_score": pa.array(found.scores),
-                "language_share": pa.array(found.shares, from_pandas=True),
-                "second_language": found.seconds.cast(pa.string()),
-            }
+        return batch.table(
+            language=found.codes.cast(pa.string()),
+            language_score=pa.array(found.scores),
+            language_share=pa.array(found.shares, from_pandas=True),
+            second_language=found.seconds.cast(pa.string()),
         )
 
     def decide(

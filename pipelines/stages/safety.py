@@ -121,16 +121,8 @@ class Safety(LocalStage):
         listed, tokens = np.zeros(n, np.int32), np.zeros(n, np.int32)
         if self._words is not None:
             listed, tokens = count_listed(self._words, column)
-        return pa.table(
-            {
-                "row": pa.array(batch.rows),
-                "doc_id": pa.array(batch.doc_ids),
-                "safety": safety,
-                "unsafe": unsafe,
-                "bytes": column.lengths.astype(np.int64),
-                "listed": listed,
-                "tokens": tokens,
-            }
+        return batch.table(
+            safety=safety, unsafe=unsafe, bytes=column.lengths.astype(np.int64), listed=listed, tokens=tokens
         )
 
     def decide(

@@ -81,36 +81,18 @@ class SentenceQuality(LocalStage):
         scores = self._model.score(column, spans)
         lengths = (spans.ends(column) - spans.starts).astype(np.int64)
         n = len(batch.rows)
-        documents = pa.table(
-            {
-                "row": pa.array(batch.rows),
-                "doc_id": pa.array(batch.doc_ids),
-                "start": np.full(n, -1, np.int32),
-                "end": np.full(n, -1, np.int32),
-                "score": document_quality(scores, lengths, spans.ptr),
-                "bytes": column.lengths.astype(np.int32),
-                "chars": np.zeros(n, np.int32),
-                "fenced": np.zeros(n, np.bool_),
-            }
-        )
+        documents = {
+            "score": document_quality(scores, lengths, spans.ptr),
+            "bytes": column.lengths.astype(np.int32),
+            "chars": np.zeros(n, np.int32),
+            "fenced": np.zeros(n, np.bool_),
+        }
         low = np.flatnonzero(scores < self.evidence.store_below)
         chars, fenced = sentence_facts(column, spans, low)
         which = np.repeat(np.arange(n, dtype=np.int64), np.diff(spans.ptr))[low]
         start = spans.starts[low].astype(np.int64)
-        rows, first, last = batch.texts.to_stored(which, start, start + lengths[low])
-        found = pa.table(
-            {
-                "row": rows,
-                "doc_id": batch.doc_ids[which],
-                "start": first,
-                "end": last,
-                "score": scores[low],
-                "bytes": lengths[low].astype(np.int32),
-                "chars": chars,
-                "fenced": fenced,
-            }
-        )
-        return pa.concat_tables([documents, found]).sort_by([("row", "ascending"), ("start", "ascending")])
+        found = {"score": scores[low], "bytes": lengths[low].astype(np.int32), "chars": chars, "fenced": fenced}
+        return batch.with_spans(documents, which, start, start + lengths[low], found)
 
     def decide(
         self, evidence: pa.Table, rows: Int32, first_id: int, decision: SentenceQualityDecision, earlier: Earlier

@@ -23,7 +23,7 @@ import pyarrow as pa
 
 from corpus.files import FileEntry, Manifest
 from corpus.schemas import DROPS
-from dedup.exact import GONE, STANDS, Copies, elect_copies
+from dedup.exact import GONE, STANDS, elect_copies
 from pipelines.spark.blocks import Block, Inbox, NextHop, by_hash, by_shard, split
 from pipelines.spark.exchange import Hop, partitions_for
 from pipelines.spark.session import Cluster
@@ -61,7 +61,7 @@ class ExactDedup(GlobalStage):
     def scan(self, batch: Batch) -> pa.Table:
         """One row a document: the two halves of its digest."""
         low, high = digest128(batch.texts.column)
-        return pa.table({"row": pa.array(batch.rows), "doc_id": pa.array(batch.doc_ids), "low": low, "high": high})
+        return batch.table(low=low, high=high)
 
     def decide_globally(self, context: DecisionContext) -> GlobalVerdict:
         """Drops all copies within a domain but the first; lists contenders of texts that occur in several domains."""
@@ -125,14 +125,10 @@ def group_copies(inbox: Inbox, writers: NextHop) -> Iterator[Block]:
         return
     names = ("low", "high", "doc_id", "domain", "state")
     found = elect_copies(*(table.column(name).to_numpy() for name in names))
-    yield from _blocks(found, writers.partitions)
-
-
-def _blocks(found: Copies, writers: int) -> Iterator[Block]:
     dropped = found.survivor != found.doc_id
     contested = found.contenders > 1
     own = found.contender == found.doc_id
-    shard = by_shard(found.doc_id, writers)
+    shard = by_shard(found.doc_id, writers.partitions)
     drops = {
         "doc_id": found.doc_id[dropped],
         "reason": np.full(int(dropped.sum()), "exact_duplicate"),

@@ -215,17 +215,13 @@ class NearDedup(GlobalStage):
         packed = pa.Array.from_buffers(
             pa.binary(size), len(column), [None, pa.py_buffer(np.ascontiguousarray(found.minima).view(np.uint8))]
         )
-        return pa.table(
-            {
-                "row": pa.array(batch.rows),
-                "doc_id": pa.array(batch.doc_ids),
-                "bytes": column.lengths.astype(np.int32),
-                "shingles": found.shingles,
-                "token_key": found.token_keys,
-                "sketch_low": found.sketch[:, 0].view(np.int64),
-                "sketch_high": found.sketch[:, 1].view(np.int64),
-                "signature": packed.cast(pa.binary()),
-            }
+        return batch.table(
+            bytes=column.lengths.astype(np.int32),
+            shingles=found.shingles,
+            token_key=found.token_keys,
+            sketch_low=found.sketch[:, 0].view(np.int64),
+            sketch_high=found.sketch[:, 1].view(np.int64),
+            signature=packed.cast(pa.binary()),
         )
 
     def decide_globally(self, context: DecisionContext) -> GlobalVerdict:

@@ -144,8 +144,7 @@ def resolve_components(inbox: Inbox, rules: Rules) -> Iterator[Block]:
     by_number = np.argsort(doc_id)
 
     def index_of(ids: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        found: npt.NDArray[np.int64] = by_number[np.searchsorted(doc_id[by_number], ids)]
-        return found
+        return by_number[np.searchsorted(doc_id[by_number], ids)]
 
     sketch = np.stack([table.column(n).to_numpy() for n in ("sketch_low", "sketch_high")], axis=1).view(np.uint64)
     members = Members(

@@ -17,10 +17,9 @@ from dedup.cells import compare, divide_giants
 from dedup.clusters import Assigner, Backend, open_backend
 from dedup.vectors import Float32, unit, unpack_vectors, usable, vectors_as_bytes, vectors_from_bytes
 from pipelines.spark.blocks import Block, Inbox, by_id, by_shard, split
-from pipelines.stages.shard_task import ShardTask
+from pipelines.stages.shard_task import Int64, ShardTask
 from text.hash import uniform
 
-Int64 = npt.NDArray[np.int64]
 MEMBERS_AT_ONCE = 65_536
 
 

@@ -203,15 +203,8 @@ def decide_spans(job: SpanTask) -> SpanVerdict:
         tables.append(edits_table(near["row"], near["start"], near["end"], NEAR_REASON, sentences=1))
     seen = np.flatnonzero(documents.max_copies > 0).astype(np.int32)
     share = np.minimum(1.0, documents.repeated[seen] / np.maximum(documents.total[seen], 1)).astype(np.float32)
-    columns = pa.table(
-        [
-            pa.array(seen),
-            pa.array(shard.task.doc_ids(seen)),
-            pa.array(share),
-            pa.array(documents.max_copies[seen].astype(np.int32)),
-        ],
-        schema=COLUMNS,
-    )
+    copies = documents.max_copies[seen].astype(np.int32)
+    columns = pa.table([seen, task.doc_ids(seen), share, copies], schema=COLUMNS)
     gone = np.flatnonzero(documents.gone).astype(np.int32)
     drops = drops_table(gone, task.shard.first_id, "mostly_repeated_spans")
     edits = pa.concat_tables(tables)
