@@ -158,19 +158,16 @@ def open_input(uri: str) -> ByteFile:
 
 
 def file_system(uri: str) -> tuple[pafs.FileSystem, str]:
-    """Return the file system of a URI or an absolute local path, and the path within it."""
+    """Return the file system of a URI or an absolute local path, and the path within it.
+
+    Names in a URI of ours stand as they are; behind the host, what a URI may not hold is escaped here.
+    """
     if "://" not in uri:
         return pafs.LocalFileSystem(), uri
-    return _from_uri(uri)
-
-
-def _from_uri(uri: str) -> tuple[pafs.FileSystem, str]:
-    """Names in a URI of ours stand as they are; behind the host, what a URI may not hold is escaped here."""
     address, mark, query = uri.partition("?")
     scheme, slashes, rest = address.partition("://")
     host, slash, name = rest.partition("/")
-    filesystem, path = pafs.FileSystem.from_uri(f"{scheme}{slashes}{host}{slash}{quote(name)}{mark}{query}")
-    return filesystem, path
+    return pafs.FileSystem.from_uri(f"{scheme}{slashes}{host}{slash}{quote(name)}{mark}{query}")
 
 
 def _matches(path: str, base_dir: Path, key: str) -> Iterator[tuple[str, str, int]]:

@@ -144,18 +144,9 @@ def build_view(stored: TextColumn, edits: Edits, rows: Int32, base: int = 0) -> 
     offsets = np.zeros(len(rows) + 1, np.int64)
     np.cumsum(sizes, out=offsets[1:])
     data = np.empty(int(offsets[-1]), np.uint8)
+    new = edits.replacement
     _copy_view(
-        stored.offsets,
-        stored.data,
-        edits.ptr,
-        edits.start,
-        edits.end,
-        edits.replacement.offsets,
-        edits.replacement.data,
-        rows,
-        base,
-        offsets,
-        data,
+        stored.offsets, stored.data, edits.ptr, edits.start, edits.end, new.offsets, new.data, rows, base, offsets, data
     )
     return View(rows, TextColumn(offsets, data), edits)
 

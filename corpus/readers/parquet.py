@@ -145,8 +145,7 @@ def _selection(schema: pa.Schema, config: InputConfig) -> list[str] | None:
     """Return the columns to read, None for all; of a struct only the asked-for fields."""
     if config.keep == "all":
         return None
-    fields = config.fields
-    wanted = (fields.text, fields.id, fields.url, fields.source, fields.lang, fields.licence, *config.keep)
+    wanted = (*(path for _, path in config.fields), *config.keep)
     return [path for path in dict.fromkeys(wanted) if path is not None and _type_at(schema, path) is not None]
 
 

@@ -48,10 +48,9 @@ def ingest(run: RunFolder, config: PipelineConfig, base: Path, cluster: Cluster)
                 f"{run.root} holds the ingest of other input or of other ingest settings; choose another --out"
             )
         return done
-    groups = list(_groups(files, config.ingest.target_shard_bytes))
     answers = cluster.map(
         ingest_files,
-        [_task(group, config, run) for group in groups],
+        [_task(group, config, run) for group in _groups(files, config.ingest.target_shard_bytes)],
         label=f"ingest {len(files)} files",
         receipts=run.ingest_folder / "receipts",
     )
@@ -134,7 +133,7 @@ def _commit(
     per_file = [count for answer in answers for count in answer.inputs]
     quarantined = sum((Counter(count.quarantined) for count in per_file), Counter[str]())
     documents = [e for e in entries if e.table == "documents"]
-    body = {
+    body: dict[str, Any] = {
         "key": key,
         "snapshot": config.snapshot,
         "identity": stable_hash([config.snapshot, [e.digest for e in documents]]),
@@ -148,15 +147,10 @@ def _commit(
         "sentences": sum(e.info["sentences"] for e in documents),
         "quarantined": dict(sorted(quarantined.items())),
     }
-    _check_sum(body)
-    return commit(run.ingest_folder, body, entries)
-
-
-def _check_sum(body: dict[str, Any]) -> None:
-    """Every record is a document, quarantined, or outside the sample."""
-    rest = body["records"] - body["documents"] - sum(body["quarantined"].values()) - body["not_sampled"]
-    if rest:
+    rest = body["records"] - body["documents"] - quarantined.total() - body["not_sampled"]
+    if rest:  # every record is a document, quarantined, or outside the sample
         raise TamisError(f"the ledger of ingest is off by {rest} records; please report this")
+    return commit(run.ingest_folder, body, entries)
 
 
 @dataclass

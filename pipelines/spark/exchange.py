@@ -60,9 +60,5 @@ def build(
     rdd = with_gpu(context.parallelize(texts, max(1, len(texts))).mapPartitions(emit), gpu)
     for number, hop in enumerate([*hops, last]):
         receive = partial(receive_blocks, name_of(hop.function), label, encode(hop.settings), number == len(hops))
-        rdd = rdd.partitionBy(hop.partitions, _identity).mapPartitionsWithIndex(receive)
+        rdd = rdd.partitionBy(hop.partitions, int).mapPartitionsWithIndex(receive)
     return rdd
-
-
-def _identity(partition: int) -> int:
-    return partition

@@ -106,18 +106,11 @@ class SentenceQuality(LocalStage):
         bad = quality < np.float32(decision.min_document_quality)
         drops = drops_table(documents.column("row").to_numpy()[bad], first_id, "low_quality")
         found = evidence.filter(pa.array(~heads))
-        ptr = np.concatenate(
-            [np.searchsorted(found.column("row").to_numpy(), documents.column("row").to_numpy()), [found.num_rows]]
-        )
-        cut = choose_cuts(
-            found.column("score").to_numpy(),
-            found.column("bytes").to_numpy().astype(np.int64),
-            found.column("chars").to_numpy(),
-            found.column("fenced").to_numpy(),
-            ptr.astype(np.int64),
-            documents.column("bytes").to_numpy().astype(np.int64),
-            decision,
-        )
+        firsts = np.searchsorted(found.column("row").to_numpy(), documents.column("row").to_numpy())
+        ptr = np.append(firsts, found.num_rows)
+        score, size, chars, fenced = (found.column(n).to_numpy() for n in ("score", "bytes", "chars", "fenced"))
+        total = documents.column("bytes").to_numpy().astype(np.int64)
+        cut = choose_cuts(score, size.astype(np.int64), chars, fenced, ptr.astype(np.int64), total, decision)
         chosen = found.filter(pa.array(cut))
         edits = edits_table(chosen["row"], chosen["start"], chosen["end"], "low_quality_sentence", sentences=1)
         return Verdict(drops, edits, columns)

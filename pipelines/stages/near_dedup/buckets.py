@@ -7,7 +7,7 @@ them back (24 bytes each) or, above a size, leaves them to Spark.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ class Bands:
 
 @dataclass(frozen=True)
 class BucketRules:
-    """Which documents of a bucket become candidate edges; see `dedup.banding.bucket_edges`."""
+    """Which documents of a bucket become candidate edges: the last arguments of `dedup.banding.bucket_edges`."""
 
     accept: float
     clear: float
@@ -146,16 +146,7 @@ def find_edges(inbox: Inbox, settings: BucketSettings) -> Iterator[BucketEdges]:
     keys, doc_ids = table.column("key").to_numpy(), table.column("doc_id").to_numpy()
     order = rows_in_buckets(keys, doc_ids)
     sketch = np.stack([table.column(n).to_numpy()[order] for n in ("sketch_low", "sketch_high")], axis=1)
-    rules = settings.rules
-    found = bucket_edges(
-        keys[order],
-        doc_ids[order],
-        sketch.view(np.uint64),
-        rules.accept,
-        rules.clear,
-        rules.max_anchors,
-        rules.first_new,
-    )
+    found = bucket_edges(keys[order], doc_ids[order], sketch.view(np.uint64), *astuple(settings.rules))
     low, high, agree = distinct_edges(found.low, found.high, found.agree)
     file = None
     if len(low):

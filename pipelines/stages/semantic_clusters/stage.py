@@ -177,15 +177,11 @@ class SemanticClusters(GlobalStage):
         if not (folder / CENTROIDS).exists():
             sample, documents = self._sample(context)
             with context.cluster.step("semantic_clusters: centroids"):
-                backend = open_backend(self.evidence.device)
-                cells = max(1, -(-documents // self.evidence.target_cell_documents))
+                config = self.evidence
+                backend = open_backend(config.device)
+                cells = max(1, -(-documents // config.target_cell_documents))
                 found = train_centroids(
-                    sample,
-                    cells,
-                    self.evidence.seed,
-                    backend,
-                    iterations=self.evidence.iterations,
-                    giant=self.evidence.giant,
+                    sample, cells, config.seed, backend, iterations=config.iterations, giant=config.giant
                 )
             facts = {
                 "documents": documents,

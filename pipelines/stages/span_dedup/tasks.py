@@ -110,14 +110,11 @@ def name_owners(inbox: Inbox, rules: CountRules) -> Iterator[Block]:
     table = inbox.table("spans")
     if table is None:
         return
-    owners = count_spans(
-        table.column("hash").to_numpy(),
-        table.column("copies").to_numpy().astype(np.int64),
-        table.column("doc_id").to_numpy(),
-        table.column("start").to_numpy(),
-        rules.min_copies,
+    hashes, copies, doc_id, start, home = (
+        table.column(name).to_numpy() for name in ("hash", "copies", "doc_id", "start", "home")
     )
-    home = table.column("home").to_numpy()[owners.rows]
+    owners = count_spans(hashes, copies.astype(np.int64), doc_id, start, rules.min_copies)
+    home = home[owners.rows]
     answered = home != ELSEWHERE
     at, home = owners.of[answered], home[answered]
     columns = {
