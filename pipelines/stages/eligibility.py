@@ -5,7 +5,6 @@ It comes before `exact_dedup`, so that no copy is dropped for one that may not b
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -67,7 +66,6 @@ class Eligibility(LocalStage):
     name: ClassVar[str] = "eligibility"
     Evidence = EligibilityEvidence
     reads: ClassVar[tuple[str, ...]] = _FIELDS
-    provides: ClassVar[Mapping[str, pa.DataType]] = {"domain": pa.string()}
     comes_first: ClassVar[bool] = True
     assigns_domains: ClassVar[bool] = True
     evidence: EligibilityEvidence
