@@ -52,26 +52,17 @@ _EXPECTED = {
 
 
 def setting(default: Any, what: str, *, unit: str = "", source: str = "", **bounds: Any) -> Any:
-    """A field of a config, as docs/configuration.md tells it.
+    """A field of a config, as docs/configuration.md tells it; `...` is the default of one that must be given.
 
-    Args:
-        default: `...` where the setting must be given.
-        what: what it does, in whole sentences.
-        unit: what its number counts: bytes, tokens, share (0 to 1), ….
-        source: where the default is from: paper and section, or a benchmark of ours.
-        bounds: passed on to `pydantic.Field`: `ge`, `le`, `pattern`, ….
+    `what` it does is told in whole sentences. `unit` is what its number counts: bytes, tokens, share (0 to 1), …;
+    `source` where the default is from: paper and section, or a benchmark of ours. `bounds` go to `pydantic.Field`.
     """
     known: dict[str, Any] = {name: text for name, text in (("unit", unit), ("source", source)) if text}
     return Field(default, description=what, json_schema_extra=known, **bounds)
 
 
 def parse(model: type[Model], value: Any, where: str) -> Model:
-    """Validates a value against a model.
-
-    Args:
-        model: the pydantic class.
-        value: what the YAML held.
-        where: the key under which it stood, for the message.
+    """Validates what a YAML held, under the key `where`, against a model.
 
     Raises:
         ConfigError: one sentence that names the key, what was found and what is allowed.
@@ -97,11 +88,6 @@ class Refused(ValueError):
     """Raised by a validator of a whole config, about one of its keys.
 
     A validator of a single key raises a plain `ValueError`, which says what is expected in its place.
-
-    Args:
-        key: the key below the config.
-        found: its value.
-        expected: what would do.
     """
 
     def __init__(self, key: str, found: object, expected: str) -> None:
@@ -110,14 +96,7 @@ class Refused(ValueError):
 
 
 def key_value(text: str, option: str, form: str, *, empty: bool = False, last: bool = False) -> tuple[str, str]:
-    """The two sides of a `KEY=VALUE` on a command line.
-
-    Args:
-        text: what was given.
-        option: its name, for the message.
-        form: what it should look like, for the message.
-        empty: whether the value may be nothing.
-        last: whether the last "=" parts the two, not the first.
+    """The two sides of a `KEY=VALUE` on a command line; with `last` the last "=" parts the two, not the first.
 
     Raises:
         ConfigError: a side is missing.

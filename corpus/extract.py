@@ -27,12 +27,7 @@ _FAILED = b"-"
 
 
 class ExtractionFailed(Exception):
-    """One page could not be extracted.
-
-    Attributes:
-        reason: `extraction_timeout` or `extraction_error`.
-        detail: a few words, the same on every machine.
-    """
+    """One page could not be extracted; `detail` is a few words, the same on every machine."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(detail)
@@ -43,12 +38,8 @@ class ExtractionFailed(Exception):
 class Extractor:
     """Run a text extractor under a time limit; a context manager that leaves no process behind.
 
-    The child is forked at the first page, so that a file without HTML costs nothing.
-
-    Args:
-        extract: turns a page into text, in the child.
-        timeout_seconds: longest time for one page. What it rejects depends on the machine, so it should be
-            far above what a page takes.
+    The child, which extracts, is forked at the first page, so that a file without HTML costs nothing. What the limit
+    for one page rejects depends on the machine, so it should be far above what a page takes.
     """
 
     def __init__(self, extract: Callable[[str], str], timeout_seconds: float) -> None:
@@ -106,16 +97,10 @@ class Extractor:
 
 
 def page_text(page: str, *, main_content: bool = True) -> str:
-    """Return the visible text of an HTML page, with its line breaks.
-
-    Args:
-        page: HTML.
-        main_content: leave out menus, footers and the like.
-    """
+    """Return the visible text of an HTML page with its line breaks, with or without menus, footers and the like."""
     from resiliparse.extract.html2text import extract_plain_text
 
-    text: str = extract_plain_text(page, preserve_formatting=True, main_content=main_content)
-    return text
+    return extract_plain_text(page, preserve_formatting=True, main_content=main_content)
 
 
 def _serve(pipe: Connection, extract: Callable[[str], str], timeout_seconds: float) -> None:

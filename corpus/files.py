@@ -28,16 +28,9 @@ MANIFEST = "manifest.json"
 
 @dataclass(frozen=True, slots=True)
 class FileEntry:
-    """One committed file.
+    """One committed file: its table, its path below the manifest's folder, its rows, its bytes and their sha256.
 
-    Attributes:
-        table: which table of the folder it belongs to.
-        shard: document shard number, or -1 where the table is not split by shard.
-        path: relative to the manifest's folder.
-        rows: rows in it.
-        bytes: size on disk.
-        digest: sha256 of the file's bytes.
-        info: small facts that the task counted.
+    `shard` is -1 where the table is not split by document shard; `info` holds small facts that the task counted.
     """
 
     table: str
@@ -51,12 +44,7 @@ class FileEntry:
 
 @dataclass(frozen=True, slots=True)
 class ManifestRef:
-    """A manifest by its place and content: all that a task is told of a committed folder.
-
-    Attributes:
-        folder: the committed folder.
-        digest: of the file list.
-    """
+    """A manifest by its folder and a digest of its file list: all that a task is told of a committed folder."""
 
     folder: Path
     digest: str

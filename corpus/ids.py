@@ -35,19 +35,6 @@ def first_id(snapshot: int, shard: int) -> int:
     return (snapshot << (SHARD_BITS + ROW_BITS)) | (shard << ROW_BITS)
 
 
-def make_ids(snapshot: int, shard: int, rows: npt.NDArray[np.int32] | int) -> npt.NDArray[np.int64]:
-    """The ids of rows of a shard: of the given rows, or of the first `rows`.
-
-    Raises:
-        TamisError: a row does not fit 27 bits.
-    """
-    last = rows - 1 if isinstance(rows, int) else int(rows.max(initial=-1))
-    if last > MAX_ROW:
-        raise TamisError(f"document shard {shard} holds more than {MAX_ROW + 1} rows: lower ingest.target_shard_bytes")
-    numbers = np.arange(rows, dtype=np.int64) if isinstance(rows, int) else rows.astype(np.int64)
-    return first_id(snapshot, shard) + numbers
-
-
 def snapshot_of(doc_id: Id) -> Id:
     """The snapshot that ingested a document, or each of an array of them."""
     return doc_id >> (SHARD_BITS + ROW_BITS)

@@ -63,9 +63,7 @@ class FieldMap(StrictModel):
 class InputConfig(StrictModel):
     """One input: the files, how to read them, and the domain they form."""
 
-    domain: str = setting(
-        ..., "The source class of these documents; it names a folder.", pattern=r"^[a-z0-9][a-z0-9_\-]{0,63}$"
-    )
+    domain: str = setting(..., "Source class of the documents; names a folder.", pattern=r"^[a-z0-9][a-z0-9_\-]{0,63}$")
     paths: tuple[str, ...] = setting(
         ...,
         "Globs (`*`, `?`, `[ab]`, `**`), each relative to the pipeline file, absolute, `file://`, `s3://` (where `?`"
@@ -108,14 +106,8 @@ class InputConfig(StrictModel):
 class InputFile:
     """One file to ingest.
 
-    Attributes:
-        domain: the source class.
-        uri: what `open_input` opens: an absolute local path, or a URI.
-        name: what hashed files call it: relative to the glob's folder, unique in the domain.
-        size: stored bytes.
-        format: how it is read.
-        compression: how it is stored.
-        config_index: its `InputConfig`.
+    `uri` is what `open_input` opens: an absolute local path, or a URI; `name` what hashed files call it: relative to
+    the glob's folder, unique in the domain. `size` are stored bytes.
     """
 
     domain: str
@@ -128,11 +120,7 @@ class InputFile:
 
 
 def resolve_inputs(configs: Sequence[InputConfig], *, base_dir: str | Path) -> list[InputFile]:
-    """Find the files of all inputs, sorted by `(domain, name, uri)`.
-
-    Args:
-        configs: the inputs, in the order of the configuration.
-        base_dir: the folder at which relative paths start.
+    """Find the files of all inputs, sorted by `(domain, name, uri)`; relative paths start at `base_dir`.
 
     Raises:
         ConfigError: a glob matches nothing, a variable is unset, a package is not installed, a format cannot be told,
@@ -164,26 +152,22 @@ def open_input(uri: str) -> ByteFile:
     """
     try:
         filesystem, path = file_system(uri)
-        opened: ByteFile = filesystem.open_input_file(path)
-        return opened
+        return filesystem.open_input_file(path)
     except OSError as error:
         raise ReadError(f"cannot open {uri}: {error}") from error
 
 
 def file_system(uri: str) -> tuple[pafs.FileSystem, str]:
-    """Return the file system of a URI or an absolute local path, and the path within it."""
+    """Return the file system of a URI or an absolute local path, and the path within it.
+
+    Names in a URI of ours stand as they are; behind the host, what a URI may not hold is escaped here.
+    """
     if "://" not in uri:
         return pafs.LocalFileSystem(), uri
-    return _from_uri(uri)
-
-
-def _from_uri(uri: str) -> tuple[pafs.FileSystem, str]:
-    """Names in a URI of ours stand as they are; behind the host, what a URI may not hold is escaped here."""
     address, mark, query = uri.partition("?")
     scheme, slashes, rest = address.partition("://")
     host, slash, name = rest.partition("/")
-    filesystem, path = pafs.FileSystem.from_uri(f"{scheme}{slashes}{host}{slash}{quote(name)}{mark}{query}")
-    return filesystem, path
+    return pafs.FileSystem.from_uri(f"{scheme}{slashes}{host}{slash}{quote(name)}{mark}{query}")
 
 
 def _matches(path: str, base_dir: Path, key: str) -> Iterator[tuple[str, str, int]]:

@@ -11,33 +11,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from corpus.shard_state import ShardState
 from tamis.errors import TamisError
-
-Int64 = npt.NDArray[np.int64]
+from text.arrow import Int64
 
 
 @dataclass
 class StageLedger:
-    """One stage's line of the funnel.
+    """One stage's line of the funnel: documents, bytes of ingested text and sentences; what was dropped by reason.
 
-    Attributes:
-        name: the stage.
-        documents_in: alive before.
-        documents_kept: alive after.
-        documents_dropped: reason → documents.
-        bytes_in: bytes of ingested text alive before.
-        bytes_kept: the same after.
-        bytes_dropped: reason → bytes; `cut:<reason>` for spans cut from documents that stay.
-        bytes_rewritten: growth by rewrites (negative where text shrank), outside the sum.
-        sentences_in: sentences alive before.
-        sentences_kept: the same after.
-        sentences_dropped: reason → sentences, with `cut:<reason>` as for bytes.
-        seconds: wall time of the stage when it last ran.
+    What was cut from documents that stay has the reason `cut:<reason>`. `bytes_rewritten` is growth by rewrites
+    (negative where text shrank), outside the sum; `seconds` is the wall time of the stage when it last ran.
     """
 
     name: str
@@ -83,13 +70,7 @@ def account(
 ) -> tuple[StageLedger, ShardState]:
     """One stage's counts in one document shard, and the state after it.
 
-    Args:
-        name: the stage.
-        before: the state before it.
-        drops: its drops there.
-        edits: its edits there.
-        size: int64[n_rows], stored bytes of each document.
-        sentences: int64[n_rows], sentences of each stored document.
+    `size` and `sentences`, int64[n_rows], are of each document as stored.
     """
     after = before.after(drops, edits)
     size_before = size - before.edits.cut_bytes()

@@ -8,11 +8,7 @@ from pathlib import Path
 
 
 def package_folders(package: str) -> list[Path]:
-    """Where an installed package lies; nowhere, if it is not installed.
-
-    Args:
-        package: its import name.
-    """
+    """Where an installed package of that import name lies; nowhere, if it is not installed."""
     first, *rest = package.split(".")
     found = importlib.util.find_spec(first) if first else None
     for part in rest:
@@ -22,11 +18,6 @@ def package_folders(package: str) -> list[Path]:
 
 
 def package_file(package: str, path: str) -> Path | None:
-    """A file inside an installed package, or None.
-
-    Args:
-        package: its import name.
-        path: relative to the package's folder.
-    """
+    """A file below the folder of an installed package, given by its import name; or None."""
     places = [folder / path for folder in package_folders(package)]
     return next((place for place in places if place.exists()), None)

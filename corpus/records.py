@@ -44,20 +44,12 @@ REASONS = MappingProxyType[Reason, str](
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One document as its source gives it.
+    """One document as its source gives it: its text unchanged and never blank.
 
-    Attributes:
-        offset: where it starts in its file. JSONL and text: byte in the decompressed stream. WARC and WET:
-            byte in the file as stored, at the start of the compressed member. Parquet: row number in the
-            file.
-        length: how much it takes there, in the same unit (Parquet: 1 row).
-        text: the text, unchanged and never blank.
-        source_id: the record's own id.
-        url: where it was found.
-        source: the collection it belongs to.
-        lang: its language, as the source names it.
-        licence: its licence, as the source names it.
-        extra: the further columns that the configuration keeps, as a JSON object with sorted keys.
+    `offset` is where it starts in its file. JSONL and text: byte in the decompressed stream. WARC and WET: byte in the
+    file as stored, at the start of the compressed member. Parquet: row number in the file. `length` has the same unit
+    (Parquet: 1 row). `source_id` is the record's own, `source` the collection; `extra` holds the further columns that
+    the configuration keeps, as a JSON object with sorted keys.
     """
 
     offset: int
@@ -73,14 +65,10 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Bad:
-    """Raw data that did not become a document.
+    """Raw data that did not become a document; `detail` never names a time or a path of the machine.
 
-    Attributes:
-        offset: as in `Record`; 0 where the whole file is unreadable.
-        length: as in `Record`; the file's bytes where the whole file is unreadable; 0 where an archive
-            was cut exactly between two records.
-        reason: a key of `REASONS`.
-        detail: a few words more; never a time, never a path of the machine.
+    Offset and length are as in `Record`; where the whole file is unreadable 0 and its bytes. The length is 0 where an
+    archive was cut exactly between two records.
     """
 
     offset: int

@@ -18,21 +18,17 @@ import pyarrow as pa
 
 from corpus.removal_line import COUNTS, OTHER, RemovalLine
 from corpus.shard_state import ShardState
+from text.arrow import Int64
 
 KEYS = ["domain", "source"]
 MERGED_ROWS = 1 << 20
 SOURCES_NAMED = 1_000
 
-Int64 = npt.NDArray[np.int64]
-
 
 class ShardCounts:
     """Counts of one document shard, filled stage by stage.
 
-    Args:
-        domains: str[n_rows], the final domain of each document.
-        sources: its `source`, n_rows values, null allowed.
-        size: int64[n_rows], stored bytes of each document.
+    Of each document its final domain, its `source` (null allowed), and its stored bytes, int64[n_rows].
     """
 
     def __init__(self, domains: npt.NDArray[Any], sources: pa.ChunkedArray, size: Int64) -> None:
@@ -95,8 +91,7 @@ def _summed(tables: Sequence[pa.Table]) -> pa.Table:
 
 def column(table: pa.Table, stage: str, count: str) -> Int64:
     """One of `COUNTS` of one stage, int64[n_rows]."""
-    values: Int64 = table.column(f"{stage}.{count}").to_numpy()
-    return values
+    return table.column(f"{stage}.{count}").to_numpy()
 
 
 def lines(table: pa.Table, stages: Iterable[str]) -> Iterator[RemovalLine]:

@@ -13,16 +13,9 @@ OTHER = "(other)"
 class RemovalLine:
     """What one stage received, and what it took of that, for one source within a domain, or for several together.
 
-    Attributes:
-        stage: the stage.
-        domain: the final domain.
-        source: the documents' `source`; None where they have none or a whole domain is meant, `OTHER` for those
-            that are not named.
-        sources: how many it stands for.
-        documents_in: alive before the stage.
-        documents_dropped: alive before and not after it.
-        bytes_in: bytes of ingested text alive before.
-        bytes_dropped: bytes that are gone after it: of dropped documents, and of cuts.
+    `source` is None where the documents have none or a whole domain is meant, `OTHER` for those that are not named;
+    `sources` says how many. The domain is the final one. Bytes are of ingested text; those dropped are of dropped
+    documents and of cuts.
     """
 
     stage: str

@@ -26,16 +26,7 @@ FORMAT_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class DocumentShard:
-    """One document shard.
-
-    Attributes:
-        number: its shard number: the middle bits of its ids.
-        domain: the domain of the input that it came from.
-        path: absolute path.
-        rows: documents.
-        bytes: UTF-8 bytes of text.
-        first_id: the id of row 0.
-    """
+    """One document shard, of the domain of its input; `number` is the middle bits of its ids, `bytes` are of text."""
 
     number: int
     domain: str
@@ -49,12 +40,7 @@ class DocumentShard:
         return pq.read_table(self.path, columns=columns, partitioning=None)
 
     def groups(self, columns: list[str], rows: npt.NDArray[np.int32]) -> Iterator[tuple[int, pa.Table]]:
-        """The row groups that hold some of the given rows, one at a time, each with the number of its first row.
-
-        Args:
-            columns: what is read.
-            rows: int32[k], ascending.
-        """
+        """Row groups that hold some of the rows, int32[k], ascending; one at a time, each with its first row."""
         with pq.ParquetFile(self.path, memory_map=True) as file:
             first = 0
             for number in range(file.metadata.num_row_groups):
@@ -70,22 +56,15 @@ class DocumentShard:
 
     def lengths(self) -> tuple[np.ndarray, np.ndarray]:
         """Stored bytes and sentences of each document, int64[rows] each, without reading the text."""
-        table = self.read(["bytes", "sentences"])
-        return (
-            table.column("bytes").to_numpy().astype(np.int64),
-            table.column("sentences").to_numpy().astype(np.int64),
-        )
+        size, sentences = (column.to_numpy().astype(np.int64) for column in self.read(["bytes", "sentences"]).columns)
+        return size, sentences
 
 
 @dataclass(frozen=True, slots=True)
 class EarlierRun:
-    """The run of an earlier snapshot, as a later run remembers it.
+    """The run of an earlier snapshot, as a later run remembers it: hashes of its input and of its decisions.
 
-    Attributes:
-        snapshot: its number.
-        root: where its folder lay, or where it lies now if it moved together with the later one.
-        identity: of its input.
-        decisions: a hash that names its decisions.
+    `root` is where its folder lay, or where it lies now if it moved together with the later one.
     """
 
     snapshot: int
@@ -112,11 +91,7 @@ class EarlierRun:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A run folder on disk.
-
-    Attributes:
-        root: its path.
-    """
+    """A run folder on disk."""
 
     root: Path
 
@@ -230,10 +205,7 @@ class RunFolder:
 
     def shard_of_id(self, doc_id: int) -> DocumentShard | None:
         """The document shard that holds an id, or None."""
-        for shard in self.shards:
-            if shard.first_id <= doc_id < shard.first_id + shard.rows:
-                return shard
-        return None
+        return next((s for s in self.shards if s.first_id <= doc_id < s.first_id + s.rows), None)
 
     @contextmanager
     def locked(self) -> Iterator[None]:

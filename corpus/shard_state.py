@@ -16,21 +16,15 @@ import pyarrow as pa
 
 from corpus.files import Manifest
 from corpus.view import Edits
+from text.arrow import Int64
 from text.hash import mix
 
-Int64 = npt.NDArray[np.int64]
 U64 = np.uint64
 
 
 @dataclass(frozen=True, slots=True)
 class ShardState:
-    """Which documents are alive, and what was cut from them.
-
-    Attributes:
-        alive: bool[n_rows].
-        edits: edits of all rows, dead ones included.
-        cut_sentences: int64[n_rows].
-    """
+    """Which documents are alive, and what was cut from each; edits are of all rows, dead ones included."""
 
     alive: npt.NDArray[np.bool_]
     edits: Edits
@@ -53,8 +47,7 @@ class ShardState:
                 rows, edits.column("start").to_numpy(), edits.column("end").to_numpy(), edits.column("replacement")
             )
             cut = np.where(edits.column("replacement").is_null().to_numpy(), edits.column("sentences").to_numpy(), 0)
-            counts = np.bincount(rows, cut, minlength=len(alive)).astype(np.int64)
-            cut_sentences = cut_sentences + counts
+            cut_sentences = cut_sentences + np.bincount(rows, cut, minlength=len(alive)).astype(np.int64)
         return ShardState(alive, merged, cut_sentences)
 
     def view_keys(self) -> Int64:
@@ -63,8 +56,7 @@ class ShardState:
         if not len(edits):
             return np.zeros(len(self.alive), np.int64)
         new = edits.replacement
-        keys: Int64 = _view_keys(edits.ptr, edits.start, edits.end, new.offsets, new.data)
-        return keys
+        return _view_keys(edits.ptr, edits.start, edits.end, new.offsets, new.data)
 
 
 def load_state(decisions: Iterable[Manifest], shard: int, rows: int) -> ShardState:

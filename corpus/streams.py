@@ -60,15 +60,7 @@ class _Damaged(Exception):
 
 
 class Raw:
-    """A file's stored bytes, read forward, with give-back.
-
-    Args:
-        file: an open, seekable file.
-
-    Attributes:
-        file: the file; pyarrow's Parquet reader seeks in it by itself.
-        position: of the next byte.
-        size: of the file, in bytes.
+    """An open file's stored bytes, read forward, with give-back; pyarrow's Parquet reader seeks in `file` by itself.
 
     Raises:
         ReadError: where storage fails, here and in every method.
@@ -128,13 +120,9 @@ class Raw:
 class Member:
     """One gzip member, one zstd frame, or one plain file: a stream of decompressed bytes.
 
-    Reading never raises for damage: it ends early and leaves `fault`. fastwarc reads it as a Python file.
-
-    Attributes:
-        offset: where the member starts in the stored file, in bytes.
-        end: where it ends; known once all of it was read, and None if it is damaged.
-        fault: why it ended early, or None.
-        delivered: decompressed bytes handed out.
+    Reading never raises for damage: it ends early and leaves `fault`. fastwarc reads it as a Python file. `offset` and
+    `end` are bytes of the stored file, the end known once all was read, and None if it is damaged; `delivered` are
+    decompressed bytes.
     """
 
     def __init__(self, raw: Raw, compression: Compression) -> None:
@@ -187,15 +175,10 @@ def next_member(raw: Raw, compression: Compression) -> Member | None:
 
 
 def find_member(raw: Raw, compression: Compression, start: int, opening: bytes) -> int | None:
-    """Find the next member behind a damaged one.
+    """Find the next member behind a damaged one, from byte `start` on; the read position is lost.
 
-    Magic bytes alone also occur inside compressed data, so a candidate has to decompress to `opening`.
-
-    Args:
-        raw: the file; its read position is lost.
-        compression: of the members; `none` looks for the opening itself, on a new line.
-        start: first byte to consider.
-        opening: what a member's content begins with.
+    Magic bytes alone also occur inside compressed data, so a candidate has to decompress to `opening`. Where nothing is
+    compressed the opening itself is looked for, on a new line.
     """
     if compression == "none":
         found = raw.find(b"\n" + opening, start)
@@ -210,12 +193,7 @@ def find_member(raw: Raw, compression: Compression, start: int, opening: bytes) 
 
 
 class Decompressed:
-    """All members of a file as one run of pieces; it stops at the first damage.
-
-    Attributes:
-        fault: why it stopped early, or None.
-        size: decompressed bytes handed out so far.
-    """
+    """All members of a file as one run of pieces, `size` bytes so far; it stops at the first damage, with a `fault`."""
 
     def __init__(self, raw: Raw, compression: Compression) -> None:
         self._raw = raw
@@ -233,8 +211,7 @@ class Decompressed:
     def closing(self, offset: int) -> Bad | None:
         """Return the Bad that ends a damaged stream, or None if it is whole.
 
-        Args:
-            offset: decompressed byte at which the last, incomplete record starts; `size` if there is none.
+        `offset` is the decompressed byte at which the last, incomplete record starts; `size` if there is none.
         """
         if self.fault is None:
             return None
@@ -244,13 +221,10 @@ class Decompressed:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line.
+    """One line: its first byte in the decompressed stream, its bytes without the newline.
 
-    Attributes:
-        offset: its first byte in the decompressed stream.
-        length: its bytes without the newline.
-        data: those bytes, or None if there are more than the limit.
-        ended: whether a newline follows; only the last line may lack it.
+    `data` is None if there are more than the limit; `ended` says whether a newline follows, which only the last may
+    lack.
     """
 
     offset: int
@@ -260,11 +234,9 @@ class Line:
 
 
 def split_lines(pieces: Iterable[bytes], max_line_bytes: int) -> Iterator[Line]:
-    """Split pieces of bytes, cut anywhere, into lines; memory is one piece and `max_line_bytes`.
+    """Split a stream, in pieces cut anywhere, into lines; memory is one piece and `max_line_bytes`.
 
-    Args:
-        pieces: consecutive bytes of a stream.
-        max_line_bytes: of a longer line only offset and length are kept.
+    Of a longer line only offset and length are kept.
     """
     start, length = 0, 0
     held: list[bytes] = []

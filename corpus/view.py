@@ -69,17 +69,10 @@ class Edits:
 
     def cut_inside(self, rows: Int32, start: Int64, end: Int64) -> Int64:
         """Bytes that these edits have cut inside each given span of the stored text, int64[k]."""
-        found: Int64 = _cut_inside(self.ptr, self.start, self.end, self.cut, rows, start, end)
-        return found
+        return _cut_inside(self.ptr, self.start, self.end, self.cut, rows, start, end)
 
     def merged(self, rows: Int32, start: Int32, end: Int32, replacement: pa.ChunkedArray | list[str | None]) -> Edits:
-        """These edits with a later stage's added; an edit inside a later one disappears in it.
-
-        Args:
-            rows: int32[k], the row of each new edit.
-            start: int32[k].
-            end: int32[k].
-            replacement: k texts; null is a cut.
+        """These edits with a later stage's added (null: a cut); an edit inside a later one disappears in it.
 
         Raises:
             ValueError: two edits overlap, and neither lies in the other.
@@ -114,29 +107,17 @@ class Edits:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Some rows of a shard as a stage sees them.
-
-    Attributes:
-        rows: int32[k], row in the document shard, ascending.
-        column: the k texts.
-        edits: the edits behind the view, over all rows of the shard.
-    """
+    """Rows of a shard, int32[k], ascending, as a stage sees them; the edits behind the view are over all its rows."""
 
     rows: Int32
     column: TextColumn
     edits: Edits
 
     def to_stored(self, which: Int64, start: Int64, end: Int64) -> tuple[Int32, Int32, Int32]:
-        """Carries spans of the view back to the stored text.
+        """Carries spans of the view back to the stored text: rows, starts and ends, int32[s] each.
 
-        Args:
-            which: int64[s], index into `rows` of each span.
-            start: int64[s], first byte within the view's text.
-            end: int64[s], byte behind the last.
-
-        Returns:
-            rows, start, end: int32[s] each, in the stored text; as tight as can be: a boundary that touches a cut
-            lies on the span's side of it.
+        `which` is an index into `rows`; start and end are bytes of the view's text. The result is as tight as can be: a
+        boundary that touches a cut lies on the span's side of it.
         """
         rows = self.rows[which]
         if not len(self.edits):
@@ -148,16 +129,9 @@ class View:
 
 
 def build_view(stored: TextColumn, edits: Edits, rows: Int32, base: int = 0) -> View:
-    """The view of some rows.
+    """The view of some rows, ascending; no copy where they lie side by side and none of them is edited.
 
-    Args:
-        stored: text of the shard, one entry a row from row `base` on.
-        edits: the shard's edits.
-        rows: int32[k], ascending.
-        base: the row of the first entry.
-
-    Returns:
-        A view; without a copy where the rows lie side by side and none of them is edited.
+    The stored text of the shard begins with row `base`.
     """
     if not len(rows):
         return View(rows, TextColumn(np.zeros(1, np.int64), np.zeros(0, np.uint8)), edits)
@@ -170,18 +144,9 @@ def build_view(stored: TextColumn, edits: Edits, rows: Int32, base: int = 0) -> 
     offsets = np.zeros(len(rows) + 1, np.int64)
     np.cumsum(sizes, out=offsets[1:])
     data = np.empty(int(offsets[-1]), np.uint8)
+    new = edits.replacement
     _copy_view(
-        stored.offsets,
-        stored.data,
-        edits.ptr,
-        edits.start,
-        edits.end,
-        edits.replacement.offsets,
-        edits.replacement.data,
-        rows,
-        base,
-        offsets,
-        data,
+        stored.offsets, stored.data, edits.ptr, edits.start, edits.end, new.offsets, new.data, rows, base, offsets, data
     )
     return View(rows, TextColumn(offsets, data), edits)
 

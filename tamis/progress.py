@@ -18,13 +18,7 @@ class Progress(Protocol):
     """Where running work reports to."""
 
     def start(self, label: str, total: int, weights: Sequence[int] = ()) -> None:
-        """A step begins.
-
-        Args:
-            label: what is done.
-            total: how many tasks it has; 0 where that is not known.
-            weights: the documents of each task, where that is known.
-        """
+        """A step of so many tasks (0: not known) begins; `weights` are the documents of each, where known."""
 
     def update(self, done: int, detail: str = "") -> None:
         """So many tasks are done; `detail` stands beside the number."""
@@ -50,11 +44,7 @@ SILENT = Silent()
 
 
 class PlainProgress:
-    """One line a step begun and one a step ended: what the log of a cluster, or a pipe, can show.
-
-    Args:
-        stream: where to write; stderr by default.
-    """
+    """One line a step begun and one a step ended: what the log of a cluster, or a pipe, can show; stderr by default."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr

@@ -42,18 +42,11 @@ def terminal_chart(
     marker: str = BRAILLE,
     color: bool = False,
 ) -> str:
-    """Draws curves.
+    """Draws curves, a later one over an earlier one, in so many characters and lines, axes and numbers among them.
 
-    Args:
-        curves: what to draw; a later one covers an earlier one.
-        width: characters, axes and numbers among them; never more than the terminal has.
-        height: lines, as above.
-        vertical: x of a dotted line.
-        horizontal: y of a dotted line.
-        x_range: ends of the x axis; by default those of the points.
-        y_range: ends of the y axis.
-        marker: `BRAILLE`, or a character for each point, which are not joined then.
-        color: whether escape codes may colour the lines.
+    The width is never more than the terminal's. There may be a dotted line at an x (`vertical`) and a y. Axes end by
+    default where the points do. `marker` is `BRAILLE`, or a character for each point, which are not joined then;
+    `color` lets escape codes colour the lines.
     """
     import plotext
 

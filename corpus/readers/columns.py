@@ -37,14 +37,7 @@ def as_string(value: object) -> str | None:
 
 
 def to_record(row: Mapping[str, object], config: InputConfig, offset: int, length: int) -> Record | Bad:
-    """Build the record of a row, or say why it is none.
-
-    Args:
-        row: the columns.
-        config: field map, kept columns and constants.
-        offset: where the row starts, as in `Record`.
-        length: what it takes there.
-    """
+    """Build the record of a row that takes `length` at `offset`, as in `Record`, or say why it is none."""
     text = dig(row, config.fields.text)
     if not isinstance(text, str):
         found = "is missing" if text is None else f"is a {type(text).__name__}"
@@ -60,8 +53,7 @@ def with_text(text: str, row: Mapping[str, object], config: InputConfig, offset:
         extra = _extra(row, config)
     except TypeError:
         return Bad(offset, length, "broken_json", "the kept columns cannot be written as JSON")
-    fields = config.fields
-    constants = config.constants
+    fields, constants = config.fields, config.constants
     return Record(
         offset=offset,
         length=length,
@@ -90,8 +82,7 @@ def _extra(row: Mapping[str, object], config: InputConfig) -> str | None:
 
 def mapped_columns(config: InputConfig) -> set[str]:
     """Return the columns that the field map already carries; of a dotted path also its first part."""
-    fields = config.fields
-    paths = [path for path in (fields.text, fields.id, fields.url, fields.source, fields.lang, fields.licence) if path]
+    paths = [path for _, path in config.fields if path]
     return {*paths, *(path.split(".")[0] for path in paths)}
 
 

@@ -22,12 +22,7 @@ _OVERRULED = frozenset({"cp1252", "iso8859-1", "latin-1"})  # never fail to deco
 
 
 class BodyError(Exception):
-    """A body that cannot be used.
-
-    Attributes:
-        reason: of the Bad.
-        detail: of the Bad.
-    """
+    """A body that cannot be used; reason and detail are those of the Bad."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(detail)
@@ -36,12 +31,7 @@ class BodyError(Exception):
 
 
 def media_type(content_type: str | None, body: bytes) -> str:
-    """Return a content type without its parameters; without a header, what the body looks like.
-
-    Args:
-        content_type: the HTTP header.
-        body: decoded.
-    """
+    """Return a content type without its parameters; without a header, what the decoded body looks like."""
     kind = (content_type or "").partition(";")[0].strip().lower()
     if kind:
         return kind
@@ -50,13 +40,7 @@ def media_type(content_type: str | None, body: bytes) -> str:
 
 
 def decode_body(body: bytes, transfer_encoding: str, content_encoding: str, max_bytes: int) -> bytes:
-    """Undo chunking and compression where the bytes show that they are still there.
-
-    Args:
-        body: as archived.
-        transfer_encoding: the HTTP header, or an empty string.
-        content_encoding: the HTTP header, or an empty string.
-        max_bytes: most decoded bytes.
+    """Undo chunking and compression where the bytes show that they are still there; a header may be empty.
 
     Raises:
         BodyError: if it decodes to more than `max_bytes` or is damaged.
@@ -76,13 +60,8 @@ def decode_body(body: bytes, transfer_encoding: str, content_encoding: str, max_
 def decode_page(data: bytes, charset: str | None) -> str:
     """Decode a page by the first that fits: byte order mark, HTTP charset, UTF-8, detection.
 
-    Detection is resiliparse's (the page's own `meta` element, then statistics). A declared Latin-1 gives
-    way to valid UTF-8, as servers declare it by default and it fits anything. Undecodable bytes become
-    U+FFFD.
-
-    Args:
-        data: the page.
-        charset: from the HTTP header.
+    Detection is resiliparse's (the page's own `meta` element, then statistics). A declared Latin-1 gives way to valid
+    UTF-8, as servers declare it by default and it fits anything. Undecodable bytes become U+FFFD.
     """
     from resiliparse.parse.encoding import detect_encoding
 

@@ -23,14 +23,7 @@ from corpus.streams import Line, Raw, read_lines
 
 
 def read_jsonl(raw: Raw, file: InputFile, config: InputConfig, limits: Limits) -> Iterator[Record | Bad]:
-    """Yield a Record or a Bad for each line that is not blank.
-
-    Args:
-        raw: the stored bytes.
-        file: tells the compression.
-        config: which columns are what.
-        limits: a line longer than `max_record_bytes` is a Bad.
-    """
+    """Yield a Record or a Bad for each line that is not blank; a line longer than `max_record_bytes` is a Bad."""
     for line in read_lines(raw, file.compression, limits.max_record_bytes):
         if isinstance(line, Bad):
             yield line

@@ -8,12 +8,10 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds on one record.
+    """Bounds on one record, and a count.
 
-    Attributes:
-        max_record_bytes: a larger raw record is a Bad; it bounds memory.
-        extraction_timeout_seconds: longest time to turn one HTML page into text.
-        skipped: counts, by type, WARC records that are no documents.
+    A raw record larger than `max_record_bytes` is a Bad, which bounds memory; an HTML page gets so many seconds to
+    become text; `skipped` counts, by type, WARC records that are no documents.
     """
 
     max_record_bytes: int

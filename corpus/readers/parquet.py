@@ -31,15 +31,9 @@ class _Undecodable:
 
 
 def read_parquet(raw: Raw, file: InputFile, config: InputConfig, limits: Limits) -> Iterator[Record | Bad]:
-    """Yield a Record or a Bad for each row.
+    """Yield a Record or a Bad for each row; a text of more than `max_record_bytes` is a Bad.
 
     A file without a usable text column is one Bad over all its rows.
-
-    Args:
-        raw: the stored bytes.
-        file: not needed; Parquet tells its own compression.
-        config: which columns are what.
-        limits: a text of more than `max_record_bytes` is a Bad.
 
     Raises:
         ReadError: if storage fails.
@@ -103,16 +97,14 @@ def _values(column: pa.Array, *, as_text: bool) -> list[object]:
     elif as_text and pa.types.is_large_binary(column.type):
         column = column.view(pa.large_string())
     try:
-        values: list[object] = column.to_pylist()
-        return values
+        return column.to_pylist()
     except (ValueError, OverflowError):
         return [_value(scalar) for scalar in column]
 
 
 def _value(scalar: pa.Scalar) -> object:
     try:
-        value: object = scalar.as_py()
-        return value
+        return scalar.as_py()
     except UnicodeDecodeError:
         return _Undecodable
     except (ValueError, OverflowError):  # a time that Python and JSON cannot say, in a column kept beside the text
@@ -153,8 +145,7 @@ def _selection(schema: pa.Schema, config: InputConfig) -> list[str] | None:
     """Return the columns to read, None for all; of a struct only the asked-for fields."""
     if config.keep == "all":
         return None
-    fields = config.fields
-    wanted = (fields.text, fields.id, fields.url, fields.source, fields.lang, fields.licence, *config.keep)
+    wanted = (*(path for _, path in config.fields), *config.keep)
     return [path for path in dict.fromkeys(wanted) if path is not None and _type_at(schema, path) is not None]
 
 

@@ -19,14 +19,7 @@ from corpus.streams import Compression, Decompressed, Line, Raw, read_lines
 
 
 def read_text(raw: Raw, file: InputFile, config: InputConfig, limits: Limits) -> Iterator[Record | Bad]:
-    """Yield a Record or a Bad for each unit of text.
-
-    Args:
-        raw: the stored bytes.
-        file: tells the compression.
-        config: tells unit, encoding and constants.
-        limits: a unit larger than `max_record_bytes` is a Bad.
-    """
+    """Yield a Record or a Bad for each unit of text; one larger than `max_record_bytes` is a Bad."""
     for unit in _UNITS[config.text_unit](raw, file.compression, limits.max_record_bytes):
         if isinstance(unit, Bad):
             yield unit

@@ -40,14 +40,7 @@ _CUT: Reason = "truncated_archive"
 
 @dataclass(frozen=True, slots=True)
 class _Page:
-    """A record's content, out of its archive.
-
-    Attributes:
-        headers: of the WARC record.
-        body: decoded bytes.
-        charset: as the HTTP header names it; None for other than HTML.
-        html: whether the text still has to be extracted.
-    """
+    """A record's content, out of its archive: decoded, but HTML is still to be extracted; the HTTP charset of HTML."""
 
     headers: dict[str, str]
     body: bytes
@@ -60,14 +53,7 @@ _Content = _Page | Fault | None  # a document, the reason why it is none, or not
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """A record inside a member; bytes are counted in the decompressed member.
-
-    Attributes:
-        start: its first byte.
-        end: where it should end.
-        content: what it holds.
-        whole: whether all of it is there.
-    """
+    """A record inside a member, where bytes are counted decompressed; `whole` says whether all of it is there."""
 
     start: int
     end: int
@@ -85,14 +71,7 @@ class _Place:
 
 
 def read_warc(raw: Raw, file: InputFile, config: InputConfig, limits: Limits) -> Iterator[Record | Bad]:
-    """Yield a Record or a Bad for each response or conversion, and count the others in `limits.skipped`.
-
-    Args:
-        raw: the stored bytes.
-        file: tells the compression.
-        config: `main_content`, constants, and WARC headers to keep.
-        limits: bounds on a record; what is skipped.
-    """
+    """Yield a Record or a Bad for each response or conversion, and count the others in `limits.skipped`."""
     extractor = partial(page_text, main_content=config.main_content)
     with Extractor(extractor, limits.extraction_timeout_seconds) as extract:
         for place in _places(raw, file.compression, limits):
@@ -138,11 +117,7 @@ def _places(raw: Raw, compression: Compression, limits: Limits) -> Iterator[_Pla
 class _Walk:
     """The records of one member; the last is held back until it is known how the member ends.
 
-    Attributes:
-        member: what is read.
-        last: its last record, or None if it has none.
-        alone: whether `last` is the only one.
-        fault: how the member ended, or None if well.
+    `alone` says whether `last` is the only one; `fault` how the member ended, None if well.
     """
 
     def __init__(self, member: Member, limits: Limits) -> None:
@@ -188,13 +163,9 @@ def _last_length(raw: Raw, compression: Compression, walk: _Walk) -> int:
 
 
 def _damage(raw: Raw, compression: Compression, walk: _Walk, rest: int) -> _Place:
-    """Place the damage of a member, and go to the next record if there is one.
+    """Place the damage of a member, and go to the next record, or to the end if there is none.
 
-    Args:
-        raw: left at the next member, or at the end.
-        compression: of the file.
-        walk: over the damaged member, with its fault.
-        rest: first byte of the decompressed member that gave no record.
+    `rest` is the first byte of the decompressed member that gave no record.
     """
     member, fault = walk.member, walk.fault
     assert fault is not None

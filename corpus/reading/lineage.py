@@ -27,13 +27,7 @@ Reader = TypeVar("Reader", bound=HasRun)
 
 
 class Lineage(Generic[Reader]):
-    """A run and its ancestors.
-
-    Args:
-        run: the run.
-        reader: its reader.
-        open_run: opens an ancestor's run folder.
-    """
+    """A run with its reader, and its ancestors, whose run folders are opened for reading when they are asked for."""
 
     def __init__(self, run: RunFolder, reader: Reader, open_run: Callable[[Path], Reader]) -> None:
         self.snapshot = int(run.ingest.body["snapshot"])

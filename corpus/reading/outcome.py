@@ -8,14 +8,9 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a document.
+    """What became of a document: the stage that dropped it, None if it is kept, and why.
 
-    Attributes:
-        doc_id: the document.
-        stage: the stage that dropped it; None if it is kept.
-        reason: why.
-        survivor: the document kept for it, where it is a duplicate.
-        similarity: verified similarity to the survivor.
+    Of a duplicate also the document kept for it, and the verified similarity to that.
     """
 
     doc_id: int
@@ -45,13 +40,9 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """Where a kept document was published.
+    """Where a kept document was published: shard, relative to the run folder, and row.
 
-    Attributes:
-        path: the published shard, relative to the run folder.
-        row: its row there.
-        values: the row's columns but the text.
-        weight: its sampling weight; None where no weights are written.
+    `values` are the row's columns but the text; `weight` is None where no weights are written.
     """
 
     path: str

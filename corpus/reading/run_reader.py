@@ -28,11 +28,7 @@ Mask = Callable[[Sequence[str]], list[str]]
 
 
 class RunReader:
-    """A run folder opened for reading.
-
-    Args:
-        root: the run folder.
-        mask: makes texts fit to be shown, each of the same length in bytes; None gives them as they are.
+    """A run folder opened for reading; `mask` makes texts fit to be shown, each of the same length in bytes.
 
     Raises:
         TamisError: it is none, or its ingest has not finished.
@@ -53,11 +49,11 @@ class RunReader:
         Raises:
             TamisError: the run has no such decision.
         """
-        for stage, manifest in self.chain:
-            if stage == name:
-                return manifest
-        known = ", ".join(stage for stage, _ in self.chain) or "none yet"
-        raise TamisError(f"{self.run.root} has no decision of a stage {name!r}; it has {known}")
+        known = dict(self.chain)
+        if name not in known:
+            has = ", ".join(known) or "none yet"
+            raise TamisError(f"{self.run.root} has no decision of a stage {name!r}; it has {has}")
+        return known[name]
 
     def _sidecar(self, stage: str, table: str, shard: int) -> pa.Table | None:
         """A decision's table of one document shard (cached); "evidence" is the stage's evidence."""
@@ -70,8 +66,7 @@ class RunReader:
         found = self.sidecar(stage, table, shard.number)
         if found is None:
             return []
-        rows: list[dict[str, Any]] = found.filter(pc.equal(found.column("row"), doc_id - shard.first_id)).to_pylist()
-        return rows
+        return found.filter(pc.equal(found.column("row"), doc_id - shard.first_id)).to_pylist()
 
     def shard_of(self, doc_id: int) -> DocumentShard:
         """The document shard that holds an id.
@@ -146,10 +141,7 @@ class RunReader:
     ) -> dict[int, dict[str, Any]]:
         """Columns of stored documents of this run or an ancestor, in id order; only their shards are opened.
 
-        Args:
-            ids: of the documents.
-            columns: of `corpus.schemas.DOCUMENT`.
-            as_stored: gives texts unmasked, for comparing them; what is shown goes through `shown`.
+        With `as_stored` texts are not masked, for comparing them; what is shown goes through `shown`.
         """
         return self.lineage.gather(ids, lambda reader, mine: reader._own_documents(mine, columns, as_stored))
 

@@ -42,10 +42,7 @@ class AlarmConfig(StrictModel):
         le=1,
     )
     min_documents: int = setting(
-        1_000,
-        "Smaller domains and sources raise no alarm, as a few documents may well all be copies.",
-        unit="documents",
-        ge=1,
+        1_000, "Smaller domains and sources raise no alarm: a few documents may all be copies.", unit="documents", ge=1
     )
     stages: tuple[str, ...] | None = setting(
         None, "The stages that are watched; null is those that compare texts: near_dedup and span_dedup."

@@ -26,13 +26,7 @@ from tamis.errors import ConfigError, TamisError
 
 @dataclass(frozen=True)
 class Ancestor:
-    """An earlier snapshot that this run is deduplicated against. Its decisions are final.
-
-    Attributes:
-        run: its run folder.
-        chain: its decisions.
-        evidence: stage → its committed evidence.
-    """
+    """An earlier snapshot that this run is deduplicated against, with its evidence by stage. Its decisions stand."""
 
     run: RunFolder
     chain: Chain
@@ -45,13 +39,7 @@ class Ancestor:
 
 
 def snapshot_of(ancestor: Ancestor, stage: str, skip: Sequence[str]) -> Snapshot:
-    """An ancestor as the decision of a stage sees it.
-
-    Args:
-        ancestor: the ancestor.
-        stage: the stage whose evidence is compared.
-        skip: domains that skip the deciding stage.
-    """
+    """An ancestor as the deciding stage, which some domains `skip`, sees it: with the evidence of `stage`."""
     evidence = ancestor.evidence[stage]
     tasks = shard_tasks(ancestor.run.shards, ancestor.chain, evidence, skip, earlier=True)
     return Snapshot(ancestor.run, ancestor.chain, evidence, tasks)

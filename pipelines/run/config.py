@@ -46,11 +46,7 @@ class PipelineConfig(StrictModel):
 
     name: str = setting(..., "What the pipeline is called; the file's name where it is not said.")
     snapshot: int = setting(
-        0,
-        "Number of this crawl among those that are deduplicated against each other.",
-        unit="number",
-        ge=0,
-        le=MAX_SNAPSHOT,
+        0, "Number of this crawl among those deduplicated against each other.", unit="number", ge=0, le=MAX_SNAPSHOT
     )
     inputs: tuple[InputConfig, ...] = setting((), "The files that are ingested; `--input DOMAIN=GLOB` replaces them.")
     ingest: IngestConfig = setting(IngestConfig(), "How raw input becomes document shards.")
@@ -106,10 +102,8 @@ class PipelineConfig(StrictModel):
 def load_pipeline(path: Path, *, inputs: list[str] | None = None, settings: list[str] | None = None) -> PipelineConfig:
     """Reads and checks a pipeline YAML.
 
-    Args:
-        path: the YAML file.
-        inputs: `DOMAIN=GLOB` each; a domain named here replaces the YAML's inputs of that domain.
-        settings: `stage.key=value` each, the value in YAML.
+    Of `inputs`, each `DOMAIN=GLOB` replaces the YAML's inputs of that domain; `settings` are `stage.key=value`, the
+    value in YAML.
 
     Raises:
         ConfigError: anything is wrong; one sentence.
@@ -143,11 +137,7 @@ def _load(path: Path, seen: set[Path]) -> dict[str, Any]:
 
 
 def _put_in_order(raw: dict[str, Any]) -> None:
-    """Puts the stages in the order that `order` names, if it is there.
-
-    Raises:
-        ConfigError: it does not name each stage once.
-    """
+    """Puts the stages in the order that `order` names, if it is there; refuses one that names not each stage once."""
     order, stages = raw.pop("order", None), raw.get("stages")
     if order is None or not isinstance(stages, dict):
         return

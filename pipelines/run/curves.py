@@ -62,17 +62,10 @@ class ClusterBalance(StrictModel):
     temperature: float = setting(
         1.0, "1 samples cells of semantic_clusters by their documents, 0 all cells alike.", unit="exponent", ge=0, le=1
     )
-    max_factor: float = setting(
-        4.0, "The documents of a small cell are raised by at most this.", unit="factor", ge=1, le=64
-    )
+    max_factor: float = setting(4.0, "Most that documents of a small cell are raised by.", unit="factor", ge=1, le=64)
 
     def factors(self, sizes: Numbers, scale: float) -> npt.NDArray[np.float64]:
-        """The factor of each document, float64[n], from the size of its cell (NaN or 0 where it has none: 1).
-
-        Args:
-            sizes: number[n].
-            scale: see `scale`.
-        """
+        """The factor of each document, float64[n], from its cell's size (NaN or 0: no cell, factor 1) and `scale`."""
         known = np.nan_to_num(sizes.astype(np.float64), nan=0.0)
         found = np.maximum(known, 1.0) ** (self.temperature - 1) * scale
         return np.where(known > 0, np.minimum(found, self.max_factor), 1.0)
@@ -80,9 +73,7 @@ class ClusterBalance(StrictModel):
     def scale(self, sizes: Numbers, documents: Numbers) -> float:
         """What gives the factors of all documents that have a cell the mean 1; 1 for no cells.
 
-        Args:
-            sizes: number[n_cells], documents of each cell, earlier snapshots' among them.
-            documents: number[n_cells], those of this run.
+        Both are number[n_cells]: the documents of each cell, earlier snapshots' among them, and those of this run.
         """
         weighed = (documents * sizes.astype(np.float64) ** (self.temperature - 1)).sum()
         return float(documents.sum() / weighed) if len(sizes) else 1.0
@@ -135,16 +126,10 @@ class Curve(StrictModel):
         return self
 
     def weigh(self, frequency: Numbers, quality: Numbers, **others: Numbers) -> npt.NDArray[np.float32]:
-        """Weights of documents.
+        """Weights of documents, float32[n], from their copies (at least 1) and quality (NaN where unknown).
 
-        Args:
-            frequency: number[n], copies, at least 1.
-            quality: float[n]; NaN where unknown.
-            others: `language`, `safety`, `density`: float[n], NaN where unknown; `raised` and `cluster`: what
-                their `factors` say.
-
-        Returns:
-            float32[n].
+        `others` are `language`, `safety` and `density`, float[n], NaN where unknown, and `raised` and `cluster`, what
+        their `factors` say.
         """
         found = _at(self.frequency, frequency, np.log2, 1.0)
         found *= _at(self.quality, np.nan_to_num(quality, nan=self.unknown_quality))

@@ -48,10 +48,9 @@ def ingest(run: RunFolder, config: PipelineConfig, base: Path, cluster: Cluster)
                 f"{run.root} holds the ingest of other input or of other ingest settings; choose another --out"
             )
         return done
-    groups = list(_groups(files, config.ingest.target_shard_bytes))
     answers = cluster.map(
         ingest_files,
-        [_task(group, config, run) for group in groups],
+        [_task(group, config, run) for group in _groups(files, config.ingest.target_shard_bytes)],
         label=f"ingest {len(files)} files",
         receipts=run.ingest_folder / "receipts",
     )
@@ -81,14 +80,7 @@ def _groups(files: list[InputFile], target: int) -> Iterator[list[InputFile]]:
 
 @dataclass(frozen=True)
 class IngestTask:
-    """Some input files of one domain, to be read one after the other.
-
-    Attributes:
-        files: the files.
-        configs: how files are read, by their `config_index`.
-        settings: the settings of ingest.
-        folder: where shards are written.
-    """
+    """Some input files of one domain, to be read one after the other, each by the config of its `config_index`."""
 
     files: list[InputFile]
     configs: dict[int, InputConfig]
@@ -120,13 +112,7 @@ class WrittenShard:
 
 @dataclass(frozen=True)
 class Ingested:
-    """What a task made of its files.
-
-    Attributes:
-        shards: the document shards, in the order of the files.
-        quarantine: the file of records that could not be read, if there are any.
-        inputs: counts by input file.
-    """
+    """What a task made of its files: shards in their order, the file of unreadable records if any, counts by file."""
 
     shards: list[WrittenShard]
     quarantine: list[FileEntry]
@@ -145,11 +131,9 @@ def _commit(
     entries = [replace(e, shard=n) for n, shard in enumerate(shards) for e in (shard.documents, shard.urls)]
     entries += [entry for answer in answers for entry in answer.quarantine]
     per_file = [count for answer in answers for count in answer.inputs]
-    quarantined: Counter[str] = Counter()
-    for count in per_file:
-        quarantined.update(count.quarantined)
+    quarantined = sum((Counter(count.quarantined) for count in per_file), Counter[str]())
     documents = [e for e in entries if e.table == "documents"]
-    body = {
+    body: dict[str, Any] = {
         "key": key,
         "snapshot": config.snapshot,
         "identity": stable_hash([config.snapshot, [e.digest for e in documents]]),
@@ -163,15 +147,10 @@ def _commit(
         "sentences": sum(e.info["sentences"] for e in documents),
         "quarantined": dict(sorted(quarantined.items())),
     }
-    _check_sum(body)
-    return commit(run.ingest_folder, body, entries)
-
-
-def _check_sum(body: dict[str, Any]) -> None:
-    """Every record is a document, quarantined, or outside the sample."""
-    rest = body["records"] - body["documents"] - sum(body["quarantined"].values()) - body["not_sampled"]
-    if rest:
+    rest = body["records"] - body["documents"] - quarantined.total() - body["not_sampled"]
+    if rest:  # every record is a document, quarantined, or outside the sample
         raise TamisError(f"the ledger of ingest is off by {rest} records; please report this")
+    return commit(run.ingest_folder, body, entries)
 
 
 @dataclass

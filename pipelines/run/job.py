@@ -13,7 +13,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from pipelines.spark.worker import unpack_code
@@ -22,11 +23,18 @@ from pipelines.spark.worker import unpack_code
 def main(arguments: Sequence[str] | None = None) -> None:
     """The job. A user's error is one sentence on stderr and exit code 2; TAMIS_DEBUG=1 shows the trace."""
     unpack_code()
+    options = _parser().parse_args(arguments)
+    with told_in_a_sentence():
+        _run(options)
+
+
+@contextmanager
+def told_in_a_sentence() -> Iterator[None]:
+    """Ends a job whose user made an error, after one sentence on stderr; TAMIS_DEBUG=1 shows the trace."""
     from tamis.errors import TamisError
 
-    options = _parser().parse_args(arguments)
     try:
-        _run(options)
+        yield
     except TamisError as error:
         if os.environ.get("TAMIS_DEBUG"):
             raise
@@ -37,9 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def find_pipeline(name: str) -> tuple[Path, Path]:
     """The YAML of a pipeline, and the folder that its relative globs start from.
 
-    Args:
-        name: a path; or a bare name such as "default", found in `conf/pipelines` beside the packages, whose
-            relative globs start from the current folder.
+    A bare name such as "default" is found in `conf/pipelines` beside the packages; its globs start from the current
+    folder.
 
     Raises:
         ConfigError: there is no pipeline of that bare name.

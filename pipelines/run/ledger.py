@@ -38,14 +38,7 @@ class LedgerTask:
 
 @dataclass(frozen=True)
 class Kept:
-    """What is kept of one domain in one document shard.
-
-    Attributes:
-        shard: number of the shard.
-        domain: the domain, as assigned last.
-        documents: documents kept.
-        bytes: bytes of their text as it will be published.
-    """
+    """What is kept of a domain, as assigned last, in one document shard; bytes are of text as it will be published."""
 
     shard: int
     domain: str
@@ -66,14 +59,7 @@ class DomainCounts:
 
 @dataclass(frozen=True)
 class ShardLedger:
-    """The counts of one document shard.
-
-    Attributes:
-        stages: the counts of each decision.
-        kept: what is kept, by domain.
-        domains: what came in and is kept, by domain.
-        removal: file of what each stage dropped, by domain and source; relative to the folder of the counts.
-    """
+    """The counts of one document shard; `removal` is the file of drops by source, in the folder of the counts."""
 
     stages: list[StageLedger]
     kept: list[Kept]
@@ -82,10 +68,7 @@ class ShardLedger:
 
 
 def write_ledger(run: RunFolder, chain: Chain, seconds: dict[str, float], cluster: Cluster) -> list[Kept]:
-    """Counts every decision in every shard, unless that has been done for these decisions.
-
-    Returns:
-        What is kept, by shard and domain, in shard order.
+    """Counts every decision in every shard, unless that has been done; returns what is kept, in shard order.
 
     Raises:
         TamisError: a sum is off; nothing is published then.

@@ -24,11 +24,7 @@ NO_STAGES = ("skip", "alarm", "weights")
 
 
 def resolve_names(raw: dict[str, Any], base: Path) -> None:
-    """Replaces names of profiles and curves in a loaded pipeline YAML by the settings that they stand for.
-
-    Args:
-        raw: the mapping, changed in place.
-        base: folder of the YAML.
+    """Replaces names of profiles and curves in a loaded YAML of the folder `base` by the settings that they stand for.
 
     Raises:
         ConfigError: there is no such file or name.

@@ -112,15 +112,7 @@ def plan_groups(kept: Sequence[Kept], target: int) -> Iterator[tuple[str, int, l
 
 @dataclass(frozen=True)
 class PublishTask:
-    """A published shard to be written.
-
-    Attributes:
-        tasks: the document shards that it is made of.
-        domain: its domain.
-        number: its number among all published shards.
-        folder: where it is written.
-        settings: the settings of publishing.
-    """
+    """A published shard of a domain, to be written from some document shards; `number` counts over all domains."""
 
     tasks: list[ShardTask]
     domain: str
@@ -227,9 +219,6 @@ def write_dropped_rows(job: DroppedTask) -> list[FileEntry]:
     table = table.sort_by("row")
     picked = task.shard.read([*METADATA, "bytes"]).take(table.column("row"))
     domains = pa.array(task.domains()[table.column("row").to_numpy()].tolist(), pa.string())
-    columns = {name: table.column(name) for name in table.column_names} | {
-        name: picked.column(name) for name in picked.column_names
-    }
-    columns["domain"] = domains
+    columns = {name: part.column(name) for part in (table, picked) for name in part.column_names} | {"domain": domains}
     rows = pa.table([columns[name] for name in DROPPED.names], schema=DROPPED).combine_chunks()
     return [write_table(job.folder, "dropped", rows, kind="dropped", shard=task.shard.number)]

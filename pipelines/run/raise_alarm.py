@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from corpus.files import load_manifest, write_json
@@ -28,17 +27,14 @@ ALARMS_NAMED = 100
 
 
 def watch_removal(run: RunFolder, config: PipelineConfig, stages: Sequence[str]) -> None:
-    """Writes `removal.json`; raises the alarm if a stage dropped too much of a domain or a source.
-
-    Args:
-        run: a run folder whose ledger has been written.
-        config: the pipeline, with its alarm.
-        stages: the stages of the ledger.
+    """Writes `removal.json`, from the ledger; raises the alarm if a stage dropped too much of a domain or a source.
 
     Raises:
         TamisError: the alarm; or the counts do not add up to the ledger's.
     """
-    table = _read_counts(run)
+    manifest = load_manifest(run.root / "accounts")
+    assert manifest is not None
+    table = pq.read_table(manifest.paths("removal")[0], partitioning=None)
     funnel: dict[str, dict[str, Any]] = {s["name"]: s for s in run.ledger()["stages"]}
     domains = list(lines(folded(table), stages))
     sources = shown(table, stages, config.alarm.min_documents)
@@ -70,12 +66,6 @@ def watch_removal(run: RunFolder, config: PipelineConfig, stages: Sequence[str])
 def _limits(alarm: AlarmConfig, stages: Sequence[str]) -> dict[str, Any]:
     """An alarm's config as JSON, with the watched stages listed."""
     return {**alarm.model_dump(mode="json"), "stages": [stage for stage in stages if alarm.watches(stage)]}
-
-
-def _read_counts(run: RunFolder) -> pa.Table:
-    manifest = load_manifest(run.root / "accounts")
-    assert manifest is not None
-    return pq.read_table(manifest.paths("removal")[0], partitioning=None)
 
 
 def _check_sums(funnel: dict[str, dict[str, Any]], found: Iterable[RemovalLine]) -> None:

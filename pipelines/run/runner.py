@@ -44,13 +44,8 @@ class Done:
 class Runner:
     """Runs a pipeline into a run folder.
 
-    Args:
-        config: the pipeline.
-        out: the run folder.
-        cluster: Spark.
-        base: folder that relative globs start from.
-        batch_bytes: bytes of text in a batch of a scan; changes nothing in the output.
-        against: the run of the snapshot before this one; what it and its ancestors kept is not kept again.
+    Relative globs start from `base`. `against` is the run of the snapshot before: what it and its ancestors kept is not
+    kept again. `batch_bytes`, the text in a batch of a scan, changes nothing in the output.
     """
 
     def __init__(
@@ -72,10 +67,7 @@ class Runner:
         self._done: list[Done] = []
 
     def run(self, until: str | None = None) -> RunFolder:
-        """Brings the run folder to the end of the pipeline, or to the end of one stage.
-
-        Args:
-            until: "ingest", a stage of the pipeline, or "write_shards"; None runs all.
+        """Brings the run folder to the end of the pipeline, or of a stage: "ingest", one of the YAML's, "write_shards".
 
         Raises:
             TamisError: the run cannot go on, or the alarm stops it; one sentence.
@@ -98,7 +90,8 @@ class Runner:
                 return self.run_folder  # an earlier run got further by the same decisions: its state stays
             self._write_run_info()
             self._save_state()
-            kept = write_ledger(self.run_folder, self._chain(), self._seconds(), self.cluster)
+            seconds = {d.stage: d.seconds for d in self._done}
+            kept = write_ledger(self.run_folder, self._chain(), seconds, self.cluster)
             watch_removal(self.run_folder, self.config, [d.stage for d in self._done])
             if last == len(order) - 1:
                 publish(self.run_folder, self.config, self._chain(), kept, self.cluster)
@@ -123,7 +116,6 @@ class Runner:
         return ancestors_json(self._ancestors, self.run_folder.root)
 
     def _write_run_info(self) -> None:
-        path = self.run_folder.root / "run.json"
         body = {
             "format_version": FORMAT_VERSION,
             "pipeline": self.config.model_dump(mode="json"),
@@ -131,13 +123,10 @@ class Runner:
             "against": str(self.against) if self.against else None,
             "ancestors": self._ancestors_json(),
         }
-        write_json(path, body)
+        write_json(self.run_folder.root / "run.json", body)
 
     def _chain(self) -> list[tuple[str, Manifest]]:
         return [(d.stage, d.decision) for d in self._done]
-
-    def _seconds(self) -> dict[str, float]:
-        return {d.stage: d.seconds for d in self._done}
 
     def _upstream(self) -> str:
         """A hash of all that the next stage's decision depends on before it."""
@@ -315,6 +304,4 @@ def _digest(path: Path) -> str:
         return file_digest(path)
     if not path.exists():
         raise TamisError(f"{path}: a model that the pipeline needs is missing")
-    files: Sequence[Path] = sorted(p for p in path.rglob("*") if p.is_file())
-    parts: list[Any] = [[str(p.relative_to(path)), file_digest(p)] for p in files]
-    return stable_hash(parts)
+    return stable_hash([[str(p.relative_to(path)), file_digest(p)] for p in sorted(path.rglob("*")) if p.is_file()])

@@ -9,14 +9,13 @@ tokenizer reaches the tasks by lying beside the bins.
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
-import sys
 import uuid
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipelines.run.job import told_in_a_sentence
 from pipelines.spark.worker import unpack_code
 
 if TYPE_CHECKING:
@@ -25,13 +24,7 @@ if TYPE_CHECKING:
 
 
 def build_on(cluster: Cluster, run: Path, tokenizer: Path, out: str) -> TokenBins:
-    """Build what is missing of a run's bins in Spark tasks, and open them.
-
-    Args:
-        cluster: where tasks run.
-        run: the run folder, on storage that all executors see.
-        tokenizer: a SentencePiece model.
-        out: a folder that all executors see, or a URI.
+    """Build what is missing of a run's bins in Spark tasks, and open them; executors see `run`, and `out` (or a URI).
 
     Raises:
         ConfigError: the bins there are of another tokenizer.
@@ -56,23 +49,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """The job. A user's error is one sentence on stderr and exit code 2; TAMIS_DEBUG=1 shows the trace."""
     unpack_code()
     from pipelines.spark.session import Cluster, local_settings
-    from tamis.errors import TamisError
     from tamis.progress import PlainProgress
 
     options = _parser().parse_args(arguments)
-    cluster: Cluster | None = None
-    try:
+    with told_in_a_sentence():
         cluster = Cluster(local_settings(), PlainProgress())
-        out = options.out if "://" in options.out else str(Path(options.out).absolute())
-        bins = build_on(cluster, options.run.absolute(), options.tokenizer, out)
-        print(f"{sum(bins.tokens.values()):,} tokens of tokenizer {bins.tokenizer_digest[:12]} in {options.out}")
-    except TamisError as error:
-        if os.environ.get("TAMIS_DEBUG"):
-            raise
-        print(f"tamis: {error}", file=sys.stderr)
-        sys.exit(2)
-    finally:
-        if cluster is not None:
+        try:
+            out = options.out if "://" in options.out else str(Path(options.out).absolute())
+            bins = build_on(cluster, options.run.absolute(), options.tokenizer, out)
+            print(f"{sum(bins.tokens.values()):,} tokens of tokenizer {bins.tokenizer_digest[:12]} in {options.out}")
+        finally:
             cluster.stop()
 
 

@@ -22,15 +22,7 @@ from pipelines.spark.session import Cluster
 
 @dataclass(frozen=True)
 class WeighTask:
-    """A published shard to be weighed.
-
-    Attributes:
-        shard: its path.
-        number: its number among the published shards.
-        folder: where the weights are written.
-        curve: the curve of its domain.
-        cluster_scale: see `ClusterBalance.scale`.
-    """
+    """A published shard to be weighed by the curve of its domain; for `cluster_scale` see `ClusterBalance.scale`."""
 
     shard: Path
     number: int
@@ -40,11 +32,7 @@ class WeighTask:
 
 
 def write_weights(run: RunFolder, config: WeightsConfig, published: Manifest, cluster: Cluster) -> Manifest:
-    """Writes `RUN/weights/<hash>` for the published shards, unless it is there.
-
-    Returns:
-        The manifest; its folder is named by a hash of the curves and the shards.
-    """
+    """Writes `RUN/weights/<hash of the curves and the shards>`, unless it is there; its manifest."""
     key = stable_hash([config.model_dump(mode="json"), published.body["key"]])
     folder = run.root / "weights" / key
     manifest = load_manifest(folder)

@@ -31,12 +31,7 @@ class Block(NamedTuple):
 
 @dataclass(frozen=True)
 class Inbox:
-    """The rows that arrived at one partition.
-
-    Attributes:
-        partition: the number of the partition.
-        tables: the rows of each kind.
-    """
+    """The rows that arrived at one partition, by kind."""
 
     partition: int
     tables: Mapping[str, pa.Table]
@@ -61,13 +56,7 @@ class OutputFolder:
 
 
 def split(kind: str, columns: Mapping[str, Any], target: npt.NDArray[Any]) -> Iterator[Block]:
-    """Cuts rows into blocks by their target partition.
-
-    Args:
-        kind: what the blocks are called in the inbox.
-        columns: name → array of n values (numpy or Arrow).
-        target: int[n], the partition of each row.
-    """
+    """Cuts rows (name → array of n values, numpy or Arrow) into blocks by their target partition, int[n]."""
     if not len(target):
         return
     target = target.astype(np.uint16)  # numpy sorts 16-bit keys by radix
@@ -115,7 +104,5 @@ def unpack(partition: int, records: Iterable[Record]) -> Inbox:
     kinds: dict[str, list[bytes]] = {}
     for _, (kind, data) in records:
         kinds.setdefault(kind, []).append(data)
-    tables = {}
-    for kind in sorted(kinds):
-        tables[kind] = pa.concat_tables([pa.ipc.open_stream(data).read_all() for data in sorted(kinds[kind])])
-    return Inbox(partition, tables)
+    read = {kind: [pa.ipc.open_stream(data).read_all() for data in sorted(kinds[kind])] for kind in sorted(kinds)}
+    return Inbox(partition, {kind: pa.concat_tables(tables) for kind, tables in read.items()})

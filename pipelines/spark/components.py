@@ -46,27 +46,17 @@ COMPONENTS = "doc_id BIGINT, component BIGINT"
 
 
 class Contraction(NamedTuple):
-    """Components, and the work that they took.
-
-    Attributes:
-        frame: `doc_id BIGINT, component BIGINT`.
-        rounds: contractions in Spark before union-find finished in memory; 0 where it did all.
-    """
+    """Components, `doc_id BIGINT, component BIGINT`, and their rounds in Spark: 0 where memory was enough."""
 
     frame: DataFrame
     rounds: int
 
 
 def star_contraction(edges: DataFrame, max_edges_in_memory: int, scratch: Path) -> Contraction:
-    """The component of each node.
+    """The component of each node, named by its least id, and the rounds.
 
-    Args:
-        edges: `a BIGINT, b BIGINT`, in any direction, repeated or not; a loop makes a node.
-        max_edges_in_memory: up to so many edges are read by the driver (40 bytes each at the peak).
-        scratch: folder for the rounds and the answer; files of an earlier attempt are overwritten.
-
-    Returns:
-        The components, each named by its least id; and the rounds.
+    Edges are `a BIGINT, b BIGINT`, in any direction, repeated or not; a loop makes a node. Up to `max_edges_in_memory`
+    are read by the driver (40 bytes each at the peak). Files of an earlier attempt in `scratch` are overwritten.
 
     Raises:
         TamisError: more than `max_edges_in_memory` edges are left after `MAX_ROUNDS` rounds.

@@ -30,12 +30,9 @@ Out = TypeVar("Out")
 
 @dataclass(frozen=True)
 class Hop(Generic[Settings, Out]):
-    """One receiving side of an exchange.
+    """One receiving side of an exchange; its settings are a dataclass, the same for all partitions.
 
-    Attributes:
-        function: called with the inbox of a partition; yields blocks, or, in the last hop, answers (dataclasses).
-        partitions: how many it has.
-        settings: a dataclass, the same for all partitions.
+    The function is called with the inbox of a partition; it yields blocks, or, in the last hop, answers (dataclasses).
     """
 
     function: Callable[[Inbox, Settings], Iterable[Out]]
@@ -57,25 +54,11 @@ def build(
     label: str,
     gpu: bool,
 ) -> Any:  # an RDD[str]: the answers as JSON
-    """The exchange as a lazy RDD of the last hop's answers.
-
-    Args:
-        context: the SparkContext.
-        source: called with a task; yields blocks.
-        tasks: dataclasses, one a Spark task.
-        hops: the hops that pass blocks on.
-        last: the hop that answers.
-        label: name of the step, for error messages.
-        gpu: whether each task of the source wants a GPU.
-    """
+    """The exchange as a lazy RDD of the last hop's answers; `gpu` says whether each task of the source wants one."""
     texts = [encode(task) for task in tasks]
     emit = partial(emit_blocks, name_of(source), label)
     rdd = with_gpu(context.parallelize(texts, max(1, len(texts))).mapPartitions(emit), gpu)
     for number, hop in enumerate([*hops, last]):
         receive = partial(receive_blocks, name_of(hop.function), label, encode(hop.settings), number == len(hops))
-        rdd = rdd.partitionBy(hop.partitions, _identity).mapPartitionsWithIndex(receive)
+        rdd = rdd.partitionBy(hop.partitions, int).mapPartitionsWithIndex(receive)
     return rdd
-
-
-def _identity(partition: int) -> int:
-    return partition

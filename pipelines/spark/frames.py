@@ -22,11 +22,7 @@ if TYPE_CHECKING:
 def scatter(frame: DataFrame, kind: str, schema: pa.Schema, folder: Path) -> list[FileEntry]:
     """Writes the rows of one snapshot to one file a document shard. One shuffle of narrow rows, by shard.
 
-    Args:
-        frame: `doc_id` and the columns of `schema` other than `row`.
-        kind: the table that the files belong to.
-        schema: of the files; the first field is `row`.
-        folder: where the files go.
+    The frame has `doc_id` and the columns of `schema` other than its first, `row`.
     """
     from pyspark.sql import functions as F
 

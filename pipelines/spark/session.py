@@ -50,10 +50,7 @@ DAEMON, OUR_DAEMON = "spark.python.daemon.module", "pipelines.run.daemon"
 
 
 def open_session(settings: dict[str, str] | None = None) -> SparkSession:
-    """Starts Spark, or joins the one that spark-submit started.
-
-    Args:
-        settings: Spark settings that win over ours.
+    """Starts Spark with settings that win over ours, or joins the one that spark-submit started.
 
     Raises:
         TamisError: no Java, or Spark refuses to start.
@@ -103,12 +100,7 @@ def read_spark_conf(path: Path) -> dict[str, str]:
 
 
 class Cluster:
-    """A Spark session, started at first use, that runs tasks and exchanges of Tamis.
-
-    Args:
-        settings: Spark settings.
-        progress: where steps are reported.
-    """
+    """A Spark session, started at first use, that runs tasks and exchanges of Tamis and reports its steps."""
 
     def __init__(self, settings: dict[str, str] | None = None, progress: Progress | None = None) -> None:
         self._settings = settings
@@ -138,18 +130,10 @@ class Cluster:
         weights: Sequence[int] | None = None,
         gpu: bool = False,
     ) -> list[Answered]:
-        """Calls a function with each task, in Spark tasks; answers come in the tasks' order.
+        """Calls a module-level function with each task, a dataclass, in Spark tasks; answers come in the tasks' order.
 
         A task that has a receipt, left by an earlier driver that was killed, is not run again. A receipt is named by
-        the hash of the function's name and the task.
-
-        Args:
-            function: a module-level function that takes a dataclass.
-            tasks: the dataclasses.
-            label: name of the step, for the progress line and for errors.
-            receipts: folder of the receipts.
-            weights: documents of each task, for the rate.
-            gpu: whether each task wants a GPU, where the cluster has some.
+        the hash of the function's name and the task. `weights` are the documents of each task, for the rate.
 
         Raises:
             TamisError: a task refused its input, or failed four times.

@@ -17,12 +17,7 @@ from pipelines.spark.wire import WireSchema
 
 @dataclass(frozen=True)
 class ShardFiles:
-    """The settings of the hop that writes.
-
-    Attributes:
-        folder: where the files go.
-        schemas: kind → schema of its files; the first field is `row`.
-    """
+    """The settings of the hop that writes: the folder, and kind → schema of its files; the first field is `row`."""
 
     folder: Path
     schemas: dict[str, WireSchema]

@@ -53,15 +53,13 @@ def name_of(function: Callable[..., Any]) -> str:
 def function_of(name: str) -> Callable[..., Any]:
     """The function that `name_of` named."""
     module, _, function = name.partition(":")
-    found: Callable[..., Any] = getattr(importlib.import_module(module), function)
-    return found
+    return getattr(importlib.import_module(module), function)
 
 
 def argument_type(function: Callable[..., Any], position: int = 0) -> type[Any]:
     """The annotated type of a function's argument."""
     name = list(inspect.signature(function).parameters)[position]
-    found: type[Any] = get_type_hints(function)[name]
-    return found
+    return get_type_hints(function)[name]
 
 
 def answer_type(function: Callable[..., Any]) -> type[Any]:
@@ -83,8 +81,7 @@ def decode(kind: type[Kind], text: str) -> Kind:
         ValueError: the text is no such dataclass.
     """
     hashable: Any = kind
-    found: Kind = _adapter(hashable).validate_json(text)
-    return found
+    return _adapter(hashable).validate_json(text)
 
 
 @cache

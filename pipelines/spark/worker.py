@@ -34,14 +34,7 @@ class Answer(NamedTuple):
 
 
 def call(function: str, label: str, task: str, receipt: str) -> Answer:
-    """Calls a function with a task; an error of the user's comes back as a value, not as a Java stack trace.
-
-    Args:
-        function: the name of the function.
-        label: name of the step, for errors.
-        task: the dataclass that the function takes, as JSON.
-        receipt: path where a finished task leaves its answer.
-    """
+    """Calls a function with a task and leaves a receipt; a user's error comes back as a value, not as a Java trace."""
     _begin()
     from pipelines.spark.wire import argument_type, decode, encode, function_of
     from tamis.errors import ReadError, TamisError
@@ -145,7 +138,4 @@ def unpacked(archive: Path) -> Path:
 
 
 def _archive_of(path: Path) -> Path | None:
-    for parent in path.parents:
-        if parent.suffix == ".zip" and parent.is_file():
-            return parent
-    return None
+    return next((parent for parent in path.parents if parent.suffix == ".zip" and parent.is_file()), None)

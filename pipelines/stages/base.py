@@ -33,14 +33,10 @@ class NoConfig(StrictModel):
 
 @dataclass(frozen=True)
 class Batch:
-    """Some documents of one shard that nothing has dropped so far, as a scan receives them.
+    """Some documents of one shard that nothing has dropped so far, rows ascending, as a scan receives them.
 
-    Attributes:
-        rows: int32[k], rows in the document shard, ascending.
-        doc_ids: int64[k], their ids.
-        domain: the domain of the shard's input.
-        view: their text less the spans cut so far; None for a stage that reads no text.
-        metadata: the other columns that the stage reads, k rows.
+    `domain` is that of the shard's input; `view` the text less the spans cut so far, None for a stage that reads no
+    text; `metadata` the other columns that the stage reads.
     """
 
     rows: Int32
@@ -55,16 +51,27 @@ class Batch:
         assert self.view is not None
         return self.view
 
+    def table(self, **columns: Any) -> pa.Table:
+        """A row a document: `row`, `doc_id` and some columns, numpy or Arrow."""
+        return pa.table({"row": self.rows, "doc_id": self.doc_ids, **columns})
+
+    def with_spans(
+        self, documents: Mapping[str, Any], which: Int64, start: Int64, end: Int64, spans: Mapping[str, Any]
+    ) -> pa.Table:
+        """A row for each document, `start` and `end` being -1, and one for each of its spans, in the stored text.
+
+        Span i is of document `which[i]` of the batch, from byte `start[i]` of its view on. Both have the same columns.
+        """
+        nowhere = np.full(len(self.rows), -1, np.int32)
+        heads = self.table(start=nowhere, end=nowhere, **documents)
+        rows, first, last = self.texts.to_stored(which, start, end)
+        found = pa.table({"row": rows, "doc_id": self.doc_ids[which], "start": first, "end": last, **spans})
+        return pa.concat_tables([heads, found]).sort_by([("row", "ascending"), ("start", "ascending")])
+
 
 @dataclass(frozen=True)
 class Verdict:
-    """A decision about some documents of a shard: three tables, each sorted by row.
-
-    Attributes:
-        drops: documents that go (`schemas.DROPS`).
-        edits: spans that are cut or replaced (`schemas.EDITS`).
-        columns: `row` and the columns that the stage leaves about documents, or None.
-    """
+    """A decision about some documents of a shard: drops, edits, and columns that it leaves; each sorted by row."""
 
     drops: pa.Table = field(default_factory=DROPS.empty_table)
     edits: pa.Table = field(default_factory=EDITS.empty_table)
@@ -72,12 +79,7 @@ class Verdict:
 
 
 class Stage(ABC):
-    """A step of a pipeline, local or global.
-
-    Args:
-        evidence: the config of the scan.
-        artefacts: models and lists that `prepare` made or found: name → path.
-    """
+    """A step of a pipeline, local or global; `artefacts` are the models and lists that `prepare` made: name → path."""
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
@@ -103,8 +105,6 @@ class Stage(ABC):
     """A command that shows what the stage found, beside `tamis sample`."""
     by_domain: ClassVar[tuple[str, ...] | None] = None
     """Decision settings that a domain may override; None is all of them."""
-    provides: ClassVar[Mapping[str, pa.DataType]] = {}
-    """Columns that its decisions leave for the published shards: name → type."""
 
     def __init__(self, evidence: StrictModel, artefacts: Mapping[str, str]) -> None:
         self.evidence = evidence
@@ -158,22 +158,14 @@ class LocalStage(Stage):
 
     @abstractmethod
     def decide(self, evidence: pa.Table, rows: Int32, first_id: int, decision: Any, earlier: Earlier) -> Verdict:
-        """The verdict on some documents of one shard that share a config.
+        """The verdict on some documents of one shard that share a config; evidence about them has its rows ascending.
 
-        Args:
-            evidence: about these documents, rows ascending.
-            rows: int32[k], the documents.
-            first_id: the id of the shard's row 0.
-            decision: the config that holds for their domain.
-            earlier: reads columns that earlier stages left about these documents.
+        `first_id` is the id of the shard's row 0; `earlier` reads columns that earlier stages left about these
+        documents.
         """
 
     def facts(self, columns: Sequence[Path]) -> dict[str, Any]:
-        """Small figures for the manifest and the report, once all shards are decided.
-
-        Args:
-            columns: the files of columns that the decision left.
-        """
+        """Small figures for the manifest and the report, from the files of columns, once all shards are decided."""
         return {}
 
 
@@ -188,28 +180,15 @@ class GlobalStage(Stage):
     def settle(
         cls, provisional: Manifest, tasks: Sequence[ShardTask], folder: Path, cluster: Cluster
     ) -> list[FileEntry] | None:
-        """Revises a provisional decision.
+        """Revises a provisional decision: all files of the final one, in `folder`; None where nothing changes.
 
-        Args:
-            provisional: the decision.
-            tasks: the document shards, each with the decisions taken after the provisional one.
-            folder: where the final decision is written.
-            cluster: Spark.
-
-        Returns:
-            All files of the final decision, in that folder; None where nothing changes.
+        Each of the tasks has the decisions taken after the provisional one.
         """
         return None
 
 
 def drops_table(rows: Int32, first_id: int, reasons: str | list[str] | pa.Array) -> pa.Table:
-    """Drops without a survivor, for a local decision.
-
-    Args:
-        rows: int32[n], the documents.
-        first_id: the id of the shard's row 0.
-        reasons: one for each document, or one for all.
-    """
+    """Drops without a survivor, for a local decision; a reason for each document, or one for all."""
     n = len(rows)
     reasons = [reasons] * n if isinstance(reasons, str) else reasons
     ids = first_id + rows.astype(np.int64)
@@ -219,15 +198,9 @@ def drops_table(rows: Int32, first_id: int, reasons: str | list[str] | pa.Array)
 def edits_table(
     row: Any, start: Any, end: Any, reasons: str | list[str], sentences: Any, replacements: list[str] | None = None
 ) -> pa.Table:
-    """Spans that are cut, or replaced where replacements are given; arrays of numpy or Arrow.
+    """Spans of the stored text that are cut, or replaced where replacements are given; int32[n] of numpy or Arrow.
 
-    Args:
-        row: int32[n], the document of each span.
-        start: int32[n], where it begins in the stored text.
-        end: int32[n], where it ends.
-        reasons: one for each span, or one for all.
-        sentences: int32[n], the sentences that each cut takes away; or one number for all.
-        replacements: what stands there instead.
+    `sentences` says how many each cut takes away; it and `reasons` may be one for all.
     """
     n = len(row)
     reasons = [reasons] * n if isinstance(reasons, str) else reasons

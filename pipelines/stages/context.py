@@ -25,13 +25,7 @@ Task = TypeVar("Task")
 
 @dataclass(frozen=True)
 class PrepareContext:
-    """What `Stage.prepare` is given.
-
-    Attributes:
-        models: folder for trained models and indexes.
-        base: folder that relative globs of the pipeline YAML start from.
-        cluster: where progress is reported.
-    """
+    """What `Stage.prepare` is given: the folder for models and indexes, the base of relative globs, and Spark."""
 
     models: Path
     base: Path
@@ -42,11 +36,7 @@ class PrepareContext:
 class Snapshot:
     """A snapshot whose documents a global decision compares: the run's own, or an ancestor, whose decisions are final.
 
-    Attributes:
-        run: its run folder.
-        chain: its decisions; for the run's own snapshot, those taken so far.
-        evidence: what the deciding stage found in it.
-        tasks: its document shards.
+    `chain` holds the decisions, of the own snapshot those so far; `evidence` is what the deciding stage found in it.
     """
 
     run: RunFolder
@@ -64,16 +54,9 @@ class Snapshot:
 class DecisionContext:
     """What `GlobalStage.decide_globally` is given.
 
-    Attributes:
-        cluster: Spark.
-        own: the run's own snapshot.
-        earlier: its ancestors, the latest last.
-        config: the decision config of domains that override nothing.
-        domain_configs: domain → decision config, where a domain overrides something.
-        skip: domains that skip the stage.
-        folder: where the decision is written.
-        artefacts: what `prepare` made: name → path.
-        upstream: the key of the decision before this one, or the identity of the ingest.
+    `earlier` are the ancestors, the latest last; `domain_configs` the configs of domains that override something;
+    `folder` is where the decision is written; `upstream` the key of the decision before this one, or the identity of
+    the ingest.
     """
 
     cluster: Cluster
@@ -127,13 +110,8 @@ class DecisionContext:
     ) -> list[FileEntry]:
         """Runs an exchange whose last hop writes one file for each kind and document shard of this run.
 
-        Args:
-            source: called with a task; yields blocks.
-            tasks: one for each Spark task of the source.
-            hops: the hops between; the last of them addresses its blocks by `by_shard`, to `writers` partitions.
-            schemas: kind → schema of the files; the first field is `row`.
-            label: name of the step, for progress and errors.
-            gpu: whether each task of the source wants a GPU.
+        The last of `hops` addresses its blocks by `by_shard`, to `writers` partitions. The first field of each schema
+        is `row`.
         """
         last = Hop(write_by_shard, self.writers, ShardFiles(self.folder, dict(schemas)))
         found = self.cluster.exchange(source, tasks, hops, last, label=label, gpu=gpu)
@@ -142,12 +120,7 @@ class DecisionContext:
 
 @dataclass(frozen=True)
 class GlobalVerdict:
-    """A stage's decision about the whole corpus.
-
-    Attributes:
-        files: drops, edits and columns, by document shard.
-        facts: small figures for the manifest and the report.
-    """
+    """A stage's decision about the whole corpus: files by document shard, small figures for manifest and report."""
 
     files: list[FileEntry]
     facts: dict[str, Any] = field(default_factory=dict)

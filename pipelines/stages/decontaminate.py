@@ -8,7 +8,7 @@ decision sets the share from which an item counts, and what goes: the document, 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -103,7 +103,6 @@ class Decontaminate(LocalStage):
     paper: ClassVar[str] = "Brown et al. 2020 (arXiv 2005.14165), C; Touvron et al. 2023 (arXiv 2307.09288), A.6"
     Evidence = DecontaminateEvidence
     Decision = DecontaminateDecision
-    provides: ClassVar[Mapping[str, pa.DataType]] = {"contaminated_by": pa.string()}
     evidence: DecontaminateEvidence
 
     @classmethod
@@ -227,11 +226,7 @@ def _items_by_document(hits: pa.Table) -> pa.Table:
 
 
 def benchmark_facts(index: NgramIndex, shards: Any) -> dict[str, Any]:
-    """Counts by benchmark, for the manifest and the report.
-
-    Args:
-        index: the index.
-        shards: for each shard, for each document with items, the names of its items.
+    """Counts by benchmark, for the manifest and the report, from the names of the items in each document of each shard.
 
     Returns:
         `benchmarks`: name → counts: `items`; those searched for by `ngrams` or `whole`, `too_short` to be searched

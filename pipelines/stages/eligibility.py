@@ -5,7 +5,6 @@ It comes before `exact_dedup`, so that no copy is dropped for one that may not b
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -55,7 +54,7 @@ class EligibilityEvidence(StrictModel):
 
     url_lists: tuple[str, ...] = setting(
         (),
-        "Takedown lists: files with a URL a line, or `||host` or `||host/folder` for all below it; # starts a comment.",
+        "Takedown lists: files with a URL a line, or `||host`, `||host/folder` for all below it; # starts a comment.",
     )
     id_lists: tuple[str, ...] = setting((), "Takedown lists: files with a source_id a line.")
     assign: tuple[Assignment, ...] = setting((), "Domains by predicate; the first that holds wins.")
@@ -67,7 +66,6 @@ class Eligibility(LocalStage):
     name: ClassVar[str] = "eligibility"
     Evidence = EligibilityEvidence
     reads: ClassVar[tuple[str, ...]] = _FIELDS
-    provides: ClassVar[Mapping[str, pa.DataType]] = {"domain": pa.string()}
     comes_first: ClassVar[bool] = True
     assigns_domains: ClassVar[bool] = True
     evidence: EligibilityEvidence
@@ -112,14 +110,7 @@ class Eligibility(LocalStage):
             names = batch.metadata.column("source_id").to_pylist()
             listed = ["id_list" if i in lists["id"] else found for i, found in zip(names, listed, strict=True)]
         domain = self._assigned_domains(batch)
-        return pa.table(
-            {
-                "row": pa.array(batch.rows),
-                "doc_id": pa.array(batch.doc_ids),
-                "listed": pa.array(listed, pa.string()),
-                "domain": pa.array(domain, pa.string()),
-            }
-        )
+        return batch.table(listed=pa.array(listed, pa.string()), domain=pa.array(domain, pa.string()))
 
     def _url_listed(self, url: str) -> bool:
         key = url_key(url)
@@ -152,11 +143,7 @@ class Eligibility(LocalStage):
 
 
 def _pattern(wanted: str) -> str:
-    """What stands between the slashes.
-
-    Raises:
-        ValueError: the last slash is missing.
-    """
+    """What stands between the slashes; a ValueError where the last is missing."""
     if len(wanted) < 2 or not wanted.endswith("/"):
         raise ValueError(f"a regular expression between two slashes, not {wanted!r}")
     return wanted[1:-1]

@@ -30,7 +30,7 @@ class HeuristicFilter(LocalStage):
 
     def scan(self, batch: Batch) -> pa.Table:
         """One row a document: every feature."""
-        return pa.table({"row": pa.array(batch.rows), "doc_id": pa.array(batch.doc_ids), **scan(batch.texts.column)})
+        return batch.table(**scan(batch.texts.column))
 
     def decide(
         self, evidence: pa.Table, rows: Int32, first_id: int, decision: HeuristicThresholds, earlier: Earlier

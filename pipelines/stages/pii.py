@@ -16,7 +16,6 @@ mask it unless asked not to (`cli.inspect.masking`). Only `text` is searched, no
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -62,33 +61,15 @@ class Pii(LocalStage):
     paper: ClassVar[str] = "RFC 5322, RFC 4291, E.164, GB 11643-1999, ISO/IEC 7812-1, ISO 13616-1"
     Evidence = PiiEvidence
     Decision = PiiDecision
-    provides: ClassVar[Mapping[str, pa.DataType]] = {f"pii_{kind}": pa.int32() for kind in COUNTED}
     evidence: PiiEvidence
 
     def scan(self, batch: Batch) -> pa.Table:
         """A row for each document (`start` is -1, no kind), and a row for each match."""
         found = find(batch.texts.column, self.evidence.old_resident_numbers)
-        n, which = len(batch.rows), found.documents()
-        documents = pa.table(
-            {
-                "row": pa.array(batch.rows),
-                "doc_id": pa.array(batch.doc_ids),
-                "start": np.full(n, -1, np.int32),
-                "end": np.full(n, -1, np.int32),
-                "kind": pa.nulls(n, pa.string()),
-            }
-        )
-        rows, first, last = batch.texts.to_stored(which, found.start.astype(np.int64), found.end.astype(np.int64))
-        matches = pa.table(
-            {
-                "row": rows,
-                "doc_id": batch.doc_ids[which],
-                "start": first,
-                "end": last,
-                "kind": pa.array(np.array(KINDS, dtype=object)[found.kind], pa.string()),
-            }
-        )
-        return pa.concat_tables([documents, matches]).sort_by([("row", "ascending"), ("start", "ascending")])
+        start, end = found.start.astype(np.int64), found.end.astype(np.int64)
+        kinds = pa.array(np.array(KINDS, dtype=object)[found.kind], pa.string())
+        nothing = {"kind": pa.nulls(len(batch.rows), pa.string())}
+        return batch.with_spans(nothing, found.documents(), start, end, {"kind": kinds})
 
     def decide(
         self, evidence: pa.Table, rows: Int32, first_id: int, decision: PiiDecision, earlier: Earlier

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from corpus.config import unknown_key
 from corpus.files import Manifest
@@ -11,119 +11,64 @@ from pipelines.stages.base import Stage
 from pipelines.stages.shard_task import Chain, Decided, ShardTask
 from tamis.errors import ConfigError
 
-
-def _eligibility() -> type[Stage]:
-    from pipelines.stages.eligibility import Eligibility
-
-    return Eligibility
-
-
-def _exact_dedup() -> type[Stage]:
-    from pipelines.stages.exact_dedup.stage import ExactDedup
-
-    return ExactDedup
-
-
-def _language() -> type[Stage]:
-    from pipelines.stages.language import Language
-
-    return Language
-
-
-def _line_filter() -> type[Stage]:
-    from pipelines.stages.line_filter import LineFilter
-
-    return LineFilter
-
-
-def _heuristic_filter() -> type[Stage]:
-    from pipelines.stages.heuristic_filter import HeuristicFilter
-
-    return HeuristicFilter
-
-
-def _sentence_quality() -> type[Stage]:
-    from pipelines.stages.sentence_quality import SentenceQuality
-
-    return SentenceQuality
-
-
-def _safety() -> type[Stage]:
-    from pipelines.stages.safety import Safety
-
-    return Safety
-
-
-def _decontaminate() -> type[Stage]:
-    from pipelines.stages.decontaminate import Decontaminate
-
-    return Decontaminate
-
-
-def _embed() -> type[Stage]:
-    from pipelines.stages.embed import Embed
-
-    return Embed
-
-
-def _semantic_clusters() -> type[Stage]:
-    from pipelines.stages.semantic_clusters.stage import SemanticClusters
-
-    return SemanticClusters
-
-
-def _near_dedup() -> type[Stage]:
-    from pipelines.stages.near_dedup.stage import NearDedup
-
-    return NearDedup
-
-
-def _pii() -> type[Stage]:
-    from pipelines.stages.pii import Pii
-
-    return Pii
-
-
-def _span_dedup() -> type[Stage]:
-    from pipelines.stages.span_dedup.stage import SpanDedup
-
-    return SpanDedup
-
-
-def _score() -> type[Stage]:
-    from pipelines.stages.score import Score
-
-    return Score
-
-
-STAGES: dict[str, Callable[[], type[Stage]]] = {
-    "eligibility": _eligibility,
-    "exact_dedup": _exact_dedup,
-    "language": _language,
-    "line_filter": _line_filter,
-    "heuristic_filter": _heuristic_filter,
-    "sentence_quality": _sentence_quality,
-    "safety": _safety,
-    "decontaminate": _decontaminate,
-    "embed": _embed,
-    "semantic_clusters": _semantic_clusters,
-    "near_dedup": _near_dedup,
-    "pii": _pii,
-    "span_dedup": _span_dedup,
-    "score": _score,
-}
-"""Every stage between `ingest` and `write_shards`: name → function that imports and returns its class."""
+STAGES = (
+    "eligibility",
+    "exact_dedup",
+    "language",
+    "line_filter",
+    "heuristic_filter",
+    "sentence_quality",
+    "safety",
+    "decontaminate",
+    "embed",
+    "semantic_clusters",
+    "near_dedup",
+    "pii",
+    "span_dedup",
+    "score",
+)
+"""Every stage between `ingest` and `write_shards`; `stage_class` imports it."""
 
 
 def stage_class(name: str) -> type[Stage]:
-    """The class of a stage.
+    """The class of a stage, imported when it is asked for.
 
     Raises:
         ConfigError: there is no such stage.
     """
-    if name not in STAGES:
-        raise ConfigError(unknown_key(f"stages.{name}", list(STAGES)))
-    return STAGES[name]()
+    kind: type[Stage]
+    match name:
+        case "eligibility":
+            from pipelines.stages.eligibility import Eligibility as kind
+        case "exact_dedup":
+            from pipelines.stages.exact_dedup.stage import ExactDedup as kind
+        case "language":
+            from pipelines.stages.language import Language as kind
+        case "line_filter":
+            from pipelines.stages.line_filter import LineFilter as kind
+        case "heuristic_filter":
+            from pipelines.stages.heuristic_filter import HeuristicFilter as kind
+        case "sentence_quality":
+            from pipelines.stages.sentence_quality import SentenceQuality as kind
+        case "safety":
+            from pipelines.stages.safety import Safety as kind
+        case "decontaminate":
+            from pipelines.stages.decontaminate import Decontaminate as kind
+        case "embed":
+            from pipelines.stages.embed import Embed as kind
+        case "semantic_clusters":
+            from pipelines.stages.semantic_clusters.stage import SemanticClusters as kind
+        case "near_dedup":
+            from pipelines.stages.near_dedup.stage import NearDedup as kind
+        case "pii":
+            from pipelines.stages.pii import Pii as kind
+        case "span_dedup":
+            from pipelines.stages.span_dedup.stage import SpanDedup as kind
+        case "score":
+            from pipelines.stages.score import Score as kind
+        case _:
+            raise ConfigError(unknown_key(f"stages.{name}", list(STAGES)))
+    return kind
 
 
 def shard_tasks(

@@ -13,7 +13,6 @@ Source: Baichuan 2 (arXiv 2309.10305), section 4; Dodge et al. 2021 (arXiv 2104.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
@@ -74,11 +73,6 @@ class Safety(LocalStage):
     paper: ClassVar[str] = "Baichuan 2 (arXiv 2309.10305), section 4; Dodge et al. 2021 (arXiv 2104.08758)"
     Evidence = SafetyEvidence
     Decision = SafetyDecision
-    provides: ClassVar[Mapping[str, pa.DataType]] = {
-        "safety": pa.float32(),
-        "unsafe_share": pa.float32(),
-        "listed_terms": pa.int32(),
-    }
     evidence: SafetyEvidence
 
     @classmethod
@@ -121,16 +115,8 @@ class Safety(LocalStage):
         listed, tokens = np.zeros(n, np.int32), np.zeros(n, np.int32)
         if self._words is not None:
             listed, tokens = count_listed(self._words, column)
-        return pa.table(
-            {
-                "row": pa.array(batch.rows),
-                "doc_id": pa.array(batch.doc_ids),
-                "safety": safety,
-                "unsafe": unsafe,
-                "bytes": column.lengths.astype(np.int64),
-                "listed": listed,
-                "tokens": tokens,
-            }
+        return batch.table(
+            safety=safety, unsafe=unsafe, bytes=column.lengths.astype(np.int64), listed=listed, tokens=tokens
         )
 
     def decide(

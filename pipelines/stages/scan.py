@@ -33,14 +33,9 @@ BATCH_BYTES = 8 << 20
 
 @dataclass(frozen=True)
 class StageConfig:
-    """A stage and its configs, in the form in which tasks receive them.
+    """A stage and its configs, as JSON, in the form in which tasks receive them; `artefacts` are name → path.
 
-    Attributes:
-        name: the stage.
-        evidence: the evidence config, as JSON.
-        artefacts: what `prepare` made: name → path.
-        decision: the decision config of domains that override nothing, as JSON.
-        domains: domain → decision config as JSON, where a domain overrides something.
+    `decision` holds for domains that override nothing, `domains` for each that overrides something.
     """
 
     name: str
@@ -68,14 +63,7 @@ def _open_stage(name: str, evidence: str, artefacts: str) -> Stage:
 
 @dataclass(frozen=True)
 class ScanTask:
-    """A document shard to be scanned.
-
-    Attributes:
-        task: the shard; its evidence is that of an earlier scan, if there is one.
-        stage: the stage that scans it.
-        folder: where the evidence is written.
-        batch_bytes: bytes of text in a batch.
-    """
+    """A document shard to be scanned; its evidence is that of an earlier scan, if there is one."""
 
     task: ShardTask
     stage: StageConfig
@@ -85,13 +73,7 @@ class ScanTask:
 
 @dataclass(frozen=True)
 class Scanned:
-    """What the scan of a shard gave.
-
-    Attributes:
-        files: its evidence.
-        scanned: documents scanned.
-        reused: documents whose evidence was copied from the earlier scan.
-    """
+    """What the scan of a shard gave; `reused` counts documents whose evidence was copied from the earlier scan."""
 
     files: list[FileEntry]
     scanned: int
@@ -157,13 +139,7 @@ def _batches(job: ScanTask, stage: Stage, state: ShardState, rows: Int32) -> Ite
 
 @dataclass(frozen=True)
 class DecideTask:
-    """A document shard about which a local stage decides.
-
-    Attributes:
-        task: the shard.
-        stage: the stage.
-        folder: where the decision is written.
-    """
+    """A document shard about which a local stage decides, and the folder of the decision."""
 
     task: ShardTask
     stage: StageConfig

@@ -7,7 +7,6 @@ sentences, up to a share of the document.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
@@ -51,7 +50,6 @@ class SentenceQuality(LocalStage):
     paper: ClassVar[str] = "Baichuan 2 (arXiv 2309.10305), figure 2; Joulin et al. 2017 (arXiv 1607.01759)"
     Evidence = SentenceQualityEvidence
     Decision = SentenceQualityDecision
-    provides: ClassVar[Mapping[str, pa.DataType]] = {"quality": pa.float32()}
     evidence: SentenceQualityEvidence
 
     @classmethod
@@ -81,36 +79,18 @@ class SentenceQuality(LocalStage):
         scores = self._model.score(column, spans)
         lengths = (spans.ends(column) - spans.starts).astype(np.int64)
         n = len(batch.rows)
-        documents = pa.table(
-            {
-                "row": pa.array(batch.rows),
-                "doc_id": pa.array(batch.doc_ids),
-                "start": np.full(n, -1, np.int32),
-                "end": np.full(n, -1, np.int32),
-                "score": document_quality(scores, lengths, spans.ptr),
-                "bytes": column.lengths.astype(np.int32),
-                "chars": np.zeros(n, np.int32),
-                "fenced": np.zeros(n, np.bool_),
-            }
-        )
+        documents = {
+            "score": document_quality(scores, lengths, spans.ptr),
+            "bytes": column.lengths.astype(np.int32),
+            "chars": np.zeros(n, np.int32),
+            "fenced": np.zeros(n, np.bool_),
+        }
         low = np.flatnonzero(scores < self.evidence.store_below)
         chars, fenced = sentence_facts(column, spans, low)
         which = np.repeat(np.arange(n, dtype=np.int64), np.diff(spans.ptr))[low]
         start = spans.starts[low].astype(np.int64)
-        rows, first, last = batch.texts.to_stored(which, start, start + lengths[low])
-        found = pa.table(
-            {
-                "row": rows,
-                "doc_id": batch.doc_ids[which],
-                "start": first,
-                "end": last,
-                "score": scores[low],
-                "bytes": lengths[low].astype(np.int32),
-                "chars": chars,
-                "fenced": fenced,
-            }
-        )
-        return pa.concat_tables([documents, found]).sort_by([("row", "ascending"), ("start", "ascending")])
+        found = {"score": scores[low], "bytes": lengths[low].astype(np.int32), "chars": chars, "fenced": fenced}
+        return batch.with_spans(documents, which, start, start + lengths[low], found)
 
     def decide(
         self, evidence: pa.Table, rows: Int32, first_id: int, decision: SentenceQualityDecision, earlier: Earlier
@@ -124,18 +104,11 @@ class SentenceQuality(LocalStage):
         bad = quality < np.float32(decision.min_document_quality)
         drops = drops_table(documents.column("row").to_numpy()[bad], first_id, "low_quality")
         found = evidence.filter(pa.array(~heads))
-        ptr = np.concatenate(
-            [np.searchsorted(found.column("row").to_numpy(), documents.column("row").to_numpy()), [found.num_rows]]
-        )
-        cut = choose_cuts(
-            found.column("score").to_numpy(),
-            found.column("bytes").to_numpy().astype(np.int64),
-            found.column("chars").to_numpy(),
-            found.column("fenced").to_numpy(),
-            ptr.astype(np.int64),
-            documents.column("bytes").to_numpy().astype(np.int64),
-            decision,
-        )
+        firsts = np.searchsorted(found.column("row").to_numpy(), documents.column("row").to_numpy())
+        ptr = np.append(firsts, found.num_rows)
+        score, size, chars, fenced = (found.column(n).to_numpy() for n in ("score", "bytes", "chars", "fenced"))
+        total = documents.column("bytes").to_numpy().astype(np.int64)
+        cut = choose_cuts(score, size.astype(np.int64), chars, fenced, ptr.astype(np.int64), total, decision)
         chosen = found.filter(pa.array(cut))
         edits = edits_table(chosen["row"], chosen["start"], chosen["end"], "low_quality_sentence", sentences=1)
         return Verdict(drops, edits, columns)

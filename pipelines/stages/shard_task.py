@@ -27,14 +27,7 @@ Chain = Sequence[tuple[str, Manifest]]
 
 @dataclass(frozen=True)
 class Decided:
-    """A decision, in the form in which tasks receive it.
-
-    Attributes:
-        stage: the stage that took it.
-        manifest: where it lies.
-        assigns_domains: see `Stage`.
-        needs_settled: see `Stage`.
-    """
+    """A decision, in the form in which tasks receive it, with two flags of its `Stage`."""
 
     stage: str
     manifest: ManifestRef
@@ -46,12 +39,8 @@ class Decided:
 class ShardTask:
     """A document shard, with what a task needs to know about it.
 
-    Attributes:
-        shard: the shard.
-        chain: the decisions so far.
-        evidence: what the stage's scan found; None before its first scan.
-        skip: domains that skip the stage.
-        earlier: whether the shard belongs to an earlier snapshot, whose decisions are final.
+    `evidence` is what the stage's scan found, None before its first scan; `skip` are domains that skip the stage;
+    `earlier` says whether the shard belongs to an earlier snapshot, whose decisions are final.
     """
 
     shard: DocumentShard
@@ -67,8 +56,7 @@ class ShardTask:
     def state(self, until: Callable[[Decided], bool] | None = None) -> ShardState:
         """Which documents are alive, and what was cut from them, after the decisions so far.
 
-        Args:
-            until: if given, the first decision for which it holds, and those behind it, do not count.
+        With `until`, the first decision for which it holds, and those behind it, do not count.
         """
         before: Iterable[Decided] = self.chain
         if until is not None:

@@ -32,13 +32,7 @@ CONTESTED_TABLES = ("contenders", "followers")
 
 @dataclass(frozen=True)
 class ContestedTask:
-    """A document shard that holds contenders or followers.
-
-    Attributes:
-        task: the shard, with the decisions taken after the provisional one.
-        provisional: the provisional decision.
-        partitions: of the hop that elects.
-    """
+    """A document shard that holds contenders or followers, with the decisions taken after the provisional one."""
 
     task: ShardTask
     provisional: ManifestRef
@@ -56,13 +50,9 @@ class SettledFiles:
 def settle_copies(
     provisional: Manifest, tasks: Sequence[ShardTask], folder: Path, cluster: Cluster
 ) -> list[FileEntry] | None:
-    """The files of the final decision of `exact_dedup`; None where there are no contenders.
+    """The files of the final decision of `exact_dedup`, in `folder`; None where there are no contenders.
 
-    Args:
-        provisional: its first decision.
-        tasks: the document shards, each with the decisions taken after that one.
-        folder: where the final decision is written.
-        cluster: Spark.
+    Each of the tasks has the decisions taken after the provisional one.
     """
     if not provisional.body["facts"]["contenders"]:
         return None

@@ -12,7 +12,7 @@ Cost: 29 bytes a document are shuffled, once; a task sorts its share of the dige
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -23,7 +23,7 @@ import pyarrow as pa
 
 from corpus.files import FileEntry, Manifest
 from corpus.schemas import DROPS
-from dedup.exact import GONE, STANDS, Copies, elect_copies
+from dedup.exact import GONE, STANDS, elect_copies
 from pipelines.spark.blocks import Block, Inbox, NextHop, by_hash, by_shard, split
 from pipelines.spark.exchange import Hop, partitions_for
 from pipelines.spark.session import Cluster
@@ -34,16 +34,16 @@ from pipelines.stages.shard_task import ShardTask
 from text.hash import digest128
 
 COLUMNS = pa.schema(
-    [
-        pa.field("row", pa.int32()),
-        pa.field("doc_id", pa.int64()),
-        pa.field("exact_copies", pa.int32()),
-        pa.field("first_copy", pa.int64()),
-        pa.field("domains", pa.int32()),
-    ]
+    {
+        "row": pa.int32(),
+        "doc_id": pa.int64(),
+        "exact_copies": pa.int32(),
+        "first_copy": pa.int64(),
+        "domains": pa.int32(),
+    }
 )
 """About kept documents with copies: the number of copies, the first contender, the number of contending domains."""
-CONTESTED = pa.schema([pa.field("row", pa.int32()), pa.field("doc_id", pa.int64()), pa.field("first_copy", pa.int64())])
+CONTESTED = pa.schema({"row": pa.int32(), "doc_id": pa.int64(), "first_copy": pa.int64()})
 """Documents whose text has several contenders: table `contenders`, and `followers`, copies dropped for one of them."""
 ROW_BYTES = 29
 """What a document takes in the exchange."""
@@ -55,13 +55,12 @@ class ExactDedup(GlobalStage):
     name: ClassVar[str] = "exact_dedup"
     version: ClassVar[int] = 2
     paper: ClassVar[str] = "Baichuan 2 (arXiv 2309.10305), figure 2; Lee et al. 2022 (arXiv 2107.06499)"
-    provides: ClassVar[Mapping[str, pa.DataType]] = {"exact_copies": pa.int32()}
     provisional: ClassVar[bool] = True
 
     def scan(self, batch: Batch) -> pa.Table:
         """One row a document: the two halves of its digest."""
         low, high = digest128(batch.texts.column)
-        return pa.table({"row": pa.array(batch.rows), "doc_id": pa.array(batch.doc_ids), "low": low, "high": high})
+        return batch.table(low=low, high=high)
 
     def decide_globally(self, context: DecisionContext) -> GlobalVerdict:
         """Drops all copies within a domain but the first; lists contenders of texts that occur in several domains."""
@@ -125,14 +124,10 @@ def group_copies(inbox: Inbox, writers: NextHop) -> Iterator[Block]:
         return
     names = ("low", "high", "doc_id", "domain", "state")
     found = elect_copies(*(table.column(name).to_numpy() for name in names))
-    yield from _blocks(found, writers.partitions)
-
-
-def _blocks(found: Copies, writers: int) -> Iterator[Block]:
     dropped = found.survivor != found.doc_id
     contested = found.contenders > 1
     own = found.contender == found.doc_id
-    shard = by_shard(found.doc_id, writers)
+    shard = by_shard(found.doc_id, writers.partitions)
     drops = {
         "doc_id": found.doc_id[dropped],
         "reason": np.full(int(dropped.sum()), "exact_duplicate"),

@@ -7,7 +7,7 @@ them back (24 bytes each) or, above a size, leaves them to Spark.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ class Bands:
 
 @dataclass(frozen=True)
 class BucketRules:
-    """Which documents of a bucket become candidate edges; see `dedup.banding.bucket_edges`."""
+    """Which documents of a bucket become candidate edges: the last arguments of `dedup.banding.bucket_edges`."""
 
     accept: float
     clear: float
@@ -50,14 +50,7 @@ class BucketRules:
 
 @dataclass(frozen=True)
 class BandTask:
-    """A document shard whose bands are sent to their buckets.
-
-    Attributes:
-        task: the shard.
-        twins: table `twins`, documents that are left out as an earlier one represents them.
-        bands: how signatures are cut.
-        partitions: of the hop that holds the buckets.
-    """
+    """A document shard whose bands are sent to their buckets, less its `twins`, which an earlier one represents."""
 
     task: ShardTask
     twins: ManifestRef | None
@@ -75,13 +68,10 @@ class BucketSettings:
 
 @dataclass(frozen=True)
 class BucketEdges:
-    """The candidate edges of one partition of buckets.
+    """The candidate edges of one partition of buckets, if there are any, and what was not compared.
 
-    Attributes:
-        file: the edges; None where there are none.
-        capped: documents that found no similar anchor in a bucket which had its most anchors already.
-        capped_pairs: pairs that were never compared for that reason.
-        capped_examples: some of these pairs, as ids.
+    `capped` documents found no similar anchor in a bucket that had its most anchors already, so that `capped_pairs`, of
+    which some ids are given, were never compared.
     """
 
     file: FileEntry | None
@@ -92,13 +82,7 @@ class BucketEdges:
 
 @dataclass(frozen=True)
 class Candidates:
-    """All candidate edges.
-
-    Attributes:
-        paths: files of `EDGE` rows.
-        edges: how many they hold; an edge that several tasks found counts several times.
-        facts: counts for the manifest.
-    """
+    """Files of `EDGE` rows, how many they hold (an edge that several tasks found counts several times), and counts."""
 
     paths: list[str]
     edges: int
@@ -114,17 +98,7 @@ def find_candidates(
     rules: BucketRules,
     folder: Path,
 ) -> Candidates:
-    """Sends each band to its bucket, and finds the candidate edges of all buckets.
-
-    Args:
-        cluster: Spark.
-        tasks: document shards.
-        twins: snapshot → table `twins`.
-        documents: how many have a signature.
-        bands: how signatures are cut.
-        rules: which documents of a bucket are compared.
-        folder: where the edges are written.
-    """
+    """Sends each band to its bucket, and finds the candidate edges of all buckets; `twins` is by snapshot."""
     partitions = partitions_for(documents * bands.bands, BAND_BYTES, cluster.least_partitions)
     found = cluster.exchange(
         emit_bands,
@@ -172,16 +146,7 @@ def find_edges(inbox: Inbox, settings: BucketSettings) -> Iterator[BucketEdges]:
     keys, doc_ids = table.column("key").to_numpy(), table.column("doc_id").to_numpy()
     order = rows_in_buckets(keys, doc_ids)
     sketch = np.stack([table.column(n).to_numpy()[order] for n in ("sketch_low", "sketch_high")], axis=1)
-    rules = settings.rules
-    found = bucket_edges(
-        keys[order],
-        doc_ids[order],
-        sketch.view(np.uint64),
-        rules.accept,
-        rules.clear,
-        rules.max_anchors,
-        rules.first_new,
-    )
+    found = bucket_edges(keys[order], doc_ids[order], sketch.view(np.uint64), *astuple(settings.rules))
     low, high, agree = distinct_edges(found.low, found.high, found.agree)
     file = None
     if len(low):

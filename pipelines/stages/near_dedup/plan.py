@@ -43,8 +43,7 @@ def plan(
 ) -> tuple[dict[int, Manifest], int]:
     """Writes tables `members` and `pairs`: the documents in candidate edges, and these edges.
 
-    Returns:
-        snapshot → both tables; and how many rounds of contraction in Spark the components took.
+    Returns snapshot → both tables, and how many rounds of contraction in Spark the components took.
     """
     paths = [path for manifest in twins.values() for path in manifest.paths("twins")]
     folder = scratch / "plan"

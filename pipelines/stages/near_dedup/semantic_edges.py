@@ -30,13 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SemanticEdges:
-    """The semantic edges of a run, and the documents between which they count.
-
-    Attributes:
-        paths: files of `schemas.SEMANTIC_EDGES`.
-        edges: how many edges they hold.
-        participants: files of ids of documents that take part in this stage.
-    """
+    """Files of `schemas.SEMANTIC_EDGES`, how many edges they hold, and files of the ids between which these count."""
 
     paths: tuple[str, ...] = ()
     edges: int = 0
@@ -58,12 +52,7 @@ class SemanticEdges:
         return a[both], b[both], table.column("similarity").to_numpy()[both]
 
     def frame(self, spark: Any, same: DataFrame) -> DataFrame:
-        """The same as a DataFrame, between representatives of twins: `a`, `b`, `agree` (null), `meaning`.
-
-        Args:
-            spark: the session.
-            same: twins and their representatives: `doc_id`, `rep`.
-        """
+        """The same as a DataFrame, between representatives (`rep` in `same`): `a`, `b`, null `agree`, `meaning`."""
         from pyspark.sql import functions as F
 
         if not self.paths or not self.participants:
@@ -90,15 +79,7 @@ class ParticipantsTask:
 def find_semantic_edges(
     cluster: Cluster, tasks: Sequence[ShardTask], edges: Sequence[str], count: int, folder: Path
 ) -> SemanticEdges:
-    """Finds the participants of all shards, for the given edges.
-
-    Args:
-        cluster: Spark.
-        tasks: document shards.
-        edges: files of `schemas.SEMANTIC_EDGES`.
-        count: how many edges they hold.
-        folder: where ids of participants are written.
-    """
+    """Finds the participants of all shards, for `count` edges in files of `schemas.SEMANTIC_EDGES`."""
     if not edges:
         return SemanticEdges()
     answers = cluster.map(

@@ -25,13 +25,7 @@ from text.shingle import shingle_sets
 
 @dataclass(frozen=True)
 class SetRules:
-    """How the shingle set of a document is made.
-
-    Attributes:
-        width: tokens in a shingle.
-        max_size: most hashes in a set; a larger set is sampled.
-        cut: whether the text is read less the spans cut so far, or as stored.
-    """
+    """A shingle set: tokens a shingle, most hashes (a larger set is sampled), and whether the text is less its cuts."""
 
     width: int
     max_size: int
@@ -40,15 +34,7 @@ class SetRules:
 
 @dataclass(frozen=True)
 class SetTask:
-    """A document shard of which some sets are wanted.
-
-    Attributes:
-        task: the shard.
-        planned: table `members`, which says whose sets are wanted.
-        known: table `sets`, those that are there already.
-        rules: how a set is made.
-        folder: where sets are written.
-    """
+    """A document shard: table `members` says whose sets are wanted, table `sets` holds those that are there already."""
 
     task: ShardTask
     planned: ManifestRef
@@ -68,18 +54,7 @@ class SetFile:
 def read_sets(
     cluster: Cluster, snapshots: Sequence[Snapshot], planned: Mapping[int, Manifest], rules: SetRules, beside: Path
 ) -> tuple[dict[int, Manifest], int]:
-    """Makes the wanted sets of all snapshots.
-
-    Args:
-        cluster: Spark.
-        snapshots: the snapshots that are compared.
-        planned: snapshot → table `members`.
-        rules: how a set is made.
-        beside: folder of the stage, below which sets are kept.
-
-    Returns:
-        snapshot → table `sets`, and how many documents were read.
-    """
+    """Makes the wanted sets below `beside`: snapshot → table `sets`; and how many documents were read."""
     found, scanned = {}, 0
     for snapshot in sorted((s for s in snapshots if s.number in planned), key=lambda s: s.number):
         found[snapshot.number], read = _sets_of_snapshot(cluster, snapshot, planned[snapshot.number], rules, beside)

@@ -58,11 +58,7 @@ class NearDedupEvidence(StrictModel):
     )
     seed: int = setting(1, "Seed of the hash functions; signatures of different seeds cannot be compared.", ge=0)
     shingle_tokens: int = setting(
-        5,
-        "Tokens of a shingle; longer ones make documents with scattered changes less alike.",
-        unit="tokens",
-        ge=1,
-        le=32,
+        5, "Tokens of a shingle; longer ones make texts with scattered changes less alike.", unit="tokens", ge=1, le=32
     )
     view: Literal["stored", "cut"] = setting(
         "stored", "The text as ingested, or without the spans cut so far (the order of the report)."
@@ -122,10 +118,7 @@ class NearDedupDecision(StrictModel):
         "best_quality", "Which of a component stays; the second is SemDeDup's and needs semantic_clusters."
     )
     max_set_size: int = setting(
-        4096,
-        "Larger shingle sets are compared by a sample of this size; a larger sample is more exact.",
-        unit="shingles",
-        ge=256,
+        4096, "Larger shingle sets are compared by a sample of this size; more is more exact.", unit="shingles", ge=256
     )
     max_edges_in_memory: int = setting(
         50_000_000, "Up to so many edges components are found on the driver, beyond in Spark.", unit="edges", ge=0
@@ -186,11 +179,6 @@ class NearDedup(GlobalStage):
     needs_settled: ClassVar[bool] = True
     watched: ClassVar[bool] = True
     shown_by: ClassVar[str | None] = "tamis clusters"
-    provides: ClassVar[Mapping[str, pa.DataType]] = {
-        "component_id": pa.int64(),
-        "component_size": pa.int32(),
-        "near_copies": pa.int32(),
-    }
     evidence: NearDedupEvidence
 
     @classmethod
@@ -222,17 +210,13 @@ class NearDedup(GlobalStage):
         packed = pa.Array.from_buffers(
             pa.binary(size), len(column), [None, pa.py_buffer(np.ascontiguousarray(found.minima).view(np.uint8))]
         )
-        return pa.table(
-            {
-                "row": pa.array(batch.rows),
-                "doc_id": pa.array(batch.doc_ids),
-                "bytes": column.lengths.astype(np.int32),
-                "shingles": found.shingles,
-                "token_key": found.token_keys,
-                "sketch_low": found.sketch[:, 0].view(np.int64),
-                "sketch_high": found.sketch[:, 1].view(np.int64),
-                "signature": packed.cast(pa.binary()),
-            }
+        return batch.table(
+            bytes=column.lengths.astype(np.int32),
+            shingles=found.shingles,
+            token_key=found.token_keys,
+            sketch_low=found.sketch[:, 0].view(np.int64),
+            sketch_high=found.sketch[:, 1].view(np.int64),
+            signature=packed.cast(pa.binary()),
         )
 
     def decide_globally(self, context: DecisionContext) -> GlobalVerdict:

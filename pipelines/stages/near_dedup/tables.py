@@ -18,26 +18,14 @@ from pipelines.stages.shard_task import Int64, ShardTask
 STAGE = "near_dedup"
 EDGE = "a BIGINT, b BIGINT, agree SMALLINT"
 """A candidate edge: two ids, a < b, and how many bits their sketches agree in."""
-TWINS = pa.schema([pa.field("row", pa.int32()), pa.field("doc_id", pa.int64()), pa.field("rep", pa.int64())])
+TWINS = pa.schema({"row": pa.int32(), "doc_id": pa.int64(), "rep": pa.int64()})
 """Documents whose token sequence an earlier document has, and that document, their representative."""
 MEMBERS = pa.schema(
-    [
-        pa.field("row", pa.int32()),
-        pa.field("doc_id", pa.int64()),
-        pa.field("rep", pa.int64()),
-        pa.field("component", pa.int64()),
-        pa.field("wanted", pa.bool_()),
-    ]
+    {"row": pa.int32(), "doc_id": pa.int64(), "rep": pa.int64(), "component": pa.int64(), "wanted": pa.bool_()}
 )
 """Documents in candidate edges: their representative, their candidate component, whether their shingles are needed."""
 PAIRS = pa.schema(
-    [
-        pa.field("row", pa.int32()),
-        pa.field("doc_id", pa.int64()),
-        pa.field("other", pa.int64()),
-        pa.field("component", pa.int64()),
-        pa.field("meaning", pa.float32()),
-    ]
+    {"row": pa.int32(), "doc_id": pa.int64(), "other": pa.int64(), "component": pa.int64(), "meaning": pa.float32()}
 )
 """Distinct candidate edges between representatives, `doc_id < other`.
 

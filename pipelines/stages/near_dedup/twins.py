@@ -38,14 +38,7 @@ class KeyTask:
 
 
 def find_twins(cluster: Cluster, tasks: Sequence[ShardTask], documents: int, folder: Path) -> dict[int, Manifest]:
-    """Finds twins: snapshot → table `twins`.
-
-    Args:
-        cluster: Spark.
-        tasks: document shards.
-        documents: how many they hold.
-        folder: where the tables are written.
-    """
+    """Finds twins: snapshot → table `twins`, below `folder`."""
     partitions, writers = partitions_for(documents, TWIN_BYTES, cluster.least_partitions), cluster.least_partitions
     files = cluster.exchange(
         emit_keys,

@@ -22,13 +22,7 @@ from pipelines.stages.shard_task import ShardTask, read_own
 from text.binary import as_numbers
 
 EDGES = pa.schema(
-    [
-        pa.field("row", pa.int32()),
-        pa.field("doc_id", pa.int64()),
-        pa.field("other", pa.int64()),
-        pa.field("similarity", pa.float32()),
-        pa.field("method", pa.int8()),
-    ]
+    {"row": pa.int32(), "doc_id": pa.int64(), "other": pa.int64(), "similarity": pa.float32(), "method": pa.int8()}
 )
 """Accepted edges.
 
@@ -36,13 +30,13 @@ EDGES = pa.schema(
 0.09·√(1 − J²)); 2, the cosine of two embeddings.
 """
 COLUMNS = pa.schema(
-    [
-        pa.field("row", pa.int32()),
-        pa.field("doc_id", pa.int64()),
-        pa.field("component_id", pa.int64()),
-        pa.field("component_size", pa.int32()),
-        pa.field("near_copies", pa.int32()),
-    ]
+    {
+        "row": pa.int32(),
+        "doc_id": pa.int64(),
+        "component_id": pa.int64(),
+        "component_size": pa.int32(),
+        "near_copies": pa.int32(),
+    }
 )
 """About each document of a verified component; `near_copies` are the raw documents dropped for it."""
 SET_BUDGET = 1 << 26
@@ -55,14 +49,7 @@ LEAST_SET = 256
 
 @dataclass(frozen=True)
 class MemberTask:
-    """A document shard with documents in candidate edges.
-
-    Attributes:
-        task: the shard.
-        planned: tables `members` and `pairs`.
-        sets: table `sets`.
-        partitions: of the hop that receives whole components.
-    """
+    """A document shard with documents in candidate edges: its tables `members` and `pairs`, and `sets`."""
 
     task: ShardTask
     planned: ManifestRef
@@ -72,14 +59,10 @@ class MemberTask:
 
 @dataclass(frozen=True)
 class Rules:
-    """When two documents are near-duplicates, and which of them survives.
+    """When two documents are near-duplicates, which of them survives, and the partitions of the hop that writes.
 
-    Attributes:
-        threshold: least similarity of near-duplicates.
-        reject: least equal bits of their sketches.
-        min_size_ratio: for containment, least ratio of the sizes of their sets; 0 for Jaccard.
-        keep: the first criterion of the election.
-        writers: partitions of the hop that writes.
+    `reject` is the least number of equal bits of their sketches; `min_size_ratio`, for containment, the least ratio of
+    the sizes of their sets (0 for Jaccard); `keep` the first criterion of the election.
     """
 
     threshold: float
@@ -161,8 +144,7 @@ def resolve_components(inbox: Inbox, rules: Rules) -> Iterator[Block]:
     by_number = np.argsort(doc_id)
 
     def index_of(ids: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        found: npt.NDArray[np.int64] = by_number[np.searchsorted(doc_id[by_number], ids)]
-        return found
+        return by_number[np.searchsorted(doc_id[by_number], ids)]
 
     sketch = np.stack([table.column(n).to_numpy() for n in ("sketch_low", "sketch_high")], axis=1).view(np.uint64)
     members = Members(

@@ -12,7 +12,6 @@ Shuffled: for each document a vector and 24 bytes.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -66,11 +65,7 @@ class SemanticClustersEvidence(StrictModel):
         ge=LEAST_MEMBERS,
     )
     iterations: int = setting(
-        20,
-        "Rounds of k-means; more let the centroids settle further and take proportionally longer.",
-        unit="rounds",
-        ge=1,
-        le=1000,
+        20, "Rounds of k-means; more settle the centroids further and take longer.", unit="rounds", ge=1, le=1000
     )
     giant: float = setting(
         4.0, "Cells of more than this many times their share of the documents are divided.", unit="factor", gt=1
@@ -92,10 +87,7 @@ class SemanticClustersDecision(StrictModel):
         le=1,
     )
     max_cell_documents: int = setting(
-        20_000,
-        "Different vectors of a cell that are compared with one another; a larger cell is divided.",
-        unit="vectors",
-        ge=16,
+        20_000, "Different vectors of a cell that are compared; a larger cell is divided.", unit="vectors", ge=16
     )
 
 
@@ -110,9 +102,6 @@ class SemanticClusters(GlobalStage):
     evidence_of: ClassVar[str | None] = "embed"
     by_domain: ClassVar[tuple[str, ...]] = ()
     needs_settled: ClassVar[bool] = True
-    provides: ClassVar[Mapping[str, pa.DataType]] = {
-        f.name: f.type for f in SEMANTIC_COLUMNS if f.name not in ("row", "doc_id")
-    }
     evidence: SemanticClustersEvidence
 
     @classmethod
@@ -184,15 +173,11 @@ class SemanticClusters(GlobalStage):
         if not (folder / CENTROIDS).exists():
             sample, documents = self._sample(context)
             with context.cluster.step("semantic_clusters: centroids"):
-                backend = open_backend(self.evidence.device)
-                cells = max(1, -(-documents // self.evidence.target_cell_documents))
+                config = self.evidence
+                backend = open_backend(config.device)
+                cells = max(1, -(-documents // config.target_cell_documents))
                 found = train_centroids(
-                    sample,
-                    cells,
-                    self.evidence.seed,
-                    backend,
-                    iterations=self.evidence.iterations,
-                    giant=self.evidence.giant,
+                    sample, cells, config.seed, backend, iterations=config.iterations, giant=config.giant
                 )
             facts = {
                 "documents": documents,

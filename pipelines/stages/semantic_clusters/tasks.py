@@ -17,10 +17,9 @@ from dedup.cells import compare, divide_giants
 from dedup.clusters import Assigner, Backend, open_backend
 from dedup.vectors import Float32, unit, unpack_vectors, usable, vectors_as_bytes, vectors_from_bytes
 from pipelines.spark.blocks import Block, Inbox, by_id, by_shard, split
-from pipelines.stages.shard_task import ShardTask
+from pipelines.stages.shard_task import Int64, ShardTask
 from text.hash import uniform
 
-Int64 = npt.NDArray[np.int64]
 MEMBERS_AT_ONCE = 65_536
 
 
@@ -36,14 +35,7 @@ def _active_vectors(task: ShardTask) -> tuple[Int64, Float32] | None:
 
 @dataclass(frozen=True)
 class SampleTask:
-    """A document shard of which some vectors are drawn.
-
-    Attributes:
-        task: the shard.
-        share: the share of its vectors to draw.
-        seed: seed of the draw.
-        folder: where the vectors are written.
-    """
+    """A document shard of whose vectors a share is drawn, into a folder."""
 
     task: ShardTask
     share: float
@@ -53,13 +45,7 @@ class SampleTask:
 
 @dataclass(frozen=True)
 class Sample:
-    """The vectors drawn from a shard.
-
-    Attributes:
-        file: float32[picked, dim] as .npy; None where no document has a vector.
-        documents: how many documents have a vector.
-        picked: how many vectors were drawn.
-    """
+    """Vectors drawn from a shard, float32[picked, dim] as .npy, None where no document has one; and how many do."""
 
     file: Path | None = None
     documents: int = 0
@@ -82,14 +68,7 @@ def sample_vectors(job: SampleTask) -> Sample:
 
 @dataclass(frozen=True)
 class CellTask:
-    """A document shard whose documents are assigned to cells.
-
-    Attributes:
-        task: the shard.
-        centroids: float32[cells, dim] as .npy.
-        device: where assignment runs.
-        partitions: of the hop that compares.
-    """
+    """A document shard whose documents are assigned to cells; the centroids are float32[cells, dim] as .npy."""
 
     task: ShardTask
     centroids: Path
@@ -99,14 +78,9 @@ class CellTask:
 
 @dataclass(frozen=True)
 class Cells:
-    """How the documents of a cell are compared.
+    """How the documents of a cell are compared, and the partitions of the hop that writes.
 
-    Attributes:
-        threshold: cosine from which two documents mean the same.
-        max_documents: different vectors that are compared with one another; a larger cell is divided.
-        seed: seed of the division.
-        device: where comparison runs.
-        writers: partitions of the hop that writes.
+    Two of that cosine mean the same. A cell of more than `max_documents` different vectors is divided, by `seed`.
     """
 
     threshold: float

@@ -33,14 +33,7 @@ Task = TypeVar("Task")
 
 @dataclass(frozen=True)
 class SpanExchanges:
-    """Runs the exchanges of a decision.
-
-    Attributes:
-        cluster: Spark.
-        scratch: where their answers are written, in a folder each.
-        writers: partitions of the hops that write.
-        rows: rows of evidence, all snapshots.
-    """
+    """Runs the exchanges of a decision over `rows` of evidence; answers go to a folder each below `scratch`."""
 
     cluster: Cluster
     scratch: Path

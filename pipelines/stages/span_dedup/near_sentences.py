@@ -44,14 +44,14 @@ BAND_BYTES = 112
 """What a band of a sentence of some twenty tokens takes in the exchange."""
 KEYS, SET = pa.binary(8 * BANDS), pa.large_binary()
 LINKS = pa.schema(
-    [
-        pa.field("row", pa.int32()),
-        pa.field("doc_id", pa.int64()),
-        pa.field("start", pa.int32()),
-        pa.field("anchor_doc", pa.int64()),
-        pa.field("anchor_start", pa.int32()),
-        pa.field("similarity", pa.float32()),
-    ]
+    {
+        "row": pa.int32(),
+        "doc_id": pa.int64(),
+        "start": pa.int32(),
+        "anchor_doc": pa.int64(),
+        "anchor_start": pa.int32(),
+        "similarity": pa.float32(),
+    }
 )
 """Sentences and their anchors; those for which something was cut are committed with the decision, as table `links`."""
 _LINK = ("doc_id", "start", "anchor_doc", "anchor_start", "similarity")
@@ -88,13 +88,7 @@ def _band_keys(column: pa.ChunkedArray) -> Int64:
 
 @dataclass(frozen=True)
 class LinkRules:
-    """When a sentence is linked to an anchor.
-
-    Attributes:
-        threshold: least similarity.
-        first_new: the first id of this snapshot.
-        partitions: of the next hop.
-    """
+    """The least similarity of a sentence and its anchor, this snapshot's first id, the partitions of the next hop."""
 
     threshold: float
     first_new: int
@@ -114,14 +108,7 @@ def find_links(
 ) -> tuple[Manifest, int]:
     """Links sentences to anchors that are not linked themselves: the first exchange.
 
-    Args:
-        exchanges: runs it.
-        jobs: document shards, with the owners of their repeated spans.
-        threshold: least similarity.
-        first_new: the first id of this snapshot.
-
-    Returns:
-        Table `links`; and `Links.capped` of all buckets.
+    Returns table `links`, and `Links.capped` of all buckets.
     """
     partitions = exchanges.partitions(BANDS * BAND_BYTES)
     hops: list[Hop[Any, Block]] = [

@@ -18,14 +18,7 @@ from pipelines.stages.shard_task import Int32, Int64, ShardTask, read_own
 from text.sequences import positions_of
 
 PARAGRAPH, SENTENCE, DOCUMENT = 0, 1, 2
-OWNERS = pa.schema(
-    [
-        pa.field("hash", pa.int64()),
-        pa.field("copies", pa.int32()),
-        pa.field("owner", pa.int64()),
-        pa.field("owner_start", pa.int32()),
-    ]
-)
+OWNERS = pa.schema({"hash": pa.int64(), "copies": pa.int32(), "owner": pa.int64(), "owner_start": pa.int32()})
 """Repeated spans of which a shard holds a copy, by hash: their copies in the whole corpus, the place of their owner."""
 _EVIDENCE = ("row", "level", "start", "end", "parent", "bytes", "sentences", "hash")
 
@@ -34,10 +27,7 @@ _EVIDENCE = ("row", "level", "start", "end", "parent", "bytes", "sentences", "ha
 class Occurrences:
     """The copies of repeated spans in one shard, as arrays of equal length.
 
-    Attributes:
-        row, start, end, bytes, sentences, hash: of the copy, as in the evidence.
-        copies: how many the corpus holds.
-        owns: whether this copy owns the span, being the first.
+    `copies` are those in the corpus; `owns` says whether this copy owns the span, being the first.
     """
 
     row: Int32
@@ -63,12 +53,9 @@ class Occurrences:
 class Documents:
     """The documents of a shard, by their repeated spans; arrays over the rows of the shard.
 
-    Attributes:
-        total: bytes of text; 0 for documents that were not scanned.
-        removed: bytes that cuts would remove.
-        repeated: bytes in repeated spans, owned ones included.
-        max_copies: copies of its most repeated span; 0 where none repeats.
-        gone: whether the document is dropped, as cuts would leave too little of it.
+    `total` and `removed` are bytes of text, 0 for documents that were not scanned, and those that cuts would remove;
+    `repeated` bytes include owned spans; `max_copies` are of the most repeated span, 0 where none repeats; `gone` are
+    documents that are dropped, as cuts would leave too little of them.
     """
 
     total: Int64
@@ -90,15 +77,9 @@ class Limits:
 class SpanTask:
     """A document shard, with the answers of the exchanges that have run so far.
 
-    Attributes:
-        task: the shard.
-        folder: where the decision is written.
-        limits: when a document is dropped.
-        owners: tables `owners`: of paragraphs, then of sentences.
-        links: table `links`: near-duplicate sentences and their anchors.
-        heirs: table `heirs`: spans that have a new owner.
-        kept_links: table `links`: only those whose anchor's document stays.
-        partitions: of the hop that receives its rows.
+    `owners` are of paragraphs, then of sentences; `links` near-duplicate sentences and their anchors, `kept_links`
+    those whose anchor's document stays; `heirs` spans that have a new owner; `partitions` those of the hop that
+    receives its rows.
     """
 
     task: ShardTask
@@ -113,12 +94,7 @@ class SpanTask:
 
 @dataclass(frozen=True)
 class ShardSpans:
-    """The spans of a task's shard; its evidence is read once.
-
-    Attributes:
-        job: the task.
-        more: columns of the evidence to read beside the usual ones.
-    """
+    """The spans of a task's shard; its evidence is read once, with `more` columns beside the usual ones."""
 
     job: SpanTask
     more: Sequence[str] = field(default=())
@@ -177,11 +153,7 @@ class ShardSpans:
         return Occurrences(row, start, end, size, inside, hashes, copies, owns)
 
     def documents(self, links: pa.Table | None = None) -> Documents:
-        """Adds up, document by document, what repeats and what would be cut; says which documents are dropped.
-
-        Args:
-            links: near-duplicate sentences, which count as cut as well.
-        """
+        """Adds up, by document, what repeats and what would be cut, linked sentences too; says which are dropped."""
         n = self.task.shard.rows
         sizes = self.level(DOCUMENT)
         total, removed, repeated, most = (np.zeros(n, np.int64) for _ in range(4))
@@ -221,12 +193,7 @@ def places(table: pa.Table) -> Int64:
 
 
 def outside_of(table: pa.Table, cut: Occurrences) -> pa.Table:
-    """The sentences that lie in none of the cut paragraphs.
-
-    Args:
-        table: sentences, sorted by (row, start).
-        cut: the paragraphs.
-    """
+    """The sentences, sorted by (row, start), that lie in none of the cut paragraphs."""
     if not len(cut.row):
         return table
     parent = place_of(table.column("row").to_numpy(), table.column("parent").to_numpy())

@@ -18,7 +18,6 @@ Source: Baichuan 2 (arXiv 2309.10305), figure 2; Lee et al. 2022.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -77,7 +76,6 @@ class SpanDedup(GlobalStage):
     needs_settled: ClassVar[bool] = True
     watched: ClassVar[bool] = True
     by_domain: ClassVar[tuple[str, ...]] = ("max_removed_fraction",)
-    provides: ClassVar[Mapping[str, pa.DataType]] = {"repeated_share": pa.float32(), "max_span_copies": pa.int32()}
     evidence: SpanDedupEvidence
 
     @classmethod
@@ -120,12 +118,8 @@ class SpanDedup(GlobalStage):
     ) -> dict[str, pa.Array]:
         """Band keys and shingle sets of the long enough sentences, as columns of the evidence.
 
-        Args:
-            ptr: int64[n + 1], sentence i has `tokens[ptr[i]:ptr[i + 1]]`.
-            tokens: hashes of tokens.
-            sentences: the sentences that are evidence.
-            before: rows of the evidence before the first sentence.
-            rows: rows of the evidence.
+        Sentence i has `tokens[ptr[i]:ptr[i + 1]]`; `sentences` are those that are evidence, behind `before` of its
+        `rows`.
         """
         sizes = ptr[sentences + 1] - ptr[sentences]
         taken = np.flatnonzero((sizes >= self.evidence.near_min_tokens) & (sizes <= MAX_TOKENS))
@@ -167,16 +161,9 @@ class SpanDedup(GlobalStage):
 def _span_rows(
     batch: Batch, level: int, spans: Spans, chosen: Int64, parent: Int32, inside: npt.NDArray[Any], hashes: Int64
 ) -> dict[str, npt.NDArray[Any]]:
-    """Evidence about some spans of a level.
+    """Evidence about the `chosen` spans of a level, int64[k]; their paragraphs begin at `parent`, int32[k].
 
-    Args:
-        batch: the documents.
-        level: `PARAGRAPH` or `SENTENCE`.
-        spans: all spans of the level.
-        chosen: int64[k], those that become evidence.
-        parent: int32[k], where the paragraph of each chosen span begins.
-        inside: the sentences in each span, all spans.
-        hashes: int64[n], all spans.
+    `inside`, the sentences in each span, and `hashes` are of all spans.
     """
     column = batch.texts.column
     which = np.repeat(np.arange(len(column), dtype=np.int64), np.diff(spans.ptr))[chosen]

@@ -27,22 +27,10 @@ _NOBODY = np.iinfo(np.int64).max
 REASONS = ("repeated_paragraph", "repeated_sentence")
 """Why a span of a level is cut: `PARAGRAPH`, `SENTENCE`."""
 NEAR_REASON = "near_repeated_sentence"
-HEIRS = pa.schema(
-    [
-        pa.field("hash", pa.int64()),
-        pa.field("level", pa.int8()),
-        pa.field("doc_id", pa.int64()),
-        pa.field("start", pa.int32()),
-    ]
-)
+HEIRS = pa.schema({"hash": pa.int64(), "level": pa.int8(), "doc_id": pa.int64(), "start": pa.int32()})
 """Spans whose owner was dropped, and the copy in this shard that owns them now."""
 COLUMNS = pa.schema(
-    [
-        pa.field("row", pa.int32()),
-        pa.field("doc_id", pa.int64()),
-        pa.field("repeated_share", pa.float32()),
-        pa.field("max_span_copies", pa.int32()),
-    ]
+    {"row": pa.int32(), "doc_id": pa.int64(), "repeated_share": pa.float32(), "max_span_copies": pa.int32()}
 )
 
 
@@ -76,15 +64,7 @@ class HomeFiles:
 
 @dataclass(frozen=True)
 class SpanVerdict:
-    """The decision about a shard.
-
-    Attributes:
-        files: drops, edits and columns.
-        dropped: documents dropped.
-        cuts: spans cut, `near_cuts` included.
-        inherited: spans that have a new owner in this shard.
-        near_cuts: near-duplicate sentences cut.
-    """
+    """The decision about a shard: files and counts. `cuts` include `near_cuts`; `inherited` spans got a new owner."""
 
     files: list[FileEntry]
     dropped: int
@@ -107,14 +87,7 @@ def emit_spans(job: CountTask) -> Iterator[Block]:
 
 
 def _count_hashes(shard: ShardSpans, table: pa.Table | None, partitions: int, owns: bool = True) -> Iterator[Block]:
-    """The distinct hashes of some spans, with their counts and first places.
-
-    Args:
-        shard: where they lie.
-        table: the spans, sorted by (row, start).
-        partitions: of the hop that receives them.
-        owns: whether they may own their span; if not, they only count.
-    """
+    """The distinct hashes of spans sorted by (row, start), with counts, first places; unless `owns` they only count."""
     if table is None:
         return
     hashes, first, copies = distinct(table.column("hash").to_numpy())  # by (row, start): the first is the least
@@ -137,14 +110,11 @@ def name_owners(inbox: Inbox, rules: CountRules) -> Iterator[Block]:
     table = inbox.table("spans")
     if table is None:
         return
-    owners = count_spans(
-        table.column("hash").to_numpy(),
-        table.column("copies").to_numpy().astype(np.int64),
-        table.column("doc_id").to_numpy(),
-        table.column("start").to_numpy(),
-        rules.min_copies,
+    hashes, copies, doc_id, start, home = (
+        table.column(name).to_numpy() for name in ("hash", "copies", "doc_id", "start", "home")
     )
-    home = table.column("home").to_numpy()[owners.rows]
+    owners = count_spans(hashes, copies.astype(np.int64), doc_id, start, rules.min_copies)
+    home = home[owners.rows]
     answered = home != ELSEWHERE
     at, home = owners.of[answered], home[answered]
     columns = {
@@ -230,15 +200,8 @@ def decide_spans(job: SpanTask) -> SpanVerdict:
         tables.append(edits_table(near["row"], near["start"], near["end"], NEAR_REASON, sentences=1))
     seen = np.flatnonzero(documents.max_copies > 0).astype(np.int32)
     share = np.minimum(1.0, documents.repeated[seen] / np.maximum(documents.total[seen], 1)).astype(np.float32)
-    columns = pa.table(
-        [
-            pa.array(seen),
-            pa.array(shard.task.doc_ids(seen)),
-            pa.array(share),
-            pa.array(documents.max_copies[seen].astype(np.int32)),
-        ],
-        schema=COLUMNS,
-    )
+    copies = documents.max_copies[seen].astype(np.int32)
+    columns = pa.table([seen, task.doc_ids(seen), share, copies], schema=COLUMNS)
     gone = np.flatnonzero(documents.gone).astype(np.int32)
     drops = drops_table(gone, task.shard.first_id, "mostly_repeated_spans")
     edits = pa.concat_tables(tables)
