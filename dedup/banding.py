@@ -105,24 +105,14 @@ def band_keys(minima: npt.NDArray[np.uint32], bands: int, rows: int) -> npt.NDAr
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """Candidate edges of some buckets.
+    """Candidate edges of some buckets."""
 
-    Attributes:
-        low: int64[m], the lesser id of each edge; edges may repeat over buckets.
-        high: int64[m], the greater id.
-        agree: int16[m], equal bits of their sketches, 0 to 128.
-        capped: int64[c], members that are similar to no anchor, in buckets that may get no more anchors.
-        capped_bucket: int64[c], a number for the bucket of each.
-        unseen: pairs of a new and a published document that were not compared, as the bucket holds too many of the
-            latter.
-    """
-
-    low: npt.NDArray[np.int64]
-    high: npt.NDArray[np.int64]
-    agree: npt.NDArray[np.int16]
-    capped: npt.NDArray[np.int64]
-    capped_bucket: npt.NDArray[np.int64]
-    unseen: int = 0
+    low: npt.NDArray[np.int64]  # [m], the lesser id of each edge; edges may repeat over buckets
+    high: npt.NDArray[np.int64]  # [m], the greater id
+    agree: npt.NDArray[np.int16]  # [m], equal bits of their sketches, 0 to 128
+    capped: npt.NDArray[np.int64]  # [c], members that are similar to no anchor, in buckets that may get no more anchors
+    capped_bucket: npt.NDArray[np.int64]  # [c], a number for the bucket of each
+    unseen: int = 0  # pairs of a new and a published document not compared, as the bucket holds too many published
 
     def capped_pairs(self) -> int:
         """Pairs in one bucket that were not compared: those of its capped members, and `unseen`."""

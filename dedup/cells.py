@@ -32,25 +32,15 @@ MAX_LINKS = 64
 
 @dataclass(frozen=True, slots=True)
 class CellFacts:
-    """What was found about the members of cells, in their order.
+    """What was found about the members of cells, in their order."""
 
-    Attributes:
-        nearest: float32[n], cosine to the nearest other member; NaN where a member is alone.
-        density: float32[n], mean cosine to the `NEIGHBOURS` nearest; NaN where a member is alone.
-        component: int64[n], index of the first member of the semantic component.
-        left: int64[m], edges as indices of members, `left < right`.
-        right: int64[m].
-        cosine: float32[m].
-        capped: bool[n], members with more than `MAX_LINKS` edges to earlier ones.
-    """
-
-    nearest: Float32
-    density: Float32
-    component: Int64
-    left: Int64
-    right: Int64
-    cosine: Float32
-    capped: npt.NDArray[np.bool_]
+    nearest: Float32  # [n], cosine to the nearest other member; NaN where a member is alone
+    density: Float32  # [n], mean cosine to the `NEIGHBOURS` nearest; NaN where a member is alone
+    component: Int64  # [n], index of the first member of the semantic component
+    left: Int64  # [m], edges as indices of members, `left < right`
+    right: Int64  # [m]
+    cosine: Float32  # [m]
+    capped: npt.NDArray[np.bool_]  # [n], members with more than `MAX_LINKS` edges to earlier ones
 
 
 def compare(vectors: Float32, ptr: Int64, threshold: float) -> CellFacts:

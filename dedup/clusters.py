@@ -48,15 +48,10 @@ class Backend(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Assigned:
-    """The cells of vectors.
+    """The cells of vectors."""
 
-    Attributes:
-        cell: int32[n], the nearest centroid; -1 for a vector that is all zeros or not finite.
-        cosine: float32[n], to that centroid; 0 where there is none.
-    """
-
-    cell: Int32
-    cosine: Float32
+    cell: Int32  # [n], the nearest centroid; -1 for a vector that is all zeros or not finite
+    cosine: Float32  # [n], to that centroid; 0 where there is none
 
 
 def open_backend(device: str = "auto", threads: int = 0) -> Backend:

@@ -50,15 +50,10 @@ class Encoder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """How a document is cut for an encoder that sees a few hundred tokens.
+    """How a document is cut for an encoder that sees a few hundred tokens."""
 
-    Attributes:
-        window_bytes: UTF-8 bytes of a window, at most; up to three more to complete the last character.
-        max_windows: a longer document gives so many windows, spread evenly from its beginning to its end.
-    """
-
-    window_bytes: int
-    max_windows: int
+    window_bytes: int  # UTF-8 bytes of a window, at most; up to three more to complete the last character
+    max_windows: int  # a longer document gives so many windows, spread evenly from its beginning to its end
 
 
 # ---------------------------------------------------------------------------------------------------------- the models

@@ -15,23 +15,14 @@ Int64 = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Copies:
-    """The documents whose text occurs more than once, sorted by text, then id.
+    """The documents whose text occurs more than once, sorted by text, then id."""
 
-    Attributes:
-        doc_id: int64[n].
-        survivor: int64[n]; the document itself if it is kept so far.
-        contender: int64[n], the first copy in the document's own domain: the domain's candidate for survivor.
-        first: int64[n], the first of the text's candidates.
-        copies: int32[n], documents with the text.
-        contenders: int32[n], domains that have a candidate.
-    """
-
-    doc_id: Int64
-    survivor: Int64
-    contender: Int64
-    first: Int64
-    copies: npt.NDArray[np.int32]
-    contenders: npt.NDArray[np.int32]
+    doc_id: Int64  # [n]
+    survivor: Int64  # [n]; the document itself if it is kept so far
+    contender: Int64  # [n], the first copy in the document's own domain: the domain's candidate for survivor
+    first: Int64  # [n], the first of the text's candidates
+    copies: npt.NDArray[np.int32]  # [n], documents with the text
+    contenders: npt.NDArray[np.int32]  # [n], domains that have a candidate
 
 
 NEW, STANDS, GONE = 0, 1, 2

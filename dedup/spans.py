@@ -31,23 +31,14 @@ def _starts(ordered: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 
 @dataclass(frozen=True, slots=True)
 class Owners:
-    """Spans that occur often enough, ascending by hash.
+    """Spans that occur often enough, ascending by hash."""
 
-    Attributes:
-        hash: int64[n], distinct.
-        copies: int64[n], occurrences.
-        doc_id: int64[n], the owner: the least (document, start).
-        start: int32[n].
-        rows: int64[m], the input rows that belong to these spans.
-        of: int64[m], which span each of them belongs to.
-    """
-
-    hash: npt.NDArray[np.int64]
-    copies: npt.NDArray[np.int64]
-    doc_id: npt.NDArray[np.int64]
-    start: npt.NDArray[np.int32]
-    rows: npt.NDArray[np.int64]
-    of: npt.NDArray[np.int64]
+    hash: npt.NDArray[np.int64]  # [n], distinct
+    copies: npt.NDArray[np.int64]  # [n], occurrences
+    doc_id: npt.NDArray[np.int64]  # [n], the owner: the least (document, start)
+    start: npt.NDArray[np.int32]  # [n]
+    rows: npt.NDArray[np.int64]  # [m], the input rows that belong to these spans
+    of: npt.NDArray[np.int64]  # [m], which span each of them belongs to
 
 
 def count_spans(

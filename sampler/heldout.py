@@ -30,34 +30,21 @@ _CHOICE_SALT = 0x6A756467656400
 
 @dataclass(frozen=True, kw_only=True)
 class HeldoutDocuments:
-    """Some documents of a shard.
+    """Some documents of a shard."""
 
-    Attributes:
-        domain: their domain in the mixture.
-        shard: their bin.
-        rows: int64[n], their rows in the bin, ascending.
-        languages: of each; "unknown" if no published shard has it.
-    """
-
-    domain: str
+    domain: str  # in the mixture
     shard: AnyBin
-    rows: npt.NDArray[np.int64]
-    languages: Sequence[str]
+    rows: npt.NDArray[np.int64]  # [n], their rows in the bin, ascending
+    languages: Sequence[str]  # of each; "unknown" if no published shard has it
 
 
 @dataclass(frozen=True, kw_only=True)
 class JudgedText:
-    """Text that models are evaluated on.
+    """Text that models are evaluated on."""
 
-    Attributes:
-        domains: all that were asked for, including those without documents.
-        split: "heldout"; "hash", if the run has no such split; or "all".
-        documents: by domain and shard, in order.
-    """
-
-    domains: Sequence[str]
-    split: str
-    documents: Sequence[HeldoutDocuments]
+    domains: Sequence[str]  # all that were asked for, including those without documents
+    split: str  # "heldout"; "hash", if the run has no such split; or "all"
+    documents: Sequence[HeldoutDocuments]  # by domain and shard, in order
 
 
 def heldout_text(bins: TokenBins, mixture: Mixture, run: Path, most: int = 0) -> JudgedText:

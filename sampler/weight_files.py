@@ -24,17 +24,11 @@ CURRENT, NONE = "current", "none"
 
 @dataclass(frozen=True, kw_only=True)
 class Weights:
-    """One set of weights.
+    """One set of weights."""
 
-    Attributes:
-        folder: `RUN/weights/<hash>`, or None for 1.0 everywhere.
-        digests: file → sha256, for the files that the folder's manifest lists.
-        partial: whether `read` may be given only the first documents of a shard, as a first look does.
-    """
-
-    folder: Path | None = None
-    digests: dict[str, str] = field(default_factory=dict)
-    partial: bool = False
+    folder: Path | None = None  # `RUN/weights/<hash>`, or None for 1.0 everywhere
+    digests: dict[str, str] = field(default_factory=dict)  # file → sha256, of those that the folder's manifest lists
+    partial: bool = False  # whether `read` may be given only the first documents of a shard, as a first look does
 
     @classmethod
     def none(cls) -> Weights:

@@ -78,40 +78,24 @@ class Form(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One item.
-
-    Attributes:
-        benchmark: its benchmark's name.
-        name: its id in the benchmark, unique there.
-        file: the file, relative to its glob.
-        line: its line there, from 1.
-        forms: its texts.
-    """
+    """One item."""
 
     benchmark: str
-    name: str
-    file: str
-    line: int
+    name: str  # its id in the benchmark, unique there
+    file: str  # the file, relative to its glob
+    line: int  # its line there, from 1
     forms: tuple[tuple[Form, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class BadLine:
-    """A line that is no item.
-
-    Attributes:
-        benchmark: its benchmark's name.
-        file: the file, relative to its glob.
-        line: the line, from 1.
-        reason: one of those of `corpus.records`.
-        detail: what was found.
-    """
+    """A line that is no item."""
 
     benchmark: str
-    file: str
-    line: int
-    reason: str
-    detail: str
+    file: str  # the file, relative to its glob
+    line: int  # the line, from 1
+    reason: str  # one of those of `corpus.records`
+    detail: str  # what was found
 
 
 def benchmark_files(benchmarks: Sequence[BenchmarkFiles], base: Path, where: str) -> list[InputFile]:

@@ -46,31 +46,18 @@ Int64 = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Hits:
-    """Where items were found: a row for each run of text, by document, then item, then place. Offsets are bytes.
+    """Where items were found: a row for each run of text, by document, then item, then place. Offsets are bytes."""
 
-    Attributes:
-        document: int64[n], index into the column.
-        item: int32[n], row of the index' items.
-        grams: int32[n], n-grams of the item found in the run; 1 for one that is searched for whole.
-        share: float32[n], of the item's tokens that lie in them.
-        start: int64[n], first byte of the run.
-        end: int64[n], byte behind its last.
-        first_sentence: int32[n], the sentence that it begins in.
-        last_sentence: int32[n], the one behind the last that it touches.
-        sentences_start: int64[n], where these sentences begin.
-        sentences_end: int64[n], byte behind their last.
-    """
-
-    document: Int64
-    item: Int32
-    grams: Int32
-    share: npt.NDArray[np.float32]
-    start: Int64
-    end: Int64
-    first_sentence: Int32
-    last_sentence: Int32
-    sentences_start: Int64
-    sentences_end: Int64
+    document: Int64  # [n], index into the column
+    item: Int32  # [n], row of the index' items
+    grams: Int32  # [n], n-grams of the item found in the run; 1 for one that is searched for whole
+    share: npt.NDArray[np.float32]  # [n], of the item's tokens that lie in them
+    start: Int64  # [n], first byte of the run
+    end: Int64  # [n], byte behind its last
+    first_sentence: Int32  # [n], the sentence that it begins in
+    last_sentence: Int32  # [n], the one behind the last that it touches
+    sentences_start: Int64  # [n], where these sentences begin
+    sentences_end: Int64  # [n], byte behind their last
 
     def __len__(self) -> int:
         return len(self.document)
@@ -133,17 +120,11 @@ def _in_sentences(column: TextColumn, which: Int64, start: Int64, end: Int64) ->
 
 @dataclass(frozen=True, slots=True)
 class Cuts:
-    """Disjoint runs of sentences to cut, by document and place.
+    """Disjoint runs of sentences to cut, by document and place."""
 
-    Attributes:
-        lead: int64[m], for each the first of the rows that it was made from.
-        last: int64[m], the row that reaches farthest.
-        sentences: int32[m], how many there are in it.
-    """
-
-    lead: Int64
-    last: Int64
-    sentences: Int32
+    lead: Int64  # [m], for each the first of the rows that it was made from
+    last: Int64  # [m], the row that reaches farthest
+    sentences: Int32  # [m], how many there are in it
 
 
 def merge_cuts(document: Int64, first_sentence: Int32, last_sentence: Int32) -> Cuts:

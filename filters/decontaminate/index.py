@@ -103,39 +103,22 @@ class NgramConfig(StrictModel):
 
 @dataclass(frozen=True)
 class NgramIndex:
-    """An index, built or loaded. Arrays are read-only; see `find_hits` for most of them.
+    """An index, built or loaded. Arrays are read-only; see `find_hits` for most of them."""
 
-    Attributes:
-        keys: uint64[m], hashes of grams, ascending.
-        starts: int32[2^b + 1].
-        bits: uint64[2^c], a Bloom filter of the n-grams.
-        anchor_bits: uint64[2^d], one of the anchors; they are few, so it stays in the CPU's cache.
-        post_ptr: int64[m + 1].
-        posts: int32[p, 3].
-        form_item: int32[n_forms], the item of each form, ascending.
-        form_tokens: int32[n_forms], tokens that can be found.
-        form_length: int32[n_forms], its tokens where it must be met whole, else 0.
-        form_hash: uint64[n_forms].
-        weights: int64[2, 3], see `filters.decontaminate.ngrams`; `FULL` is 0 for a kind of which there is no gram.
-        items: rows of `ITEMS`.
-        bad_lines: lines that are no items.
-        about: the settings and the counts of each benchmark.
-    """
-
-    keys: Uint64
-    starts: Int32
-    bits: Uint64
-    anchor_bits: Uint64
-    post_ptr: Int64
-    posts: Int32
-    form_item: Int32
-    form_tokens: Int32
-    form_length: Int32
-    form_hash: Uint64
-    weights: Int64
-    items: pa.Table
-    bad_lines: tuple[BadLine, ...]
-    about: dict[str, Any]
+    keys: Uint64  # [m], hashes of grams, ascending
+    starts: Int32  # [2^b + 1]
+    bits: Uint64  # [2^c], a Bloom filter of the n-grams
+    anchor_bits: Uint64  # [2^d], one of the anchors; they are few, so it stays in the CPU's cache
+    post_ptr: Int64  # [m + 1]
+    posts: Int32  # [p, 3]
+    form_item: Int32  # [n_forms], the item of each form, ascending
+    form_tokens: Int32  # [n_forms], tokens that can be found
+    form_length: Int32  # [n_forms], its tokens where it must be met whole, else 0
+    form_hash: Uint64  # [n_forms]
+    weights: Int64  # [2, 3], see `filters.decontaminate.ngrams`; `FULL` is 0 for a kind of which there is no gram
+    items: pa.Table  # rows of `ITEMS`
+    bad_lines: tuple[BadLine, ...]  # lines that are no items
+    about: dict[str, Any]  # the settings and the counts of each benchmark
 
     @property
     def longest(self) -> int:

@@ -45,40 +45,24 @@ LINE_SCORE = 0.5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Languages:
-    """What texts are written in.
+    """What texts are written in."""
 
-    Attributes:
-        codes: dictionary<int16, string>[n], ISO 639-1 where there is one; "und" for a text without letters.
-        scores: float32[n], 0 to 1; 0 for "und".
-        letters: int32[n], UTF-8 bytes of the letters in the sample.
-        shares: float32[n], which part of the letters in lines that count is in lines of the text's language; NaN where
-            no line counts.
-        seconds: dictionary<int16, string>[n], the language with most letters in the other lines; null where there are
-            none.
-    """
-
-    codes: pa.DictionaryArray
-    scores: npt.NDArray[np.float32]
-    letters: npt.NDArray[np.int32]
+    codes: pa.DictionaryArray  # <int16, string>[n], ISO 639-1 where there is one; "und" for a text without letters
+    scores: npt.NDArray[np.float32]  # [n], 0 to 1; 0 for "und"
+    letters: npt.NDArray[np.int32]  # [n], UTF-8 bytes of the letters in the sample
+    # [n], which part of the letters in lines that count is in lines of the text's language; NaN where no line counts
     shares: npt.NDArray[np.float32]
-    seconds: pa.DictionaryArray
+    seconds: pa.DictionaryArray  # <int16, string>[n], that with most letters in the other lines; null where none
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LineLanguages:
-    """What each line of some documents is written in.
+    """What each line of some documents is written in."""
 
-    Attributes:
-        ptr: int64[n_docs + 1]; the lines of document i are `ptr[i]` to `ptr[i + 1]`; an empty one has none.
-        lines: the lines as a column over the same bytes, breaks included.
-        codes: dictionary<int16, string>[n_lines], "und" for one with too few letters or too low a score.
-        scores: float32[n_lines], 0 for "und".
-    """
-
-    ptr: npt.NDArray[np.int64]
-    lines: TextColumn
-    codes: pa.DictionaryArray
-    scores: npt.NDArray[np.float32]
+    ptr: npt.NDArray[np.int64]  # [n_docs + 1]; document i has the lines `ptr[i]` to `ptr[i + 1]`; an empty one none
+    lines: TextColumn  # the lines as a column over the same bytes, breaks included
+    codes: pa.DictionaryArray  # <int16, string>[n_lines], "und" for one with too few letters or too low a score
+    scores: npt.NDArray[np.float32]  # [n_lines], 0 for "und"
 
 
 def detect(

@@ -49,16 +49,10 @@ _MIN_PIECE_BYTES = 32
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LanguageModel:
-    """lid.176, or another model of its kind, laid out for the kernel.
+    """lid.176, or another model of its kind, laid out for the kernel."""
 
-    Attributes:
-        labels: language codes by output row.
-        digest: SHA-256 of the model file.
-        tables: what the kernel reads.
-    """
-
-    labels: tuple[str, ...]
-    digest: str
+    labels: tuple[str, ...]  # language codes by output row
+    digest: str  # SHA-256 of the model file
     tables: LidTables
 
     @classmethod

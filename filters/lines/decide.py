@@ -23,17 +23,11 @@ Bools = npt.NDArray[np.bool_]
 
 
 class Lines(NamedTuple):
-    """Facts of lines, as `filters.lines.features.LineFacts` has them.
+    """Facts of lines, as `filters.lines.features.LineFacts` has them."""
 
-    Attributes:
-        words: int32[k].
-        upper_ratio: float32[k].
-        flags: uint8[k].
-    """
-
-    words: npt.NDArray[np.int32]
-    upper_ratio: npt.NDArray[np.float32]
-    flags: npt.NDArray[np.uint8]
+    words: npt.NDArray[np.int32]  # [k]
+    upper_ratio: npt.NDArray[np.float32]  # [k]
+    flags: npt.NDArray[np.uint8]  # [k]
 
     def has(self, flag: int) -> Bools:
         """Which lines have the flag."""

@@ -29,19 +29,12 @@ _BINS = 10
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A reference set's scores.
-
-    Attributes:
-        reference: the set.
-        examples: float32[n_kept], the score of each example with enough tokens.
-        alone: float32[n_kept], the same without its neighbours.
-        documents: float32[n_docs], of each document that is not empty; empty for a set that is a part of its pages.
-    """
+    """A reference set's scores."""
 
     reference: ReferenceSet
-    examples: npt.NDArray[np.float32]
-    alone: npt.NDArray[np.float32]
-    documents: npt.NDArray[np.float32]
+    examples: npt.NDArray[np.float32]  # [n_kept], the score of each example with enough tokens
+    alone: npt.NDArray[np.float32]  # [n_kept], the same without its neighbours
+    documents: npt.NDArray[np.float32]  # [n_docs], of each not empty; empty for a set that is a part of its pages
 
 
 def score_examples(model: SentenceModel, examples: Examples) -> Scored:

@@ -35,19 +35,12 @@ LIMIT = 1e-6
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SentenceHeads:
-    """Two heads: 0 for scripts with spaces, 1 for those without.
+    """Two heads: 0 for scripts with spaces, 1 for those without."""
 
-    Attributes:
-        edges: float32[n_features, n_edges], ascending, the intervals' bounds; infinite where there are fewer.
-        points: float32[2, n_features, n_edges + 1], of a value in each interval.
-        own: float32[2, 2], of a sentence alone: a constant, and the weight of the words' log-odds.
-        joint: float32[2, 3], of a sentence among its neighbours: a constant, its own weight, theirs.
-    """
-
-    edges: Floats
-    points: Floats
-    own: Floats
-    joint: Floats
+    edges: Floats  # [n_features, n_edges], ascending, the intervals' bounds; infinite where there are fewer
+    points: Floats  # [2, n_features, n_edges + 1], of a value in each interval
+    own: Floats  # [2, 2], of a sentence alone: a constant, and the weight of the words' log-odds
+    joint: Floats  # [2, 3], of a sentence among its neighbours: a constant, its own weight, theirs
 
 
 def head_of(form: Floats) -> npt.NDArray[np.int64]:

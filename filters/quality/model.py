@@ -37,15 +37,10 @@ _FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class SentenceModel:
-    """A trained model, ready to score.
+    """A trained model, ready to score."""
 
-    Attributes:
-        words: the linear model over words and bigrams.
-        heads: the heads; None for words alone.
-    """
-
-    words: LinearModel
-    heads: SentenceHeads | None = None
+    words: LinearModel  # over words and bigrams
+    heads: SentenceHeads | None = None  # None for words alone
 
     @property
     def digest(self) -> str:

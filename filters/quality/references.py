@@ -124,21 +124,13 @@ class ReferenceSet(StrictModel):
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """A reference set as read.
-
-    Attributes:
-        reference: its configuration.
-        column: its documents, corrupted where it says so.
-        spans: its examples, tiling the documents.
-        kept: int64[n_kept], indices of the examples with enough tokens, in text order.
-        lines: tokens of each kept example, joined by spaces.
-    """
+    """A reference set as read."""
 
     reference: ReferenceSet
-    column: TextColumn
-    spans: Spans
-    kept: npt.NDArray[np.int64]
-    lines: list[str]
+    column: TextColumn  # documents, corrupted where the set says so
+    spans: Spans  # its examples, tiling the documents
+    kept: npt.NDArray[np.int64]  # [n_kept], indices of the examples with enough tokens, in text order
+    lines: list[str]  # tokens of each kept example, joined by spaces
 
 
 def read_examples(

@@ -123,17 +123,11 @@ class QualityTraining(WordsTraining):
 
 @dataclass(frozen=True, slots=True)
 class TrainedModel:
-    """A model on disk.
+    """A model on disk."""
 
-    Attributes:
-        digest: of the model's content.
-        folder: where `SentenceModel.load` finds it, with `evaluation.json` beside it.
-        evaluation: what that file holds.
-    """
-
-    digest: str
-    folder: Path
-    evaluation: dict[str, Any]
+    digest: str  # of the model's content
+    folder: Path  # where `SentenceModel.load` finds it, with `evaluation.json` beside it
+    evaluation: dict[str, Any]  # what that file holds
 
 
 def train(config: WordsTraining, base_dir: Path, out_folder: Path, progress: Progress | None = None) -> TrainedModel:

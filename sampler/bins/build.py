@@ -35,21 +35,13 @@ from tamis.progress import SILENT, Progress
 
 @dataclass(frozen=True)
 class ShardToBuild:
-    """A published shard whose bins are to be built.
-
-    Attributes:
-        domain: of the shard.
-        path: of the shard.
-        digest: of its bytes.
-        out: folder or URI of the bins.
-        tokenizer: digest of the model.
-    """
+    """A published shard whose bins are to be built."""
 
     domain: str
     path: Path
-    digest: str
-    out: str
-    tokenizer: str
+    digest: str  # of the shard's bytes
+    out: str  # folder or URI of the bins
+    tokenizer: str  # digest of the model
 
 
 @dataclass(frozen=True)

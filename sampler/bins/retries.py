@@ -24,17 +24,11 @@ _FINAL = ("NO_SUCH_BUCKET", "ACCESS_DENIED", "INVALID_ACCESS_KEY_ID", "INVALID_C
 
 @dataclass(frozen=True, kw_only=True)
 class RetryPolicy:
-    """How often a request is tried.
-
-    Attributes:
-        attempts: most attempts.
-        seconds: deadline of one attempt.
-        pause: seconds before the second attempt; it doubles each time.
-    """
+    """How often a request is tried."""
 
     attempts: int = 5
-    seconds: float = 30.0
-    pause: float = 0.2
+    seconds: float = 30.0  # deadline of one attempt
+    pause: float = 0.2  # seconds before the second attempt; it doubles each time
 
 
 def call_with_retries(

@@ -49,21 +49,13 @@ _MAX_LENGTH = (1 << 31) - 1
 
 @dataclass(frozen=True, kw_only=True)
 class MegatronDataset:
-    """What was written of a domain.
-
-    Attributes:
-        domain: its name.
-        prefix: of the paths, without `.bin`, for `--data-path`; None if the split has no document of the domain.
-        documents: how many.
-        tokens: of all of them, end tokens included.
-        dtype: of a token in the file.
-    """
+    """What was written of a domain."""
 
     domain: str
-    prefix: str | None
+    prefix: str | None  # of the paths, without `.bin`, for `--data-path`; None if the split has none of its documents
     documents: int
-    tokens: int
-    dtype: str
+    tokens: int  # of all of them, end tokens included
+    dtype: str  # of a token in the file
 
 
 def export_megatron(

@@ -43,13 +43,7 @@ _BUFFER = 1 << 18  # bytes held for a file before they are written
 
 @dataclass(frozen=True, kw_only=True)
 class TextFile:
-    """A file that was written.
-
-    Attributes:
-        path: where it is.
-        documents: how many are in it.
-        bytes: its size.
-    """
+    """A file that was written."""
 
     path: str
     documents: int
@@ -58,15 +52,10 @@ class TextFile:
 
 @dataclass(frozen=True, kw_only=True)
 class TextExport:
-    """What was written.
+    """What was written."""
 
-    Attributes:
-        files: in order.
-        empty: documents left out as they have no visible character.
-    """
-
-    files: list[TextFile]
-    empty: int
+    files: list[TextFile]  # in order
+    empty: int  # documents left out as they have no visible character
 
 
 def export_text(

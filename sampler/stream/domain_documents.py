@@ -36,35 +36,20 @@ _MAX_TABLES = 1 << 12  # passes whose tables are stored: a tiny domain may have 
 
 @dataclass(frozen=True, kw_only=True)
 class DomainDocuments:
-    """What a stream needs to know of a domain. All readers share its arrays; each thread has caches of its own.
-
-    Attributes:
-        domain: its name in the mixture.
-        seed: the mixture's.
-        shards: its bins, in order.
-        bases: int64[n_shards + 1], the number of each shard's first document.
-        weights: uint32[n_docs], fixed-point expected copies an epoch; 0 for documents outside the split.
-        draws: uint32[n_docs], fixed-point u(seed, d).
-        starts: int64[n_blocks + 1], first document of each block.
-        block_shards: int32[n_blocks], the shard of each block.
-        passes: passes an epoch.
-        tokens_per_epoch: expected tokens of an epoch, Σ weight · length.
-        digest: of weights and bins; it identifies the domain's samples.
-        folder: where tables of passes are stored, or None.
-    """
+    """What a stream needs to know of a domain. All readers share its arrays; each thread has caches of its own."""
 
     domain: str
-    seed: int
-    shards: Sequence[AnyBin]
-    bases: npt.NDArray[np.int64]
-    weights: npt.NDArray[np.uint32]
-    draws: npt.NDArray[np.uint32]
-    starts: npt.NDArray[np.int64]
-    block_shards: npt.NDArray[np.int32]
-    passes: int
-    tokens_per_epoch: float
-    digest: str
-    folder: Path | None = None
+    seed: int  # the mixture's
+    shards: Sequence[AnyBin]  # its bins, in order
+    bases: npt.NDArray[np.int64]  # [n_shards + 1], the number of each shard's first document
+    weights: npt.NDArray[np.uint32]  # [n_docs], fixed-point expected copies an epoch; 0 for documents outside the split
+    draws: npt.NDArray[np.uint32]  # [n_docs], fixed-point u(seed, d)
+    starts: npt.NDArray[np.int64]  # [n_blocks + 1], first document of each block
+    block_shards: npt.NDArray[np.int32]  # [n_blocks], the shard of each block
+    passes: int  # passes an epoch
+    tokens_per_epoch: float  # expected tokens of an epoch, Σ weight · length
+    digest: str  # of weights and bins; it identifies the domain's samples
+    folder: Path | None = None  # where tables of passes are stored, or None
     _after: dict[int, int] = field(default_factory=dict, compare=False)
     _tables: dict[str, npt.NDArray[np.int64]] = field(default_factory=dict, compare=False)
 

@@ -39,17 +39,11 @@ _OPEN_PASSES = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Cursor:
-    """A position in a domain between two sequences.
+    """A position in a domain between two sequences."""
 
-    Attributes:
-        number: of the pass, counted over all epochs.
-        slot: the block's position in the pass's order.
-        left: what is left of that block; None for all of it.
-    """
-
-    number: int = 0
-    slot: int = 0
-    left: Pieces | None = None
+    number: int = 0  # of the pass, counted over all epochs
+    slot: int = 0  # the block's position in the pass's order
+    left: Pieces | None = None  # what is left of that block; None for all of it
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,29 +29,17 @@ _WORTH_KEEPING = 1 << 22
 
 @dataclass(frozen=True, kw_only=True)
 class Phase:
-    """A stretch of the stream.
+    """A stretch of the stream."""
 
-    Attributes:
-        number: from zero.
-        start: its first sample.
-        stop: one past its last sample; None if it never ends.
-        length: tokens of a sequence.
-        packing: concat, best_fit or document.
-        shares: its domains, in name order.
-        blend: the order of its domains.
-        readers: one a domain.
-        hash: of everything that decides its samples and all samples before it.
-    """
-
-    number: int
-    start: int
-    stop: int | None
-    length: int
-    packing: str
-    shares: dict[str, DomainShare]
-    blend: Blend
-    readers: list[DomainReader]
-    hash: str
+    number: int  # from zero
+    start: int  # its first sample
+    stop: int | None  # one past its last sample; None if it never ends
+    length: int  # tokens of a sequence
+    packing: str  # concat, best_fit or document
+    shares: dict[str, DomainShare]  # its domains, in name order
+    blend: Blend  # the order of its domains
+    readers: list[DomainReader]  # one a domain
+    hash: str  # of everything that decides its samples and all samples before it
 
     def fork(self) -> Phase:
         """The same, with caches of its own."""

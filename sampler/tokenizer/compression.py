@@ -33,21 +33,13 @@ class AnyTokenizer(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Compression:
-    """A tokenizer on a group of texts.
+    """A tokenizer on a group of texts."""
 
-    Attributes:
-        documents: texts measured.
-        characters: Unicode code points of them.
-        bytes: of UTF-8.
-        tokens: without control pieces.
-        changed: texts that are different after encoding and decoding.
-    """
-
-    documents: int
-    characters: int
-    bytes: int
-    tokens: int
-    changed: int
+    documents: int  # texts measured
+    characters: int  # Unicode code points of them
+    bytes: int  # of UTF-8
+    tokens: int  # without control pieces
+    changed: int  # texts that are different after encoding and decoding
 
     @property
     def tokens_per_character(self) -> float:

@@ -43,21 +43,13 @@ _AMONG_HAN = (
 
 @dataclass(frozen=True, kw_only=True)
 class Extension:
-    """A merged model.
+    """A merged model."""
 
-    Attributes:
-        model: the bytes of its `.model` file, which begin with those of the base.
-        base_size: pieces of the base.
-        added: the texts of the new pieces, in the order of their ids.
-        known: pieces of the second model that the base had.
-        filtered: pieces of the second model that the script left out.
-    """
-
-    model: bytes
-    base_size: int
-    added: list[str]
-    known: int
-    filtered: int
+    model: bytes  # the bytes of its `.model` file, which begin with those of the base
+    base_size: int  # pieces of the base
+    added: list[str]  # the texts of the new pieces, in the order of their ids
+    known: int  # pieces of the second model that the base had
+    filtered: int  # pieces of the second model that the script left out
 
 
 def extend_model(base: bytes, other: bytes, script: Script | None = None) -> Extension:

@@ -35,23 +35,14 @@ _SALT = 0x746F6B656E697A65  # makes the sample independent of other draws from t
 
 @dataclass(kw_only=True)
 class DomainSample:
-    """A domain's part of the sample.
+    """A domain's part of the sample."""
 
-    Attributes:
-        factor: likelihood of its documents, relative to other domains.
-        share: probability of a document, 0 to 1.
-        of_documents: documents of its training split.
-        of_bytes: their UTF-8 bytes.
-        documents: drawn so far.
-        bytes: UTF-8 bytes of those.
-    """
-
-    factor: float
-    of_documents: int
-    of_bytes: int
-    share: float = 0.0
-    documents: int = 0
-    bytes: int = 0
+    factor: float  # likelihood of its documents, relative to other domains
+    of_documents: int  # documents of its training split
+    of_bytes: int  # their UTF-8 bytes
+    share: float = 0.0  # probability of a document, 0 to 1
+    documents: int = 0  # drawn so far
+    bytes: int = 0  # UTF-8 bytes of those
 
     def to_json(self) -> dict[str, Any]:
         """The figures by name."""

@@ -36,17 +36,11 @@ _MAX_RECORD_BYTES, _EXTRACTION_SECONDS = 32 << 20, 20.0  # the pipeline's own de
 
 @dataclass(frozen=True, kw_only=True)
 class TextGroup:
-    """Texts of one language or domain.
+    """Texts of one language or domain."""
 
-    Attributes:
-        name: of the domain or input.
-        origin: "held-out" or "training" documents of a run, or "input" files.
-        texts: whole documents, none of them empty.
-    """
-
-    name: str
-    origin: Literal["held-out", "training", "input"]
-    texts: list[str]
+    name: str  # of the domain or input
+    origin: Literal["held-out", "training", "input"]  # "held-out" or "training" documents of a run, or "input" files
+    texts: list[str]  # whole documents, none of them empty
 
 
 def smallest_hashes(documents: Iterable[tuple[float, str]], wanted_bytes: int) -> list[str]:

@@ -84,17 +84,11 @@ class TokenizerConfig(StrictModel):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedTokenizer:
-    """A new model.
+    """A new model."""
 
-    Attributes:
-        model: the bytes of the `.model` file.
-        settings: all that the bytes depend on; JSON.
-        domains: what each domain gave to the sample.
-    """
-
-    model: bytes
-    settings: dict[str, Any]
-    domains: dict[str, DomainSample]
+    model: bytes  # the bytes of the `.model` file
+    settings: dict[str, Any]  # all that the bytes depend on; JSON
+    domains: dict[str, DomainSample]  # what each domain gave to the sample
 
     @property
     def digest(self) -> str:
