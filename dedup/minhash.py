@@ -51,13 +51,7 @@ def permutations(k: int, seed: int) -> tuple[npt.NDArray[np.uint32], npt.NDArray
 
 
 def signatures(column: TextColumn, k: int, seed: int = 1, width: int = WIDTH) -> Signatures:
-    """MinHash signatures of the texts.
-
-    Args:
-        column: the texts.
-        k: permutations; a multiple of 4, at least 128.
-        seed: of the permutations; signatures compare only under one seed.
-        width: tokens in a shingle.
+    """MinHash signatures of the texts from `k` permutations; they compare only under one seed.
 
     Raises:
         ValueError: k is not a multiple of 4 or is below 128.

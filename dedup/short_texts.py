@@ -53,12 +53,9 @@ class ShortTexts:
 
 
 def short_texts(ptr: Int64, tokens: npt.NDArray[np.uint64], which: Int64) -> ShortTexts:
-    """Shingle sets and band keys of some texts.
+    """Shingle sets and band keys of the texts `which`, each of at least one token.
 
-    Args:
-        ptr: int64[n_texts + 1]; text i owns `tokens[ptr[i]:ptr[i + 1]]`.
-        tokens: uint64[...], hashes of tokens as `text.tokens` gives them.
-        which: int64[n], the texts to process; each has at least one token.
+    Text i owns `tokens[ptr[i]:ptr[i + 1]]`, hashes of tokens as `text.tokens` gives them.
     """
     sizes = ptr[which + 1] - ptr[which]
     room = np.maximum(1, sizes - (WIDTH - 1))

@@ -48,14 +48,9 @@ def count_spans(
     start: npt.NDArray[np.int32],
     min_copies: int,
 ) -> Owners:
-    """Counts spans by hash and finds their owners.
+    """Counts spans by hash and finds their owners; those with fewer than `min_copies` are left out.
 
-    Args:
-        hashes: int64[n].
-        copies: int64[n], how many occurrences each row stands for.
-        doc_id: int64[n], the document of the first of them.
-        start: int32[n], where it starts in that document.
-        min_copies: rarer spans are left out.
+    A row stands for `copies` occurrences, of which the first is in document `doc_id` at `start`; all arrays are [n].
 
     Cost: one sort of n numbers, and one of the rows whose span occurs often enough.
     """

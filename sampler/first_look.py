@@ -40,13 +40,6 @@ def first_look(
 ) -> Prepared:
     """Open a mixture over as much of a run as `samples` sequences need.
 
-    Args:
-        run: the run folder.
-        mixture: the config.
-        tokenizer: the model.
-        samples: how many sequences will be read.
-        progress: where it reports to.
-
     Raises:
         ConfigError: as `open_stream`. TamisError: the run has no shards, or one cannot be read.
     """

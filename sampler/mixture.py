@@ -173,15 +173,8 @@ def _checked(value: dict[str, DomainShare]) -> dict[str, DomainShare]:
 
 
 def load_mixture(path: Path, run: Path | None = None, bins: str | None = None) -> tuple[Mixture, Path]:
-    """Read a mixture file and find its run.
-
-    Args:
-        path: the YAML file.
-        run: a run folder that takes precedence over the file's.
-        bins: token bins that take precedence over the file's.
-
-    Returns:
-        The mixture, with absolute paths, and the run folder.
+    """Read a mixture file and find its run: the mixture, with absolute paths, and the run folder. `run` and `bins` take
+    precedence over the file's.
 
     Raises:
         ConfigError: as `load_config`; or no run is named, or it is not a folder.
@@ -207,13 +200,8 @@ def load_mixture(path: Path, run: Path | None = None, bins: str | None = None) -
 def resolve_shares(
     domains: dict[str, DomainShare], tokens: dict[str, float], temperature: float = 1.0, split: str = "train"
 ) -> dict[str, DomainShare]:
-    """The domains that a phase draws from, with their shares.
-
-    Args:
-        domains: as configured.
-        tokens: expected tokens of an epoch for every domain; zero if the split has none.
-        temperature: shares are proportional to weight^(1/temperature).
-        split: for error messages.
+    """The domains that a phase draws from, with their shares, proportional to weight^(1/temperature). `tokens` are
+    those expected of an epoch of every domain, zero if the split has none.
 
     Returns:
         Domains with a weight above zero, in name order; their weights are the shares, which sum to about 1.

@@ -38,15 +38,9 @@ class PlannedDomain:
 
 
 def plan_mixture(stream: MixtureStream, tokens: float | None = None) -> list[PlannedDomain]:
-    """Plan a stretch of a mixture.
-
-    Args:
-        stream: the mixture.
-        tokens: how many tokens of the mixture to plan, padding included; by default to the end of the last phase, or,
-            if it has no end, until its first domain is exhausted.
-
-    Returns:
-        An entry for each domain of each phase that is reached.
+    """Plan a stretch of a mixture: an entry for each domain of each phase that is reached. `tokens` of the mixture,
+    padding included, are planned; by default to the end of the last phase, or, if it has no end, until its first domain
+    is exhausted.
     """
     gone: dict[str, float] = {}  # epochs of each domain consumed before the phase
     rows: list[PlannedDomain] = []

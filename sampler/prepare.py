@@ -42,11 +42,6 @@ class Prepared:
 def prepare(run: Path, mixture: Mixture, progress: Progress = SILENT) -> Prepared:
     """Make or find the tokenizer and the bins, and open the stream.
 
-    Args:
-        run: the run folder.
-        mixture: the config.
-        progress: where it reports to.
-
     Raises:
         ConfigError: the mixture and the run do not fit.
         TamisError: the run has no shards, or a file is corrupt.
@@ -76,14 +71,9 @@ def bins_for(run: Path, tokenizer: Tokenizer, progress: Progress = SILENT) -> To
 def open_stream(
     run: Path, bins: TokenBins, mixture: Mixture, holdout: float = 0.0, weights: Weights | None = None
 ) -> MixtureStream:
-    """Open a mixture over token bins.
-
-    Args:
-        run: the run folder, for its weights.
-        bins: the token bins.
-        mixture: the config; a held-out split takes no weights, every document once an epoch.
-        holdout: share of documents, chosen by hash, that forms the held-out split if the run has none.
-        weights: used instead of those that the mixture's `curve` names.
+    """Open a mixture over token bins. A held-out split takes no weights, every document once an epoch; if the run has
+    none, the share `holdout` of the documents, chosen by hash, forms it. `weights` replace those that the mixture's
+    `curve` names.
 
     Raises:
         ConfigError: unknown or empty domains, a shard in two domains, an unknown curve.

@@ -43,9 +43,6 @@ class Rows:
 def list_shards(run: Path) -> dict[str, list[Shard]]:
     """All published shards of a run, by domain, both in sorted order.
 
-    Args:
-        run: the run folder.
-
     Raises:
         TamisError: the run has no published shards.
     """

@@ -55,14 +55,8 @@ class Weights:
         return self.digests[name]
 
     def read(self, shard: str, doc_ids: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-        """Weights of a shard's documents.
-
-        Args:
-            shard: `<domain>/<shard>`.
-            doc_ids: int64[n], the documents that the file must be for.
-
-        Returns:
-            float32[n], expected copies an epoch.
+        """Weights of the documents of `<domain>/<shard>` that the file must be for: float32[n], expected copies an
+        epoch.
 
         Raises:
             TamisError: the file is for other documents, or a weight is negative or not finite.
@@ -91,11 +85,7 @@ class Weights:
 
 
 def find_weights(run: Path, curve: str = CURRENT) -> Weights:
-    """The weights of a run.
-
-    Args:
-        run: the run folder.
-        curve: `current`, `none`, the name of a set of curves, or the beginning of its hash.
+    """The weights of a run: `current`, `none`, the name of a set of curves, or the beginning of its hash.
 
     Raises:
         ConfigError: no set of curves has that name or hash, or more than one has.

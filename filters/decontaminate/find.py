@@ -64,13 +64,7 @@ class Hits:
 
 
 def find_items(index: NgramIndex, column: TextColumn, min_share: float = 0.0) -> Hits:
-    """Finds the index' items in some documents.
-
-    Args:
-        index: the index.
-        column: the documents.
-        min_share: runs below this share are left out.
-    """
+    """Finds the index' items in some documents; runs below `min_share` are left out."""
     folded = fold(column)
     found = find_hits(
         folded.column.offsets,
@@ -128,13 +122,7 @@ class Cuts:
 
 
 def merge_cuts(document: Int64, first_sentence: Int32, last_sentence: Int32) -> Cuts:
-    """Merges runs of sentences that overlap or touch.
-
-    Args:
-        document: int64[n].
-        first_sentence: int32[n].
-        last_sentence: int32[n], one behind the last.
-    """
+    """Merges runs of sentences that overlap or touch; `last_sentence` is the one behind a run's last."""
     order = np.lexsort((last_sentence, first_sentence, document))
     lead: list[int] = []
     last: list[int] = []

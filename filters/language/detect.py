@@ -70,11 +70,8 @@ def detect(
 ) -> Languages:
     """The language of each text, and how far its lines agree.
 
-    Args:
-        column: the documents.
-        model_path: a model file; by default the one that `filters.language.lid.find_model` finds.
-        sample_bytes: UTF-8 bytes of a document that are looked at; 0 for all of them.
-        pieces: into how many stretches, spread evenly from the beginning to the end, the sample is divided.
+    Of a document `sample_bytes` are looked at (0: all), in `pieces` stretches spread evenly from the beginning to the
+    end. The model is by default the one that `filters.language.lid.find_model` finds.
 
     Raises:
         ConfigError: there is no model.

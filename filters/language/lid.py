@@ -133,13 +133,7 @@ def _load(path: Path) -> LanguageModel:
 def identify(
     column: TextColumn, model_path: Path | None = None, *, sample_bytes: int = SAMPLE_BYTES, pieces: int = PIECES
 ) -> tuple[pa.DictionaryArray, npt.NDArray[np.float32]]:
-    """The most likely language of each text and its probability, by lid.176 alone.
-
-    Args:
-        column: the documents.
-        model_path: a model file; by default the one that `find_model` finds.
-        sample_bytes: UTF-8 bytes of a document that are looked at; 0 for all of them.
-        pieces: into how many stretches, spread evenly from the beginning to the end, the sample is divided.
+    """The most likely language of each text and its probability, by lid.176 alone; arguments as of `language.detect`.
 
     Returns:
         codes: dictionary<int16, string>[n_docs], ISO 639-1 where there is one; scores: float32[n_docs].

@@ -119,15 +119,9 @@ class LinearModel:
 
 
 def score(model: LinearModel, column: TextColumn, label: str = "good") -> npt.NDArray[np.float32]:
-    """The probability of `label` for each text.
+    """The probability of `label` for each text, float32[n_texts]; 0 where the model knows nothing at all of a text.
 
-    Args:
-        model: the model.
-        column: the texts, one line of fastText's each: no white space is special, as tokens decide.
-        label: one of `model.labels`.
-
-    Returns:
-        float32[n_texts], in [0, 1]; 0 where the model knows nothing at all of a text.
+    A text is one line of fastText's: no white space is special, as tokens decide.
 
     Raises:
         ValueError: the model has no such label.
@@ -155,19 +149,10 @@ def score(model: LinearModel, column: TextColumn, label: str = "good") -> npt.ND
 
 
 def score_spans(model: LinearModel, column: TextColumn, spans: Spans, label: str = "good") -> npt.NDArray[np.float32]:
-    """The probability of `label` for each span, scored as if it were a text of its own.
+    """The probability of `label` for each span, scored as if it were a text of its own: float32[n_spans].
 
     Spans tile their documents, and documents lie back to back: so the spans form a column over the same bytes with
     offsets of its own. Nothing is copied, and no token is hashed twice.
-
-    Args:
-        model: the model.
-        column: the documents.
-        spans: `ptr` int64[n_docs + 1], `starts` int32[n_spans], byte offsets within the document.
-        label: one of `model.labels`.
-
-    Returns:
-        float32[n_spans].
     """
     return score(model, spans.as_column(column), label)
 

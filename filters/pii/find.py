@@ -63,12 +63,7 @@ class Matches:
 
 
 def find(column: TextColumn, old_resident_numbers: bool = False) -> Matches:
-    """Finds the personal data of each document.
-
-    Args:
-        column: the documents.
-        old_resident_numbers: whether to find resident numbers of 15 places, too; they have no check digit.
-    """
+    """Finds the personal data of each document; on request also resident numbers of 15 places, without check digit."""
     capacity = column.nbytes // 512 + len(column) + 64
     while True:
         found = np.empty((capacity, OVERLAPPED + 1), np.int32)

@@ -53,12 +53,8 @@ class _Set:
 
 
 def fit_heads(examples: Sequence[Examples], chosen: Chosen, fit: Fit) -> SentenceHeads:
-    """Fits both heads.
-
-    Args:
-        examples: the reference sets; those held out are not looked at.
-        chosen: for each set the indices of its training examples, into `lines`.
-        fit: trains a word model on such a choice.
+    """Fits both heads, on the sets that are not held out. `chosen` holds for each set the indices of its training
+    examples, into `lines`; `fit` trains a word model on such a choice.
     """
     unseen = out_of_fold(examples, chosen, fit)
     sets = []

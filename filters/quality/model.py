@@ -53,15 +53,7 @@ class SentenceModel:
         return sha.hexdigest()
 
     def score(self, column: TextColumn, spans: Spans) -> Floats:
-        """The probability that each sentence is good, given its neighbours in the document too.
-
-        Args:
-            column: the documents.
-            spans: their sentences, as `text.segment.sentences` gives them.
-
-        Returns:
-            float32[n_spans].
-        """
+        """The probability that each sentence is good, given its neighbours in the document too: float32[n_spans]."""
         words = score_spans(self.words, column, spans)
         if self.heads is None:
             return words

@@ -136,15 +136,8 @@ class Examples:
 def read_examples(
     reference: ReferenceSet, where: str, base_dir: Path, seed: int, min_tokens: int, max_record_bytes: int
 ) -> Examples:
-    """Reads a set and splits it into examples.
-
-    Args:
-        reference: the set.
-        where: its key in the configuration, for messages.
-        base_dir: the folder at which relative paths start.
-        seed: of corruption.
-        min_tokens: shorter examples say nothing and are left out.
-        max_record_bytes: longer records are left out.
+    """Reads a set and splits it into examples of at least `min_tokens`; shorter ones say nothing. `where` is its key in
+    the configuration, for messages; `base_dir` the folder at which relative paths start.
 
     Raises:
         ConfigError: a path matches nothing, or no example is left.

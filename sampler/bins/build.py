@@ -59,14 +59,8 @@ def build_bins(
     progress: Progress = SILENT,
     each: Callable[[list[ShardToBuild]], Iterable[Built]] | None = None,
 ) -> TokenBins:
-    """Build what is missing of a run's bins, and open them.
-
-    Args:
-        run: the run folder.
-        tokenizer: the model.
-        out: a folder or the URI of an object store.
-        progress: where it reports to.
-        each: runs `build_shard` for each shard, in order; here, one after the other, by default.
+    """Build what is missing of a run's bins in a folder or an object store, and open them. `each` runs `build_shard`
+    for each shard, in order; here, one after the other, by default.
 
     Raises:
         ConfigError: the bins there are of another tokenizer.
@@ -97,11 +91,9 @@ def build_bins(
 def build_shard(task: ShardToBuild, tokenizer: Tokenizer | None = None) -> Built:
     """Encode one shard and leave its receipt: shard, source, documents, tokens, and of each file bytes and digests.
 
-    Here a sample's text becomes tokens.
+    Here a sample's text becomes tokens. The tokenizer is loaded from beside the bins, unless it is open already.
 
-    Args:
-        task: the shard.
-        tokenizer: the model, if it is open already; else the one that lies beside the bins.
+    Here a sample's text becomes tokens.
 
     Raises:
         TamisError: the shard cannot be read, or its documents are out of order.

@@ -56,13 +56,8 @@ class ShardIndex:
 
 
 class ShardBin:
-    """One shard's tokens, checked as they are read.
-
-    Args:
-        entry: its entry in the manifest: shard, documents, tokens, bin and idx with bytes, sha256 and check.
-        domain: its domain.
-        dtype: of a token, `<u2` or `<u4`.
-        store: where the files lie.
+    """One shard's tokens, checked as they are read. `entry` is its entry in the manifest: shard, documents, tokens, bin
+    and idx with bytes, sha256 and check; `dtype`, of a token, `<u2` or `<u4`.
     """
 
     def __init__(self, entry: dict[str, Any], domain: str, dtype: str, store: Store) -> None:
@@ -193,14 +188,7 @@ class TokenBins:
 def index_bytes(
     offsets: npt.NDArray[np.int64], doc_ids: npt.NDArray[np.int64], heldout: npt.NDArray[np.bool_], tokens: Tokens
 ) -> bytes:
-    """An index file.
-
-    Args:
-        offsets: int64[n_docs + 1].
-        doc_ids: int64[n_docs].
-        heldout: bool[n_docs].
-        tokens: of the bin, for the checksums.
-    """
+    """An index file; offsets are [n_docs + 1], the tokens those of the bin, for the checksums."""
     checks = checks_of_chunks(tokens.view(np.uint8))
     head = _HEADER.pack(_MAGIC, FORMAT, len(doc_ids), len(tokens), tokens.dtype.itemsize, len(checks))
     return b"".join([head, offsets.tobytes(), doc_ids.tobytes(), checks.tobytes(), heldout.astype(np.uint8).tobytes()])

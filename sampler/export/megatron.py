@@ -63,12 +63,6 @@ def export_megatron(
 ) -> list[MegatronDataset]:
     """Write `OUT/<split>_<domain>.bin` and `.idx` for every domain; a pair of that name is replaced.
 
-    Args:
-        bins: the token bins, local or remote.
-        out: a local folder, made if it is missing.
-        split: which documents.
-        progress: where it reports to.
-
     Raises:
         ConfigError: no document of the bins is in the split.
         TamisError: a bin is corrupt, or a document too long for the format.
@@ -109,13 +103,7 @@ def chosen(shard: AnyBin, split: Split) -> npt.NDArray[np.bool_]:
 
 
 def kept_tokens(shard: AnyBin, kept: npt.NDArray[np.bool_], window: int = _WINDOW) -> Iterator[Tokens]:
-    """The tokens of some documents of a shard, in order, a window of the shard at a time.
-
-    Args:
-        shard: the bin.
-        kept: bool[n_docs], the documents wanted.
-        window: tokens read at once.
-    """
+    """The tokens of the documents `kept`, bool[n_docs], of a shard, in order; `window` tokens are read at a time."""
     offsets = shard.index.offsets
     for start in range(0, shard.tokens, window):
         stop = min(start + window, shard.tokens)

@@ -61,15 +61,8 @@ class TextExport:
 def export_text(
     run: Path, out: Path, files: int, split: Split = "train", lines: Lines = "joined", progress: Progress = SILENT
 ) -> TextExport:
-    """Write a run's documents as text files.
-
-    Args:
-        run: the run folder.
-        out: a folder that is new or empty.
-        files: how many, a multiple of the trainer's ranks.
-        split: which documents.
-        lines: whether line breaks within a document become spaces.
-        progress: where it reports to.
+    """Write a run's documents as text files into a folder that is new or empty; their number is a multiple of the
+    trainer's ranks. `lines` says whether line breaks within a document become spaces.
 
     Raises:
         ConfigError: the folder holds something, or the split has no document.

@@ -195,15 +195,8 @@ def _check(table: npt.NDArray[np.int64]) -> np.int64:
 def lay_blocks(
     shards: Sequence[AnyBin], bases: npt.NDArray[np.int64], block_tokens: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
-    """Cut shards into blocks.
-
-    Args:
-        shards: in order.
-        bases: int64[n_shards + 1], the number of each shard's first document.
-        block_tokens: target size of a block.
-
-    Returns:
-        int64[n_blocks + 1] first documents, ending with their number; int32[n_blocks] shards.
+    """Cut shards into blocks of about `block_tokens`: int64[n_blocks + 1] first documents, ending with their number;
+    int32[n_blocks] shards. `bases` is int64[n_shards + 1], the number of each shard's first document.
     """
     starts, owners = [], []
     for number, shard in enumerate(shards):

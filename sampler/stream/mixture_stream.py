@@ -30,13 +30,7 @@ EXACT_STEPS = 1 << 22
 
 
 class MixtureStream:
-    """Random access to the samples of a mixture. Cheap to `fork`; not to be shared between threads.
-
-    Args:
-        mixture: the config.
-        phases: laid end to end.
-        eos_id: the token that ends a document.
-    """
+    """Random access to the samples of a mixture, its phases end to end. Cheap to `fork`; threads never share one."""
 
     def __init__(self, mixture: Mixture, phases: list[Phase], eos_id: int) -> None:
         self.mixture, self.phases, self.eos_id = mixture, phases, eos_id
@@ -67,11 +61,7 @@ class MixtureStream:
         return self.gather(np.arange(start, stop, dtype=np.int64))
 
     def gather(self, samples: npt.NDArray[np.int64], length: int = 0) -> Batch:
-        """Any samples as arrays.
-
-        Args:
-            samples: int64[n], ascending.
-            length: least tokens of a row; rows are at least as long as the longest sequence.
+        """Any samples (int64[n], ascending) as arrays; a row is as long as the longest sequence, and at least `length`.
 
         Raises:
             ConfigError: the last phase ends before one of them.
@@ -173,14 +163,7 @@ class MixtureStream:
 
 
 class RankStream:
-    """What one rank of a data-parallel job reads: its slice of every global batch.
-
-    Args:
-        stream: any fork of the stream.
-        rank: this rank.
-        world_size: number of ranks.
-        global_batch: sequences a step, over all ranks.
-        position: the sample at which step 0 begins.
+    """What one rank of a data-parallel job reads: its slice of every global batch, the first at the sample `position`.
 
     Raises:
         ConfigError: the world size does not divide the batch, or the rank is outside the world.

@@ -94,12 +94,8 @@ class PackingPlan:
 
 
 def plan_packing(pieces: Pieces, length: int, packing: str) -> PackingPlan:
-    """Fill sequences from a block's pieces; a document that fits into a sequence is not cut.
-
-    Args:
-        pieces: the block's pieces, in the pass's order.
-        length: tokens of a sequence.
-        packing: best_fit or document.
+    """Fill sequences from a block's pieces, in the pass's order, for best_fit or document; a document that fits into a
+    sequence is not cut.
     """
     rows, begins, ends, target = _targets(pieces, length, packing)
     by_target = np.argsort(target, kind="stable")

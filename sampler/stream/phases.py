@@ -55,14 +55,9 @@ def lay_phases(
     identity: str,
     cache: Path | None = None,
 ) -> list[Phase]:
-    """Lay phases end to end.
-
-    Args:
-        stretches: the configs of the phases, with all keys filled in.
-        shares_of: gives the shares of a phase's domains.
-        documents: every domain that any phase names.
-        identity: hash of what all phases share: tokenizer, seed, split.
-        cache: folder where the counts of whole phases are stored: a replay of 10^8 steps takes seconds.
+    """Lay phases end to end. The configs have all keys filled in; `documents` has every domain that any of them names;
+    `identity` is a hash of what all share: tokenizer, seed, split. In `cache` the counts of whole phases are stored: a
+    replay of 10^8 steps takes seconds.
     """
     phases: list[Phase] = []
     cursors: dict[str, Cursor] = {}

@@ -65,12 +65,7 @@ class Compression:
 
 
 def measure(texts: Sequence[str], tokenizer: AnyTokenizer) -> Compression:
-    """Encode and decode some texts, and count.
-
-    Args:
-        texts: whole documents.
-        tokenizer: the one to measure.
-    """
+    """Encode and decode some whole documents, and count."""
     tokens = changed = 0
     for start in range(0, len(texts), _BATCH):
         batch = texts[start : start + _BATCH]

@@ -53,14 +53,10 @@ class Extension:
 
 
 def extend_model(base: bytes, other: bytes, script: Script | None = None) -> Extension:
-    """Add the pieces of another model that the base lacks.
+    """Add the pieces of another model that the base lacks; both are bytes of BPE `.model` files. Under a script, only
+    pieces all of whose characters belong to it are added.
 
     Control, byte, unknown and user-defined pieces of the other model are not added.
-
-    Args:
-        base: the bytes of a BPE `.model` file.
-        other: the bytes of the model whose pieces are added.
-        script: if given, only pieces all of whose characters belong to it are added.
 
     Raises:
         TamisError: one of the two is not a SentencePiece model, or not a BPE.

@@ -117,12 +117,6 @@ def train_model(
 ) -> TrainedTokenizer:
     """Train a model on the training split; the same shards, settings and seed give the same bytes.
 
-    Args:
-        shards: a run's published shards, by domain.
-        config: vocabulary and sample.
-        seed: of the document sample.
-        progress: where it reports to.
-
     Raises:
         ConfigError: the corpus is too small for the vocabulary, or the vocabulary for the corpus's characters, or a
         factor is for no domain. TamisError: a shard cannot be read.
