@@ -36,13 +36,9 @@ Names = tuple[str, ...]
 class BenchmarkFiles(StrictModel):
     """Some files of benchmark items, JSON lines, plain, `.gz` or `.zst`; a plain string is its `paths`."""
 
-    name: str | None = setting(
-        None, "What the benchmark is called in reports; null is each file's stem.", pattern=r"^[^/\s][^/]*$"
-    )
+    name: str | None = setting(None, "Its name in reports; null is each file's stem.", pattern=r"^[^/\s][^/]*$")
     paths: Names = setting(..., "Globs, as for an input of a run.", min_length=1)
-    passage: Names = setting(
-        ("passage", "context", "ctx", "article"), "Columns of what a question is about, as for `question`."
-    )
+    passage: Names = setting(("passage", "context", "ctx", "article"), "What a question is about, as for `question`.")
     question: Names = setting(
         ("question", "query", "prompt", "problem", "input"),
         "Columns that make the question, joined in this order; a dotted path reaches into an object.",

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from filters.decontaminate.index import NgramIndex
+from filters.decontaminate.index import Int32, Int64, NgramIndex
 from filters.decontaminate.kernels import (
     DOCUMENT,
     FIRST,
@@ -39,9 +39,6 @@ from text.chars import char_tables
 from text.fold import fold
 from text.segment import sentences
 from text.token_bounds import token_bounds
-
-Int32 = npt.NDArray[np.int32]
-Int64 = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)

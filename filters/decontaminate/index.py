@@ -70,19 +70,10 @@ class NgramConfig(StrictModel):
         le=256,
     )
     min_words: int = setting(
-        8,
-        "A shorter item is not searched for, as it cannot be told from chance.",
-        unit="tokens",
-        source=_BROWN,
-        ge=1,
-        le=256,
+        8, "A shorter item is not searched for, as it may be chance.", unit="tokens", source=_BROWN, ge=1, le=256
     )
-    min_characters: int = setting(
-        12, "A shorter item in scripts without spaces is not searched for.", unit="characters", ge=1, le=256
-    )
-    max_items: int = setting(
-        10, "An n-gram that more items hold is a template and tells of none.", unit="items", source=_BROWN, ge=1
-    )
+    min_characters: int = setting(12, "As `min_words`, in scripts without spaces.", unit="characters", ge=1, le=256)
+    max_items: int = setting(10, "N-grams that more items hold are mere templates.", unit="items", source=_BROWN, ge=1)
 
     @model_validator(mode="after")
     def _shorter(self) -> Self:

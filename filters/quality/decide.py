@@ -29,12 +29,7 @@ class SentenceQualityDecision(StrictModel):
     """
 
     threshold: float = setting(
-        0.05,
-        "A sentence that scores less may be cut; a higher threshold cuts more.",
-        unit="score",
-        source="ours, measured",
-        ge=0,
-        le=1,
+        0.05, "A sentence that scores less may be cut.", unit="score", source="ours, measured", ge=0, le=1
     )
     max_cut_fraction: float = setting(
         0.3,
@@ -45,15 +40,9 @@ class SentenceQualityDecision(StrictModel):
         le=1,
     )
     min_sentence_chars: int = setting(
-        10,
-        "Shorter sentences are left alone, as a handful of tokens tells a linear model little.",
-        unit="characters",
-        source="ours",
-        ge=0,
+        10, "Shorter sentences are left: few tokens tell a linear model little.", unit="characters", source="ours", ge=0
     )
-    min_document_quality: float = setting(
-        0.0, "A document with a lower mean score is dropped; 0 drops none.", unit="score", ge=0, le=1
-    )
+    min_document_quality: float = setting(0.0, "A document of lower mean score is dropped.", unit="score", ge=0, le=1)
 
 
 def document_quality(

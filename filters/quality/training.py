@@ -45,11 +45,7 @@ class WordsTraining(StrictModel):
 
     references: tuple[ReferenceSet, ...] = setting(..., "The reference sets.", min_length=1)
     dim: int = setting(
-        16,
-        "Length of a word's vector. It costs nothing at inference, as vectors are multiplied out.",
-        unit="numbers",
-        ge=1,
-        le=1024,
+        16, "Length of a word's vector; free at inference, where it is multiplied out.", unit="numbers", ge=1, le=1024
     )
     epoch: int = setting(
         3,

@@ -93,8 +93,6 @@ def build_shard(task: ShardToBuild, tokenizer: Tokenizer | None = None) -> Built
 
     Here a sample's text becomes tokens. The tokenizer is loaded from beside the bins, unless it is open already.
 
-    Here a sample's text becomes tokens.
-
     Raises:
         TamisError: the shard cannot be read, or its documents are out of order.
     """

@@ -33,7 +33,7 @@ _HOLDOUT_SALT = 0x686F6C646F757400
 
 
 class Boost:
-    """A factor for the expected copies of documents: those of `doc_ids`, or all (None), in the shards of these names."""
+    """A factor for the expected copies of documents: `doc_ids`, or all (None), in the shards of these names."""
 
     def __init__(self, factor: float, shards: frozenset[str], doc_ids: npt.NDArray[np.int64] | None = None) -> None:
         self.factor, self.shards = factor, shards

@@ -57,14 +57,9 @@ _LINE_CHARS = 4096  # longer lines are cut: within one "word" SentencePiece can 
 class TokenizerConfig(StrictModel):
     """What a mixture says about its tokenizer."""
 
-    vocab_size: int = setting(
-        8192, "Pieces of the vocabulary; the report's has 125,696.", unit="pieces", ge=300, le=1 << 20
-    )
+    vocab_size: int = setting(8192, "Pieces in all; the report's has 125,696.", unit="pieces", ge=300, le=1 << 20)
     sample_bytes: int = setting(
-        8_000_000,
-        "UTF-8 bytes of whole documents, chosen by hash, that it is trained on; more cost time and memory.",
-        unit="bytes",
-        ge=1000,
+        8_000_000, "UTF-8 bytes of whole documents, drawn by hash; more cost time and memory.", unit="bytes", ge=1000
     )
     domain_factors: dict[str, Annotated[float, Field(ge=0)]] = setting(
         {}, "Domain, or a glob over domains, to how much likelier its documents are drawn.", unit="factor"
@@ -77,9 +72,7 @@ class TokenizerConfig(StrictModel):
         gt=0.9,
         le=1.0,
     )
-    max_piece_chars: int = setting(
-        32, "Characters of the longest piece.", unit="characters", source="Baichuan 2, 2.2", ge=1, le=512
-    )
+    max_piece_chars: int = setting(32, "The longest piece.", unit="characters", source="Baichuan 2, 2.2", ge=1, le=512)
 
 
 @dataclass(frozen=True, kw_only=True)
