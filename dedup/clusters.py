@@ -211,10 +211,6 @@ def _nearer(vectors, centroids, best):  # type: ignore[no-untyped-def]
 # ------------------------------------------------------------------------------------------------------------ backends
 
 
-def _coarse_lists(count: int) -> int:
-    return int(4 * np.sqrt(count))
-
-
 class _Faiss:
     """FAISS, on a CPU or on all GPUs that it sees."""
 
@@ -241,7 +237,7 @@ class _Faiss:
         faiss, dim = self._faiss, centroids.shape[1]
         index = faiss.IndexFlatIP(dim)
         if len(centroids) > FLAT_CENTROIDS:
-            lists = _coarse_lists(len(centroids))
+            lists = int(4 * np.sqrt(len(centroids)))
             quantizer = faiss.IndexFlatIP(dim)
             quantizer.add(self.kmeans(centroids, lists, 1, 10))
             index = faiss.IndexIVFFlat(quantizer, dim, lists, faiss.METRIC_INNER_PRODUCT)

@@ -93,7 +93,8 @@ def open_stream(
             block_tokens=mixture.shuffle_block_tokens,
             split=mixture.split,
             holdout=holdout,
-            boosts=_touching(boosts, shards),
+            # those of its shards alone, so that other boosts do not change its index
+            boosts=[boost for boost in boosts if boost.shards & {shard.name for shard in shards}],
             cache=cache,
         )
         for name, shards in chosen.items()
@@ -176,12 +177,6 @@ def _matching(known: dict[str, AnyBin], name: str, patterns: Sequence[str]) -> l
     return [known[shard] for shard in sorted(set(chosen))]
 
 
-def _touching(boosts: Sequence[Boost], shards: Sequence[AnyBin]) -> list[Boost]:
-    """The boosts of any of these shards, so that other boosts do not change a domain's index."""
-    names = {shard.name for shard in shards}
-    return [boost for boost in boosts if boost.shards & names]
-
-
 def _boosts(configs: Sequence[BoostConfig], chosen: dict[str, list[AnyBin]]) -> list[Boost]:
     """The boosts, with their shards and documents resolved.
 
@@ -226,22 +221,18 @@ def split_streams(prepared: Prepared) -> tuple[MixtureStream, MixtureStream, boo
     every = mixture.model_copy(
         update={"split": "heldout", "phases": (), "domains": mixture.stretches()[0].domains, "sequence_length": length}
     )
-    held = _heldout_documents(bins, every, holdout)
-    shares = {name: share for name, share in first.items() if held.get(name)}
+    held = choose_shards(bins, every.stretches())
+    shares = {
+        name: share
+        for name, share in first.items()
+        if any(heldout_rows(shard, holdout).any() for shard in held.get(name, ()))
+    }
     if not shares:
         raise ConfigError(
             "split: found no held-out document of the mixture's domains; expected a run that holds some out"
         )
     heldout = open_stream(run, bins, every.model_copy(update={"domains": shares, "temperature": 1.0}), holdout)
     return train, heldout, chosen_here
-
-
-def _heldout_documents(bins: TokenBins, mixture: Mixture, holdout: float) -> dict[str, int]:
-    """How many documents each domain of a mixture has in the held-out split."""
-    return {
-        name: sum(int(heldout_rows(shard, holdout).sum()) for shard in shards)
-        for name, shards in choose_shards(bins, mixture.stretches()).items()
-    }
 
 
 def has_heldout(bins: TokenBins) -> bool:

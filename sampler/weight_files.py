@@ -126,8 +126,5 @@ def _open(folder: Path) -> Weights:
 
 def _names(run: Path) -> dict[str, str]:
     """Folder → the name of its set of curves, empty if it has none."""
-    found = {}
-    for folder in sorted((run / "weights").glob("*")):
-        if (folder / MANIFEST).exists():
-            found[folder.name] = str(read_json(folder / MANIFEST).get("config", {}).get("name") or "")
-    return found
+    found = sorted((run / "weights").glob(f"*/{MANIFEST}"))
+    return {path.parent.name: str(read_json(path).get("config", {}).get("name") or "") for path in found}

@@ -139,7 +139,7 @@ class NgramIndex:
         """
         try:
             about = json.loads((folder / "index.json").read_text("utf-8"))
-            arrays = {name: _mapped(folder / f"{name}.npy") for name in _ARRAYS}
+            arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r").view(np.ndarray) for name in _ARRAYS}
             items = pa.ipc.open_file(pa.memory_map(str(folder / "items.arrow"))).read_all()
             lines = (folder / "bad_lines.jsonl").read_bytes().splitlines()
         except (OSError, ValueError) as error:
@@ -150,8 +150,3 @@ class NgramIndex:
 
 
 _ARRAYS = [f.name for f in fields(NgramIndex) if f.name not in ("items", "bad_lines", "about")]
-
-
-def _mapped(path: Path) -> npt.NDArray[Any]:
-    found = np.load(path, mmap_mode="r", allow_pickle=False)
-    return found.view(np.ndarray)

@@ -82,7 +82,7 @@ def detect(
     codes, scores, letters, shares, seconds = detect_texts(
         column.offsets, column.data, sample, pieces, LINE_LETTERS, LINE_SCORE, rules_of(model), model.tables
     )
-    names = _names(model)
+    names = pa.array([*model.labels, UNDETERMINED], pa.string())
     return Languages(
         pa.DictionaryArray.from_arrays(pa.array(codes), names),
         scores,
@@ -119,10 +119,6 @@ def rules_of(model: LanguageModel) -> ScriptRules:
     chinese, japanese = (labels.index(label) if label in labels else -1 for label in ("zh", "ja"))
     others = np.flatnonzero(allowed[HAN]).astype(np.int16)
     return ScriptRules(script_table(), allowed, only, chinese, others[others != chinese], japanese)
-
-
-def _names(model: LanguageModel) -> pa.Array:
-    return pa.array([*model.labels, UNDETERMINED], pa.string())
 
 
 @nb.njit(cache=True)

@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Literal
 
 from sampler.export.megatron import Split
-from sampler.published import Rows, Shard, list_shards, read_rows
+from sampler.published import Shard, list_shards, read_rows
 from tamis.errors import ConfigError
 from tamis.progress import SILENT, Progress, each
 
@@ -104,13 +104,9 @@ def render(text: str, lines: Lines) -> bytes:
 
 def _documents(shard: Shard, split: Split) -> Iterator[str]:
     for rows in read_rows(shard):
-        yield from _kept(rows, split)
-
-
-def _kept(rows: Rows, split: Split) -> Iterator[str]:
-    for text, held in zip(rows.texts, rows.heldout.tolist(), strict=True):
-        if split == "all" or held == (split == "heldout"):
-            yield text
+        for text, held in zip(rows.texts, rows.heldout.tolist(), strict=True):
+            if split == "all" or held == (split == "heldout"):
+                yield text
 
 
 def _name(number: int) -> str:

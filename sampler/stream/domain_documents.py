@@ -109,9 +109,12 @@ class DomainDocuments:
 
     def sequences_by_block(self, number: int, length: int, packing: str) -> npt.NDArray[np.int64]:
         """Sequences that a planned packing makes of each block in a pass: int64[n_blocks]."""
-        return self._table(
-            f"{packing}-{length}-{number:06d}", number, lambda: self._count_sequences(number, length, packing)
-        )
+
+        def count() -> npt.NDArray[np.int64]:
+            blocks = (self.pieces_of(number, block)[1] for block in range(self.blocks))
+            return np.array([sequences_of(pieces, length, packing) for pieces in blocks], np.int64)
+
+        return self._table(f"{packing}-{length}-{number:06d}", number, count)
 
     def _table(self, name: str, number: int, make: Callable[[], npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:
         """A table of a pass: from memory, from disk, or made now."""
@@ -144,12 +147,6 @@ class DomainDocuments:
                     number,
                     self.passes,
                 )
-        return found
-
-    def _count_sequences(self, number: int, length: int, packing: str) -> npt.NDArray[np.int64]:
-        found = np.zeros(self.blocks, np.int64)
-        for block in range(self.blocks):
-            found[block] = sequences_of(self.pieces_of(number, block)[1], length, packing)
         return found
 
     def pieces_of(self, number: int, block: int) -> tuple[AnyBin, Pieces]:

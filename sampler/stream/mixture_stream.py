@@ -69,8 +69,9 @@ class MixtureStream:
         end = self.phases[-1].stop
         if end is not None and len(samples) and samples[-1] >= end:
             raise ConfigError(
-                f"phases.{len(self.phases) - 1}.tokens: found {self._last_tokens()}, which ends the mixture after "
-                f"{end:,} sequences; expected a larger one for {int(samples[-1]) + 1:,} and beyond, or none"
+                f"phases.{len(self.phases) - 1}.tokens: found {self.mixture.stretches()[-1].tokens or 0}, which ends "
+                f"the mixture after {end:,} sequences; expected a larger one for {int(samples[-1]) + 1:,} and beyond, "
+                "or none"
             )
         edges = np.searchsorted(samples, [*self._starts, np.iinfo(np.int64).max])
         parts = [(phase, a, b) for phase, a, b in zip(self.phases, edges[:-1], edges[1:], strict=True) if b > a]
@@ -158,9 +159,6 @@ class MixtureStream:
                         f"lower its weight, or allow more epochs"
                     )
 
-    def _last_tokens(self) -> int:
-        return self.mixture.stretches()[-1].tokens or 0
-
 
 class RankStream:
     """What one rank of a data-parallel job reads: its slice of every global batch, the first at the sample `position`.
@@ -206,8 +204,7 @@ class RankStream:
     def _length(self, samples: npt.NDArray[np.int64]) -> int:
         """Tokens of a row: the longest in the global batch, so that the rows of all ranks have the same length."""
         first = int(samples[0]) - self.rank * self.rows
-        numbers = (self.stream.phase_at(at).number for at in (first, first + self.global_batch - 1))
-        low, high = numbers
+        low, high = (self.stream.phase_at(at).number for at in (first, first + self.global_batch - 1))
         return max(phase.length for phase in self.stream.phases[low : high + 1])
 
     def steps_left(self) -> int | None:
