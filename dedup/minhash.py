@@ -34,19 +34,12 @@ SKETCH_BITS = 128
 
 @dataclass(frozen=True, slots=True)
 class Signatures:
-    """The MinHash of a column.
+    """The MinHash of a column."""
 
-    Attributes:
-        minima: uint32[n_docs, k]; all ones for a document without shingles.
-        sketch: uint64[n_docs, 2], one bit of each of the first 128 minima.
-        shingles: int32[n_docs], shingles with repeats; 0 for a document without tokens.
-        token_keys: int64[n_docs], a hash of the token sequence: equal keys, similarity 1.
-    """
-
-    minima: npt.NDArray[np.uint32]
-    sketch: npt.NDArray[np.uint64]
-    shingles: npt.NDArray[np.int32]
-    token_keys: npt.NDArray[np.int64]
+    minima: npt.NDArray[np.uint32]  # [n_docs, k]; all ones for a document without shingles
+    sketch: npt.NDArray[np.uint64]  # [n_docs, 2], one bit of each of the first 128 minima
+    shingles: npt.NDArray[np.int32]  # [n_docs], shingles with repeats; 0 for a document without tokens
+    token_keys: npt.NDArray[np.int64]  # [n_docs], a hash of the token sequence: equal keys, similarity 1
 
 
 def permutations(k: int, seed: int) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:
@@ -58,13 +51,7 @@ def permutations(k: int, seed: int) -> tuple[npt.NDArray[np.uint32], npt.NDArray
 
 
 def signatures(column: TextColumn, k: int, seed: int = 1, width: int = WIDTH) -> Signatures:
-    """MinHash signatures of the texts.
-
-    Args:
-        column: the texts.
-        k: permutations; a multiple of 4, at least 128.
-        seed: of the permutations; signatures compare only under one seed.
-        width: tokens in a shingle.
+    """MinHash signatures of the texts from `k` permutations; they compare only under one seed.
 
     Raises:
         ValueError: k is not a multiple of 4 or is below 128.

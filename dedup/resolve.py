@@ -33,68 +33,41 @@ BY_SKETCH, BY_SHINGLES, BY_MEANING = 0, 1, 2
 
 @dataclass(frozen=True, slots=True)
 class Members:
-    """The documents of some candidate components, sorted by (component, doc_id).
+    """The documents of some candidate components, sorted by (component, doc_id)."""
 
-    Attributes:
-        component: int64[n].
-        doc_id: int64[n], distinct.
-        rep: int64[n], index of the representative, whose set is used (the member itself, or its first twin).
-        sketch: uint64[n, 2].
-        quality: float32[n]; NaN counts as 0.5. Rounded to hundredths, so that noise does not outweigh length.
-        length: int64[n], bytes.
-        final: bool[n], published by an earlier snapshot: it always survives.
-        outlying: float32[n], distance to the centroid, or None. If given, the member furthest from the centroid is
-            preferred (SemDeDup's rule), before quality counts. NaN counts as 0.
-    """
-
-    component: Int64
-    doc_id: Int64
-    rep: Int64
-    sketch: npt.NDArray[np.uint64]
-    quality: npt.NDArray[np.float32]
-    length: Int64
-    final: npt.NDArray[np.bool_]
+    component: Int64  # [n]
+    doc_id: Int64  # [n], distinct
+    rep: Int64  # [n], index of the representative, whose set is used (the member itself, or its first twin)
+    sketch: npt.NDArray[np.uint64]  # [n, 2]
+    quality: npt.NDArray[np.float32]  # [n]; NaN counts as 0.5; rounded to hundredths: noise must not outweigh length
+    length: Int64  # [n], bytes
+    final: npt.NDArray[np.bool_]  # [n], published by an earlier snapshot: it always survives
+    # [n], distance to the centroid, NaN counts as 0. If given, the member furthest from the centroid is preferred
+    # (SemDeDup's rule), before quality counts.
     outlying: npt.NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ShingleSets:
-    """Shingle sets of members, as `text.shingle.shingle_sets` makes them, in 64 bits or shortened by `narrow`.
+    """Shingle sets of members, as `text.shingle.shingle_sets` makes them, in 64 bits or shortened by `narrow`."""
 
-    Attributes:
-        of: int64[n_members], the number of each member's set, or -1.
-        ptr: int64[n_sets + 1].
-        hashes: uint64 or uint32[ptr[-1]], ascending within a set.
-        modulus: int64[n_sets].
-    """
-
-    of: Int64
-    ptr: Int64
-    hashes: npt.NDArray[np.uint64] | npt.NDArray[np.uint32]
-    modulus: Int64
+    of: Int64  # [n_members], the number of each member's set, or -1
+    ptr: Int64  # [n_sets + 1]
+    hashes: npt.NDArray[np.uint64] | npt.NDArray[np.uint32]  # [ptr[-1]], ascending within a set
+    modulus: Int64  # [n_sets]
 
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """The outcome for members and edges.
+    """The outcome for members and edges."""
 
-    Attributes:
-        component: int64[n], the least id of the member's verified component; -1 where it has no verified edge.
-        survivor: int64[n], index of the member's survivor (its own for a survivor).
-        similarity: float32[n], to the survivor.
-        edge_similarity: float32[m], of each candidate edge.
-        edge_method: int8[m], `BY_SKETCH`, `BY_SHINGLES` or `BY_MEANING`.
-        edge_holds: bool[m], whether the edge is accepted.
-        by_meaning: bool[n], whether the member was removed because of a semantic edge alone.
-    """
-
-    component: Int64
-    survivor: Int64
-    similarity: npt.NDArray[np.float32]
-    edge_similarity: npt.NDArray[np.float32]
-    edge_method: npt.NDArray[np.int8]
-    edge_holds: npt.NDArray[np.bool_]
-    by_meaning: npt.NDArray[np.bool_]
+    component: Int64  # [n], the least id of the member's verified component; -1 where it has no verified edge
+    survivor: Int64  # [n], index of the member's survivor (its own for a survivor)
+    similarity: npt.NDArray[np.float32]  # [n], to the survivor
+    edge_similarity: npt.NDArray[np.float32]  # [m], of each candidate edge
+    edge_method: npt.NDArray[np.int8]  # [m], `BY_SKETCH`, `BY_SHINGLES` or `BY_MEANING`
+    edge_holds: npt.NDArray[np.bool_]  # [m], whether the edge is accepted
+    by_meaning: npt.NDArray[np.bool_]  # [n], whether the member was removed because of a semantic edge alone
 
 
 def resolve(

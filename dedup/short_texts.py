@@ -45,26 +45,17 @@ Int64 = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class ShortTexts:
-    """Sets and band keys of n texts.
+    """Sets and band keys of n texts."""
 
-    Attributes:
-        ptr: int64[n + 1].
-        shingles: uint32[ptr[-1]], ascending and distinct within a text.
-        keys: int64[n, BANDS]; the number of the band is hashed into the key.
-    """
-
-    ptr: Int64
-    shingles: npt.NDArray[np.uint32]
-    keys: Int64
+    ptr: Int64  # [n + 1]
+    shingles: npt.NDArray[np.uint32]  # [ptr[-1]], ascending and distinct within a text
+    keys: Int64  # [n, BANDS]; the number of the band is hashed into the key
 
 
 def short_texts(ptr: Int64, tokens: npt.NDArray[np.uint64], which: Int64) -> ShortTexts:
-    """Shingle sets and band keys of some texts.
+    """Shingle sets and band keys of the texts `which`, each of at least one token.
 
-    Args:
-        ptr: int64[n_texts + 1]; text i owns `tokens[ptr[i]:ptr[i + 1]]`.
-        tokens: uint64[...], hashes of tokens as `text.tokens` gives them.
-        which: int64[n], the texts to process; each has at least one token.
+    Text i owns `tokens[ptr[i]:ptr[i + 1]]`, hashes of tokens as `text.tokens` gives them.
     """
     sizes = ptr[which + 1] - ptr[which]
     room = np.maximum(1, sizes - (WIDTH - 1))
@@ -74,19 +65,12 @@ def short_texts(ptr: Int64, tokens: npt.NDArray[np.uint64], which: Int64) -> Sho
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """Members of buckets and the anchors that they are similar to.
+    """Members of buckets and the anchors that they are similar to."""
 
-    Attributes:
-        member: int64[m], rows; each at most once in a bucket.
-        anchor: int64[m], rows, each before its member in (document, start).
-        similarity: float32[m], Jaccard.
-        capped: how many rows were similar to no anchor, in buckets that may get no more of them.
-    """
-
-    member: Int64
-    anchor: Int64
-    similarity: npt.NDArray[np.float32]
-    capped: int
+    member: Int64  # [m], rows; each at most once in a bucket
+    anchor: Int64  # [m], rows, each before its member in (document, start)
+    similarity: npt.NDArray[np.float32]  # [m], Jaccard
+    capped: int  # how many rows were similar to no anchor, in buckets that may get no more of them
 
 
 def link_buckets(

@@ -31,23 +31,14 @@ def _starts(ordered: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 
 @dataclass(frozen=True, slots=True)
 class Owners:
-    """Spans that occur often enough, ascending by hash.
+    """Spans that occur often enough, ascending by hash."""
 
-    Attributes:
-        hash: int64[n], distinct.
-        copies: int64[n], occurrences.
-        doc_id: int64[n], the owner: the least (document, start).
-        start: int32[n].
-        rows: int64[m], the input rows that belong to these spans.
-        of: int64[m], which span each of them belongs to.
-    """
-
-    hash: npt.NDArray[np.int64]
-    copies: npt.NDArray[np.int64]
-    doc_id: npt.NDArray[np.int64]
-    start: npt.NDArray[np.int32]
-    rows: npt.NDArray[np.int64]
-    of: npt.NDArray[np.int64]
+    hash: npt.NDArray[np.int64]  # [n], distinct
+    copies: npt.NDArray[np.int64]  # [n], occurrences
+    doc_id: npt.NDArray[np.int64]  # [n], the owner: the least (document, start)
+    start: npt.NDArray[np.int32]  # [n]
+    rows: npt.NDArray[np.int64]  # [m], the input rows that belong to these spans
+    of: npt.NDArray[np.int64]  # [m], which span each of them belongs to
 
 
 def count_spans(
@@ -57,14 +48,9 @@ def count_spans(
     start: npt.NDArray[np.int32],
     min_copies: int,
 ) -> Owners:
-    """Counts spans by hash and finds their owners.
+    """Counts spans by hash and finds their owners; those with fewer than `min_copies` are left out.
 
-    Args:
-        hashes: int64[n].
-        copies: int64[n], how many occurrences each row stands for.
-        doc_id: int64[n], the document of the first of them.
-        start: int32[n], where it starts in that document.
-        min_copies: rarer spans are left out.
+    A row stands for `copies` occurrences, of which the first is in document `doc_id` at `start`; all arrays are [n].
 
     Cost: one sort of n numbers, and one of the rows whose span occurs often enough.
     """

@@ -49,23 +49,14 @@ _ARRAYS = ("keys", "rows", "own", "shared", "vectors", "mean")
 
 @dataclass(frozen=True, slots=True)
 class StaticTable:
-    """A hash table from words to vectors.
+    """A hash table from words to vectors."""
 
-    Attributes:
-        keys: uint64[capacity], hash of a word or of a run of characters, 0 where free; open addressing.
-        rows: int32[capacity], its row of `vectors`; `PREFIX` where it only begins longer runs; `FREE`.
-        own: float32[capacity], the weight of the row.
-        shared: float32[capacity], how much of `mean` is subtracted.
-        vectors: float32[n_rows, dim].
-        mean: float32[dim].
-    """
-
-    keys: npt.NDArray[np.uint64]
-    rows: npt.NDArray[np.int32]
-    own: Float32
-    shared: Float32
-    vectors: Float32
-    mean: Float32
+    keys: npt.NDArray[np.uint64]  # [capacity], hash of a word or of a run of characters, 0 where free; open addressing
+    rows: npt.NDArray[np.int32]  # [capacity], its row of `vectors`; `PREFIX` where it only begins longer runs; `FREE`
+    own: Float32  # [capacity], the weight of the row
+    shared: Float32  # [capacity], how much of `mean` is subtracted
+    vectors: Float32  # [n_rows, dim]
+    mean: Float32  # [dim]
 
     @property
     def dim(self) -> int:

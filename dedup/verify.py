@@ -49,13 +49,8 @@ def _counts(a, b, modulus):  # type: ignore[no-untyped-def]
 def sampled(
     ptr: npt.NDArray[np.int64], hashes: npt.NDArray[Any], modulus: npt.NDArray[np.int64], limit: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any], npt.NDArray[np.int64]]:
-    """Sets sampled down to a limit each, as in `text.shingle.shingle_sets`: only hashes that a modulus divides stay.
-
-    Args:
-        ptr: int64[n + 1].
-        hashes: uint64 or uint32[ptr[-1]], ascending within a set.
-        modulus: int64[n], powers of two.
-        limit: int64[n], greatest size of each set.
+    """Sets sampled down to a limit each (int64[n]), as in `text.shingle.shingle_sets`: only hashes that a modulus
+    divides stay. Moduli are powers of two; hashes (uint64 or uint32[ptr[-1]]) ascend within a set.
 
     Returns:
         ptr, hashes, modulus of the samples; the arguments themselves where no set is too large.

@@ -27,24 +27,16 @@ STOP_SLOTS = 64
 
 
 class CharacterMarks(NamedTuple):
-    """What the kernels look up.
+    """What the kernels look up."""
 
-    Attributes:
-        classes: uint16[TABLE_SIZE], see `text.chars.CharTables`.
-        kinds: uint8[TABLE_SIZE], the bits `IS_SPACE` and its like.
-        marks: uint8[0x10000], bits: `START` a bullet, `END` ends a sentence at a line's end, `CLOSER` may stand between
-            that and the line's end, `STOP` ends a sentence anywhere, `SIGN` punctuation or a symbol.
-        stop_codes: uint32[STOP_SLOTS], the stop words' bytes at `code · stop_factor >> 26`, else 0.
-        stop_bits: uint8[STOP_SLOTS], one bit a stop word.
-        stop_factor: uint32[1].
-    """
-
-    classes: npt.NDArray[np.uint16]
-    kinds: npt.NDArray[np.uint8]
+    classes: npt.NDArray[np.uint16]  # [TABLE_SIZE], see `text.chars.CharTables`
+    kinds: npt.NDArray[np.uint8]  # [TABLE_SIZE], the bits `IS_SPACE` and its like
+    # [0x10000], bits: `START` a bullet, `END` ends a sentence at a line's end, `CLOSER` may stand between that and the
+    # line's end, `STOP` ends a sentence anywhere, `SIGN` punctuation or a symbol
     marks: npt.NDArray[np.uint8]
-    stop_codes: npt.NDArray[np.uint32]
-    stop_bits: npt.NDArray[np.uint8]
-    stop_factor: npt.NDArray[np.uint32]
+    stop_codes: npt.NDArray[np.uint32]  # [STOP_SLOTS], the stop words' bytes at `code · stop_factor >> 26`, else 0
+    stop_bits: npt.NDArray[np.uint8]  # [STOP_SLOTS], one bit a stop word
+    stop_factor: npt.NDArray[np.uint32]  # [1]
 
 
 @cache

@@ -39,21 +39,13 @@ _BITS = 16
 
 @dataclass(frozen=True)
 class WordList:
-    """Terms, ready to be looked for.
+    """Terms, ready to be looked for."""
 
-    Attributes:
-        hashes: int64[n], distinct hashes of the terms' tokens.
-        lengths: int32[m], the lengths in tokens that occur, longest first.
-        first: uint64[2^16 / 64], a bitmap over the highest 16 bits of token hashes, set where a term begins with one.
-        terms: how many there are.
-        left_out: those that hold no letter or digit, such as an emoji: tokens cannot tell them.
-    """
-
-    hashes: npt.NDArray[np.int64]
-    lengths: npt.NDArray[np.int32]
-    first: npt.NDArray[np.uint64]
-    terms: int
-    left_out: tuple[str, ...] = ()
+    hashes: npt.NDArray[np.int64]  # [n], distinct hashes of the terms' tokens
+    lengths: npt.NDArray[np.int32]  # [m], the lengths in tokens that occur, longest first
+    first: npt.NDArray[np.uint64]  # [2^16 / 64], a bitmap of the highest 16 bits of the terms' first tokens
+    terms: int  # how many
+    left_out: tuple[str, ...] = ()  # those that hold no letter or digit, such as an emoji: tokens cannot tell them
 
     @classmethod
     def of(cls, terms: Iterable[str]) -> WordList:

@@ -40,13 +40,6 @@ def first_look(
 ) -> Prepared:
     """Open a mixture over as much of a run as `samples` sequences need.
 
-    Args:
-        run: the run folder.
-        mixture: the config.
-        tokenizer: the model.
-        samples: how many sequences will be read.
-        progress: where it reports to.
-
     Raises:
         ConfigError: as `open_stream`. TamisError: the run has no shards, or one cannot be read.
     """
@@ -68,9 +61,8 @@ def first_look(
         rows = sum(pq.read_metadata(shard.path).num_rows for shard in chosen)
         size = sum(head.tokens for head in heads) * rows / max(1, sum(head.documents for head in heads))
         # "*" weighs a domain by the estimated tokens of the whole domain, not by those that were read.
-        looked[name] = share.model_copy(
-            update={"max_epochs": _UNLIMITED, "weight": size if every else share.weight, "shards": _names(heads)}
-        )
+        names, weight = tuple(glob.escape(head.name) for head in heads), size if every else share.weight
+        looked[name] = share.model_copy(update={"max_epochs": _UNLIMITED, "weight": weight, "shards": names})
     bins = TokenBins(
         tokenizer_digest=tokenizer.digest, vocab_size=tokenizer.vocab_size, eos_id=tokenizer.eos_id, domains=domains
     )
@@ -89,10 +81,6 @@ def _matching(shards: dict[str, list[Shard]], patterns: Sequence[str]) -> list[S
         for shard in items
         if any(fnmatch.fnmatchcase(f"{shard.domain}/{shard.path.stem}", pattern) for pattern in patterns)
     ]
-
-
-def _names(heads: Sequence[AnyBin]) -> tuple[str, ...]:
-    return tuple(glob.escape(head.name) for head in heads)
 
 
 def _heads(shards: list[Shard], tokenizer: Tokenizer, weights: Weights, wanted: int) -> Iterator[MemoryBin]:

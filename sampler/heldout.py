@@ -30,44 +30,26 @@ _CHOICE_SALT = 0x6A756467656400
 
 @dataclass(frozen=True, kw_only=True)
 class HeldoutDocuments:
-    """Some documents of a shard.
+    """Some documents of a shard."""
 
-    Attributes:
-        domain: their domain in the mixture.
-        shard: their bin.
-        rows: int64[n], their rows in the bin, ascending.
-        languages: of each; "unknown" if no published shard has it.
-    """
-
-    domain: str
+    domain: str  # in the mixture
     shard: AnyBin
-    rows: npt.NDArray[np.int64]
-    languages: Sequence[str]
+    rows: npt.NDArray[np.int64]  # [n], their rows in the bin, ascending
+    languages: Sequence[str]  # of each; "unknown" if no published shard has it
 
 
 @dataclass(frozen=True, kw_only=True)
 class JudgedText:
-    """Text that models are evaluated on.
+    """Text that models are evaluated on."""
 
-    Attributes:
-        domains: all that were asked for, including those without documents.
-        split: "heldout"; "hash", if the run has no such split; or "all".
-        documents: by domain and shard, in order.
-    """
-
-    domains: Sequence[str]
-    split: str
-    documents: Sequence[HeldoutDocuments]
+    domains: Sequence[str]  # all that were asked for, including those without documents
+    split: str  # "heldout"; "hash", if the run has no such split; or "all"
+    documents: Sequence[HeldoutDocuments]  # by domain and shard, in order
 
 
 def heldout_text(bins: TokenBins, mixture: Mixture, run: Path, most: int = 0) -> JudgedText:
-    """The held-out documents of all domains of a mixture.
-
-    Args:
-        bins: the token bins.
-        mixture: names the domains and their shards; its weights do not matter.
-        run: the run folder, for the languages in its published shards.
-        most: most documents of a domain, chosen by a hash of their ids; 0 for all.
+    """The held-out documents of all domains of a mixture, whose weights do not matter; at most `most` a domain (0:
+    all), chosen by a hash of their ids. The languages are those of the run's published shards.
 
     Raises:
         ConfigError: unknown domains, or shards that two domains name.
@@ -78,14 +60,9 @@ def heldout_text(bins: TokenBins, mixture: Mixture, run: Path, most: int = 0) ->
 
 
 def other_text(bins: TokenBins, trained: TokenBins, run: Path | None, most: int = 0) -> JudgedText:
-    """Text of another run or of bare bins: its held-out split if it has one, else all of it.
-
-    Args:
-        bins: of the other text, made with the same tokenizer.
-        trained: the bins that the models were trained on. If both share a shard and there is no held-out split, only
-            the documents that training holds out by hash are taken.
-        run: the other run, or None for bare bins.
-        most: as `heldout_text`.
+    """Text of another run (or of bare bins, without a run): its held-out split if it has one, else all of it. If it
+    shares a shard with the bins that the models were trained on and has no such split, only documents that training
+    holds out by hash.
     """
     seen = {shard.digest for shards in trained.domains.values() for shard in shards}
     shares = any(shard.digest in seen for shards in bins.domains.values() for shard in shards)
@@ -95,11 +72,7 @@ def other_text(bins: TokenBins, trained: TokenBins, run: Path | None, most: int 
 
 
 def merge_texts(texts: Mapping[str, JudgedText]) -> JudgedText:
-    """Several texts as one; if there are several, the name of the text is put before the names of its domains.
-
-    Args:
-        texts: name → text.
-    """
+    """Several texts as one; if there are several, the name of the text is put before the names of its domains."""
     if len(texts) == 1:
         return next(iter(texts.values()))
     return JudgedText(
@@ -121,12 +94,7 @@ def published_shards(run: Path) -> dict[str, Shard]:
 
 
 def languages_of(published: Mapping[str, Shard], shard: AnyBin, rows: npt.NDArray[np.int64]) -> list[str]:
-    """The language of some documents of a bin.
-
-    Args:
-        published: the result of `published_shards`.
-        shard: the bin.
-        rows: int64[n], which documents.
+    """The language of some documents of a bin, by their rows in it; `published` is the result of `published_shards`.
 
     Raises:
         TamisError: the published shard cannot be read.

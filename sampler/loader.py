@@ -19,13 +19,8 @@ _AHEAD = 2
 
 
 class Prefetch:
-    """The steps of a rank, in order, made by a background thread.
-
-    Args:
-        ranked: the rank's stream; the thread works on a fork.
-        start: first step.
-        stop: one past the last step; None for as long as the mixture goes on.
-        stride: take every stride-th step, as one of several workers does.
+    """The steps of a rank, in order, made by a background thread on a fork of its stream: every stride-th (as one of
+    several workers takes them) from `start` to `stop`, or for as long as the mixture goes on.
 
     Raises:
         TamisError: on iteration, if reading raised it.

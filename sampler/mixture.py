@@ -29,10 +29,7 @@ class DomainShare(StrictModel):
     """One domain's part in a mixture."""
 
     weight: float = setting(
-        1.0,
-        "Share of the tokens, padding of planned packings included; only the proportions count.",
-        unit="parts",
-        ge=0,
+        1.0, "Share of the tokens, padding of planned packings included; only proportions count.", unit="parts", ge=0
     )
     max_epochs: float = setting(
         4.0,
@@ -41,37 +38,27 @@ class DomainShare(StrictModel):
         source="Muennighoff et al. 2023 (arXiv 2305.16264)",
         gt=0,
     )
-    shards: tuple[str, ...] = setting(
-        (), "Globs over `<domain>/<shard>`; empty takes the shards of the domain of that name."
-    )
+    shards: tuple[str, ...] = setting((), "Globs over `<domain>/<shard>`; empty: those of the domain of that name.")
 
 
 class BoostConfig(StrictModel):
     """Documents that come more often, or less: a curated set, say."""
 
-    factor: float = setting(
-        ..., "Times the expected copies an epoch; a document has 64 copies at most.", unit="factor", gt=0, le=64
-    )
+    factor: float = setting(..., "Times the expected copies an epoch, of which 64 at most.", unit="factor", gt=0, le=64)
     shards: tuple[str, ...] = setting(("*",), "Globs over `<domain>/<shard>`.")
-    documents: str | None = setting(
-        None, "A file of doc_ids, one a line, relative to this file; null takes all documents of the shards."
-    )
+    documents: str | None = setting(None, "A file of doc_ids, one a line, relative to this file; null takes all.")
 
 
 class PhaseConfig(StrictModel):
     """A stretch of training; what it does not say is as the mixture has it."""
 
-    tokens: int | None = setting(
-        None, "How long it lasts; null, which the last phase alone may have, is without end.", unit="tokens", ge=1
-    )
+    tokens: int | None = setting(None, "Its length; null, in the last phase only, is without end.", unit="tokens", ge=1)
     domains: dict[str, DomainShare] | None = setting(None, "Domains and their weights; null is the mixture's.")
     sequence_length: int | None = setting(
         None, "Length of a sequence; null is the mixture's.", unit="tokens", ge=2, le=1 << 24
     )
     packing: Packing | None = setting(None, "How documents fill sequences; null is the mixture's.")
-    temperature: float | None = setting(
-        None, "How far shares are evened out; null is the mixture's.", unit="exponent", gt=0
-    )
+    temperature: float | None = setting(None, "Evens out shares; null is the mixture's.", unit="exponent", gt=0)
 
     @field_validator("domains", mode="before")
     @classmethod
@@ -88,21 +75,12 @@ class Mixture(StrictModel):
     """A mixture file."""
 
     run: str | None = setting(None, "The run folder, relative to this file; `--run` takes precedence.")
-    bins: str | None = setting(
-        None, "Token bins, a folder relative to this file or a URI; null takes the run's own, made on demand."
-    )
-    domains: dict[str, DomainShare] = setting(
-        ..., 'Domains by name, or `"*"` for all domains of the run, weighted by their tokens.'
-    )
+    bins: str | None = setting(None, "Token bins, relative to this file or a URI; null: the run's own, made on demand.")
+    domains: dict[str, DomainShare] = setting(..., 'Domains by name, or `"*"` for all of the run, weighted by tokens.')
     temperature: float = setting(
-        1.0,
-        "Shares go with weight^(1/temperature): above 1 small domains gain, below 1 large ones.",
-        unit="exponent",
-        gt=0,
+        1.0, "Shares ∝ weight^(1/temperature): above 1 small domains gain, below 1 large ones.", unit="exponent", gt=0
     )
-    curve: str = setting(
-        CURRENT, "Document weights: current, none, the name of a set of curves, or the beginning of its hash."
-    )
+    curve: str = setting(CURRENT, "Weights: current, none, the name of a set of curves, or the beginning of its hash.")
     boosts: tuple[BoostConfig, ...] = setting((), "Documents that come more often, or less.")
     sequence_length: int = setting(..., "Length of a sequence.", unit="tokens", ge=2, le=1 << 24)
     seed: int = setting(..., "Seed of the order of documents and of their copies.", ge=0, lt=1 << 63)
@@ -113,10 +91,7 @@ class Mixture(StrictModel):
     )
     split: Literal["train", "heldout"] = setting("train", "Which split of the run is read.")
     shuffle_block_tokens: int = setting(
-        1 << 22,
-        "Documents are shuffled within blocks of this size; larger blocks mix better and take more memory.",
-        unit="tokens",
-        ge=1,
+        1 << 22, "Documents are shuffled within blocks; larger ones mix better, at more memory.", unit="tokens", ge=1
     )
     phases: tuple[PhaseConfig, ...] = setting((), "Stretches of training, in order; empty is a single one without end.")
     tokenizer: TokenizerConfig = setting(TokenizerConfig(), "How the tokenizer is trained, where no bins are named.")
@@ -173,15 +148,8 @@ def _checked(value: dict[str, DomainShare]) -> dict[str, DomainShare]:
 
 
 def load_mixture(path: Path, run: Path | None = None, bins: str | None = None) -> tuple[Mixture, Path]:
-    """Read a mixture file and find its run.
-
-    Args:
-        path: the YAML file.
-        run: a run folder that takes precedence over the file's.
-        bins: token bins that take precedence over the file's.
-
-    Returns:
-        The mixture, with absolute paths, and the run folder.
+    """Read a mixture file and find its run: the mixture, with absolute paths, and the run folder. `run` and `bins` take
+    precedence over the file's.
 
     Raises:
         ConfigError: as `load_config`; or no run is named, or it is not a folder.
@@ -207,13 +175,8 @@ def load_mixture(path: Path, run: Path | None = None, bins: str | None = None) -
 def resolve_shares(
     domains: dict[str, DomainShare], tokens: dict[str, float], temperature: float = 1.0, split: str = "train"
 ) -> dict[str, DomainShare]:
-    """The domains that a phase draws from, with their shares.
-
-    Args:
-        domains: as configured.
-        tokens: expected tokens of an epoch for every domain; zero if the split has none.
-        temperature: shares are proportional to weight^(1/temperature).
-        split: for error messages.
+    """The domains that a phase draws from, with their shares, proportional to weight^(1/temperature). `tokens` are
+    those expected of an epoch of every domain, zero if the split has none.
 
     Returns:
         Domains with a weight above zero, in name order; their weights are the shares, which sum to about 1.

@@ -21,47 +21,26 @@ _MEASURED_BLOCKS, _MEASURED_PASSES = 4, 256
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedDomain:
-    """One domain in one phase.
+    """One domain in one phase."""
 
-    Attributes:
-        phase: number.
-        domain: name.
-        share: of the phase's sequences.
-        sequences: how many the phase takes of it.
-        tokens: of these sequences, without padding.
-        padding: share of padding in these sequences.
-        epoch_tokens: expected tokens of an epoch of the domain.
-        begins: epochs of the domain consumed at the phase's beginning.
-        ends: epochs consumed at its end.
-        max_epochs: epochs allowed.
-        repeats_at: tokens of the mixture after which the domain begins its second epoch; None if not in this phase.
-        dry_at: tokens of the mixture after which max_epochs is reached; None if not in this phase.
-    """
-
-    phase: int
+    phase: int  # its number
     domain: str
-    share: float
-    sequences: int
-    tokens: float
-    padding: float
-    epoch_tokens: float
-    begins: float
-    ends: float
-    max_epochs: float
-    repeats_at: float | None
-    dry_at: float | None
+    share: float  # of the phase's sequences
+    sequences: int  # how many the phase takes of it
+    tokens: float  # of these sequences, without padding
+    padding: float  # share of padding in these sequences
+    epoch_tokens: float  # expected tokens of an epoch of the domain
+    begins: float  # epochs of the domain consumed at the phase's beginning
+    ends: float  # epochs consumed at its end
+    max_epochs: float  # epochs allowed
+    repeats_at: float | None  # tokens of the mixture after which its second epoch begins; None if not in this phase
+    dry_at: float | None  # tokens of the mixture after which max_epochs is reached; None if not in this phase
 
 
 def plan_mixture(stream: MixtureStream, tokens: float | None = None) -> list[PlannedDomain]:
-    """Plan a stretch of a mixture.
-
-    Args:
-        stream: the mixture.
-        tokens: how many tokens of the mixture to plan, padding included; by default to the end of the last phase, or,
-            if it has no end, until its first domain is exhausted.
-
-    Returns:
-        An entry for each domain of each phase that is reached.
+    """Plan a stretch of a mixture: an entry for each domain of each phase that is reached. `tokens` of the mixture,
+    padding included, are planned; by default to the end of the last phase, or, if it has no end, until its first domain
+    is exhausted.
     """
     gone: dict[str, float] = {}  # epochs of each domain consumed before the phase
     rows: list[PlannedDomain] = []

@@ -42,11 +42,6 @@ class Prepared:
 def prepare(run: Path, mixture: Mixture, progress: Progress = SILENT) -> Prepared:
     """Make or find the tokenizer and the bins, and open the stream.
 
-    Args:
-        run: the run folder.
-        mixture: the config.
-        progress: where it reports to.
-
     Raises:
         ConfigError: the mixture and the run do not fit.
         TamisError: the run has no shards, or a file is corrupt.
@@ -76,14 +71,9 @@ def bins_for(run: Path, tokenizer: Tokenizer, progress: Progress = SILENT) -> To
 def open_stream(
     run: Path, bins: TokenBins, mixture: Mixture, holdout: float = 0.0, weights: Weights | None = None
 ) -> MixtureStream:
-    """Open a mixture over token bins.
-
-    Args:
-        run: the run folder, for its weights.
-        bins: the token bins.
-        mixture: the config; a held-out split takes no weights, every document once an epoch.
-        holdout: share of documents, chosen by hash, that forms the held-out split if the run has none.
-        weights: used instead of those that the mixture's `curve` names.
+    """Open a mixture over token bins. A held-out split takes no weights, every document once an epoch; if the run has
+    none, the share `holdout` of the documents, chosen by hash, forms it. `weights` replace those that the mixture's
+    `curve` names.
 
     Raises:
         ConfigError: unknown or empty domains, a shard in two domains, an unknown curve.
@@ -103,7 +93,8 @@ def open_stream(
             block_tokens=mixture.shuffle_block_tokens,
             split=mixture.split,
             holdout=holdout,
-            boosts=_touching(boosts, shards),
+            # those of its shards alone, so that other boosts do not change its index
+            boosts=[boost for boost in boosts if boost.shards & {shard.name for shard in shards}],
             cache=cache,
         )
         for name, shards in chosen.items()
@@ -186,12 +177,6 @@ def _matching(known: dict[str, AnyBin], name: str, patterns: Sequence[str]) -> l
     return [known[shard] for shard in sorted(set(chosen))]
 
 
-def _touching(boosts: Sequence[Boost], shards: Sequence[AnyBin]) -> list[Boost]:
-    """The boosts of any of these shards, so that other boosts do not change a domain's index."""
-    names = {shard.name for shard in shards}
-    return [boost for boost in boosts if boost.shards & names]
-
-
 def _boosts(configs: Sequence[BoostConfig], chosen: dict[str, list[AnyBin]]) -> list[Boost]:
     """The boosts, with their shards and documents resolved.
 
@@ -236,22 +221,18 @@ def split_streams(prepared: Prepared) -> tuple[MixtureStream, MixtureStream, boo
     every = mixture.model_copy(
         update={"split": "heldout", "phases": (), "domains": mixture.stretches()[0].domains, "sequence_length": length}
     )
-    held = _heldout_documents(bins, every, holdout)
-    shares = {name: share for name, share in first.items() if held.get(name)}
+    held = choose_shards(bins, every.stretches())
+    shares = {
+        name: share
+        for name, share in first.items()
+        if any(heldout_rows(shard, holdout).any() for shard in held.get(name, ()))
+    }
     if not shares:
         raise ConfigError(
             "split: found no held-out document of the mixture's domains; expected a run that holds some out"
         )
     heldout = open_stream(run, bins, every.model_copy(update={"domains": shares, "temperature": 1.0}), holdout)
     return train, heldout, chosen_here
-
-
-def _heldout_documents(bins: TokenBins, mixture: Mixture, holdout: float) -> dict[str, int]:
-    """How many documents each domain of a mixture has in the held-out split."""
-    return {
-        name: sum(int(heldout_rows(shard, holdout).sum()) for shard in shards)
-        for name, shards in choose_shards(bins, mixture.stretches()).items()
-    }
 
 
 def has_heldout(bins: TokenBins) -> bool:

@@ -43,9 +43,6 @@ class Rows:
 def list_shards(run: Path) -> dict[str, list[Shard]]:
     """All published shards of a run, by domain, both in sorted order.
 
-    Args:
-        run: the run folder.
-
     Raises:
         TamisError: the run has no published shards.
     """
@@ -80,15 +77,10 @@ def read_rows(shard: Shard, rows_per_batch: int = 256) -> Iterator[Rows]:
             if missing:
                 raise TamisError(f"{shard.path}: lacks the column {', '.join(missing)}.")
             for batch in file.iter_batches(batch_size=rows_per_batch, columns=list(COLUMNS)):
-                yield _rows(batch)
+                yield Rows(
+                    doc_ids=batch.column("doc_id").to_numpy(zero_copy_only=False).astype(np.int64),
+                    texts=[text or "" for text in batch.column("text").to_pylist()],
+                    heldout=np.array([name == "heldout" for name in batch.column("split").to_pylist()], np.bool_),
+                )
     except (pa.ArrowException, OSError) as error:
         raise TamisError(f"{shard.path}: cannot be read as Parquet ({error}).") from error
-
-
-def _rows(batch: pa.RecordBatch) -> Rows:
-    split = batch.column("split").to_pylist()
-    return Rows(
-        doc_ids=batch.column("doc_id").to_numpy(zero_copy_only=False).astype(np.int64),
-        texts=[text or "" for text in batch.column("text").to_pylist()],
-        heldout=np.array([name == "heldout" for name in split], np.bool_),
-    )

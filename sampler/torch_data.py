@@ -31,15 +31,12 @@ Item = dict[str, Any]
 
 
 class StreamDataset(IterableDataset):  # type: ignore[type-arg]
-    """Steps of a rank as dictionaries of tensors, without end unless the mixture or `steps` ends it.
+    """Steps of a rank as dictionaries of tensors, without end unless the mixture or `steps` ends it: one past the last
+    step, counted from the stream's beginning. Each item has the `fields` of `tensors`, and `position`, the sample to
+    continue from after it.
 
     An iteration begins at the current position: the beginning, after the last item that an iteration in this process
     gave, or the position of a loaded state.
-
-    Args:
-        ranked: the rank's stream.
-        steps: one past the last step, counted from the stream's beginning.
-        fields: of `tensors`; each item also has `position`, the sample to continue from after it.
 
     Raises:
         ConfigError: so many steps would take a domain past its max_epochs.
@@ -108,12 +105,8 @@ class StreamDataset(IterableDataset):  # type: ignore[type-arg]
 
 
 def tensors(batch: Batch, fields: Sequence[str] = FIELDS) -> dict[str, torch.Tensor]:
-    """A batch as tensors, without a copy.
-
-    Args:
-        batch: the rows.
-        fields: of tokens, labels (int64[rows, sequence_length]), positions, segments (int32, the same shape),
-            cu_seqlens (int32[n_pieces + 1]).
+    """A batch as tensors, without a copy. Fields are tokens, labels (int64[rows, sequence_length]), positions, segments
+    (int32, the same shape) and cu_seqlens (int32[n_pieces + 1]).
     """
     return {name: torch.from_numpy(np.asarray(getattr(batch, name))) for name in fields}
 

@@ -24,17 +24,11 @@ CURRENT, NONE = "current", "none"
 
 @dataclass(frozen=True, kw_only=True)
 class Weights:
-    """One set of weights.
+    """One set of weights."""
 
-    Attributes:
-        folder: `RUN/weights/<hash>`, or None for 1.0 everywhere.
-        digests: file → sha256, for the files that the folder's manifest lists.
-        partial: whether `read` may be given only the first documents of a shard, as a first look does.
-    """
-
-    folder: Path | None = None
-    digests: dict[str, str] = field(default_factory=dict)
-    partial: bool = False
+    folder: Path | None = None  # `RUN/weights/<hash>`, or None for 1.0 everywhere
+    digests: dict[str, str] = field(default_factory=dict)  # file → sha256, of those that the folder's manifest lists
+    partial: bool = False  # whether `read` may be given only the first documents of a shard, as a first look does
 
     @classmethod
     def none(cls) -> Weights:
@@ -61,14 +55,8 @@ class Weights:
         return self.digests[name]
 
     def read(self, shard: str, doc_ids: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-        """Weights of a shard's documents.
-
-        Args:
-            shard: `<domain>/<shard>`.
-            doc_ids: int64[n], the documents that the file must be for.
-
-        Returns:
-            float32[n], expected copies an epoch.
+        """Weights of the documents of `<domain>/<shard>` that the file must be for: float32[n], expected copies an
+        epoch.
 
         Raises:
             TamisError: the file is for other documents, or a weight is negative or not finite.
@@ -97,11 +85,7 @@ class Weights:
 
 
 def find_weights(run: Path, curve: str = CURRENT) -> Weights:
-    """The weights of a run.
-
-    Args:
-        run: the run folder.
-        curve: `current`, `none`, the name of a set of curves, or the beginning of its hash.
+    """The weights of a run: `current`, `none`, the name of a set of curves, or the beginning of its hash.
 
     Raises:
         ConfigError: no set of curves has that name or hash, or more than one has.
@@ -142,8 +126,5 @@ def _open(folder: Path) -> Weights:
 
 def _names(run: Path) -> dict[str, str]:
     """Folder → the name of its set of curves, empty if it has none."""
-    found = {}
-    for folder in sorted((run / "weights").glob("*")):
-        if (folder / MANIFEST).exists():
-            found[folder.name] = str(read_json(folder / MANIFEST).get("config", {}).get("name") or "")
-    return found
+    found = sorted((run / "weights").glob(f"*/{MANIFEST}"))
+    return {path.parent.name: str(read_json(path).get("config", {}).get("name") or "") for path in found}

@@ -20,15 +20,10 @@ Int64 = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class TextColumn:
-    """A column of texts.
+    """A column of texts."""
 
-    Attributes:
-        offsets: int64[n_docs + 1]; document i is `data[offsets[i]:offsets[i + 1]]`. The first offset need not be 0.
-        data: uint8[...]; valid UTF-8, documents back to back.
-    """
-
-    offsets: Int64
-    data: Bytes
+    offsets: Int64  # [n_docs + 1]; document i is `data[offsets[i]:offsets[i + 1]]`. The first offset need not be 0.
+    data: Bytes  # [...]; valid UTF-8, documents back to back
 
     def __len__(self) -> int:
         return len(self.offsets) - 1

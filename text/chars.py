@@ -65,17 +65,11 @@ _SOUTH_EAST_ASIAN = (
 
 
 class CharTables(NamedTuple):
-    """Tables indexed by code point.
+    """Tables indexed by code point."""
 
-    Attributes:
-        classes: uint16[TABLE_SIZE], the bits above.
-        fold_start: int32[TABLE_SIZE + 1], the fold of c is `fold_data[fold_start[c]:fold_start[c + 1]]`.
-        fold_data: int32[...], code points.
-    """
-
-    classes: npt.NDArray[np.uint16]
-    fold_start: npt.NDArray[np.int32]
-    fold_data: npt.NDArray[np.int32]
+    classes: npt.NDArray[np.uint16]  # [TABLE_SIZE], the bits above
+    fold_start: npt.NDArray[np.int32]  # [TABLE_SIZE + 1], the fold of c is `fold_data[fold_start[c]:fold_start[c + 1]]`
+    fold_data: npt.NDArray[np.int32]  # [...], code points
 
 
 @cache

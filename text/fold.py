@@ -22,15 +22,10 @@ from text.chars import NFC_SLOW, SLOW, char_tables, class_of, decode
 
 @dataclass(frozen=True, slots=True)
 class FoldedColumn:
-    """A column ready for the token kernels.
-
-    Attributes:
-        column: the texts.
-        done: bool[n_docs]; True where the text is already folded.
-    """
+    """A column ready for the token kernels."""
 
     column: TextColumn
-    done: npt.NDArray[np.bool_]
+    done: npt.NDArray[np.bool_]  # [n_docs]; True where the text is already folded
 
 
 def fold(column: TextColumn) -> FoldedColumn:

@@ -38,15 +38,7 @@ def unmix(x):  # type: ignore[no-untyped-def]
 
 
 def uniform(seed: int, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """A uniform number in [0, 1) for each id, a pure function of (seed, id).
-
-    Args:
-        seed: any int.
-        ids: int64[n].
-
-    Returns:
-        float64[n], 53 random bits each.
-    """
+    """A uniform number in [0, 1) for each id, a pure function of (seed, id): float64[n], 53 random bits each."""
     return _uniform(U64(seed & 0xFFFFFFFFFFFFFFFF), np.ascontiguousarray(ids).view(np.uint64))
 
 

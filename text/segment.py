@@ -45,16 +45,10 @@ MAX_DOCUMENT_BYTES = 2**31 - 1
 
 @dataclass(frozen=True, slots=True)
 class Spans:
-    """Spans that tile each document of a column; separators belong to the preceding span.
+    """Spans that tile each document of a column; separators belong to the preceding span."""
 
-    Attributes:
-        ptr: int64[n_docs + 1]; the spans of document i are `starts[ptr[i]:ptr[i + 1]]`; an empty document
-            has none.
-        starts: int32[ptr[-1]], bytes from the document's first; the first of a document is 0.
-    """
-
-    ptr: npt.NDArray[np.int64]
-    starts: npt.NDArray[np.int32]
+    ptr: npt.NDArray[np.int64]  # [n_docs + 1]; document i has `starts[ptr[i]:ptr[i + 1]]`, an empty one nothing
+    starts: npt.NDArray[np.int32]  # [ptr[-1]], bytes from the document's first; the first of a document is 0
 
     def ends(self, column: TextColumn) -> npt.NDArray[np.int32]:
         """Where each span ends, int32[ptr[-1]]: the next one's start, or the document's length in bytes."""

@@ -41,26 +41,17 @@ WORD_MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
 class SegmentTables(NamedTuple):
-    """What the kernels look up.
+    """What the kernels look up."""
 
-    Attributes:
-        classes: see `text.chars.CharTables`.
-        lower: bool[0x2000], lower-case letters.
-        code: bool[256], bytes that are frequent in code.
-        lead: bool[256], first bytes of characters that may end a sentence.
-        marks: uint8[0x10000], the bits above, for a code point.
-        words: uint64[2^WORD_BITS], a hash table (linear probing) of abbreviations and sentence starters, packed into
-            8 bytes, from slot `word · WORD_MIX >> 64 - WORD_BITS` on; 0 where free.
-        word_kinds: uint8[2^WORD_BITS], the kind of each word.
-    """
-
-    classes: npt.NDArray[np.uint16]
-    lower: npt.NDArray[np.bool_]
-    code: npt.NDArray[np.bool_]
-    lead: npt.NDArray[np.bool_]
-    marks: npt.NDArray[np.uint8]
+    classes: npt.NDArray[np.uint16]  # see `text.chars.CharTables`
+    lower: npt.NDArray[np.bool_]  # [0x2000], lower-case letters
+    code: npt.NDArray[np.bool_]  # [256], bytes that are frequent in code
+    lead: npt.NDArray[np.bool_]  # [256], first bytes of characters that may end a sentence
+    marks: npt.NDArray[np.uint8]  # [0x10000], the bits above, for a code point
+    # [2^WORD_BITS], a hash table (linear probing) of abbreviations and sentence starters, packed into 8 bytes, from
+    # slot `word · WORD_MIX >> 64 - WORD_BITS` on; 0 where free
     words: npt.NDArray[np.uint64]
-    word_kinds: npt.NDArray[np.uint8]
+    word_kinds: npt.NDArray[np.uint8]  # [2^WORD_BITS], the kind of each word
 
 
 @cache

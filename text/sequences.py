@@ -22,14 +22,7 @@ SpanHashes = tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]
 
 
 def span_hashes(spans: TextColumn) -> SpanHashes:
-    """The token hash of each span.
-
-    Args:
-        spans: one text a span.
-
-    Returns:
-        hashes: int64[n_spans]; tokens: int32[n_spans].
-    """
+    """The token hash of each span, given as a text of its own: hashes int64[n_spans], tokens int32[n_spans]."""
     ptr, tokens = token_hashes(spans)
     return nested_hashes(ptr, tokens, np.arange(len(spans), dtype=np.int64))[1]
 
@@ -48,15 +41,10 @@ def _positions(spans: Spans) -> npt.NDArray[np.int64]:
 def nested_hashes(
     ptr: npt.NDArray[np.int64], tokens: npt.NDArray[np.uint64], first: npt.NDArray[np.int64]
 ) -> tuple[SpanHashes, SpanHashes]:
-    """The token hashes of nesting spans, from one pass over the tokens.
+    """The token hashes of nesting spans, outer and inner, the same as from `span_hashes`, from one pass over the
+    tokens.
 
-    Args:
-        ptr: int64[n_inner + 1].
-        tokens: uint64[ptr[-1]], tokens of the inner spans, as `text.tokens.token_hashes` gives them.
-        first: int64[n_outer], see `opening`.
-
-    Returns:
-        The hashes of the outer and of the inner spans, the same as from `span_hashes`.
+    Inner span i owns `tokens[ptr[i]:ptr[i + 1]]`, as `text.tokens.token_hashes` gives them; `first`: see `opening`.
     """
     by_outer, by_inner = _fold(ptr, tokens, first)
     outer_ptr = np.append(ptr[first], ptr[-1])
@@ -64,11 +52,7 @@ def nested_hashes(
 
 
 def positions_of(known: npt.NDArray[np.int64], hashes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """The index of each hash among known ones, int64[n]; -1 where it is not among them.
-
-    Args:
-        known: int64[m], distinct.
-        hashes: int64[n], well mixed.
+    """The index of each hash, well mixed, among distinct known ones, int64[n]; -1 where it is not among them.
 
     Cost: a hash table of 8 to 16 bytes for each known hash; one or two probes for each of n.
     """

@@ -55,12 +55,9 @@ def shingle_sets(
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
     """The set of shingles of each document, sorted; of a large one, a sample.
 
-    Args:
-        column: the texts.
-        width: tokens in a shingle.
-        max_size: a document with more shingles keeps those with `hash % m == 0`, where m is the least power of two that
-            leaves at most `max_size`; 0 keeps all. Two sets are compared at the larger of their two m: an estimate of J
-            with a standard error of sqrt(J(1 - J) / n), n the size of the sampled union (0.007 at n = 4,096, J = 0.75).
+    A document with more than `max_size` shingles (0: none) keeps those with `hash % m == 0`, where m is the least power
+    of two that leaves at most so many. Two sets are compared at the larger of their two m: an estimate of J with a
+    standard error of sqrt(J(1 - J) / n), n the size of the sampled union (0.007 at n = 4,096, J = 0.75).
 
     Returns:
         ptr: int64[n_docs + 1]; hashes: uint64[ptr[-1]], ascending within a document; modulus: int64[n_docs].
@@ -80,10 +77,6 @@ def narrow(ptr: npt.NDArray[np.int64], hashes: npt.NDArray[np.uint64]) -> npt.ND
 
     The trailing bits allow further sampling, up to a modulus of 4,096. Between two sets of n shingles about n² / 2^32
     different pairs collide: 0.004 at n = 4,096.
-
-    Args:
-        ptr: int64[n + 1].
-        hashes: uint64[ptr[-1]], ascending within a set.
     """
     found: npt.NDArray[np.uint32] = _narrow(ptr, hashes)
     return found

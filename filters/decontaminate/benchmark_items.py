@@ -36,13 +36,9 @@ Names = tuple[str, ...]
 class BenchmarkFiles(StrictModel):
     """Some files of benchmark items, JSON lines, plain, `.gz` or `.zst`; a plain string is its `paths`."""
 
-    name: str | None = setting(
-        None, "What the benchmark is called in reports; null is each file's stem.", pattern=r"^[^/\s][^/]*$"
-    )
+    name: str | None = setting(None, "Its name in reports; null is each file's stem.", pattern=r"^[^/\s][^/]*$")
     paths: Names = setting(..., "Globs, as for an input of a run.", min_length=1)
-    passage: Names = setting(
-        ("passage", "context", "ctx", "article"), "Columns of what a question is about, as for `question`."
-    )
+    passage: Names = setting(("passage", "context", "ctx", "article"), "What a question is about, as for `question`.")
     question: Names = setting(
         ("question", "query", "prompt", "problem", "input"),
         "Columns that make the question, joined in this order; a dotted path reaches into an object.",
@@ -78,40 +74,24 @@ class Form(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One item.
-
-    Attributes:
-        benchmark: its benchmark's name.
-        name: its id in the benchmark, unique there.
-        file: the file, relative to its glob.
-        line: its line there, from 1.
-        forms: its texts.
-    """
+    """One item."""
 
     benchmark: str
-    name: str
-    file: str
-    line: int
+    name: str  # its id in the benchmark, unique there
+    file: str  # the file, relative to its glob
+    line: int  # its line there, from 1
     forms: tuple[tuple[Form, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class BadLine:
-    """A line that is no item.
-
-    Attributes:
-        benchmark: its benchmark's name.
-        file: the file, relative to its glob.
-        line: the line, from 1.
-        reason: one of those of `corpus.records`.
-        detail: what was found.
-    """
+    """A line that is no item."""
 
     benchmark: str
-    file: str
-    line: int
-    reason: str
-    detail: str
+    file: str  # the file, relative to its glob
+    line: int  # the line, from 1
+    reason: str  # one of those of `corpus.records`
+    detail: str  # what was found
 
 
 def benchmark_files(benchmarks: Sequence[BenchmarkFiles], base: Path, where: str) -> list[InputFile]:

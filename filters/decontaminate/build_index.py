@@ -15,7 +15,18 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from filters.decontaminate.benchmark_items import BadLine, Form, Item
-from filters.decontaminate.index import FORMAT, ITEMS, NGRAMS, TOO_SHORT, WHOLE, NgramConfig, NgramIndex
+from filters.decontaminate.index import (
+    FORMAT,
+    ITEMS,
+    NGRAMS,
+    TOO_SHORT,
+    WHOLE,
+    Int32,
+    Int64,
+    NgramConfig,
+    NgramIndex,
+    Uint64,
+)
 from filters.decontaminate.ngrams import (
     AT_FIRST,
     FULL,
@@ -34,9 +45,6 @@ from text.arrow import TextColumn
 from text.chars import char_tables
 from text.tokens import token_hashes
 
-Int32 = npt.NDArray[np.int32]
-Int64 = npt.NDArray[np.int64]
-Uint64 = npt.NDArray[np.uint64]
 _BITS_A_KEY = 16
 
 

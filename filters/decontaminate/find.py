@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from filters.decontaminate.index import NgramIndex
+from filters.decontaminate.index import Int32, Int64, NgramIndex
 from filters.decontaminate.kernels import (
     DOCUMENT,
     FIRST,
@@ -40,50 +40,28 @@ from text.fold import fold
 from text.segment import sentences
 from text.token_bounds import token_bounds
 
-Int32 = npt.NDArray[np.int32]
-Int64 = npt.NDArray[np.int64]
-
 
 @dataclass(frozen=True, slots=True)
 class Hits:
-    """Where items were found: a row for each run of text, by document, then item, then place. Offsets are bytes.
+    """Where items were found: a row for each run of text, by document, then item, then place. Offsets are bytes."""
 
-    Attributes:
-        document: int64[n], index into the column.
-        item: int32[n], row of the index' items.
-        grams: int32[n], n-grams of the item found in the run; 1 for one that is searched for whole.
-        share: float32[n], of the item's tokens that lie in them.
-        start: int64[n], first byte of the run.
-        end: int64[n], byte behind its last.
-        first_sentence: int32[n], the sentence that it begins in.
-        last_sentence: int32[n], the one behind the last that it touches.
-        sentences_start: int64[n], where these sentences begin.
-        sentences_end: int64[n], byte behind their last.
-    """
-
-    document: Int64
-    item: Int32
-    grams: Int32
-    share: npt.NDArray[np.float32]
-    start: Int64
-    end: Int64
-    first_sentence: Int32
-    last_sentence: Int32
-    sentences_start: Int64
-    sentences_end: Int64
+    document: Int64  # [n], index into the column
+    item: Int32  # [n], row of the index' items
+    grams: Int32  # [n], n-grams of the item found in the run; 1 for one that is searched for whole
+    share: npt.NDArray[np.float32]  # [n], of the item's tokens that lie in them
+    start: Int64  # [n], first byte of the run
+    end: Int64  # [n], byte behind its last
+    first_sentence: Int32  # [n], the sentence that it begins in
+    last_sentence: Int32  # [n], the one behind the last that it touches
+    sentences_start: Int64  # [n], where these sentences begin
+    sentences_end: Int64  # [n], byte behind their last
 
     def __len__(self) -> int:
         return len(self.document)
 
 
 def find_items(index: NgramIndex, column: TextColumn, min_share: float = 0.0) -> Hits:
-    """Finds the index' items in some documents.
-
-    Args:
-        index: the index.
-        column: the documents.
-        min_share: runs below this share are left out.
-    """
+    """Finds the index' items in some documents; runs below `min_share` are left out."""
     folded = fold(column)
     found = find_hits(
         folded.column.offsets,
@@ -133,27 +111,15 @@ def _in_sentences(column: TextColumn, which: Int64, start: Int64, end: Int64) ->
 
 @dataclass(frozen=True, slots=True)
 class Cuts:
-    """Disjoint runs of sentences to cut, by document and place.
+    """Disjoint runs of sentences to cut, by document and place."""
 
-    Attributes:
-        lead: int64[m], for each the first of the rows that it was made from.
-        last: int64[m], the row that reaches farthest.
-        sentences: int32[m], how many there are in it.
-    """
-
-    lead: Int64
-    last: Int64
-    sentences: Int32
+    lead: Int64  # [m], for each the first of the rows that it was made from
+    last: Int64  # [m], the row that reaches farthest
+    sentences: Int32  # [m], how many there are in it
 
 
 def merge_cuts(document: Int64, first_sentence: Int32, last_sentence: Int32) -> Cuts:
-    """Merges runs of sentences that overlap or touch.
-
-    Args:
-        document: int64[n].
-        first_sentence: int32[n].
-        last_sentence: int32[n], one behind the last.
-    """
+    """Merges runs of sentences that overlap or touch; `last_sentence` is the one behind a run's last."""
     order = np.lexsort((last_sentence, first_sentence, document))
     lead: list[int] = []
     last: list[int] = []

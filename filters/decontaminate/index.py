@@ -70,19 +70,10 @@ class NgramConfig(StrictModel):
         le=256,
     )
     min_words: int = setting(
-        8,
-        "A shorter item is not searched for, as it cannot be told from chance.",
-        unit="tokens",
-        source=_BROWN,
-        ge=1,
-        le=256,
+        8, "A shorter item is not searched for, as it may be chance.", unit="tokens", source=_BROWN, ge=1, le=256
     )
-    min_characters: int = setting(
-        12, "A shorter item in scripts without spaces is not searched for.", unit="characters", ge=1, le=256
-    )
-    max_items: int = setting(
-        10, "An n-gram that more items hold is a template and tells of none.", unit="items", source=_BROWN, ge=1
-    )
+    min_characters: int = setting(12, "As `min_words`, in scripts without spaces.", unit="characters", ge=1, le=256)
+    max_items: int = setting(10, "N-grams that more items hold are mere templates.", unit="items", source=_BROWN, ge=1)
 
     @model_validator(mode="after")
     def _shorter(self) -> Self:
@@ -103,39 +94,22 @@ class NgramConfig(StrictModel):
 
 @dataclass(frozen=True)
 class NgramIndex:
-    """An index, built or loaded. Arrays are read-only; see `find_hits` for most of them.
+    """An index, built or loaded. Arrays are read-only; see `find_hits` for most of them."""
 
-    Attributes:
-        keys: uint64[m], hashes of grams, ascending.
-        starts: int32[2^b + 1].
-        bits: uint64[2^c], a Bloom filter of the n-grams.
-        anchor_bits: uint64[2^d], one of the anchors; they are few, so it stays in the CPU's cache.
-        post_ptr: int64[m + 1].
-        posts: int32[p, 3].
-        form_item: int32[n_forms], the item of each form, ascending.
-        form_tokens: int32[n_forms], tokens that can be found.
-        form_length: int32[n_forms], its tokens where it must be met whole, else 0.
-        form_hash: uint64[n_forms].
-        weights: int64[2, 3], see `filters.decontaminate.ngrams`; `FULL` is 0 for a kind of which there is no gram.
-        items: rows of `ITEMS`.
-        bad_lines: lines that are no items.
-        about: the settings and the counts of each benchmark.
-    """
-
-    keys: Uint64
-    starts: Int32
-    bits: Uint64
-    anchor_bits: Uint64
-    post_ptr: Int64
-    posts: Int32
-    form_item: Int32
-    form_tokens: Int32
-    form_length: Int32
-    form_hash: Uint64
-    weights: Int64
-    items: pa.Table
-    bad_lines: tuple[BadLine, ...]
-    about: dict[str, Any]
+    keys: Uint64  # [m], hashes of grams, ascending
+    starts: Int32  # [2^b + 1]
+    bits: Uint64  # [2^c], a Bloom filter of the n-grams
+    anchor_bits: Uint64  # [2^d], one of the anchors; they are few, so it stays in the CPU's cache
+    post_ptr: Int64  # [m + 1]
+    posts: Int32  # [p, 3]
+    form_item: Int32  # [n_forms], the item of each form, ascending
+    form_tokens: Int32  # [n_forms], tokens that can be found
+    form_length: Int32  # [n_forms], its tokens where it must be met whole, else 0
+    form_hash: Uint64  # [n_forms]
+    weights: Int64  # [2, 3], see `filters.decontaminate.ngrams`; `FULL` is 0 for a kind of which there is no gram
+    items: pa.Table  # rows of `ITEMS`
+    bad_lines: tuple[BadLine, ...]  # lines that are no items
+    about: dict[str, Any]  # the settings and the counts of each benchmark
 
     @property
     def longest(self) -> int:
@@ -165,7 +139,7 @@ class NgramIndex:
         """
         try:
             about = json.loads((folder / "index.json").read_text("utf-8"))
-            arrays = {name: _mapped(folder / f"{name}.npy") for name in _ARRAYS}
+            arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r").view(np.ndarray) for name in _ARRAYS}
             items = pa.ipc.open_file(pa.memory_map(str(folder / "items.arrow"))).read_all()
             lines = (folder / "bad_lines.jsonl").read_bytes().splitlines()
         except (OSError, ValueError) as error:
@@ -176,8 +150,3 @@ class NgramIndex:
 
 
 _ARRAYS = [f.name for f in fields(NgramIndex) if f.name not in ("items", "bad_lines", "about")]
-
-
-def _mapped(path: Path) -> npt.NDArray[Any]:
-    found = np.load(path, mmap_mode="r", allow_pickle=False)
-    return found.view(np.ndarray)

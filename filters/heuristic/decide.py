@@ -30,14 +30,11 @@ Features = Mapping[str, npt.NDArray[np.int32] | npt.NDArray[np.float32]]
 
 
 def decide(features: Features, thresholds: HeuristicThresholds | None = None) -> npt.NDArray[np.int16]:
-    """The first rule, in the order of `RULES`, that each document fails.
+    """The first rule, in the order of `RULES`, that each document fails. `features` is what `scan` returns, or some
+    rows of it.
 
     Documents under different thresholds (domains, languages) are decided apart: pass their rows of the
     features.
-
-    Args:
-        features: what `scan` returns, or some rows of it.
-        thresholds: the default's where None.
 
     Returns:
         int16[n_docs]: an index of `REASONS`, or `KEEP`.

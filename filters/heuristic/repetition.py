@@ -29,25 +29,15 @@ _SHIFT = np.uint64(32)
 
 
 class Scratch(NamedTuple):
-    """Arrays that the documents of a batch share; of each only the pages that a document needs are touched.
+    """Arrays that the documents of a batch share; of each only the pages that a document needs are touched."""
 
-    Attributes:
-        grams: uint64[capacity], the hash of the gram that begins at each unit.
-        at: int32[capacity], the units whose grams are counted, ascending.
-        slot_of: int32[capacity], the slot of the gram at each of these.
-        keys: uint64[slots], an open-addressing table of hashes; 0 is free.
-        counts: int32[slots], how often each occurs.
-        firsts: int32[slots], the first unit of each.
-        met: uint8[4 * slots], whether a 2-gram's low bits were met never, once or more often.
-    """
-
-    grams: npt.NDArray[np.uint64]
-    at: npt.NDArray[np.int32]
-    slot_of: npt.NDArray[np.int32]
-    keys: npt.NDArray[np.uint64]
-    counts: npt.NDArray[np.int32]
-    firsts: npt.NDArray[np.int32]
-    met: npt.NDArray[np.uint8]
+    grams: npt.NDArray[np.uint64]  # [capacity], the hash of the gram that begins at each unit
+    at: npt.NDArray[np.int32]  # [capacity], the units whose grams are counted, ascending
+    slot_of: npt.NDArray[np.int32]  # [capacity], the slot of the gram at each of these
+    keys: npt.NDArray[np.uint64]  # [slots], an open-addressing table of hashes; 0 is free
+    counts: npt.NDArray[np.int32]  # [slots], how often each occurs
+    firsts: npt.NDArray[np.int32]  # [slots], the first unit of each
+    met: npt.NDArray[np.uint8]  # [4 * slots], whether a 2-gram's low bits were met never, once or more often
 
 
 @nb.njit(cache=True)

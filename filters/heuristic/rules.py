@@ -13,21 +13,13 @@ from filters.heuristic.features import CJK, OTHER, SPACED
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A document of `profile` fails when the feature is under the threshold `low` or over `high`.
+    """A document of `profile` fails when the feature is under the threshold `low` or over `high`."""
 
-    Attributes:
-        reason: what the ledger and the dropped table say.
-        profile: `SPACED`, `CJK` or `OTHER`.
-        feature: a name of `filters.heuristic.features.FEATURES`.
-        low: a field of the profile's thresholds, or None.
-        high: a field of the profile's thresholds, or None.
-    """
-
-    reason: str
-    profile: int
-    feature: str
-    low: str | None = None
-    high: str | None = None
+    reason: str  # what the ledger and the dropped table say
+    profile: int  # `SPACED`, `CJK` or `OTHER`
+    feature: str  # a name of `filters.heuristic.features.FEATURES`
+    low: str | None = None  # a field of the profile's thresholds, or None
+    high: str | None = None  # a field of the profile's thresholds, or None
 
 
 def _repetition(prefix: str, profile: int, grams: dict[int, str]) -> tuple[Rule, ...]:

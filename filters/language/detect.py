@@ -45,40 +45,24 @@ LINE_SCORE = 0.5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Languages:
-    """What texts are written in.
+    """What texts are written in."""
 
-    Attributes:
-        codes: dictionary<int16, string>[n], ISO 639-1 where there is one; "und" for a text without letters.
-        scores: float32[n], 0 to 1; 0 for "und".
-        letters: int32[n], UTF-8 bytes of the letters in the sample.
-        shares: float32[n], which part of the letters in lines that count is in lines of the text's language; NaN where
-            no line counts.
-        seconds: dictionary<int16, string>[n], the language with most letters in the other lines; null where there are
-            none.
-    """
-
-    codes: pa.DictionaryArray
-    scores: npt.NDArray[np.float32]
-    letters: npt.NDArray[np.int32]
+    codes: pa.DictionaryArray  # <int16, string>[n], ISO 639-1 where there is one; "und" for a text without letters
+    scores: npt.NDArray[np.float32]  # [n], 0 to 1; 0 for "und"
+    letters: npt.NDArray[np.int32]  # [n], UTF-8 bytes of the letters in the sample
+    # [n], which part of the letters in lines that count is in lines of the text's language; NaN where no line counts
     shares: npt.NDArray[np.float32]
-    seconds: pa.DictionaryArray
+    seconds: pa.DictionaryArray  # <int16, string>[n], that with most letters in the other lines; null where none
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LineLanguages:
-    """What each line of some documents is written in.
+    """What each line of some documents is written in."""
 
-    Attributes:
-        ptr: int64[n_docs + 1]; the lines of document i are `ptr[i]` to `ptr[i + 1]`; an empty one has none.
-        lines: the lines as a column over the same bytes, breaks included.
-        codes: dictionary<int16, string>[n_lines], "und" for one with too few letters or too low a score.
-        scores: float32[n_lines], 0 for "und".
-    """
-
-    ptr: npt.NDArray[np.int64]
-    lines: TextColumn
-    codes: pa.DictionaryArray
-    scores: npt.NDArray[np.float32]
+    ptr: npt.NDArray[np.int64]  # [n_docs + 1]; document i has the lines `ptr[i]` to `ptr[i + 1]`; an empty one none
+    lines: TextColumn  # the lines as a column over the same bytes, breaks included
+    codes: pa.DictionaryArray  # <int16, string>[n_lines], "und" for one with too few letters or too low a score
+    scores: npt.NDArray[np.float32]  # [n_lines], 0 for "und"
 
 
 def detect(
@@ -86,11 +70,8 @@ def detect(
 ) -> Languages:
     """The language of each text, and how far its lines agree.
 
-    Args:
-        column: the documents.
-        model_path: a model file; by default the one that `filters.language.lid.find_model` finds.
-        sample_bytes: UTF-8 bytes of a document that are looked at; 0 for all of them.
-        pieces: into how many stretches, spread evenly from the beginning to the end, the sample is divided.
+    Of a document `sample_bytes` are looked at (0: all), in `pieces` stretches spread evenly from the beginning to the
+    end. The model is by default the one that `filters.language.lid.find_model` finds.
 
     Raises:
         ConfigError: there is no model.
@@ -101,7 +82,7 @@ def detect(
     codes, scores, letters, shares, seconds = detect_texts(
         column.offsets, column.data, sample, pieces, LINE_LETTERS, LINE_SCORE, rules_of(model), model.tables
     )
-    names = _names(model)
+    names = pa.array([*model.labels, UNDETERMINED], pa.string())
     return Languages(
         pa.DictionaryArray.from_arrays(pa.array(codes), names),
         scores,
@@ -138,10 +119,6 @@ def rules_of(model: LanguageModel) -> ScriptRules:
     chinese, japanese = (labels.index(label) if label in labels else -1 for label in ("zh", "ja"))
     others = np.flatnonzero(allowed[HAN]).astype(np.int16)
     return ScriptRules(script_table(), allowed, only, chinese, others[others != chinese], japanese)
-
-
-def _names(model: LanguageModel) -> pa.Array:
-    return pa.array([*model.labels, UNDETERMINED], pa.string())
 
 
 @nb.njit(cache=True)

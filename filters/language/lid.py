@@ -49,16 +49,10 @@ _MIN_PIECE_BYTES = 32
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LanguageModel:
-    """lid.176, or another model of its kind, laid out for the kernel.
+    """lid.176, or another model of its kind, laid out for the kernel."""
 
-    Attributes:
-        labels: language codes by output row.
-        digest: SHA-256 of the model file.
-        tables: what the kernel reads.
-    """
-
-    labels: tuple[str, ...]
-    digest: str
+    labels: tuple[str, ...]  # language codes by output row
+    digest: str  # SHA-256 of the model file
     tables: LidTables
 
     @classmethod
@@ -139,13 +133,7 @@ def _load(path: Path) -> LanguageModel:
 def identify(
     column: TextColumn, model_path: Path | None = None, *, sample_bytes: int = SAMPLE_BYTES, pieces: int = PIECES
 ) -> tuple[pa.DictionaryArray, npt.NDArray[np.float32]]:
-    """The most likely language of each text and its probability, by lid.176 alone.
-
-    Args:
-        column: the documents.
-        model_path: a model file; by default the one that `find_model` finds.
-        sample_bytes: UTF-8 bytes of a document that are looked at; 0 for all of them.
-        pieces: into how many stretches, spread evenly from the beginning to the end, the sample is divided.
+    """The most likely language of each text and its probability, by lid.176 alone; arguments as of `language.detect`.
 
     Returns:
         codes: dictionary<int16, string>[n_docs], ISO 639-1 where there is one; scores: float32[n_docs].

@@ -17,37 +17,21 @@ U32 = np.uint32
 
 
 class LidTables(NamedTuple):
-    """A hierarchical-softmax model over words and character n-grams.
+    """A hierarchical-softmax model over words and character n-grams."""
 
-    Attributes:
-        minn: shortest character n-gram.
-        maxn: longest character n-gram.
-        bucket: number of n-gram buckets before pruning.
-        end_row: row of `</s>`, -1 if the model has none.
-        vectors: float32[n_words + n_kept_buckets, dim]; bucket rows in the order of their bucket.
-        nodes: float32[n_labels - 1, dim], the inner nodes of the Huffman tree.
-        children: int32[n_labels - 1, 2], left and right of each inner node; below n_labels a leaf.
-        paths: int32[n_labels, depth], from the root to each leaf: 2 · inner node + side, then -1.
-        word_slots: int32[capacity], rows by FNV hash, -1 where free.
-        word_offsets: int64[n_words + 1] into `word_bytes`.
-        word_bytes: uint8[...].
-        kept_bits: uint64[bucket / 64], which buckets have a row.
-        kept_before: int32[bucket / 64], rows before each 64 buckets.
-    """
-
-    minn: int
-    maxn: int
-    bucket: int
-    end_row: int
-    vectors: npt.NDArray[np.float32]
-    nodes: npt.NDArray[np.float32]
-    children: npt.NDArray[np.int32]
-    paths: npt.NDArray[np.int32]
-    word_slots: npt.NDArray[np.int32]
-    word_offsets: npt.NDArray[np.int64]
-    word_bytes: npt.NDArray[np.uint8]
-    kept_bits: npt.NDArray[np.uint64]
-    kept_before: npt.NDArray[np.int32]
+    minn: int  # shortest character n-gram
+    maxn: int  # longest character n-gram
+    bucket: int  # n-gram buckets before pruning
+    end_row: int  # row of `</s>`, -1 if the model has none
+    vectors: npt.NDArray[np.float32]  # [n_words + n_kept_buckets, dim]; bucket rows in the order of their bucket
+    nodes: npt.NDArray[np.float32]  # [n_labels - 1, dim], the inner nodes of the Huffman tree
+    children: npt.NDArray[np.int32]  # [n_labels - 1, 2], left and right of each inner node; below n_labels a leaf
+    paths: npt.NDArray[np.int32]  # [n_labels, depth], from the root to each leaf: 2 · inner node + side, then -1
+    word_slots: npt.NDArray[np.int32]  # [capacity], rows by FNV hash, -1 where free
+    word_offsets: npt.NDArray[np.int64]  # [n_words + 1] into `word_bytes`
+    word_bytes: npt.NDArray[np.uint8]  # [...]
+    kept_bits: npt.NDArray[np.uint64]  # [bucket / 64], which buckets have a row
+    kept_before: npt.NDArray[np.int32]  # [bucket / 64], rows before each 64 buckets
 
 
 @nb.njit(inline="always", cache=True)

@@ -30,23 +30,14 @@ HARDLY = np.log(0.01)
 
 
 class ScriptRules(NamedTuple):
-    """What a text's script says about its language, for a model's labels.
+    """What a text's script says about its language, for a model's labels."""
 
-    Attributes:
-        scripts: uint8[TABLE_SIZE], see `filters.language.scripts.script_table`.
-        allowed: bool[n_scripts, n_labels], languages written in a script; row 0 is all.
-        only: int16[n_scripts], the one language of a script, -1 where there are several.
-        chinese: the label "zh", -1 if the model has none.
-        others: int16[k], the other languages in Han characters.
-        japanese: the label "ja", which needs kana or characters that Japanese has; -1 if the model has none.
-    """
-
-    scripts: npt.NDArray[np.uint8]
-    allowed: npt.NDArray[np.bool_]
-    only: npt.NDArray[np.int16]
-    chinese: int
-    others: npt.NDArray[np.int16]
-    japanese: int
+    scripts: npt.NDArray[np.uint8]  # [TABLE_SIZE], see `filters.language.scripts.script_table`
+    allowed: npt.NDArray[np.bool_]  # [n_scripts, n_labels], languages written in a script; row 0 is all
+    only: npt.NDArray[np.int16]  # [n_scripts], the one language of a script, -1 where there are several
+    chinese: int  # the label "zh", -1 if the model has none
+    others: npt.NDArray[np.int16]  # [k], the other languages in Han characters
+    japanese: int  # the label "ja", which needs kana or characters that Japanese has; -1 if the model has none
 
 
 @nb.njit(cache=True)

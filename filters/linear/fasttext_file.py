@@ -52,25 +52,15 @@ class Arguments(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FastTextFile:
-    """A supervised fastText model as tables.
+    """A supervised fastText model as tables."""
 
-    Attributes:
-        arguments: how it was trained.
-        words: UTF-8 words by row.
-        labels: label names without their prefix, by output row.
-        label_counts: int64[n_labels], training examples; never rising. The Huffman tree follows from them.
-        pruned: int32[n_kept, 2] of (bucket, row behind the words), or None where all buckets are there.
-        inputs: float32[n_words + buckets, dim].
-        outputs: float32[n_labels, dim] (for hierarchical softmax row i belongs to the i-th inner node).
-    """
-
-    arguments: Arguments
-    words: list[bytes]
-    labels: list[str]
-    label_counts: npt.NDArray[np.int64]
-    pruned: npt.NDArray[np.int32] | None
-    inputs: npt.NDArray[np.float32]
-    outputs: npt.NDArray[np.float32]
+    arguments: Arguments  # how it was trained
+    words: list[bytes]  # UTF-8 words by row
+    labels: list[str]  # label names without their prefix, by output row
+    label_counts: npt.NDArray[np.int64]  # [n_labels], training examples, never rising: the Huffman tree follows
+    pruned: npt.NDArray[np.int32] | None  # [n_kept, 2] of (bucket, row behind the words); None where all are there
+    inputs: npt.NDArray[np.float32]  # [n_words + buckets, dim]
+    outputs: npt.NDArray[np.float32]  # [n_labels, dim] (for hierarchical softmax row i belongs to the i-th inner node)
 
 
 def read_fasttext(path: Path) -> FastTextFile:

@@ -41,27 +41,16 @@ _FORMAT = 1
 
 @dataclass(frozen=True)
 class LinearModel:
-    """A trained model, ready to score.
+    """A trained model, ready to score."""
 
-    Attributes:
-        labels: label names by column of `logits`.
-        word_hashes: uint64[n_words], Tamis' token hash of each word by row; `</s>` has 0 here.
-        end_row: row of `</s>`, -1 if the model does not know it.
-        bucket: number of bigram buckets behind the words; 0 for a model without bigrams.
-        logits: float32[n_words + bucket, n_labels], input matrix times transposed output matrix.
-        digest: SHA-256 of all of the above.
-        slot_keys: uint64[capacity], open addressing over `word_hashes`; derived.
-        slot_rows: int32[capacity], -1 where free; derived.
-    """
-
-    labels: tuple[str, ...]
-    word_hashes: npt.NDArray[np.uint64]
-    end_row: int
-    bucket: int
-    logits: npt.NDArray[np.float32]
-    digest: str = field(init=False)
-    slot_keys: npt.NDArray[np.uint64] = field(init=False, repr=False)
-    slot_rows: npt.NDArray[np.int32] = field(init=False, repr=False)
+    labels: tuple[str, ...]  # label names by column of `logits`
+    word_hashes: npt.NDArray[np.uint64]  # [n_words], Tamis' token hash of each word by row; `</s>` has 0 here
+    end_row: int  # row of `</s>`, -1 if the model does not know it
+    bucket: int  # number of bigram buckets behind the words; 0 for a model without bigrams
+    logits: npt.NDArray[np.float32]  # [n_words + bucket, n_labels], input matrix times transposed output matrix
+    digest: str = field(init=False)  # SHA-256 of all of the above
+    slot_keys: npt.NDArray[np.uint64] = field(init=False, repr=False)  # [capacity], open addressing of hashes; derived
+    slot_rows: npt.NDArray[np.int32] = field(init=False, repr=False)  # [capacity], -1 where free; derived
 
     def __post_init__(self) -> None:
         if self.logits.shape != (len(self.word_hashes) + self.bucket, len(self.labels)):
@@ -130,15 +119,9 @@ class LinearModel:
 
 
 def score(model: LinearModel, column: TextColumn, label: str = "good") -> npt.NDArray[np.float32]:
-    """The probability of `label` for each text.
+    """The probability of `label` for each text, float32[n_texts]; 0 where the model knows nothing at all of a text.
 
-    Args:
-        model: the model.
-        column: the texts, one line of fastText's each: no white space is special, as tokens decide.
-        label: one of `model.labels`.
-
-    Returns:
-        float32[n_texts], in [0, 1]; 0 where the model knows nothing at all of a text.
+    A text is one line of fastText's: no white space is special, as tokens decide.
 
     Raises:
         ValueError: the model has no such label.
@@ -166,19 +149,10 @@ def score(model: LinearModel, column: TextColumn, label: str = "good") -> npt.ND
 
 
 def score_spans(model: LinearModel, column: TextColumn, spans: Spans, label: str = "good") -> npt.NDArray[np.float32]:
-    """The probability of `label` for each span, scored as if it were a text of its own.
+    """The probability of `label` for each span, scored as if it were a text of its own: float32[n_spans].
 
     Spans tile their documents, and documents lie back to back: so the spans form a column over the same bytes with
     offsets of its own. Nothing is copied, and no token is hashed twice.
-
-    Args:
-        model: the model.
-        column: the documents.
-        spans: `ptr` int64[n_docs + 1], `starts` int32[n_spans], byte offsets within the document.
-        label: one of `model.labels`.
-
-    Returns:
-        float32[n_spans].
     """
     return score(model, spans.as_column(column), label)
 

@@ -23,97 +23,47 @@ Bools = npt.NDArray[np.bool_]
 
 
 class Lines(NamedTuple):
-    """Facts of lines, as `filters.lines.features.LineFacts` has them.
+    """Facts of lines, as `filters.lines.features.LineFacts` has them."""
 
-    Attributes:
-        words: int32[k].
-        upper_ratio: float32[k].
-        flags: uint8[k].
-    """
-
-    words: npt.NDArray[np.int32]
-    upper_ratio: npt.NDArray[np.float32]
-    flags: npt.NDArray[np.uint8]
+    words: npt.NDArray[np.int32]  # [k]
+    upper_ratio: npt.NDArray[np.float32]  # [k]
+    flags: npt.NDArray[np.uint8]  # [k]
 
     def has(self, flag: int) -> Bools:
         """Which lines have the flag."""
         return (self.flags & np.uint8(flag)) != 0
 
-
-def _no_terminal(x: Lines, t: LineThresholds) -> Bools:
-    return x.has(f.NO_TERMINAL) & ~x.has(f.CHINESE) & t.c4_terminal_punctuation
-
-
-def _few_words(x: Lines, t: LineThresholds) -> Bools:
-    return (x.words < (t.c4_min_words or 0)) & ~x.has(f.CHINESE)
+    @property
+    def chinese(self) -> Bools:
+        """Which lines are Chinese."""
+        return self.has(f.CHINESE)
 
 
-def _long_word(x: Lines, t: LineThresholds) -> Bools:
-    return x.has(f.LONG_WORD) & ~x.has(f.CHINESE) & t.c4_long_words
-
-
-def _javascript(x: Lines, t: LineThresholds) -> Bools:
-    return x.has(f.HAS_JAVASCRIPT) & t.c4_javascript
-
-
-def _policy(x: Lines, t: LineThresholds) -> Bools:
-    return x.has(f.HAS_POLICY) & t.c4_policy
-
-
-def _upper_case(x: Lines, t: LineThresholds) -> Bools:
-    limit = 1.0 if t.max_upper_ratio is None else t.max_upper_ratio
-    return (x.upper_ratio > np.float32(limit)) & ~x.has(f.CHINESE)
-
-
-def _numeric(x: Lines, t: LineThresholds) -> Bools:
-    return x.has(f.NUMERIC) & t.refinedweb_numeric
-
-
-def _counter(x: Lines, t: LineThresholds) -> Bools:
-    return x.has(f.IS_COUNTER) & ~x.has(f.CHINESE) & t.refinedweb_counters
-
-
-def _one_word(x: Lines, t: LineThresholds) -> Bools:
-    return (x.words == 1) & ~x.has(f.CHINESE) & t.refinedweb_one_word
-
-
-def _boilerplate(x: Lines, t: LineThresholds) -> Bools:
-    limit = -1 if t.max_boilerplate_words is None else t.max_boilerplate_words
-    return x.has(f.IS_BOILERPLATE) & ~x.has(f.CHINESE) & (x.words <= limit)
-
-
-def _zh_no_terminal(x: Lines, t: LineThresholds) -> Bools:
-    return x.has(f.NO_TERMINAL) & x.has(f.CHINESE) & t.zh_terminal_punctuation
-
-
-def _zh_few_chars(x: Lines, t: LineThresholds) -> Bools:
-    return (x.words < (t.zh_min_chars or 0)) & x.has(f.CHINESE)
-
-
-def _zh_counter(x: Lines, t: LineThresholds) -> Bools:
-    return x.has(f.IS_COUNTER) & x.has(f.CHINESE) & t.zh_counters
-
-
-def _zh_boilerplate(x: Lines, t: LineThresholds) -> Bools:
-    limit = -1 if t.max_zh_boilerplate_chars is None else t.max_zh_boilerplate_chars
-    return x.has(f.IS_BOILERPLATE) & x.has(f.CHINESE) & (x.words <= limit)
+def _limit(value: int | None) -> int:
+    return -1 if value is None else value
 
 
 LINE_RULES: dict[str, Callable[[Lines, LineThresholds], Bools]] = {
-    "refinedweb_upper_case": _upper_case,
-    "refinedweb_numeric": _numeric,
-    "refinedweb_counter": _counter,
-    "refinedweb_boilerplate": _boilerplate,
-    "refinedweb_one_word": _one_word,
-    "zh_counter": _zh_counter,
-    "zh_boilerplate": _zh_boilerplate,
-    "c4_javascript": _javascript,
-    "c4_policy": _policy,
-    "c4_long_word": _long_word,
-    "c4_few_words": _few_words,
-    "c4_no_terminal_punctuation": _no_terminal,
-    "zh_few_chars": _zh_few_chars,
-    "zh_no_terminal_punctuation": _zh_no_terminal,
+    "refinedweb_upper_case": lambda x, t: (
+        ~x.chinese & (x.upper_ratio > np.float32(1.0 if t.max_upper_ratio is None else t.max_upper_ratio))
+    ),
+    "refinedweb_numeric": lambda x, t: x.has(f.NUMERIC) & t.refinedweb_numeric,
+    "refinedweb_counter": lambda x, t: ~x.chinese & x.has(f.IS_COUNTER) & t.refinedweb_counters,
+    "refinedweb_boilerplate": lambda x, t: (
+        ~x.chinese & x.has(f.IS_BOILERPLATE) & (x.words <= _limit(t.max_boilerplate_words))
+    ),
+    "refinedweb_one_word": lambda x, t: ~x.chinese & (x.words == 1) & t.refinedweb_one_word,
+    "zh_counter": lambda x, t: x.chinese & x.has(f.IS_COUNTER) & t.zh_counters,
+    "zh_boilerplate": lambda x, t: (
+        x.chinese & x.has(f.IS_BOILERPLATE) & (x.words <= _limit(t.max_zh_boilerplate_chars))
+    ),
+    "c4_javascript": lambda x, t: x.has(f.HAS_JAVASCRIPT) & t.c4_javascript,
+    "c4_policy": lambda x, t: x.has(f.HAS_POLICY) & t.c4_policy,
+    "c4_long_word": lambda x, t: ~x.chinese & x.has(f.LONG_WORD) & t.c4_long_words,
+    "c4_few_words": lambda x, t: ~x.chinese & (x.words < (t.c4_min_words or 0)),
+    "c4_no_terminal_punctuation": lambda x, t: ~x.chinese & x.has(f.NO_TERMINAL) & t.c4_terminal_punctuation,
+    "zh_few_chars": lambda x, t: x.chinese & (x.words < (t.zh_min_chars or 0)),
+    "zh_no_terminal_punctuation": lambda x, t: x.chinese & x.has(f.NO_TERMINAL) & t.zh_terminal_punctuation,
 }
 """Reason → rule, in the order of precedence: RefinedWeb's come first, as `max_flagged_word_ratio` counts them."""
 LINE_REASONS = tuple(LINE_RULES)

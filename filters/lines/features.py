@@ -58,27 +58,16 @@ _INNER_END = f"[.!?{STRONG}{DOTS}].*[^\\s]"
 
 @dataclass(frozen=True, slots=True)
 class LineFacts:
-    """The lines that some rule could cut.
+    """The lines that some rule could cut."""
 
-    Attributes:
-        doc: int64[k], the document's place in the column, ascending.
-        start: int64[k], first byte within the document.
-        end: int64[k], byte behind the line's break.
-        words: int32[k], runs without white space; of a Chinese line Han and Kana.
-        upper_ratio: float32[k], capitals among letters.
-        flags: uint8[k].
-        sentences: int32[k].
-        total_words: int32[n_docs], the sum of `words` over all lines of a document.
-    """
-
-    doc: npt.NDArray[np.int64]
-    start: npt.NDArray[np.int64]
-    end: npt.NDArray[np.int64]
-    words: npt.NDArray[np.int32]
-    upper_ratio: npt.NDArray[np.float32]
-    flags: npt.NDArray[np.uint8]
-    sentences: npt.NDArray[np.int32]
-    total_words: npt.NDArray[np.int32]
+    doc: npt.NDArray[np.int64]  # [k], the document's place in the column, ascending
+    start: npt.NDArray[np.int64]  # [k], first byte within the document
+    end: npt.NDArray[np.int64]  # [k], byte behind the line's break
+    words: npt.NDArray[np.int32]  # [k], runs without white space; of a Chinese line Han and Kana
+    upper_ratio: npt.NDArray[np.float32]  # [k], capitals among letters
+    flags: npt.NDArray[np.uint8]  # [k]
+    sentences: npt.NDArray[np.int32]  # [k]
+    total_words: npt.NDArray[np.int32]  # [n_docs], the sum of `words` over all lines of a document
 
 
 def scan_lines(column: TextColumn) -> LineFacts:

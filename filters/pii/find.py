@@ -41,34 +41,21 @@ _TRIGGERS[ord("@")], _TRIGGERS[ord(":")], _TRIGGERS[0xEF] = _AT, _COLON, _WIDE
 
 
 class Scratch(NamedTuple):
-    """What is known of the characters around a place: int64[WINDOW] each.
+    """What is known of the characters around a place: int64[WINDOW] each."""
 
-    Attributes:
-        window: their codes, see `filters.pii.numbers`.
-        places: the byte at which each begins.
-        digits: the digits of a number.
-    """
-
-    window: Int64
-    places: Int64
-    digits: Int64
+    window: Int64  # their codes, see `filters.pii.numbers`
+    places: Int64  # the byte at which each begins
+    digits: Int64  # the digits of a number
 
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """What was found, by document and in the order of the text; matches of a document are disjoint.
+    """What was found, by document and in the order of the text; matches of a document are disjoint."""
 
-    Attributes:
-        ptr: int64[n_docs + 1]; document i owns `start[ptr[i]:ptr[i + 1]]`.
-        start: int32[n], first byte within the document.
-        end: int32[n], byte behind the last.
-        kind: int8[n], index in `KINDS`.
-    """
-
-    ptr: Int64
-    start: npt.NDArray[np.int32]
-    end: npt.NDArray[np.int32]
-    kind: npt.NDArray[np.int8]
+    ptr: Int64  # [n_docs + 1]; document i owns `start[ptr[i]:ptr[i + 1]]`
+    start: npt.NDArray[np.int32]  # [n], first byte within the document
+    end: npt.NDArray[np.int32]  # [n], byte behind the last
+    kind: npt.NDArray[np.int8]  # [n], index in `KINDS`
 
     def documents(self) -> Int64:
         """The document of each match, int64[n]."""
@@ -76,12 +63,7 @@ class Matches:
 
 
 def find(column: TextColumn, old_resident_numbers: bool = False) -> Matches:
-    """Finds the personal data of each document.
-
-    Args:
-        column: the documents.
-        old_resident_numbers: whether to find resident numbers of 15 places, too; they have no check digit.
-    """
+    """Finds the personal data of each document; on request also resident numbers of 15 places, without check digit."""
     capacity = column.nbytes // 512 + len(column) + 64
     while True:
         found = np.empty((capacity, OVERLAPPED + 1), np.int32)

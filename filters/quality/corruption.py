@@ -27,15 +27,8 @@ Rng = np.random.Generator
 
 
 def corrupt(column: TextColumn, seed: int, name: str) -> list[str]:
-    """Corrupts each sentence of each document; a sentence stays a line of its own.
-
-    Args:
-        column: the documents.
-        seed: of the whole training.
-        name: of the reference set, so that sets differ.
-
-    Returns:
-        One text a document; empty where the document was.
+    """Corrupts each sentence of each document, one text a document; a sentence stays a line of its own. `name` is that
+    of the reference set, so that sets differ.
     """
     spans = sentences(column)
     ends = spans.ends(column)

@@ -29,12 +29,7 @@ class SentenceQualityDecision(StrictModel):
     """
 
     threshold: float = setting(
-        0.05,
-        "A sentence that scores less may be cut; a higher threshold cuts more.",
-        unit="score",
-        source="ours, measured",
-        ge=0,
-        le=1,
+        0.05, "A sentence that scores less may be cut.", unit="score", source="ours, measured", ge=0, le=1
     )
     max_cut_fraction: float = setting(
         0.3,
@@ -45,29 +40,18 @@ class SentenceQualityDecision(StrictModel):
         le=1,
     )
     min_sentence_chars: int = setting(
-        10,
-        "Shorter sentences are left alone, as a handful of tokens tells a linear model little.",
-        unit="characters",
-        source="ours",
-        ge=0,
+        10, "Shorter sentences are left: few tokens tell a linear model little.", unit="characters", source="ours", ge=0
     )
-    min_document_quality: float = setting(
-        0.0, "A document with a lower mean score is dropped; 0 drops none.", unit="score", ge=0, le=1
-    )
+    min_document_quality: float = setting(0.0, "A document of lower mean score is dropped.", unit="score", ge=0, le=1)
 
 
 def document_quality(
     scores: npt.NDArray[np.float32], lengths: npt.NDArray[np.int64], ptr: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float32]:
-    """The mean score of a document's sentences, each weighted by its length.
+    """The mean score of a document's sentences, weighted by length (bytes or characters): float32[n_docs], 0 without
+    sentences.
 
-    Args:
-        scores: float32[n_spans]; a NaN counts as no sentence.
-        lengths: int64[n_spans], bytes or characters, not negative.
-        ptr: int64[n_docs + 1], first span of each document.
-
-    Returns:
-        float32[n_docs]; 0 for a document without sentences: there is nothing worth keeping in it.
+    `scores` is float32[n_spans], a NaN counts as no sentence; document i owns the spans `ptr[i]:ptr[i + 1]`.
     """
     return _document_quality(scores, lengths, ptr)
 
@@ -75,12 +59,8 @@ def document_quality(
 def sentence_facts(
     column: TextColumn, spans: Spans, chosen: npt.NDArray[np.int64] | None = None
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_]]:
-    """What a decision about sentences needs beside their scores, so that it need not read the text.
-
-    Args:
-        column: the documents.
-        spans: `ptr` int64[n_docs + 1], `starts` int32[n_spans]; they tile the documents.
-        chosen: int64[k], the spans to look at, ascending; all of them where None.
+    """What a decision about sentences needs beside their scores, so that it need not read the text; of the spans
+    `chosen`, int64[k] ascending, or of all.
 
     Returns:
         chars: int32[k], characters without the white space at the ends; fenced: bool[k], True where a sentence
@@ -100,22 +80,11 @@ def choose_cuts(
     total: npt.NDArray[np.int64],
     decision: SentenceQualityDecision,
 ) -> npt.NDArray[np.bool_]:
-    """Which sentences are cut: those below the threshold, the worst first, as far as the cap goes.
+    """Which sentences are cut, bool[n_spans]: those below the threshold, the worst first, as far as the cap goes.
 
     A sentence that would break the cap is passed over and the next worst tried. Equal scores go by position, the first
-    one first.
-
-    Args:
-        scores: float32[n_spans]; a NaN is never cut. Sentences that cannot be below the threshold may be left out.
-        sizes: int64[n_spans], bytes.
-        chars: int32[n_spans].
-        fenced: bool[n_spans].
-        ptr: int64[n_docs + 1], first span of each document.
-        total: int64[n_docs], bytes of each document.
-        decision: threshold, cap and least length.
-
-    Returns:
-        bool[n_spans], True is cut.
+    one first. A NaN is never cut; sentences that cannot be below the threshold may be left out. `sizes` and `total` are
+    bytes of a sentence and of a document; document i owns the spans `ptr[i]:ptr[i + 1]`.
 
     Raises:
         ValueError: there is not one score a span.

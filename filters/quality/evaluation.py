@@ -29,19 +29,12 @@ _BINS = 10
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A reference set's scores.
-
-    Attributes:
-        reference: the set.
-        examples: float32[n_kept], the score of each example with enough tokens.
-        alone: float32[n_kept], the same without its neighbours.
-        documents: float32[n_docs], of each document that is not empty; empty for a set that is a part of its pages.
-    """
+    """A reference set's scores."""
 
     reference: ReferenceSet
-    examples: npt.NDArray[np.float32]
-    alone: npt.NDArray[np.float32]
-    documents: npt.NDArray[np.float32]
+    examples: npt.NDArray[np.float32]  # [n_kept], the score of each example with enough tokens
+    alone: npt.NDArray[np.float32]  # [n_kept], the same without its neighbours
+    documents: npt.NDArray[np.float32]  # [n_docs], of each not empty; empty for a set that is a part of its pages
 
 
 def score_examples(model: SentenceModel, examples: Examples) -> Scored:
@@ -58,10 +51,6 @@ def score_examples(model: SentenceModel, examples: Examples) -> Scored:
 def auc(good: Floats, bad: Floats) -> float:
     """The chance that a good score is above a bad one, ties counting half.
 
-    Args:
-        good: float[n_good], not empty.
-        bad: float[n_bad], not empty.
-
     Raises:
         ValueError: one side is empty.
     """
@@ -75,11 +64,7 @@ def auc(good: Floats, bad: Floats) -> float:
 
 
 def evaluate(scored: Sequence[Scored], max_good_lost: float) -> dict[str, Any]:
-    """The evaluation of a model on its held-out sets.
-
-    Args:
-        scored: every set, trained on or held out.
-        max_good_lost: share of held-out good examples that the suggested threshold may cut.
+    """The evaluation of a model on its held-out sets; the suggested threshold cuts `max_good_lost` of the good at most.
 
     Returns:
         `languages` (AUCs, threshold, reliability, or a note why not) and `sources` (mean score of each

@@ -42,32 +42,19 @@ Batch = tuple[Floats, npt.NDArray[np.bool_], float, float]
 
 @dataclass(frozen=True, slots=True)
 class _Set:
-    """A reference set as the heads see it.
+    """A reference set as the heads see it."""
 
-    Attributes:
-        words: float32[n_spans], log-odds by a word model that was not trained on the document.
-        form: float32[n_spans, n_features].
-        head: int64[n_spans].
-        rows: int64[n_chosen], the examples.
-        ptr: int64[n_docs + 1].
-        good: the label.
-    """
-
-    words: Floats
-    form: Floats
-    head: Int64
-    rows: Int64
-    ptr: Int64
+    words: Floats  # [n_spans], log-odds by a word model that was not trained on the document
+    form: Floats  # [n_spans, n_features]
+    head: Int64  # [n_spans]
+    rows: Int64  # [n_chosen], the examples
+    ptr: Int64  # [n_docs + 1]
     good: bool
 
 
 def fit_heads(examples: Sequence[Examples], chosen: Chosen, fit: Fit) -> SentenceHeads:
-    """Fits both heads.
-
-    Args:
-        examples: the reference sets; those held out are not looked at.
-        chosen: for each set the indices of its training examples, into `lines`.
-        fit: trains a word model on such a choice.
+    """Fits both heads, on the sets that are not held out. `chosen` holds for each set the indices of its training
+    examples, into `lines`; `fit` trains a word model on such a choice.
     """
     unseen = out_of_fold(examples, chosen, fit)
     sets = []

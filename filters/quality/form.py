@@ -87,14 +87,7 @@ _MARK_TABLE = _mark_table()
 
 
 def sentence_form(column: TextColumn) -> npt.NDArray[np.float32]:
-    """What `FEATURES` name, of each text.
-
-    Args:
-        column: the sentences, as `Spans.as_column` gives them.
-
-    Returns:
-        float32[n_texts, len(FEATURES)]; zeros for a text without anything but white space.
-    """
+    """What `FEATURES` name, of each text (`Spans.as_column`): float32[n_texts, len(FEATURES)], 0 for white space."""
     out = np.zeros((len(column), len(FEATURES)), np.float32)
     _forms(column.offsets, column.data, char_tables().classes, _MARK_TABLE, out)
     return out

@@ -35,19 +35,12 @@ LIMIT = 1e-6
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SentenceHeads:
-    """Two heads: 0 for scripts with spaces, 1 for those without.
+    """Two heads: 0 for scripts with spaces, 1 for those without."""
 
-    Attributes:
-        edges: float32[n_features, n_edges], ascending, the intervals' bounds; infinite where there are fewer.
-        points: float32[2, n_features, n_edges + 1], of a value in each interval.
-        own: float32[2, 2], of a sentence alone: a constant, and the weight of the words' log-odds.
-        joint: float32[2, 3], of a sentence among its neighbours: a constant, its own weight, theirs.
-    """
-
-    edges: Floats
-    points: Floats
-    own: Floats
-    joint: Floats
+    edges: Floats  # [n_features, n_edges], ascending, the intervals' bounds; infinite where there are fewer
+    points: Floats  # [2, n_features, n_edges + 1], of a value in each interval
+    own: Floats  # [2, 2], of a sentence alone: a constant, and the weight of the words' log-odds
+    joint: Floats  # [2, 3], of a sentence among its neighbours: a constant, its own weight, theirs
 
 
 def head_of(form: Floats) -> npt.NDArray[np.int64]:
@@ -63,29 +56,14 @@ def log_odds(probability: Floats) -> Floats:
 
 
 def own_scores(heads: SentenceHeads, words: Floats, form: Floats) -> Floats:
-    """The log-odds of each sentence by itself.
-
-    Args:
-        heads: the heads.
-        words: float32[n], `log_odds` of the words.
-        form: float32[n, n_features], by `sentence_form`.
-
-    Returns:
-        float32[n].
-    """
+    """The log-odds of each sentence by itself, float32[n], from those of its words and its `sentence_form`."""
     found: Floats = _own(words, form, head_of(form), heads.edges, heads.points, heads.own)
     return found
 
 
 def neighbours(own: Floats, ptr: npt.NDArray[np.int64]) -> Floats:
-    """The mean log-odds of the sentences around each one, in its document, drawn towards 0 where they are few.
-
-    Args:
-        own: float32[n].
-        ptr: int64[n_docs + 1], first sentence of each document.
-
-    Returns:
-        float32[n].
+    """The mean log-odds of the sentences around each one, in its document, drawn towards 0 where they are few:
+    float32[n]. Document i owns the sentences `ptr[i]:ptr[i + 1]`.
     """
     found: Floats = _neighbours(own, ptr, WINDOW, PRIOR)
     return found

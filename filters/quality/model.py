@@ -37,15 +37,10 @@ _FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class SentenceModel:
-    """A trained model, ready to score.
+    """A trained model, ready to score."""
 
-    Attributes:
-        words: the linear model over words and bigrams.
-        heads: the heads; None for words alone.
-    """
-
-    words: LinearModel
-    heads: SentenceHeads | None = None
+    words: LinearModel  # over words and bigrams
+    heads: SentenceHeads | None = None  # None for words alone
 
     @property
     def digest(self) -> str:
@@ -58,15 +53,7 @@ class SentenceModel:
         return sha.hexdigest()
 
     def score(self, column: TextColumn, spans: Spans) -> Floats:
-        """The probability that each sentence is good, given its neighbours in the document too.
-
-        Args:
-            column: the documents.
-            spans: their sentences, as `text.segment.sentences` gives them.
-
-        Returns:
-            float32[n_spans].
-        """
+        """The probability that each sentence is good, given its neighbours in the document too: float32[n_spans]."""
         words = score_spans(self.words, column, spans)
         if self.heads is None:
             return words

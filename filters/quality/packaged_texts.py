@@ -171,12 +171,8 @@ def language_reference() -> list[Text]:
 
 
 def docstrings(package: str, *folders: str, minimum_chars: int = 300) -> Iterator[Text]:
-    """Yield the long docstrings of a package, private modules included, tests not.
-
-    Args:
-        package: the import name.
-        folders: its subpackages to be read; all where none is named.
-        minimum_chars: shorter ones are left out.
+    """Yield the docstrings of a package, or of its subpackages named, that have `minimum_chars` or more; private
+    modules included, tests not.
     """
     folder = package_folder(package)
     for path in _python_files(folder):

@@ -44,14 +44,10 @@ class ReferenceSet(StrictModel):
     """One set of texts and what it is an example of."""
 
     name: str = setting(..., "Unique in a training.", pattern=r"^[a-z0-9][a-z0-9_\-]{0,63}$")
-    source: str = setting(
-        ..., "What is held out together: sets of one source are either all trained on or all held out.", min_length=1
-    )
+    source: str = setting(..., "Sets of one source are either all trained on or all held out.", min_length=1)
     label: Label = setting(..., "What its texts are.")
     lang: str = setting(..., "Their language; balance and evaluation are by language.", min_length=2)
-    paths: tuple[str, ...] = setting(
-        ..., "Globs, URIs or `package:<import name>/<glob>`, as for an input of a run.", min_length=1
-    )
+    paths: tuple[str, ...] = setting(..., "Globs, URIs or `package:<import name>/<glob>`, as for inputs.", min_length=1)
     format: Literal["auto", "jsonl", "parquet", "warc", "wet", "text"] = setting(
         "auto", "How files are read; auto goes by the file's name."
     )
@@ -63,12 +59,8 @@ class ReferenceSet(StrictModel):
         "Keeps only records whose columns have these values, compared as text; a value that ends in `*` is the"
         " beginning of one.",
     )
-    inside: str | None = setting(
-        None, "A column that holds the main content of a page: examples are the sentences that stand in it too."
-    )
-    outside: str | None = setting(
-        None, "Such a column: examples are the sentences that do not stand in it, menus and notices."
-    )
+    inside: str | None = setting(None, "A column with a page's main content: examples are the sentences also in it.")
+    outside: str | None = setting(None, "Such a column: examples are the sentences not in it, menus and notices.")
     share: tuple[float, float] = setting(
         (0.0, 1.0),
         "Keeps only records whose text has a hash in this part of 0 to 1. So a source without parts of its own is taken"
@@ -77,9 +69,7 @@ class ReferenceSet(StrictModel):
     )
     held_out: bool = setting(False, "Evaluated on, never trained on.")
     max_bytes: int = setting(20_000_000, "UTF-8 text that is taken, in the order of files.", unit="bytes", gt=0)
-    corrupt: bool = setting(
-        False, "Makes bad sentences out of these texts (see `filters.quality.corruption`); the label must be bad."
-    )
+    corrupt: bool = setting(False, "Corrupts the texts (see `filters.quality.corruption`); the label must be bad.")
     split: Split = setting("sentence", "What one example is.")
 
     @field_validator("share")
@@ -124,35 +114,20 @@ class ReferenceSet(StrictModel):
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """A reference set as read.
-
-    Attributes:
-        reference: its configuration.
-        column: its documents, corrupted where it says so.
-        spans: its examples, tiling the documents.
-        kept: int64[n_kept], indices of the examples with enough tokens, in text order.
-        lines: tokens of each kept example, joined by spaces.
-    """
+    """A reference set as read."""
 
     reference: ReferenceSet
-    column: TextColumn
-    spans: Spans
-    kept: npt.NDArray[np.int64]
-    lines: list[str]
+    column: TextColumn  # documents, corrupted where the set says so
+    spans: Spans  # its examples, tiling the documents
+    kept: npt.NDArray[np.int64]  # [n_kept], indices of the examples with enough tokens, in text order
+    lines: list[str]  # tokens of each kept example, joined by spaces
 
 
 def read_examples(
     reference: ReferenceSet, where: str, base_dir: Path, seed: int, min_tokens: int, max_record_bytes: int
 ) -> Examples:
-    """Reads a set and splits it into examples.
-
-    Args:
-        reference: the set.
-        where: its key in the configuration, for messages.
-        base_dir: the folder at which relative paths start.
-        seed: of corruption.
-        min_tokens: shorter examples say nothing and are left out.
-        max_record_bytes: longer records are left out.
+    """Reads a set and splits it into examples of at least `min_tokens`; shorter ones say nothing. `where` is its key in
+    the configuration, for messages; `base_dir` the folder at which relative paths start.
 
     Raises:
         ConfigError: a path matches nothing, or no example is left.

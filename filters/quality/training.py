@@ -45,11 +45,7 @@ class WordsTraining(StrictModel):
 
     references: tuple[ReferenceSet, ...] = setting(..., "The reference sets.", min_length=1)
     dim: int = setting(
-        16,
-        "Length of a word's vector. It costs nothing at inference, as vectors are multiplied out.",
-        unit="numbers",
-        ge=1,
-        le=1024,
+        16, "Length of a word's vector; free at inference, where it is multiplied out.", unit="numbers", ge=1, le=1024
     )
     epoch: int = setting(
         3,
@@ -123,27 +119,15 @@ class QualityTraining(WordsTraining):
 
 @dataclass(frozen=True, slots=True)
 class TrainedModel:
-    """A model on disk.
+    """A model on disk."""
 
-    Attributes:
-        digest: of the model's content.
-        folder: where `SentenceModel.load` finds it, with `evaluation.json` beside it.
-        evaluation: what that file holds.
-    """
-
-    digest: str
-    folder: Path
-    evaluation: dict[str, Any]
+    digest: str  # of the model's content
+    folder: Path  # where `SentenceModel.load` finds it, with `evaluation.json` beside it
+    evaluation: dict[str, Any]  # what that file holds
 
 
 def train(config: WordsTraining, base_dir: Path, out_folder: Path, progress: Progress | None = None) -> TrainedModel:
-    """Trains, evaluates and stores a model; the folder appears whole or not at all.
-
-    Args:
-        config: the training.
-        base_dir: the folder at which relative paths start.
-        out_folder: replaced if it exists.
-        progress: called with a line of text at each step.
+    """Trains, evaluates and stores a model; `out_folder` appears whole or not at all, in the place of an older one.
 
     Raises:
         ConfigError: a path matches nothing, a set is empty, or no language has examples of both labels.
@@ -186,13 +170,8 @@ def train(config: WordsTraining, base_dir: Path, out_folder: Path, progress: Pro
 def balance(examples: Sequence[Examples], most: int, seed: int) -> list[list[int]]:
     """Draws the examples to train on: within a language as many good as bad, evenly over the sets of a label.
 
-    Args:
-        examples: the sets; those held out get none.
-        most: examples of one set at most.
-        seed: of the draw.
-
-    Returns:
-        Indices into `lines` for each set, in text order. A line that occurs twice in a set is drawn once.
+    Returns for each set indices into `lines`, `most` at most, in text order; none for a set held out. A line that
+    occurs twice in a set is drawn once.
 
     Raises:
         ConfigError: no language has examples of both labels.

@@ -35,21 +35,13 @@ from tamis.progress import SILENT, Progress
 
 @dataclass(frozen=True)
 class ShardToBuild:
-    """A published shard whose bins are to be built.
-
-    Attributes:
-        domain: of the shard.
-        path: of the shard.
-        digest: of its bytes.
-        out: folder or URI of the bins.
-        tokenizer: digest of the model.
-    """
+    """A published shard whose bins are to be built."""
 
     domain: str
     path: Path
-    digest: str
-    out: str
-    tokenizer: str
+    digest: str  # of the shard's bytes
+    out: str  # folder or URI of the bins
+    tokenizer: str  # digest of the model
 
 
 @dataclass(frozen=True)
@@ -67,14 +59,8 @@ def build_bins(
     progress: Progress = SILENT,
     each: Callable[[list[ShardToBuild]], Iterable[Built]] | None = None,
 ) -> TokenBins:
-    """Build what is missing of a run's bins, and open them.
-
-    Args:
-        run: the run folder.
-        tokenizer: the model.
-        out: a folder or the URI of an object store.
-        progress: where it reports to.
-        each: runs `build_shard` for each shard, in order; here, one after the other, by default.
+    """Build what is missing of a run's bins in a folder or an object store, and open them. `each` runs `build_shard`
+    for each shard, in order; here, one after the other, by default.
 
     Raises:
         ConfigError: the bins there are of another tokenizer.

@@ -22,11 +22,7 @@ _P0, _P1, _P2, _P3 = _PRIMES
 
 
 def check_of(data: npt.NDArray[np.uint8]) -> int:
-    """The checksum of some bytes.
-
-    Args:
-        data: uint8[n], contiguous.
-    """
+    """The checksum of some contiguous bytes."""
     words = data[: len(data) // 8 * 8].view(np.uint64)
     return int(_check(words, data[len(words) * 8 :]))
 

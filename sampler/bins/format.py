@@ -47,29 +47,17 @@ Tokens = npt.NDArray[Any]
 
 @dataclass(frozen=True, kw_only=True)
 class ShardIndex:
-    """The index of a bin; its arrays are read-only views, mostly of a memory map.
+    """The index of a bin; its arrays are read-only views, mostly of a memory map."""
 
-    Attributes:
-        offsets: int64[n_docs + 1], in tokens.
-        doc_ids: int64[n_docs], ascending.
-        heldout: uint8[n_docs].
-        checks: uint64[n_chunks], one a mebibyte of the bin.
-    """
-
-    offsets: npt.NDArray[np.int64]
-    doc_ids: npt.NDArray[np.int64]
-    heldout: npt.NDArray[np.uint8]
-    checks: npt.NDArray[np.uint64]
+    offsets: npt.NDArray[np.int64]  # [n_docs + 1], in tokens
+    doc_ids: npt.NDArray[np.int64]  # [n_docs], ascending
+    heldout: npt.NDArray[np.uint8]  # [n_docs]
+    checks: npt.NDArray[np.uint64]  # [n_chunks], one a mebibyte of the bin
 
 
 class ShardBin:
-    """One shard's tokens, checked as they are read.
-
-    Args:
-        entry: its entry in the manifest: shard, documents, tokens, bin and idx with bytes, sha256 and check.
-        domain: its domain.
-        dtype: of a token, `<u2` or `<u4`.
-        store: where the files lie.
+    """One shard's tokens, checked as they are read. `entry` is its entry in the manifest: shard, documents, tokens, bin
+    and idx with bytes, sha256 and check; `dtype`, of a token, `<u2` or `<u4`.
     """
 
     def __init__(self, entry: dict[str, Any], domain: str, dtype: str, store: Store) -> None:
@@ -155,19 +143,12 @@ class ShardBin:
 
 @dataclass(frozen=True)
 class MemoryBin:
-    """A bin in memory, for a first look or a test.
+    """A bin in memory, for a first look or a test."""
 
-    Attributes:
-        name: `<domain>/<shard>`.
-        index: as `ShardBin.index`, without checks.
-        data: uint16|uint32[n_tokens].
-        digest: identifies the content.
-    """
-
-    name: str
-    index: ShardIndex
-    data: Tokens
-    digest: str
+    name: str  # `<domain>/<shard>`
+    index: ShardIndex  # as `ShardBin.index`, without checks
+    data: Tokens  # uint16|uint32[n_tokens]
+    digest: str  # identifies the content
     remote = False
 
     @property
@@ -190,21 +171,13 @@ AnyBin = ShardBin | MemoryBin
 
 @dataclass(frozen=True, kw_only=True)
 class TokenBins:
-    """All bins of one tokenizer.
+    """All bins of one tokenizer."""
 
-    Attributes:
-        tokenizer_digest: sha256 of the model that made them.
-        vocab_size: its pieces.
-        eos_id: the token that ends a document.
-        domains: domain → its shards, in order.
-        cache: folder where indexes of domains (`sampler.stream.document_index`) may be stored, or None.
-    """
-
-    tokenizer_digest: str
+    tokenizer_digest: str  # sha256 of the model that made them
     vocab_size: int
-    eos_id: int
-    domains: dict[str, Sequence[AnyBin]]
-    cache: str | None = field(default=None, compare=False)
+    eos_id: int  # the token that ends a document
+    domains: dict[str, Sequence[AnyBin]]  # domain → its shards, in order
+    cache: str | None = field(default=None, compare=False)  # for indexes of domains (`stream.document_index`), or None
 
     @property
     def tokens(self) -> dict[str, int]:
@@ -215,14 +188,7 @@ class TokenBins:
 def index_bytes(
     offsets: npt.NDArray[np.int64], doc_ids: npt.NDArray[np.int64], heldout: npt.NDArray[np.bool_], tokens: Tokens
 ) -> bytes:
-    """An index file.
-
-    Args:
-        offsets: int64[n_docs + 1].
-        doc_ids: int64[n_docs].
-        heldout: bool[n_docs].
-        tokens: of the bin, for the checksums.
-    """
+    """An index file; offsets are [n_docs + 1], the tokens those of the bin, for the checksums."""
     checks = checks_of_chunks(tokens.view(np.uint8))
     head = _HEADER.pack(_MAGIC, FORMAT, len(doc_ids), len(tokens), tokens.dtype.itemsize, len(checks))
     return b"".join([head, offsets.tobytes(), doc_ids.tobytes(), checks.tobytes(), heldout.astype(np.uint8).tobytes()])

@@ -71,10 +71,7 @@ class BinsManifest(StrictModel):
 
 
 def open_bins(place: str) -> TokenBins:
-    """Open committed bins.
-
-    Args:
-        place: the folder or URI that `build_bins` wrote to.
+    """Open the committed bins in the folder or URI that `build_bins` wrote to.
 
     Raises:
         TamisError: there are no bins, or a manifest is damaged or has another format.

@@ -42,12 +42,8 @@ _UPLOAD_SECONDS = 3600.0
 
 
 class RemoteStore:
-    """A prefix of an object store.
-
-    Args:
-        uri: its address, with settings behind a question mark.
-        policy: how requests are retried; settings in the URI take precedence.
-        cache: folder for objects that are fetched whole; the user's cache folder by default.
+    """A prefix of an object store. Settings behind a question mark in the URI precede those of `policy`; objects that
+    are fetched whole are kept in `cache`, by default the user's cache folder.
 
     Raises:
         ConfigError: the URI has a setting that the store does not know.

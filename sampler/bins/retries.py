@@ -24,17 +24,11 @@ _FINAL = ("NO_SUCH_BUCKET", "ACCESS_DENIED", "INVALID_ACCESS_KEY_ID", "INVALID_C
 
 @dataclass(frozen=True, kw_only=True)
 class RetryPolicy:
-    """How often a request is tried.
-
-    Attributes:
-        attempts: most attempts.
-        seconds: deadline of one attempt.
-        pause: seconds before the second attempt; it doubles each time.
-    """
+    """How often a request is tried."""
 
     attempts: int = 5
-    seconds: float = 30.0
-    pause: float = 0.2
+    seconds: float = 30.0  # deadline of one attempt
+    pause: float = 0.2  # seconds before the second attempt; it doubles each time
 
 
 def call_with_retries(
@@ -45,14 +39,8 @@ def call_with_retries(
     verb: str = "read",
     failed: Callable[[], None] = lambda: None,
 ) -> Value:
-    """Try until it works or the policy allows no further attempt.
-
-    Args:
-        once: the request; it must be safe to run twice, even at the same time.
-        policy: how often and how long it is tried.
-        name: of the file, for messages.
-        verb: what is done to the file, for messages.
-        failed: called after each failed attempt, except the last.
+    """Try `once` until it works or the policy allows no further attempt; it must be safe to run twice, even at the same
+    time. `name` (the file) and `verb` are for messages; `failed` is called after each failed attempt but the last.
 
     Raises:
         TamisError: the file is missing, may not be touched, or every attempt failed.

@@ -49,33 +49,19 @@ _MAX_LENGTH = (1 << 31) - 1
 
 @dataclass(frozen=True, kw_only=True)
 class MegatronDataset:
-    """What was written of a domain.
-
-    Attributes:
-        domain: its name.
-        prefix: of the paths, without `.bin`, for `--data-path`; None if the split has no document of the domain.
-        documents: how many.
-        tokens: of all of them, end tokens included.
-        dtype: of a token in the file.
-    """
+    """What was written of a domain."""
 
     domain: str
-    prefix: str | None
+    prefix: str | None  # of the paths, without `.bin`, for `--data-path`; None if the split has none of its documents
     documents: int
-    tokens: int
-    dtype: str
+    tokens: int  # of all of them, end tokens included
+    dtype: str  # of a token in the file
 
 
 def export_megatron(
     bins: TokenBins, out: Path, split: Split = "train", progress: Progress = SILENT
 ) -> list[MegatronDataset]:
     """Write `OUT/<split>_<domain>.bin` and `.idx` for every domain; a pair of that name is replaced.
-
-    Args:
-        bins: the token bins, local or remote.
-        out: a local folder, made if it is missing.
-        split: which documents.
-        progress: where it reports to.
 
     Raises:
         ConfigError: no document of the bins is in the split.
@@ -117,13 +103,7 @@ def chosen(shard: AnyBin, split: Split) -> npt.NDArray[np.bool_]:
 
 
 def kept_tokens(shard: AnyBin, kept: npt.NDArray[np.bool_], window: int = _WINDOW) -> Iterator[Tokens]:
-    """The tokens of some documents of a shard, in order, a window of the shard at a time.
-
-    Args:
-        shard: the bin.
-        kept: bool[n_docs], the documents wanted.
-        window: tokens read at once.
-    """
+    """The tokens of the documents `kept`, bool[n_docs], of a shard, in order; `window` tokens are read at a time."""
     offsets = shard.index.offsets
     for start in range(0, shard.tokens, window):
         stop = min(start + window, shard.tokens)

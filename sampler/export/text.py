@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Literal
 
 from sampler.export.megatron import Split
-from sampler.published import Rows, Shard, list_shards, read_rows
+from sampler.published import Shard, list_shards, read_rows
 from tamis.errors import ConfigError
 from tamis.progress import SILENT, Progress, each
 
@@ -43,13 +43,7 @@ _BUFFER = 1 << 18  # bytes held for a file before they are written
 
 @dataclass(frozen=True, kw_only=True)
 class TextFile:
-    """A file that was written.
-
-    Attributes:
-        path: where it is.
-        documents: how many are in it.
-        bytes: its size.
-    """
+    """A file that was written."""
 
     path: str
     documents: int
@@ -58,29 +52,17 @@ class TextFile:
 
 @dataclass(frozen=True, kw_only=True)
 class TextExport:
-    """What was written.
+    """What was written."""
 
-    Attributes:
-        files: in order.
-        empty: documents left out as they have no visible character.
-    """
-
-    files: list[TextFile]
-    empty: int
+    files: list[TextFile]  # in order
+    empty: int  # documents left out as they have no visible character
 
 
 def export_text(
     run: Path, out: Path, files: int, split: Split = "train", lines: Lines = "joined", progress: Progress = SILENT
 ) -> TextExport:
-    """Write a run's documents as text files.
-
-    Args:
-        run: the run folder.
-        out: a folder that is new or empty.
-        files: how many, a multiple of the trainer's ranks.
-        split: which documents.
-        lines: whether line breaks within a document become spaces.
-        progress: where it reports to.
+    """Write a run's documents as text files into a folder that is new or empty; their number is a multiple of the
+    trainer's ranks. `lines` says whether line breaks within a document become spaces.
 
     Raises:
         ConfigError: the folder holds something, or the split has no document.
@@ -122,13 +104,9 @@ def render(text: str, lines: Lines) -> bytes:
 
 def _documents(shard: Shard, split: Split) -> Iterator[str]:
     for rows in read_rows(shard):
-        yield from _kept(rows, split)
-
-
-def _kept(rows: Rows, split: Split) -> Iterator[str]:
-    for text, held in zip(rows.texts, rows.heldout.tolist(), strict=True):
-        if split == "all" or held == (split == "heldout"):
-            yield text
+        for text, held in zip(rows.texts, rows.heldout.tolist(), strict=True):
+            if split == "all" or held == (split == "heldout"):
+                yield text
 
 
 def _name(number: int) -> str:

@@ -20,46 +20,27 @@ IGNORED = -100
 
 @dataclass(frozen=True, kw_only=True)
 class Packed:
-    """One sequence.
+    """One sequence."""
 
-    Attributes:
-        domain: where it comes from.
-        tokens: int64[n], without padding.
-        following: the token after the last, which is the last label.
-        cu_seqlens: int32[n_pieces + 1], from 0 to n: where the documents' pieces start.
-        doc_ids: int64[n_pieces].
-    """
-
-    domain: str
-    tokens: npt.NDArray[np.int64]
-    following: int
-    cu_seqlens: npt.NDArray[np.int32]
-    doc_ids: npt.NDArray[np.int64]
+    domain: str  # where it comes from
+    tokens: npt.NDArray[np.int64]  # [n], without padding
+    following: int  # the token after the last, which is the last label
+    cu_seqlens: npt.NDArray[np.int32]  # [n_pieces + 1], from 0 to n: where the documents' pieces start
+    doc_ids: npt.NDArray[np.int64]  # [n_pieces]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Some rows.
+    """Some rows."""
 
-    Attributes:
-        window: int64[rows, sequence_length + 1], each row's tokens and the one after them.
-        used: int32[rows], tokens of each row before its padding.
-        domains: int16[rows], the domain of each row, as an index into `names`.
-        names: of the domains.
-        first: int64[rows + 1], each row's first piece.
-        columns: int32[n_pieces], where in its row a piece begins; padding is a piece too.
-        doc_ids: int64[n_pieces], -1 for padding.
-        samples: int64[rows], the number of each row's sample.
-    """
-
-    window: npt.NDArray[np.int64]
-    used: npt.NDArray[np.int32]
-    domains: npt.NDArray[np.int16]
-    names: list[str]
-    first: npt.NDArray[np.int64]
-    columns: npt.NDArray[np.int32]
-    doc_ids: npt.NDArray[np.int64]
-    samples: npt.NDArray[np.int64]
+    window: npt.NDArray[np.int64]  # [rows, sequence_length + 1], each row's tokens and the one after them
+    used: npt.NDArray[np.int32]  # [rows], tokens of each row before its padding
+    domains: npt.NDArray[np.int16]  # [rows], the domain of each row, as an index into `names`
+    names: list[str]  # of the domains
+    first: npt.NDArray[np.int64]  # [rows + 1], each row's first piece
+    columns: npt.NDArray[np.int32]  # [n_pieces], where in its row a piece begins; padding is a piece too
+    doc_ids: npt.NDArray[np.int64]  # [n_pieces], -1 for padding
+    samples: npt.NDArray[np.int64]  # [rows], the number of each row's sample
 
     @property
     def sequence_length(self) -> int:

@@ -27,11 +27,7 @@ _INTERVAL = 1 << 16
 
 
 class Blend:
-    """An endless sequence of domains in proportion to their weights, with random access.
-
-    Args:
-        weights: a number above zero for each domain; only proportions count.
-    """
+    """An endless sequence of domains in proportion to their weights (above zero; any sum), with random access."""
 
     def __init__(self, weights: Sequence[float | int | Fraction]) -> None:
         if not weights or any(weight <= 0 for weight in weights):

@@ -18,25 +18,15 @@ from sampler.stream.packing import Int64s, PackingPlan, Pieces
 
 @dataclass(frozen=True, kw_only=True)
 class ShuffleBlock:
-    """An open block.
-
-    Attributes:
-        shard: its bin.
-        base: where `source` starts in the bin, in tokens.
-        pieces: the documents that the pass takes of it, in the pass's order.
-        prefix: int64[n + 1], tokens before each piece, counted from the block's beginning.
-        plan: how the pieces fill sequences; None under concat.
-        document_ends: int64[n], where in the bin the document of each of the plan's pieces ends.
-        fetch: reads the block's tokens.
-    """
+    """An open block."""
 
     shard: AnyBin
-    base: int
-    pieces: Pieces
-    prefix: Int64s
-    plan: PackingPlan | None
-    document_ends: Int64s
-    fetch: Callable[[], npt.NDArray[Any]]
+    base: int  # where `source` starts in the bin, in tokens
+    pieces: Pieces  # the documents that the pass takes of it, in the pass's order
+    prefix: Int64s  # [n + 1], tokens before each piece, counted from the block's beginning
+    plan: PackingPlan | None  # how the pieces fill sequences; None under concat
+    document_ends: Int64s  # [n], where in the bin the document of each of the plan's pieces ends
+    fetch: Callable[[], npt.NDArray[Any]]  # reads the block's tokens
 
     @cached_property
     def source(self) -> npt.NDArray[Any]:

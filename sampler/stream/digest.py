@@ -17,15 +17,8 @@ from sampler.stream.mixture_stream import MixtureStream, RankStream
 def step_digests(
     stream: MixtureStream, start: int, stop: int, global_batch: int, world_size: int = 1, position: int = 0
 ) -> Iterator[tuple[int, str]]:
-    """Yield (step, hex sha256) for steps start…stop-1.
-
-    Args:
-        stream: the mixture.
-        start: first step, from zero.
-        stop: one past the last step.
-        global_batch: sequences a step.
-        position: the sample at which step 0 begins.
-        world_size: number of ranks; the digests are the same for every one that divides the batch.
+    """Yield (step, hex sha256) for steps start…stop-1, of `global_batch` sequences; step 0 begins at the sample
+    `position`. The digests are the same for every world size that divides the batch.
 
     Raises:
         ConfigError: the world size does not divide the batch.

@@ -33,13 +33,7 @@ _HOLDOUT_SALT = 0x686F6C646F757400
 
 
 class Boost:
-    """A factor for some documents of a domain.
-
-    Args:
-        factor: by which the expected copies are multiplied.
-        shards: names of the shards that it applies to.
-        doc_ids: int64[n], which of their documents; None for all.
-    """
+    """A factor for the expected copies of documents: `doc_ids`, or all (None), in the shards of these names."""
 
     def __init__(self, factor: float, shards: frozenset[str], doc_ids: npt.NDArray[np.int64] | None = None) -> None:
         self.factor, self.shards = factor, shards
@@ -69,18 +63,9 @@ def open_documents(
     boosts: Sequence[Boost] = (),
     cache: Path | None = None,
 ) -> DomainDocuments:
-    """The documents of a domain, from the index if it was made before.
-
-    Args:
-        domain: its name in the mixture.
-        shards: its bins, in order.
-        weights: expected copies an epoch; a held-out split takes every document once.
-        seed: the mixture's.
-        block_tokens: tokens of a shuffle block.
-        split: train or heldout.
-        holdout: share of documents, chosen by hash, to hold out where the run held out none.
-        boosts: factors on the weights.
-        cache: folder for indexes, or None to keep them in memory.
+    """The documents of a domain, from the index in the folder `cache` if it was made before; None keeps it in memory.
+    Weights and their boosts are expected copies an epoch; a held-out split takes every document once. Where the run
+    held out none, the share `holdout` is, chosen by hash.
 
     Raises:
         TamisError: weights that are not those of the bins' documents, negative, or above 64.

@@ -36,35 +36,20 @@ _MAX_TABLES = 1 << 12  # passes whose tables are stored: a tiny domain may have 
 
 @dataclass(frozen=True, kw_only=True)
 class DomainDocuments:
-    """What a stream needs to know of a domain. All readers share its arrays; each thread has caches of its own.
-
-    Attributes:
-        domain: its name in the mixture.
-        seed: the mixture's.
-        shards: its bins, in order.
-        bases: int64[n_shards + 1], the number of each shard's first document.
-        weights: uint32[n_docs], fixed-point expected copies an epoch; 0 for documents outside the split.
-        draws: uint32[n_docs], fixed-point u(seed, d).
-        starts: int64[n_blocks + 1], first document of each block.
-        block_shards: int32[n_blocks], the shard of each block.
-        passes: passes an epoch.
-        tokens_per_epoch: expected tokens of an epoch, Σ weight · length.
-        digest: of weights and bins; it identifies the domain's samples.
-        folder: where tables of passes are stored, or None.
-    """
+    """What a stream needs to know of a domain. All readers share its arrays; each thread has caches of its own."""
 
     domain: str
-    seed: int
-    shards: Sequence[AnyBin]
-    bases: npt.NDArray[np.int64]
-    weights: npt.NDArray[np.uint32]
-    draws: npt.NDArray[np.uint32]
-    starts: npt.NDArray[np.int64]
-    block_shards: npt.NDArray[np.int32]
-    passes: int
-    tokens_per_epoch: float
-    digest: str
-    folder: Path | None = None
+    seed: int  # the mixture's
+    shards: Sequence[AnyBin]  # its bins, in order
+    bases: npt.NDArray[np.int64]  # [n_shards + 1], the number of each shard's first document
+    weights: npt.NDArray[np.uint32]  # [n_docs], fixed-point expected copies an epoch; 0 for documents outside the split
+    draws: npt.NDArray[np.uint32]  # [n_docs], fixed-point u(seed, d)
+    starts: npt.NDArray[np.int64]  # [n_blocks + 1], first document of each block
+    block_shards: npt.NDArray[np.int32]  # [n_blocks], the shard of each block
+    passes: int  # passes an epoch
+    tokens_per_epoch: float  # expected tokens of an epoch, Σ weight · length
+    digest: str  # of weights and bins; it identifies the domain's samples
+    folder: Path | None = None  # where tables of passes are stored, or None
     _after: dict[int, int] = field(default_factory=dict, compare=False)
     _tables: dict[str, npt.NDArray[np.int64]] = field(default_factory=dict, compare=False)
 
@@ -124,9 +109,12 @@ class DomainDocuments:
 
     def sequences_by_block(self, number: int, length: int, packing: str) -> npt.NDArray[np.int64]:
         """Sequences that a planned packing makes of each block in a pass: int64[n_blocks]."""
-        return self._table(
-            f"{packing}-{length}-{number:06d}", number, lambda: self._count_sequences(number, length, packing)
-        )
+
+        def count() -> npt.NDArray[np.int64]:
+            blocks = (self.pieces_of(number, block)[1] for block in range(self.blocks))
+            return np.array([sequences_of(pieces, length, packing) for pieces in blocks], np.int64)
+
+        return self._table(f"{packing}-{length}-{number:06d}", number, count)
 
     def _table(self, name: str, number: int, make: Callable[[], npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:
         """A table of a pass: from memory, from disk, or made now."""
@@ -159,12 +147,6 @@ class DomainDocuments:
                     number,
                     self.passes,
                 )
-        return found
-
-    def _count_sequences(self, number: int, length: int, packing: str) -> npt.NDArray[np.int64]:
-        found = np.zeros(self.blocks, np.int64)
-        for block in range(self.blocks):
-            found[block] = sequences_of(self.pieces_of(number, block)[1], length, packing)
         return found
 
     def pieces_of(self, number: int, block: int) -> tuple[AnyBin, Pieces]:
@@ -210,15 +192,8 @@ def _check(table: npt.NDArray[np.int64]) -> np.int64:
 def lay_blocks(
     shards: Sequence[AnyBin], bases: npt.NDArray[np.int64], block_tokens: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
-    """Cut shards into blocks.
-
-    Args:
-        shards: in order.
-        bases: int64[n_shards + 1], the number of each shard's first document.
-        block_tokens: target size of a block.
-
-    Returns:
-        int64[n_blocks + 1] first documents, ending with their number; int32[n_blocks] shards.
+    """Cut shards into blocks of about `block_tokens`: int64[n_blocks + 1] first documents, ending with their number;
+    int32[n_blocks] shards. `bases` is int64[n_shards + 1], the number of each shard's first document.
     """
     starts, owners = [], []
     for number, shard in enumerate(shards):

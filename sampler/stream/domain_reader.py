@@ -39,17 +39,11 @@ _OPEN_PASSES = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Cursor:
-    """A position in a domain between two sequences.
+    """A position in a domain between two sequences."""
 
-    Attributes:
-        number: of the pass, counted over all epochs.
-        slot: the block's position in the pass's order.
-        left: what is left of that block; None for all of it.
-    """
-
-    number: int = 0
-    slot: int = 0
-    left: Pieces | None = None
+    number: int = 0  # of the pass, counted over all epochs
+    slot: int = 0  # the block's position in the pass's order
+    left: Pieces | None = None  # what is left of that block; None for all of it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,14 +56,7 @@ class _Pass:
 
 
 class DomainReader:
-    """The sequences of a domain in a phase; each rank has its own, and threads never share one.
-
-    Args:
-        documents: the domain.
-        length: tokens of a sequence.
-        packing: concat, best_fit or document.
-        cursor: where the phase starts in the domain.
-    """
+    """The sequences of a domain in a phase, from `cursor` on; each rank has its own, and threads never share one."""
 
     def __init__(
         self, documents: DomainDocuments, length: int, packing: str = CONCAT, cursor: Cursor | None = None
@@ -93,12 +80,7 @@ class DomainReader:
         return DomainReader(self.documents.fork(), self.length, self.packing, self.cursor)
 
     def fill(self, ordinals: Int64s, rows: Int64s, window: Window) -> None:
-        """Write sequences into rows of a window.
-
-        Args:
-            ordinals: int64[n], which sequences of the phase, ascending.
-            rows: int64[n], the window's rows for them.
-            window: what to write to.
+        """Write the phase's sequences `ordinals`, int64[n] ascending, into the window's `rows`, int64[n].
 
         Raises:
             TamisError: the domain's tokens cannot be read, or are corrupt.

@@ -30,13 +30,7 @@ EXACT_STEPS = 1 << 22
 
 
 class MixtureStream:
-    """Random access to the samples of a mixture. Cheap to `fork`; not to be shared between threads.
-
-    Args:
-        mixture: the config.
-        phases: laid end to end.
-        eos_id: the token that ends a document.
-    """
+    """Random access to the samples of a mixture, its phases end to end. Cheap to `fork`; threads never share one."""
 
     def __init__(self, mixture: Mixture, phases: list[Phase], eos_id: int) -> None:
         self.mixture, self.phases, self.eos_id = mixture, phases, eos_id
@@ -67,11 +61,7 @@ class MixtureStream:
         return self.gather(np.arange(start, stop, dtype=np.int64))
 
     def gather(self, samples: npt.NDArray[np.int64], length: int = 0) -> Batch:
-        """Any samples as arrays.
-
-        Args:
-            samples: int64[n], ascending.
-            length: least tokens of a row; rows are at least as long as the longest sequence.
+        """Any samples (int64[n], ascending) as arrays; a row is as long as the longest sequence, and at least `length`.
 
         Raises:
             ConfigError: the last phase ends before one of them.
@@ -79,8 +69,9 @@ class MixtureStream:
         end = self.phases[-1].stop
         if end is not None and len(samples) and samples[-1] >= end:
             raise ConfigError(
-                f"phases.{len(self.phases) - 1}.tokens: found {self._last_tokens()}, which ends the mixture after "
-                f"{end:,} sequences; expected a larger one for {int(samples[-1]) + 1:,} and beyond, or none"
+                f"phases.{len(self.phases) - 1}.tokens: found {self.mixture.stretches()[-1].tokens or 0}, which ends "
+                f"the mixture after {end:,} sequences; expected a larger one for {int(samples[-1]) + 1:,} and beyond, "
+                "or none"
             )
         edges = np.searchsorted(samples, [*self._starts, np.iinfo(np.int64).max])
         parts = [(phase, a, b) for phase, a, b in zip(self.phases, edges[:-1], edges[1:], strict=True) if b > a]
@@ -168,19 +159,9 @@ class MixtureStream:
                         f"lower its weight, or allow more epochs"
                     )
 
-    def _last_tokens(self) -> int:
-        return self.mixture.stretches()[-1].tokens or 0
-
 
 class RankStream:
-    """What one rank of a data-parallel job reads: its slice of every global batch.
-
-    Args:
-        stream: any fork of the stream.
-        rank: this rank.
-        world_size: number of ranks.
-        global_batch: sequences a step, over all ranks.
-        position: the sample at which step 0 begins.
+    """What one rank of a data-parallel job reads: its slice of every global batch, the first at the sample `position`.
 
     Raises:
         ConfigError: the world size does not divide the batch, or the rank is outside the world.
@@ -223,8 +204,7 @@ class RankStream:
     def _length(self, samples: npt.NDArray[np.int64]) -> int:
         """Tokens of a row: the longest in the global batch, so that the rows of all ranks have the same length."""
         first = int(samples[0]) - self.rank * self.rows
-        numbers = (self.stream.phase_at(at).number for at in (first, first + self.global_batch - 1))
-        low, high = numbers
+        low, high = (self.stream.phase_at(at).number for at in (first, first + self.global_batch - 1))
         return max(phase.length for phase in self.stream.phases[low : high + 1])
 
     def steps_left(self) -> int | None:

@@ -58,11 +58,7 @@ def draws(seed: int, doc_ids: npt.NDArray[np.int64]) -> npt.NDArray[np.uint32]:
 
 
 def passes_per_epoch(weights: npt.NDArray[np.uint32]) -> int:
-    """ceil(w_max), at least one.
-
-    Args:
-        weights: uint32[n], fixed-point.
-    """
+    """ceil(w_max) of fixed-point weights, at least one."""
     return max(1, -(-int(weights.max(initial=0)) // UNIT))
 
 
@@ -155,13 +151,8 @@ def documents_in_pass(weights, draws, number, passes):  # type: ignore[no-untype
 def block_starts(offsets: npt.NDArray[np.int64], block_tokens: int, block_documents: int) -> npt.NDArray[np.int64]:
     """Fixed blocks of consecutive documents, of about `block_tokens`; a document that is longer ends its block.
 
-    Args:
-        offsets: int64[n + 1], where documents start, in tokens.
-        block_tokens: target size.
-        block_documents: most documents of a block, which bounds the memory of its permutation.
-
-    Returns:
-        int64[n_blocks + 1], first document of each block, ending with n.
+    `offsets`, int64[n + 1], is where documents start, in tokens. Returns the first document of each block,
+    int64[n_blocks + 1], ending with n. At most `block_documents` in one bound the memory of its permutation.
     """
     count = len(offsets) - 1
     by_tokens = np.searchsorted(offsets[:-1], np.arange(offsets[0], offsets[-1], block_tokens))

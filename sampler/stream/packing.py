@@ -42,17 +42,11 @@ Int64s = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, kw_only=True)
 class Pieces:
-    """Stretches of documents of one shard, in order.
+    """Stretches of documents of one shard, in order."""
 
-    Attributes:
-        rows: int64[n], the document's row in its shard.
-        begins: int64[n], where the stretch starts in the shard's bin.
-        ends: int64[n], where it ends.
-    """
-
-    rows: Int64s
-    begins: Int64s
-    ends: Int64s
+    rows: Int64s  # [n], the document's row in its shard
+    begins: Int64s  # [n], where the stretch starts in the shard's bin
+    ends: Int64s  # [n], where it ends
 
     @property
     def tokens(self) -> int:
@@ -82,17 +76,11 @@ class Pieces:
 
 @dataclass(frozen=True, kw_only=True)
 class PackingPlan:
-    """How a block's pieces fill sequences.
+    """How a block's pieces fill sequences."""
 
-    Attributes:
-        pieces: the block's pieces, cut to fit, sequence by sequence.
-        first: int64[n_sequences + 1], each sequence's first piece.
-        origin: int64[n_pieces], each piece's position in the pass's order.
-    """
-
-    pieces: Pieces
-    first: Int64s
-    origin: Int64s
+    pieces: Pieces  # the block's pieces, cut to fit, sequence by sequence
+    first: Int64s  # [n_sequences + 1], each sequence's first piece
+    origin: Int64s  # [n_pieces], each piece's position in the pass's order
 
     @property
     def sequences(self) -> int:
@@ -106,12 +94,8 @@ class PackingPlan:
 
 
 def plan_packing(pieces: Pieces, length: int, packing: str) -> PackingPlan:
-    """Fill sequences from a block's pieces; a document that fits into a sequence is not cut.
-
-    Args:
-        pieces: the block's pieces, in the pass's order.
-        length: tokens of a sequence.
-        packing: best_fit or document.
+    """Fill sequences from a block's pieces, in the pass's order, for best_fit or document; a document that fits into a
+    sequence is not cut.
     """
     rows, begins, ends, target = _targets(pieces, length, packing)
     by_target = np.argsort(target, kind="stable")

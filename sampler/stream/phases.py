@@ -29,29 +29,17 @@ _WORTH_KEEPING = 1 << 22
 
 @dataclass(frozen=True, kw_only=True)
 class Phase:
-    """A stretch of the stream.
+    """A stretch of the stream."""
 
-    Attributes:
-        number: from zero.
-        start: its first sample.
-        stop: one past its last sample; None if it never ends.
-        length: tokens of a sequence.
-        packing: concat, best_fit or document.
-        shares: its domains, in name order.
-        blend: the order of its domains.
-        readers: one a domain.
-        hash: of everything that decides its samples and all samples before it.
-    """
-
-    number: int
-    start: int
-    stop: int | None
-    length: int
-    packing: str
-    shares: dict[str, DomainShare]
-    blend: Blend
-    readers: list[DomainReader]
-    hash: str
+    number: int  # from zero
+    start: int  # its first sample
+    stop: int | None  # one past its last sample; None if it never ends
+    length: int  # tokens of a sequence
+    packing: str  # concat, best_fit or document
+    shares: dict[str, DomainShare]  # its domains, in name order
+    blend: Blend  # the order of its domains
+    readers: list[DomainReader]  # one a domain
+    hash: str  # of everything that decides its samples and all samples before it
 
     def fork(self) -> Phase:
         """The same, with caches of its own."""
@@ -67,14 +55,9 @@ def lay_phases(
     identity: str,
     cache: Path | None = None,
 ) -> list[Phase]:
-    """Lay phases end to end.
-
-    Args:
-        stretches: the configs of the phases, with all keys filled in.
-        shares_of: gives the shares of a phase's domains.
-        documents: every domain that any phase names.
-        identity: hash of what all phases share: tokenizer, seed, split.
-        cache: folder where the counts of whole phases are stored: a replay of 10^8 steps takes seconds.
+    """Lay phases end to end. The configs have all keys filled in; `documents` has every domain that any of them names;
+    `identity` is a hash of what all share: tokenizer, seed, split. In `cache` the counts of whole phases are stored: a
+    replay of 10^8 steps takes seconds.
     """
     phases: list[Phase] = []
     cursors: dict[str, Cursor] = {}

@@ -22,13 +22,7 @@ ROW, COLUMN, PIECE = 0, 1, 2
 
 
 class Window:
-    """Rows to be filled.
-
-    Args:
-        rows: how many.
-        length: tokens of the longest sequence.
-        eos_id: the token that padding consists of.
-    """
+    """Rows to be filled, as long as the longest sequence; padding consists of `eos_id`."""
 
     def __init__(self, rows: int, length: int, eos_id: int) -> None:
         self.length, self.eos_id = length, eos_id
@@ -37,14 +31,8 @@ class Window:
         self._pieces: list[tuple[Int64s, Int64s, Int64s]] = []
 
     def copy_stretches(self, block: ShuffleBlock, starts: Int64s, rows: Int64s, begin: int, length: int) -> None:
-        """For concat: write the part of some sequences that lies in a block.
-
-        Args:
-            block: the open block.
-            starts: int64[n], each sequence's first token, counted from the domain's beginning, ascending.
-            rows: int64[n], their rows.
-            begin: the block's first token, counted from the domain's beginning.
-            length: tokens of a sequence.
+        """For concat: write the part of some sequences that lies in a block; `starts` (each sequence's first token,
+        ascending) and `begin` (the block's) count from the domain's beginning.
         """
         first = int(np.searchsorted(block.prefix, starts[0] - begin, "right")) - 1
         last = int(np.searchsorted(block.prefix, starts[-1] - begin + length))
@@ -67,13 +55,7 @@ class Window:
             self.tokens[rows, length + 1 :] = self.eos_id
 
     def copy_planned(self, block: ShuffleBlock, sequences: Int64s, rows: Int64s) -> None:
-        """For best_fit and document: write whole sequences of a block.
-
-        Args:
-            block: the open block, with its plan.
-            sequences: int64[n], which of its sequences.
-            rows: int64[n], their rows.
-        """
+        """For best_fit and document: write whole sequences of a block, by their numbers in its plan, into `rows`."""
         plan = block.plan
         assert plan is not None
         count = int((plan.first[sequences + 1] - plan.first[sequences]).sum())
@@ -131,12 +113,8 @@ def segments_of(first: Int64s, columns: npt.NDArray[np.int32], length: int) -> n
 
 
 def labels_of(window: Int64s, used: npt.NDArray[np.int32], ignored: int) -> Int64s:
-    """The token after each token, and `ignored` in padding: int64[n_rows, length].
-
-    Args:
-        window: int64[n_rows, length + 1].
-        used: int32[n_rows], tokens of each row before its padding.
-        ignored: the label of padding.
+    """The token after each token, and `ignored` in padding: int64[n_rows, length], of a window one column wider; `used`
+    tokens of a row, int32[n_rows], come before its padding.
     """
     out = np.empty((window.shape[0], window.shape[1] - 1), np.int64)
     _labels(window, used, ignored, out)

@@ -33,21 +33,13 @@ class AnyTokenizer(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Compression:
-    """A tokenizer on a group of texts.
+    """A tokenizer on a group of texts."""
 
-    Attributes:
-        documents: texts measured.
-        characters: Unicode code points of them.
-        bytes: of UTF-8.
-        tokens: without control pieces.
-        changed: texts that are different after encoding and decoding.
-    """
-
-    documents: int
-    characters: int
-    bytes: int
-    tokens: int
-    changed: int
+    documents: int  # texts measured
+    characters: int  # Unicode code points of them
+    bytes: int  # of UTF-8
+    tokens: int  # without control pieces
+    changed: int  # texts that are different after encoding and decoding
 
     @property
     def tokens_per_character(self) -> float:
@@ -73,12 +65,7 @@ class Compression:
 
 
 def measure(texts: Sequence[str], tokenizer: AnyTokenizer) -> Compression:
-    """Encode and decode some texts, and count.
-
-    Args:
-        texts: whole documents.
-        tokenizer: the one to measure.
-    """
+    """Encode and decode some whole documents, and count."""
     tokens = changed = 0
     for start in range(0, len(texts), _BATCH):
         batch = texts[start : start + _BATCH]

@@ -43,32 +43,20 @@ _AMONG_HAN = (
 
 @dataclass(frozen=True, kw_only=True)
 class Extension:
-    """A merged model.
+    """A merged model."""
 
-    Attributes:
-        model: the bytes of its `.model` file, which begin with those of the base.
-        base_size: pieces of the base.
-        added: the texts of the new pieces, in the order of their ids.
-        known: pieces of the second model that the base had.
-        filtered: pieces of the second model that the script left out.
-    """
-
-    model: bytes
-    base_size: int
-    added: list[str]
-    known: int
-    filtered: int
+    model: bytes  # the bytes of its `.model` file, which begin with those of the base
+    base_size: int  # pieces of the base
+    added: list[str]  # the texts of the new pieces, in the order of their ids
+    known: int  # pieces of the second model that the base had
+    filtered: int  # pieces of the second model that the script left out
 
 
 def extend_model(base: bytes, other: bytes, script: Script | None = None) -> Extension:
-    """Add the pieces of another model that the base lacks.
+    """Add the pieces of another model that the base lacks; both are bytes of BPE `.model` files. Under a script, only
+    pieces all of whose characters belong to it are added.
 
     Control, byte, unknown and user-defined pieces of the other model are not added.
-
-    Args:
-        base: the bytes of a BPE `.model` file.
-        other: the bytes of the model whose pieces are added.
-        script: if given, only pieces all of whose characters belong to it are added.
 
     Raises:
         TamisError: one of the two is not a SentencePiece model, or not a BPE.

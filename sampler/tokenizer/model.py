@@ -57,10 +57,7 @@ class Tokenizer:
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:
-    """Load a stored tokenizer.
-
-    Args:
-        folder: `RUN/tokenizer/<digest12>`.
+    """Load the tokenizer stored in `RUN/tokenizer/<digest12>`.
 
     Raises:
         TamisError: the model is missing or does not have its digest.
@@ -74,11 +71,8 @@ def load_tokenizer(folder: Path) -> Tokenizer:
 
 
 def open_tokenizer(path: Path, *, needs_eos: bool = True) -> Tokenizer:
-    """Open any SentencePiece model: a bare file, or a folder as `load_tokenizer` knows it.
-
-    Args:
-        path: a `.model` file, or a folder with `tokenizer.model` and `tokenizer.json`.
-        needs_eos: whether the model must have an end-of-document piece, which token bins need.
+    """Open any SentencePiece model: a bare file, or a folder as `load_tokenizer` knows it. With `needs_eos` it must
+    have an end-of-document piece, which token bins need.
 
     Raises:
         TamisError: it is missing, not a SentencePiece model, or lacks the piece.
@@ -102,13 +96,6 @@ def tokenizer_for(
     run: Path, shards: dict[str, list[Shard]], config: TokenizerConfig, seed: int, progress: Progress = SILENT
 ) -> Tokenizer:
     """The run's tokenizer for these settings: loaded if it was trained before, else trained and stored.
-
-    Args:
-        run: the run folder.
-        shards: its published shards, by domain.
-        config: vocabulary and sample.
-        seed: of the document sample.
-        progress: where it reports to.
 
     Raises:
         ConfigError: the corpus is too small for the vocabulary, or the vocabulary for the corpus's characters, or a

@@ -43,19 +43,12 @@ _QWEN35 = _CONTRACTIONS + r"|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p
 
 @dataclass(frozen=True, kw_only=True)
 class Peer:
-    """A tokenizer, and the packages that contain it.
+    """A tokenizer, and the packages that contain it."""
 
-    Attributes:
-        name: for tables.
-        kind: of its file, and the library that reads it ("tekken" is tiktoken's ranks in JSON).
-        places: (import name of a package, path in it); the first that exists is used.
-        pattern: for a tiktoken file, the regular expression that splits a text.
-    """
-
-    name: str
-    kind: Kind
-    places: tuple[tuple[str, str], ...]
-    pattern: str = ""
+    name: str  # for tables
+    kind: Kind  # of its file, and the library that reads it ("tekken" is tiktoken's ranks in JSON)
+    places: tuple[tuple[str, str], ...]  # (import name of a package, path in it); the first that exists is used
+    pattern: str = ""  # for a tiktoken file, the regular expression that splits a text
 
 
 _LITELLM = "litellm_core_utils/tokenizers"

@@ -35,23 +35,14 @@ _SALT = 0x746F6B656E697A65  # makes the sample independent of other draws from t
 
 @dataclass(kw_only=True)
 class DomainSample:
-    """A domain's part of the sample.
+    """A domain's part of the sample."""
 
-    Attributes:
-        factor: likelihood of its documents, relative to other domains.
-        share: probability of a document, 0 to 1.
-        of_documents: documents of its training split.
-        of_bytes: their UTF-8 bytes.
-        documents: drawn so far.
-        bytes: UTF-8 bytes of those.
-    """
-
-    factor: float
-    of_documents: int
-    of_bytes: int
-    share: float = 0.0
-    documents: int = 0
-    bytes: int = 0
+    factor: float  # likelihood of its documents, relative to other domains
+    of_documents: int  # documents of its training split
+    of_bytes: int  # their UTF-8 bytes
+    share: float = 0.0  # probability of a document, 0 to 1
+    documents: int = 0  # drawn so far
+    bytes: int = 0  # UTF-8 bytes of those
 
     def to_json(self) -> dict[str, Any]:
         """The figures by name."""
@@ -61,12 +52,8 @@ class DomainSample:
 def plan_sample(
     shards: Mapping[str, Sequence[Shard]], sample_bytes: int, factors: Mapping[str, float]
 ) -> dict[str, DomainSample]:
-    """The share of each domain's documents that is drawn.
-
-    Args:
-        shards: a run's shards, by domain.
-        sample_bytes: UTF-8 bytes wanted; a smaller corpus is taken whole.
-        factors: domain, or a glob of domains → factor; 1 by default, 0 leaves a domain out.
+    """The share of each domain's documents that is drawn for so many UTF-8 bytes; a smaller corpus is taken whole. A
+    factor is of a domain or a glob of domains, 1 by default; 0 leaves a domain out.
 
     Raises:
         ConfigError: a factor matches no domain, or two globs match the same one.
@@ -85,12 +72,7 @@ def plan_sample(
 
 
 def draw(shards: Mapping[str, Sequence[Shard]], plan: dict[str, DomainSample], seed: int) -> Iterator[str]:
-    """Draw the sample, in the order of domains and ids; what is drawn is counted in the plan.
-
-    Args:
-        shards: the same as for `plan_sample`.
-        plan: its result.
-        seed: of the draw.
+    """Draw the sample planned by `plan_sample`, in the order of domains and ids; the plan counts what is drawn.
 
     Raises:
         TamisError: a shard cannot be read.
@@ -132,12 +114,8 @@ def resolve_factors(factors: Mapping[str, float], domains: Sequence[str]) -> dic
 
 
 def fill_shares(sizes: Sequence[int], factors: Sequence[float], wanted: int) -> list[float]:
-    """min(1, c · factor) for the c with which Σ size · share is `wanted`; O(n²) for n domains.
-
-    Args:
-        sizes: of the domains, ≥ 0.
-        factors: of the domains, ≥ 0.
-        wanted: ≥ 0; if all domains with a factor above 0 are smaller together, each of them is taken whole.
+    """min(1, c · factor) for the c with which Σ size · share is `wanted`; O(n²) for n domains. Nothing is negative; if
+    all domains with a factor above 0 are smaller than wanted together, each of them is taken whole.
     """
     shares = [0.0] * len(sizes)
     open_ones = {i for i in range(len(sizes)) if factors[i] > 0 and sizes[i] > 0}

@@ -25,17 +25,11 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """An entry of the vocabulary.
+    """An entry of the vocabulary."""
 
-    Attributes:
-        text: with "▁" for a space.
-        score: in a BPE minus the piece's rank: the higher, the earlier it is merged.
-        kind: NORMAL, CONTROL, BYTE, …
-    """
-
-    text: str
-    score: float
-    kind: int = NORMAL
+    text: str  # with "▁" for a space
+    score: float  # in a BPE minus the piece's rank: the higher, the earlier it is merged
+    kind: int = NORMAL  # NORMAL, CONTROL, BYTE, …
 
 
 def read_pieces(model: bytes) -> list[Piece]:

@@ -36,25 +36,16 @@ _MAX_RECORD_BYTES, _EXTRACTION_SECONDS = 32 << 20, 20.0  # the pipeline's own de
 
 @dataclass(frozen=True, kw_only=True)
 class TextGroup:
-    """Texts of one language or domain.
+    """Texts of one language or domain."""
 
-    Attributes:
-        name: of the domain or input.
-        origin: "held-out" or "training" documents of a run, or "input" files.
-        texts: whole documents, none of them empty.
-    """
-
-    name: str
-    origin: Literal["held-out", "training", "input"]
-    texts: list[str]
+    name: str  # of the domain or input
+    origin: Literal["held-out", "training", "input"]  # "held-out" or "training" documents of a run, or "input" files
+    texts: list[str]  # whole documents, none of them empty
 
 
 def smallest_hashes(documents: Iterable[tuple[float, str]], wanted_bytes: int) -> list[str]:
-    """The texts with the smallest keys that together have at least the bytes wanted, in the order of their keys.
-
-    Args:
-        documents: (key, text); of equal keys the earlier document comes first.
-        wanted_bytes: of UTF-8; all texts, if they have fewer together.
+    """The texts with the smallest keys that together have at least the UTF-8 bytes wanted, or all, in the order of
+    their keys; of equal keys the earlier document comes first.
     """
     heap: list[tuple[float, int, str, int]] = []  # -key, so that the largest is on top; -number, to break ties
     total = 0
@@ -70,13 +61,7 @@ def smallest_hashes(documents: Iterable[tuple[float, str]], wanted_bytes: int) -
 
 
 def run_groups(run: Path, wanted_bytes: int, seed: int, progress: Progress = SILENT) -> list[TextGroup]:
-    """Texts of each domain of a run.
-
-    Args:
-        run: the run folder.
-        wanted_bytes: UTF-8 bytes a domain.
-        seed: of the draw.
-        progress: told of the domains read.
+    """Texts of each domain of a run, of so many UTF-8 bytes a domain.
 
     Raises:
         TamisError: the run has no published shards, or one cannot be read.
@@ -97,14 +82,8 @@ def run_groups(run: Path, wanted_bytes: int, seed: int, progress: Progress = SIL
 
 
 def input_groups(inputs: Sequence[str], wanted_bytes: int, seed: int, progress: Progress = SILENT) -> list[TextGroup]:
-    """Texts of files, by the names that the command line gives them.
-
-    Args:
-        inputs: NAME=GLOB each; one name may have several globs. Formats are recognised as in the pipeline; files with
-            another suffix, such as source code, are plain text.
-        wanted_bytes: UTF-8 bytes a name.
-        seed: of the draw.
-        progress: where it reports to.
+    """Texts of files, of so many UTF-8 bytes a name, from NAME=GLOB each; one name may have several globs. Formats are
+    recognised as in the pipeline; files with another suffix, such as source code, are plain text.
 
     Raises:
         ConfigError: an input is not NAME=GLOB, matches nothing, or holds no text.

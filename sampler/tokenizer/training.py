@@ -57,14 +57,9 @@ _LINE_CHARS = 4096  # longer lines are cut: within one "word" SentencePiece can 
 class TokenizerConfig(StrictModel):
     """What a mixture says about its tokenizer."""
 
-    vocab_size: int = setting(
-        8192, "Pieces of the vocabulary; the report's has 125,696.", unit="pieces", ge=300, le=1 << 20
-    )
+    vocab_size: int = setting(8192, "Pieces in all; the report's has 125,696.", unit="pieces", ge=300, le=1 << 20)
     sample_bytes: int = setting(
-        8_000_000,
-        "UTF-8 bytes of whole documents, chosen by hash, that it is trained on; more cost time and memory.",
-        unit="bytes",
-        ge=1000,
+        8_000_000, "UTF-8 bytes of whole documents, drawn by hash; more cost time and memory.", unit="bytes", ge=1000
     )
     domain_factors: dict[str, Annotated[float, Field(ge=0)]] = setting(
         {}, "Domain, or a glob over domains, to how much likelier its documents are drawn.", unit="factor"
@@ -77,24 +72,16 @@ class TokenizerConfig(StrictModel):
         gt=0.9,
         le=1.0,
     )
-    max_piece_chars: int = setting(
-        32, "Characters of the longest piece.", unit="characters", source="Baichuan 2, 2.2", ge=1, le=512
-    )
+    max_piece_chars: int = setting(32, "The longest piece.", unit="characters", source="Baichuan 2, 2.2", ge=1, le=512)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedTokenizer:
-    """A new model.
+    """A new model."""
 
-    Attributes:
-        model: the bytes of the `.model` file.
-        settings: all that the bytes depend on; JSON.
-        domains: what each domain gave to the sample.
-    """
-
-    model: bytes
-    settings: dict[str, Any]
-    domains: dict[str, DomainSample]
+    model: bytes  # the bytes of the `.model` file
+    settings: dict[str, Any]  # all that the bytes depend on; JSON
+    domains: dict[str, DomainSample]  # what each domain gave to the sample
 
     @property
     def digest(self) -> str:
@@ -122,12 +109,6 @@ def train_model(
     shards: dict[str, list[Shard]], config: TokenizerConfig, seed: int, progress: Progress = SILENT
 ) -> TrainedTokenizer:
     """Train a model on the training split; the same shards, settings and seed give the same bytes.
-
-    Args:
-        shards: a run's published shards, by domain.
-        config: vocabulary and sample.
-        seed: of the document sample.
-        progress: where it reports to.
 
     Raises:
         ConfigError: the corpus is too small for the vocabulary, or the vocabulary for the corpus's characters, or a
