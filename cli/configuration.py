@@ -44,13 +44,8 @@ settings.
 
 
 class Section(NamedTuple):
-    """One table.
-
-    Attributes:
-        key: where in the file it stands; "" for the file itself.
-        about: what the config is.
-        settings: key → its JSON schema, with `part` where it is a stage's.
-        types: key → its type, in words.
+    """One table: where in the file it stands, "" for the file itself; key → JSON schema, with `part` in a stage's; key
+    → type.
     """
 
     key: str

@@ -32,16 +32,10 @@ CheckpointOption = Annotated[
 
 
 def parse_number(option: str, text: str, such_as: str, below: float) -> float:
-    """A number above zero, such as `2_000_000` or `2e9`.
-
-    Args:
-        option: its name, for the message.
-        text: what was given.
-        such_as: an example, for the message.
-        below: the first number that is too large.
+    """A number above zero, such as `2_000_000` or `2e9`; `below` is the first that is too large.
 
     Raises:
-        ConfigError: it is none, or out of range.
+        ConfigError: it is none, or out of range; the message names the option and an example.
     """
     try:
         value = float(text.replace("_", ""))

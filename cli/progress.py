@@ -37,11 +37,7 @@ def shown_progress() -> Iterator[Progress]:
 
 
 class BarProgress:
-    """A bar while a step goes on, and one line when it is over.
-
-    Args:
-        console: where to draw.
-    """
+    """A bar while a step goes on, and one line when it is over."""
 
     def __init__(self, console: Console) -> None:
         from rich.progress import (

@@ -29,13 +29,9 @@ from tamis.errors import ConfigError
 class AttentionMask:
     """The attention mask of a batch, in the form that its kernel needs.
 
-    Attributes:
-        kernel: sdpa, flex or varlen.
-        dense: sdpa: bool or float[rows, 1 or heads, length, length]; None for a plain causal mask.
-        blocks: flex: its block mask.
-        slopes: flex: float32[heads], None without ALiBi.
-        bounds: varlen: int32[n_pieces + 1], where pieces begin in the concatenated rows.
-        longest: varlen: an upper bound for the tokens of a piece.
+    sdpa: `dense`, bool or float[rows, 1 or heads, length, length], None for a plain causal mask. flex: `blocks`, its
+    block mask, and `slopes`, float32[heads], None without ALiBi. varlen: `bounds`, int32[n_pieces + 1], where pieces
+    begin in the concatenated rows, and `longest`, an upper bound for the tokens of a piece.
     """
 
     kernel: str
@@ -69,16 +65,10 @@ def choose_kernel(wanted: str, device: torch.device, alibi: bool) -> str:
 def build_mask(
     kernel: str, cu_seqlens: Tensor | None, rows: int, length: int, slopes: Tensor | None, device: torch.device
 ) -> AttentionMask:
-    """Prepare the mask of a batch.
+    """Prepare the mask of a batch; `slopes` are ALiBi's, float32[heads], or None.
 
-    Args:
-        kernel: as `choose_kernel` gives it.
-        cu_seqlens: int32[n_pieces + 1], where pieces begin in the concatenated rows; None if a token attends to
-            everything before it in its row.
-        rows: of the batch.
-        length: tokens of a row.
-        slopes: float32[heads] of ALiBi, or None.
-        device: of the model.
+    `cu_seqlens`, int32[n_pieces + 1], says where pieces begin in the concatenated rows; None if a token attends to
+    everything before it in its row.
     """
     if kernel == "varlen":
         if cu_seqlens is None:

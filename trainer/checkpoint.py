@@ -41,13 +41,7 @@ warnings.filterwarnings("ignore", message="torch.distributed is disabled")
 
 @dataclass(frozen=True, kw_only=True)
 class Saved:
-    """What a run resumes from, besides the states of model and optimizer.
-
-    Attributes:
-        step: steps taken.
-        tokens: tokens seen.
-        sampler: the sampler's state.
-    """
+    """What a run resumes from, besides model and optimizer: steps taken, tokens seen, the sampler's state."""
 
     step: int
     tokens: int
@@ -55,12 +49,10 @@ class Saved:
 
 
 class Checkpoints:
-    """The checkpoints of a training run.
+    """The checkpoints of a training run, in `RUN/train/<name>`.
 
-    Args:
-        folder: `RUN/train/<name>`.
-        identity: what a resumed run must have in common with this one: the model's shape, the tokenizer.
-        keep_every_tokens: the first checkpoint past every so many tokens is kept for good; 0 keeps none.
+    `identity` is what a resumed run must have in common with this one: the model's shape, the tokenizer. The first
+    checkpoint past every `keep_every_tokens` is kept for good; 0 keeps none.
     """
 
     def __init__(self, folder: Path, identity: dict[str, Any], keep_every_tokens: int = 0) -> None:
@@ -193,11 +185,7 @@ def read_pointer(folder: Path, identity: dict[str, Any] | None = None) -> dict[s
 
 
 def read_weights(folder: Path, step: int | None = None) -> dict[str, torch.Tensor]:
-    """A checkpoint's weights, whole, in this process: name → tensor.
-
-    Args:
-        folder: `RUN/train/<name>`.
-        step: of the current checkpoint or one that was kept; None for the current one.
+    """Weights, whole, in this process: name → tensor; of the current checkpoint, or of one that was kept.
 
     Raises:
         ConfigError: there is no checkpoint of that step.

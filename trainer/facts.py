@@ -44,10 +44,7 @@ def _tell_changes(state: TrainingRun) -> None:
 def training_progress(folder: Path, config: TrainConfig, manifest: str) -> Literal["new", "begun", "finished"]:
     """How far a training has come in a folder; if the folder has another config or other data, it is new.
 
-    Args:
-        folder: `RUN/train/<name>`.
-        config: the model file.
-        manifest: the hash of the stream to train on.
+    `manifest` is the hash of the stream to train on.
     """
     if not (folder / FACTS).is_file():
         return "new"
@@ -61,13 +58,7 @@ def training_progress(folder: Path, config: TrainConfig, manifest: str) -> Liter
 
 
 def facts_of(state: TrainingRun) -> dict[str, Any]:
-    """The facts.
-
-    Returns:
-        config; mixture; tokenizer: digest and vocab_size; manifest of the stream; parameters; ranks; device; steps;
-        phases: start in samples, sequence_length, shares of its domains; tokens_per_epoch and heldout_sequences by
-        domain; heldout_note.
-    """
+    """The facts: of phases the start in samples, `sequence_length` and shares; other numbers by domain."""
     heldout = state.heldout
     phases = [
         {

@@ -34,14 +34,10 @@ _TINY = 1e-12
 
 @dataclass(frozen=True, kw_only=True)
 class Loss:
-    """A batch's loss, summed over the tokens that count.
+    """A batch's loss, summed over the tokens that count, of which there are `tokens` (int64).
 
-    Attributes:
-        objective: what is minimised: cross-entropy and max-z; has a gradient.
-        nats: cross-entropy alone, detached.
-        tokens: how many tokens count: int64.
-        row_nats: `nats`, row by row: [rows].
-        row_tokens: `tokens`, row by row: int64[rows].
+    `objective`, cross-entropy and max-z, is what is minimised and has a gradient; `nats` is cross-entropy alone,
+    detached. `row_nats` and `row_tokens` are the same row by row: [rows].
     """
 
     objective: Tensor
@@ -52,14 +48,9 @@ class Loss:
 
 
 class OutputHead(nn.Module):
-    """Hidden states to logits, or straight to their loss.
+    """Hidden states to logits, or straight to their loss, with the logits of `chunk_tokens` tokens at a time.
 
-    Args:
-        width: of the hidden states.
-        vocab_size: rows.
-        normed: NormHead.
-        max_z: weight of z²; 0 for none.
-        chunk_tokens: tokens whose logits exist at a time.
+    `normed` is NormHead; `max_z` is the weight of z², 0 for none.
     """
 
     def __init__(

@@ -68,16 +68,16 @@ def train(
     progress: Progress = SILENT,
     report: Report = lambda row: None,
 ) -> dict[str, Any]:
-    """Train a model on a run and compare it with the unigram model.
+    """Train a model on a run and compare it with the unigram model; results go to `RUN/train/<name>`.
 
     Args:
         config: model, optimizer and length.
         mixture: the data.
-        run: the run folder; results go to `RUN/train/<name>`.
+        run: the run folder.
         steps: overrides the config's; also the length of the schedule.
         resume: continue from the checkpoint.
         stop_after: stop at this step with a checkpoint, as if interrupted; the schedule stays that of `steps`.
-        progress: where the making of tokenizer and bins is reported to; steps go to `report`.
+        progress: where the making of tokenizer and bins is reported to.
         report: called with each step's numbers, on rank 0.
 
     Returns:

@@ -19,13 +19,9 @@ def targets(tokens: Tensor, labels: Tensor, eos_id: int, document_mask: bool) ->
 
 
 def summed_loss(model: nn.Module, config: ModelConfig, batch: dict[str, Tensor], eos_id: int) -> Loss:
-    """Loss of a batch, summed over the tokens that count.
+    """Loss of a batch, summed over the tokens that count; the model may be wrapped.
 
-    Args:
-        model: the model, wrapped or not.
-        config: its shape.
-        batch: tokens, labels, positions: int[rows, length]; cu_seqlens: int32[n_pieces + 1].
-        eos_id: the end-of-document token.
+    The batch has tokens, labels, positions: int[rows, length]; cu_seqlens: int32[n_pieces + 1].
     """
     tokens, positions = batch["tokens"], batch["positions"]
     wanted = targets(tokens, batch["labels"], eos_id, config.document_mask)

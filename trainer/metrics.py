@@ -23,12 +23,7 @@ SKIPPED, WENT_BACK, ALARM, ENDED, CHANGED = "skipped", "went back", "alarm", "en
 class Metrics:
     """`metrics.jsonl`, one line a step, and `events.jsonl`; a resumed run first drops what is past its checkpoint.
 
-    Args:
-        path: of `metrics.jsonl`.
-        keep_steps: lines of steps before this one are kept.
-        keep_position: events up to this position in the data are kept.
-        writes: whether this rank writes the files.
-        board: TensorBoard's writer, which gets the same rows; only on the rank that writes.
+    Lines of steps before `keep_steps` are kept, and events up to `keep_position` in the data.
     """
 
     def __init__(

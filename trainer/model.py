@@ -25,13 +25,7 @@ both. In the same way query, key and value alternate head by head."""
 
 
 class Transformer(nn.Module):
-    """Token ids to logits, or to their loss.
-
-    Args:
-        config: the shape.
-        vocab_size: the tokenizer's.
-        seed: of the initial weights.
-    """
+    """Token ids to logits, or to their loss."""
 
     def __init__(self, config: ModelConfig, vocab_size: int, seed: int) -> None:
         super().__init__()
@@ -49,17 +43,11 @@ class Transformer(nn.Module):
     def forward(
         self, tokens: Tensor, positions: Tensor, cu_seqlens: Tensor | None = None, labels: Tensor | None = None
     ) -> Tensor | Loss:
-        """Logits of the next token, or the loss.
+        """Logits of the next token, [rows, length, vocab_size], or the loss of the labels.
 
-        Args:
-            tokens: int64[rows, length].
-            positions: int[rows, length].
-            cu_seqlens: int32[n_pieces + 1], where documents' pieces begin in the concatenated rows. If None, or if the
-                model has no `document_mask`, a token attends to everything before it in its row.
-            labels: int64[rows, length], -100 for tokens that do not count.
-
-        Returns:
-            [rows, length, vocab_size], or the loss of the labels.
+        Tokens are int64[rows, length], positions int[rows, length]; labels int64[rows, length], -100 for tokens that do
+        not count. `cu_seqlens`, int32[n_pieces + 1], says where documents' pieces begin in the concatenated rows. If it
+        is None, or if the model has no `document_mask`, a token attends to everything before it in its row.
         """
         config, device = self.config, tokens.device
         rows, length = tokens.shape
@@ -133,12 +121,7 @@ def rotary(positions: Tensor, head_width: int, theta: float) -> Tensor:
 
 
 def rotate(heads: Tensor, rotation: Tensor) -> Tensor:
-    """Rotate the pairs (first half, second half) of each head by their angles, in float32.
-
-    Args:
-        heads: [rows, length, heads, width].
-        rotation: as `rotary` gives it.
-    """
+    """Rotate the pairs (first half, second half) of each head, [rows, length, heads, width], in float32."""
     first, second = heads.float().chunk(2, dim=-1)
     cosine, sine = rotation.unbind(0)
     turned = torch.cat([first * cosine - second * sine, first * sine + second * cosine], dim=-1)

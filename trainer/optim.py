@@ -25,13 +25,7 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Ad
 
 
 def learning_rate(step: int, steps: int, config: OptimizerConfig) -> float:
-    """The rate of a step, counted from zero.
-
-    Args:
-        step: the step about to be taken.
-        steps: length of the whole schedule.
-        config: maximum, minimum's ratio, warm-up.
-    """
+    """The rate of a step, counted from zero, in a schedule of so many `steps`."""
     if step < config.warmup_steps:
         return config.max_learning_rate * (step + 1) / config.warmup_steps
     minimum = config.max_learning_rate * config.min_learning_rate_ratio

@@ -49,14 +49,7 @@ from trainer.topology import order_ranks, place_here
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """This process and the others.
-
-    Attributes:
-        rank: of this process.
-        size: number of ranks.
-        device: of this process.
-        mesh: replicate × shard × tensor; None for a single process.
-    """
+    """This process and the others, as a mesh of replicate × shard × tensor; it is None for a single process."""
 
     rank: int
     size: int
@@ -110,12 +103,7 @@ def open_world(config: ParallelConfig, device: torch.device, patience: float = 1
     """Join the ranks that torchrun started and build the mesh; a single process needs neither.
 
     Neighbours (`trainer.topology`) form a tensor group, and neighbouring groups share a model, so that the ranks with
-    most traffic between them are closest.
-
-    Args:
-        config: the layout.
-        device: of this process.
-        patience: seconds that ranks wait for each other before they give up.
+    most traffic between them are closest. Ranks wait `patience` seconds for each other before they give up.
 
     Raises:
         ConfigError: the layout does not fit the number of ranks.
@@ -172,13 +160,9 @@ def check_layout(model: ModelConfig, config: ParallelConfig, vocab_size: int, se
 
 
 def parallelise(model: Transformer, world: World, config: ParallelConfig, *, compiled: bool = False) -> None:
-    """Split a model over the world, in place.
+    """Split a model, whole and with the same weights on every rank, over the world, in place.
 
-    Args:
-        model: whole on every rank, with the same weights.
-        world: the ranks.
-        config: the layout.
-        compiled: compile each block, and the loss of a chunk of logits.
+    `compiled`: compile each block, and the loss of a chunk of logits.
     """
     if world.tensor_mesh is not None:
         _split_layers(model, world.tensor_mesh)

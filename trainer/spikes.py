@@ -16,12 +16,10 @@ from collections import deque
 
 
 class SpikeGuard:
-    """Decides whether a step is refused.
+    """Decides whether a step is refused, by the last `window` losses.
 
-    Args:
-        window: how many losses are remembered; until half of it is full only steps that are not finite are refused.
-        factor: mean absolute deviations that are too far; 0 turns that rule off.
-        patience: refusals in a row before the run returns to its checkpoint.
+    Until half of it is full only steps that are not finite are refused; so it is always with `factor` 0. After
+    `patience` refusals in a row the run returns to its checkpoint.
     """
 
     def __init__(self, window: int = 64, factor: float = 10.0, patience: int = 4) -> None:

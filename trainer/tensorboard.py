@@ -35,9 +35,7 @@ EVENTS = "events"
 class TensorBoardWriter:
     """Writes event files, another one each time that a run is resumed.
 
-    Args:
-        folder: of the event files.
-        first_step: steps taken before; later ones in the folder are invalidated. At 0 the folder is emptied.
+    Steps from `first_step` on that are in the folder are invalidated; at 0 the folder is emptied.
     """
 
     def __init__(self, folder: Path, first_step: int) -> None:

@@ -30,11 +30,7 @@ def place_here(environment: Mapping[str, str] = os.environ) -> Place:
 
 
 def order_ranks(places: Sequence[Place], tensor: int) -> list[int]:
-    """The ranks, sorted so that neighbours are adjacent.
-
-    Args:
-        places: of every rank.
-        tensor: ranks that share each layer and must share a machine.
+    """The ranks, by the places of all, sorted so that neighbours are adjacent.
 
     Raises:
         ConfigError: a machine's ranks are no multiple of `tensor`, or two ranks have one place.

@@ -53,13 +53,8 @@ _REPEATS = 5
 class Rates:
     """The constants of a run's MFU.
 
-    Attributes:
-        device_name: of each device.
-        devices: how many.
-        products: FLOPs a token of products with weights, forward and backward: 6 · N.
-        attention: FLOPs a token of attention, for each token of sequence length: 12 · layers · width.
-        peak: FLOPs a second of one device by its data sheet; None if the device is not in our table.
-        gemm: FLOPs a second of one device, measured.
+    `products` are FLOPs a token, 6 · N; `attention` FLOPs a token and token of length, 12 · layers · width. `peak` and
+    `gemm` are FLOPs a second of one device: by its data sheet, None if it is not in our table, and as measured.
     """
 
     device_name: str
@@ -70,12 +65,7 @@ class Rates:
     gemm: float
 
     def of(self, tokens_per_second: float, length: float) -> dict[str, float]:
-        """MFU relative to both denominators: `mfu` (if `peak` is known) and `mfu_gemm`.
-
-        Args:
-            tokens_per_second: of all devices together.
-            length: tokens of a sequence.
-        """
+        """MFU relative to both denominators: `mfu` (if `peak` is known) and `mfu_gemm`; the speed is of all devices."""
         done = (self.products + self.attention * length) * tokens_per_second / self.devices
         found = {} if self.peak is None else {"mfu": round(done / self.peak, 4)}
         return found | {"mfu_gemm": round(done / self.gemm, 4)}
@@ -86,14 +76,7 @@ class Rates:
 
 
 def measure_rates(model: ModelConfig, vocab_size: int, device: torch.device, devices: int) -> Rates:
-    """The constants for this device and model; measures the device.
-
-    Args:
-        model: its shape.
-        vocab_size: the tokenizer's.
-        device: of this rank.
-        devices: of all ranks.
-    """
+    """The constants for a model on so many devices like this one, which is measured."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
     return Rates(
         device_name=name,

@@ -16,12 +16,7 @@ TOKENS = {"title": "tokens of the mixture"}
 
 
 def write_mixture_page(path: Path, rows: list[PlannedDomain], title: str) -> None:
-    """Write one HTML file that needs no network.
-
-    Args:
-        path: the file.
-        rows: the plan.
-        title: above it.
+    """Write a plan as one HTML file that needs no network.
 
     Raises:
         TamisError: it cannot be written.

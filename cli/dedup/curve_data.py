@@ -16,16 +16,11 @@ WASTED = (0.5, 0.7)
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is asked of a pair of bands and rows.
+    """What is asked of a pair of bands and rows: at a Jaccard similarity of `threshold`, found with probability
+    `recall`.
 
-    Attributes:
-        bands: bands.
-        rows: minima in a band.
-        threshold: Jaccard similarity from which two documents may be the same.
-        recall: least detection probability there.
-        num_perm: minima of a signature.
-        containment: the containment and the ratio of sizes that this similarity stands for; None where it is itself
-            what is asked.
+    `num_perm` are the minima of a signature. `containment` is the containment and the ratio of sizes that the threshold
+    stands for; None where it is itself what is asked.
     """
 
     bands: int

@@ -24,12 +24,9 @@ Rows = list[dict[str, Any]]
 
 
 def describe_components(reader: RunReader, key: str, shown: int) -> dict[str, Any]:
-    """The components of what `key` names, as JSON.
+    """The components of a doc_id, a source_id, a URL, or of a component's id, as JSON.
 
-    Args:
-        reader: the run.
-        key: a doc_id, a source_id, a URL, or the id of a component.
-        shown: members to compare with their survivor: those asked for, then the least similar.
+    Of their members so many are compared with their survivor: those asked for, then the least similar.
 
     Raises:
         TamisError: nothing has that name, or it is in no component; the sentence says why.
@@ -173,12 +170,7 @@ def _compared(reader: RunReader, rows: Rows, edges: Rows) -> Rows:
 
 
 def compare(member: Tokens, survivor: Tokens, shown: Callable[[str], str] = str) -> dict[str, Any]:
-    """Where a member differs from its survivor, as JSON.
-
-    Args:
-        member: its tokens.
-        survivor: those of the survivor.
-        shown: what may be shown of a text, byte for byte as long as the text.
+    """Where a member differs from its survivor, as JSON; `shown` hides what may not be shown, byte for byte.
 
     Returns:
         `differences`: the first of them, each with both sides: byte offsets into the stored text, the text there,

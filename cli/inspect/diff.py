@@ -73,15 +73,10 @@ def compare(a: RunReader, b: RunReader, n: int) -> dict[str, Any]:
 
 @dataclass
 class Tally:
-    """Sums over chunks.
+    """Sums over chunks: documents, and bytes as ingested, by group.
 
-    Attributes:
-        n: examples wanted.
-        documents: documents by group.
-        bytes: bytes as ingested by group.
-        left: bytes left of the documents that both kept, by A and by B.
-        cut_differently: documents that both kept, with other cuts.
-        examples: kind → (hash, doc_id in A, doc_id in B), the n least.
+    Of the documents that both kept: bytes left by A and by B, and how many were cut differently. `examples` are the `n`
+    least (hash, doc_id in A, doc_id in B).
     """
 
     n: int
@@ -181,10 +176,7 @@ def _by_domain(tally: Tally, names: Names) -> dict[str, dict[str, dict[str, int]
 def _examples(drawn: list[tuple[float, int, int]], own: RunReader, other: RunReader) -> list[dict[str, Any]]:
     """Documents as the run that kept them shows them, with what the other run decided instead.
 
-    Args:
-        drawn: (hash, doc_id in the run that kept it, doc_id in the other or -1).
-        own: the run that kept them.
-        other: the one that did not.
+    Drawn are (hash, doc_id in the run that kept it, doc_id in the other or -1).
     """
     documents = own.documents([here for _, here, _ in drawn], ["source_id", "text"])
     domains = own.domains([here for _, here, _ in drawn])

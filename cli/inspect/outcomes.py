@@ -32,12 +32,7 @@ Int64 = npt.NDArray[np.int64]
 
 @dataclass
 class Names:
-    """What the codes of outcomes mean, in both runs.
-
-    Attributes:
-        reasons: (stage, reason) → code.
-        domains: domain → code.
-    """
+    """What the codes of outcomes mean, in both runs: (stage, reason) → code, and domain → code."""
 
     reasons: dict[tuple[str, str], int] = field(default_factory=dict)
     domains: dict[str, int] = field(default_factory=dict)
@@ -47,12 +42,9 @@ class Names:
 class Outcomes:
     """What a run made of some documents, int64[n] each.
 
-    Attributes:
-        doc_id: the document; -1 where it is absent.
-        code: `KEPT`, `ABSENT`, or the code of the stage and reason that dropped it.
-        size: bytes as ingested.
-        left: bytes of these that no stage has cut.
-        domain: code of its domain, after re-assignment by predicate.
+    `doc_id` is -1 where it is absent; `code` is `KEPT`, `ABSENT`, or that of the stage and reason that dropped it;
+    `size` are bytes as ingested, `left` those that no stage has cut; `domain` is a code, after re-assignment by
+    predicate.
     """
 
     doc_id: Int64

@@ -39,13 +39,10 @@ ByOption = Annotated[
 
 
 class Loss(NamedTuple):
-    """What a stage took from a domain or source, and whether that raises the alarm.
+    """What a stage took from a domain, then its line's source is None, or a source; and whether it raises the alarm.
 
-    Attributes:
-        line: what was taken; its source is None for a whole domain, too.
-        limit: the share that may go; None where the stage is not watched.
-        counts: whether there are documents enough for the share to mean something.
-        alarm: whether it is over the limit.
+    `limit` is the share that may go, None where the stage is not watched; `counts`: whether there are documents enough
+    for the share to mean something.
     """
 
     line: RemovalLine

@@ -174,14 +174,9 @@ def _bar(percentage: float, width: int = 14) -> Text:
 
 
 class ReasonRow(NamedTuple):
-    """What one stage removed for one reason.
+    """What one stage removed for one reason, in bytes of ingested text.
 
-    Attributes:
-        stage: the stage.
-        reason: why; `cut:<reason>` for spans taken out of documents that stay.
-        documents: how many; None for a cut.
-        bytes: bytes of ingested text.
-        sentences: sentences.
+    The reason is `cut:<reason>`, and documents None, for spans taken out of documents that stay.
     """
 
     stage: str

@@ -29,15 +29,7 @@ Block = tuple[int, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """The tokens of a text.
-
-    Attributes:
-        text: the text.
-        names: the folded tokens.
-        start: int64[n], first character.
-        end: int64[n], character behind the last.
-        complete: False where the text goes on behind the last token.
-    """
+    """The folded tokens of a text, characters [start, end): int64[n]; not complete where the text goes on behind."""
 
     text: str
     names: tuple[str, ...]

@@ -50,16 +50,9 @@ def color(i: int) -> str:
 def line(
     name: str, x: Sequence[Any], y: Sequence[Any], color: str, hover: str | None, width: float = 2, **more: Any
 ) -> Figure:
-    """A line.
+    """A line; a y of None is a gap, a hover of None says nothing about a point.
 
-    Args:
-        name: in the legend.
-        x: of its points.
-        y: of its points; None is a gap.
-        color: its colour.
-        hover: plotly's template of what is said about a point; None says nothing.
-        width: pixels.
-        more: other keys of the trace; `dash` is the line's.
+    `more` are other keys of the trace; `dash` is the line's.
     """
     style = {"color": color, "width": width, **({"dash": more.pop("dash")} if "dash" in more else {})}
     said = {"hoverinfo": "skip"} if hover is None else {"hovertemplate": hover}

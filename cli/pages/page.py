@@ -80,15 +80,7 @@ class Section:
 
 @dataclass
 class Page:
-    """A page under construction.
-
-    Attributes:
-        title: the page's title.
-        below: the line below it.
-        key_figures: (number, what it is).
-        sections: in order.
-        figures: name → plotly figure.
-    """
+    """A page under construction: the line below its title, (number, what it is), sections, and figures by name."""
 
     title: str
     below: str = ""

@@ -40,12 +40,9 @@ Line = tuple[str, ...]
 
 @dataclass
 class Counts:
-    """Documents and bytes published, by several keys.
+    """Documents and bytes published: by (domain, source, licence), by language, by split.
 
-    Attributes:
-        sources: (domain, source, licence) → documents, bytes.
-        languages: language → documents, bytes; identified, else as the record says.
-        splits: split → documents, bytes.
+    The language is the one identified, else as the record says.
     """
 
     sources: dict[Line, Counter[str]] = field(default_factory=dict)
@@ -58,14 +55,7 @@ class Counts:
 
 
 def write_card(run: RunFolder, out: Path) -> Path:
-    """Writes the card of a run.
-
-    Args:
-        run: the run folder.
-        out: the file to write; its folder is made.
-
-    Returns:
-        `out`.
+    """Writes the card of a run, and the folder above it; returns `out`.
 
     Raises:
         TamisError: the run has published nothing yet.

@@ -13,16 +13,7 @@ UNKNOWN = "unknown"
 def grouped(
     table: pa.Table, keys: Sequence[pa.ChunkedArray], missing: str = UNKNOWN
 ) -> Iterator[tuple[tuple[str, ...], int, int]]:
-    """The rows of a table by some keys.
-
-    Args:
-        table: with a column `bytes`.
-        keys: columns of strings, a value a row.
-        missing: stands for a null.
-
-    Yields:
-        The key, how many documents have it, and their bytes.
-    """
+    """The rows of a table by some columns of strings, `missing` for a null: key, documents, and the sum of `bytes`."""
     names = [f"key{i}" for i in range(len(keys))]
     columns = {name: pc.fill_null(key, missing) for name, key in zip(names, keys, strict=True)}
     groups = pa.table({**columns, "bytes": table.column("bytes")}).group_by(names)

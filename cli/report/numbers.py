@@ -19,9 +19,7 @@ class Numbers:
     """What the report shows.
 
     Attributes:
-        ledger: `ledger.json`.
-        info: `run.json`.
-        removal: `removal.json`, None where it was never counted.
+        removal: None where it was never counted.
         published: whether published shards were found.
         languages: language → bytes kept; identified, else as the record says.
         sources: source → [documents in, kept, bytes in, kept].
@@ -31,11 +29,8 @@ class Numbers:
         weights: domain → (weights seen → documents), weights rounded to two digits.
         curves: domain → the settings of the curves that made its weights.
         components: component size → components of near copies.
-        cells: cell size → cells of `semantic_clusters`.
-        semantic: its facts, None where the run has none.
-        map: float32[n, 2], a sample of the embeddings on their two principal directions.
-        map_domains: the domain of each.
-        map_cells: the cell of each.
+        cells: cell size → cells of `semantic_clusters`; its facts are `semantic`, None where the run has none.
+        map: float32[n, 2], a sample of the embeddings on their principal directions; domain and cell of each follow.
         benchmarks: a line for each benchmark that was looked for, see `cli.inspect.contamination`.
         evaluations: model folder → `evaluation.json`.
         training: the trainings that have taken a step, in name order.

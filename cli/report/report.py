@@ -64,14 +64,7 @@ def _training_report(run: Path, name: str, out: Path | None) -> tuple[Path, dict
 
 
 def write_report(run: RunFolder, out: Path) -> Path:
-    """Writes the report of a run.
-
-    Args:
-        run: the run folder.
-        out: the file to write; its folder is made.
-
-    Returns:
-        `out`.
+    """Writes the report of a run, and the folder above it; returns `out`.
 
     Raises:
         TamisError: the run has no ledger yet.

@@ -54,15 +54,9 @@ Progress = Callable[[str], None]
 class DemoInput:
     """One input of the demo, as a pipeline's configuration names it.
 
-    Attributes:
-        domain: the source class.
-        path_glob: the files, relative to the work folder.
-        format: how they are read: jsonl, parquet, warc or text.
-        fields: which column of a record is what (`text`, `id`, `url`, …); empty where the format has none.
-        language: `zh`, `en`, `code`, or `mixed`.
-        licence: the licence of the text.
-        documents: records to be read, planted copies included, those of a gzip file that is cut left out.
-        text_bytes: their UTF-8 bytes.
+    `path_glob` is relative to the work folder; `fields` say which column of a record is what (`text`, `id`, `url`, …).
+    `documents` are the records to be read, planted copies included, those of a gzip file that is cut left out;
+    `text_bytes` are their UTF-8 bytes.
     """
 
     domain: str
@@ -76,14 +70,9 @@ class DemoInput:
 
 
 def build_demo_corpus(folder: Path, progress: Progress = lambda message: None) -> list[DemoInput]:
-    """Write the demo's raw inputs below `folder`, unless they are complete there already.
+    """Write the demo's raw inputs below `folder`, unless they are complete there; returns them by domain.
 
-    Args:
-        folder: the work folder; `raw/` and `planted.jsonl` in it are replaced.
-        progress: is told, in a few words, what is done next.
-
-    Returns:
-        The inputs, in the order of their domains.
+    `raw/` and `planted.jsonl` in the folder are replaced; `progress` is told, in a few words, what is done next.
 
     Raises:
         TamisError: a package that holds text is not installed.

@@ -61,11 +61,7 @@ def html_page(text: Text, charset: str) -> bytes:
 def warc_member(url: str, content: bytes, charset: str | None, status: str = "200 OK") -> bytes:
     """Return one WARC response record as a gzip member of its own, as archives store them.
 
-    Args:
-        url: the page's address; the record's id is derived from it and the content.
-        content: the body.
-        charset: of an HTML page; None for an image.
-        status: the response's status line.
+    Its id is derived from address and content; the charset is that of an HTML page, None for an image.
     """
     media_type = f"text/html; charset={charset}" if charset else "image/png"
     head = f"HTTP/1.1 {status}\r\nContent-Type: {media_type}\r\nContent-Length: {len(content)}\r\n\r\n"

@@ -89,16 +89,7 @@ def estimate(
 def estimated(
     rates: Rates, text: float, document_bytes: float, nodes: int, cores: int, network: float, busy: float
 ) -> dict[str, Any]:
-    """The arithmetic.
-
-    Args:
-        rates: as measured.
-        text: raw bytes.
-        document_bytes: of a raw document.
-        nodes: machines.
-        cores: of each.
-        network: GB a second of each.
-        busy: share of the time that a core works.
+    """The arithmetic, for `text` raw bytes, and machines of so many cores and GB of network a second.
 
     Returns:
         `stages` (name, core_hours, shuffle_bytes, hours), their sums, `disk_bytes` by folder, `documents`.

@@ -23,15 +23,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Saved:
-    """A checkpoint that is there.
-
-    Attributes:
-        name: its folder's name.
-        step: steps taken.
-        size: bytes of its files.
-        newest: whether a resume goes on from it.
-        kept: whether it stays when newer ones come.
-    """
+    """A checkpoint that is there; a resume goes on from the newest, and a kept one stays when newer ones come."""
 
     name: str
     step: int
@@ -42,17 +34,11 @@ class Saved:
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """What a training folder says.
+    """What the files of `RUN/train/<name>` say; a file that is not there, such as the summary of a run that goes on, is
+    empty.
 
-    Attributes:
-        folder: `RUN/train/<name>`.
-        facts: `training.json`; empty where there is none.
-        summary: `summary.json`; empty while the run goes on.
-        device: `device.json`; empty where there is none.
-        rows: the lines of `metrics.jsonl`.
-        events: the lines of `events.jsonl`.
-        checkpoints: those that are there, by step.
-        tokens: trained on at the newest checkpoint.
+    `facts` are `training.json`; `rows` the lines of `metrics.jsonl`; `checkpoints` those that are there, by step;
+    `tokens` those trained on at the newest.
     """
 
     folder: Path

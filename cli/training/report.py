@@ -21,14 +21,7 @@ _DENOMINATORS = (("mfu", "MFU, of the data sheet's peak"), ("mfu_gemm", "MFU, of
 
 
 def write_training_report(folder: Path, out: Path | None = None) -> Path:
-    """Write the page of a training.
-
-    Args:
-        folder: `RUN/train/<name>`.
-        out: the file; by default `report.html` in the folder.
-
-    Returns:
-        The file.
+    """Write the page of a training, `RUN/train/<name>`, by default as `report.html` in it; returns the file.
 
     Raises:
         TamisError: the folder holds no training, or a file is damaged.

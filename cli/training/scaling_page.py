@@ -17,14 +17,7 @@ _SHADE = "rgba(58,124,165,0.18)"
 def write_scaling_page(
     path: Path, points: Sequence[Point], law: PowerLaw, prediction: Prediction | None, level: float
 ) -> None:
-    """Write one HTML file that needs no network.
-
-    Args:
-        path: the file.
-        points: the runs.
-        law: fitted to them.
-        prediction: of a larger run, or None.
-        level: probability of the interval.
+    """Write one HTML file that needs no network; `level` is the probability of the interval.
 
     Raises:
         TamisError: it cannot be written.

@@ -40,14 +40,7 @@ _AT_A_TIME = 256  # requests between two reports of progress
 
 
 class HarnessModel(TemplateLM):
-    """A trained model behind the harness's interface.
-
-    Args:
-        model: as `trainer.evaluation.scores.scoring_model` gives it.
-        tokenizer: the one that it was trained with.
-        length: tokens of its context window.
-        progress: where it reports to.
-    """
+    """A trained model, as `scoring_model` gives it, behind the harness's interface; `length` is its context window."""
 
     def __init__(self, model: Transformer, tokenizer: Tokenizer, length: int, progress: Progress = SILENT) -> None:
         super().__init__()
@@ -73,14 +66,9 @@ class HarnessModel(TemplateLM):
         return self.tokens_of.encode(string)
 
     def encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
-        """Tokens of a context and of its continuation.
+        """Tokens of a context, at least one, and tokens that spell its continuation.
 
-        Args:
-            context: white space at its end is moved to the continuation, as pieces begin with it.
-            continuation: the text to score.
-
-        Returns:
-            At least one token of context; tokens that spell the continuation.
+        White space at the context's end is moved to the continuation, as pieces begin with it.
         """
         cut = len(context.rstrip())
         context, continuation = context[:cut], context[cut:] + continuation
@@ -91,9 +79,7 @@ class HarnessModel(TemplateLM):
     def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
         """Log-likelihood of each continuation, and whether greedy decoding would give it.
 
-        Args:
-            requests: with `args` (context, continuation).
-            disable_tqdm: part of the harness's interface; ignored.
+        Requests have `args` (context, continuation). `disable_tqdm`, here and below, is the harness's; it is ignored.
         """
         pairs = [self.encode_pair(*request.args) for request in requests]
         found = self._ask([(before + after, len(before)) for before, after in pairs], "comparing likelihoods")
@@ -102,12 +88,7 @@ class HarnessModel(TemplateLM):
         return found
 
     def loglikelihood_rolling(self, requests: list[Any], disable_tqdm: bool = False) -> list[float]:
-        """Log-likelihood of whole texts, each by itself: every token once, each with the context that its window has.
-
-        Args:
-            requests: with `args` (text,).
-            disable_tqdm: part of the harness's interface; ignored.
-        """
+        """Log-likelihood of whole texts, `args` (text,): every token once, with the context that its window has."""
         rows = [([self.eot_token_id, *self.tok_encode(request.args[0])], 1) for request in requests]
         found = [value for value, _ in self._ask(rows, "rolling over texts")]
         for request, value in zip(requests, found, strict=True):
@@ -117,9 +98,7 @@ class HarnessModel(TemplateLM):
     def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
         """Greedy continuations, up to a stop string, the end of the document, or a number of tokens.
 
-        Args:
-            requests: with `args` (context, settings): `until`, `max_gen_toks`.
-            disable_tqdm: part of the harness's interface; ignored.
+        Requests have `args` (context, settings): `until`, `max_gen_toks`.
 
         Raises:
             ConfigError: a task asks for sampling.
@@ -179,14 +158,9 @@ class HarnessModel(TemplateLM):
 
 
 def windows(tokens: Sequence[int], first: int, length: int) -> list[Question]:
-    """A row in windows that fit the model: each token from `first` on is asked about once.
+    """A row in windows that fit a model of `length` tokens: each token from `first` ≥ 1 on is asked about once.
 
     Each window asks about `length` tokens, the last one about the rest, after as many tokens of context as fit.
-
-    Args:
-        tokens: of the row.
-        first: the first token that is asked about, at least 1.
-        length: tokens of the model's context window.
     """
     row, found = np.array(tokens, np.int64), []
     for start in range(first, len(row), length):
@@ -210,18 +184,11 @@ def run_tasks(
     limit: int | None = None,
     examples: int | None = None,
 ) -> dict[str, Any]:
-    """Run tasks of the harness.
+    """Run tasks, groups or tags of the harness; returns task → its metrics, their errors, `documents` and `version`.
 
-    Args:
-        model: the adapter.
-        tasks: names of tasks, groups or tags.
-        folder: with YAML files of further tasks. If it has all tasks that are asked for, the harness's own are not
-            scanned, which would take 15 s.
-        limit: use only the first so many documents of a task.
-        examples: shown before each question; None for the task's own number.
-
-    Returns:
-        Task → its metrics, their standard errors, `documents` and `version`.
+    `folder` has YAML files of further tasks. If it has all that are asked for, the harness's own are not scanned, which
+    would take 15 s. `limit`: only the first so many documents of a task; `examples`: shown before each question, by
+    default the task's own number.
 
     Raises:
         ConfigError: a task is unknown, or this adapter does not support it.

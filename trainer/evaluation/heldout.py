@@ -19,13 +19,7 @@ from trainer.parallel import World
 
 @dataclass(frozen=True, kw_only=True)
 class HeldoutLoss:
-    """How well a model predicts a stream.
-
-    Attributes:
-        loss: over all samples, nats a token.
-        by_domain: of each domain with predicted tokens, in name order.
-        tokens: how many tokens of each of these domains were predicted.
-    """
+    """How well a model predicts a stream, nats a token; domains are those with predicted tokens, in name order."""
 
     loss: float
     by_domain: dict[str, float]

@@ -39,18 +39,10 @@ def item_loss(model: nn.Module, config: ModelConfig, item: dict[str, torch.Tenso
 def judged_batches(
     model: Transformer, stream: MixtureStream, samples: int, rows: int, eos_id: int, world: World
 ) -> Iterator[tuple[Batch, Loss]]:
-    """This rank's batches of the first samples of a stream, with their losses.
+    """This rank's batches of the first samples of a stream, `rows` at a time over all ranks, with their losses.
 
     All ranks take part in every forward pass; one that has no samples left runs on a dummy and yields nothing. The
     model runs in evaluation mode and is left in training mode.
-
-    Args:
-        model: the model.
-        stream: what it is judged on.
-        samples: how many sequences, from the first.
-        rows: sequences at a time, over all ranks.
-        eos_id: the end-of-document token.
-        world: the ranks that share the model; all of them must call this.
     """
     each = max(1, rows // world.data_size)
     model.eval()

@@ -35,12 +35,8 @@ _GROUP_TOKENS = 1 << 18  # tokens of documents that are scored together, sorted 
 class DocumentScores:
     """A model's loss on some documents, by document.
 
-    Attributes:
-        domains: of each document.
-        languages: of each document.
-        tokens: int64[n], predicted tokens: all but the first.
-        bytes: int64[n], UTF-8 bytes of the predicted tokens.
-        nats: float64[n], summed loss of the predicted tokens.
+    Of the predicted tokens, all but the first: their number, int64[n], UTF-8 bytes, int64[n], and summed loss,
+    float64[n].
     """
 
     domains: Sequence[str]
@@ -52,18 +48,10 @@ class DocumentScores:
 
 @dataclass(frozen=True, kw_only=True)
 class PerplexityRow:
-    """A line of the table; measures are None if no token was predicted.
+    """A line of the table, of a domain, a language or the total; measures are None if no token was predicted.
 
-    Attributes:
-        kind: "domain", "language" or "total".
-        name: of the domain or the language.
-        documents: judged.
-        tokens: predicted.
-        bytes: UTF-8 of those.
-        nats: mean loss of a token.
-        standard_error: of `nats`, over documents; None with fewer than two.
-        perplexity: e^nats.
-        bits_per_byte: nats · tokens / bytes / ln 2; None if there are no bytes.
+    `bytes` are UTF-8 of the predicted tokens, `nats` their mean loss, `standard_error` that of `nats` over documents,
+    None with fewer than two. Bits a byte are None if there are no bytes.
     """
 
     kind: str
@@ -85,15 +73,9 @@ def judge(
     progress: Progress = SILENT,
     what: str = "judging",
 ) -> DocumentScores:
-    """Score every document of a text with a model.
+    """Score every document of a text with a model, as `scoring_model` gives it, in sequences of `length` tokens.
 
-    Args:
-        model: as `trainer.evaluation.scores.scoring_model` gives it.
-        text: the documents.
-        length: tokens of a sequence.
-        sizes: int64[vocab_size], UTF-8 bytes of each piece.
-        progress: where it reports to.
-        what: the label of the step.
+    `sizes`, int64[vocab_size], are the UTF-8 bytes of each piece; `what` labels the step.
     """
     progress.start(what, sum(len(documents.rows) for documents in text.documents))
     costs: list[float] = []
@@ -118,23 +100,13 @@ def judge(
 
 
 def questions_of(document: npt.NDArray[np.int64], length: int) -> list[Question]:
-    """A document as sequences: every token but the first is asked about once.
-
-    Args:
-        document: int64[n], with its end-of-document token.
-        length: tokens of a sequence.
-    """
+    """A document, int64[n] with its end token, as sequences: every token but the first is asked about once."""
     ends = [(start, min(start + length, len(document) - 1)) for start in range(0, len(document) - 1, length)]
     return [Question(tokens=document[a:b], labels=document[a + 1 : b + 1]) for a, b in ends]
 
 
 def table_of(judged: DocumentScores, domains: Sequence[str]) -> list[PerplexityRow]:
-    """A row for each domain, a row for each language, and the total.
-
-    Args:
-        judged: the scores of the documents.
-        domains: all that were asked for; those without documents get a row too.
-    """
+    """A row for each domain that was asked for, those without documents too; for each language; and the total."""
     rows = []
     for kind, names, given in (
         ("domain", domains, judged.domains),

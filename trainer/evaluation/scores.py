@@ -31,12 +31,7 @@ BATCH_TOKENS = 1 << 14
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """A row of tokens, and which of the tokens after them are asked about.
-
-    Attributes:
-        tokens: int64[n], n ≥ 1, what the model sees.
-        labels: int64[n], the token after each; -100 if it is not asked about.
-    """
+    """Tokens that the model sees, int64[n], n ≥ 1, and the token after each, int64[n]; -100 if not asked about."""
 
     tokens: npt.NDArray[np.int64]
     labels: npt.NDArray[np.int64]
@@ -44,23 +39,14 @@ class Question:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """The scores of the tokens asked about, in order.
-
-    Attributes:
-        nats: float64[m], -log p.
-        likeliest: int64[m], the token with the largest logit.
-    """
+    """Of the tokens asked about, in order: -log p, float64[m], and the token with the largest logit, int64[m]."""
 
     nats: npt.NDArray[np.float64]
     likeliest: npt.NDArray[np.int64]
 
 
 class ScoringHead(nn.Module):
-    """A trained head that returns each token's nats and the likeliest token instead of the loss.
-
-    Args:
-        head: the trained head, not split over ranks.
-    """
+    """A trained head, not split over ranks, that returns each token's nats and the likeliest token, not the loss."""
 
     def __init__(self, head: OutputHead) -> None:
         super().__init__()
@@ -80,13 +66,7 @@ class ScoringHead(nn.Module):
 
 
 def scoring_model(state: Mapping[str, Any], config: ModelConfig, device: torch.device) -> Transformer:
-    """A trained model that answers questions.
-
-    Args:
-        state: its state dict, not sharded.
-        config: its shape.
-        device: to put the model on.
-    """
+    """A trained model that answers questions, from its state dict, not sharded."""
     with torch.device("meta"):
         model = Transformer(config, len(state["head.weight"]), 0)
     model.load_state_dict(dict(state), assign=True)
@@ -96,15 +76,9 @@ def scoring_model(state: Mapping[str, Any], config: ModelConfig, device: torch.d
 
 @torch.no_grad()
 def answer(model: Transformer, questions: Sequence[Question], batch_tokens: int = BATCH_TOKENS) -> list[Answer]:
-    """Ask a model.
+    """An answer for each question, in any order, of a model as `scoring_model` gives it; empty for one without labels.
 
-    Args:
-        model: as `scoring_model` gives it.
-        questions: in any order; those without labels get an empty answer.
-        batch_tokens: most tokens of a batch, padding included; only a single row may have more.
-
-    Returns:
-        An answer for each question.
+    A batch has at most `batch_tokens` tokens, padding included; only a single row may have more.
     """
     device = next(model.parameters()).device
     found: list[Answer | None] = [None] * len(questions)

@@ -13,13 +13,9 @@ from trainer.config import TrainConfig
 def read_trained(
     folder: Path, config: TrainConfig, *, step: int | None = None, tokenizer: str | None = None
 ) -> tuple[dict[str, Any], int]:
-    """The whole state dict of a checkpoint, on the CPU, and its step.
+    """The whole state dict of a checkpoint, the last or one that was kept, on the CPU, and its step.
 
-    Args:
-        folder: `RUN/train/<name>`.
-        config: the model file that it was trained with.
-        step: of a checkpoint that was kept; None for the last one.
-        tokenizer: digest of the tokenizer that it must have been trained with; None for any.
+    `tokenizer` is the digest of the one that it must have been trained with; None for any.
 
     Raises:
         ConfigError: there is no checkpoint of that step.

@@ -34,14 +34,6 @@ def count_tokens(labels: Iterable[npt.NDArray[np.int64]], vocab_size: int) -> np
 
 
 def unigram_loss(train_counts: npt.NDArray[np.int64], heldout_counts: npt.NDArray[np.int64]) -> float:
-    """Mean loss of the add-one model on held-out tokens.
-
-    Args:
-        train_counts: int64[vocab_size].
-        heldout_counts: int64[vocab_size], at least one token.
-
-    Returns:
-        Nats a token.
-    """
+    """Mean loss of the add-one model on held-out tokens, at least one, in nats; counts are int64[vocab_size]."""
     log_probability = np.log(train_counts + 1.0) - np.log(train_counts.sum() + len(train_counts))
     return float(-(heldout_counts * log_probability).sum() / heldout_counts.sum())

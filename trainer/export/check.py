@@ -18,15 +18,7 @@ from trainer.model import Transformer
 def largest_difference(
     folder: Path, state: Mapping[str, Tensor], config: ModelConfig, *, rows: int = 2, length: int = 64, seed: int = 1
 ) -> float:
-    """The largest difference of a logit, both in float32 on the CPU, one document a row.
-
-    Args:
-        folder: written by `trainer.export.llama.export_llama`.
-        state: that it was written from.
-        config: its shape.
-        rows: of random tokens.
-        length: of a row.
-        seed: of the tokens.
+    """The largest difference of a logit on random tokens, both in float32 on the CPU, one document a row.
 
     Raises:
         ConfigError: transformers is not installed.

@@ -38,13 +38,7 @@ SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Vocabulary:
-    """The tokenizer to export with a model.
-
-    Attributes:
-        model: bytes of the SentencePiece model; None leaves the tokenizer out.
-        bos_id: of <s>; below zero for none.
-        eos_id: of </s>; below zero for none.
-    """
+    """The tokenizer to export with a model: a SentencePiece model, None to leave it out; ids below zero are none."""
 
     model: bytes | None
     bos_id: int
@@ -61,7 +55,7 @@ def export_llama(
     dtype: TypeName = "float32",
     max_shard_bytes: int = MAX_SHARD_BYTES,
 ) -> list[Path]:
-    """Write weights, config and tokenizer as transformers loads them.
+    """Write weights, config and tokenizer as transformers loads them; returns the files, weights first.
 
     Args:
         state: the state dict of a `Transformer`, neither split over ranks nor sharded.
@@ -71,9 +65,6 @@ def export_llama(
         out: the folder to write to; existing files of the same names are replaced, other weight files are refused.
         dtype: of the weights written.
         max_shard_bytes: largest size of a file; only a single tensor may exceed it.
-
-    Returns:
-        The files, weights first.
 
     Raises:
         ConfigError: the model has no Llama form, the state is not this shape's, or the folder holds other weights.

@@ -23,11 +23,7 @@ _PROBE = " \ufb01  \uff21e\u0301 \u00bd "
 
 
 def fast_tokenizer(model: bytes) -> dict[str, Any] | None:
-    """The content of tokenizer.json, or None if it would encode differently from the model.
-
-    Args:
-        model: bytes of a SentencePiece model.
-    """
+    """The content of tokenizer.json, or None if it would encode differently from the SentencePiece model."""
     pieces = read_pieces(model)
     plain = tokenizer_from(model).processor.normalize(_PROBE) == _PROBE.replace(" ", SPACE)
     if model_type(model) != "bpe" or not plain or {p.kind for p in pieces} - {NORMAL, BYTE, CONTROL, UNKNOWN}:

@@ -32,13 +32,7 @@ FEWEST = 4
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """A finished run.
-
-    Attributes:
-        name: of the run.
-        flops: of its training.
-        loss: on held-out text, nats a token.
-    """
+    """A finished run: FLOPs of its training, loss on held-out text in nats a token."""
 
     name: str
     flops: float
@@ -47,15 +41,9 @@ class Point:
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """The predicted loss of a run.
+    """The predicted loss of a run, and the interval that it has with probability `level`.
 
-    Attributes:
-        flops: of its training.
-        loss: by the law.
-        low: lower end of the interval.
-        high: upper end of the interval.
-        level: probability of the interval.
-        beyond: the run's compute as a multiple of that of the largest run in the fit.
+    `beyond` is the run's compute as a multiple of that of the largest run in the fit.
     """
 
     flops: float
@@ -73,24 +61,15 @@ def product_weights(model: ModelConfig, vocab_size: int) -> int:
 
 
 def training_flops(model: ModelConfig, vocab_size: int, sequence_length: float, tokens: float) -> float:
-    """C, the FLOPs of forward and backward passes over a training's tokens.
-
-    Args:
-        model: the shape.
-        vocab_size: the tokenizer's.
-        sequence_length: tokens of a row.
-        tokens: of the whole training.
-    """
+    """C, the FLOPs of forward and backward passes over all tokens of a training, in rows of `sequence_length`."""
     attention = 12 * model.layers * model.width * sequence_length
     return float(tokens * (6 * product_weights(model, vocab_size) + attention))
 
 
 def fit_scaling_law(points: Sequence[Point], *, relative: bool = True) -> PowerLaw:
-    """Fit the law to finished runs.
+    """Fit the law to at least four finished runs, of at least three different computes.
 
-    Args:
-        points: at least four, of at least three different computes.
-        relative: whether residuals count relative to the loss; it matters little, as a suite's losses are close.
+    `relative`: residuals count relative to the loss; it matters little, as a suite's losses are close.
 
     Raises:
         ConfigError: too few runs, a number that is not finite and positive, or losses that do not fall with compute.
@@ -127,11 +106,7 @@ def predict(law: PowerLaw, flops: float, level: float = 0.9) -> Prediction:
 def plot_band(
     law: PowerLaw, until: float, level: float = 0.9, points: int = 80
 ) -> tuple[Floats, Floats, Floats, Floats]:
-    """The law and its interval, for a plot.
-
-    Returns:
-        Computes from the smallest run's to `until`, the law, lower and upper bound: float64[points] each.
-    """
+    """Computes up to `until`, the law there, and its interval's lower and upper bound: float64[points] each."""
     x = np.geomspace(law.x.min(), max(until, law.x.max()), points)
     low, high = law.interval(x, level)
     return x, law(x), low, high

@@ -39,15 +39,7 @@ _TO_DEVIATION = 1.4826
 
 @dataclass(frozen=True, kw_only=True)
 class Alarm:
-    """The run has left its band.
-
-    Attributes:
-        tokens: of the run so far.
-        loss: the smoothed loss, nats a token.
-        low: lower bound of the band.
-        high: upper bound of the band.
-        steps: how many it has been outside.
-    """
+    """The smoothed loss, nats a token, has been outside its band for so many steps, after so many tokens of the run."""
 
     tokens: float
     loss: float
@@ -102,15 +94,10 @@ class LossBand:
         self._recent: deque[float] = deque(maxlen=self.smooth)
 
     def add(self, tokens: float, loss: float) -> Alarm | None:
-        """Take a step's loss.
+        """Take a step's loss, nats a token, and the tokens of the run up to and with it.
 
-        Args:
-            tokens: of the run up to and with this step; rising.
-            loss: of the step, nats a token.
-
-        Returns:
-            An alarm at the `patience`-th step outside the band, and the next one only after the run was back inside; or
-            at once if the loss is not finite.
+        Returns an alarm at the `patience`-th step outside the band, and the next one only after the run was back
+        inside; or at once if the loss is not finite.
         """
         self._seen += 1
         if not math.isfinite(loss):

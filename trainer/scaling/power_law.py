@@ -33,19 +33,11 @@ _STARTS = 6
 
 @dataclass(frozen=True, kw_only=True)
 class PowerLaw:
-    """y(x) = a · x^b + floor, and the points that it was fitted to.
+    """y(x) = a · x^b + floor with a > 0, b < 0, floor ≥ 0, and the points, float64[n], that it was fitted to.
 
-    Attributes:
-        a: above zero.
-        b: below zero.
-        floor: zero or more.
-        errors: standard errors of log a, b and floor from the covariance; inf if the points do not determine them.
-        residual: standard deviation of the points about the law (n - 3 degrees of freedom), as a share of y if
-            `relative`.
-        degrees: of freedom, n - 3.
-        relative: whether residuals count relative to y.
-        x: float64[n].
-        y: float64[n].
+    `errors` are the standard errors of log a, b and floor from the covariance, inf if the points do not determine them.
+    `residual` is the standard deviation of the points about the law, with `degrees` = n - 3 of freedom, as a share of y
+    if `relative`.
     """
 
     a: float
@@ -63,15 +55,9 @@ class PowerLaw:
         return self.a * np.asarray(x, np.float64) ** self.b + self.floor
 
     def interval(self, x: npt.ArrayLike, level: float = 0.9, noise: float = 1.0) -> tuple[Floats, Floats]:
-        """Where a new point at x lies with probability `level`.
+        """Where new points at x > 0 lie with probability `level`: lower and upper bound, float64[k] each.
 
-        Args:
-            x: float64[k], above zero.
-            level: 0..1.
-            noise: deviation of the new point, in units of `residual`; 0 for the law itself.
-
-        Returns:
-            Lower and upper bound: float64[k] each.
+        `noise` is the deviation of a new point, in units of `residual`; 0 for the law itself.
         """
         from scipy.stats import t
 
@@ -96,15 +82,10 @@ class PowerLaw:
 
 
 def fit_power_law(x: npt.ArrayLike, y: npt.ArrayLike, *, relative: bool = False) -> PowerLaw:
-    """Fit a law to points.
+    """The law of the least squares among those that `curve_fit` reaches from several starts.
 
-    Args:
-        x: float64[n], above zero; at least three distinct values.
-        y: float64[n], above zero; n > 3.
-        relative: residuals relative to y count, for noise that grows with it.
-
-    Returns:
-        The law of the least squares among those that `curve_fit` reaches from several starts.
+    Points are n > 3 with x, y > 0 and at least three distinct x. `relative`: residuals relative to y count, for noise
+    that grows with it.
     """
     xs, ys = np.asarray(x, np.float64), np.asarray(y, np.float64)
     centre, weights = _centre(xs), _weights(ys, relative)

@@ -22,12 +22,9 @@ SUMMARY = "summary.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Suite:
-    """Points, and what their runs have in common.
+    """Points in order of compute, and what their runs have in common.
 
-    Attributes:
-        points: in order of compute.
-        vocab_size: of the runs' tokenizer; None if only CSV files were read.
-        sequence_length: of the runs; None if it is unknown or differs.
+    The vocabulary is None if only CSV files were read, the sequence length if it is unknown or differs.
     """
 
     points: tuple[Point, ...]
@@ -36,11 +33,9 @@ class Suite:
 
 
 def read_suite(paths: Sequence[Path], sequence_length: float | None = None) -> Suite:
-    """Read folders and CSV files.
+    """Read `RUN/train/<name>` folders, and CSV files with the columns flops, loss and perhaps name.
 
-    Args:
-        paths: `RUN/train/<name>` folders, and files with the columns flops, loss and perhaps name.
-        sequence_length: of runs whose summary lacks it.
+    `sequence_length` is for runs whose summary lacks it.
 
     Raises:
         ConfigError: a path is neither, a run is unfinished, or runs have different vocabularies.
