@@ -91,7 +91,7 @@ def chosen(name: str) -> list[Benchmark]:
     found = [one for one in benchmarks() if wanted in ("all", one.name, one.name.partition(".")[2])]
     if not found:
         names = ", ".join(one.name.partition(".")[2] for one in benchmarks())
-        raise SystemExit(f"there is no benchmark {name!r} (allowed: all, {names})")
+        raise SystemExit(f"benchmark: found {name!r}; expected one of all, {names}")
     return found
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Self
@@ -129,16 +129,15 @@ def resolve_inputs(configs: Sequence[InputConfig], *, base_dir: str | Path) -> l
     found: dict[str, InputFile] = {}
     for index, config in enumerate(configs):
         for number, path in enumerate(config.paths):
-            key = f"inputs[{index}].paths[{number}]"
+            key = where(index, number)
             for uri, name, size in _matches(path, Path(base_dir), key):
                 kind, compression = _kind(config, name, key)
                 file = InputFile(config.domain, uri, name, size, kind, compression, index)
                 first = found.setdefault(uri, file)
                 if first.domain != file.domain:
                     raise ConfigError(
-                        f"{key}: {name!r} is already in the domain {first.domain!r} "
-                        f"(inputs[{first.config_index}]) and cannot be in {file.domain!r} too; "
-                        "a file belongs to one domain"
+                        f"{key}: found {name!r} in the domain {file.domain!r}, and in {first.domain!r} by "
+                        f"inputs[{first.config_index}]; expected it in one domain"
                     )
     files = _with_unique_names(list(found.values()))
     return sorted(files, key=lambda file: (file.domain, file.name, file.uri))
@@ -179,10 +178,10 @@ def _matches(path: str, base_dir: Path, key: str) -> Iterator[tuple[str, str, in
         filesystem, root = file_system(folder + mark + query)
         found = list_matching(filesystem, root.rstrip("/") or "/", pattern)
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{key}: {path!r} cannot be listed: {error}") from error
+        raise ConfigError(f"{key}: found {path!r}; expected what can be listed ({error})") from error
     if not found:
         raise ConfigError(
-            f"{key}: {path!r} matches no file; it has to match at least one "
+            f"{key}: found {path!r}, which matches no file; expected at least one "
             f"(a folder is written folder/**, and a relative path starts at {base_dir})"
         )
     for name, size in found:
@@ -202,7 +201,7 @@ def _absolute(path: str, base_dir: Path, key: str) -> str:
 
 def _variable(name: str, path: str, key: str) -> str:
     if name not in os.environ:
-        raise ConfigError(f"{key}: {path!r} names the environment variable {name}, which is not set")
+        raise ConfigError(f"{key}: found {path!r}; expected the environment variable {name}, which is not set")
     return os.environ[name]
 
 
@@ -210,10 +209,10 @@ def _in_package(reference: str, key: str) -> str:
     """Turn `<import name>/<glob>` into a path; the package is found, not imported: no code of it runs."""
     name, _, pattern = reference.partition("/")
     if not pattern or ".." in pattern.split("/"):
-        raise ConfigError(f"{key}: 'package:{reference}' has to be package:<import name>/<glob>, without '..'")
+        raise ConfigError(f"{key}: found 'package:{reference}'; expected package:<import name>/<glob>, without '..'")
     folders = package_folders(name)
     if not folders:
-        raise ConfigError(f"{key}: 'package:{reference}' needs the Python package {name!r}, which is not installed")
+        raise ConfigError(f"{key}: found 'package:{reference}'; expected a package, and {name!r} is not installed")
     return os.path.join(os.path.abspath(folders[0]), pattern)
 
 
@@ -221,7 +220,7 @@ def _kind(config: InputConfig, name: str, key: str) -> tuple[Format, Compression
     """Tell a file's format and compression from its name, unless the configuration names the format."""
     stem, suffix = os.path.splitext(name.lower())
     if suffix in _UNSUPPORTED:
-        raise ConfigError(f"{key}: {name!r} is compressed as {suffix}; allowed are {', '.join(_COMPRESSIONS)} or none")
+        raise ConfigError(f"{key}: found {name!r}; expected one of {', '.join(_COMPRESSIONS)}, or no compression")
     compression = _COMPRESSIONS.get(suffix, "none")
     if compression != "none":
         suffix = os.path.splitext(stem)[1]
@@ -229,7 +228,7 @@ def _kind(config: InputConfig, name: str, key: str) -> tuple[Format, Compression
         return config.format, compression
     if suffix not in FORMATS:
         raise ConfigError(
-            f"{key}: the format of {name!r} cannot be told from its name; set format to one of "
+            f"{key}: found {name!r}, a name that tells no format; expected format to be one of "
             f"{', '.join(sorted(set(FORMATS.values())))}"
         )
     return FORMATS[suffix], compression

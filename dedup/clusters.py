@@ -74,8 +74,8 @@ def open_backend(device: str = "auto", threads: int = 0) -> Backend:
             return _Torch(torch, "cuda")
         if device == "cuda":
             raise ConfigError(
-                "stages.semantic_clusters.device: found 'cuda', but neither FAISS nor torch sees a GPU here; allowed "
-                "are 'auto' and 'cpu'"
+                "stages.semantic_clusters.device: found 'cuda', but neither FAISS nor torch sees a GPU here; expected "
+                "one of 'auto', 'cpu'"
             )
     if faiss is None:
         raise ConfigError("stages.semantic_clusters needs FAISS: install the `faiss` extra of tamis")

@@ -187,7 +187,7 @@ class _SentenceTransformer:
             raise ConfigError("stages.embed.model: this model needs the `embed` extra of tamis") from None
         if device == "cuda" and not torch.cuda.is_available():
             raise ConfigError(
-                "stages.embed.device: found 'cuda', but torch sees no GPU here; allowed are 'auto' and 'cpu'"
+                "stages.embed.device: found 'cuda', but torch sees no GPU here; expected one of 'auto', 'cpu'"
             )
         transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # a task's output is nobody's terminal
         chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device

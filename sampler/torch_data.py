@@ -93,12 +93,12 @@ class StreamDataset(IterableDataset):  # type: ignore[type-arg]
             global batch.
         """
         if not isinstance(state, dict):
-            raise TamisError(f"the sampler state is {type(state).__name__} (allowed: what state_dict gave).")
+            raise TamisError(f"sampler state: found a {type(state).__name__}; expected what state_dict gave")
         batch = state.get("global_batch", self.ranked.global_batch)
         if batch != self.ranked.global_batch:
             raise TamisError(
-                f"the state is of workers with a global batch of {batch}, here it is {self.ranked.global_batch} "
-                f"(allowed: the same, or the state of `state_after`, which any batch can go on from)."
+                f"sampler state: found a worker's with a global batch of {batch}; expected {self.ranked.global_batch}, "
+                "as here, or the state of `state_after`, which any batch can go on from"
             )
         self.position = position_of(self.ranked.stream, state.get("sampler", state))
         self._turn = state.get("turn")

@@ -115,7 +115,7 @@ def weights_hash(run: Path) -> str | None:
     """
     found = RunFolder(run).state().get("weights")
     if found is not None and not isinstance(found, str):
-        raise TamisError(f"{run / 'state.json'}: `weights` is {found!r} (allowed: a curve hash).")
+        raise TamisError(f"{run / 'state.json'}: weights: found {found!r}; expected a curve hash")
     return found
 
 

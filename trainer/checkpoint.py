@@ -180,7 +180,7 @@ def read_pointer(folder: Path, identity: dict[str, Any] | None = None) -> dict[s
             if differing is not None:
                 key, found, wanted = f"{key}.{differing}", found.get(differing), wanted[differing]
         if found != wanted:
-            raise TamisError(f"{folder / POINTER}: its {key} is {found}, this run's is {wanted} (allowed: the same).")
+            raise TamisError(f"{folder / POINTER}: found {key} {found}; expected that of this run, {wanted}")
     return pointer
 
 

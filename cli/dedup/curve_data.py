@@ -120,7 +120,9 @@ def read_wanted(pipeline: Path | None, threshold: float | None, recall: float | 
 
         config = load_pipeline(pipeline)
         if "near_dedup" not in config.stages:
-            raise ConfigError(f"{pipeline}: has no stage near_dedup; it has {', '.join(config.stages) or 'none'}")
+            raise ConfigError(
+                f"--pipeline: found {pipeline} with {', '.join(config.stages) or 'no stage'}; expected near_dedup"
+            )
         decision, evidence = config.decisions("near_dedup")["default"], config.evidence("near_dedup").model_dump()
     near = NearDedupDecision.model_validate(decision)
     wanted: dict[str, Any] = {

@@ -86,7 +86,10 @@ def _show_cells(reader: RunReader, top: int, show: str | None, format: OutputFor
     from cli.inspect.cells import describe_cells, print_cells
 
     if show is not None:
-        raise TamisError("--show is about components of near copies; --semantic lists cells, --top says how many")
+        raise TamisError(
+            f"--show: found {show!r} with --semantic, which lists cells; expected it with components of near copies "
+            "(--top says how many cells)"
+        )
     result = describe_cells(reader, top)
     if format is OutputFormat.json:
         echo_json(result)
@@ -99,7 +102,7 @@ def _show(reader: RunReader, key: str, kind: Kind, n: int, format: OutputFormat)
     from cli.inspect.component_view import print_component
 
     if kind is Kind.exact:
-        raise TamisError("--show compares near copies; exact copies differ in nothing but white space")
+        raise TamisError("--kind: found 'exact' with --show; expected 'near', as exact copies differ in spaces only")
     result = describe_components(reader, key, n)
     if format is OutputFormat.json:
         echo_json(result)

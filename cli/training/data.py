@@ -90,7 +90,8 @@ def read_training(folder: Path) -> Training:
     if not any((folder / name).is_file() for name in ("metrics.jsonl", "training.json")):
         beside = sorted(path.parent.name for path in folder.parent.glob("*/metrics.jsonl"))
         raise TamisError(
-            f"{folder}: holds no training (allowed: {', '.join(beside) or 'one that `tamis train` has begun'})."
+            f"{folder}: found no training; expected "
+            + (f"one of {', '.join(beside)}" if beside else "one that `tamis train` has begun")
         )
     pointer = _json(folder / "checkpoint.json")
     return Training(

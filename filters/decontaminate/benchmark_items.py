@@ -24,7 +24,6 @@ from corpus.inputs import InputConfig, InputFile, open_input, resolve_inputs
 from corpus.readers.columns import as_string, dig
 from corpus.records import Bad
 from corpus.streams import Line, Raw, read_lines
-from tamis.errors import ConfigError
 
 MAX_LINE_BYTES = 32 << 20
 _LETTERS = "ABCDEFGHIJ"
@@ -101,10 +100,7 @@ def benchmark_files(benchmarks: Sequence[BenchmarkFiles], base: Path, where: str
         ConfigError: a glob matches nothing; the sentence begins with the key, `where` and the entry.
     """
     inputs = [InputConfig(domain="benchmarks", paths=b.paths, format="jsonl") for b in benchmarks]
-    try:
-        return resolve_inputs(inputs, base_dir=base)
-    except ConfigError as error:
-        raise ConfigError(re.sub(r"^inputs(\[\d+\])\.paths\[\d+\]", rf"{where}\1", str(error))) from None
+    return resolve_inputs(inputs, base_dir=base, where=lambda index, _: f"{where}[{index}]")
 
 
 def read_items(benchmarks: Sequence[BenchmarkFiles], files: Sequence[InputFile]) -> Iterator[Item | BadLine]:

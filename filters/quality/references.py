@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
@@ -151,11 +151,15 @@ def read_examples(
         kept.append(i)
         lines.append(line)
     if not lines:
-        raise ConfigError(f"{where} ({reference.name}): no text of {min_tokens} tokens or more was found")
+        raise ConfigError(f"{where} ({reference.name}): found no text of {min_tokens} tokens or more; expected one")
     return Examples(reference, column, spans, np.array(kept, np.int64), lines)
 
 
-def reference_identity(reference: ReferenceSet, base_dir: Path) -> str:
+def _keys(reference: ReferenceSet, where: str) -> Callable[[int, int], str]:
+    return lambda _, number: f"{where} ({reference.name}).paths[{number}]"
+
+
+def reference_identity(reference: ReferenceSet, where: str, base_dir: Path) -> str:
     """What a set's text is at this moment: a digest of its files, or the versions of the packages that carry it.
 
     Raises:
@@ -166,7 +170,7 @@ def reference_identity(reference: ReferenceSet, base_dir: Path) -> str:
 
         return packaged_identity()
     digest = hashlib.sha256()
-    for file in resolve_inputs([reference.as_input()], base_dir=base_dir):
+    for file in resolve_inputs([reference.as_input()], base_dir=base_dir, where=_keys(reference, where)):
         digest.update(f"{file.name}\0{file.size}\0".encode())
         with closing(open_input(file.uri)) as stream:
             while block := stream.read(1 << 20):
@@ -184,10 +188,7 @@ def _texts(reference: ReferenceSet, where: str, base_dir: Path, max_record_bytes
     if all(path.startswith(PACKAGED) for path in reference.paths):
         return _packaged(reference, where), []
     config = reference.as_input()
-    try:
-        files = resolve_inputs([config], base_dir=base_dir)
-    except ConfigError as error:
-        raise ConfigError(str(error).replace("inputs[0]", f"{where} ({reference.name})")) from error
+    files = resolve_inputs([config], base_dir=base_dir, where=_keys(reference, where))
     texts: list[str] = []
     mains: list[str] = []
     room = reference.max_bytes
@@ -216,7 +217,8 @@ def _packaged(reference: ReferenceSet, where: str) -> list[str]:
         name = path.removeprefix(PACKAGED)
         if name not in known:
             raise ConfigError(
-                f"{where} ({reference.name}): no packaged set {name!r}; there are {', '.join(sorted(known))}"
+                f"{where} ({reference.name}): found no packaged set {name!r}; expected one of "
+                f"{', '.join(sorted(known))}"
             )
         texts += known[name]
     return texts

@@ -63,13 +63,13 @@ def open_ancestors(against: Path | None, config: PipelineConfig) -> tuple[Ancest
         snapshot = int(run.ingest.body["snapshot"])
         if snapshot in seen:
             raise ConfigError(
-                f"--against: {run.root} is snapshot {snapshot}, as is {seen[snapshot]}; give each snapshot a number "
-                "of its own (`snapshot:` in the YAML, or --set snapshot=N)"
+                f"--against: found {run.root}, which is snapshot {snapshot}, as is {seen[snapshot]}; expected a number "
+                "of its own for each (`snapshot:` in the YAML, or --set snapshot=N)"
             )
         if snapshot > latest:
             raise ConfigError(
-                f"--against: {run.root} is snapshot {snapshot}, later than {latest}; a run is deduplicated against "
-                "earlier snapshots, so raise `snapshot` (in the YAML, or --set snapshot=N)"
+                f"--against: found {run.root}, which is snapshot {snapshot}, later than {latest}; expected an earlier "
+                "one (raise `snapshot` in the YAML, or --set snapshot=N)"
             )
         decisions = tuple(run.chain())
         _check_published(run, decisions)
@@ -83,10 +83,13 @@ def _open_ancestor(later: RunFolder, earlier: EarlierRun) -> RunFolder:
     try:
         run = earlier.open()
     except TamisError as error:
-        raise ConfigError(f"--against: {later.root} was itself run against an earlier snapshot: {error}") from error
+        raise ConfigError(
+            f"--against: found {later.root}, itself run against an earlier snapshot; expected that to open, but {error}"
+        ) from error
     if stable_hash(decisions_of(run.chain())) != earlier.decisions:
         raise ConfigError(
-            f"--against: {run.root} has been decided anew since {later.root} was run against it; run that one again"
+            f"--against: found {run.root} decided anew since {later.root} was run against it; expected that one to be "
+            "run again"
         )
     return run
 
@@ -116,10 +119,10 @@ def _check_published(run: RunFolder, chain: Chain) -> None:
     """Refuses a run whose published shards are not those of its decisions."""
     published = load_manifest(run.root / "shards")
     if published is None:
-        raise ConfigError(f"--against: {run.root} has no published shards yet; finish that run first")
+        raise ConfigError(f"--against: found {run.root} without published shards; expected a finished run")
     if published.body.get("decisions") != decisions_of(chain):
         raise ConfigError(
-            f"--against: the shards of {run.root} were published before its latest decisions; finish that run first"
+            f"--against: found shards of {run.root} published before its latest decisions; expected a finished run"
         )
 
 
@@ -139,8 +142,8 @@ def _comparable_evidence(run: RunFolder, config: PipelineConfig) -> Mapping[str,
         mine = config.evidence(name).model_dump(mode="json")
         if evidence.body["config"] != mine or evidence.body.get("version") != kind.version:
             raise ConfigError(
-                f"--against: stages.{name} of {run.root} was scanned with {_difference(evidence.body, mine)}; "
-                "evidence of one kind is needed to compare, so set the same here or run the earlier snapshot again"
+                f"--against: found stages.{name} of {run.root} scanned with {_difference(evidence.body, mine)}; "
+                "expected evidence of one kind (set the same here, or run the earlier snapshot again)"
             )
         found[name] = evidence
     return found
@@ -148,8 +151,8 @@ def _comparable_evidence(run: RunFolder, config: PipelineConfig) -> Mapping[str,
 
 def _missing(run: RunFolder, name: str) -> str:
     return (
-        f"--against: {run.root} has no stage {name}, so that this run's {name} has nothing to compare with; "
-        "use a pipeline that has the same deduplicating stages"
+        f"--against: found {run.root} without the stage {name}; expected it, for this run's {name} to compare with "
+        "(use a pipeline that has the same deduplicating stages)"
     )
 
 

@@ -203,11 +203,9 @@ def _check_override(where: str, value: Any, kind: type[Stage]) -> None:
     for key in value or {}:
         shared = key in kind.Evidence.model_fields or key in kind.Decision.model_fields
         if shared and key not in allowed:
-            names = ", ".join(allowed) or "none"
+            names = f"one of {', '.join(allowed)}" if allowed else "none"
             what = "the scan" if key in kind.Evidence.model_fields else "a comparison between documents"
-            raise ConfigError(
-                f"{where}.{key}: found a setting of {what}, the same for all domains; allowed are {names}"
-            )
+            raise ConfigError(f"{where}.{key}: found a setting of {what}, the same for all domains; expected {names}")
         if key not in allowed:
             raise ConfigError(unknown_key(f"{where}.{key}", allowed))
 
@@ -229,7 +227,9 @@ def _with_inputs(given: list[Any], overrides: list[str]) -> list[Any]:
         raise ConfigError(f"inputs: found {given!r}; expected a list")
     for domain in named:
         if sum(isinstance(i, dict) and i.get("domain") == domain for i in given) > 1:
-            raise ConfigError(f"--input {domain}: the YAML has several inputs of that domain; change them there")
+            raise ConfigError(
+                f"--input {domain}: found several inputs of that domain in the YAML; expected one (change them there)"
+            )
     kept = [i for i in given if not (isinstance(i, dict) and i.get("domain") in named)]
     template = {i["domain"]: i for i in given if isinstance(i, dict) and i.get("domain") in named}
     return kept + [{**template.get(d, {}), "domain": d, "paths": paths} for d, paths in named.items()]
@@ -249,14 +249,15 @@ def _set(raw: dict[str, Any], text: str) -> None:
     try:
         parsed = yaml.safe_load(value)
     except yaml.YAMLError:
-        raise ConfigError(f"--set {key}: {value!r} is not YAML") from None
+        raise ConfigError(f"--set {key}: found {value!r}; expected a value in YAML") from None
     if parts[0] not in PipelineConfig.model_fields:
         if parts[0] not in STAGES:
             raise ConfigError(f"--set {key}: {unknown_key(parts[0], [*STAGES, *PipelineConfig.model_fields])}")
         present = raw.get("stages")
         if isinstance(present, dict) and parts[0] not in present:
             raise ConfigError(
-                f"--set {key}: the pipeline has no stage {parts[0]!r}; it has {', '.join(present) or 'none'}"
+                f"--set {key}: found {parts[0]!r}, which the pipeline does not have; expected one of its "
+                f"stages: {', '.join(present) or 'none'}"
             )
         parts = ["stages", *parts]
     target = raw
@@ -265,5 +266,5 @@ def _set(raw: dict[str, Any], text: str) -> None:
             target[part] = {}
         target = target[part]
         if not isinstance(target, dict):
-            raise ConfigError(f"--set {key}: {part} is no mapping")
+            raise ConfigError(f"--set {key}: found a {type(target).__name__} at {part}; expected a mapping")
     target[parts[-1]] = parsed

@@ -60,8 +60,8 @@ def find_pipeline(name: str) -> tuple[Path, Path]:
     folder = CONF / "pipelines"
     found = folder / f"{name}.yaml"
     if not found.is_file():
-        names = ", ".join(sorted(p.stem for p in folder.glob("*.yaml"))) or "none"
-        raise ConfigError(f"{name}: found no pipeline of that name; allowed are {names}, or a path")
+        names = ", ".join([*sorted(p.stem for p in folder.glob("*.yaml")), "a path"])
+        raise ConfigError(f"{name}: found no pipeline of that name; expected one of {names}")
     return found, Path.cwd()
 
 

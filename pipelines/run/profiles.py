@@ -69,7 +69,7 @@ def _load_named(name: Any, kind: str, base: Path, where: str) -> dict[str, Any]:
         known = sorted(p.stem for p in (CONF / kind).glob("*.yaml"))
         like = difflib.get_close_matches(name, known, 1)
         hint = f" (did you mean {like[0]!r}?)" if like else ""
-        raise ConfigError(f"{where}: found {name!r}{hint}; allowed from conf/{kind} are {', '.join(known)}")
+        raise ConfigError(f"{where}: found {name!r}{hint}; expected one of conf/{kind}: {', '.join(known)}")
     return load_yaml(path)
 
 
@@ -80,11 +80,11 @@ def _for_pipeline(profile: Mapping[str, Any], stages: Mapping[str, Any], where: 
     found: dict[str, Any] = {}
     for key, value in profile.items():
         if key not in NO_STAGES and key not in STAGES:
-            raise ConfigError(f"{where}: found {key!r}; allowed are {', '.join([*NO_STAGES, *STAGES])}")
+            raise ConfigError(f"{where}: found {key!r}; expected one of {', '.join([*NO_STAGES, *STAGES])}")
         if key == "skip" and isinstance(value, list):
             unknown = [s for s in value if s not in STAGES]
             if unknown:
-                raise ConfigError(f"{where}.skip: found {unknown[0]!r}; allowed are {', '.join(STAGES)}")
+                raise ConfigError(f"{where}.skip: found {unknown[0]!r}; expected one of {', '.join(STAGES)}")
             value = [s for s in value if s in stages]
         if key in NO_STAGES or key in stages:
             found[key] = value

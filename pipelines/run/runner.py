@@ -75,7 +75,7 @@ class Runner:
         order = ["ingest", *self.config.stages, "write_shards"]
         if until is not None and until not in order:
             raise ConfigError(
-                f"--until: found {until!r}; allowed in pipeline {self.config.name} are {', '.join(order)}"
+                f"--until: found {until!r} for pipeline {self.config.name}; expected one of {', '.join(order)}"
             )
         last = order.index(until or "write_shards")
         with self.run_folder.locked():

@@ -111,8 +111,8 @@ class Decontaminate(LocalStage):
         assert isinstance(evidence, DecontaminateEvidence) and isinstance(decision, DecontaminateDecision)
         if decision.min_share < evidence.store_share:
             raise ConfigError(
-                f"stages.decontaminate.min_share: found {decision.min_share}; allowed is at least store_share, "
-                f"{evidence.store_share}: lower that as well"
+                f"stages.decontaminate.min_share: found {decision.min_share}; expected at least store_share, "
+                f"{evidence.store_share} (lower that as well)"
             )
 
     @classmethod

@@ -58,8 +58,8 @@ class SentenceQuality(LocalStage):
         assert isinstance(evidence, SentenceQualityEvidence) and isinstance(decision, SentenceQualityDecision)
         if decision.threshold > evidence.store_below:
             raise ConfigError(
-                f"stages.sentence_quality.threshold: found {decision.threshold}; allowed is at most store_below, "
-                f"{evidence.store_below}: raise that as well"
+                f"stages.sentence_quality.threshold: found {decision.threshold}; expected at most store_below, "
+                f"{evidence.store_below} (raise that as well)"
             )
 
     @classmethod

@@ -15,7 +15,8 @@ def trained_model(stage: str, model: str | None, training: WordsTraining | None,
     if model is not None:
         return (context.base / model).absolute()
     assert training is not None
-    texts = [reference_identity(reference, context.base) for reference in training.references]
+    keys = [f"stages.{stage}.training.references[{i}]" for i in range(len(training.references))]
+    texts = [reference_identity(r, key, context.base) for r, key in zip(training.references, keys, strict=True)]
     folder = context.models / stable_hash([training.model_dump(mode="json"), texts])
     if not folder.exists():
         with context.cluster.step(f"{stage}: train"):

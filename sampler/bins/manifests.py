@@ -129,7 +129,7 @@ def read_bins_manifest(store: Store) -> BinsManifest:
     found = read_json_of(store, BINS_MANIFEST)
     if found.get("format") != FORMAT:
         raise TamisError(
-            f"{store.where(BINS_MANIFEST)}: has format {found.get('format')} (allowed: {FORMAT}); build again."
+            f"{store.where(BINS_MANIFEST)}: format: found {found.get('format')}; expected {FORMAT} (build again)"
         )
     return _parsed(BinsManifest, store, BINS_MANIFEST)
 

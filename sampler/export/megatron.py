@@ -154,8 +154,8 @@ def _lengths(shards: Sequence[AnyBin], split: Split) -> Iterator[npt.NDArray[np.
             lengths = np.diff(offsets[start : start + _STRIDE + 1])[kept[part]]
             if len(lengths) and lengths.max() > _MAX_LENGTH:
                 raise TamisError(
-                    f"{shard.name}: has a document of {lengths.max()} tokens, and Megatron's format holds at most "
-                    f"{_MAX_LENGTH} (allowed: shorter documents)."
+                    f"{shard.name}: found a document of {lengths.max()} tokens; expected at most {_MAX_LENGTH}, "
+                    "which Megatron's format holds"
                 )
             if len(lengths):
                 yield lengths

@@ -150,7 +150,7 @@ def _fixed(
     try:
         fixed = order.fixed_weights(given)
     except ValueError as error:
-        raise TamisError(f"{weights.where(shard.name)}: {error}.") from error
+        raise TamisError(f"{weights.where(shard.name)}: {error}") from error
     held = heldout_rows(shard, holdout)
     return np.where(held if split == "heldout" else ~held, fixed, 0).astype(np.uint32)
 

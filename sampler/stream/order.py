@@ -48,7 +48,7 @@ def fixed_weights(weights: npt.NDArray[np.float32]) -> npt.NDArray[np.uint32]:
         ValueError: a weight is negative or above 64.
     """
     if len(weights) and not (float(weights.min()) >= 0 and float(weights.max()) <= MAX_WEIGHT):
-        raise ValueError(f"weights lie in {weights.min()}…{weights.max()} (allowed: 0…{MAX_WEIGHT:g})")
+        raise ValueError(f"found weights in {weights.min()}…{weights.max()}; expected 0…{MAX_WEIGHT:g}")
     return np.rint(weights.astype(np.float64) * UNIT).astype(np.uint32)
 
 

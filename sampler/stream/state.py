@@ -50,7 +50,7 @@ def position_of(stream: MixtureStream, state: dict[str, Any]) -> int:
         state is damaged.
     """
     if state.get("format") != FORMAT:
-        raise TamisError(f"the sampler state has format {state.get('format')!r} (allowed: {FORMAT}).")
+        raise TamisError(f"sampler state: format: found {state.get('format')!r}; expected {FORMAT}")
     if state.get("digest") != _digest({name: value for name, value in state.items() if name != "digest"}):
         raise TamisError("the sampler state is damaged: its digest is not that of its contents.")
     position, number = int(state["position"]), int(state["phase"])
@@ -58,8 +58,8 @@ def position_of(stream: MixtureStream, state: dict[str, Any]) -> int:
     if number >= len(phases) or phases[number].hash != state["manifest"]:
         found = phases[number].hash[:12] if number < len(phases) else f"of {len(phases)} phases"
         raise TamisError(
-            f"the sampler state is of manifest {str(state['manifest'])[:12]}, this mixture's phase {number} is {found} "
-            f"(allowed: the same): bins, weights, seed, or a phase that was consumed have changed since."
+            f"sampler state: found manifest {str(state['manifest'])[:12]}; expected that of this mixture's phase "
+            f"{number}, {found} (bins, weights, seed, or a phase that was consumed have changed since)"
         )
     phase = phases[number]
     if phase.stop is not None and position > phase.stop:

@@ -110,5 +110,5 @@ def _bpe_pieces(model: bytes, which: str) -> list[Piece]:
     except (ValueError, UnicodeDecodeError) as error:
         raise TamisError(f"the {which} model is not a SentencePiece model ({error}).") from error
     if kind != "bpe":
-        raise TamisError(f"the {which} model is a {kind} model (allowed: bpe, in which scores order the merges).")
+        raise TamisError(f"the {which} model: found a {kind} model; expected bpe, in which scores order the merges")
     return pieces

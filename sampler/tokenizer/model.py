@@ -79,7 +79,7 @@ def open_tokenizer(path: Path, *, needs_eos: bool = True) -> Tokenizer:
     """
     if path.is_dir():
         if not (path / "tokenizer.model").is_file():
-            raise TamisError(f"{path}: holds no tokenizer.model (allowed: a .model file, or a folder with one).")
+            raise TamisError(f"{path}: found no tokenizer.model; expected a .model file, or a folder with one")
         found = load_tokenizer(path)
     else:
         model = read_model(path)
@@ -88,7 +88,7 @@ def open_tokenizer(path: Path, *, needs_eos: bool = True) -> Tokenizer:
         except RuntimeError:
             raise TamisError(f"{path}: is not a SentencePiece model ({len(model):,} bytes of another kind).") from None
     if needs_eos and found.eos_id < 0:
-        raise TamisError(f"{path}: has no end-of-document piece (its eos_id is {found.eos_id}; allowed: 0 or more).")
+        raise TamisError(f"{path}: eos_id: found {found.eos_id}; expected 0 or more, an end-of-document piece")
     return found
 
 

@@ -96,7 +96,8 @@ def input_groups(inputs: Sequence[str], wanted_bytes: int, seed: int, progress: 
     groups = []
     for name, globs in named.items():
         config = parse(InputConfig, {"domain": name, "paths": tuple(globs), "format": "text"}, "--input")
-        files = [replace(file, format=_format(file)) for file in resolve_inputs([config], base_dir=Path.cwd())]
+        found = resolve_inputs([config], base_dir=Path.cwd(), where=lambda *_, given=name: f"--input {given}")
+        files = [replace(file, format=_format(file)) for file in found]
         texts = smallest_hashes(_records(files, config, seed, progress), wanted_bytes)
         if not texts:
             raise ConfigError(f"--input {name}: found no text in {len(files)} files; expected at least one document")

@@ -56,11 +56,11 @@ def submit(
     [
         ("pipeline", ["./none.yaml"], "none.yaml: there is no such file\n"),
         ("pipeline", ["dedup", "--input", "web"], "--input: found 'web'; expected DOMAIN=GLOB\n"),
-        ("pipeline", ["nope"], "nope: found no pipeline of that name; allowed are "),
+        ("pipeline", ["nope"], "nope: found no pipeline of that name; expected one of "),
         (
             "pipeline",
             ["dedup", "--until", "language"],
-            "--until: found 'language'; allowed in pipeline dedup are ingest, eligibility, ",
+            "--until: found 'language' for pipeline dedup; expected one of ingest, eligibility, ",
         ),
         ("tokens", ["nothing", "--tokenizer", "m.model"], "m.model: "),
     ],

@@ -163,12 +163,12 @@ def test_what_cannot_be_compared_is_refused_in_one_sentence_and_leaves_nothing(
 def test_an_unfinished_ancestor_is_refused(story: Story, cluster: Cluster, tmp_path: Path) -> None:
     first = tmp_path / "run-0"
     execute(story.pipelines[0], first, cluster, until="exact_dedup")
-    with pytest.raises(TamisError, match="has no published shards yet; finish that run first"):
+    with pytest.raises(TamisError, match="without published shards; expected a finished run"):
         execute(story.pipelines[1], tmp_path / "run-1", cluster, against=first)
     shutil.rmtree(first)
     shutil.copytree(story.runs[0].root, first)
     execute(story.pipelines[0], first, cluster, ["near_dedup.threshold=0.8"], until="score")
-    with pytest.raises(TamisError, match="published before its latest decisions; finish that run first"):
+    with pytest.raises(TamisError, match="published before its latest decisions; expected a finished run"):
         execute(story.pipelines[1], tmp_path / "run-1", cluster, against=first)
 
 
@@ -176,7 +176,9 @@ def test_an_ancestor_without_one_of_the_stages_is_refused(story: Story, cluster:
     fewer = tmp_path / "fewer.yaml"
     fewer.write_text(story.pipelines[0].read_text("utf-8").replace("  span_dedup: {}\n", ""), "utf-8")
     execute(fewer, tmp_path / "run-0", cluster)
-    with pytest.raises(TamisError, match="has no stage span_dedup, so that this run's span_dedup has nothing"):
+    with pytest.raises(
+        TamisError, match="without the stage span_dedup; expected it, for this run's span_dedup to compare"
+    ):
         execute(story.pipelines[1], tmp_path / "run-1", cluster, against=tmp_path / "run-0")
 
 

@@ -61,7 +61,7 @@ def trained_once(kept: Path) -> Callable[..., None]:
 
     def once(training: WordsTraining, base: Path, folder: Path) -> None:
         settings = training.model_dump(mode="json", exclude={"references": {"__all__": {"paths"}}})
-        texts = [reference_identity(reference, base) for reference in training.references]
+        texts = [reference_identity(reference, "references", base) for reference in training.references]
         model = kept / stable_hash([settings, texts])
         if not model.exists():
             train(training, base, model)

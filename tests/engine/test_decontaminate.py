@@ -232,5 +232,6 @@ def test_the_same_bytes_whatever_the_batches(
 
 
 def test_a_missing_glob_is_one_sentence(planted: tuple[Path, dict[str, str]], cluster: Cluster) -> None:
-    with pytest.raises(ConfigError, match=r"^stages\.decontaminate\.benchmarks\[0\]: 'none/\*\.jsonl' matches no file"):
+    said = r"^stages\.decontaminate\.benchmarks\[0\]: found 'none/\*\.jsonl', which matches no file; expected"
+    with pytest.raises(ConfigError, match=said):
         run(planted[0], cluster, "missing", {"benchmarks": ["none/*.jsonl"]})

@@ -25,7 +25,11 @@ CASES = {
     "unknown setting": ({"stages": {"near_dedup": {"treshold": 0.8}}}, [], "did you mean 'threshold'"),
     "value out of range": (GOOD, ["--set", "near_dedup.threshold=1.5"], "near_dedup.threshold"),
     "bands that cannot reach the recall": (GOOD, ["--set", "near_dedup.bands=2"], "use more bands"),
-    "setting of a stage that is not there": (GOOD, ["--set", "language.min_score=0.5"], "has no stage 'language'"),
+    "setting of a stage that is not there": (
+        GOOD,
+        ["--set", "language.min_score=0.5"],
+        "found 'language', which the pipeline does not have",
+    ),
     "evidence overridden in a domain": (
         {**GOOD, "domains": {"web": {"near_dedup": {"num_perm": 256}}}},
         [],
@@ -35,7 +39,7 @@ CASES = {
     "no inputs": (GOOD, None, "inputs: found none"),
     "input without a domain": (GOOD, ["--input", "raw/*.jsonl"], "expected DOMAIN=GLOB"),
     "glob that matches nothing": (GOOD, ["--input", "web=nothing/*.jsonl"], "nothing/*.jsonl"),
-    "stop behind no stage": (GOOD, ["--until", "span_dedup"], "--until: found 'span_dedup'; allowed in pipeline"),
+    "stop behind no stage": (GOOD, ["--until", "span_dedup"], "--until: found 'span_dedup' for pipeline"),
     "setting of Spark without a value": (GOOD, ["--spark", "spark.master"], "expected key=value"),
     "both a model and no training": ({"stages": {"sentence_quality": {}}}, [], "trained model"),
 }

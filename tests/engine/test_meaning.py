@@ -335,10 +335,10 @@ def test_centroids_of_another_model_are_refused(found: RunReader, cluster: Clust
 
 def test_an_earlier_snapshot_of_another_kind_is_refused(found: RunReader, cluster: Cluster, tmp_path: Path) -> None:
     """Other windows, another model of that name, no cells: each is one sentence before anything is compared."""
-    with pytest.raises(ConfigError, match=r"--against: stages.embed .* window_bytes 1048576 \(here 2048\)"):
+    with pytest.raises(ConfigError, match=r"--against: found stages.embed .* window_bytes 1048576 \(here 2048\)"):
         execute(tmp_path / "a", second_snapshot(), cluster, found.root, 1, embed={"window_bytes": 2048})
     plain = execute(tmp_path / "b", second_snapshot(), cluster, without=("semantic_clusters",))
-    with pytest.raises(ConfigError, match="has no stage semantic_clusters"):
+    with pytest.raises(ConfigError, match="without the stage semantic_clusters"):
         execute(tmp_path / "c", first_snapshot(), cluster, plain.root, 1)
     other = tmp_path / "d" / "first"
     shutil.copytree(found.root, other)

@@ -62,7 +62,7 @@ def _write(folder: Path, documents: pa.Table, languages: Sequence[str]) -> dict[
     for lang, rows in _by_language(documents, languages):
         if not rows.num_rows:
             raise ConfigError(
-                f"--languages: {folder.name} has no text in {lang} (allowed: languages that the run holds)"
+                f"--languages: found {lang}, in which {folder.name} has no text; expected languages that the run holds"
             )
         split = pa.array(["train"] * rows.num_rows)
         path = folder / "shards" / lang / f"{lang}.parquet"

@@ -60,5 +60,5 @@ def read_published(root: Path, columns: list[str]) -> pa.Table:
     paths = [shard.path for shards in list_shards(root).values() for shard in shards]
     for path in paths:
         if missing := set(columns) - set(pq.read_schema(path).names):
-            raise ConfigError(f"--run: {path} lacks the column {min(missing)} (allowed: a run of this version)")
+            raise ConfigError(f"--run: found {path} without the column {min(missing)}; expected a run of this version")
     return pa.concat_tables([pq.read_table(p, columns=columns, partitioning=None) for p in paths]).sort_by("doc_id")

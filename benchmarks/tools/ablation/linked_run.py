@@ -23,7 +23,7 @@ def link_run(run: Path, work: Path, domains: Iterable[str]) -> Path:
     for domain in domains:
         source, link = run / "shards" / domain, work / "shards" / domain
         if not source.is_dir():
-            raise ConfigError(f"--run: {run} has no domain {domain!r} (allowed: the run of `make demo`).")
+            raise ConfigError(f"--run: found {run} without the domain {domain!r}; expected the run of `make demo`")
         if not link.exists():
             link.symlink_to(source.resolve(), target_is_directory=True)
     return work

@@ -104,21 +104,20 @@ class Source:
         for needed in KINDS:
             if needed not in stages:
                 raise ConfigError(
-                    f"--run: {self.root} has no stage {needed} (allowed: a finished run of conf/pipelines/default.yaml)"
+                    f"--run: found {self.root} without the stage {needed}; expected a finished run of "
+                    "conf/pipelines/default.yaml"
                 )
         behind = set(stages[stages.index("near_dedup") + 1 :]) - set(BEHIND_DEDUP)
         if behind or stages.index("span_dedup") < stages.index("near_dedup"):
             found = ", ".join(sorted(behind)) or "near_dedup"
             raise ConfigError(
-                f"--run: in {self.root} {found} stands behind a dedup that it should stand before (allowed: the order "
-                "of conf/pipelines/default.yaml)"
+                f"--run: found {self.root}, in which {found} stands behind a dedup that it should stand before; "
+                "expected the order of conf/pipelines/default.yaml"
             )
         if self.folder.earlier_runs():
-            raise ConfigError(
-                f"--run: {self.root} was run against earlier snapshots (allowed: a run without --against)"
-            )
+            raise ConfigError(f"--run: found {self.root} run against earlier snapshots; expected one without --against")
         if find_weights(self.root).folder is None:
-            raise ConfigError(f"--run: {self.root} has no weights (allowed: a run that went to its end)")
+            raise ConfigError(f"--run: found {self.root} without weights; expected a run that went to its end")
 
     def state(self, shard: DocumentShard, takes: frozenset[str]) -> ShardState:
         """The state of a document shard after the decisions of some kinds."""

@@ -125,7 +125,7 @@ def test_a_second_resume_with_workers_goes_on_where_the_first_stopped(stream: Mi
 def test_a_workers_state_of_another_batch_is_refused(stream: MixtureStream) -> None:
     data = dataset(stream)
     state = {"sampler": data.state_dict(), "turn": 24, "global_batch": 16}
-    with pytest.raises(TamisError, match="global batch of 16, here it is 8"):
+    with pytest.raises(TamisError, match="global batch of 16; expected 8, as here"):
         data.load_state_dict(state)
     with pytest.raises(TamisError, match="is NoneType"):
         data.load_state_dict(None)

@@ -136,7 +136,7 @@ def test_formats_and_compressions_by_name(tmp_path, name, kind, compression):
 def test_a_format_that_is_named_wins_and_one_that_cannot_be_told_is_refused(tmp_path):
     make(tmp_path, "a.data", "b.jsonl.bz2")
     assert resolve_inputs([config("a.data", format="jsonl")], base_dir=tmp_path)[0].format == "jsonl"
-    assert "set format to one of jsonl, parquet" in fails(tmp_path, config("a.data"))
+    assert "expected format to be one of jsonl, parquet" in fails(tmp_path, config("a.data"))
     assert ".bz2" in fails(tmp_path, config("b.jsonl.bz2"))
 
 
@@ -144,7 +144,7 @@ def test_a_format_that_is_named_wins_and_one_that_cannot_be_told_is_refused(tmp_
 def test_a_glob_that_matches_nothing_is_one_sentence(tmp_path, pattern):
     make(tmp_path, "folder/a.jsonl")
     message = fails(tmp_path, config("folder/*"), config(pattern))
-    assert message.startswith(f"inputs[1].paths[0]: '{pattern}' matches no file") and "\n" not in message
+    assert message.startswith(f"inputs[1].paths[0]: found '{pattern}', which matches no file; ") and "\n" not in message
 
 
 def test_variables_and_home_are_expanded(tmp_path, monkeypatch):

@@ -295,7 +295,7 @@ def test_cuda_is_refused_where_there_is_none(
     import torch
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(ConfigError, match="allowed are 'auto' and 'cpu'"):
+    with pytest.raises(ConfigError, match="expected one of 'auto', 'cpu'"):
         open_encoder("mine", tmp_path, device="cuda")
 
 

@@ -126,7 +126,7 @@ def test_weights_repeat_and_drop_documents(run: Path) -> None:
     with pytest.raises(ConfigError, match="domains.en.weight.*no tokens"):
         prepare(run, Mixture(**BASE | {"domains": {"en": {}}}))
     write_weights(run, "en", [65.0] * 120)
-    with pytest.raises(TamisError, match="en-00000.parquet: weights.*allowed: 0…64"):
+    with pytest.raises(TamisError, match="en-00000.parquet: found weights.*; expected 0…64"):
         prepare(run, Mixture(**BASE))
 
 

@@ -124,12 +124,12 @@ def test_runs_of_which_no_such_arms_can_be_made_are_refused(source: Source) -> N
             Source(source.root, source.languages).check()
 
     stages = {entry["stage"]: entry for entry in state["stages"]}
-    refused([entry for name, entry in stages.items() if name != "span_dedup"], "no stage span_dedup")
+    refused([entry for name, entry in stages.items() if name != "span_dedup"], "without the stage span_dedup")
     late = ["exact_dedup", "near_dedup", "sentence_quality", "heuristic_filter", "span_dedup"]
     refused([stages[name] for name in late], "heuristic_filter, sentence_quality stands behind a dedup")
     refused([stages[name] for name in ("exact_dedup", "span_dedup", "near_dedup")], "near_dedup stands behind")
     write_json(source.root / "state.json", {"stages": state["stages"]})
-    with pytest.raises(ConfigError, match="has no weights"):
+    with pytest.raises(ConfigError, match="without weights"):
         Source(source.root, source.languages).check()
 
 
@@ -160,7 +160,7 @@ def test_relatives_of_held_out_text_leave_every_arm(source: Source, tmp_path: Pa
 
 
 def test_held_out_text_is_of_documents_that_nothing_resembles(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ConfigError, match="lacks the column token_count"):
+    with pytest.raises(ConfigError, match="without the column token_count"):
         arm_texts.read_published(source.root, ["doc_id", "token_count"])
     published = arm_texts.read_published(source.root, ["doc_id", "bytes"])
     ids = published["doc_id"].to_pylist()
@@ -185,7 +185,7 @@ def test_weights_lie_beside_the_full_arm(source: Source, tmp_path: Path) -> None
         name = f"{path.parent.name}/{path.stem}"
         assert arm_files.weights_of(SCORED, folder).read(name, ids).tolist() == [1.5] * len(ids)
         assert arm_files.weights_of(FULL, folder).read(name, ids).tolist() == [1.0] * len(ids)
-    with pytest.raises(ConfigError, match="raw has no text in tok"):
+    with pytest.raises(ConfigError, match="found tok, in which raw has no text"):
         arm_files.write_arms(Source(source.root, ("tok",)), _held(["x", "y"], ("tok", "tok")), tmp_path, chosen=False)
 
 

@@ -192,7 +192,7 @@ def test_boosts_raise_some_documents(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "values.txt").write_text("12\nabc")
     with pytest.raises(ConfigError, match=r"boosts\.0\.documents: found 'abc' in line 2 of"):
         open_with(folder, boosts=[{"factor": 3, "documents": str(tmp_path / "values.txt")}])
-    with pytest.raises(TamisError, match=r"weights lie in .*allowed: 0…64"):
+    with pytest.raises(TamisError, match=r"found weights in .*; expected 0…64"):
         open_with(folder, boosts=[{"factor": 64}, {"factor": 2}])
 
 

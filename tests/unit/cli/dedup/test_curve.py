@@ -93,7 +93,7 @@ def test_settings_come_from_a_pipeline(tmp_path: Path) -> None:
     )
     assert found("--pipeline", path, "--threshold", 0.8)["containment"] is None
     path.write_text("stages: {exact_dedup: {}}")
-    assert "has no stage near_dedup" in fails("dedup", "curve", "--pipeline", path)
+    assert "expected near_dedup" in fails("dedup", "curve", "--pipeline", path)
 
 
 @pytest.mark.parametrize("given", [("--pair", "3"), ("--pair", "0x6"), ("--threshold", 1.5), ("--recall", 1)])

@@ -254,7 +254,7 @@ def test_the_command_writes_it_and_tells_its_numbers(tmp_path: Path) -> None:
     assert found["training"]["steps"] == 2 and found["training"]["heldout_by_domain"]["code"] == 4.9
     assert not found["training"]["finished"]
     said = CliRunner().invoke(app, ["report", str(tmp_path), "--training", "smal"]).exception
-    assert isinstance(said, TamisError) and "holds no training (allowed: small)" in str(said)
+    assert isinstance(said, TamisError) and "found no training; expected one of small" in str(said)
     both = CliRunner().invoke(app, ["report", str(tmp_path), "--training", "small", "--card"]).exception
     assert "--card, --training: found both" in str(both)
 

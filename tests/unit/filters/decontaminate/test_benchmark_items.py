@@ -107,7 +107,9 @@ def test_bad_lines_are_told_with_file_line_and_reason(tmp_path: Path) -> None:
 def test_a_glob_that_matches_nothing_is_one_sentence_with_its_key(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text("{}")
     config = [BenchmarkFiles(paths=("a.jsonl",)), BenchmarkFiles(paths=("mmlu/*.jsonl",))]
-    with pytest.raises(ConfigError, match=r"^stages\.decontaminate\.benchmarks\[1\]: 'mmlu/\*\.jsonl' matches no file"):
+    with pytest.raises(
+        ConfigError, match=r"^stages\.decontaminate\.benchmarks\[1\]: found 'mmlu/\*\.jsonl', which matches no file"
+    ):
         benchmark_files(config, tmp_path, WHERE)
 
 
@@ -329,7 +331,7 @@ def test_spans_are_carried_back_to_the_stored_text(tmp_path: Path) -> None:
 
 def test_the_least_share_must_be_in_the_evidence() -> None:
     evidence = parse(DecontaminateEvidence, {"benchmarks": ["x"]}, WHERE)
-    with pytest.raises(ConfigError, match="min_share: found 0.05; allowed is at least store_share, 0.1"):
+    with pytest.raises(ConfigError, match="min_share: found 0.05; expected at least store_share, 0.1"):
         Decontaminate.check(evidence, DecontaminateDecision(min_share=0.05))  # type: ignore[call-arg]
     with pytest.raises(ConfigError, match="benchmarks: found nothing; expected a value, as this key is required"):
         parse(DecontaminateEvidence, {}, "stages.decontaminate")

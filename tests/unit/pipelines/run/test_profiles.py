@@ -74,7 +74,7 @@ def test_a_profile_of_ones_own_lies_beside_the_pipeline(tmp_path: Path) -> None:
         ({"domains": {"a": {"profile": 3}}}, ["domains.a.profile", "found 3"]),
         ({"domains": {"a": {"profile": "no.yaml"}}}, ["no.yaml", "no such file"]),
         ({"weights": {"default": "webb"}}, ["weights.default", "did you mean 'web'?"]),
-        ({"weights": {"domains": {"a": "none"}}}, ["weights.domains.a", "allowed from conf/scores are"]),
+        ({"weights": {"domains": {"a": "none"}}}, ["weights.domains.a", "expected one of conf/scores: "]),
         ({"domains": {"a": {"profile": "bad.yaml"}}}, ["domains.a.profile", "'skips'", "near_dedup"]),
         ({"domains": {"a": {"profile": "worse.yaml"}}}, ["skip", "'none_such'"]),
     ],

@@ -155,7 +155,9 @@ def test_what_cannot_be_exported(bins: Path, tmp_path: Path, monkeypatch: pytest
         export_megatron(web, tmp_path, "heldout")
     with monkeypatch.context() as patch:
         patch.setattr("sampler.export.megatron._MAX_LENGTH", 2)
-        with pytest.raises(TamisError, match="web/0: has a document of 3 tokens, and .* format holds at most 2"):
+        with pytest.raises(
+            TamisError, match="web/0: found a document of 3 tokens; expected at most 2, which .* format holds"
+        ):
             export_megatron(web, tmp_path)
     assert list(tmp_path.iterdir()) == []
     damaged = Path(shutil.copytree(bins, tmp_path / "bins")) / "zh" / "zh-00001.bin"

@@ -205,7 +205,7 @@ def test_models_that_cannot_be_opened(tmp_path: Path) -> None:
         ("none.model", "none.model: cannot be read .No such file"),
         ("text.model", "text.model: is not a SentencePiece model"),
         ("empty.model", "empty.model: is not a SentencePiece model"),
-        ("folder", "folder: holds no tokenizer.model .allowed: a .model file"),
+        ("folder", "folder: found no tokenizer.model; expected a .model file"),
     ]:
         with pytest.raises(TamisError, match=said):
             open_tokenizer(tmp_path / name)
@@ -218,6 +218,8 @@ def test_a_model_without_an_end_of_documents(tmp_path: Path) -> None:
     )
     path = tmp_path / "endless.model"
     path.write_bytes(model.getvalue())
-    with pytest.raises(TamisError, match="endless.model: has no end-of-document piece .its eos_id is -1"):
+    with pytest.raises(
+        TamisError, match="endless.model: eos_id: found -1; expected 0 or more, an end-of-document piece"
+    ):
         open_tokenizer(path)
     assert open_tokenizer(path, needs_eos=False).vocab_size == 60
