@@ -119,8 +119,16 @@ class InputFile:
     config_index: int
 
 
-def resolve_inputs(configs: Sequence[InputConfig], *, base_dir: str | Path) -> list[InputFile]:
+def _in_pipeline(index: int, number: int) -> str:
+    return f"inputs[{index}].paths[{number}]"
+
+
+def resolve_inputs(
+    configs: Sequence[InputConfig], *, base_dir: str | Path, where: Callable[[int, int], str] = _in_pipeline
+) -> list[InputFile]:
     """Find the files of all inputs, sorted by `(domain, name, uri)`; relative paths start at `base_dir`.
+
+    `where` gives the key of a path, for messages, from the numbers of its input and of the path there.
 
     Raises:
         ConfigError: a glob matches nothing, a variable is unset, a package is not installed, a format cannot be told,

@@ -15,14 +15,7 @@ BRAILLE = "braille"
 
 @dataclass(frozen=True, slots=True)
 class ChartLine:
-    """A line to draw.
-
-    Attributes:
-        x: of its points.
-        y: of its points.
-        label: one character, put on the line where it passes the middle; "" for none.
-        color: its colour, by name.
-    """
+    """A line to draw; its label, if any, is one character, put on it where it passes the middle."""
 
     x: Sequence[float]
     y: Sequence[float]

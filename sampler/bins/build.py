@@ -91,11 +91,7 @@ def build_bins(
 def build_shard(task: ShardToBuild, tokenizer: Tokenizer | None = None) -> Built:
     """Encode one shard and leave its receipt: shard, source, documents, tokens, and of each file bytes and digests.
 
-    Here a document's text becomes tokens.
-
-    Args:
-        task: the shard.
-        tokenizer: the model, if it is open already; else the one that lies beside the bins.
+    Here a document's text becomes tokens. The tokenizer is loaded from beside the bins, unless it is open already.
 
     Raises:
         TamisError: the shard cannot be read, or its documents are out of order.
