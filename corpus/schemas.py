@@ -126,12 +126,6 @@ SCORES: tuple[tuple[str, pa.DataType, str, object], ...] = (
 Name, type, the stage that fills it, and what stands where that stage said nothing.
 """
 
-
-def scores_of(stage: str) -> dict[str, pa.DataType]:
-    """The score columns that a stage fills: name → type."""
-    return {name: kind for name, kind, of, _ in SCORES if of == stage}
-
-
 PUBLISHED = pa.schema(
     [
         *_schema(

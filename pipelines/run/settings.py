@@ -10,7 +10,7 @@ class IngestConfig(StrictModel):
 
     target_shard_bytes: int = setting(
         128 << 20,
-        "Text of a document shard; larger ones make fewer, larger tasks.",
+        "Text of a document shard; larger ones make fewer tasks of more memory.",
         unit="bytes",
         ge=1 << 10,
         le=1 << 30,

@@ -105,6 +105,8 @@ class Stage(ABC):
     """A command that shows what the stage found, beside `tamis sample`."""
     by_domain: ClassVar[tuple[str, ...] | None] = None
     """Decision settings that a domain may override; None is all of them."""
+    provides: ClassVar[Mapping[str, pa.DataType]] = {}
+    """Columns that its decisions leave for the published shards: name → type."""
 
     def __init__(self, evidence: StrictModel, artefacts: Mapping[str, str]) -> None:
         self.evidence = evidence

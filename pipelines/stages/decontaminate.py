@@ -8,7 +8,7 @@ decision sets the share from which an item counts, and what goes: the document, 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -103,6 +103,7 @@ class Decontaminate(LocalStage):
     paper: ClassVar[str] = "Brown et al. 2020 (arXiv 2005.14165), C; Touvron et al. 2023 (arXiv 2307.09288), A.6"
     Evidence = DecontaminateEvidence
     Decision = DecontaminateDecision
+    provides: ClassVar[Mapping[str, pa.DataType]] = {"contaminated_by": pa.string()}
     evidence: DecontaminateEvidence
 
     @classmethod

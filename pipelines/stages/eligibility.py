@@ -5,6 +5,7 @@ It comes before `exact_dedup`, so that no copy is dropped for one that may not b
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -66,6 +67,7 @@ class Eligibility(LocalStage):
     name: ClassVar[str] = "eligibility"
     Evidence = EligibilityEvidence
     reads: ClassVar[tuple[str, ...]] = _FIELDS
+    provides: ClassVar[Mapping[str, pa.DataType]] = {"domain": pa.string()}
     comes_first: ClassVar[bool] = True
     assigns_domains: ClassVar[bool] = True
     evidence: EligibilityEvidence

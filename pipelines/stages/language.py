@@ -5,6 +5,7 @@ It leaves scores; a document is dropped only where its domain asks for that.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -13,7 +14,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from corpus.config import StrictModel, setting
-from corpus.schemas import scores_of
 from filters.language.detect import detect
 from filters.language.lid import SAMPLE_BYTES, find_model
 from pipelines.stages.base import Batch, Earlier, LocalStage, Verdict, drops_table
@@ -46,6 +46,12 @@ class Language(LocalStage):
     paper: ClassVar[str] = "Joulin et al. 2017 (arXiv 1607.01759)"
     Evidence = LanguageEvidence
     Decision = LanguageDecision
+    provides: ClassVar[Mapping[str, pa.DataType]] = {
+        "language": pa.string(),
+        "language_score": pa.float32(),
+        "language_share": pa.float32(),
+        "second_language": pa.string(),
+    }
     evidence: LanguageEvidence
 
     @classmethod
@@ -69,7 +75,7 @@ class Language(LocalStage):
         self, evidence: pa.Table, rows: Int32, first_id: int, decision: LanguageDecision, earlier: Earlier
     ) -> Verdict:
         """Leaves the columns; drops other languages and mixed documents where the config says so."""
-        columns = evidence.select(["row", "doc_id", *scores_of(self.name)])
+        columns = evidence.select(["row", "doc_id", *self.provides])
         reasons = np.full(columns.num_rows, "", dtype=object)
         if decision.min_share is not None:
             mixed = pc.less(columns.column("language_share"), pa.scalar(decision.min_share, pa.float32()))

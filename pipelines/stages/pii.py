@@ -16,6 +16,7 @@ mask it unless asked not to (`cli.inspect.masking`). Only `text` is searched, no
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -61,6 +62,7 @@ class Pii(LocalStage):
     paper: ClassVar[str] = "RFC 5322, RFC 4291, E.164, GB 11643-1999, ISO/IEC 7812-1, ISO 13616-1"
     Evidence = PiiEvidence
     Decision = PiiDecision
+    provides: ClassVar[Mapping[str, pa.DataType]] = {f"pii_{kind}": pa.int32() for kind in COUNTED}
     evidence: PiiEvidence
 
     def scan(self, batch: Batch) -> pa.Table:

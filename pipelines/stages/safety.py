@@ -13,6 +13,7 @@ Source: Baichuan 2 (arXiv 2309.10305), section 4; Dodge et al. 2021 (arXiv 2104.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
@@ -73,6 +74,11 @@ class Safety(LocalStage):
     paper: ClassVar[str] = "Baichuan 2 (arXiv 2309.10305), section 4; Dodge et al. 2021 (arXiv 2104.08758)"
     Evidence = SafetyEvidence
     Decision = SafetyDecision
+    provides: ClassVar[Mapping[str, pa.DataType]] = {
+        "safety": pa.float32(),
+        "unsafe_share": pa.float32(),
+        "listed_terms": pa.int32(),
+    }
     evidence: SafetyEvidence
 
     @classmethod

@@ -7,6 +7,7 @@ YAML, `pipelines.run.curves`) and is no part of this decision.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -23,6 +24,7 @@ class Score(LocalStage):
     paper: ClassVar[str] = "Baichuan 2 (arXiv 2309.10305), section 2.1"
     reads: ClassVar[tuple[str, ...]] = ()
     needs_settled: ClassVar[bool] = True
+    provides: ClassVar[Mapping[str, pa.DataType]] = {"frequency": pa.int32()}
 
     def decide(self, evidence: pa.Table, rows: Int32, first_id: int, decision: Any, earlier: Earlier) -> Verdict:
         """Leaves the column `frequency`; drops nothing."""

@@ -7,6 +7,7 @@ sentences, up to a share of the document.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
@@ -50,6 +51,7 @@ class SentenceQuality(LocalStage):
     paper: ClassVar[str] = "Baichuan 2 (arXiv 2309.10305), figure 2; Joulin et al. 2017 (arXiv 1607.01759)"
     Evidence = SentenceQualityEvidence
     Decision = SentenceQualityDecision
+    provides: ClassVar[Mapping[str, pa.DataType]] = {"quality": pa.float32()}
     evidence: SentenceQualityEvidence
 
     @classmethod

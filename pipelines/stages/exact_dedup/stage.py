@@ -12,7 +12,7 @@ Cost: 29 bytes a document are shuffled, once; a task sorts its share of the dige
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -55,6 +55,7 @@ class ExactDedup(GlobalStage):
     name: ClassVar[str] = "exact_dedup"
     version: ClassVar[int] = 2
     paper: ClassVar[str] = "Baichuan 2 (arXiv 2309.10305), figure 2; Lee et al. 2022 (arXiv 2107.06499)"
+    provides: ClassVar[Mapping[str, pa.DataType]] = {"exact_copies": pa.int32()}
     provisional: ClassVar[bool] = True
 
     def scan(self, batch: Batch) -> pa.Table:

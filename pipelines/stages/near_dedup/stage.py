@@ -179,6 +179,11 @@ class NearDedup(GlobalStage):
     needs_settled: ClassVar[bool] = True
     watched: ClassVar[bool] = True
     shown_by: ClassVar[str | None] = "tamis clusters"
+    provides: ClassVar[Mapping[str, pa.DataType]] = {
+        "component_id": pa.int64(),
+        "component_size": pa.int32(),
+        "near_copies": pa.int32(),
+    }
     evidence: NearDedupEvidence
 
     @classmethod

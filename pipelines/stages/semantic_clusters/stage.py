@@ -12,6 +12,7 @@ Shuffled: for each document a vector and 24 bytes.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -102,6 +103,9 @@ class SemanticClusters(GlobalStage):
     evidence_of: ClassVar[str | None] = "embed"
     by_domain: ClassVar[tuple[str, ...]] = ()
     needs_settled: ClassVar[bool] = True
+    provides: ClassVar[Mapping[str, pa.DataType]] = {
+        f.name: f.type for f in SEMANTIC_COLUMNS if f.name not in ("row", "doc_id")
+    }
     evidence: SemanticClustersEvidence
 
     @classmethod

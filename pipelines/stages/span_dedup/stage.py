@@ -18,6 +18,7 @@ Source: Baichuan 2 (arXiv 2309.10305), figure 2; Lee et al. 2022.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -76,6 +77,7 @@ class SpanDedup(GlobalStage):
     needs_settled: ClassVar[bool] = True
     watched: ClassVar[bool] = True
     by_domain: ClassVar[tuple[str, ...]] = ("max_removed_fraction",)
+    provides: ClassVar[Mapping[str, pa.DataType]] = {"repeated_share": pa.float32(), "max_span_copies": pa.int32()}
     evidence: SpanDedupEvidence
 
     @classmethod

@@ -12,7 +12,6 @@ import pyarrow as pa
 import pytest
 import zstandard
 
-from corpus.schemas import scores_of
 from corpus.view import Edits, build_view
 from filters.language.detect import detect, detect_lines
 from filters.language.label_tree import best_leaf, leaf_score
@@ -222,9 +221,8 @@ def _decide(**decision: object) -> Verdict:
 def test_the_stage_hands_its_columns_on() -> None:
     verdict = _decide()
     assert verdict.drops.num_rows == 0 and verdict.columns is not None
-    wanted = scores_of(Language.name)
-    assert verdict.columns.column_names == ["row", "doc_id", *wanted]
-    assert [verdict.columns.schema.field(name).type for name in wanted] == list(wanted.values())
+    assert verdict.columns.column_names == ["row", "doc_id", *Language.provides]
+    assert [verdict.columns.schema.field(name).type for name in Language.provides] == list(Language.provides.values())
     columns = verdict.columns.to_pydict()
     assert columns["language"] == ["en", "en", "und", "de", columns["language"][4]]
     assert columns["language_share"][2] is None and columns["language_share"][3] == 1
