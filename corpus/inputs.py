@@ -165,12 +165,12 @@ def open_input(uri: str) -> ByteFile:
 
 
 def file_system(uri: str) -> tuple[pafs.FileSystem, str]:
-    """Return the file system of a URI or an absolute local path, and the path within it.
+    """Return the file system of a URI or an absolute local path, and the path within it."""
+    return _from_uri(uri) if "://" in uri else (pafs.LocalFileSystem(), uri)
 
-    Names in a URI of ours stand as they are; behind the host, what a URI may not hold is escaped here.
-    """
-    if "://" not in uri:
-        return pafs.LocalFileSystem(), uri
+
+def _from_uri(uri: str) -> tuple[pafs.FileSystem, str]:
+    """Names in a URI of ours stand as they are; behind the host, what a URI may not hold is escaped here."""
     address, mark, query = uri.partition("?")
     scheme, slashes, rest = address.partition("://")
     host, slash, name = rest.partition("/")
