@@ -127,7 +127,7 @@ def test_a_workers_state_of_another_batch_is_refused(stream: MixtureStream) -> N
     state = {"sampler": data.state_dict(), "turn": 24, "global_batch": 16}
     with pytest.raises(TamisError, match="global batch of 16; expected 8, as here"):
         data.load_state_dict(state)
-    with pytest.raises(TamisError, match="is NoneType"):
+    with pytest.raises(TamisError, match="found a NoneType"):
         data.load_state_dict(None)
 
 

@@ -224,7 +224,11 @@ def test_set_changes_a_stage_a_block_or_a_domain(tmp_path: Path) -> None:
         ("inputs.domain=1", ["--set inputs.domain", "found a list at inputs; expected a mapping"]),
         (
             "span_dedup.min_copies=3",
-            ["--set span_dedup.min_copies", "no stage 'span_dedup'", "it has eligibility, exact_dedup"],
+            [
+                "--set span_dedup.min_copies",
+                "found 'span_dedup', which the pipeline does not have",
+                "expected one of its stages: eligibility, exact_dedup",
+            ],
         ),
     ],
 )
