@@ -34,12 +34,9 @@ app = typer.Typer(
 )
 for _command in (run, plan, estimate, stats, clusters, explain, sample, diff, report, train, demo):
     app.command()(_command)
-app.add_typer(mixture, name="mixture")
-app.add_typer(tokenizer, name="tokenizer")
-app.add_typer(tokens, name="tokens")
-app.add_typer(dedup, name="dedup")
-app.add_typer(scaling, name="scaling")
-app.add_typer(model, name="model")
+_groups = {"mixture": mixture, "tokenizer": tokenizer, "tokens": tokens, "dedup": dedup, "scaling": scaling}
+for _name, _group in {**_groups, "model": model}.items():
+    app.add_typer(_group, name=_name)
 
 
 def main() -> None:

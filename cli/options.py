@@ -1,14 +1,22 @@
-"""Options that several commands share, and numbers as people write them on a command line."""
+"""What several commands share: options, how an answer is printed, numbers as people write them on a command line."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, is_dataclass
 from enum import StrEnum
+from functools import wraps
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_type_hints
 
 import typer
 
 from tamis.errors import ConfigError
+
+if TYPE_CHECKING:
+    from sampler.mixture import Mixture
 
 
 class OutputFormat(StrEnum):
@@ -20,15 +28,95 @@ class OutputFormat(StrEnum):
 
 FormatOption = Annotated[OutputFormat, typer.Option("--format", help="Print text for people or JSON for programs.")]
 RunArgument = Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")]
-MixtureArgument = Annotated[Path, typer.Argument(metavar="MIXTURE.yaml", help="The mixture.")]
 MixtureOption = Annotated[Path, typer.Option("--mixture", metavar="MIXTURE.yaml", help="The data, and its tokenizer.")]
 RunOption = Annotated[Path | None, typer.Option("--run", help="Run folder, instead of the mixture's.")]
-BinsOption = Annotated[str | None, typer.Option("--bins", help="Token bins (folder or URI), instead of the mixture's.")]
 ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL.yaml", help="The model file it was trained with.")]
 CheckpointOption = Annotated[
     int | None,
     typer.Option("--checkpoint", metavar="STEP", help="The step of a kept checkpoint; the last one by default."),
 ]
+
+
+@dataclass(frozen=True)
+class MixtureBins:
+    """Options of a command about a mixture."""
+
+    mixture: Annotated[Path, typer.Argument(metavar="MIXTURE.yaml", help="The mixture.")]
+    run: RunOption = None
+    bins: Annotated[
+        str | None, typer.Option("--bins", help="Token bins (folder or URI), instead of the mixture's.")
+    ] = None
+
+    def load(self) -> tuple[Mixture, Path]:
+        """The mixture, and the run folder."""
+        from sampler.mixture import load_mixture
+
+        return load_mixture(self.mixture, self.run, self.bins)
+
+
+@dataclass(frozen=True)
+class MixtureData:
+    """Options of a command about a model and its data."""
+
+    mixture: MixtureOption
+    run: RunOption = None
+
+    def load(self) -> tuple[Mixture, Path]:
+        """The mixture, and the run folder."""
+        from sampler.mixture import load_mixture
+
+        return load_mixture(self.mixture, self.run)
+
+
+class Answer(NamedTuple):
+    """What a command found, a value for JSON, and what prints it for people.
+
+    An iterator becomes a list in JSON; with `ascii` all other characters are escaped there.
+    """
+
+    value: Any
+    text: Callable[[], object]
+    indent: int | None = None
+    ascii: bool = False
+
+    def show(self, format: OutputFormat) -> None:
+        """Prints it."""
+        if format is OutputFormat.json:
+            value = list(self.value) if isinstance(self.value, Iterator) else self.value
+            typer.echo(json.dumps(value, indent=self.indent, ensure_ascii=self.ascii))
+        else:
+            self.text()
+
+
+def answering(function: Callable[..., Answer | None]) -> Callable[..., None]:
+    """A command that prints the answer of a function as its `--format` says.
+
+    A parameter of the function whose type is a dataclass stands for several options, which are the dataclass's fields.
+    """
+    hints = get_type_hints(function, include_extras=True)
+    groups: dict[str, Any] = {name: kind for name, kind in hints.items() if is_dataclass(kind)}
+
+    @wraps(function)
+    def command(*, format: OutputFormat = OutputFormat.text, **given: Any) -> None:
+        for name, kind in groups.items():
+            given[name] = kind(**{field.name: given.pop(field.name) for field in fields(kind) if field.name in given})
+        if (answer := function(**given)) is not None:
+            answer.show(format)
+
+    last = Parameter("format", Parameter.KEYWORD_ONLY, default=OutputFormat.text, annotation=FormatOption)
+    vars(command).update(__signature__=Signature([*_parameters(function), last]), __annotations__={})
+    return command
+
+
+def _parameters(function: Callable[..., Any]) -> Iterator[Parameter]:
+    """Its parameters as keywords, those of a dataclass in the dataclass's place."""
+    hints = get_type_hints(function, include_extras=True)
+    for parameter in signature(function).parameters.values():
+        kind = hints[parameter.name]
+        if is_dataclass(kind):
+            yield from _parameters(kind)  # type: ignore[arg-type]
+        else:
+            yield parameter.replace(annotation=kind, kind=Parameter.KEYWORD_ONLY)
 
 
 def parse_number(option: str, text: str, such_as: str, below: float) -> float:

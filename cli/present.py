@@ -6,12 +6,10 @@ as a string, because a 63-bit number does not survive a JSON reader that thinks 
 
 from __future__ import annotations
 
-import json
 import math
 import unicodedata
 from typing import Any
 
-import typer
 from rich.console import Console
 
 PIPE_WIDTH = 110
@@ -25,11 +23,6 @@ def console() -> Console:
     """The console for results: as wide as the terminal, and wide enough for a table where there is none."""
     screen = Console(highlight=False)
     return screen if screen.is_terminal else Console(highlight=False, width=max(screen.width, PIPE_WIDTH))
-
-
-def echo_json(value: Any) -> None:
-    """Prints a result as JSON."""
-    typer.echo(json.dumps(value, ensure_ascii=False))
 
 
 def size(number: int) -> str:

@@ -5,7 +5,6 @@ What was written goes to standard output, progress to standard error.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from enum import StrEnum
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.options import FormatOption, OutputFormat
+from cli.options import Answer, answering
 from cli.progress import shown_progress
 from tamis.errors import ConfigError
 
@@ -45,6 +44,7 @@ class LinesChoice(StrEnum):
     one = "one"
 
 
+@answering
 def export(
     source: Annotated[
         str, typer.Argument(metavar="SOURCE", help="Token bins, a folder or URI, for megatron; a run folder for text.")
@@ -60,32 +60,27 @@ def export(
         LinesChoice | None,
         typer.Option("--lines", help="joined: line breaks become spaces, the default; one: they stay, a line a text."),
     ] = None,
-    format: FormatOption = OutputFormat.text,
-) -> None:
+) -> Answer:
     """Write tokens or text in another trainer's format; the training split, unless --split says otherwise."""
     if "://" in out:
         raise ConfigError(f"OUT: found {out}; expected a folder of this machine")
     if to is Layout.megatron:
         if files is not None or lines is not None:
             raise ConfigError("--files, --lines: found without text files; expected `--to text` beside them")
-        _export_megatron(source, Path(out), split, format)
-    else:
-        if files is None:
-            raise ConfigError("--files: found nothing; expected a multiple of the number of ranks")
-        _export_text(Path(source), Path(out), files, split, lines or LinesChoice.joined, format)
+        return _export_megatron(source, Path(out), split)
+    if files is None:
+        raise ConfigError("--files: found nothing; expected a multiple of the number of ranks")
+    return _export_text(Path(source), Path(out), files, split, lines or LinesChoice.joined)
 
 
-def _export_megatron(source: str, out: Path, split: SplitChoice, format: OutputFormat) -> None:
+def _export_megatron(source: str, out: Path, split: SplitChoice) -> Answer:
     from sampler.bins.manifests import open_bins
     from sampler.export.megatron import export_megatron
 
     bins = open_bins(source)
     with shown_progress() as progress:
         written = export_megatron(bins, out, split.value, progress)
-    if format is OutputFormat.json:
-        typer.echo(json.dumps([asdict(dataset) for dataset in written], indent=2, ensure_ascii=False))
-    else:
-        _print_datasets(written)
+    return Answer([asdict(dataset) for dataset in written], lambda: _print_datasets(written), indent=2)
 
 
 def _print_datasets(written: Sequence[MegatronDataset]) -> None:
@@ -96,17 +91,12 @@ def _print_datasets(written: Sequence[MegatronDataset]) -> None:
             typer.echo(f"{has.prefix}: {has.documents:,} documents, {has.tokens:,} tokens, {has.dtype}")
 
 
-def _export_text(
-    run: Path, out: Path, files: int, split: SplitChoice, lines: LinesChoice, format: OutputFormat
-) -> None:
+def _export_text(run: Path, out: Path, files: int, split: SplitChoice, lines: LinesChoice) -> Answer:
     from sampler.export.text import export_text
 
     with shown_progress() as progress:
         written = export_text(run, out, files, split.value, lines.value, progress)
-    if format is OutputFormat.json:
-        typer.echo(json.dumps(asdict(written), indent=2, ensure_ascii=False))
-    else:
-        _print_files(out, written)
+    return Answer(asdict(written), lambda: _print_files(out, written), indent=2)
 
 
 def _print_files(out: Path, written: TextExport) -> None:

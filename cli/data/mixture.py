@@ -5,15 +5,14 @@ Results go to standard output, progress to standard error. Tokenizer and bins ar
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
-from cli.options import BinsOption, FormatOption, MixtureArgument, OutputFormat, RunOption, parse_tokens
+from cli.options import Answer, MixtureBins, answering, parse_tokens
 from cli.progress import shown_progress
 from tamis.errors import ConfigError
 
@@ -21,87 +20,67 @@ if TYPE_CHECKING:
     from sampler.plan import PlannedDomain
 
 app = typer.Typer(no_args_is_help=True, help="Check, plan and draw a mixture.")
-TokensOption = Annotated[
-    str | None,
-    typer.Option(
-        "--tokens", help="Length of the whole mixture, e.g. 2e9; by default until a domain has reached its max_epochs."
-    ),
-]
 
 
-@app.callback()
-def _group() -> None:
-    """Check, plan and draw a mixture."""
+@dataclass(frozen=True)
+class PlannedMixture(MixtureBins):
+    """Options of a command about the plan of a mixture."""
+
+    tokens: Annotated[
+        str | None,
+        typer.Option(
+            "--tokens",
+            help="Length of the whole mixture, e.g. 2e9; by default until a domain has reached its max_epochs.",
+        ),
+    ] = None
+
+    def plan(self) -> list[PlannedDomain]:
+        """The plan, refused where it cannot be."""
+        from sampler.plan import plan_mixture, refusal
+        from sampler.prepare import open_stream, open_tokens
+
+        length = parse_tokens(self.tokens)
+        config, folder = self.load()
+        with shown_progress() as progress:
+            _, opened = open_tokens(folder, config, progress)
+        rows = plan_mixture(open_stream(folder, opened, config), length)
+        if (sentence := refusal(rows)) is not None:
+            raise ConfigError(f"{self.mixture}: {sentence}")
+        return rows
 
 
 @app.command()
-def check(
-    mixture: MixtureArgument,
-    run: RunOption = None,
-    bins: BinsOption = None,
-    tokens: TokensOption = None,
-    format: FormatOption = OutputFormat.text,
-) -> None:
+@answering
+def check(planned: PlannedMixture) -> Answer:
     """Refuse a mixture that cannot be: unknown keys and domains, more epochs than allowed."""
     from cli.data.mixture_page import phase_edges
 
-    rows = _planned(mixture, run, bins, tokens)
+    rows = planned.plan()
     phases, total = rows[-1].phase + 1, phase_edges(rows)[-1]
-    if format is OutputFormat.json:
-        typer.echo(json.dumps({"ok": True, "phases": phases, "tokens": total}, indent=2))
-    else:
-        typer.echo(
-            f"{mixture}: {phases} phase{'s' * (phases > 1)}, {total:,.0f} tokens, every domain within max_epochs."
-        )
+    said = (
+        f"{planned.mixture}: {phases} phase{'s' * (phases > 1)}, {total:,.0f} tokens, every domain within max_epochs."
+    )
+    return Answer({"ok": True, "phases": phases, "tokens": total}, lambda: typer.echo(said), indent=2)
 
 
 @app.command()
-def plan(
-    mixture: MixtureArgument,
-    run: RunOption = None,
-    bins: BinsOption = None,
-    tokens: TokensOption = None,
-    format: FormatOption = OutputFormat.text,
-) -> None:
+@answering
+def plan(planned: PlannedMixture) -> Answer:
     """Show tokens, epochs and repeats of each domain in each phase, and when it runs dry."""
-    rows = _planned(mixture, run, bins, tokens)
-    if format is OutputFormat.json:
-        typer.echo(json.dumps([asdict(row) for row in rows], indent=2))
-    else:
-        _print(rows)
+    rows = planned.plan()
+    return Answer([asdict(row) for row in rows], lambda: _print(rows), indent=2, ascii=True)
 
 
 @app.command()
+@answering
 def plot(
-    mixture: MixtureArgument,
-    out: Annotated[Path, typer.Option("--out", metavar="FILE.html", help="The page to write.")],
-    run: RunOption = None,
-    bins: BinsOption = None,
-    tokens: TokensOption = None,
-    format: FormatOption = OutputFormat.text,
-) -> None:
+    out: Annotated[Path, typer.Option("--out", metavar="FILE.html", help="The page to write.")], planned: PlannedMixture
+) -> Answer:
     """Draw shares and epochs over the tokens of a mixture, as one HTML file that needs no network."""
     from cli.data.mixture_page import write_mixture_page
 
-    rows = _planned(mixture, run, bins, tokens)
-    write_mixture_page(out, rows, mixture.name)
-    typer.echo(json.dumps({"file": str(out)}) if format is OutputFormat.json else f"written: {out}")
-
-
-def _planned(mixture: Path, run: Path | None, bins: str | None, tokens: str | None) -> list[PlannedDomain]:
-    """The plan, refused where it cannot be."""
-    from sampler.mixture import load_mixture
-    from sampler.plan import plan_mixture, refusal
-    from sampler.prepare import open_stream, open_tokens
-
-    length = parse_tokens(tokens)
-    config, folder = load_mixture(mixture, run, bins)
-    with shown_progress() as progress:
-        _, opened = open_tokens(folder, config, progress)
-    rows = plan_mixture(open_stream(folder, opened, config), length)
-    if (sentence := refusal(rows)) is not None:
-        raise ConfigError(f"{mixture}: {sentence}")
-    return rows
+    write_mixture_page(out, planned.plan(), planned.mixture.name)
+    return Answer({"file": str(out)}, lambda: typer.echo(f"written: {out}"), ascii=True)
 
 
 def _print(rows: list[PlannedDomain]) -> None:

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.data.tokenizer_options import BytesOption, InputOption, RunOption, SeedOption, named_as_options, parse_factors
-from cli.options import FormatOption, OutputFormat
-from cli.present import echo_json
+from cli.options import Answer, answering
 from tamis.errors import ConfigError
 from tamis.progress import each, step
 
@@ -27,12 +26,8 @@ _VOCABULARY = 125_696  # Baichuan 2's
 _REPORT_BYTES = 2_000_000
 
 
-@app.callback()
-def _group() -> None:
-    """Vocabularies: train, compare, extend."""
-
-
 @app.command()
+@answering
 def train(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run with published shards.")],
     out: Annotated[Path, typer.Option("--out", metavar="MODEL", help="The .model file to write.")],
@@ -52,8 +47,7 @@ def train(
         float, typer.Option("--character-coverage", help="Share of characters with a piece; the rest is bytes.")
     ] = 0.9999,
     max_piece_chars: Annotated[int, typer.Option("--max-piece-chars", help="Longest piece, in characters.")] = 32,
-    format: FormatOption = OutputFormat.text,
-) -> None:
+) -> Answer:
     """Train a SentencePiece BPE with Baichuan 2's settings on the training split of a run."""
     from cli.data.tokenizer_view import print_training
     from cli.progress import shown_progress
@@ -76,13 +70,11 @@ def train(
             trained = train_model(shards, config, seed, progress)
     settings_path = _write(out, trained.model, trained.to_json())
     result = {"model": str(out), "settings": str(settings_path), **trained.to_json()}
-    if format is OutputFormat.json:
-        echo_json(result)
-    else:
-        print_training(result)
+    return Answer(result, lambda: print_training(result))
 
 
 @app.command()
+@answering
 def report(
     models: Annotated[
         list[Path] | None, typer.Argument(metavar="[MODEL]...", help=".model files, or folders of stored tokenizers.")
@@ -92,8 +84,7 @@ def report(
     peers: Annotated[bool, typer.Option("--peers", help="Also tokenizers that installed packages carry.")] = False,
     sample_bytes: BytesOption = _REPORT_BYTES,
     seed: SeedOption = 0,
-    format: FormatOption = OutputFormat.text,
-) -> None:
+) -> Answer:
     """Compare how tokenizers compress each domain: tokens a character, bytes a token, texts that do not come back."""
     from cli.data.tokenizer_view import print_report
     from cli.progress import shown_progress
@@ -121,13 +112,11 @@ def report(
         "tokenizers": measured,
         "left_out": left_out,
     }
-    if format is OutputFormat.json:
-        echo_json(result)
-    else:
-        print_report(result)
+    return Answer(result, lambda: print_report(result))
 
 
 @app.command()
+@answering
 def extend(
     base: Annotated[Path, typer.Argument(metavar="BASE", help="The .model file whose ids stay as they are.")],
     other: Annotated[Path, typer.Option("--with", metavar="MODEL", help="The .model file that gives its pieces.")],
@@ -139,8 +128,7 @@ def extend(
     inputs: InputOption = None,
     sample_bytes: BytesOption = _REPORT_BYTES,
     seed: SeedOption = 0,
-    format: FormatOption = OutputFormat.text,
-) -> None:
+) -> Answer:
     """Put the pieces that a BPE model lacks of another one behind its own, as BiLLa did with Chinese ones."""
     from cli.data.tokenizer_view import print_extension
     from cli.progress import shown_progress
@@ -174,10 +162,7 @@ def extend(
         **facts,
         "compression": compression,
     }
-    if format is OutputFormat.json:
-        echo_json(result)
-    else:
-        print_extension(result)
+    return Answer(result, lambda: print_extension(result))
 
 
 def _groups(

@@ -5,9 +5,8 @@ Results go to standard output, progress to standard error.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +14,7 @@ import typer
 from rich.console import Console
 
 from cli.data.export import export
-from cli.options import BinsOption, FormatOption, MixtureArgument, OutputFormat, RunOption
+from cli.options import Answer, MixtureBins, answering
 from cli.progress import shown_progress
 from tamis.errors import ConfigError
 
@@ -28,18 +27,13 @@ _HEAD_TOKENS = 24
 _PREVIEW_PIECES, _SHOWN = 3, 60
 
 
-@app.callback()
-def _group() -> None:
-    """Token bins, and the batches that a mixture makes of them."""
-
-
 @app.command()
+@answering
 def build(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder with published shards.")],
     tokenizer: Annotated[Path, typer.Option("--tokenizer", metavar="MODEL", help="A SentencePiece model.")],
     out: Annotated[str, typer.Option("--out", metavar="BINS", help="A folder, or a URI such as s3://bucket/bins.")],
-    format: FormatOption = OutputFormat.text,
-) -> None:
+) -> Answer:
     """Tokenise a run's shards once; what was built before stays, and a killed build goes on where it was."""
     from sampler.bins.build import build_bins
     from sampler.tokenizer.model import open_tokenizer
@@ -51,36 +45,29 @@ def build(
         {"domain": name, "shards": len(bins.domains[name]), "documents": documents[name], "tokens": tokens}
         for name, tokens in bins.tokens.items()
     ]
-    if format is OutputFormat.json:
-        typer.echo(json.dumps({"out": out, "tokenizer": bins.tokenizer_digest, "domains": rows}, indent=2))
-        return
-    for row in rows:
-        typer.echo("{domain}: {shards} shards, {documents:,} documents, {tokens:,} tokens".format(**row))
-    typer.echo(f"{sum(bins.tokens.values()):,} tokens of tokenizer {bins.tokenizer_digest[:12]} in {out}")
+    lines = ["{domain}: {shards} shards, {documents:,} documents, {tokens:,} tokens".format(**row) for row in rows]
+    lines.append(f"{sum(bins.tokens.values()):,} tokens of tokenizer {bins.tokenizer_digest[:12]} in {out}")
+    result = {"out": out, "tokenizer": bins.tokenizer_digest, "domains": rows}
+    return Answer(result, lambda: typer.echo("\n".join(lines)), indent=2, ascii=True)
 
 
 @app.command()
-def verify(
-    bins: Annotated[str, typer.Argument(metavar="BINS", help="A folder or URI of token bins.")],
-    format: FormatOption = OutputFormat.text,
-) -> None:
+@answering
+def verify(bins: Annotated[str, typer.Argument(metavar="BINS", help="A folder or URI of token bins.")]) -> Answer:
     """Recompute the sha256 of every file of some bins."""
     from sampler.bins.manifests import open_bins, verify_bins
 
     opened = open_bins(bins)
     with shown_progress() as progress:
         size = verify_bins(opened, progress)
-    if format is OutputFormat.json:
-        typer.echo(json.dumps({"ok": True, "bytes": size}))
-    else:
-        typer.echo(f"{bins}: {size:,} bytes are what their manifests say")
+    said = f"{bins}: {size:,} bytes are what their manifests say"
+    return Answer({"ok": True, "bytes": size}, lambda: typer.echo(said))
 
 
 @app.command()
+@answering
 def stream(
-    mixture: MixtureArgument,
-    run: RunOption = None,
-    bins: BinsOption = None,
+    data: MixtureBins,
     world_size: Annotated[int, typer.Option("--world-size", min=1, help="Number of ranks.")] = 1,
     global_batch: Annotated[int, typer.Option("--global-batch", min=1, help="Sequences a step.")] = 8,
     steps: Annotated[str, typer.Option("--steps", metavar="A:B", help="Steps A to B-1, from zero.")] = "0:1",
@@ -92,37 +79,33 @@ def stream(
         Path | None,
         typer.Option("--tokenizer", metavar="MODEL", help="The model for --first-look; by default the mixture's."),
     ] = None,
-    format: FormatOption = OutputFormat.text,
-) -> None:
+) -> Answer:
     """Show the batches of some steps, or their digests: the same for every world size."""
     from sampler.stream.digest import step_digests
 
     start, stop = parse_steps(steps)
-    prepared = _prepared(mixture, run, bins, stop * global_batch if first_look else 0, tokenizer)
+    prepared = _prepared(data, stop * global_batch if first_look else 0, tokenizer)
     prepared.stream.require(stop * global_batch)
     if digest:
-        lines = step_digests(prepared.stream, start, stop, global_batch, world_size)
-        if format is OutputFormat.json:
-            typer.echo(json.dumps([{"step": step, "sha256": value} for step, value in lines], indent=2))
-        else:
-            for step, value in lines:
-                typer.echo(f"{step} {value}")
-        return
+        digests = step_digests(prepared.stream, start, stop, global_batch, world_size)
+        found = ({"step": step, "sha256": value} for step, value in digests)
+        return Answer(found, lambda: _print_digests(found), indent=2)
     rows = list(_rows(prepared, start, stop, global_batch, world_size))
-    if format is OutputFormat.json:
-        typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
-    else:
-        _print_rows(rows)
+    return Answer(rows, lambda: _print_rows(rows), indent=2)
 
 
-def _prepared(mixture: Path, run: Path | None, bins: str | None, look: int, tokenizer: Path | None) -> Prepared:
+def _print_digests(found: Iterable[dict[str, Any]]) -> None:
+    for line in found:
+        typer.echo("{step} {sha256}".format(**line))
+
+
+def _prepared(data: MixtureBins, look: int, tokenizer: Path | None) -> Prepared:
     """Opens a mixture over token bins, or, where `look` is above 0, over that many sequences, tokenised on the fly."""
     from sampler.first_look import first_look
-    from sampler.mixture import load_mixture
     from sampler.prepare import prepare, tokenizer_for_mixture
     from sampler.tokenizer.model import open_tokenizer
 
-    config, folder = load_mixture(mixture, run, bins)
+    config, folder = data.load()
     if tokenizer is not None and not look:
         raise ConfigError("--tokenizer: found without --first-look; expected both, as bins have a tokenizer")
     with shown_progress() as progress:

@@ -26,12 +26,8 @@ STYLES = ("cyan", "magenta", "yellow", "green", "blue", "red")
 CHART_WIDTH, CHART_HEIGHT = 78, 22
 
 
-@app.callback()
-def _group() -> None:
-    """Deduplication, before it runs."""
-
-
 @app.command()
+@answering
 def curve(
     bands: Annotated[
         int | None, typer.Option("--bands", min=1, help="Number of bands; by default the pipeline's.")
@@ -49,8 +45,7 @@ def curve(
         Path | None, typer.Option("--pipeline", metavar="PIPELINE.yaml", help="Take near_dedup's settings from it.")
     ] = None,
     html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a page with the curve.")] = None,
-    format: FormatOption = OutputFormat.text,
-) -> None:
+) -> Answer:
     """Print and draw the probability that a pair of documents is found, over their similarity."""
     wanted = read_wanted(pipeline, threshold, recall)
     pairs = [parse_pair(text) for text in pair or []]
@@ -61,10 +56,7 @@ def curve(
         from cli.dedup.curve_page import write_page
 
         result["html"] = str(write_page(result, html))
-    if format is OutputFormat.json:
-        echo_json(result)
-    else:
-        _print(console(), result)
+    return Answer(result, lambda: _print(console(), result))
 
 
 def _print(screen: Console, result: dict[str, Any]) -> None:

@@ -17,8 +17,8 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.inspect.masking import PersonalOption, open_run
-from cli.options import FormatOption, OutputFormat, RunArgument
-from cli.present import clean, console, echo_json, one_line
+from cli.options import Answer, RunArgument, answering
+from cli.present import clean, console, one_line
 from tamis.errors import TamisError
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class Kind(StrEnum):
     exact = "exact"
 
 
+@answering
 def clusters(
     run: RunArgument,
     top: Annotated[int, typer.Option("--top", min=1, help="Number of clusters, the largest first.")] = 10,
@@ -54,21 +55,19 @@ def clusters(
         bool, typer.Option("--semantic", help="The largest cells of embeddings: terms, domains, examples, drift.")
     ] = False,
     personal_data: PersonalOption = False,
-    format: FormatOption = OutputFormat.text,
-) -> None:
+) -> Answer:
     """Show the largest families of duplicates, or one of them with the spans in which its members differ."""
-
+    reader = open_run(run, personal_data)
     if semantic:
-        _show_cells(open_run(run, personal_data), top, show, format)
-        return
+        return _cells(reader, top, show)
     if show is not None:
-        _show(open_run(run, personal_data), show, kind, n, format)
-        return
-    result = describe(open_run(run, personal_data), kind, top)
-    if format is OutputFormat.json:
-        echo_json(result)
-        return
-    what = "components of near copies" if kind is Kind.near else "groups of exact copies"
+        return _components(reader, show, kind, n)
+    result = describe(reader, kind, top)
+    return Answer(result, lambda: _print(result))
+
+
+def _print(result: dict[str, Any]) -> None:
+    what = "components of near copies" if result["kind"] == Kind.near else "groups of exact copies"
     screen = console()
     if not result["clusters"]:
         screen.print(f"There are no {what}.")
@@ -82,7 +81,7 @@ def clusters(
         screen.print(_drawn(found))
 
 
-def _show_cells(reader: RunReader, top: int, show: str | None, format: OutputFormat) -> None:
+def _cells(reader: RunReader, top: int, show: str | None) -> Answer:
     from cli.inspect.cells import describe_cells, print_cells
 
     if show is not None:
@@ -91,25 +90,17 @@ def _show_cells(reader: RunReader, top: int, show: str | None, format: OutputFor
             "(--top says how many cells)"
         )
     result = describe_cells(reader, top)
-    if format is OutputFormat.json:
-        echo_json(result)
-    else:
-        print_cells(result)
+    return Answer(result, lambda: print_cells(result))
 
 
-def _show(reader: RunReader, key: str, kind: Kind, n: int, format: OutputFormat) -> None:
+def _components(reader: RunReader, key: str, kind: Kind, n: int) -> Answer:
     from cli.inspect.component import describe_components
-    from cli.inspect.component_view import print_component
+    from cli.inspect.component_view import print_components
 
     if kind is Kind.exact:
         raise TamisError("--kind: found 'exact' with --show; expected 'near', as exact copies differ in spaces only")
     result = describe_components(reader, key, n)
-    if format is OutputFormat.json:
-        echo_json(result)
-        return
-    screen = console()
-    for found in result["components"]:
-        print_component(screen, found)
+    return Answer(result, lambda: print_components(console(), result["components"]))
 
 
 def describe(reader: RunReader, kind: Kind, top: int) -> dict[str, Any]:

@@ -15,8 +15,13 @@ SIDE_BY_SIDE = 100
 SURVIVORS_SHOWN, SPAN_CHARS = 10, 160
 
 
-def print_component(screen: Console, found: dict[str, Any]) -> None:
-    """Prints one component as `cli.inspect.component` describes it."""
+def print_components(screen: Console, components: list[dict[str, Any]]) -> None:
+    """Prints components as `cli.inspect.component` describes them."""
+    for found in components:
+        _print_component(screen, found)
+
+
+def _print_component(screen: Console, found: dict[str, Any]) -> None:
     edges, count = found["edges"], found["edges_count"]
     screen.print(
         f"component {found['id']}: {found['size']:,} documents, {found['dropped']:,} dropped, {count:,} verified edges",

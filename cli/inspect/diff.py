@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.inspect.masking import PersonalOption, open_run
-from cli.options import FormatOption, OutputFormat
-from cli.present import console, echo_json, first_chars
+from cli.options import Answer, answering
+from cli.present import console, first_chars
 from corpus.reading.run_reader import view_text
 
 if TYPE_CHECKING:
@@ -29,21 +29,18 @@ Group = tuple[int, int, int, int]
 """Kind, code in A, code in B, domain."""
 
 
+@answering
 def diff(
     run_a: Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN_A")],
     run_b: Annotated[Path, typer.Argument(help="The run folder to compare it with.", metavar="RUN_B")],
     n: Annotated[int, typer.Option("-n", min=0, help="Examples of what only one of them kept.")] = 5,
     personal_data: PersonalOption = False,
-    format: FormatOption = OutputFormat.text,
-) -> None:
+) -> Answer:
     """Compare two runs: what both kept, what only one of them kept, and which decisions and settings made it so."""
     from cli.inspect.diff_view import print_diff
 
     result = compare(open_run(run_a, personal_data), open_run(run_b, personal_data), n)
-    if format is OutputFormat.json:
-        echo_json(result)
-    else:
-        print_diff(console(), result)
+    return Answer(result, lambda: print_diff(console(), result))
 
 
 def compare(a: RunReader, b: RunReader, n: int) -> dict[str, Any]:

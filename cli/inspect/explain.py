@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.text import Text
 
 from cli.inspect.masking import PersonalOption, open_run
-from cli.options import FormatOption, OutputFormat, RunArgument
-from cli.present import clean, console, echo_json, first_chars, one_line, plain, plain_row, size
+from cli.options import Answer, RunArgument, answering
+from cli.present import clean, console, first_chars, one_line, plain, plain_row, size
 from corpus.ids import first_id
 from tamis.errors import TamisError
 
@@ -25,29 +25,29 @@ STORED = ("source_id", "url", "source", "lang", "licence", "extra", "file", "off
 ROWS_SHOWN, VALUE_CHARS, TEXT_CHARS, SPAN_CHARS = 6, 60, 400, 200
 
 
+@answering
 def explain(
     run: RunArgument,
     key: Annotated[str, typer.Argument(help="A doc_id, a source_id, a URL, or file#offset.", metavar="ID_OR_URL")],
     personal_data: PersonalOption = False,
-    format: FormatOption = OutputFormat.text,
-) -> None:
+) -> Answer:
     """Tell one document's whole story, kept or dropped, stage by stage."""
-
     reader = open_run(run, personal_data)
     found = reader.find(key)
     quarantined = [plain_row(row) for row in reader.quarantined(key)]
     documents = [{"found_by": by, **describe(reader, doc_id)} for doc_id, by in found.items()]
     if not documents and not quarantined:
         documents = _in_ancestors(reader, key)
-    if format is OutputFormat.json:
-        echo_json({"query": key, "documents": documents, "quarantined": quarantined})
-        return
-    screen = console()
-    if len(documents) > 1:
-        screen.print(Text(f"{len(documents)} documents answer to {clean(key)}.\n"))
-    for document in documents:
+    result = {"query": key, "documents": documents, "quarantined": quarantined}
+    return Answer(result, lambda: _print(console(), result))
+
+
+def _print(screen: Console, result: dict[str, Any]) -> None:
+    if len(result["documents"]) > 1:
+        screen.print(Text(f"{len(result['documents'])} documents answer to {clean(result['query'])}.\n"))
+    for document in result["documents"]:
         _print_document(screen, document)
-    for record in quarantined:
+    for record in result["quarantined"]:
         _print_quarantined(screen, record)
 
 

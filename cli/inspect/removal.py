@@ -13,8 +13,8 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from cli.options import OutputFormat
-from cli.present import console, echo_json, one_line, share, size
+from cli.options import Answer
+from cli.present import console, one_line, share, size
 from corpus.removal_line import OTHER, RemovalLine
 from tamis.errors import TamisError
 
@@ -79,8 +79,8 @@ def unnamed_note(removal: dict[str, Any]) -> str:
     return f"{hidden:,} of {removal['sources_total']:,} sources are summed as others." if hidden > 0 else ""
 
 
-def show_removal(run: RunFolder, by: By, format: OutputFormat) -> None:
-    """Prints what was lost.
+def removal_answer(run: RunFolder, by: By) -> Answer:
+    """What was lost.
 
     Raises:
         TamisError: the run has not been counted by domain and source.
@@ -89,16 +89,12 @@ def show_removal(run: RunFolder, by: By, format: OutputFormat) -> None:
     if removal is None:
         raise TamisError(f"{run.root} has no removal.json yet: let `tamis run` come to the end of a stage first")
     found = losses(removal, by)
-    if format is OutputFormat.json:
-        echo_json(
-            {
-                "by": by,
-                "alarm": removal["alarm"],
-                "sources_total": removal["sources_total"],
-                "rows": [_json(loss, by) for loss in found],
-            }
-        )
-        return
+    rows = [_json(loss, by) for loss in found]
+    result = {"by": by, "alarm": removal["alarm"], "sources_total": removal["sources_total"], "rows": rows}
+    return Answer(result, lambda: _print(found, removal, by))
+
+
+def _print(found: list[Loss], removal: dict[str, Any], by: By) -> None:
     lost = [loss for loss in found if loss.line.removed_fraction]
     if not lost:
         typer.echo("No stage has removed anything.")

@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.text import Text
 
 from cli.inspect.masking import PersonalOption, open_run
-from cli.options import FormatOption, OutputFormat, RunArgument
-from cli.present import clean, console, echo_json, first_chars
+from cli.options import Answer, RunArgument, answering
+from cli.present import clean, console, first_chars
 from tamis.errors import TamisError
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ TEXT_CHARS, CONTEXT_CHARS = 400, 150
 _SPREAD = 1_000_003
 
 
+@answering
 def sample(
     run: RunArgument,
     stage: Annotated[str, typer.Option("--stage", help="The stage that removed them.")],
@@ -35,21 +36,16 @@ def sample(
     seed: Annotated[int, typer.Option("--seed", help="Another seed, another sample.")] = 0,
     full: Annotated[bool, typer.Option("--full", help="Whole texts instead of their beginnings.")] = False,
     personal_data: PersonalOption = False,
-    format: FormatOption = OutputFormat.text,
-) -> None:
+) -> Answer:
     """Show texts that a decision removed or cut, beside what was kept instead."""
-
     result = draw(open_run(run, personal_data), stage, reason, n, seed, full)
-    if format is OutputFormat.json:
-        echo_json(result)
-        return
-    screen = console()
+    return Answer(result, lambda: _print(console(), result))
+
+
+def _print(screen: Console, result: dict[str, Any]) -> None:
     what = "documents dropped" if result["kind"] == "documents" else "spans edited"
-    screen.print(
-        Text(
-            f"{len(result['samples'])} of {result['available']:,} {what} by {stage} for {result['reason']}, seed {seed}"
-        )
-    )
+    of = f"{len(result['samples'])} of {result['available']:,} {what} by {result['stage']}"
+    screen.print(Text(f"{of} for {result['reason']}, seed {result['seed']}"))
     for number, found in enumerate(result["samples"], 1):
         _print_sample(screen, number, found)
 

@@ -12,9 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.inspect.contamination import benchmark_lines, benchmark_table
-from cli.inspect.removal import ByOption, show_removal
-from cli.options import FormatOption, OutputFormat, RunArgument
-from cli.present import clean, console, echo_json, removed, share, size
+from cli.inspect.removal import ByOption, removal_answer
+from cli.options import Answer, RunArgument, answering
+from cli.present import clean, console, removed, share, size
 from corpus.reading.lineage import ancestors_json, ancestors_line
 
 REPORT = {
@@ -47,35 +47,36 @@ STAGE_KEYS = (
 )
 
 
-def stats(run: RunArgument, by: ByOption = None, format: FormatOption = OutputFormat.text) -> None:
+@answering
+def stats(run: RunArgument, by: ByOption = None) -> Answer:
     """Show the funnel: what each stage received, kept and removed, and why, beside the report's figures."""
     from corpus.run_folder import RunFolder
 
     folder = RunFolder(run.absolute())
     folder.run_info()
     if by is not None:
-        return show_removal(folder, by, format)
+        return removal_answer(folder, by)
     ledger = folder.ledger()
-    if format is OutputFormat.json:
-        echo_json(
-            {
-                "stages": [{key: stage[key] for key in STAGE_KEYS} for stage in ledger["stages"]],
-                "quarantined": ledger["quarantined"],
-                "ingest": ledger["ingest"],
-                "domains": ledger["domains"],
-                "benchmarks": benchmark_lines(folder),
-                "ancestors": ancestors_json(folder),
-            }
-        )
-        return
+    result = {
+        "stages": [{key: stage[key] for key in STAGE_KEYS} for stage in ledger["stages"]],
+        "quarantined": ledger["quarantined"],
+        "ingest": ledger["ingest"],
+        "domains": ledger["domains"],
+        "benchmarks": benchmark_lines(folder),
+        "ancestors": ancestors_json(folder),
+    }
+    return Answer(result, lambda: _print(ledger, result))
+
+
+def _print(ledger: dict[str, Any], result: dict[str, Any]) -> None:
     screen = console()
-    if line := ancestors_line(ancestors_json(folder)):
+    if line := ancestors_line(result["ancestors"]):
         screen.print(Text(clean(line[0].upper() + line[1:] + ".")))
     screen.print(funnel_table(ledger, screen.width >= 100))
     reasons = reasons_table(ledger)
     screen.print(reasons if reasons.row_count else "No stage has removed anything.")
-    if lines := benchmark_lines(folder):
-        screen.print(benchmark_table(lines))
+    if result["benchmarks"]:
+        screen.print(benchmark_table(result["benchmarks"]))
     screen.print(quarantine_table(ledger) if ledger["quarantined"] else "Nothing was quarantined.")
 
 

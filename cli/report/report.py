@@ -11,12 +11,13 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.options import FormatOption, OutputFormat, RunArgument
-from cli.present import echo_json, size
+from cli.options import Answer, RunArgument, answering
+from cli.present import size
 from corpus.run_folder import RunFolder
 from tamis.errors import ConfigError
 
 
+@answering
 def report(
     run: RunArgument,
     out: Annotated[
@@ -34,8 +35,7 @@ def report(
             help="Write the report of the training RUN/train/NAME instead, finished or not.",
         ),
     ] = None,
-    format: FormatOption = OutputFormat.text,
-) -> None:
+) -> Answer:
     """Write a run's report: one static HTML file that needs no network, its dataset card, or a training's report."""
     from cli.report.card import write_card
 
@@ -49,10 +49,8 @@ def report(
         path = write_card(folder, out if out is not None else folder.root / "README.md")
     else:
         path = write_report(folder, out if out is not None else folder.root / "report.html")
-    if format is OutputFormat.json:
-        echo_json({"card" if card else "report": str(path), "bytes": path.stat().st_size, **found})
-    else:
-        typer.echo(f"{path} ({size(path.stat().st_size)})")
+    result = {"card" if card else "report": str(path), "bytes": path.stat().st_size, **found}
+    return Answer(result, lambda: typer.echo(f"{path} ({size(result['bytes'])})"))
 
 
 def _training_report(run: Path, name: str, out: Path | None) -> tuple[Path, dict[str, Any]]:

@@ -197,7 +197,6 @@ def _languages(page: Page, numbers: Numbers) -> None:
 
 
 def _benchmarks(page: Page, numbers: Numbers) -> None:
-
     if numbers.benchmarks:
         note = "Items of each benchmark that were looked for in the text, and what was found. " + BENCHMARK_NOTE
         page.section("Benchmarks", note, Table(BENCHMARK_HEADER, [benchmark_cells(b) for b in numbers.benchmarks]))

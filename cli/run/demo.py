@@ -18,8 +18,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from cli.options import FormatOption, OutputFormat
-from cli.present import echo_json
+from cli.options import Answer, FormatOption, OutputFormat
 from cli.run.demo_corpus import DemoInput, build_demo_corpus
 from corpus.files import read_json
 from corpus.run_folder import RunFolder
@@ -44,21 +43,22 @@ def demo(
         if format is OutputFormat.json:
             stack.enter_context(redirect_stdout(sys.stderr))  # what the steps say is progress then
         inputs = _steps(console, folder, out, steps)
-    if format is OutputFormat.json:
-        echo_json(
-            {
-                "run": str(out),
-                "report": str(out / "report.html"),
-                "inputs": [asdict(entry) for entry in inputs],
-                "ledger": RunFolder(out).ledger(),
-                "training": read_json(out / "train" / "tiny" / "summary.json"),
-                "note": NOTE,
-                "seconds": round(time.monotonic() - started, 1),
-            }
-        )
-        return
+    seconds = time.monotonic() - started
+    result = {
+        "run": str(out),
+        "report": str(out / "report.html"),
+        "inputs": [asdict(entry) for entry in inputs],
+        "ledger": RunFolder(out).ledger(),
+        "training": read_json(out / "train" / "tiny" / "summary.json"),
+        "note": NOTE,
+        "seconds": round(seconds, 1),
+    }
+    Answer(result, lambda: _say_where(console, out, seconds)).show(format)
+
+
+def _say_where(console: Console, out: Path, seconds: float) -> None:
     console.print(f"\n{NOTE}", soft_wrap=True)
-    console.print(f"Report: {out / 'report.html'}   ({time.monotonic() - started:.0f} s in all)", soft_wrap=True)
+    console.print(f"Report: {out / 'report.html'}   ({seconds:.0f} s in all)", soft_wrap=True)
     console.print(f"Next:   tamis sample {out} --stage heuristic_filter --reason gopher_dup_lines -n 5")
     console.print(f"        tamis explain {out} rmrb-00500")
 
@@ -66,9 +66,9 @@ def demo(
 def _steps(console: Console, folder: Path, out: Path, steps: int) -> list[DemoInput]:
     """The five steps; returns the inputs that the first one made."""
     from cli.inspect.stats import stats  # each imports what it needs; the corpus needs none of it
-    from cli.report.report import report  # each imports what it needs; the corpus needs none of it
-    from cli.run.run import run  # each imports what it needs; the corpus needs none of it
-    from cli.training.train import train  # each imports what it needs; the corpus needs none of it
+    from cli.report.report import report
+    from cli.run.run import run
+    from cli.training.train import train
 
     with _step(console, "1/5  corpus: real text out of installed packages, laid out as a crawl"):
         inputs = build_demo_corpus(folder, lambda message: console.print(f"     {message}"))
@@ -80,9 +80,9 @@ def _steps(console: Console, folder: Path, out: Path, steps: int) -> list[DemoIn
             inputs=[f"{entry.domain}={(folder / entry.path_glob).resolve()}" for entry in inputs],
         )
     with _step(console, "3/5  stats: the funnel"):
-        stats(out)
+        stats(run=out)
     with _step(console, "4/5  report: one HTML file"):
-        report(out)
+        report(run=out)
     with _step(console, "5/5  train: a small model on the shards"):
         train(model=CONF / "models" / "tiny.yaml", mixture=CONF / "mixtures" / "default.yaml", run=out, steps=steps)
     return inputs

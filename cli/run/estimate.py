@@ -14,8 +14,8 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from cli.options import FormatOption, OutputFormat
-from cli.present import console, echo_json, size
+from cli.options import Answer, answering
+from cli.present import console, size
 from corpus.config import StrictModel, load_config, setting
 from tamis.errors import ConfigError
 from tamis.places import CONF
@@ -48,6 +48,7 @@ class Rates(StrictModel):
     stages: dict[str, StageRate] = setting(..., "Stage to its rate, in their order.")
 
 
+@answering
 def estimate(
     tokens: Annotated[float, typer.Option("--tokens", help="Tokens of raw text, such as 1e12.", min=1.0)],
     nodes: Annotated[int, typer.Option("--nodes", help="Number of machines.", min=1)] = 1,
@@ -63,8 +64,7 @@ def estimate(
         float, typer.Option("--busy", help="Share of its time that a core works: stragglers, waiting.", min=0.01, max=1)
     ] = 0.7,
     rates: Annotated[Path, typer.Option("--rates", help="YAML of measured rates.")] = RATES,
-    format: FormatOption = OutputFormat.text,
-) -> None:
+) -> Answer:
     """Estimate hours, core-hours and disk of a run of the default pipeline."""
     known = load_config(Rates, rates)
     if document_bytes is not None and document_bytes < 1:
@@ -80,10 +80,7 @@ def estimate(
         f"a corpus of which {100 * known.kept:.0f} % of the text is left, as there; more copies cost less",
         known.measured,
     ]
-    if format is OutputFormat.json:
-        echo_json(result)
-    else:
-        _print(result, tokens, nodes, cores)
+    return Answer(result, lambda: _print(result, tokens, nodes, cores))
 
 
 def estimated(

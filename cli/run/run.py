@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from cli.options import FormatOption, OutputFormat
+from cli.options import Answer, answering
 from corpus.reading.lineage import ancestors_line
 from corpus.run_folder import RunFolder
 
@@ -25,6 +25,7 @@ AgainstOption = Annotated[
 ]
 
 
+@answering
 def run(
     pipeline: PipelineArgument,
     out: Annotated[Path, typer.Option("--out", help="The run folder.")],
@@ -38,8 +39,7 @@ def run(
     spark: Annotated[list[str] | None, typer.Option("--spark", help="key=value, a Spark setting.")] = None,
     batch_bytes: Annotated[int, typer.Option("--batch-bytes", help="View text per batch; changes no output.")] = 8
     << 20,
-    format: FormatOption = OutputFormat.text,
-) -> None:
+) -> Answer:
     """Run a pipeline into a run folder; run again to go on where it stopped."""
     from cli.progress import shown_progress
     from corpus.config import key_value
@@ -62,26 +62,16 @@ def run(
         finally:
             cluster.stop()
     ledger = RunFolder(out).ledger()
-    if format is OutputFormat.json:
-        typer.echo(json.dumps({"run": str(out), **ledger}, ensure_ascii=False))
-        return
-    stages = ledger["stages"]
-    kept = stages[-1]["documents_kept"] if stages else ledger["ingest"]["documents"]
-    Console().print(
-        f"{kept:,} of {ledger['ingest']['documents']:,} documents kept in {out}/shards; "
-        f"`tamis stats {out}` shows the funnel",
-        highlight=False,
-        soft_wrap=True,
-    )
+    stages, documents = ledger["stages"], ledger["ingest"]["documents"]
+    kept = stages[-1]["documents_kept"] if stages else documents
+    said = f"{kept:,} of {documents:,} documents kept in {out}/shards; `tamis stats {out}` shows the funnel"
+    return Answer({"run": str(out), **ledger}, lambda: Console().print(said, highlight=False, soft_wrap=True))
 
 
+@answering
 def plan(
-    pipeline: PipelineArgument,
-    inputs: InputOption = None,
-    settings: SetOption = None,
-    against: AgainstOption = None,
-    format: FormatOption = OutputFormat.text,
-) -> None:
+    pipeline: PipelineArgument, inputs: InputOption = None, settings: SetOption = None, against: AgainstOption = None
+) -> Answer:
     """Show what a pipeline would do, without doing it: inputs, stages, settings, earlier snapshots."""
     from corpus.inputs import resolve_inputs
     from pipelines.run.ancestors import open_ancestors
@@ -108,23 +98,25 @@ def plan(
                 "decision": config.decisions(name),
             }
         )
-    if format is OutputFormat.json:
-        named = {"name": config.name, "snapshot": config.snapshot, "ancestors": ancestors}
-        typer.echo(json.dumps({**named, "inputs": domains, "stages": stages}, ensure_ascii=False))
-        return
+    result = {"name": config.name, "snapshot": config.snapshot, "ancestors": ancestors}
+    result |= {"inputs": domains, "stages": stages}
+    return Answer(result, lambda: _print_plan(result))
+
+
+def _print_plan(result: dict[str, Any]) -> None:
     console = Console()
-    if earlier := ancestors_line(ancestors):
-        console.print(f"snapshot {config.snapshot}, {earlier}", highlight=False, markup=False, soft_wrap=True)
-    inputs_table = Table("domain", "files", "bytes on disk", title=f"{config.name}: inputs")
-    for domain, line in domains.items():
+    if earlier := ancestors_line(result["ancestors"]):
+        console.print(f"snapshot {result['snapshot']}, {earlier}", highlight=False, markup=False, soft_wrap=True)
+    inputs_table = Table("domain", "files", "bytes on disk", title=f"{result['name']}: inputs")
+    for domain, line in result["inputs"].items():
         inputs_table.add_row(domain, f"{line['files']:,}", f"{line['bytes']:,}")
-    console.print(inputs_table if domains else "no inputs: name them with --input DOMAIN=GLOB")
+    console.print(inputs_table if result["inputs"] else "no inputs: name them with --input DOMAIN=GLOB")
     table = Table("stage", "module", "scan", "decision", "skipped in")
-    for stage in stages:
+    for stage in result["stages"]:
         decision = stage["decision"]
         table.add_row(
-            str(stage["name"]),
-            str(stage["module"]),
+            stage["name"],
+            stage["module"],
             _short(stage["evidence"]),
             _short(decision["default"]),
             ", ".join(decision["skip"]),

@@ -12,14 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.options import CheckpointOption, FormatOption, MixtureOption, ModelArgument, OutputFormat, RunOption
-from cli.present import console, echo_json
+from cli.options import Answer, CheckpointOption, MixtureData, MixtureOption, ModelArgument, RunOption, answering
+from cli.present import console
 from cli.progress import shown_progress
 from tamis.errors import ConfigError
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from sampler.heldout import JudgedText
     from sampler.mixture import Mixture
     from sampler.tokenizer.model import Tokenizer
@@ -41,10 +39,10 @@ LengthOption = Annotated[
 ]
 
 
+@answering
 def evaluate(
     models: Annotated[list[Path], typer.Argument(metavar="MODEL.yaml...", help="Model files, trained on the run.")],
-    mixture: MixtureOption,
-    run: RunOption = None,
+    data: MixtureData,
     checkpoint: CheckpointOption = None,
     documents: Annotated[int, typer.Option("--documents", min=0, help="Most documents of a domain; 0 for all.")] = 0,
     sequence_length: LengthOption = None,
@@ -53,20 +51,18 @@ def evaluate(
         typer.Option("--on", metavar="RUN|BINS", help="Judge on this text instead of the run's own; may be repeated."),
     ] = None,
     save: Annotated[bool, typer.Option("--save", help="Also write RUN/train/NAME/evaluation.json.")] = False,
-    format: FormatOption = OutputFormat.text,
-) -> None:
+) -> Answer:
     """Perplexity and bits a byte on documents that were held out, by domain and by language."""
     from corpus.config import load_config
     from corpus.files import write_json
-    from sampler.mixture import load_mixture
     from trainer.config import TrainConfig, require_names
 
     configs = [load_config(TrainConfig, path) for path in models]
     require_names(configs)
-    data, folder = load_mixture(mixture, run)
-    length = sequence_length or data.longest_sequence
+    mixture, folder = data.load()
+    length = sequence_length or mixture.longest_sequence
     with shown_progress() as progress:
-        tokenizer, text = _open_text(folder, data, on or [], documents, progress)
+        tokenizer, text = _open_text(folder, mixture, on or [], documents, progress)
         judged: list[dict[str, Any]] = []
         for config in configs:
             model, step = _open_model(folder, config, tokenizer, checkpoint)
@@ -77,12 +73,10 @@ def evaluate(
     if save:
         for found in judged:
             write_json(folder / "train" / found["model"] / "evaluation.json", found | facts)
-    if format is OutputFormat.json:
-        echo_json(facts | {"models": judged})
-    else:
-        _print(judged, length, text.split)
+    return Answer(facts | {"models": judged}, lambda: _print(judged, length, text.split))
 
 
+@answering
 def harness(
     model: ModelArgument,
     mixture: MixtureOption,
@@ -100,11 +94,9 @@ def harness(
         int | None, typer.Option("--examples", min=0, help="Solved examples before each question (few-shot).")
     ] = None,
     sequence_length: LengthOption = None,
-    format: FormatOption = OutputFormat.text,
-) -> None:
+) -> Answer:
     """Ask a trained model tasks of EleutherAI's lm-evaluation-harness (the `eval` extra)."""
     from corpus.config import load_config
-    from sampler.mixture import load_mixture
     from sampler.prepare import tokenizer_for_mixture
     from trainer.config import TrainConfig
 
@@ -118,7 +110,7 @@ def harness(
     if not names:
         raise ConfigError(f"--tasks: found {tasks!r}; expected names with commas between them")
     config = load_config(TrainConfig, model)
-    data, folder = load_mixture(mixture, run)
+    data, folder = MixtureData(mixture, run).load()
     with shown_progress() as progress:
         tokenizer = tokenizer_for_mixture(folder, data, progress)
         trained, step = _open_model(folder, config, tokenizer, checkpoint)
@@ -126,11 +118,8 @@ def harness(
 
         asked = HarnessModel(trained, tokenizer, sequence_length or data.longest_sequence, progress)
         found = run_tasks(asked, names, include_path, limit=limit, examples=examples)
-    if format is OutputFormat.json:
-        echo_json({"model": config.name, "step": step, "tasks": found})
-    else:
-        typer.echo(f"{config.name}, step {step:,}")
-        console().print(_task_table(found))
+    result = {"model": config.name, "step": step, "tasks": found}
+    return Answer(result, lambda: _print_tasks(result))
 
 
 def _open_text(
@@ -242,17 +231,18 @@ def _print(judged: list[dict[str, Any]], length: int, split: str) -> None:
     out.print(table)
 
 
-def _task_table(found: dict[str, dict[str, Any]]) -> Table:
+def _print_tasks(result: dict[str, Any]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    typer.echo(f"{result['model']}, step {result['step']:,}")
     table = Table(box=None, padding=(0, 1))
     table.add_column("task", no_wrap=True)
     table.add_column("documents", justify="right")
     table.add_column("metric", no_wrap=True)
     for name in ("value", "±"):
         table.add_column(name, justify="right", no_wrap=True)
-    for task, measures in found.items():
+    for task, measures in result["tasks"].items():
         documents = "–" if measures["documents"] is None else f"{measures['documents']:,}"
         for metric, value in measures.items():
             if metric in ("documents", "version") or "_stderr" in metric:
@@ -261,7 +251,7 @@ def _task_table(found: dict[str, dict[str, Any]]) -> Table:
             error = measures.get(" ".join(filter(None, (f"{name}_stderr", kind))))
             table.add_row(escape(task), documents, escape(metric), _number(value, 4), _number(error, 4))
             task = documents = ""
-    return table
+    console().print(table)
 
 
 def _perplexity(value: float | None) -> str:

@@ -8,8 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.options import FormatOption, MixtureOption, ModelArgument, OutputFormat, RunOption
-from cli.present import echo_json
+from cli.options import Answer, MixtureData, ModelArgument, answering
 from cli.progress import shown_progress
 from cli.training.evaluate import evaluate, harness
 
@@ -23,17 +22,12 @@ class WeightType(StrEnum):
     bfloat16 = "bfloat16"
 
 
-@app.callback()
-def _group() -> None:
-    """Trained models: judge them, hand them to other programs."""
-
-
 @app.command()
+@answering
 def export(
     model: ModelArgument,
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write.")],
-    mixture: MixtureOption,
-    run: RunOption = None,
+    data: MixtureData,
     dtype: Annotated[
         WeightType, typer.Option("--dtype", help="Number type of the weights written.")
     ] = WeightType.bfloat16,
@@ -41,20 +35,18 @@ def export(
         int, typer.Option("--max-shard-bytes", min=1, help="Largest size of one weight file, bytes.")
     ] = 5_000_000_000,
     check: Annotated[bool, typer.Option("--check", help="Load it in transformers and compare logits.")] = False,
-    format: FormatOption = OutputFormat.text,
-) -> None:
+) -> Answer:
     """Write the last checkpoint of a training as safetensors, config and tokenizer that transformers loads."""
     from corpus.config import load_config
-    from sampler.mixture import load_mixture
     from sampler.prepare import tokenizer_for_mixture
     from trainer.config import TrainConfig
     from trainer.evaluation.trained import read_trained
     from trainer.export.llama import Vocabulary, export_llama
 
     config = load_config(TrainConfig, model)
-    data, folder = load_mixture(mixture, run)
+    mixture, folder = data.load()
     with shown_progress() as progress:
-        tokenizer = tokenizer_for_mixture(folder, data, progress)
+        tokenizer = tokenizer_for_mixture(folder, mixture, progress)
     state, step = read_trained(folder / "train" / config.name, config, tokenizer=tokenizer.digest)
     files = export_llama(
         state,
@@ -62,7 +54,7 @@ def export(
         Vocabulary(
             model=tokenizer.processor.serialized_model_proto(), bos_id=tokenizer.bos_id, eos_id=tokenizer.eos_id
         ),
-        data.longest_sequence,
+        mixture.longest_sequence,
         out,
         dtype="bfloat16" if dtype is WeightType.bfloat16 else "float32",
         max_shard_bytes=max_shard_bytes,
@@ -73,13 +65,11 @@ def export(
         from trainer.export.check import largest_difference
 
         result["largest_difference"] = largest_difference(out, state, config.model)
-    if format is OutputFormat.json:
-        echo_json(result)
-    else:
-        typer.echo(f"written: {out} ({len(files)} files, {result['bytes']:,} bytes, {dtype.value}, step {step:,})")
-        if check:
-            rounded = "" if dtype is WeightType.float32 else " (of weights rounded to bfloat16)"
-            typer.echo(f"largest difference of a logit from transformers': {result['largest_difference']:.2g}{rounded}")
+    said = f"written: {out} ({len(files)} files, {result['bytes']:,} bytes, {dtype.value}, step {step:,})"
+    if check:
+        rounded = "" if dtype is WeightType.float32 else " (of weights rounded to bfloat16)"
+        said += f"\nlargest difference of a logit from transformers': {result['largest_difference']:.2g}{rounded}"
+    return Answer(result, lambda: typer.echo(said))
 
 
 app.command()(evaluate)

@@ -26,7 +26,6 @@ def write_training_report(folder: Path, out: Path | None = None) -> Path:
     Raises:
         TamisError: the folder holds no training, or a file is damaged.
     """
-
     training = read_training(folder)
     page = Page(f"Tamis training: {training.name}")
     for part in (_header, _loss, _domains, _optimizer, _throughput, _utilisation, _events, _checkpoints, _settings):
@@ -183,7 +182,6 @@ def _utilisation(page: Page, training: Training) -> None:
 
 
 def _events(page: Page, training: Training) -> None:
-
     if not training.events:
         page.section("Events", "Nothing happened beside the steps: none was passed over, the loss raised no alarm.")
         return
@@ -198,7 +196,6 @@ def _events(page: Page, training: Training) -> None:
 
 
 def _checkpoints(page: Page, training: Training) -> None:
-
     if not training.checkpoints:
         page.section("Checkpoints", "None has been written yet.")
         return

@@ -6,14 +6,14 @@ Results go to standard output, progress to standard error.
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.options import FormatOption, MixtureOption, OutputFormat, RunOption, parse_number, parse_tokens
-from cli.present import console, echo_json
+from cli.options import Answer, MixtureData, answering, parse_number, parse_tokens
+from cli.present import console
 from cli.progress import shown_progress
 from tamis.errors import ConfigError
 
@@ -24,27 +24,74 @@ if TYPE_CHECKING:
     from trainer.scaling.runs import Suite
 
 app = typer.Typer(no_args_is_help=True, help="Fit a scaling law to small runs, predict a larger one.")
-FlopsOption = Annotated[
-    str | None, typer.Option("--predict", metavar="FLOPS", help="Training compute of the run to predict, e.g. 1e21.")
-]
-ModelOption = Annotated[
-    Path | None, typer.Option("--model", metavar="MODEL.yaml", help="The run to predict, by its model file.")
-]
-TokensOption = Annotated[
-    str | None,
-    typer.Option("--tokens", help="Tokens of the run to predict, e.g. 2e9; by default those of its model file."),
-]
-LevelOption = Annotated[float, typer.Option("--level", min=0.5, max=0.999, help="Probability of the interval.")]
-AbsoluteOption = Annotated[bool, typer.Option("--absolute", help="Residuals in nats, not relative to the loss.")]
-HtmlOption = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Also write a page with the curve.")]
 
 
-@app.callback()
-def _group() -> None:
-    """Fit a scaling law to small runs, predict a larger one."""
+@dataclass(frozen=True)
+class Wanted:
+    """Options that say which run to predict."""
+
+    predict: Annotated[
+        str | None,
+        typer.Option("--predict", metavar="FLOPS", help="Training compute of the run to predict, e.g. 1e21."),
+    ] = None
+    model: Annotated[
+        Path | None, typer.Option("--model", metavar="MODEL.yaml", help="The run to predict, by its model file.")
+    ] = None
+    tokens: Annotated[
+        str | None,
+        typer.Option("--tokens", help="Tokens of the run to predict, e.g. 2e9; by default those of its model file."),
+    ] = None
+
+    def compute(self, suite: Suite, vocab_size: int | None, sequence_length: float | None) -> float | None:
+        """The compute to predict for, from FLOPs or a model file; None where neither is given."""
+        from corpus.config import load_config
+        from trainer.config import TrainConfig
+        from trainer.scaling.law import training_flops
+
+        if self.predict is not None and self.model is not None:
+            raise ConfigError("--predict, --model: found both; expected one of them")
+        if self.predict is not None:
+            return parse_number("--predict", self.predict, "1e21", 1e40)
+        if self.model is None:
+            if self.tokens is not None:
+                raise ConfigError("--tokens: found without --model; expected both, or --predict FLOPS")
+            return None
+        config = load_config(TrainConfig, self.model)
+        size, length = vocab_size or suite.vocab_size, sequence_length or suite.sequence_length
+        for option, value in (("--vocab-size", size), ("--sequence-length", length)):
+            if value is None:
+                raise ConfigError(f"{option}: found nothing, and the runs do not say it; --model needs it.")
+        assert size is not None and length is not None
+        tokens = parse_tokens(self.tokens) or config.steps * config.global_batch * length
+        return training_flops(config.model, size, length, tokens)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Options that say how the law is fitted and shown."""
+
+    level: Annotated[float, typer.Option("--level", min=0.5, max=0.999, help="Probability of the interval.")] = 0.9
+    absolute: Annotated[bool, typer.Option("--absolute", help="Residuals in nats, not relative to the loss.")] = False
+    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Also write a page with the curve.")] = (
+        None
+    )
+
+    def answer(self, suite: Suite, wanted: float | None) -> Answer:
+        """Fits, predicts, draws."""
+        from trainer.scaling.law import fit_scaling_law, predict
+
+        law = fit_scaling_law(suite.points, relative=not self.absolute)
+        prediction = None if wanted is None else predict(law, wanted, self.level)
+        if self.html is not None:
+            from cli.training.scaling_page import write_scaling_page
+
+            write_scaling_page(self.html, suite.points, law, prediction, self.level)
+        page = None if self.html is None else str(self.html)
+        return Answer(_as_json(suite, law, prediction) | {"html": page}, lambda: _print(suite, law, prediction, page))
 
 
 @app.command()
+@answering
 def fit(
     runs: Annotated[
         list[Path],
@@ -53,45 +100,34 @@ def fit(
             help="Folders of trained models, or a CSV with the columns flops and loss.",
         ),
     ],
-    predict: FlopsOption = None,
-    model: ModelOption = None,
-    tokens: TokensOption = None,
+    wanted: Wanted,
     vocab_size: Annotated[
         int | None, typer.Option("--vocab-size", help="Vocabulary for --model, where no run says it.")
     ] = None,
     sequence_length: Annotated[
         int | None, typer.Option("--sequence-length", help="Tokens of a sequence, where no run says it.")
     ] = None,
-    level: LevelOption = 0.9,
-    absolute: AbsoluteOption = False,
-    html: HtmlOption = None,
-    format: FormatOption = OutputFormat.text,
-) -> None:
+    *,
+    fitted: Fit,
+) -> Answer:
     """Fit L(C) = a · C^b + L∞ to the held-out losses of finished runs."""
     from trainer.scaling.runs import read_suite
 
     suite = read_suite(runs, sequence_length)
-    wanted = _compute(suite, predict, model, tokens, vocab_size, sequence_length)
-    _show(suite, wanted, level, absolute, html, format)
+    return fitted.answer(suite, wanted.compute(suite, vocab_size, sequence_length))
 
 
 @app.command()
+@answering
 def run(
     models: Annotated[list[Path], typer.Argument(metavar="MODEL.yaml...", help="The suite, at least four.")],
-    mixture: MixtureOption,
-    run: RunOption = None,
-    predict: FlopsOption = None,
-    model: ModelOption = None,
-    tokens: TokensOption = None,
-    level: LevelOption = 0.9,
-    absolute: AbsoluteOption = False,
-    html: HtmlOption = None,
-    format: FormatOption = OutputFormat.text,
-) -> None:
+    data: MixtureData,
+    wanted: Wanted,
+    fitted: Fit,
+) -> Answer:
     """Train models one after the other on one mixture, then fit; after a kill the same command goes on."""
     from cli.training.report import write_training_report
     from corpus.config import load_config
-    from sampler.mixture import load_mixture
     from sampler.prepare import prepare, split_streams
     from trainer.config import TrainConfig
     from trainer.facts import training_progress
@@ -105,11 +141,11 @@ def run(
         )
     configs = [load_config(TrainConfig, path) for path in models]
     _require_suite(configs, FEWEST)
-    data, folder = load_mixture(mixture, run)
-    length = data.longest_sequence
+    mixture, folder = data.load()
+    length = mixture.longest_sequence
     trained = []
     with shown_progress() as progress:
-        manifest = split_streams(prepare(folder, data, progress))[0].manifest
+        manifest = split_streams(prepare(folder, mixture, progress))[0].manifest
         for config in configs:
             trained.append(folder / "train" / config.name)
             stands = training_progress(trained[-1], config, manifest)
@@ -119,10 +155,10 @@ def run(
             def report(row: dict[str, Any]) -> None:
                 progress.update(row["step"] + 1)
 
-            train(config, data, folder, resume=stands == "begun", progress=progress, report=report)
+            train(config, mixture, folder, resume=stands == "begun", progress=progress, report=report)
             write_training_report(trained[-1])
     suite = read_suite(trained, length)
-    _show(suite, _compute(suite, predict, model, tokens, None, length), level, absolute, html, format)
+    return fitted.answer(suite, wanted.compute(suite, None, length))
 
 
 def _require_suite(configs: list[TrainConfig], fewest: int) -> None:
@@ -132,58 +168,6 @@ def _require_suite(configs: list[TrainConfig], fewest: int) -> None:
     require_names(configs)
     if len(configs) < fewest:
         raise ConfigError(f"models: found {len(configs)}; expected at least {fewest} for a scaling law")
-
-
-def _compute(
-    suite: Suite,
-    predict: str | None,
-    model: Path | None,
-    tokens: str | None,
-    vocab_size: int | None,
-    sequence_length: float | None,
-) -> float | None:
-    """The compute to predict for, from FLOPs or a model file; None where neither is given."""
-    from corpus.config import load_config
-    from trainer.config import TrainConfig
-    from trainer.scaling.law import training_flops
-
-    if predict is not None and model is not None:
-        raise ConfigError("--predict, --model: found both; expected one of them")
-    if predict is not None:
-        return parse_number("--predict", predict, "1e21", 1e40)
-    if model is None:
-        if tokens is not None:
-            raise ConfigError("--tokens: found without --model; expected both, or --predict FLOPS")
-        return None
-    config = load_config(TrainConfig, model)
-    size, length = vocab_size or suite.vocab_size, sequence_length or suite.sequence_length
-    for option, value in (("--vocab-size", size), ("--sequence-length", length)):
-        if value is None:
-            raise ConfigError(f"{option}: found nothing, and the runs do not say it; --model needs it.")
-    assert size is not None and length is not None
-    return training_flops(
-        config.model, size, length, parse_tokens(tokens) or config.steps * config.global_batch * length
-    )
-
-
-def _show(
-    suite: Suite, wanted: float | None, level: float, absolute: bool, html: Path | None, format: OutputFormat
-) -> None:
-    """Fit, predict, draw, print."""
-    from trainer.scaling.law import fit_scaling_law, predict
-
-    law = fit_scaling_law(suite.points, relative=not absolute)
-    prediction = None if wanted is None else predict(law, wanted, level)
-    if html is not None:
-        from cli.training.scaling_page import write_scaling_page
-
-        write_scaling_page(html, suite.points, law, prediction, level)
-    if format is OutputFormat.json:
-        echo_json(_as_json(suite, law, prediction) | {"html": None if html is None else str(html)})
-    else:
-        _print(suite, law, prediction)
-        if html is not None:
-            typer.echo(f"written: {html}")
 
 
 def _as_json(suite: Suite, law: PowerLaw, prediction: Prediction | None) -> dict[str, Any]:
@@ -201,7 +185,7 @@ def _as_json(suite: Suite, law: PowerLaw, prediction: Prediction | None) -> dict
     }
 
 
-def _print(suite: Suite, law: PowerLaw, prediction: Prediction | None) -> None:
+def _print(suite: Suite, law: PowerLaw, prediction: Prediction | None, page: str | None) -> None:
     from rich.markup import escape
     from rich.table import Table
 
@@ -229,3 +213,5 @@ def _print(suite: Suite, law: PowerLaw, prediction: Prediction | None) -> None:
             f"at {prediction.flops:.3g} FLOPs, {prediction.beyond:.3g} times the largest run's: {prediction.loss:.3f}, "
             f"with {prediction.level:.0%} probability between {prediction.low:.3f} and {prediction.high:.3f}"
         )
+    if page is not None:
+        typer.echo(f"written: {page}")

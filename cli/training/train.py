@@ -5,7 +5,6 @@ The summary goes to standard output, progress to standard error.
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,32 +12,30 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from cli.options import FormatOption, MixtureOption, OutputFormat, RunOption
+from cli.options import Answer, MixtureData, answering
 from cli.progress import shown_progress
 
 
+@answering
 def train(
     model: Annotated[Path, typer.Argument(metavar="MODEL.yaml", help="Model, optimizer and length.")],
-    mixture: MixtureOption,
-    run: RunOption = None,
+    data: MixtureData,
     steps: Annotated[
         int | None, typer.Option("--steps", min=1, help="Number of steps, instead of the model file's.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
-    format: FormatOption = OutputFormat.text,
-) -> None:
+) -> Answer | None:
     """Train a model on a mixture and compare its held-out loss with a unigram model's.
 
     Over several GPUs or processes: torchrun --nproc-per-node N -m -- cli.main train MODEL.yaml …
     """
     from cli.training.report import write_training_report
     from corpus.config import load_config
-    from sampler.mixture import load_mixture
     from trainer.config import TrainConfig
     from trainer.loop import train as train_model
 
     config = load_config(TrainConfig, model)
-    data, folder = load_mixture(mixture, run)
+    mixture, folder = data.load()
     total = config.steps if steps is None else steps
     console = Console(stderr=True)
     if total < config.optimizer.warmup_steps:
@@ -56,16 +53,12 @@ def train(
                 held = f"held-out loss {row['heldout_loss']:.3f}"
                 console.print(f"step {row['step'] + 1:>5}/{total}  {what}  {held}", highlight=False, soft_wrap=True)
 
-        summary = train_model(config, data, folder, steps=steps, resume=resume, progress=progress, report=report)
+        summary = train_model(config, mixture, folder, steps=steps, resume=resume, progress=progress, report=report)
     chart = summary.pop("chart")
     if int(os.environ.get("RANK", "0")):
-        return  # under torchrun the first rank speaks for all
+        return None  # under torchrun the first rank speaks for all
     page = write_training_report(Path(summary["folder"]))
-    if format is OutputFormat.json:
-        typer.echo(json.dumps({**summary, "report": str(page)}, indent=2, ensure_ascii=False))
-    else:
-        _print_summary(summary, chart)
-        typer.echo(f"report: {page}")
+    return Answer({**summary, "report": str(page)}, lambda: _print_summary(summary, chart, page), indent=2)
 
 
 def _waiting(row: dict[str, Any]) -> float:
@@ -73,7 +66,7 @@ def _waiting(row: dict[str, Any]) -> float:
     return 100 * float(row["loader_seconds"]) / row["seconds"] if row["seconds"] else 0.0
 
 
-def _print_summary(summary: dict[str, Any], chart: str) -> None:
+def _print_summary(summary: dict[str, Any], chart: str, page: Path) -> None:
     verdict = "beats" if summary["beats_unigram"] else "does NOT beat"
     typer.echo(chart)
     typer.echo("          training loss by step, nats a token; dotted: the unigram model's held-out loss\n")
@@ -93,6 +86,7 @@ def _print_summary(summary: dict[str, Any], chart: str) -> None:
     typer.echo(_speed(summary))
     if summary["heldout_note"]:
         typer.echo(f"note: {summary['heldout_note']}")
+    typer.echo(f"report: {page}")
 
 
 def _speed(summary: dict[str, Any]) -> str:
