@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from collections.abc import Iterable
 from typing import Any
 
 from rich.console import Console
+from rich.table import Table
 
 PIPE_WIDTH = 110
 _ID_COLUMNS = frozenset({"doc_id", "survivor", "component_id", "semantic_component", "other", "first"})
@@ -23,6 +25,21 @@ def console() -> Console:
     """The console for results: as wide as the terminal, and wide enough for a table where there is none."""
     screen = Console(highlight=False)
     return screen if screen.is_terminal else Console(highlight=False, width=max(screen.width, PIPE_WIDTH))
+
+
+def grid(left: Iterable[str], right: Iterable[str] = (), **settings: Any) -> Table:
+    """A table without lines: columns of text, then of numbers, none of which is broken."""
+    table = Table(box=None, padding=(0, 1), title_justify="left", caption_justify="left", **settings)
+    for name in left:
+        table.add_column(name, no_wrap=True)
+    add_numbers(table, right)
+    return table
+
+
+def add_numbers(table: Table, names: Iterable[str]) -> None:
+    """Adds columns of numbers."""
+    for name in names:
+        table.add_column(name, justify="right", no_wrap=True)
 
 
 def size(number: int) -> str:

@@ -40,27 +40,19 @@ class BarProgress:
     """A bar while a step goes on, and one line when it is over."""
 
     def __init__(self, console: Console) -> None:
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            SpinnerColumn,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
+        from rich import progress as parts
         from rich.table import Column
 
         whole = Column(no_wrap=True)  # where the terminal is narrow, the bar gives way
         self._console = console
-        self._bar = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}", table_column=whole),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(table_column=whole),
-            TimeElapsedColumn(table_column=whole),
-            TimeRemainingColumn(table_column=whole),
-            TextColumn("{task.fields[detail]}", table_column=whole),
+        self._bar = parts.Progress(
+            parts.SpinnerColumn(),
+            parts.TextColumn("{task.description}", table_column=whole),
+            parts.BarColumn(bar_width=24),
+            parts.MofNCompleteColumn(table_column=whole),
+            parts.TimeElapsedColumn(table_column=whole),
+            parts.TimeRemainingColumn(table_column=whole),
+            parts.TextColumn("{task.fields[detail]}", table_column=whole),
             console=console,
             transient=True,
             speed_estimate_period=SPEED_SECONDS,

@@ -25,9 +25,7 @@ class ModelConfig(StrictModel):
         "How positions are told: by rotating queries and keys, or by a penalty on distance.",
         source="Su et al. 2021 (RoPE); Press et al. 2022 (ALiBi)",
     )
-    norm_head: bool = setting(
-        False, "Scale the output embeddings to length one.", source="Baichuan 2, 2.4 (NormHead), has true"
-    )
+    norm_head: bool = setting(False, "NormHead: output embeddings have length one.", source="Baichuan 2, 2.4, has true")
     max_z: float = setting(
         0.0,
         "Weight of the largest logit's square in the loss; more keeps logits smaller, 0 is none.",
@@ -36,25 +34,16 @@ class ModelConfig(StrictModel):
         ge=0,
     )
     loss_chunk_tokens: int = setting(
-        4096,
-        "Tokens whose logits are in memory at a time; fewer take less memory and more kernel calls.",
-        unit="tokens",
-        ge=1,
+        4096, "Tokens whose logits exist at a time; fewer take less memory, more kernel calls.", unit="tokens", ge=1
     )
     attention: Literal["auto", "sdpa", "flex", "varlen"] = setting(
         "auto", "The attention kernel; auto takes sdpa on a CPU, varlen on a GPU, and flex there with ALiBi."
     )
     document_mask: bool = setting(True, "Tokens attend to their own document only, not to others of the sequence.")
     rope_theta: float = setting(
-        10_000.0,
-        "Base of the rotation's wavelengths; larger suits longer sequences.",
-        unit="base",
-        source="Su et al. 2021",
-        gt=1,
+        10_000.0, "Base of the wavelengths; larger suits longer sequences.", unit="base", source="Su et al. 2021", gt=1
     )
-    norm_epsilon: float = setting(
-        1e-6, "Added to the mean square in RMSNorm, against division by 0.", unit="number", gt=0
-    )
+    norm_epsilon: float = setting(1e-6, "Added to RMSNorm's mean square, against division by 0.", unit="number", gt=0)
     init_deviation: float = setting(0.02, "Standard deviation of the initial weights.", unit="number", gt=0)
 
     @model_validator(mode="after")
@@ -92,10 +81,7 @@ class ParallelConfig(StrictModel):
         False, "Scatter gradients after each micro-batch, not once a step: less memory, more traffic."
     )
     recompute: int = setting(
-        0,
-        "The first so many blocks keep no activations and run again in the backward pass: less memory, more work.",
-        unit="blocks",
-        ge=0,
+        0, "The first so many blocks keep no activations but run twice: less memory, more work.", unit="blocks", ge=0
     )
 
 
@@ -128,9 +114,7 @@ class TrainConfig(StrictModel):
     global_batch: int = setting(..., "Sequences of a step, over all ranks.", unit="sequences", ge=1)
     seed: int = setting(..., "Seed of the initial weights; the order of the data has the mixture's.", ge=0, lt=1 << 63)
     device: Literal["auto", "cpu", "cuda"] = setting("auto", "Where the model is trained; auto takes a GPU if it can.")
-    compile: Literal["auto"] | bool = setting(
-        "auto", "Whether torch.compile compiles blocks and loss; auto does on a GPU."
-    )
+    compile: Literal["auto"] | bool = setting("auto", "Whether to compile blocks and loss; auto does on a GPU.")
     micro_rows: int = setting(
         0,
         "Sequences that a rank computes at a time, adding gradients up; fewer take less memory. 0 takes its whole part"
@@ -146,19 +130,13 @@ class TrainConfig(StrictModel):
         ge=0,
     )
     loss_band: bool = setting(True, "Tell when the loss leaves the band that its course so far predicts.")
-    tensorboard: bool = setting(
-        False, "Write event files for TensorBoard beside metrics.jsonl; needs the extra `tensorboard`."
-    )
+    tensorboard: bool = setting(False, "Write TensorBoard's event files, too; needs the extra `tensorboard`.")
     stall_seconds: float = setting(1800.0, "A step that takes longer tells where it hangs.", unit="seconds", gt=0)
     keep_every_tokens: int = setting(
         0, "The first checkpoint past every so many tokens is kept for good; 0 keeps none.", unit="tokens", ge=0
     )
-    checkpoint_steps: int = setting(
-        0, "A checkpoint is written every so many steps; 0 writes one at the end only.", unit="steps", ge=0
-    )
-    heldout_steps: int = setting(
-        50, "The held-out loss is measured every so many steps, and at the end.", unit="steps", ge=1
-    )
+    checkpoint_steps: int = setting(0, "Steps between checkpoints; 0 writes one at the end.", unit="steps", ge=0)
+    heldout_steps: int = setting(50, "Steps between held-out losses; one is at the end, too.", unit="steps", ge=1)
     heldout_sequences: int = setting(
         128, "Held-out sequences that the loss is measured on; more make it less noisy.", unit="sequences", ge=1
     )

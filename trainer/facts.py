@@ -60,14 +60,6 @@ def training_progress(folder: Path, config: TrainConfig, manifest: str) -> Liter
 def facts_of(state: TrainingRun) -> dict[str, Any]:
     """The facts: of phases the start in samples, `sequence_length` and shares; other numbers by domain."""
     heldout = state.heldout
-    phases = [
-        {
-            "start": phase.start,
-            "sequence_length": phase.length,
-            "shares": {name: share.weight for name, share in phase.shares.items()},
-        }
-        for phase in state.train.phases
-    ]
     return {
         "config": state.config.model_dump(mode="json"),
         "mixture": state.train.mixture.model_dump(mode="json", exclude={"run", "bins"}),
@@ -77,7 +69,14 @@ def facts_of(state: TrainingRun) -> dict[str, Any]:
         "ranks": state.world.size,
         "device": str(state.device),
         "steps": state.steps,
-        "phases": phases,
+        "phases": [
+            {
+                "start": phase.start,
+                "sequence_length": phase.length,
+                "shares": {k: s.weight for k, s in phase.shares.items()},
+            }
+            for phase in state.train.phases
+        ],
         "tokens_per_epoch": {
             name: int(reader.documents.tokens_per_epoch)
             for phase in state.train.phases

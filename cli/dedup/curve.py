@@ -94,20 +94,12 @@ def _print(screen: Console, result: dict[str, Any]) -> None:
 
 
 def _pairs_table(result: dict[str, Any]) -> Table:
-    table = Table(
-        box=None,
-        padding=(0, 1),
-        header_style="bold",
-        caption_justify="left",
-        caption=(
-            f"Cost: of pairs with similarity {WASTED[0]} to {WASTED[1]}, spread evenly, the share that share a bucket; "
-            "a sketch then sorts out most of them before the exact comparison."
-        ),
+    caption = (
+        f"Cost: of pairs with similarity {WASTED[0]} to {WASTED[1]}, spread evenly, the share that share a bucket; "
+        "a sketch then sorts out most of them before the exact comparison."
     )
-    for name in ("", "bands × rows"):
-        table.add_column(name, no_wrap=True)
-    for name in ("permutations", f"found at {result['threshold']:g}", f"{result['recall']:g} from", "cost"):
-        table.add_column(name, justify="right", no_wrap=True)
+    numbers = ("permutations", f"found at {result['threshold']:g}", f"{result['recall']:g} from", "cost")
+    table = grid(("", "bands × rows"), numbers, header_style="bold", caption=caption)
     table.add_column("", no_wrap=True)
     for i, pair in enumerate(result["pairs"]):
         good = pair["reaches_recall"] and pair["fits_signature"]
@@ -127,8 +119,7 @@ def _pairs_table(result: dict[str, Any]) -> Table:
 def _curve_table(result: dict[str, Any]) -> Table:
     from dedup.banding import detection_probability
 
-    table = Table(box=None, padding=(0, 1), header_style="bold")
-    table.add_column("similarity", no_wrap=True)
+    table = grid(["similarity"], header_style="bold")
     for i, pair in enumerate(result["pairs"]):
         table.add_column(f"{pair['bands']} × {pair['rows']}", justify="right", style=STYLES[i % len(STYLES)])
     table.add_column("", no_wrap=True)

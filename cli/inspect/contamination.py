@@ -10,7 +10,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from cli.present import clean, share
+from cli.present import add_numbers, clean, grid, share
 from corpus.run_folder import RunFolder
 
 BENCHMARK_HEADER = (
@@ -58,17 +58,9 @@ def benchmark_cells(line: dict[str, Any]) -> list[str]:
 
 def benchmark_table(lines: list[dict[str, Any]]) -> Table:
     """The benchmarks for a terminal."""
-    table = Table(
-        title="\nBenchmark items looked for in the text",
-        title_justify="left",
-        caption=BENCHMARK_NOTE,
-        caption_justify="left",
-        box=None,
-        padding=(0, 1),
-        header_style="bold",
-    )
-    for number, name in enumerate(BENCHMARK_HEADER):
-        table.add_column(name, justify="right" if number else "left", no_wrap=number > 0)
+    table = grid((), title="\nBenchmark items looked for in the text", caption=BENCHMARK_NOTE, header_style="bold")
+    table.add_column(BENCHMARK_HEADER[0])
+    add_numbers(table, BENCHMARK_HEADER[1:])
     for line in lines:
         table.add_row(*(Text(cell) for cell in benchmark_cells(line)))
     return table

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.options import Answer
-from cli.present import console, one_line, share, size
+from cli.present import add_numbers, console, grid, one_line, share, size
 from corpus.removal_line import OTHER, RemovalLine
 from tamis.errors import TamisError
 
@@ -127,19 +127,11 @@ def _json(loss: Loss, by: By) -> dict[str, Any]:
 
 def _table(found: list[Loss], by: By) -> Table:
     below = "limit: the share above which a run stops before its shards (alarm.max_removed_fraction)."
-    table = Table(
-        title=f"What each stage took from each {by}, worst first",
-        title_justify="left",
-        box=None,
-        padding=(0, 1),
-        header_style="bold",
-        caption=below,
-        caption_justify="left",
-    )
-    for name in ("stage", "domain", *(["source"] if by is By.source else [])):
-        table.add_column(name, no_wrap=name != "source")
-    for name in ("documents", "−documents", "text", "−text", "limit"):
-        table.add_column(name, justify="right", no_wrap=True)
+    title = f"What each stage took from each {by}, worst first"
+    table = grid(("stage", "domain"), title=title, header_style="bold", caption=below)
+    if by is By.source:
+        table.add_column("source")
+    add_numbers(table, ("documents", "−documents", "text", "−text", "limit"))
     for loss in found:
         line = loss.line
         source = [Text(source_name(line))] if by is By.source else []

@@ -14,7 +14,7 @@ from rich.text import Text
 from cli.inspect.contamination import benchmark_lines, benchmark_table
 from cli.inspect.removal import ByOption, removal_answer
 from cli.options import Answer, RunArgument, answering
-from cli.present import clean, console, removed, share, size
+from cli.present import add_numbers, clean, console, grid, removed, share, size
 from corpus.reading.lineage import ancestors_json, ancestors_line
 
 REPORT = {
@@ -88,40 +88,29 @@ def funnel_lines(ledger: dict[str, Any]) -> list[dict[str, Any]]:
         report's step removed, or None where it has no such step.
     """
     documents, text = ledger["ingest"]["documents"], ledger["ingest"]["text_bytes"]
-    lines = []
-    for stage in ledger["stages"]:
-        lines.append(
-            {
-                "name": stage["name"],
-                "documents_removed": share(stage["documents_in"] - stage["documents_kept"], documents),
-                "bytes_removed": share(stage["bytes_in"] - stage["bytes_kept"], text),
-                "documents_left": share(stage["documents_kept"], documents),
-                "bytes_left": share(stage["bytes_kept"], text),
-                "report": REPORT[stage["name"]][1] if stage["name"] in REPORT else None,
-            }
-        )
-    return lines
+    return [
+        {
+            "name": stage["name"],
+            "documents_removed": share(stage["documents_in"] - stage["documents_kept"], documents),
+            "bytes_removed": share(stage["bytes_in"] - stage["bytes_kept"], text),
+            "documents_left": share(stage["documents_kept"], documents),
+            "bytes_left": share(stage["bytes_kept"], text),
+            "report": REPORT[stage["name"]][1] if stage["name"] in REPORT else None,
+        }
+        for stage in ledger["stages"]
+    ]
 
 
 def funnel_table(ledger: dict[str, Any], with_bar: bool) -> Table:
     """The funnel, a line a stage: what is left behind it, and what it removed."""
     ingest = ledger["ingest"]
-    table = Table(
-        title="The funnel: what is left behind each stage, and what it removed of raw",
-        title_justify="left",
-        caption="Baichuan 2: share of raw that the report's step removed (arXiv 2309.10305, figure 2).",
-        caption_justify="left",
-        box=None,
-        padding=(0, 1),
-        header_style="bold",
-    )
-    table.add_column("stage", no_wrap=True)
-    for name in ("documents", "text", "sentences"):
-        table.add_column(name, justify="right", no_wrap=True)
+    title = "The funnel: what is left behind each stage, and what it removed of raw"
+    caption = "Baichuan 2: share of raw that the report's step removed (arXiv 2309.10305, figure 2)."
+    left = ("documents", "text", "sentences")
+    table = grid(["stage"], left, title=title, caption=caption, header_style="bold")
     if with_bar:
         table.add_column("text left", no_wrap=True)
-    for name in ("documents", "text", "Baichuan 2", "time"):
-        table.add_column(f"−{name}" if name in ("documents", "text") else name, justify="right", no_wrap=True)
+    add_numbers(table, ("−documents", "−text", "Baichuan 2", "time"))
     _add(
         table,
         with_bar,
@@ -131,20 +120,10 @@ def funnel_table(ledger: dict[str, Any], with_bar: bool) -> Table:
     )
     lines = funnel_lines(ledger)
     for stage, line in zip(ledger["stages"], lines, strict=True):
-        report = "" if line["report"] is None else removed(line["report"])
-        left = [
-            stage["name"],
-            f"{stage['documents_kept']:,}",
-            size(stage["bytes_kept"]),
-            f"{stage['sentences_kept']:,}",
-        ]
-        right = [
-            removed(line["documents_removed"]),
-            removed(line["bytes_removed"]),
-            report,
-            f"{stage['seconds']:,.1f} s",
-        ]
-        _add(table, with_bar, left, line["bytes_left"], right)
+        reported = "" if line["report"] is None else removed(line["report"])
+        kept = [f"{stage['documents_kept']:,}", size(stage["bytes_kept"]), f"{stage['sentences_kept']:,}"]
+        gone = [removed(line["documents_removed"]), removed(line["bytes_removed"]), reported]
+        _add(table, with_bar, [stage["name"], *kept], line["bytes_left"], [*gone, f"{stage['seconds']:,.1f} s"])
     table.add_section()
     if lines:
         last = [f"{lines[-1]['documents_left']:.2f} %", f"{lines[-1]['bytes_left']:.2f} %", f"{REPORT_REMAINS} %"]
@@ -200,17 +179,8 @@ def reason_rows(ledger: dict[str, Any]) -> list[ReasonRow]:
 def reasons_table(ledger: dict[str, Any]) -> Table:
     """What was removed, by stage and reason; a cut leaves its document."""
     documents, text = ledger["ingest"]["documents"], ledger["ingest"]["text_bytes"]
-    table = Table(
-        title="\nWhat was removed, and why (share of raw)",
-        title_justify="left",
-        box=None,
-        padding=(0, 1),
-        header_style="bold",
-    )
-    for name in ("stage", "reason"):
-        table.add_column(name, no_wrap=True)
-    for name in ("documents", "share", "sentences", "text", "share"):
-        table.add_column(name, justify="right", no_wrap=True)
+    title, numbers = "\nWhat was removed, and why (share of raw)", ("documents", "share", "sentences", "text", "share")
+    table = grid(("stage", "reason"), numbers, title=title, header_style="bold")
     shown = ""
     for row in reason_rows(ledger):
         count = row.documents
@@ -232,10 +202,7 @@ def reasons_table(ledger: dict[str, Any]) -> Table:
 
 def quarantine_table(ledger: dict[str, Any]) -> Table:
     """Raw records that never became documents."""
-    table = Table(
-        title="\nQuarantined raw records", title_justify="left", box=None, padding=(0, 1), header_style="bold"
-    )
-    table.add_column("reason", no_wrap=True)
+    table = grid(["reason"], title="\nQuarantined raw records", header_style="bold")
     table.add_column("records", justify="right")
     table.add_column("of records", justify="right")
     for reason, count in sorted(ledger["quarantined"].items(), key=lambda item: (-item[1], item[0])):

@@ -59,6 +59,11 @@ def line(
     return {"type": "scatter", "mode": "lines", "name": name, "x": x, "y": y, "line": style, **said, **more}
 
 
+def points(name: str, x: Sequence[Any], y: Sequence[Any], **more: Any) -> Figure:
+    """Markers without a line; `more` are other keys of the trace."""
+    return {"type": "scatter", "mode": "markers", "name": name, "x": x, "y": y, **more}
+
+
 def bars(name: str, values: Sequence[float | None], names: Sequence[str], color: str, text: str = PERCENT) -> Figure:
     """Horizontal bars, each with its value beside it."""
     return {

@@ -26,15 +26,8 @@ from corpus.schemas import PUBLISHED
 from tamis.errors import TamisError
 
 ROWS_SHOWN = 100
-_SIZES = (
-    (1_000, "n<1K"),
-    (10_000, "1K<n<10K"),
-    (100_000, "10K<n<100K"),
-    (1_000_000, "100K<n<1M"),
-    (10_000_000, "1M<n<10M"),
-    (100_000_000, "10M<n<100M"),
-    (1_000_000_000, "100M<n<1B"),
-)
+_SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B", "n>1B")
+"""By the number of digits, from up to three to ten and more."""
 Line = tuple[str, ...]
 
 
@@ -101,7 +94,7 @@ def _front_matter(name: str, counts: Counts) -> str:
         "pretty_name": name,
         "language": languages,
         "license": _licence_code(licences[0]) if len(licences) == 1 else "other",
-        "size_categories": [next((label for limit, label in _SIZES if documents < limit), "n>1B")],
+        "size_categories": [_SIZES[min(max(len(str(documents)), 3), 10) - 3]],
         "task_categories": ["text-generation"],
         "tags": ["pretraining", "tamis"],
         "configs": [

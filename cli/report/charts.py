@@ -22,6 +22,7 @@ from cli.pages.figures import (
     counts,
     figure,
     line,
+    points,
 )
 from cli.report.numbers import QUALITY_BINS, Numbers
 
@@ -102,15 +103,9 @@ def removal(lines: Mapping[str, Sequence[int]]) -> Figure:
 def taken(names: Sequence[str], shares: Sequence[float], limits: Sequence[float | None]) -> Figure:
     """What stages took from domains or sources, % of what they received, and a tick at each one's alarm limit."""
     names = [escape(name) for name in names]
-    ticks = {
-        "type": "scatter",
-        "mode": "markers",
-        "name": "alarm",
-        "x": list(limits),
-        "y": names,
-        "marker": {"symbol": "line-ns", "size": 22, "color": OTHER, "line": {"width": 2, "color": OTHER}},
-        "hovertemplate": "%{y}: a run stops above %{x:g} %<extra></extra>",
-    }
+    mark = {"symbol": "line-ns", "size": 22, "color": OTHER, "line": {"width": 2, "color": OTHER}}
+    hover = "%{y}: a run stops above %{x:g} %<extra></extra>"
+    ticks = points("alarm", list(limits), names, marker=mark, hovertemplate=hover)
     axis = {"title": "% of what the stage received", "range": [0, 108], "ticksuffix": " %"}
     drawn = bars("removed", shares, names, REMOVED, "%{x:.1f} %")
     return figure([drawn, ticks], HEAD + ROW * len(names), x=axis, y=bar_names())

@@ -38,8 +38,10 @@ def collect(run: RunFolder) -> Numbers:
     _components(run, numbers)
     collect_cells(run, numbers)
     numbers.benchmarks = benchmark_lines(run)
-    _models(run.root, numbers)
-    _training(run.root, numbers)
+    models = sorted((run.root / "models" / "sentence_quality").glob("*/evaluation.json"))
+    numbers.evaluations = {path.parent.name: read_json(path) for path in models}
+    trainings = (read_training(path.parent) for path in sorted((run.root / "train").glob("*/metrics.jsonl")))
+    numbers.training = [training for training in trainings if training.rows]
     files = ((line["name"], line["records"], sum(line["quarantined"].values())) for line in run.ingest.body["inputs"])
     numbers.quarantined_by_file = sorted((f for f in files if f[2]), key=lambda f: (-f[2], f[0]))[:15]
     return numbers
@@ -100,15 +102,3 @@ def _components(run: RunFolder, numbers: Numbers) -> None:
         sizes, counts = np.unique(column.to_numpy(), return_counts=True)
         members.update(dict(zip(sizes.tolist(), counts.tolist(), strict=True)))
     numbers.components = Counter({size: count // size for size, count in members.items() if size > 1})
-
-
-def _models(root: Path, numbers: Numbers) -> None:
-    for path in sorted((root / "models" / "sentence_quality").glob("*/evaluation.json")):
-        numbers.evaluations[path.parent.name] = read_json(path)
-
-
-def _training(root: Path, numbers: Numbers) -> None:
-    for path in sorted((root / "train").glob("*/metrics.jsonl")):
-        training = read_training(path.parent)
-        if training.rows:
-            numbers.training.append(training)

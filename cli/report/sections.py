@@ -6,19 +6,8 @@ from cli.inspect.contamination import BENCHMARK_HEADER, BENCHMARK_NOTE, benchmar
 from cli.inspect.stats import REPORT, REPORT_REMAINS, funnel_lines, reason_rows
 from cli.pages.page import Heading, Page, Table
 from cli.present import removed, share, size
+from cli.report import charts
 from cli.report.cells import add_cells
-from cli.report.charts import (
-    beside_report,
-    components,
-    curve,
-    frequency,
-    funnel,
-    languages,
-    quality,
-    reasons,
-    removal,
-    weights,
-)
 from cli.report.models import add_models, add_training
 from cli.report.numbers import Numbers
 from cli.report.removal import add_removal
@@ -57,20 +46,16 @@ def _header(page: Page, numbers: Numbers) -> None:
         below += "; the alarm stopped the run before its shards were written"
     elif not numbers.published:
         below += "; the run has not published its shards yet"
-    page.below, page.key_figures = (
-        below,
-        [
-            (f"{ingest['documents']:,}", "documents ingested"),
-            (size(ingest["text_bytes"]), "text ingested"),
-            (
-                f"{last['documents_kept']:,}",
-                f"documents kept, {share(last['documents_kept'], ingest['documents']):.1f} %",
-            ),
-            (size(last["bytes_kept"]), f"text kept, {share(last['bytes_kept'], ingest['text_bytes']):.1f} %"),
-            (f"{sum(numbers.ledger['quarantined'].values()):,}", "records quarantined"),
-            (f"{sum(s['seconds'] for s in stages):,.0f} s", "in stages"),
-        ],
-    )
+    kept = share(last["documents_kept"], ingest["documents"]), share(last["bytes_kept"], ingest["text_bytes"])
+    page.below = below
+    page.key_figures = [
+        (f"{ingest['documents']:,}", "documents ingested"),
+        (size(ingest["text_bytes"]), "text ingested"),
+        (f"{last['documents_kept']:,}", f"documents kept, {kept[0]:.1f} %"),
+        (size(last["bytes_kept"]), f"text kept, {kept[1]:.1f} %"),
+        (f"{sum(numbers.ledger['quarantined'].values()):,}", "records quarantined"),
+        (f"{sum(s['seconds'] for s in stages):,.0f} s", "in stages"),
+    ]
 
 
 def _funnel(page: Page, numbers: Numbers) -> None:
@@ -94,7 +79,7 @@ def _funnel(page: Page, numbers: Numbers) -> None:
     page.section(
         "The funnel",
         "What is left of the raw data behind each stage. Text is counted in bytes as ingested.",
-        page.chart(funnel(numbers)),
+        page.chart(charts.funnel(numbers)),
         Table(header, rows),
     )
     page.section(
@@ -102,7 +87,7 @@ def _funnel(page: Page, numbers: Numbers) -> None:
         f"Share of raw that each step removed, and what remains: {REPORT_REMAINS} % in the report (arXiv 2309.10305, "
         "figure 2). Its raw data and ours differ, and so may the order of the steps. A step that this run has not has "
         "no bar.",
-        page.chart(beside_report(numbers)),
+        page.chart(charts.beside_report(numbers)),
         Table(("our stage", "the report's step"), [(name, step) for name, (step, _) in REPORT.items()], 2),
     )
 
@@ -127,7 +112,7 @@ def _reasons(page: Page, numbers: Numbers) -> None:
     page.section(
         "Why",
         "Text removed, by stage and reason. “cut:” marks spans taken out of documents that stay.",
-        page.chart(reasons(numbers)),
+        page.chart(charts.reasons(numbers)),
         Table(("stage", "reason", "documents", "sentences", "text", "of raw"), cells, 2),
     )
 
@@ -137,33 +122,33 @@ def _domains(page: Page, numbers: Numbers) -> None:
     domains = {name: [line[key] for key in keys] for name, line in numbers.ledger["domains"].items()}
     if domains:
         note = "Kept and removed, as a share of each domain's own raw text."
-        page.section("Domains", note, page.chart(removal(domains)))
+        page.section("Domains", note, page.chart(charts.removal(domains)))
     largest = sorted(numbers.sources.items(), key=lambda item: (-int(item[1][2]), item[0]))[:SOURCES_SHOWN]
     if numbers.published and largest:
         more = len(numbers.sources) - len(largest)
         note = "The same by source: a source that vanishes shows here."
         note += f" The {len(largest)} largest; {more:,} more are not shown." if more else ""
-        page.section("Sources", note, page.chart(removal({name: line.tolist() for name, line in largest})))
+        page.section("Sources", note, page.chart(charts.removal({name: line.tolist() for name, line in largest})))
 
 
 def _components(page: Page, numbers: Numbers) -> None:
     if numbers.components:
         total = sum(numbers.components.values())
         note = f"{total:,} families of near copies; the largest has {max(numbers.components):,} documents."
-        page.section("Near copies", note, page.chart(components(numbers)))
+        page.section("Near copies", note, page.chart(charts.components(numbers)))
 
 
 def _scores(page: Page, numbers: Numbers) -> None:
     if numbers.quality:
         note = "Kept documents by the mean score of their sentences."
         note += f" {numbers.unscored:,} have no score." if numbers.unscored else ""
-        page.section("Quality", note, page.chart(quality(numbers)))
+        page.section("Quality", note, page.chart(charts.quality(numbers)))
     if numbers.frequency:
         note = "Copies that a kept document stands for, itself among them: exact and near copies over all the raw data."
-        page.section("Frequency", note, page.chart(frequency(numbers)))
+        page.section("Frequency", note, page.chart(charts.frequency(numbers)))
     if numbers.weights:
         note = "What the domains' curves make of frequency, quality and language."
-        page.section("Weights", note, page.chart(weights(numbers)))
+        page.section("Weights", note, page.chart(charts.weights(numbers)))
     if numbers.curves:
         limits = [
             (
@@ -178,22 +163,19 @@ def _scores(page: Page, numbers: Numbers) -> None:
         page.section(
             "Curves",
             "A weight is the product of these factors, and of that for raised hosts, within floor and cap.",
-            page.chart(curve(numbers, "frequency", "copies, itself among them")),
-            page.chart(curve(numbers, "quality", "quality")),
-            page.chart(curve(numbers, "language", "certainty of the language")),
-            page.chart(curve(numbers, "safety", "safety")),
-            page.chart(curve(numbers, "density", "density: mean cosine to the eight nearest of the cell")),
+            page.chart(charts.curve(numbers, "frequency", "copies, itself among them")),
+            page.chart(charts.curve(numbers, "quality", "quality")),
+            page.chart(charts.curve(numbers, "language", "certainty of the language")),
+            page.chart(charts.curve(numbers, "safety", "safety")),
+            page.chart(charts.curve(numbers, "density", "density: mean cosine to the eight nearest of the cell")),
             Table(("domain", "floor", "cap", "raised hosts", "temperature of cells"), limits),
         )
 
 
 def _languages(page: Page, numbers: Numbers) -> None:
     if numbers.languages:
-        page.section(
-            "Languages",
-            "Kept text by language, as identified, else as its record says.",
-            page.chart(languages(numbers)),
-        )
+        note = "Kept text by language, as identified, else as its record says."
+        page.section("Languages", note, page.chart(charts.languages(numbers)))
 
 
 def _benchmarks(page: Page, numbers: Numbers) -> None:

@@ -162,7 +162,7 @@ def _news_zh(raw: Path, planted: list[Record]) -> DemoInput:
         }
         for day, text in articles
     ]
-    copies = _copies(records, "news_zh", "id", "text", every=25, planted=planted)
+    copies = _copies(records, "news_zh", every=25, planted=planted)
     cut_off = len(records) - 60
     half = cut_off // 2
     write_jsonl(raw / "news_zh" / "rmrb-0.jsonl.zst", records[:half])
@@ -242,7 +242,7 @@ def _wiki_en(raw: Path, planted: list[Record]) -> DemoInput:
         for text in texts
         if text.text
     ]
-    copies = _copies(records, "wiki_en", "id", "text", every=12, planted=planted)
+    copies = _copies(records, "wiki_en", every=12, planted=planted)
     write_jsonl(raw / "wiki_en" / "articles.jsonl", records)
     write_jsonl(raw / "wiki_en" / "copies.jsonl", copies)
     fields = {"text": "text", "id": "id", "url": "url"}
@@ -265,19 +265,15 @@ def edited(text: str, seed: int) -> str:
     return "".join(pieces)
 
 
-def _copies(
-    records: Sequence[Record], domain: str, key: str, text_key: str, every: int, planted: list[Record]
-) -> list[Record]:
+def _copies(records: Sequence[Record], domain: str, every: int, planted: list[Record]) -> list[Record]:
     """Return copies of every n-th record, by turns exact and edited, and note them in `planted`."""
     copies = []
     for number, record in enumerate(records[::every]):
         kind = "near" if number % 2 else "exact"
-        text = edited(record[text_key], number) if kind == "near" else record[text_key]
-        copy = dict(record, **{key: f"{record[key]}-{kind}", text_key: text})
-        if "url" in copy:
-            copy["url"] = f"{copy['url']}?copy={number}"
-        copies.append(copy)
-        planted.append(_planted(kind, domain, copy[key], record[key]))
+        text = edited(record["text"], number) if kind == "near" else record["text"]
+        address = f"{record['url']}?copy={number}"
+        copies.append(record | {"id": f"{record['id']}-{kind}", "text": text, "url": address})
+        planted.append(_planted(kind, domain, copies[-1]["id"], record["id"]))
     return copies
 
 

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from cli.options import Answer, answering
-from cli.present import console, size
+from cli.present import console, grid, size
 from corpus.config import StrictModel, load_config, setting
 from tamis.errors import ConfigError
 from tamis.places import CONF
@@ -111,10 +110,7 @@ def estimated(
 def _print(result: dict[str, Any], tokens: float, nodes: int, cores: int) -> None:
     screen = console()
     title = f"{tokens:.3g} tokens, {size(round(result['text_bytes']))} of text, on {nodes:,} × {cores:,} cores"
-    table = Table(title=title, title_justify="left", box=None, padding=(0, 1), header_style="bold")
-    table.add_column("stage", no_wrap=True)
-    for name in ("core-hours", "shuffled", "hours"):
-        table.add_column(name, justify="right", no_wrap=True)
+    table = grid(["stage"], ("core-hours", "shuffled", "hours"), title=title, header_style="bold")
     for line in [*result["stages"], {**result, "name": "all"}]:
         shuffled = size(round(line["shuffle_bytes"])) if line["shuffle_bytes"] else ""
         style = "bold" if line["name"] == "all" else None

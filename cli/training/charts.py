@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any
 
-from cli.pages.figures import KEPT, KEPT_LIGHT, OTHER, PALETTE, REMOVED, Figure, color, figure, line
+from cli.pages.figures import KEPT, KEPT_LIGHT, OTHER, PALETTE, REMOVED, Figure, color, figure, line, points
 from cli.training.data import KINDS, Row, Training, finite, loader_share, mean, stretches, throughput
 from trainer.scaling.loss_band import LossBand
 
@@ -146,18 +146,15 @@ def _events(training: Training, smooth: list[float | None]) -> list[Figure]:
         mine = [event for event in training.events if event.get("kind") == kind]
         if mine:
             places = [smooth[at.get(event["step"], len(smooth) - 1)] for event in mine]
-            found.append(
-                {
-                    "type": "scatter",
-                    "mode": "markers",
-                    "name": kind,
-                    "x": [e["step"] + 1 for e in mine],
-                    "y": places,
-                    "text": [escape(e["event"]) for e in mine],
-                    "hovertemplate": "step %{x:,}: %{text}<extra></extra>",
-                    "marker": {"symbol": _SYMBOLS[kind], "size": 10, "color": REMOVED},
-                }
+            marks = points(
+                kind,
+                [e["step"] + 1 for e in mine],
+                places,
+                text=[escape(e["event"]) for e in mine],
+                hovertemplate="step %{x:,}: %{text}<extra></extra>",
+                marker={"symbol": _SYMBOLS[kind], "size": 10, "color": REMOVED},
             )
+            found.append(marks)
     return found
 
 

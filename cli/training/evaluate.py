@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.options import Answer, CheckpointOption, MixtureData, MixtureOption, ModelArgument, RunOption, answering
-from cli.present import console
+from cli.present import add_numbers, console, grid
 from cli.progress import shown_progress
 from tamis.errors import ConfigError
 
@@ -197,19 +197,11 @@ SPLITS = {
 
 def _print(judged: list[dict[str, Any]], length: int, split: str) -> None:
     from rich.markup import escape
-    from rich.table import Table
 
-    table = Table(box=None, padding=(0, 1))
-    table.add_column("", no_wrap=True)
-    for name in ("documents", "tokens"):
-        table.add_column(name, justify="right", no_wrap=True)
+    table = grid([""], ("documents", "tokens", *(("nats a token", "±") if len(judged) == 1 else ())))
     for found in judged:
         head = f"{escape(found['model'])}\n" if len(judged) > 1 else ""
-        if len(judged) == 1:
-            table.add_column("nats a token", justify="right", no_wrap=True)
-            table.add_column("±", justify="right", no_wrap=True)
-        table.add_column(f"{head}perplexity", justify="right", no_wrap=True)
-        table.add_column(f"{head}bits a byte", justify="right", no_wrap=True)
+        add_numbers(table, (f"{head}perplexity", f"{head}bits a byte"))
     before = ""
     for rows in zip(*(found["rows"] for found in judged), strict=True):
         row = rows[0]

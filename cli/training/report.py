@@ -114,16 +114,8 @@ def _domains(page: Page, training: Training) -> None:
                 f"{epochs[name]:.3f}" if name in epochs else "–",
             )
         )
-    first_step, last_step = (training.judged[i]["step"] + 1 for i in (0, -1))
-    header = (
-        "domain",
-        f"step {first_step:,}",
-        f"step {last_step:,}",
-        "change",
-        "sequences held out",
-        "share of training",
-        "epochs",
-    )
+    steps = (f"step {training.judged[i]['step'] + 1:,}" for i in (0, -1))
+    header = ("domain", *steps, "change", "sequences held out", "share of training", "epochs")
     note = "Held-out loss of each domain, nats a token; weighted by held-out tokens they give the loss above. Shares "
     note += "are of the tokens trained on so far; a domain without a loss has none of the held-out sequences."
     page.section("Loss by domain", note, page.chart(by_domain(training)), Table(header, rows))

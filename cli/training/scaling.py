@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.options import Answer, MixtureData, answering, parse_number, parse_tokens
-from cli.present import console
+from cli.present import console, grid
 from cli.progress import shown_progress
 from tamis.errors import ConfigError
 
@@ -187,12 +187,8 @@ def _as_json(suite: Suite, law: PowerLaw, prediction: Prediction | None) -> dict
 
 def _print(suite: Suite, law: PowerLaw, prediction: Prediction | None, page: str | None) -> None:
     from rich.markup import escape
-    from rich.table import Table
 
-    table = Table(box=None, padding=(0, 1))
-    table.add_column("run", no_wrap=True)
-    for name in ("FLOPs", "held-out loss", "law", "off by"):
-        table.add_column(name, justify="right", no_wrap=True)
+    table = grid(["run"], ("FLOPs", "held-out loss", "law", "off by"))
     for point in suite.points:
         fitted = float(law(point.flops))
         cells = (f"{point.flops:.3g}", f"{point.loss:.4f}", f"{fitted:.4f}", f"{point.loss - fitted:+.4f}")

@@ -28,6 +28,7 @@ from tamis.progress import SILENT, Progress
 from trainer.evaluation.scores import Question, answer
 from trainer.model import Transformer
 
+Int64 = npt.NDArray[np.int64]
 _GROUP_TOKENS = 1 << 18  # tokens of documents that are scored together, sorted by length
 
 
@@ -41,8 +42,8 @@ class DocumentScores:
 
     domains: Sequence[str]
     languages: Sequence[str]
-    tokens: npt.NDArray[np.int64]
-    bytes: npt.NDArray[np.int64]
+    tokens: Int64
+    bytes: Int64
     nats: npt.NDArray[np.float64]
 
 
@@ -66,12 +67,7 @@ class PerplexityRow:
 
 
 def judge(
-    model: Transformer,
-    text: JudgedText,
-    length: int,
-    sizes: npt.NDArray[np.int64],
-    progress: Progress = SILENT,
-    what: str = "judging",
+    model: Transformer, text: JudgedText, length: int, sizes: Int64, progress: Progress = SILENT, what: str = "judging"
 ) -> DocumentScores:
     """Score every document of a text with a model, as `scoring_model` gives it, in sequences of `length` tokens.
 
@@ -99,7 +95,7 @@ def judge(
     )
 
 
-def questions_of(document: npt.NDArray[np.int64], length: int) -> list[Question]:
+def questions_of(document: Int64, length: int) -> list[Question]:
     """A document, int64[n] with its end token, as sequences: every token but the first is asked about once."""
     ends = [(start, min(start + length, len(document) - 1)) for start in range(0, len(document) - 1, length)]
     return [Question(tokens=document[a:b], labels=document[a + 1 : b + 1]) for a, b in ends]
@@ -134,7 +130,7 @@ def _row(kind: str, name: str, judged: DocumentScores, chosen: npt.NDArray[np.bo
     )
 
 
-def _standard_error(nats: npt.NDArray[np.float64], tokens: npt.NDArray[np.int64], mean: float) -> float | None:
+def _standard_error(nats: npt.NDArray[np.float64], tokens: Int64, mean: float) -> float | None:
     """The standard error of Σ nats / Σ tokens, over documents."""
     if len(tokens) < 2:
         return None
@@ -142,9 +138,9 @@ def _standard_error(nats: npt.NDArray[np.float64], tokens: npt.NDArray[np.int64]
     return math.sqrt(spread) / float(tokens.sum())
 
 
-def _groups(text: Sequence[HeldoutDocuments]) -> Iterator[list[npt.NDArray[np.int64]]]:
+def _groups(text: Sequence[HeldoutDocuments]) -> Iterator[list[Int64]]:
     """Documents' tokens in order, a few batches' worth at a time."""
-    group: list[npt.NDArray[np.int64]] = []
+    group: list[Int64] = []
     held = 0
     for documents in text:
         offsets = documents.shard.index.offsets

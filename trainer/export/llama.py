@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -77,7 +78,7 @@ def export_llama(
         raise ConfigError(f"{out}: found {foreign[0]}, which this export would not write; expected an empty folder")
     weights, written = _weights(state, config), []
     for name, held in plan.items():
-        part = {key: weight.to("cpu", wanted).contiguous() for key, weight in _take(weights, len(held))}
+        part = {key: weight.to("cpu", wanted).contiguous() for key, weight in islice(weights, len(held))}
         written.append(_write_weights(out / name, part))
     if len(plan) > 1:
         total = sum(size for held in plan.values() for size in held.values())
@@ -129,9 +130,8 @@ def _require_llama(state: Mapping[str, Tensor], config: ModelConfig) -> None:
         )
     vocab_size = len(state["head.weight"]) if "head.weight" in state else 0
     with torch.device("meta"):
-        expected = {
-            name: tuple(weight.shape) for name, weight in Transformer(config, vocab_size, 0).state_dict().items()
-        }
+        shapes = Transformer(config, vocab_size, 0).state_dict()
+    expected = {name: tuple(weight.shape) for name, weight in shapes.items()}
     for name in sorted(expected.keys() | state.keys()):
         found, allowed = tuple(state[name].shape) if name in state else None, expected.get(name)
         if found != allowed:
@@ -168,11 +168,6 @@ def _plan(sizes: Mapping[str, int], most: int) -> dict[str, dict[str, int]]:
     if len(parts) == 1:
         return {SINGLE: parts[0]}
     return {f"model-{i:05d}-of-{len(parts):05d}.safetensors": part for i, part in enumerate(parts, 1)}
-
-
-def _take(weights: Iterator[tuple[str, Tensor]], count: int) -> Iterator[tuple[str, Tensor]]:
-    for _ in range(count):
-        yield next(weights)
 
 
 def _write_weights(path: Path, part: dict[str, Tensor]) -> Path:

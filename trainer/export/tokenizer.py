@@ -18,6 +18,7 @@ from sampler.tokenizer.model import tokenizer_from
 from sampler.tokenizer.sentencepiece_model import BYTE, CONTROL, NORMAL, UNKNOWN, Piece, model_type, read_pieces
 
 SPACE = "▁"
+_EXACT = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
 _PROBE = " \ufb01  \uff21e\u0301 \u00bd "
 """A text that would be changed by NFKC, by a dummy prefix, and by removing extra spaces."""
 
@@ -33,18 +34,7 @@ def fast_tokenizer(model: bytes) -> dict[str, Any] | None:
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": [
-            {
-                "id": i,
-                "content": text,
-                "single_word": False,
-                "lstrip": False,
-                "rstrip": False,
-                "normalized": False,
-                "special": True,
-            }
-            for i, text in special
-        ],
+        "added_tokens": [{"id": i, "content": text, **_EXACT, "special": True} for i, text in special],
         "normalizer": None,
         "pre_tokenizer": {"type": "Metaspace", "replacement": SPACE, "prepend_scheme": "never", "split": False},
         "post_processor": None,

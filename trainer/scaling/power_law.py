@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from operator import itemgetter
 
 import numpy as np
 import numpy.typing as npt
@@ -89,7 +90,9 @@ def fit_power_law(x: npt.ArrayLike, y: npt.ArrayLike, *, relative: bool = False)
     """
     xs, ys = np.asarray(x, np.float64), np.asarray(y, np.float64)
     centre, weights = _centre(xs), _weights(ys, relative)
-    best = min((_refined(xs / centre, ys, weights, start) for start in _starts(xs / centre, ys, weights)), key=_first)
+    best = min(
+        (_refined(xs / centre, ys, weights, start) for start in _starts(xs / centre, ys, weights)), key=itemgetter(0)
+    )
     squares, (log_a, b, floor), covariance = best
     degrees = len(xs) - 3
     spread = np.sqrt(np.diag(covariance))
@@ -106,10 +109,6 @@ def fit_power_law(x: npt.ArrayLike, y: npt.ArrayLike, *, relative: bool = False)
         x=xs,
         y=ys,
     )
-
-
-def _first(found: tuple[float, tuple[float, float, float], Floats]) -> float:
-    return found[0]
 
 
 def _centre(x: Floats) -> float:
