@@ -14,8 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.dedup.curve_data import SHOWN, WASTED, describe, parse_pair, read_wanted, threshold_text, verdict
-from cli.options import FormatOption, OutputFormat
-from cli.present import console, echo_json
+from cli.present import console
 from tamis.terminal_chart import ChartLine, terminal_chart
 
 if TYPE_CHECKING:
