@@ -14,7 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.dedup.curve_data import SHOWN, WASTED, describe, parse_pair, read_wanted, threshold_text, verdict
-from cli.present import console
+from cli.options import Answer, answering
+from cli.present import console, grid
 from tamis.terminal_chart import ChartLine, terminal_chart
 
 if TYPE_CHECKING:
