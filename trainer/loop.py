@@ -256,9 +256,8 @@ def _go_back(state: TrainingRun, step: int, reason: str) -> tuple[int, str]:
         saved = state.checkpoints.load(state.model, state.optimizer)
     except TamisError as error:
         raise TamisError(
-            f"step {step}: found that {reason}, for several batches in a row, and no checkpoint to go back to; "
-            f"expected a finite loss (try a smaller optimizer.max_learning_rate than "
-            f"{state.config.optimizer.max_learning_rate:g})"
+            f"at step {step} {reason}, for several batches in a row, and there is no checkpoint to go back to; try a "
+            f"smaller optimizer.max_learning_rate than {state.config.optimizer.max_learning_rate:g}"
         ) from error
     state.metrics.drop(saved.step)
     return saved.step, f"{reason}, several times in a row: back to step {saved.step}, on with the data from here"
@@ -266,9 +265,9 @@ def _go_back(state: TrainingRun, step: int, reason: str) -> tuple[int, str]:
 
 def _no_way(config: TrainConfig, reason: str, step: int) -> str:
     return (
-        f"step {step}: found that {reason}, after going back there {MOST_WAYS_BACK} times; expected a loss that stays "
-        f"finite and near the last ones (try a smaller optimizer.max_learning_rate than "
-        f"{config.optimizer.max_learning_rate:g}, or a larger spike_factor than {config.spike_factor:g})"
+        f"{reason}, and the run has gone back to step {step} {MOST_WAYS_BACK} times; try a smaller "
+        f"optimizer.max_learning_rate than {config.optimizer.max_learning_rate:g}, or a larger spike_factor than "
+        f"{config.spike_factor:g}"
     )
 
 

@@ -176,7 +176,7 @@ def test_no_planted_value_is_anywhere_but_in_the_documents(found: RunReader, cap
     assert read > 20
     from cli.inspect.stats import stats
 
-    stats(found.root)
+    stats(run=found.root)
     shown = "".join(capfd.readouterr())
     assert "pii" in shown and not [v for v in values if v in shown]
 

@@ -224,7 +224,7 @@ def test_a_spike_is_passed_over_and_told(run: Path, monkeypatch: pytest.MonkeyPa
 def test_ways_back_end_in_a_sentence(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From step 4 on every batch is refused: three times back to the checkpoint, then the reason, not on for ever."""
     spoil(monkeypatch, lambda call: call > 5)
-    with pytest.raises(TamisError, match="step 4: found that the loss is nan, after going back there 3 times"):
+    with pytest.raises(TamisError, match="the loss is nan, and the run has gone back to step 4 3 times"):
         train(run, "endless", {}, checkpoint_steps=4)
     kinds = [json.loads(line)["kind"] for line in (run / "train" / "endless" / "events.jsonl").read_text().splitlines()]
     assert kinds == (["skipped"] * 3 + ["went back"]) * 3 + ["skipped"] * 3
