@@ -25,6 +25,12 @@ def cache_folder() -> Path:
     return temporary_cache_folder()
 
 
+def kernel_folder() -> Path:
+    """Where machine code is kept: $NUMBA_CACHE_DIR/tamis, where somebody set it, else `kernels` in our cache folder."""
+    wish = os.environ.get("NUMBA_CACHE_DIR")
+    return Path(wish).absolute() / "tamis" if wish else cache_folder() / "kernels"
+
+
 def temporary_cache_folder() -> Path:
     """A folder below the system's temporary one that belongs to this user alone.
 

@@ -34,7 +34,8 @@ import llvmlite
 import numba as nb
 import numpy as np
 
-from tamis.cache import cache_folder
+from tamis.cache import kernel_folder
+from tamis.compiling import tell
 
 KEPT_DAYS = 30
 """An entry that nobody has read for so many days is removed by the next process that compiles."""
@@ -71,18 +72,18 @@ def fingerprint(dispatcher: Any) -> str:
     Raises:
         Unknown: it cannot be told, or a global has changed under this process, in which numba keeps the old value.
     """
-    numbers = {dispatcher: 0}
-    parts = []
-    for found in (kernels := [dispatcher]):  # grows
+    parts = {}
+    kernels = [dispatcher]
+    for found in kernels:  # grows
         called: list[Any] = []
         own = hashlib.sha256(repr(_function(found, called)).encode()).hexdigest()
         if _met.setdefault(found, (own, called)) != (own, called):
             raise Unknown(f"{name_of(found)} is not what it was")
-        for other in called:
-            if numbers.setdefault(other, len(kernels)) == len(kernels):
-                kernels.append(other)
-        parts.append((own, [numbers[other] for other in called]))
-    return hashlib.sha256(repr((VERSIONS, parts)).encode()).hexdigest()[:32]
+        parts[found] = own, called
+        kernels += [other for other in dict.fromkeys(called) if other not in kernels]
+    numbers = {found: number for number, found in enumerate(kernels)}
+    tree = [(own, [numbers[other] for other in called]) for own, called in parts.values()]
+    return hashlib.sha256(repr((VERSIONS, tree)).encode()).hexdigest()[:32]
 
 
 def name_of(dispatcher: Any) -> str:
@@ -166,8 +167,8 @@ class KernelCache:
 
     def load_overload(self, signature: Any, context: Any) -> Any:
         """The kept machine code for arguments of these types; None where there is none that can be used."""
-        context.refresh()
         with contextlib.suppress(Exception):  # whatever is wrong with an entry: compile
+            context.refresh()
             path = self._entry(signature, context.codegen())
             kept, parts = pickle.loads(path.read_bytes())
             if kept == signature:
@@ -177,9 +178,9 @@ class KernelCache:
 
     def save_overload(self, signature: Any, compiled: Any) -> None:
         """Keeps what was compiled, unless it holds addresses of this process or is `Unknown`."""
-        if compiled.library.has_dynamic_globals or any(not lifted.can_cache for lifted in compiled.lifted):
-            return
         with contextlib.suppress(Exception):  # a full disk, say: the kernel is compiled all the same
+            if compiled.library.has_dynamic_globals or any(not lifted.can_cache for lifted in compiled.lifted):
+                return
             path = self._entry(signature, compiled.codegen)
             data = nb.core.serialize.dumps((signature, compiled._reduce()))
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -202,12 +203,6 @@ class KernelCache:
         return kernel_folder() / f"{name_of(self._dispatcher)}-{fingerprint(self._dispatcher)}-{types}.kernel"
 
 
-def kernel_folder() -> Path:
-    """Where machine code is kept: $NUMBA_CACHE_DIR/tamis, where somebody set it, else `kernels` in our cache folder."""
-    wish = os.environ.get("NUMBA_CACHE_DIR")
-    return Path(wish).absolute() / "tamis" if wish else cache_folder() / "kernels"
-
-
 def _mark_read(path: Path) -> None:
     """Notes in an entry's time stamp that it was read, once a day."""
     if time.time() - path.stat().st_mtime > 86400:
@@ -222,3 +217,41 @@ def remove_unread(folder: Path) -> None:
         with contextlib.suppress(OSError):
             if path.is_file() and time.time() - path.stat().st_mtime > KEPT_DAYS * 86400:
                 path.unlink()
+
+
+def _needs(dispatcher: Any) -> list[str]:
+    """The kernels that are compiled along with one: those that it calls, less those inlined, compiled or kept."""
+    try:
+        fingerprint(dispatcher)
+    except Unknown:
+        return []
+    kept = {path.name.rpartition("-")[0] for path in kernel_folder().glob("*.kernel")}
+    below = [dispatcher]
+    for found in below:  # grows
+        below += [other for other in dict.fromkeys(_met[found][1]) if other not in below]
+    wanted = (found for found in below if found.targetoptions.get("inline") != "always" and not found.overloads)
+    return [name_of(found) for found in wanted if f"{name_of(found)}-{fingerprint(found)}" not in kept]
+
+
+def _tell_of_compiling() -> None:
+    """Lets `tamis.compiling` know of each kernel that numba compiles in this process."""
+
+    class Teller(Listener):
+        depth = 0
+
+        def on_start(self, event: Any) -> None:
+            self.depth += 1
+            with contextlib.suppress(Exception):
+                dispatcher = event.data["dispatcher"]
+                tell(name_of(dispatcher), True, _needs(dispatcher) if self.depth == 1 else ())
+
+        def on_end(self, event: Any) -> None:
+            self.depth -= 1
+            with contextlib.suppress(Exception):
+                tell(name_of(event.data["dispatcher"]), False)
+
+    register("numba:compile", Teller())
+
+
+with contextlib.suppress(Exception):  # a numba that has no such events: then nothing is told
+    _tell_of_compiling()
