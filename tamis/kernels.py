@@ -235,6 +235,7 @@ def _needs(dispatcher: Any) -> list[str]:
 
 def _tell_of_compiling() -> None:
     """Lets `tamis.compiling` know of each kernel that numba compiles in this process."""
+    from numba.core.event import Listener, register
 
     class Teller(Listener):
         depth = 0
