@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import dis
 import enum
+import fcntl
 import hashlib
 import os
 import pickle
@@ -27,7 +28,7 @@ from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
-from typing import Any
+from typing import IO, Any
 from weakref import WeakKeyDictionary
 
 import llvmlite
@@ -39,6 +40,8 @@ from tamis.compiling import tell
 
 KEPT_DAYS = 30
 """An entry that nobody has read for so many days is removed by the next process that compiles."""
+WAIT_SECONDS = 120
+"""A process waits so long for another to compile what it needs, and then compiles too."""
 VERSIONS = (sys.version, nb.__version__, llvmlite.__version__, np.__version__)
 _LIBRARIES = ("builtins", "math", "cmath", "operator", "numpy", "numba")
 """What comes from them is known by its name, as their versions are in every key."""
@@ -166,28 +169,35 @@ class KernelCache:
         return str(kernel_folder())
 
     def load_overload(self, signature: Any, context: Any) -> Any:
-        """The kept machine code for arguments of these types; None where there is none that can be used."""
+        """The kept machine code for arguments of these types; None where there is none that can be used.
+
+        Where another process is about to make it, waits for that.
+        """
         with contextlib.suppress(Exception):  # whatever is wrong with an entry: compile
             context.refresh()
             path = self._entry(signature, context.codegen())
+            if not path.exists():
+                _take_turn(self, path)
             kept, parts = pickle.loads(path.read_bytes())
             if kept == signature:
                 _mark_read(path)
-                return nb.core.compiler.CompileResult._rebuild(context, *parts)
+                compiled = nb.core.compiler.CompileResult._rebuild(context, *parts)
+                _end_turn(self)
+                return compiled
         return None
 
     def save_overload(self, signature: Any, compiled: Any) -> None:
         """Keeps what was compiled, unless it holds addresses of this process or is `Unknown`."""
         with contextlib.suppress(Exception):  # a full disk, say: the kernel is compiled all the same
-            if compiled.library.has_dynamic_globals or any(not lifted.can_cache for lifted in compiled.lifted):
-                return
-            path = self._entry(signature, compiled.codegen)
-            data = nb.core.serialize.dumps((signature, compiled._reduce()))
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.tmp")
-            temporary.write_bytes(data)
-            temporary.replace(path)
-            remove_unread(path.parent)
+            lasts = not compiled.library.has_dynamic_globals and all(lifted.can_cache for lifted in compiled.lifted)
+            if lasts:
+                path = self._entry(signature, compiled.codegen)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+                temporary.write_bytes(nb.core.serialize.dumps((signature, compiled._reduce())))
+                temporary.replace(path)
+                remove_unread(path.parent)
+        _end_turn(self)
 
     def enable(self) -> None:
         """Nothing: it is on."""
@@ -201,6 +211,33 @@ class KernelCache:
     def _entry(self, signature: Any, codegen: Any) -> Path:
         types = hashlib.sha256(repr((str(signature), codegen.magic_tuple())).encode()).hexdigest()[:16]
         return kernel_folder() / f"{name_of(self._dispatcher)}-{fingerprint(self._dispatcher)}-{types}.kernel"
+
+
+_turns: list[tuple[KernelCache, IO[bytes]]] = []
+"""The kernel that this process compiles, and the lock of its entry: one, or none. What goes along with it has none."""
+
+
+def _take_turn(owner: KernelCache, path: Path) -> None:
+    """Waits until no other process makes this entry: else all workers of a run compile the same kernels at once."""
+    if _turns:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = open(path.with_suffix(".lock"), "wb")  # noqa: SIM115 - open until the turn ends
+    _turns.append((owner, lock))
+    for _ in range(int(WAIT_SECONDS / 0.05)):
+        with contextlib.suppress(BlockingIOError):
+            return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        time.sleep(0.05)
+
+
+def _end_turn(owner: KernelCache | None = None) -> None:
+    """Lets others make the entry, if it is this kernel's; or, after a failure, whosever it is."""
+    if _turns and owner in (None, _turns[0][0]):
+        _, lock = _turns.pop()
+        with contextlib.suppress(OSError):
+            os.unlink(lock.name)
+            fcntl.flock(lock, fcntl.LOCK_UN)  # a process forked meanwhile may have it open too
+        lock.close()
 
 
 def _mark_read(path: Path) -> None:
@@ -249,6 +286,8 @@ def _tell_of_compiling() -> None:
         def on_end(self, event: Any) -> None:
             self.depth -= 1
             with contextlib.suppress(Exception):
+                if self.depth == 0 and sys.exc_info()[0]:
+                    _end_turn()
                 tell(name_of(event.data["dispatcher"]), False)
 
     register("numba:compile", Teller())
