@@ -98,7 +98,8 @@ def _function(dispatcher: Any, called: list[Any]) -> object:
     """What a kernel is made of, the kernels that it calls apart: those are appended to `called`."""
     function = dispatcher.py_func
     cells = [cell.cell_contents for cell in function.__closure__ or ()]
-    given = (dispatcher.targetoptions, function.__defaults__ or (), function.__kwdefaults__ or {}, tuple(cells))
+    options = dispatcher.targetoptions, dispatcher.locals, dispatcher._compiler.pipeline_class
+    given = (*options, function.__defaults__ or (), function.__kwdefaults__ or {}, tuple(cells))
     return name_of(dispatcher), *(_value(part, called) for part in given), _code(function.__code__, function, called)
 
 

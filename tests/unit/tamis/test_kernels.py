@@ -1,4 +1,4 @@
-"""A kernel is compiled anew if, and only if, something that it is made of has changed; nothing about its cache stops it."""
+"""A kernel is compiled anew if, and only if, something that it is made of has changed; its cache stops nothing."""
 
 from __future__ import annotations
 
