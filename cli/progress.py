@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import TaskID
 
 from tamis.cache import kernel_folder
-from tamis.compiling import watched_folder
+from tamis.compiling import kernels, watched_folder
 from tamis.progress import SILENT, Clock, PlainProgress, Progress
 
 SPEED_SECONDS = 300.0
@@ -41,7 +41,7 @@ def shown_progress() -> Iterator[Progress]:
             shown.stop()
         compiled = clock.compiling
         if compiled.seconds >= TOLD_SECONDS:
-            what = f"compiled {len(compiled.done):,} kernels in {compiled.seconds:.0f} s, for good"
+            what = f"compiled {kernels(len(compiled.done))} in {compiled.seconds:.0f} s, once"
             print(f"{what}: they are kept in {kernel_folder()}", file=sys.stderr)
 
 

@@ -45,10 +45,15 @@ class Compiling:
         """One clause: of what is going on, or else of what has been."""
         count = len(self.done) + len(self.left)
         if not self.left:
-            return f"{self.seconds:.1f} s of it compiling {count:,} kernels, once"
+            return f"{self.seconds:.1f} s of it compiling {kernels(count)}, once"
         short = [".".join(name.split(".")[-2:]) for name in self.left[:_NAMED]]
         names = ", ".join(short) + (", …" if len(self.left) > _NAMED else "")
         return f"compiling kernels: {len(self.left):,} of {count:,} left ({names}), {self.seconds:.0f} s"
+
+
+def kernels(count: int) -> str:
+    """So many kernels, in words."""
+    return "1 kernel" if count == 1 else f"{count:,} kernels"
 
 
 def watched_folder() -> str:

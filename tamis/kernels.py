@@ -281,15 +281,19 @@ def _tell_of_compiling() -> None:
         def on_start(self, event: Any) -> None:
             self.depth += 1
             with contextlib.suppress(Exception):
-                dispatcher = event.data["dispatcher"]
-                tell(name_of(dispatcher), True, _needs(dispatcher) if self.depth == 1 else ())
+                self._tell(event.data["dispatcher"], True)
 
         def on_end(self, event: Any) -> None:
             self.depth -= 1
             with contextlib.suppress(Exception):
                 if self.depth == 0 and sys.exc_info()[0]:
                     _end_turn()
-                tell(name_of(event.data["dispatcher"]), False)
+                self._tell(event.data["dispatcher"], False)
+
+        def _tell(self, dispatcher: Any, begins: bool) -> None:
+            name = name_of(dispatcher)
+            if not name.startswith("numba."):
+                tell(name, begins, _needs(dispatcher) if begins and self.depth == 1 else ())
 
     register("numba:compile", Teller())
 
