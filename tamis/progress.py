@@ -46,6 +46,8 @@ class Silent:
 
 
 SILENT = Silent()
+TELL_AFTER = 2.0, 10.0
+"""A log says after so many seconds of a step which kernels are being compiled, and then every so many."""
 
 
 @dataclass
@@ -84,7 +86,7 @@ class Clock:
 class PlainProgress:
     """One line a step begun and one a step ended: what the log of a cluster, or a pipe, can show; stderr by default.
 
-    Between them, which kernels are being compiled: after 2 seconds, and then every 10.
+    Between them, which kernels are being compiled.
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
@@ -109,7 +111,8 @@ class PlainProgress:
         self._print(f"{self._clock.label}: " + ", ".join([f"{self._clock.seconds:.1f} s", *self._clock.words()]))
 
     def _tell(self, clock: Clock, over: threading.Event) -> None:
-        for pause in chain([2.0], repeat(10.0)):
+        first, then = TELL_AFTER
+        for pause in chain([first], repeat(then)):
             if over.wait(pause):
                 return
             if (compiling := clock.compiling).left:
