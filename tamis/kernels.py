@@ -152,7 +152,8 @@ def _value(value: Any, called: list[Any], names: tuple[str, ...] = (), within: t
             here = [name for name in names if hasattr(value, name) and value not in within]
             return known, [(n, _value(getattr(value, n), called, names, (*within, value))) for n in here]
         if isinstance(value, enum.EnumMeta):
-            return known, [(member.name, _value(member.value, called)) for member in value]
+            members: dict[str, Any] = dict(value.__members__)
+            return known, [(name, _value(member.value, called)) for name, member in members.items()]
         if isinstance(value, type) and issubclass(value, tuple) and hasattr(value, "_fields"):
             return known, value._fields
     raise Unknown(f"{kind.__module__}.{kind.__qualname__}: {value!r:.80}")
