@@ -25,6 +25,8 @@ which. A domain may override settings of decisions, not of evidence: a scan is t
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -131,16 +133,22 @@ class PipelineConfig(StrictModel):
                 raise ConfigError(unknown_key(f"{where}.stages.{name}", known))
 
 
-def load_pipeline(path: Path, *, inputs: list[str] | None = None, settings: list[str] | None = None) -> PipelineConfig:
+def load_pipeline(
+    path: Path,
+    *,
+    inputs: list[str] | None = None,
+    settings: list[str] | None = None,
+    given: Mapping[str, Any] | None = None,
+) -> PipelineConfig:
     """Reads and checks a pipeline YAML.
 
     Of `inputs`, each `DOMAIN=GLOB` replaces the YAML's inputs of that domain; `settings` are `stage.key=value`, the
-    value in YAML.
+    value in YAML. `given` is what a YAML at `path` would hold, for a pipeline that is in no file.
 
     Raises:
         ConfigError: anything is wrong; one sentence.
     """
-    raw = _load(path, set())
+    raw = _load(path, set(), given)
     raw.setdefault("name", path.stem)
     resolve_names(raw, path.absolute().parent)  # before the settings, which may change what a name stands for
     for text in settings or []:
@@ -154,12 +162,12 @@ def load_pipeline(path: Path, *, inputs: list[str] | None = None, settings: list
     return config
 
 
-def _load(path: Path, seen: set[Path]) -> dict[str, Any]:
+def _load(path: Path, seen: set[Path], given: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Reads a YAML and the one that it `extends` (a path beside it); key by key, what it says itself wins."""
     path = path.absolute()
     if path in seen:
         raise ConfigError(f"{path}: extends: found itself; expected another pipeline YAML")
-    raw = load_yaml(path)
+    raw = load_yaml(path) if given is None else copy.deepcopy(dict(given))
     base = raw.pop("extends", None)
     if not isinstance(base, str | None):
         raise ConfigError(f"{path}: extends: found {base!r}; expected the path of a pipeline YAML")

@@ -6,7 +6,6 @@ which the ledger has counted; so a run that keeps a third of a corpus does not e
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from corpus.files import MANIFEST, FileEntry, Manifest, commit, load_manifest, place, stable_hash, write_table
+from corpus.files import FileEntry, Manifest, commit, load_manifest, place, retract, stable_hash, write_table
 from corpus.run_folder import RunFolder
 from corpus.schemas import DROPPED, METADATA, PUBLISHED, SCORES
 from corpus.shard_state import ShardState
@@ -27,6 +26,7 @@ from pipelines.run.settings import WriteShardsConfig
 from pipelines.run.weights import write_weights
 from pipelines.spark.session import Cluster
 from pipelines.spark.wire import WireSchema
+from pipelines.stages.context import remove_scratch
 from pipelines.stages.own import own_columns
 from pipelines.stages.registry import shard_tasks
 from pipelines.stages.shard_task import Chain, ShardTask
@@ -69,23 +69,25 @@ def _write_shards(
     done = load_manifest(folder)
     if done is not None and done.body["key"] == key:
         return done
-    _remove_stale_receipts(folder, key)
+    scratch = fresh_scratch(folder, key)
     groups = list(plan_groups(kept, settings.target_shard_bytes))
     members = [(domain, [tasks[n] for n in numbers]) for domain, _, numbers in groups]
     written = cluster.map(
         write_published,
-        [PublishTask(parts, domain, i, folder, settings, columns) for i, (domain, parts) in enumerate(members)],
+        [PublishTask(parts, domain, i, scratch, settings, columns) for i, (domain, parts) in enumerate(members)],
         label="write_shards",
-        receipts=folder / f"receipts-{key}",
+        receipts=scratch / "receipts",
         weights=[sum(k.documents for k in kept if k.domain == d and k.shard in set(n)) for d, _, n in groups],
     )
-    (folder / MANIFEST).unlink(missing_ok=True)  # final names are about to be overwritten
+    retract(folder)  # final names are about to be overwritten
     names = [f"{domain}/{domain}-{index:05d}.parquet" for domain, index, _ in groups]
-    entries = [place(folder, entry, name) for entry, name in zip(written, names, strict=True)]
+    entries = [place(folder, entry, name, scratch) for entry, name in zip(written, names, strict=True)]
     rows, size = sum(e.rows for e in entries), sum(e.info["text_bytes"] for e in entries)
     if rows != sum(k.documents for k in kept) or size != sum(k.bytes for k in kept):
         raise TamisError("the published shards hold other documents than the ledger says are kept; please report this")
-    return commit(folder, {"key": key, "decisions": decisions, "documents": rows, "text_bytes": size}, entries)
+    manifest = commit(folder, {"key": key, "decisions": decisions, "documents": rows, "text_bytes": size}, entries)
+    remove_scratch(scratch)
+    return manifest
 
 
 def decisions_of(chain: Chain) -> list[str]:
@@ -93,11 +95,15 @@ def decisions_of(chain: Chain) -> list[str]:
     return [f"{stage}/{manifest.folder.name}" for stage, manifest in chain]
 
 
-def _remove_stale_receipts(folder: Path, key: str) -> None:
-    """Removes receipts of a publishing by other decisions that was interrupted: its files share their final names."""
-    for receipts in folder.glob("receipts-*"):
-        if receipts.name != f"receipts-{key}":
-            shutil.rmtree(receipts, ignore_errors=True)
+def fresh_scratch(folder: Path, key: str) -> Path:
+    """Where tasks write until their files get their final names in `folder`, so that it holds nothing but tables.
+
+    That of a publishing by other decisions which was interrupted goes: its files share their final names.
+    """
+    for stale in folder.parent.glob(f"{folder.name}.scratch-*"):
+        if stale.name != f"{folder.name}.scratch-{key}":
+            remove_scratch(stale)
+    return folder.with_name(f"{folder.name}.scratch-{key}")
 
 
 def plan_groups(kept: Sequence[Kept], target: int) -> Iterator[tuple[str, int, list[int]]]:
@@ -201,21 +207,23 @@ def _write_dropped(run: RunFolder, key: str, tasks: dict[int, ShardTask], cluste
     done = load_manifest(folder)
     if done is not None and done.body["key"] == key:
         return done
-    _remove_stale_receipts(folder, key)
+    scratch = fresh_scratch(folder, key)
     answers = cluster.map(
         write_dropped_rows,
-        [DroppedTask(tasks[n], folder) for n in sorted(tasks)],
+        [DroppedTask(tasks[n], scratch) for n in sorted(tasks)],
         label="dropped",
-        receipts=folder / f"receipts-{key}",
+        receipts=scratch / "receipts",
     )
-    (folder / MANIFEST).unlink(missing_ok=True)
+    retract(folder)
     files = [file for answer in answers for file in answer]
-    entries = [place(folder, file, f"dropped-{file.shard:06d}.parquet") for file in files]
+    entries = [place(folder, file, f"dropped-{file.shard:06d}.parquet", scratch) for file in files]
     alive = run.ingest.body["documents"] - sum(e.rows for e in entries)
     published = load_manifest(run.root / "shards")
     if published is None or published.body["documents"] != alive:
         raise TamisError("the dropped table and the published shards do not add up to the ingest; please report this")
-    return commit(folder, {"key": key}, entries)
+    manifest = commit(folder, {"key": key}, entries)
+    remove_scratch(scratch)
+    return manifest
 
 
 @dataclass(frozen=True)

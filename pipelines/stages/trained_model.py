@@ -15,10 +15,15 @@ def trained_model(stage: str, model: str | None, training: WordsTraining | None,
     if model is not None:
         return (context.base / model).absolute()
     assert training is not None
-    keys = [f"stages.{stage}.training.references[{i}]" for i in range(len(training.references))]
-    texts = [reference_identity(r, key, context.base) for r, key in zip(training.references, keys, strict=True)]
-    folder = context.models / stable_hash([training.model_dump(mode="json"), texts])
+    folder = model_folder(stage, training, context.base, context.models)
     if not folder.exists():
         with context.cluster.step(f"{stage}: train"):
             train(training, context.base, folder)
     return folder
+
+
+def model_folder(stage: str, training: WordsTraining, base: Path, models: Path) -> Path:
+    """Where below `models` the model of a training belongs: named by a hash of its settings and reference text."""
+    keys = [f"stages.{stage}.training.references[{i}]" for i in range(len(training.references))]
+    texts = [reference_identity(r, key, base) for r, key in zip(training.references, keys, strict=True)]
+    return models / stable_hash([training.model_dump(mode="json"), texts])
