@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -132,6 +133,19 @@ def test_a_pipeline_that_extends_one_with_own_stages_calls_them_by_name_or_refer
     config = load_pipeline(child)
     assert config.stages == {"eligibility": {}, "loud": {"most": 0.4}, "named": {"most": 0.1}}
     assert config.decisions("loud")["skip"] == ["x"]
+
+
+def test_from_python_a_class_or_function_may_stand_for_its_reference(folder: Path) -> None:
+    load(folder, "stages: {}")
+    mine = importlib.import_module("mine")
+    given = {
+        "stages": {"eligibility": {}, mine.Loud: {"most": 0.2}, mine.keep: None},
+        "inputs": [{"domain": "a", "paths": ["b"], "format": mine.read}],
+    }
+    config = load_pipeline(folder / "given", given=given)
+    assert config.own_stages == {"loud": "mine:Loud", "keep": "mine:keep"} and config.inputs[0].format == "mine:read"
+    with pytest.raises(ConfigError, match="3"):
+        load_pipeline(folder / "given", given={"stages": {3: {}}})
 
 
 def test_a_version_is_what_is_declared_or_the_source_of_the_module(folder: Path) -> None:
