@@ -42,9 +42,6 @@ PACKAGES = {
 """Name → package to install, its import name, the file or folder in it that holds the model."""
 
 
-_TRANSFORMERS = ("torch", "transformers", "sentence_transformers")
-
-
 class Encoder(Protocol):
     """Texts to vectors, of any length."""
 
@@ -98,8 +95,7 @@ def look_for_model(name: str, base: Path) -> None:
         packaged_folder()
         return
     if name not in (NANO_E5, USE):
-        for module in _TRANSFORMERS:
-            look_for(module, extra="embed", for_=f"stages.embed.model: {name!r}")
+        look_for("torch", "transformers", "sentence_transformers", extra="embed", for_=f"stages.embed.model: {name!r}")
     if name in PACKAGES or (base / name).is_dir():
         find_model(name, base, base)
     else:
@@ -121,7 +117,7 @@ def _from_hub(name: str, fetch: bool = True) -> Path:
     """
     wanted = f"stages.embed.model: {name!r} is no folder, nor one of {', '.join((STATIC, *PACKAGES))}"
     needs("huggingface_hub", extra="embed", for_=f"{wanted}; to fetch it from the hub it")
-    from huggingface_hub import model_info, snapshot_download
+    from huggingface_hub import snapshot_download
 
     get = partial(snapshot_download, name, allow_patterns=["*.safetensors", "*.json", "*.txt", "*.model"])
     try:
@@ -129,6 +125,8 @@ def _from_hub(name: str, fetch: bool = True) -> Path:
             return Path(get())
         with suppress(Exception):
             return Path(get(local_files_only=True))
+        from huggingface_hub import model_info
+
         model_info(name, timeout=10)
         return Path()
     except Exception as error:
@@ -202,8 +200,7 @@ class _SentenceTransformer:
     """Any model of sentence-transformers; in half precision on a GPU, in smaller batches when memory runs out."""
 
     def __init__(self, folder: Path, prefix: str, batch_size: int, device: str) -> None:
-        for module in _TRANSFORMERS:
-            needs(module, extra="embed", for_=f"stages.embed.model: {folder}")
+        needs("torch", "transformers", "sentence_transformers", extra="embed", for_=f"stages.embed.model: {folder}")
         import torch
         from sentence_transformers import SentenceTransformer
         from transformers.utils import logging as transformers_logging

@@ -66,8 +66,7 @@ def _say_where(console: Console, out: Path, seconds: float) -> None:
 
 def _steps(console: Console, folder: Path, out: Path, steps: int) -> list[DemoInput]:
     """The five steps; returns the inputs that the first one made."""
-    for package in ("snownlp", "gensim", "faiss", "static_model", "torch", "scipy"):
-        look_for(package, extra="demo", for_="tamis demo")
+    look_for("snownlp", "gensim", "faiss", "static_model", "torch", "scipy", extra="demo", for_="tamis demo")
     from cli.inspect.stats import stats  # each imports what it needs; the corpus needs none of it
     from cli.report.report import report
     from cli.run.run import run

@@ -102,8 +102,7 @@ def look_for_set(name: str, where: str) -> None:
     """
     if name not in SETS:
         raise ConfigError(f"{where}: found no packaged set {name!r}; expected one of {', '.join(sorted(SETS))}")
-    for package in PACKAGES:  # `reference_sets` makes all of them at once
-        look_for(package, extra="default", for_=f"{where}: packaged text")
+    look_for(*PACKAGES, extra="default", for_=f"{where}: packaged text")  # all sets are made at once
 
 
 @functools.cache
