@@ -77,7 +77,7 @@ def plan(
     from pipelines.run.config import load_pipeline
     from pipelines.run.ingest import find_inputs
     from pipelines.run.preflight import missing, missing_inputs
-    from pipelines.stages.registry import stage_class
+    from pipelines.stages.own import version_of
 
     config, base = load_pipeline(pipeline, inputs=inputs, settings=settings), pipeline.absolute().parent
     ancestors = [{"snapshot": a.snapshot, "run": str(a.run.root)} for a in open_ancestors(against, config)]
@@ -91,18 +91,19 @@ def plan(
         line["bytes"] += file.size
     stages: list[dict[str, Any]] = []
     for name in config.stages:
-        kind = stage_class(name)
+        kind = config.kind(name)
         stages.append(
             {
                 "name": name,
                 "module": kind.__module__,
+                "version": version_of(kind),
                 "paper": kind.paper,
                 "evidence": config.evidence(name).model_dump(mode="json"),
                 "decision": config.decisions(name),
             }
         )
     result = {"name": config.name, "snapshot": config.snapshot, "ancestors": ancestors}
-    result |= {"inputs": domains, "stages": stages, "missing": lacking}
+    result |= {"inputs": domains, "stages": stages, "own_code": config.own_code(), "missing": lacking}
     return Answer(result, lambda: _print_plan(result))
 
 
@@ -126,6 +127,8 @@ def _print_plan(result: dict[str, Any]) -> None:
             ", ".join(decision["skip"]),
         )
     console.print(table)
+    for reference, version in result["own_code"].items():
+        console.print(f"{reference}, version {version}", highlight=False, markup=False, soft_wrap=True)
     for said in result["missing"]:
         console.print(f"missing: {said}", highlight=False, markup=False, soft_wrap=True)
 

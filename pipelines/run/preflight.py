@@ -25,7 +25,6 @@ from pipelines.run.config import PipelineConfig
 from pipelines.run.ingest import find_inputs
 from pipelines.spark.session import look_for_java
 from pipelines.stages.base import complaint
-from pipelines.stages.registry import stage_class
 from tamis.errors import ConfigError
 
 
@@ -54,7 +53,7 @@ def missing(config: PipelineConfig, base: Path, steps: Sequence[str]) -> Iterato
     """What those steps lack here, a sentence each: what stages need, a Java."""
     for name in steps:
         if name in config.stages:
-            kind = stage_class(name)
+            kind = config.kind(name)
             decision = parse(kind.Decision, config.decisions(name)["default"], f"stages.{name}")
             yield from kind.missing(config.evidence(name), decision, base)
     yield from complaint(look_for_java)

@@ -18,13 +18,18 @@ def trained_model(stage: str, model: str | None, training: WordsTraining | None,
     if model is not None:
         return (context.base / model).absolute()
     assert training is not None
-    keys = _keys(stage, training)
-    texts = [reference_identity(r, key, context.base) for r, key in zip(training.references, keys, strict=True)]
-    folder = context.models / stable_hash([training.model_dump(mode="json"), texts])
+    folder = model_folder(stage, training, context.base, context.models)
     if not folder.exists():
         with context.cluster.step(f"{stage}: train"):
             train(training, context.base, folder)
     return folder
+
+
+def model_folder(stage: str, training: WordsTraining, base: Path, models: Path) -> Path:
+    """Where below `models` the model of a training belongs: named by a hash of its settings and reference text."""
+    keyed = zip(training.references, _keys(stage, training), strict=True)
+    texts = [reference_identity(reference, key, base) for reference, key in keyed]
+    return models / stable_hash([training.model_dump(mode="json"), texts])
 
 
 def missing_model(
