@@ -23,6 +23,7 @@ from sampler.stream.batch import Batch
 from sampler.stream.mixture_stream import RankStream
 from sampler.stream.state import position_of, state_at
 from tamis.errors import ConfigError, told_briefly
+from tamis.extras import needs
 from tamis.places import CONF
 from tamis.progress import SILENT, Progress
 
@@ -85,10 +86,9 @@ class Batches:
         Raises:
             ConfigError: so many steps would take a domain past its max_epochs; or torch is not installed.
         """
-        try:
-            from sampler.torch_data import FIELDS, StreamDataset
-        except ModuleNotFoundError as error:
-            raise ConfigError(f"{error.name} is not installed; pip install 'tamis[train]' brings it") from None
+        needs("torch", extra="train", for_="dataset()")
+        from sampler.torch_data import FIELDS, StreamDataset
+
         ranked = self._ranked
         at = RankStream(ranked.stream, ranked.rank, ranked.world_size, ranked.global_batch, self._position)
         return StreamDataset(at, steps, fields or FIELDS)

@@ -79,6 +79,16 @@ def open_session(settings: dict[str, str] | None = None) -> SparkSession:
     return spark
 
 
+def look_for_java() -> None:
+    """Refuses to start Spark where there is no Java; under spark-submit one runs already.
+
+    Raises:
+        TamisError: see there.
+    """
+    if "PYSPARK_GATEWAY_PORT" not in os.environ:
+        java_home()
+
+
 def local_settings() -> dict[str, str]:
     """The settings of `conf/spark/local.conf`; none under spark-submit, where the cluster's own stand."""
     if "PYSPARK_GATEWAY_PORT" in os.environ:
