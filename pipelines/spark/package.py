@@ -76,8 +76,9 @@ def members(root: Path) -> Iterator[Path]:
 
 
 def _is_code(path: Path) -> bool:
-    """Say whether a file below a package is part of it: its modules and the marker of typed packages."""
-    return "__pycache__" not in path.parts and (path.suffix == ".py" or path.name == "py.typed")
+    """Say whether a file below a package is part of it: a module, the marker of typed packages, a model, a licence."""
+    kinds = (".py", ".typed", ".ftz", ".txt")
+    return "__pycache__" not in path.parts and path.suffix in kinds
 
 
 if __name__ == "__main__":
