@@ -40,7 +40,7 @@ from tamis.compiling import tell
 
 KEPT_DAYS = 30
 """An entry that nobody has read for so many days is removed by the next process that compiles."""
-WAIT_SECONDS = 120
+WAIT_SECONDS = 600
 """A process waits so long for another to compile what it needs, and then compiles too."""
 VERSIONS = (sys.version, nb.__version__, llvmlite.__version__, np.__version__)
 _LIBRARIES = ("builtins", "math", "cmath", "operator", "numpy", "numba")

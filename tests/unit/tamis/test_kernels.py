@@ -244,3 +244,20 @@ def test_what_nobody_reads_goes(load: Load, tmp_path: Path) -> None:
     kernels.remove_unread.cache_clear()
     load()(1.0)
     assert entry.exists() and not dead.exists()
+
+
+def test_versions_processor_and_types_are_in_the_name(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Codegen:
+        def __init__(self, processor: str) -> None:
+            self.magic_tuple = lambda: ("x86_64-linux", processor, "+avx2")
+
+    top = load()
+    names = {
+        top._cache._entry(types, Codegen(processor)).name
+        for types in (("int64",), ("float64",))
+        for processor in ("znver4", "skylake")
+    }
+    assert len(names) == 4
+    before = fingerprint(top)
+    monkeypatch.setattr(kernels, "VERSIONS", (*kernels.VERSIONS[:-1], "another numpy"))
+    assert fingerprint(top) != before
