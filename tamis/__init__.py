@@ -12,7 +12,11 @@ from importlib import import_module
 
 TYPE_CHECKING = False  # typing's own, which type checkers know by its name, without the cost of typing
 if TYPE_CHECKING:
+    from corpus.config import StrictModel as StrictModel
+    from corpus.config import setting as setting
     from corpus.reading.opened_run import Run as Run
+    from corpus.records import Bad as Bad
+    from corpus.records import Record as Record
     from pipelines.notebook.duplicates import exact_duplicates as exact_duplicates
     from pipelines.notebook.duplicates import near_duplicate_pairs as near_duplicate_pairs
     from pipelines.notebook.duplicates import near_duplicates as near_duplicates
@@ -23,8 +27,10 @@ if TYPE_CHECKING:
     from pipelines.notebook.run import open_run as open_run
     from pipelines.notebook.run import run as run
     from pipelines.stages.base import Batch as Batch
+    from pipelines.stages.base import Column as Column
     from pipelines.stages.base import LocalStage as Stage
     from pipelines.stages.base import Verdict as Verdict
+    from pipelines.stages.keep_function import Document as Document
     from sampler.batches import Batches as Batches
     from sampler.batches import stream as stream
     from sampler.mixture import Mixture as Mixture
@@ -57,16 +63,27 @@ _PLACES = {
     "Stage": "pipelines.stages.base:LocalStage",
     "Batch": "pipelines.stages.base",
     "Verdict": "pipelines.stages.base",
+    "Column": "pipelines.stages.base",
+    "Document": "pipelines.stages.keep_function",
+    "StrictModel": "corpus.config",
+    "setting": "corpus.config",
+    "Record": "corpus.records",
+    "Bad": "corpus.records",
     "TamisError": "tamis.errors",
 }
 """Name → the module that has it, under the same name unless another stands behind a colon."""
 
 __all__ = [  # noqa: F822
+    "Bad",
     "Batch",
     "Batches",
+    "Column",
+    "Document",
     "Mixture",
+    "Record",
     "Run",
     "Stage",
+    "StrictModel",
     "TamisError",
     "Verdict",
     "exact_duplicates",
@@ -78,6 +95,7 @@ __all__ = [  # noqa: F822
     "personal_data",
     "quality",
     "run",
+    "setting",
     "stream",
 ]
 

@@ -76,7 +76,7 @@ def plan(
     from corpus.inputs import resolve_inputs
     from pipelines.run.ancestors import open_ancestors
     from pipelines.run.config import load_pipeline
-    from pipelines.stages.registry import stage_class
+    from pipelines.stages.own import version_of
 
     config = load_pipeline(pipeline, inputs=inputs, settings=settings)
     ancestors = [{"snapshot": a.snapshot, "run": str(a.run.root)} for a in open_ancestors(against, config)]
@@ -88,18 +88,19 @@ def plan(
         line["bytes"] += file.size
     stages: list[dict[str, Any]] = []
     for name in config.stages:
-        kind = stage_class(name)
+        kind = config.kind(name)
         stages.append(
             {
                 "name": name,
                 "module": kind.__module__,
+                "version": version_of(kind),
                 "paper": kind.paper,
                 "evidence": config.evidence(name).model_dump(mode="json"),
                 "decision": config.decisions(name),
             }
         )
     result = {"name": config.name, "snapshot": config.snapshot, "ancestors": ancestors}
-    result |= {"inputs": domains, "stages": stages}
+    result |= {"inputs": domains, "stages": stages, "own_code": config.own_code()}
     return Answer(result, lambda: _print_plan(result))
 
 
@@ -122,6 +123,8 @@ def _print_plan(result: dict[str, Any]) -> None:
             ", ".join(decision["skip"]),
         )
     console.print(table)
+    for reference, version in result["own_code"].items():
+        console.print(f"{reference}, version {version}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _short(settings: dict[str, object]) -> str:

@@ -24,7 +24,7 @@ import orjson
 from pydantic import field_validator, model_validator
 
 from corpus.config import Refused, StrictModel, setting
-from corpus.inputs import FieldMap, InputConfig, open_input, resolve_inputs
+from corpus.inputs import FieldMap, Format, InputConfig, open_input, resolve_inputs
 from corpus.readers import read
 from corpus.records import Record
 from filters.quality.corruption import corrupt
@@ -48,9 +48,7 @@ class ReferenceSet(StrictModel):
     label: Label = setting(..., "What its texts are.")
     lang: str = setting(..., "Their language; balance and evaluation are by language.", min_length=2)
     paths: tuple[str, ...] = setting(..., "Globs, URIs or `package:<import name>/<glob>`, as for inputs.", min_length=1)
-    format: Literal["auto", "jsonl", "parquet", "warc", "wet", "text"] = setting(
-        "auto", "How files are read; auto goes by the file's name."
-    )
+    format: Format = setting("auto", "How files are read, as for inputs.")
     fields: FieldMap = setting(FieldMap(), "Which column of a record is what.")
     text_unit: Literal["file", "line", "paragraph"] = setting("file", "What a document is in a plain text file.")
     encoding: str | None = setting(None, "Encoding of plain text; null is UTF-8.")

@@ -17,6 +17,8 @@
 (`pipelines.run.profiles`). `extends: default.yaml` takes another pipeline and changes the settings that are given;
 `order: [eligibility, …]` puts its stages in another order.
 
+A stage or reader of one's own is named by reference (`corpus.own_code`); a stage then goes by the name of its class.
+
 A stage's block is flat: settings of its evidence and of its decision stand side by side, and Tamis knows which is
 which. A domain may override settings of decisions, not of evidence: a scan is the same for all domains.
 """
@@ -34,11 +36,15 @@ from pydantic import field_validator
 from corpus.config import StrictModel, key_value, load_yaml, parse, setting, unknown_key
 from corpus.ids import MAX_SNAPSHOT
 from corpus.inputs import InputConfig
+from corpus.own_code import is_reference
+from corpus.readers import reader_version
 from pipelines.run.alarm import AlarmConfig
 from pipelines.run.curves import WeightsConfig
+from pipelines.run.own_names import name_own_code
 from pipelines.run.profiles import merge, resolve_names
 from pipelines.run.settings import IngestConfig, WriteShardsConfig
 from pipelines.stages.base import Stage
+from pipelines.stages.own import version_of
 from pipelines.stages.registry import STAGES, stage_class
 from tamis.errors import ConfigError
 
@@ -52,7 +58,15 @@ class PipelineConfig(StrictModel):
     )
     inputs: tuple[InputConfig, ...] = setting((), "The files that are ingested; `--input DOMAIN=GLOB` replaces them.")
     ingest: IngestConfig = setting(IngestConfig(), "How raw input becomes document shards.")
-    stages: dict[str, dict[str, Any]] = setting(..., "Stage to its settings; stages run in this order.")
+    stages: dict[str, dict[str, Any]] = setting(
+        ..., "Stage to its settings; stages run in this order. One of one's own is named as `module:Class`."
+    )
+    own_stages: dict[str, str] = setting(
+        {}, "Name of a stage of one's own to its `module:Class`; Tamis fills this in from the keys of `stages`."
+    )
+    code: tuple[str, ...] = setting(
+        (), "Folders of modules of one's own, relative to the YAML; they travel to the executors."
+    )
     domains: dict[str, dict[str, Any]] = setting(
         {}, "Domain to what is different for it: stages that it skips, decision settings of stages, its alarm."
     )
@@ -65,9 +79,19 @@ class PipelineConfig(StrictModel):
     def _empty_blocks(cls, value: Any) -> Any:
         return {k: {} if v is None else v for k, v in value.items()} if isinstance(value, dict) else value
 
+    def own_code(self) -> dict[str, int | str]:
+        """Code of one's own that a run calls: reference → version."""
+        stages = {reference: version_of(stage_class(reference)) for reference in self.own_stages.values()}
+        readers = {i.format: reader_version(i.format) for i in self.inputs if is_reference(i.format)}
+        return {**stages, **readers}
+
+    def kind(self, stage: str) -> type[Stage]:
+        """The class of a stage."""
+        return stage_class(self.own_stages.get(stage, stage))
+
     def evidence(self, stage: str) -> StrictModel:
         """The evidence config of a stage."""
-        kind = stage_class(stage)
+        kind = self.kind(stage)
         block = self.stages[stage]
         return parse(
             kind.Evidence, {k: v for k, v in block.items() if k in kind.Evidence.model_fields}, f"stages.{stage}"
@@ -78,7 +102,7 @@ class PipelineConfig(StrictModel):
 
         Here a domain overrides a threshold; `pipelines.stages.scan` applies to each row the config of its domain.
         """
-        kind = stage_class(stage)
+        kind = self.kind(stage)
         block = {k: v for k, v in self.stages[stage].items() if k in kind.Decision.model_fields}
         overrides, skip = {}, []
         for domain, settings in sorted(self.domains.items()):
@@ -98,7 +122,15 @@ class PipelineConfig(StrictModel):
         own = self.domains.get(domain, {}).get("alarm", {})
         if not isinstance(own, dict):
             raise ConfigError(f"domains.{domain}.alarm: found {own!r}; expected a mapping of settings")
-        return parse(AlarmConfig, {**self.alarm.model_dump(), **own}, f"domains.{domain}.alarm")
+        found = parse(AlarmConfig, {**self.alarm.model_dump(), **own}, f"domains.{domain}.alarm")
+        self._check_watched(found, f"domains.{domain}.alarm")
+        return found
+
+    def _check_watched(self, alarm: AlarmConfig, where: str) -> None:
+        known = list(dict.fromkeys([*STAGES, *self.stages]))
+        for name in alarm.stages or ():
+            if name not in known:
+                raise ConfigError(unknown_key(f"{where}.stages.{name}", known))
 
 
 def load_pipeline(
@@ -137,11 +169,11 @@ def _load(path: Path, seen: set[Path], given: Mapping[str, Any] | None = None) -
         raise ConfigError(f"{path}: extends: found itself; expected another pipeline YAML")
     raw = load_yaml(path) if given is None else copy.deepcopy(dict(given))
     base = raw.pop("extends", None)
-    if base is None:
-        return raw
-    if not isinstance(base, str):
+    if not isinstance(base, str | None):
         raise ConfigError(f"{path}: extends: found {base!r}; expected the path of a pipeline YAML")
-    return merge(_load(path.parent / base, seen | {path}), raw)
+    extended = {} if base is None else _load(path.parent / base, seen | {path})
+    name_own_code(raw, path.parent, extended.get("own_stages", {}))
+    return merge(extended, raw)
 
 
 def _put_in_order(raw: dict[str, Any]) -> None:
@@ -155,9 +187,9 @@ def _put_in_order(raw: dict[str, Any]) -> None:
 
 
 def _check_stages(config: PipelineConfig) -> None:
-    _check_order(list(config.stages))
+    _check_order(config)
     for name, block in config.stages.items():
-        kind = stage_class(name)
+        kind = config.kind(name)
         allowed = sorted({*kind.Evidence.model_fields, *kind.Decision.model_fields})
         for key in block:
             if key not in allowed:
@@ -173,19 +205,21 @@ def _check_stages(config: PipelineConfig) -> None:
                 continue
             if key not in config.stages:
                 raise ConfigError(unknown_key(f"domains.{domain}.{key}", ["skip", "alarm", *config.stages]))
-            _check_override(f"domains.{domain}.{key}", value, stage_class(key))
+            _check_override(f"domains.{domain}.{key}", value, config.kind(key))
     for name in config.stages:
-        kind, decisions = stage_class(name), config.decisions(name)
+        kind, decisions = config.kind(name), config.decisions(name)
         for block in (decisions["default"], *decisions["domains"].values()):
             kind.check(config.evidence(name), parse(kind.Decision, block, f"stages.{name}"))
     _check_sources(config)
+    config._check_watched(config.alarm, "alarm")
 
 
-def _check_order(stages: list[str]) -> None:
-    for name in stages[1:]:
-        if stage_class(name).comes_first:
+def _check_order(config: PipelineConfig) -> None:
+    first, *others = config.stages or [""]
+    for name in others:
+        if config.kind(name).comes_first:
             raise ConfigError(
-                f"stages: found {name} behind {stages[0]}; expected it first, so that what may not be used is no "
+                f"stages: found {name} behind {first}; expected it first, so that what may not be used is no "
                 "document's survivor"
             )
 
@@ -193,7 +227,7 @@ def _check_order(stages: list[str]) -> None:
 def _check_sources(config: PipelineConfig) -> None:
     stages = list(config.stages)
     for i, name in enumerate(stages):
-        kind = stage_class(name)
+        kind = config.kind(name)
         decision = parse(kind.Decision, config.decisions(name)["default"], f"stages.{name}")
         for wanted in kind.needs(decision):
             if wanted not in stages[:i]:
@@ -259,9 +293,9 @@ def _set(raw: dict[str, Any], text: str) -> None:
     except yaml.YAMLError:
         raise ConfigError(f"--set {key}: found {value!r}; expected a value in YAML") from None
     if parts[0] not in PipelineConfig.model_fields:
-        if parts[0] not in STAGES:
-            raise ConfigError(f"--set {key}: {unknown_key(parts[0], [*STAGES, *PipelineConfig.model_fields])}")
         present = raw.get("stages")
+        if parts[0] not in (known := [*STAGES, *raw.get("own_stages", {})]):
+            raise ConfigError(f"--set {key}: {unknown_key(parts[0], [*known, *PipelineConfig.model_fields])}")
         if isinstance(present, dict) and parts[0] not in present:
             raise ConfigError(
                 f"--set {key}: found {parts[0]!r}, which the pipeline does not have; expected one of its "

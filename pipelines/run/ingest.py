@@ -20,6 +20,8 @@ import pyarrow as pa
 from corpus.files import FileEntry, Manifest, commit, load_manifest, stable_hash, write_table
 from corpus.ids import MAX_ROW
 from corpus.inputs import InputConfig, InputFile, resolve_inputs
+from corpus.own_code import is_reference
+from corpus.readers import reader_version
 from corpus.run_folder import RunFolder
 from corpus.schemas import DOCUMENT, QUARANTINE, URLS
 from pipelines.run.config import PipelineConfig
@@ -58,9 +60,14 @@ def ingest(run: RunFolder, config: PipelineConfig, base: Path, cluster: Cluster)
 
 
 def _key(config: PipelineConfig, files: list[InputFile]) -> str:
-    readers = [c.model_dump(mode="json", exclude={"paths"}) for c in config.inputs]
+    readers = [c.model_dump(mode="json", exclude={"paths"}) | _version(c) for c in config.inputs]
     named = sorted(([f.domain, f.name, f.size, readers[f.config_index]] for f in files), key=repr)
     return stable_hash([config.snapshot, config.ingest.model_dump(mode="json"), named])
+
+
+def _version(config: InputConfig) -> dict[str, int | str]:
+    """What the key of an ingest holds of a reader of one's own beside its name."""
+    return {"version": reader_version(config.format)} if is_reference(config.format) else {}
 
 
 def _groups(files: list[InputFile], target: int) -> Iterator[list[InputFile]]:

@@ -25,7 +25,9 @@ from pipelines.run.ledger import Kept
 from pipelines.run.settings import WriteShardsConfig
 from pipelines.run.weights import write_weights
 from pipelines.spark.session import Cluster
+from pipelines.spark.wire import WireSchema
 from pipelines.stages.context import remove_scratch
+from pipelines.stages.own import own_columns
 from pipelines.stages.registry import shard_tasks
 from pipelines.stages.shard_task import Chain, ShardTask
 from tamis.errors import TamisError
@@ -44,9 +46,11 @@ def publish(run: RunFolder, config: PipelineConfig, chain: Chain, kept: Sequence
     settings = config.write_shards
     upstream = chain[-1][1].body["key"] if chain else run.ingest.body["identity"]
     settled = [m.body["key"] for _, m in chain]
-    key = stable_hash([upstream, settled, settings.model_dump(mode="json")])
+    columns = pa.schema([field for name, _ in chain for field in own_columns(config.kind(name))])
+    told = [[f.name, str(f.type), f.metadata[b"description"].decode()] for f in columns]
+    key = stable_hash([upstream, settled, settings.model_dump(mode="json"), *([told] if told else [])])
     tasks = {task.shard.number: task for task in shard_tasks(run.shards, chain)}
-    published = _write_shards(run, settings, key, tasks, kept, decisions_of(chain), cluster)
+    published = _write_shards(run, settings, columns, key, tasks, kept, decisions_of(chain), cluster)
     _write_dropped(run, stable_hash([key, "dropped"]), tasks, cluster)
     write_weights(run, config.weights, published, cluster)
 
@@ -54,6 +58,7 @@ def publish(run: RunFolder, config: PipelineConfig, chain: Chain, kept: Sequence
 def _write_shards(
     run: RunFolder,
     settings: WriteShardsConfig,
+    columns: pa.Schema,
     key: str,
     tasks: dict[int, ShardTask],
     kept: Sequence[Kept],
@@ -69,7 +74,7 @@ def _write_shards(
     members = [(domain, [tasks[n] for n in numbers]) for domain, _, numbers in groups]
     written = cluster.map(
         write_published,
-        [PublishTask(parts, domain, i, scratch, settings) for i, (domain, parts) in enumerate(members)],
+        [PublishTask(parts, domain, i, scratch, settings, columns) for i, (domain, parts) in enumerate(members)],
         label="write_shards",
         receipts=scratch / "receipts",
         weights=[sum(k.documents for k in kept if k.domain == d and k.shard in set(n)) for d, _, n in groups],
@@ -118,18 +123,22 @@ def plan_groups(kept: Sequence[Kept], target: int) -> Iterator[tuple[str, int, l
 
 @dataclass(frozen=True)
 class PublishTask:
-    """A published shard of a domain, to be written from some document shards; `number` counts over all domains."""
+    """A published shard of a domain, to be written from some document shards; `number` counts over all domains.
+
+    `columns` are those of stages of one's own; the metadata of each names its stage.
+    """
 
     tasks: list[ShardTask]
     domain: str
     number: int
     folder: Path
     settings: WriteShardsConfig
+    columns: WireSchema
 
 
 def write_published(job: PublishTask) -> FileEntry:
     """Task: writes one published shard."""
-    tables = [_published_rows(task, job.domain, job.settings) for task in job.tasks]
+    tables = [_published_rows(task, job) for task in job.tasks]
     table = pa.concat_tables(tables).combine_chunks()
     size = int(np.sum(table.column("bytes").to_numpy(), dtype=np.int64))
     rows = max(1, min(table.num_rows, table.num_rows * ROW_GROUP_BYTES // max(1, size)))
@@ -138,9 +147,9 @@ def write_published(job: PublishTask) -> FileEntry:
     return write_table(job.folder, stem, table, kind="published", shard=job.number, info=info, row_group_rows=rows)
 
 
-def _published_rows(task: ShardTask, domain: str, settings: WriteShardsConfig) -> pa.Table:
+def _published_rows(task: ShardTask, job: PublishTask) -> pa.Table:
     """The kept documents of a domain in one document shard, as they are published."""
-    state = task.state()
+    domain, state = job.domain, task.state()
     rows = np.flatnonzero(state.alive & (task.domains().astype(str) == domain)).astype(np.int32)
     stored = task.shard.read(["text", "bytes", "sentences", *METADATA])
     from text.arrow import TextColumn
@@ -157,10 +166,12 @@ def _published_rows(task: ShardTask, domain: str, settings: WriteShardsConfig) -
         "stored_bytes": picked.column("bytes"),
         **{name: picked.column(name) for name in METADATA},
         **_scores(task, rows),
+        **_own_columns(task, rows, job.columns),
     }
     components = np.where(columns["component_id"].is_null(), ids, columns["component_id"].fill_null(0))
-    columns["split"] = pa.array(split_of(components, settings), pa.string())
-    return pa.table([columns[name] for name in PUBLISHED.names], schema=PUBLISHED)
+    columns["split"] = pa.array(split_of(components, job.settings), pa.string())
+    schema = pa.schema([*PUBLISHED, *job.columns])
+    return pa.table([columns[name] for name in schema.names], schema=schema)
 
 
 def split_of(components: npt.NDArray[np.int64], settings: WriteShardsConfig) -> npt.NDArray[np.str_]:
@@ -175,6 +186,19 @@ def _scores(task: ShardTask, rows: npt.NDArray[np.int32]) -> dict[str, pa.Array]
         values = task.column(rows, stage, name, None)
         array = pa.array(values.tolist(), kind, from_pandas=True)  # a null of a float column comes as NaN
         found[name] = array if default is None else array.fill_null(pa.scalar(default, kind))
+    return found
+
+
+def _own_columns(task: ShardTask, rows: npt.NDArray[np.int32], schema: pa.Schema) -> dict[str, pa.ChunkedArray]:
+    """The columns that stages of one's own left about some documents, null where they left nothing."""
+    decisions = dict(task.decisions())
+    found = {}
+    for field in schema:
+        left = decisions[field.metadata[b"stage"].decode()].read("columns", task.shard.number)
+        left = pa.schema([pa.field("row", pa.int32()), field]).empty_table() if left is None else left
+        at = np.full(task.shard.rows, -1, np.int64)
+        at[left.column("row").to_numpy()] = np.arange(left.num_rows)
+        found[field.name] = left.column(field.name).take(pa.array(at[rows], mask=at[rows] < 0))
     return found
 
 
