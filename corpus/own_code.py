@@ -86,8 +86,8 @@ def _imported(name: str) -> ModuleType:
 
 
 def reference_of(found: Any) -> str:
-    """The reference of a class or function."""
-    return f"{found.__module__}:{found.__qualname__}"
+    """The reference of a class or function; of anything else, how it is written."""
+    return f"{found.__module__}:{found.__qualname__}" if hasattr(found, "__qualname__") else str(found)
 
 
 def source_version(found: Any) -> str:

@@ -2,8 +2,9 @@
 
     python -m benchmarks.chain.own_stage_speed [--langs en zh] [--repeats 3]
 
-Both have the rule of `examples/extend/short_lines.py`: the function of this module says it in plain Python, the example
-in a few calls of Arrow. Beside them stands `heuristic_filter`, whose kernels count some seventy features. Each scans
+Two rules are said twice: those of `examples/extend/short_lines.py`, which looks at lines, and `reading_time.py`, which
+looks at characters and words. The functions of this module say them in plain Python, the examples in a few calls of
+Arrow. Beside them stands `heuristic_filter`, whose kernels count all features of its rules. Each scans
 every shared document of a language (`benchmarks.corpora.base_text`), in batches as a scan gets them; the fastest of the
 repeats counts, in CPU-seconds of this process. Reading shards and writing evidence are not in it: they are the same for
 all. Cost: a minute.
@@ -12,6 +13,7 @@ all. Cost: a minute.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -34,16 +36,28 @@ from text.arrow import TextColumn
 
 NEEDS = ("data",)
 WAYS = {
-    "a function of one document": "benchmarks.chain.own_stage_speed:short_lines_in_python",
-    "a stage of batches, in Arrow": "short_lines:ShortLines",
-    "`heuristic_filter`, in kernels of ours": "heuristic_filter",
+    "lines, a function of one document": "benchmarks.chain.own_stage_speed:short_lines_in_python",
+    "lines, a stage of batches": "short_lines:ShortLines",
+    "words, a function of one document": "benchmarks.chain.own_stage_speed:quick_reading_in_python",
+    "words, a stage of batches": "reading_time:ReadingTime",
+    "`heuristic_filter`": "heuristic_filter",
 }
+_HAN, _WORD = (
+    re.compile("[\u2e80-\u2fdf\u3005-\u3007\u3021-\u303b\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"),
+    re.compile(r"\w+"),
+)
 
 
 def short_lines_in_python(document: Document, *, letters: int = 20, most: float = 0.8) -> bool | str:
     """Keeps a text in which not too many lines are short."""
     lines = document.text.split("\n")
     return sum(len(line) < letters for line in lines) <= most * len(lines)
+
+
+def quick_reading_in_python(document: Document, *, seconds: float = 1.0) -> bool | str:
+    """Keeps a text that takes a while to read."""
+    without, han = _HAN.subn(" ", document.text)
+    return han / 5 + len(_WORD.findall(without)) / 4 >= seconds
 
 
 def main() -> None:
@@ -62,8 +76,14 @@ def main() -> None:
     body = {"machine": machine.describe(), "rows": rows}
     if options.out:
         options.out.write_text(json.dumps(body, indent=1), "utf-8")
-    lines = [f"| {r['lang']} | {r['what']} | {r['rate']:,.1f} | {r['documents']:,.0f} |" for r in rows]
-    print("\n".join([*table_head(body["machine"]), *lines]) if False else "\n".join(lines))
+    print(as_markdown(body))
+
+
+def as_markdown(body: dict[str, Any]) -> str:
+    """One table."""
+    lines = [machine.as_line(body["machine"]), "", table_head("language | what | MB/CPU-s | documents/CPU-s")]
+    lines += [f"| {r['lang']} | {r['what']} | {r['rate']:,.0f} | {r['documents']:,.0f} |" for r in body["rows"]]
+    return "\n".join([*lines, ""])
 
 
 def batches_of(texts: list[bytes]) -> list[Batch]:

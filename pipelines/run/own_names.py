@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from corpus.own_code import installed, is_reference, use_folders
+from corpus.own_code import installed, is_reference, reference_of, use_folders
 from corpus.readers import reader_reference
 from pipelines.stages.registry import STAGES, stage_class
 from tamis.errors import ConfigError
@@ -25,11 +25,14 @@ def name_own_code(raw: dict[str, Any], folder: Path, known: Mapping[str, str]) -
     if "code" in raw:
         raw["code"] = _folders(raw["code"], folder)
         use_folders(map(Path, raw["code"]))
+    if isinstance(stages := raw.get("stages"), dict):  # from Python a class or function may stand for its reference
+        raw["stages"] = {key if isinstance(key, str) else reference_of(key): block for key, block in stages.items()}
     _name_stages(raw, known)
     inputs = raw.get("inputs")
     for number, block in enumerate(inputs if isinstance(inputs, list) else []):
-        if isinstance(block, dict) and isinstance(block.get("format"), str):
-            block["format"] = reader_reference(block["format"], f"inputs[{number}].format")
+        if isinstance(block, dict) and (format := block.get("format")) is not None:
+            reference = reference_of(format) if callable(format) else str(format)
+            block["format"] = reader_reference(reference, f"inputs[{number}].format")
 
 
 def _folders(value: Any, folder: Path) -> list[str]:

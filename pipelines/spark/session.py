@@ -118,6 +118,7 @@ class Cluster:
         self.progress: Progress = progress or Silent()
         self._spark: SparkSession | None = None
         self._code = ""
+        self._added: set[str] = set()
 
     @property
     def spark(self) -> SparkSession:
@@ -134,8 +135,9 @@ class Cluster:
     def _context(self) -> SparkContext:
         """Spark, with the archive of one's own code at hand on every machine."""
         context = self.spark.sparkContext
-        if self._code:
+        if self._code and self._code not in self._added:
             context.addFile(self._code)
+            self._added.add(self._code)
         return context
 
     def stop(self) -> None:
@@ -143,6 +145,7 @@ class Cluster:
         if self._spark is not None:
             self._spark.stop()
             self._spark = None
+            self._added.clear()
 
     def map(
         self,
