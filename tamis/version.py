@@ -1,4 +1,4 @@
-"""The version of Tamis, said here alone: `pyproject.toml`, `tamis --version` and every record of a run take it from here.
+"""The version of Tamis, said here alone: `pyproject.toml`, `tamis --version`, the records of a run take it from here.
 
 A plain string in a module of its own, so that setuptools reads it without importing anything, and a zip has it too.
 """

@@ -10,11 +10,19 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from cli.options import Answer, answering
+from cli.options import Answer, answering, named
 from corpus.reading.lineage import ancestors_line
 from corpus.run_folder import RunFolder
+from tamis.places import base_folder
 
-PipelineArgument = Annotated[Path, typer.Argument(help="A pipeline YAML.", metavar="PIPELINE.yaml")]
+PipelineArgument = Annotated[
+    Path,
+    typer.Argument(
+        help="The name of a shipped pipeline, or the path of a YAML.",
+        metavar="PIPELINE.yaml",
+        parser=named("pipelines"),
+    ),
+]
 InputOption = Annotated[
     list[str] | None, typer.Option("--input", help="DOMAIN=GLOB; replaces the YAML's inputs of that domain.")
 ]
@@ -58,7 +66,7 @@ def run(
     with shown_progress() as progress:
         cluster = Cluster({**local_settings(), **given}, progress)
         try:
-            Runner(config, out, cluster, pipeline.absolute().parent, batch_bytes, against).run(until)
+            Runner(config, out, cluster, base_folder(pipeline), batch_bytes, against).run(until)
         finally:
             cluster.stop()
     ledger = RunFolder(out).ledger()
@@ -80,7 +88,7 @@ def plan(
 
     config = load_pipeline(pipeline, inputs=inputs, settings=settings)
     ancestors = [{"snapshot": a.snapshot, "run": str(a.run.root)} for a in open_ancestors(against, config)]
-    files = resolve_inputs(config.inputs, base_dir=pipeline.absolute().parent) if config.inputs else []
+    files = resolve_inputs(config.inputs, base_dir=base_folder(pipeline)) if config.inputs else []
     domains: dict[str, dict[str, int]] = {}
     for file in files:
         line = domains.setdefault(file.domain, {"files": 0, "bytes": 0})

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.options import Answer, CheckpointOption, MixtureData, MixtureOption, ModelArgument, RunOption, answering
+from cli.options import Answer, CheckpointOption, MixtureData, MixtureOption, ModelArgument, RunOption, answering, named
 from cli.present import add_numbers, console, grid
 from cli.progress import shown_progress
 from tamis.errors import ConfigError
@@ -41,7 +41,10 @@ LengthOption = Annotated[
 
 @answering
 def evaluate(
-    models: Annotated[list[Path], typer.Argument(metavar="MODEL.yaml...", help="Model files, trained on the run.")],
+    models: Annotated[
+        list[Path],
+        typer.Argument(metavar="MODEL.yaml...", parser=named("models"), help="Model files, trained on the run."),
+    ],
     data: MixtureData,
     checkpoint: CheckpointOption = None,
     documents: Annotated[int, typer.Option("--documents", min=0, help="Most documents of a domain; 0 for all.")] = 0,

@@ -14,8 +14,8 @@
     write_shards: {target_shard_bytes: 268435456}
 
 `domains: {statutes: {profile: law}}` takes the settings that Tamis ships for that kind of text
-(`pipelines.run.profiles`). `extends: default.yaml` takes another pipeline and changes the settings that are given;
-`order: [eligibility, …]` puts its stages in another order.
+(`pipelines.run.profiles`). `extends: default.yaml` takes the pipeline beside it, `extends: default` the one that Tamis
+ships, and changes the settings that are given; `order: [eligibility, …]` puts its stages in another order.
 
 A stage's block is flat: settings of its evidence and of its decision stand side by side, and Tamis knows which is
 which. A domain may override settings of decisions, not of evidence: a scan is the same for all domains.
@@ -39,6 +39,7 @@ from pipelines.run.settings import IngestConfig, WriteShardsConfig
 from pipelines.stages.base import Stage
 from pipelines.stages.registry import STAGES, stage_class
 from tamis.errors import ConfigError
+from tamis.places import find_config, is_name
 
 
 class PipelineConfig(StrictModel):
@@ -123,7 +124,7 @@ def load_pipeline(path: Path, *, inputs: list[str] | None = None, settings: list
 
 
 def _load(path: Path, seen: set[Path]) -> dict[str, Any]:
-    """Reads a YAML and the one that it `extends` (a path beside it); key by key, what it says itself wins."""
+    """Reads a YAML and the one that it `extends` (a path from there, or a shipped one); what it says wins."""
     path = path.absolute()
     if path in seen:
         raise ConfigError(f"{path}: extends: found itself; expected another pipeline YAML")
@@ -132,8 +133,11 @@ def _load(path: Path, seen: set[Path]) -> dict[str, Any]:
     if base is None:
         return raw
     if not isinstance(base, str):
-        raise ConfigError(f"{path}: extends: found {base!r}; expected the path of a pipeline YAML")
-    return merge(_load(path.parent / base, seen | {path}), raw)
+        raise ConfigError(
+            f"{path}: extends: found {base!r}; expected the name of a shipped pipeline, or the path of a YAML"
+        )
+    named = Path(base)
+    return merge(_load(find_config("pipelines", named) if is_name(named) else path.parent / named, seen | {path}), raw)
 
 
 def _put_in_order(raw: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 
 
 def preload() -> None:
@@ -34,7 +35,12 @@ def preload() -> None:
 
 
 def main() -> None:
-    """Preloads, then runs PySpark's daemon."""
+    """Preloads, then runs PySpark's daemon; exit code 2 and a sentence where another module hides a package of ours."""
+    try:
+        import tamis  # noqa: F401
+    except ImportError as error:
+        print(f"tamis: {error}", file=sys.stderr)
+        sys.exit(2)
     from pyspark.daemon import manager
 
     preload()

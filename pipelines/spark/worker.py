@@ -35,7 +35,7 @@ class Answer(NamedTuple):
 
 def call(function: str, label: str, task: str, receipt: str) -> Answer:
     """Calls a function with a task and leaves a receipt; a user's error comes back as a value, not as a Java trace."""
-    _begin()
+    _begin(label)
     from pipelines.spark.wire import argument_type, decode, encode, function_of
     from tamis.errors import ReadError, TamisError
 
@@ -66,7 +66,7 @@ def _write_receipt(path: Path, answer: str) -> None:
 
 def emit_blocks(function: str, label: str, tasks: Iterable[str]) -> Iterator[Any]:
     """The sending side of an exchange: the blocks that a source yields for each task, packed for Spark."""
-    _begin()
+    _begin(label)
     from pipelines.spark.blocks import pack
     from pipelines.spark.wire import argument_type, decode, function_of
 
@@ -82,7 +82,7 @@ def receive_blocks(
     function: str, label: str, settings: str, last: bool, partition: int, records: Iterable[Any]
 ) -> Iterator[Any]:
     """A receiving side of an exchange: hands a partition's rows to a hop; packs the blocks, or encodes the answers."""
-    _begin()
+    _begin(label)
     from pipelines.spark.blocks import pack, unpack
     from pipelines.spark.wire import argument_type, decode, encode, function_of
 
@@ -94,9 +94,13 @@ def receive_blocks(
         raise _failed(label, error) from None
 
 
-def _begin() -> None:
-    """Makes a worker ready for a task: unpacks the code, freezes the collector, takes the GPU."""
+def _begin(label: str) -> None:
+    """Makes a worker ready for a task: unpacks the code, looks if it is ours, freezes the collector, takes the GPU."""
     unpack_code()
+    try:
+        import tamis  # noqa: F401
+    except ImportError as error:
+        raise RuntimeError(f"{label}: {error}") from None
     gc.freeze()
     from pipelines.spark.gpu import take_gpu
 

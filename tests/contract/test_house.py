@@ -14,7 +14,7 @@ import pytest
 
 from pipelines.spark.package import PACKAGES, build_zip
 
-OURS = (*PACKAGES, "benchmarks", "tests", "conf")
+OURS = (*PACKAGES, "benchmarks", "tests")
 NOT_OURS = {".git", ".venv", "demo", "dist", "build", "__pycache__"}
 
 
@@ -92,9 +92,11 @@ def test_zip_holds_packages_and_configuration_only(archive: Path) -> None:
     """Neither tests nor compiled files travel to executors."""
     names = zipfile.ZipFile(archive).namelist()
     assert names == sorted(names)
-    assert {name.split("/")[0] for name in names} <= {*PACKAGES, "conf"}
+    assert {name.split("/")[0] for name in names} == set(PACKAGES)
     assert [name for name in names if name.endswith((".pyc", ".nbi", ".nbc"))] == []
-    assert "conf/spark/local.conf" in names
+    assert {"tamis/conf/spark/local.conf", "tamis/conf/pipelines/default.yaml", "cli/pages/templates/page.html"} <= set(
+        names
+    )
 
 
 def test_zip_imports(archive: Path, tmp_path: Path) -> None:
