@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tamis.errors import TamisError
+from tamis.version import RECORD
 
 MANIFEST = "manifest.json"
 
@@ -181,7 +182,7 @@ def commit(folder: Path, body: dict[str, Any], files: Iterable[FileEntry]) -> Ma
     """Makes files count: writes the manifest, atomically and last; removes debris of earlier attempts."""
     ordered = tuple(sorted(files, key=lambda f: (f.table, f.shard, f.path)))
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / MANIFEST, {**body, "files": [asdict(f) for f in ordered]})
+    write_json(folder / MANIFEST, {**body, **RECORD, "files": [asdict(f) for f in ordered]})
     _remove_debris(folder, {f.path for f in ordered})
     return Manifest(folder, body, ordered)
 

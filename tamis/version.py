@@ -4,3 +4,5 @@ A plain string in a module of its own, so that setuptools reads it without impor
 """
 
 VERSION = "0.1.0"
+RECORD = {"tamis_version": VERSION}
+"""What every record of a run has among its facts: who wrote it. No hash and no key depends on it."""

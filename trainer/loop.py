@@ -35,6 +35,7 @@ from sampler.stream.state import state_at
 from sampler.torch_data import Item, tensors, to_device
 from tamis.errors import TamisError
 from tamis.progress import SILENT, Progress
+from tamis.version import RECORD
 from trainer.checkpoint import Saved
 from trainer.config import TrainConfig
 from trainer.evaluation.heldout import domain_losses
@@ -290,6 +291,7 @@ def close(state: TrainingRun, steps: int, seconds: float) -> dict[str, Any]:
     tokens = state.train.tokens_until(state.position)
     length = tokens / max(state.position, 1)  # the mean, if phases differ
     summary = {
+        **RECORD,
         "name": state.config.name,
         "steps": steps,
         "tokens": tokens,

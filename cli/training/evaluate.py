@@ -16,6 +16,7 @@ from cli.options import Answer, CheckpointOption, MixtureData, MixtureOption, Mo
 from cli.present import add_numbers, console, grid
 from cli.progress import shown_progress
 from tamis.errors import ConfigError
+from tamis.version import RECORD
 
 if TYPE_CHECKING:
     from sampler.heldout import JudgedText
@@ -75,7 +76,7 @@ def evaluate(
     facts |= {"split": text.split}
     if save:
         for found in judged:
-            write_json(folder / "train" / found["model"] / "evaluation.json", found | facts)
+            write_json(folder / "train" / found["model"] / "evaluation.json", RECORD | found | facts)
     return Answer(facts | {"models": judged}, lambda: _print(judged, length, text.split))
 
 
