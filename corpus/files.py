@@ -222,6 +222,7 @@ def load_manifest(folder: Path) -> Manifest | None:
     try:
         body = json.loads(path.read_text("utf-8"))
         files = tuple(FileEntry(**entry) for entry in body.pop("files"))
+        body = {key: value for key, value in body.items() if key not in RECORD}
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise TamisError(
             f"{path} is not a manifest of this version ({error}); remove its folder and run again"

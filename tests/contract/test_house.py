@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from pipelines.spark.package import PACKAGES, build_zip
+from tamis.collisions import ROOMS, told
+from tamis.version import VERSION
 
 OURS = (*PACKAGES, "benchmarks", "tests")
 NOT_OURS = {".git", ".venv", "demo", "dist", "build", "__pycache__"}
@@ -72,6 +74,27 @@ def test_packages_exist_and_are_declared(repository: Path) -> None:
     assert set(project["tool"]["importlinter"]["root_packages"]) == {*PACKAGES, "benchmarks"}
     assert set(project["tool"]["mypy"]["packages"]) == {*PACKAGES, "benchmarks"}
     assert [name for name in PACKAGES if not (repository / name / "__init__.py").is_file()] == []
+
+
+def test_the_names_that_are_looked_at_are_those_of_our_packages() -> None:
+    """And each begins as `tamis.collisions` expects."""
+    assert {"tamis", *ROOMS} == set(PACKAGES)
+    assert told(str(Path(__file__).resolve().parents[2])) is None
+
+
+def test_the_version_is_said_in_one_place(repository: Path) -> None:
+    """And read there without importing anything."""
+    import tomllib
+
+    project = tomllib.loads((repository / "pyproject.toml").read_text())
+    assert project["project"]["dynamic"] == ["version"] and "version" not in project["project"]
+    assert project["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "tamis.version.VERSION"}
+    said = [
+        node.value
+        for node in ast.parse((repository / "tamis" / "version.py").read_bytes()).body
+        if isinstance(node, ast.Assign)
+    ]
+    assert VERSION in [ast.literal_eval(value) for value in said if isinstance(value, ast.Constant)]
 
 
 @pytest.fixture(scope="module")
