@@ -31,7 +31,7 @@ ROOMS = {
 }
 """Our packages beside `tamis`, and how the first line of each begins."""
 COMMANDS = ("tamis", "-m", "run_pipeline.py", "run_tokens.py")
-"""How Python names a program of ours that imports `tamis`: its file, or `-m` while it still looks for the module."""
+"""Names of our programs wherever their file lies; `-m` is Python's, while it still looks for the module to run."""
 
 
 class CollisionError(TamisError, ImportError):
@@ -45,13 +45,20 @@ def refuse_strangers() -> None:
         CollisionError: one sentence; it is an ImportError too.
         SystemExit: the same, told on stderr, in a command or job of ours.
     """
-    said = told(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    said = told(root)
     if said is None:
         return
-    if os.path.basename(sys.argv[0] if sys.argv else "") in COMMANDS:
+    if _is_program(sys.argv[0] if sys.argv else "", root):
         print(f"tamis: {said}", file=sys.stderr)
         sys.exit(2)
     raise CollisionError(said)
+
+
+def _is_program(file: str, root: str) -> bool:
+    """Whether the program that runs is one of ours, by its name or as a module of a package of ours."""
+    room = os.path.relpath(os.path.abspath(file), root).split(os.sep)[0]
+    return os.path.basename(file) in COMMANDS or (room in ("tamis", *ROOMS) and file.endswith(".py"))
 
 
 def told(root: str) -> str | None:

@@ -34,7 +34,7 @@ def train(
 ) -> Answer | None:
     """Train a model on a mixture and compare its held-out loss with a unigram model's.
 
-    Over several GPUs or processes: torchrun --nproc-per-node N --no-python tamis train MODEL.yaml …
+    Over several GPUs or processes: torchrun --nproc-per-node N --no-python -- tamis train MODEL.yaml …
     """
     from cli.training.report import write_training_report
     from corpus.config import load_config

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import gc
 import os
-import sys
 
 
 def preload() -> None:
@@ -35,12 +34,8 @@ def preload() -> None:
 
 
 def main() -> None:
-    """Preloads, then runs PySpark's daemon; exit code 2 and a sentence where another module hides a package of ours."""
-    try:
-        import tamis  # noqa: F401
-    except ImportError as error:
-        print(f"tamis: {error}", file=sys.stderr)
-        sys.exit(2)
+    """Preloads, then runs PySpark's daemon."""
+    import tamis  # noqa: F401  looks first whether our packages are ours
     from pyspark.daemon import manager
 
     preload()

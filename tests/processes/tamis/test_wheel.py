@@ -196,6 +196,7 @@ def test_a_hidden_package_is_told_in_a_sentence(installed: Installed, tmp_path: 
         (["python", "-m", "tamis", "--version"], {}),
         (["python", job, "default", "--out", "run"], hidden),
         (["python", "-m", "pipelines.run.daemon"], {}),
+        (["python", "-m", "pipelines.spark.package"], {}),
     ):
         done = installed.start(words, tmp_path, **environment)
         assert done.returncode == 2 and done.stdout == "", (words, done)

@@ -101,11 +101,12 @@ def test_a_command_ends_and_an_import_fails(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(collisions, "told", lambda root: "import text: found it")
-    monkeypatch.setattr(sys, "argv", ["/elsewhere/script.py"])
-    with pytest.raises(CollisionError, match="import text: found it") as raised:
-        refuse_strangers()
-    assert isinstance(raised.value, ImportError) and isinstance(raised.value, TamisError)
-    for program in ("/env/bin/tamis", "-m", "jobs/run_tokens.py"):
+    for program in ("/elsewhere/script.py", "", f"{ROOT}/.venv/bin/pytest", f"{ROOT}/examples/script.py"):
+        monkeypatch.setattr(sys, "argv", [program])
+        with pytest.raises(CollisionError, match="import text: found it") as raised:
+            refuse_strangers()
+        assert isinstance(raised.value, ImportError) and isinstance(raised.value, TamisError)
+    for program in ("/env/bin/tamis", "-m", "jobs/run_tokens.py", f"{ROOT}/pipelines/spark/package.py"):
         monkeypatch.setattr(sys, "argv", [program])
         with pytest.raises(SystemExit) as ended:
             refuse_strangers()
