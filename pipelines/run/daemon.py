@@ -35,8 +35,9 @@ def preload() -> None:
 
 def main() -> None:
     """Preloads, then runs PySpark's daemon."""
-    import tamis  # noqa: F401  looks first whether our packages are ours
     from pyspark.daemon import manager
+
+    import tamis  # noqa: F401  looks first whether our packages are ours
 
     preload()
     manager()
