@@ -27,6 +27,11 @@ from tamis.version import RECORD
 MANIFEST = "manifest.json"
 
 
+def manifest_path(folder: Path) -> Path:
+    """Where a folder's manifest lies: beside the folder, so that whatever opens all files of it finds only tables."""
+    return folder.with_name(f"{folder.name}.{MANIFEST}")
+
+
 @dataclass(frozen=True, slots=True)
 class FileEntry:
     """One committed file: its table, its path below the manifest's folder, its rows, its bytes and their sha256.
@@ -63,7 +68,7 @@ class ManifestRef:
 def _open(ref: ManifestRef) -> Manifest:
     found = load_manifest(ref.folder)
     if found is None or found.ref != ref:
-        raise TamisError(f"{ref.folder / MANIFEST} has changed while the run went on; run again")
+        raise TamisError(f"{manifest_path(ref.folder)} has changed while the run went on; run again")
     return found
 
 
@@ -182,7 +187,7 @@ def commit(folder: Path, body: dict[str, Any], files: Iterable[FileEntry]) -> Ma
     """Makes files count: writes the manifest, atomically and last; removes debris of earlier attempts."""
     ordered = tuple(sorted(files, key=lambda f: (f.table, f.shard, f.path)))
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / MANIFEST, {**body, **RECORD, "files": [asdict(f) for f in ordered]})
+    write_json(manifest_path(folder), {**body, **RECORD, "files": [asdict(f) for f in ordered]})
     _remove_debris(folder, {f.path for f in ordered})
     return Manifest(folder, body, ordered)
 
@@ -195,13 +200,21 @@ def commit_by_content(folder: Path, files: Iterable[FileEntry]) -> Manifest:
     return commit(folder, {}, [place(folder, f, f"{f.table}-{f.shard:06d}-{f.digest[:16]}.parquet") for f in files])
 
 
-def place(folder: Path, entry: FileEntry, name: str) -> FileEntry:
-    """Gives a task's file its final name; if an earlier driver has done so, that one stands.
+def retract(folder: Path) -> None:
+    """Makes a folder's files count no longer."""
+    for path in (manifest_path(folder), folder / MANIFEST):
+        path.unlink(missing_ok=True)
+
+
+def place(folder: Path, entry: FileEntry, name: str, written_to: Path | None = None) -> FileEntry:
+    """Gives a task's file its final name in `folder`; if an earlier driver has done so, that one stands.
+
+    `written_to` is the folder that the task wrote to, where it is another.
 
     Raises:
         TamisError: neither is there.
     """
-    source, target = folder / entry.path, folder / name
+    source, target = (written_to or folder) / entry.path, folder / name
     target.parent.mkdir(parents=True, exist_ok=True)
     if source.exists():
         source.replace(target)
@@ -211,13 +224,15 @@ def place(folder: Path, entry: FileEntry, name: str) -> FileEntry:
 
 
 def load_manifest(folder: Path) -> Manifest | None:
-    """The folder's manifest, or None if nothing was committed there.
+    """The folder's manifest, or None if nothing was committed there, or the folder is gone.
 
     Raises:
         TamisError: the manifest cannot be read.
     """
-    path = folder / MANIFEST
+    path = manifest_path(folder)
     if not path.exists():
+        path = folder / MANIFEST  # where Tamis 0.1 wrote it
+    if not path.exists() or not folder.is_dir():
         return None
     try:
         body = json.loads(path.read_text("utf-8"))
@@ -287,5 +302,5 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def _remove_debris(folder: Path, kept: set[str]) -> None:
     for path in folder.rglob("*"):
-        if path.is_file() and path.name != MANIFEST and str(path.relative_to(folder)) not in kept:
+        if path.is_file() and str(path.relative_to(folder)) not in kept:
             path.unlink(missing_ok=True)

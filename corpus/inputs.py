@@ -12,26 +12,25 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import quote
 
 import pyarrow.fs as pafs
-from pydantic import field_validator, model_validator
+from pydantic import AfterValidator, field_validator, model_validator
 
 from corpus.config import Refused, StrictModel, setting
 from corpus.globs import list_matching, split_glob
+from corpus.own_code import is_reference
 from corpus.package_data import package_folders
 from corpus.streams import ByteFile, Compression
 from tamis.errors import ConfigError, ReadError
 
-Format = Literal["jsonl", "parquet", "warc", "wet", "text"]
-
 _COMPRESSIONS: dict[str, Compression] = {".gz": "gzip", ".zst": "zstd", ".zstd": "zstd"}
 _UNSUPPORTED = (".bz2", ".xz", ".lz4", ".br", ".zip", ".7z", ".tar")
-FORMATS: dict[str, Format] = {
+FORMATS = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
     ".json": "jsonl",
@@ -43,6 +42,19 @@ FORMATS: dict[str, Format] = {
     ".md": "text",
 }
 """The format that a file's suffix says, compression aside."""
+_NAMED = 5
+"""Files that a sentence names at most."""
+
+
+def _known_format(format: str) -> str:
+    names = ["auto", *dict.fromkeys(FORMATS.values())]
+    if format not in names and not is_reference(format):
+        raise ValueError(f"one of {', '.join(names)}, or module:function")
+    return format
+
+
+Format = Annotated[str, AfterValidator(_known_format)]
+"""A format of ours, `auto`, or the reference of a reader of one's own."""
 
 
 class FieldMap(StrictModel):
@@ -72,8 +84,10 @@ class InputConfig(StrictModel):
         " `${VARIABLE}` are expanded.",
         min_length=1,
     )
-    format: Literal["auto", "jsonl", "parquet", "warc", "wet", "text"] = setting(
-        "auto", "How files are read; auto goes by the file's name."
+    format: Format = setting(
+        "auto",
+        "How files are read: jsonl, parquet, warc, wet, text; auto goes by the file's name. A reader of one's own is"
+        " named as `module:function`, or as an installed package registers it.",
     )
     fields: FieldMap = setting(FieldMap(), "Which column is what.")
     keep: tuple[str, ...] | Literal["all"] = setting((), "Further columns that are kept in `extra`, or all of them.")
@@ -114,7 +128,7 @@ class InputFile:
     uri: str
     name: str
     size: int
-    format: Format
+    format: str
     compression: Compression
     config_index: int
 
@@ -149,6 +163,32 @@ def resolve_inputs(
                     )
     files = _with_unique_names(list(found.values()))
     return sorted(files, key=lambda file: (file.domain, file.name, file.uri))
+
+
+def named_file(base: Path, name: str, where: str) -> Path:
+    """The absolute path of a file that a setting names; a relative name starts at `base`, `where` is the key.
+
+    Raises:
+        ConfigError: there is none, or this user may not read it.
+    """
+    path = (base / name).absolute()
+    if not path.is_file():
+        raise ConfigError(f"{where}: found {name!r}; expected files that exist")
+    refuse_unreadable([str(path)], where)
+    return path
+
+
+def refuse_unreadable(uris: Iterable[str], where: str) -> None:
+    """Refuses local files that this user may not read; nothing is opened, so a store's own rights are not seen.
+
+    Raises:
+        ConfigError: there are some; the sentence names the key, `where`, and the first few.
+    """
+    closed = [uri for uri in uris if "://" not in uri and not os.access(uri, os.R_OK)]
+    if closed:
+        more = f" and {len(closed) - _NAMED:,} more" if len(closed) > _NAMED else ""
+        found = f"{', '.join(map(repr, closed[:_NAMED]))}{more}"
+        raise ConfigError(f"{where}: found {found}, without the right to read; expected files that may be read")
 
 
 def open_input(uri: str) -> ByteFile:
@@ -224,7 +264,7 @@ def _in_package(reference: str, key: str) -> str:
     return os.path.join(os.path.abspath(folders[0]), pattern)
 
 
-def _kind(config: InputConfig, name: str, key: str) -> tuple[Format, Compression]:
+def _kind(config: InputConfig, name: str, key: str) -> tuple[str, Compression]:
     """Tell a file's format and compression from its name, unless the configuration names the format."""
     stem, suffix = os.path.splitext(name.lower())
     if suffix in _UNSUPPORTED:

@@ -28,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from corpus.package_data import package_file
-from tamis.errors import ConfigError
+from tamis.extras import lacking
 from text.arrow import TextColumn
 from text.chars import char_tables
 from text.fold import fold
@@ -37,7 +37,7 @@ from text.tokens import NO_FNV, stands_alone, token_hashes, tokenize
 
 U64 = np.uint64
 Float32 = npt.NDArray[np.float32]
-PACKAGE, VERSION = "tokenlearn-static-model", "0.1.1"
+PACKAGE = "tokenlearn-static-model"
 BUILD = 2
 """Raised when the same package gives another table."""
 COMMON = 1e-4
@@ -98,19 +98,16 @@ class StaticTable:
 FREE, PREFIX = -2, -1
 
 
-def packaged_table() -> StaticTable:
-    """The table of the installed package.
+def packaged_folder() -> Path:
+    """Where the installed package has its data, for `build`.
 
     Raises:
         ConfigError: the package is not there.
     """
-    folder = package_file("static_model", "model/model.safetensors")
-    if folder is None:
-        raise ConfigError(
-            f"the static embedding model was not found: install the package that carries it ({PACKAGE}=={VERSION}), "
-            "or name another model under stages.embed.model"
-        )
-    return build(folder.parent)
+    found = package_file("static_model", "model/model.safetensors")
+    if found is None:
+        raise lacking(PACKAGE, extra="default", for_="stages.embed.model: 'static'")
+    return found.parent
 
 
 def table_version() -> str:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from corpus.files import MANIFEST, file_digest, load_manifest, read_json
+from corpus.files import file_digest, load_manifest
 from corpus.run_folder import RunFolder
 from tamis.errors import ConfigError, TamisError
 
@@ -126,5 +126,5 @@ def _open(folder: Path) -> Weights:
 
 def _names(run: Path) -> dict[str, str]:
     """Folder → the name of its set of curves, empty if it has none."""
-    found = sorted((run / "weights").glob(f"*/{MANIFEST}"))
-    return {path.parent.name: str(read_json(path).get("config", {}).get("name") or "") for path in found}
+    manifests = (load_manifest(folder) for folder in sorted((run / "weights").glob("*")) if folder.is_dir())
+    return {m.folder.name: str(m.body.get("config", {}).get("name") or "") for m in manifests if m is not None}

@@ -1,5 +1,110 @@
-"""What every room needs and none owns: errors, caches, where the configuration lies."""
+"""What every room needs and none owns: errors, caches, where the configuration lies; and the door, `import tamis`.
+
+For whoever uses Tamis from Python. The names of `__all__` are all that is promised; each lies in a room, which is
+imported when its name is asked for. So `import tamis` itself, which every executor does, costs two milliseconds and
+starts nothing. The door stands above all rooms, and no room may ask it for a name; the modules of this folder stand
+below them.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
 
 from tamis.collisions import refuse_strangers
 
 refuse_strangers()
+
+TYPE_CHECKING = False  # typing's own, which type checkers know by its name, without the cost of typing
+if TYPE_CHECKING:
+    from typing import Any
+
+    from corpus.config import StrictModel as StrictModel
+    from corpus.config import setting as setting
+    from corpus.reading.opened_run import Run as Run
+    from corpus.records import Bad as Bad
+    from corpus.records import Record as Record
+    from pipelines.notebook.duplicates import exact_duplicates as exact_duplicates
+    from pipelines.notebook.duplicates import near_duplicate_pairs as near_duplicate_pairs
+    from pipelines.notebook.duplicates import near_duplicates as near_duplicates
+    from pipelines.notebook.filters import heuristics as heuristics
+    from pipelines.notebook.filters import language as language
+    from pipelines.notebook.filters import personal_data as personal_data
+    from pipelines.notebook.filters import quality as quality
+    from pipelines.notebook.run import open_run as open_run
+    from pipelines.notebook.run import run as run
+    from pipelines.stages.base import Batch as Batch
+    from pipelines.stages.base import Column as Column
+    from pipelines.stages.base import LocalStage as Stage
+    from pipelines.stages.base import Verdict as Verdict
+    from pipelines.stages.keep_function import Document as Document
+    from sampler.batches import Batches as Batches
+    from sampler.batches import stream as stream
+    from sampler.mixture import Mixture as Mixture
+    from tamis.errors import TamisError as TamisError
+
+_PLACES = {
+    "run": "pipelines.notebook.run",
+    "open_run": "pipelines.notebook.run",
+    "Run": "corpus.reading.opened_run",
+    "stream": "sampler.batches",
+    "Batches": "sampler.batches",
+    "Mixture": "sampler.mixture",
+    "near_duplicates": "pipelines.notebook.duplicates",
+    "near_duplicate_pairs": "pipelines.notebook.duplicates",
+    "exact_duplicates": "pipelines.notebook.duplicates",
+    "language": "pipelines.notebook.filters",
+    "quality": "pipelines.notebook.filters",
+    "heuristics": "pipelines.notebook.filters",
+    "personal_data": "pipelines.notebook.filters",
+    "Stage": "pipelines.stages.base:LocalStage",
+    "Batch": "pipelines.stages.base",
+    "Verdict": "pipelines.stages.base",
+    "Column": "pipelines.stages.base",
+    "Document": "pipelines.stages.keep_function",
+    "StrictModel": "corpus.config",
+    "setting": "corpus.config",
+    "Record": "corpus.records",
+    "Bad": "corpus.records",
+    "TamisError": "tamis.errors",
+}
+"""Name → the module that has it, under the same name unless another stands behind a colon."""
+
+__all__ = [  # noqa: F822
+    "Bad",
+    "Batch",
+    "Batches",
+    "Column",
+    "Document",
+    "Mixture",
+    "Record",
+    "Run",
+    "Stage",
+    "StrictModel",
+    "TamisError",
+    "Verdict",
+    "exact_duplicates",
+    "heuristics",
+    "language",
+    "near_duplicate_pairs",
+    "near_duplicates",
+    "open_run",
+    "personal_data",
+    "quality",
+    "run",
+    "setting",
+    "stream",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """A name of `__all__`, imported when it is first asked for (PEP 562)."""
+    if name not in _PLACES:
+        raise AttributeError(f"module 'tamis' has no attribute {name!r}; it has {', '.join(__all__)}")
+    module, _, other = _PLACES[name].partition(":")
+    found = globals()[name] = getattr(import_module(module), other or name)
+    return found
+
+
+def __dir__() -> list[str]:
+    """What `dir(tamis)` and a notebook's Tab show."""
+    return __all__

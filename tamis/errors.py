@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
 
 class TamisError(Exception):
     """The base of every error that Tamis raises on purpose."""
@@ -17,3 +22,25 @@ class ReadError(TamisError):
     Not a `corpus.records.Bad`: the bytes may be fine, so the task is tried again; a network fault must not decide which
     documents a run keeps.
     """
+
+
+Parameters = ParamSpec("Parameters")
+Returned = TypeVar("Returned")
+
+
+def told_briefly(function: Callable[Parameters, Returned]) -> Callable[Parameters, Returned]:
+    """For what people call from Python: a `TamisError` comes without the frames that it passed.
+
+    Its sentence says all; TAMIS_DEBUG=1 leaves the frames. Other errors are faults of ours and keep their frames.
+    """
+
+    @wraps(function)
+    def told(*arguments: Parameters.args, **named: Parameters.kwargs) -> Returned:
+        try:
+            return function(*arguments, **named)
+        except TamisError as error:
+            if os.environ.get("TAMIS_DEBUG"):
+                raise
+            raise error.with_traceback(None) from None
+
+    return told

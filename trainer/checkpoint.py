@@ -34,8 +34,9 @@ from torch.distributed.checkpoint.state_dict_saver import async_save
 from corpus.files import file_digest, read_json, write_json
 from tamis.errors import ConfigError, TamisError
 from tamis.version import RECORD
+from trainer.config import POINTER
 
-POINTER, MANIFEST = "checkpoint.json", "manifest.json"
+MANIFEST = "manifest.json"
 # A process without a group saves alone, as intended; torch warns from a thread, which no narrower filter catches.
 warnings.filterwarnings("ignore", message="torch.distributed is disabled")
 

@@ -11,8 +11,7 @@ from typing import Any, Literal
 
 from corpus.files import read_json, write_json
 from tamis.version import RECORD
-from trainer.checkpoint import POINTER
-from trainer.config import TrainConfig
+from trainer.config import POINTER, TrainConfig
 from trainer.metrics import CHANGED
 from trainer.setup import TrainingRun
 

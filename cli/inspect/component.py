@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from cli.present import first_chars
+from corpus.reading.plain import first_chars
 from tamis.errors import TamisError
 
 if TYPE_CHECKING:

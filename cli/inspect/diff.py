@@ -16,7 +16,8 @@ import typer
 
 from cli.inspect.masking import PersonalOption, open_run
 from cli.options import Answer, answering
-from cli.present import console, first_chars
+from cli.present import console
+from corpus.reading.plain import first_chars
 from corpus.reading.run_reader import view_text
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ chats and logs. So the views show stars unless `--personal-data` asks for the te
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -22,18 +21,6 @@ PersonalOption = Annotated[
 
 def open_run(root: Path, personal_data: bool) -> RunReader:
     """A run folder opened for showing: with stars for personal data, unless it is asked for."""
+    from filters.pii.mask import masked
+
     return RunReader(root, None if personal_data else masked)
-
-
-def masked(texts: Sequence[str]) -> list[str]:
-    """The texts with a star for each byte of personal data."""
-    from filters.pii.find import find
-    from text.arrow import TextColumn
-
-    column = TextColumn.from_texts(list(texts))
-    found = find(column)
-    starred = [bytearray(text.encode("utf-8")) for text in texts]
-    spans = zip(found.documents().tolist(), found.start.tolist(), found.end.tolist(), strict=True)
-    for document, start, end in spans:
-        starred[document][start:end] = b"*" * (end - start)
-    return [bytes(text).decode("utf-8") for text in starred]

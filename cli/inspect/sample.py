@@ -15,7 +15,8 @@ from rich.text import Text
 
 from cli.inspect.masking import PersonalOption, open_run
 from cli.options import Answer, RunArgument, answering
-from cli.present import clean, console, first_chars
+from cli.present import clean, console
+from corpus.reading.plain import first_chars
 from tamis.errors import TamisError
 
 if TYPE_CHECKING:

@@ -56,7 +56,7 @@ def write_card(run: RunFolder, out: Path) -> Path:
     made, ledger, counts = run.run_info(), run.ledger(), count(run)
     name = made["pipeline"]["name"]
     parts = [_front_matter(name, counts), f"# {_text(name)}\n", _summary(ledger, counts)]
-    parts += [_sources(counts), _languages(counts), _removed(ledger), _rows(), _settings(made), _to_fill_in()]
+    parts += [_sources(counts), _languages(counts), _removed(ledger), _rows(run), _settings(made), _to_fill_in()]
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text("\n".join(parts), "utf-8")
     return out
@@ -171,9 +171,14 @@ def _removed(ledger: dict[str, Any]) -> str:
     return "\n".join(parts)
 
 
-def _rows() -> str:
-    rows = [[f"`{f.name}`", f"{f.type}{'?' if f.nullable else ''}"] for f in PUBLISHED]
-    return f"## Columns\n\n{_table(['column', 'type'], rows)}"
+def _rows(run: RunFolder) -> str:
+    """The columns, those of stages of one's own with what they say."""
+    manifest = load_manifest(run.root / "shards")
+    paths = manifest.paths("published") if manifest is not None else []
+    own = [f for f in (pq.read_schema(paths[0]) if paths else PUBLISHED) if f.name not in PUBLISHED.names]
+    told = [*((f, "") for f in PUBLISHED), *((f, (f.metadata or {}).get(b"description", b"").decode()) for f in own)]
+    rows = [[f"`{f.name}`", f"{f.type}{'?' if f.nullable else ''}", *([what] if own else [])] for f, what in told]
+    return f"## Columns\n\n{_table(['column', 'type', *(['meaning'] if own else [])], rows)}"
 
 
 def _settings(made: dict[str, Any]) -> str:

@@ -22,6 +22,7 @@ from cli.options import Answer, FormatOption, OutputFormat
 from cli.run.demo_corpus import DemoInput, build_demo_corpus
 from corpus.files import read_json
 from corpus.run_folder import RunFolder
+from tamis.extras import look_for
 from tamis.places import find_config
 
 NOTE = (
@@ -65,6 +66,7 @@ def _say_where(console: Console, out: Path, seconds: float) -> None:
 
 def _steps(console: Console, folder: Path, out: Path, steps: int) -> list[DemoInput]:
     """The five steps; returns the inputs that the first one made."""
+    look_for("snownlp", "gensim", "faiss", "static_model", "torch", "scipy", extra="demo", for_="tamis demo")
     from cli.inspect.stats import stats  # each imports what it needs; the corpus needs none of it
     from cli.report.report import report
     from cli.run.run import run

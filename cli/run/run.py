@@ -80,15 +80,18 @@ def run(
 def plan(
     pipeline: PipelineArgument, inputs: InputOption = None, settings: SetOption = None, against: AgainstOption = None
 ) -> Answer:
-    """Show what a pipeline would do, without doing it: inputs, stages, settings, earlier snapshots."""
-    from corpus.inputs import resolve_inputs
+    """Show what a pipeline would do, without doing it: inputs, stages, settings, earlier snapshots, what is missing."""
     from pipelines.run.ancestors import open_ancestors
     from pipelines.run.config import load_pipeline
-    from pipelines.stages.registry import stage_class
+    from pipelines.run.ingest import find_inputs
+    from pipelines.run.preflight import missing, missing_inputs
+    from pipelines.stages.own import version_of
 
-    config = load_pipeline(pipeline, inputs=inputs, settings=settings)
+    config, base = load_pipeline(pipeline, inputs=inputs, settings=settings), base_folder(pipeline)
     ancestors = [{"snapshot": a.snapshot, "run": str(a.run.root)} for a in open_ancestors(against, config)]
-    files = resolve_inputs(config.inputs, base_dir=base_folder(pipeline)) if config.inputs else []
+    lacking = list(missing_inputs(config, base))
+    files = find_inputs(config, base) if not lacking else []
+    lacking += missing(config, base, list(config.stages))
     domains: dict[str, dict[str, int]] = {}
     for file in files:
         line = domains.setdefault(file.domain, {"files": 0, "bytes": 0})
@@ -96,18 +99,19 @@ def plan(
         line["bytes"] += file.size
     stages: list[dict[str, Any]] = []
     for name in config.stages:
-        kind = stage_class(name)
+        kind = config.kind(name)
         stages.append(
             {
                 "name": name,
                 "module": kind.__module__,
+                "version": version_of(kind),
                 "paper": kind.paper,
                 "evidence": config.evidence(name).model_dump(mode="json"),
                 "decision": config.decisions(name),
             }
         )
     result = {"name": config.name, "snapshot": config.snapshot, "ancestors": ancestors}
-    result |= {"inputs": domains, "stages": stages}
+    result |= {"inputs": domains, "stages": stages, "own_code": config.own_code(), "missing": lacking}
     return Answer(result, lambda: _print_plan(result))
 
 
@@ -118,7 +122,8 @@ def _print_plan(result: dict[str, Any]) -> None:
     inputs_table = Table("domain", "files", "bytes on disk", title=f"{result['name']}: inputs")
     for domain, line in result["inputs"].items():
         inputs_table.add_row(domain, f"{line['files']:,}", f"{line['bytes']:,}")
-    console.print(inputs_table if result["inputs"] else "no inputs: name them with --input DOMAIN=GLOB")
+    if result["inputs"]:
+        console.print(inputs_table)
     table = Table("stage", "module", "scan", "decision", "skipped in")
     for stage in result["stages"]:
         decision = stage["decision"]
@@ -130,6 +135,10 @@ def _print_plan(result: dict[str, Any]) -> None:
             ", ".join(decision["skip"]),
         )
     console.print(table)
+    for reference, version in result["own_code"].items():
+        console.print(f"{reference}, version {version}", highlight=False, markup=False, soft_wrap=True)
+    for said in result["missing"]:
+        console.print(f"missing: {said}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _short(settings: dict[str, object]) -> str:

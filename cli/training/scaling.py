@@ -16,6 +16,7 @@ from cli.options import Answer, MixtureData, answering, named, parse_number, par
 from cli.present import console, grid
 from cli.progress import shown_progress
 from tamis.errors import ConfigError
+from tamis.extras import needs
 
 if TYPE_CHECKING:
     from trainer.config import TrainConfig
@@ -135,6 +136,8 @@ def run(
     from corpus.config import load_config
     from sampler.prepare import prepare, split_streams
     from trainer.config import TrainConfig
+
+    needs("torch", extra="train", for_="tamis scaling run")
     from trainer.facts import training_progress
     from trainer.loop import train
     from trainer.scaling.law import FEWEST

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from cli.options import Answer, MixtureData, answering, named
 from cli.progress import shown_progress
+from tamis.extras import needs
 
 
 @answering
@@ -39,6 +40,8 @@ def train(
     from cli.training.report import write_training_report
     from corpus.config import load_config
     from trainer.config import TrainConfig
+
+    needs("torch", extra="train", for_="tamis train")
     from trainer.loop import train as train_model
 
     config = load_config(TrainConfig, model)

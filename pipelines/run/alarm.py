@@ -18,12 +18,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pydantic import field_validator
 
-from corpus.config import StrictModel, setting, unknown_key
+from corpus.config import StrictModel, setting
 from corpus.removal_counts import column, folded, lines, removed_fractions
 from corpus.removal_line import RemovalLine
-from pipelines.stages.registry import STAGES, stage_class
+from pipelines.stages.base import Stage
 
 
 class AlarmConfig(StrictModel):
@@ -48,17 +47,9 @@ class AlarmConfig(StrictModel):
         None, "The stages that are watched; null is those that compare texts: near_dedup and span_dedup."
     )
 
-    @field_validator("stages")
-    @classmethod
-    def _known(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        for name in value or ():
-            if name not in STAGES:
-                raise ValueError(f"stages alone; {unknown_key(name, list(STAGES))}")
-        return value
-
-    def watches(self, stage: str) -> bool:
+    def watches(self, stage: type[Stage]) -> bool:
         """Whether what a stage takes is judged."""
-        return stage_class(stage).watched if self.stages is None else stage in self.stages
+        return stage.watched if self.stages is None else stage.name in self.stages
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,26 +61,28 @@ class Alarm:
     limit: float
 
 
-def alarms(table: pa.Table, stages: Sequence[str], config_of: Callable[[str], AlarmConfig]) -> list[Alarm]:
+def alarms(table: pa.Table, stages: Sequence[type[Stage]], config_of: Callable[[str], AlarmConfig]) -> list[Alarm]:
     """Losses over the limit of their domain, most documents first, in merged counts (`corpus.removal_counts`)."""
     domains = folded(table)
     configs = {name: config_of(name) for name in domains.column("domain").to_pylist()}
     found = []
     for stage in stages:
-        whole = dict(zip(configs, column(domains, stage, "documents_in").tolist(), strict=True))
-        alone = column(table, stage, "documents_in") == _of_domain(table, whole)  # the only source of its domain
+        whole = dict(zip(configs, column(domains, stage.name, "documents_in").tolist(), strict=True))
+        alone = column(table, stage.name, "documents_in") == _of_domain(table, whole)  # the only source of its domain
         for of, rows, wanted in (("domain", domains, np.ones(domains.num_rows, np.bool_)), ("source", table, ~alone)):
             over = rows.filter(pa.array(wanted & _over(rows, stage, configs)))
-            found += [Alarm(of, x, configs[x.domain].max_removed_fraction) for x in lines(over, [stage])]
+            found += [Alarm(of, x, configs[x.domain].max_removed_fraction) for x in lines(over, [stage.name])]
     return sorted(found, key=lambda a: -a.line.documents_dropped)
 
 
-def _over(table: pa.Table, stage: str, configs: dict[str, AlarmConfig]) -> npt.NDArray[np.bool_]:
+def _over(table: pa.Table, stage: type[Stage], configs: dict[str, AlarmConfig]) -> npt.NDArray[np.bool_]:
     """Which rows lost more in a stage than the config of their domain allows."""
     watched = _of_domain(table, {name: c.watches(stage) for name, c in configs.items()})
-    enough = column(table, stage, "documents_in") >= _of_domain(table, {n: c.min_documents for n, c in configs.items()})
+    enough = column(table, stage.name, "documents_in") >= _of_domain(
+        table, {n: c.min_documents for n, c in configs.items()}
+    )
     limit = _of_domain(table, {name: c.max_removed_fraction for name, c in configs.items()})
-    return watched & enough & (removed_fractions(table, stage) > limit)
+    return watched & enough & (removed_fractions(table, stage.name) > limit)
 
 
 def _of_domain(table: pa.Table, by_domain: dict[str, bool] | dict[str, int] | dict[str, float]) -> npt.NDArray[Any]:
@@ -99,18 +92,17 @@ def _of_domain(table: pa.Table, by_domain: dict[str, bool] | dict[str, int] | di
     return np.array(values)[codes.indices.to_numpy()] if values else np.zeros(0, np.bool_)
 
 
-def sentence(run: Path, found: Sequence[Alarm], reason: str, of_domain: bool) -> str:
+def sentence(run: Path, found: Sequence[Alarm], reason: str, of_domain: bool, command: str | None) -> str:
     """The error message of the alarm: the first loss in full, and how many more there are.
 
-    `reason` is the commonest in the stage of the first, for `tamis sample`; `of_domain` says that its domain has a
-    limit of its own.
+    `command` shows what the stage of the first found (`Stage.shown_by`); `reason` is the commonest in it, for `tamis
+    sample`; `of_domain` says that its domain has a limit of its own.
     """
     line, limit = found[0].line, found[0].limit
     what = f"domain {line.domain!r}"
     if found[0].of == "source":
         what = f"source {line.source!r} in {what}" if line.source is not None else f"{what} without a source"
     more = f", and {len(found) - 1:,} more are over theirs" if len(found) > 1 else ""
-    command = stage_class(line.stage).shown_by
     shown = f"`{command} {run}`, " if command else ""
     key = f"domains.{line.domain}.alarm.max_removed_fraction" if of_domain else "alarm.max_removed_fraction"
     return (

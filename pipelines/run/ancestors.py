@@ -19,7 +19,8 @@ from pipelines.run.config import PipelineConfig
 from pipelines.run.publish import decisions_of
 from pipelines.stages.base import GlobalStage
 from pipelines.stages.context import Snapshot
-from pipelines.stages.registry import shard_tasks, stage_class
+from pipelines.stages.own import version_of
+from pipelines.stages.registry import shard_tasks
 from pipelines.stages.shard_task import Chain
 from tamis.errors import ConfigError, TamisError
 
@@ -130,17 +131,17 @@ def _comparable_evidence(run: RunFolder, config: PipelineConfig) -> Mapping[str,
     """The run's evidence for each stage that compares documents; refused if it was taken with other settings."""
     found = {}
     chain = {name for name, _ in run.chain()}
-    compared = [stage_class(name) for name in config.stages if issubclass(stage_class(name), GlobalStage)]
+    compared = [kind for name in config.stages if issubclass(kind := config.kind(name), GlobalStage)]
     for kind in compared:
         if kind.name not in chain:
             raise ConfigError(_missing(run, kind.name))
         name = kind.evidence_of or kind.name
-        kind = stage_class(name)
+        kind = config.kind(name)
         evidence = run.evidence(name)
         if evidence is None:
             raise ConfigError(_missing(run, name))
         mine = config.evidence(name).model_dump(mode="json")
-        if evidence.body["config"] != mine or evidence.body.get("version") != kind.version:
+        if evidence.body["config"] != mine or evidence.body.get("version") != version_of(kind):
             raise ConfigError(
                 f"--against: found stages.{name} of {run.root} scanned with {_difference(evidence.body, mine)}; "
                 "expected evidence of one kind (set the same here, or run the earlier snapshot again)"

@@ -17,12 +17,16 @@
 (`pipelines.run.profiles`). `extends: default.yaml` takes the pipeline beside it, `extends: default` the one that Tamis
 ships, and changes the settings that are given; `order: [eligibility, …]` puts its stages in another order.
 
+A stage or reader of one's own is named by reference (`corpus.own_code`); a stage then goes by the name of its class.
+
 A stage's block is flat: settings of its evidence and of its decision stand side by side, and Tamis knows which is
 which. A domain may override settings of decisions, not of evidence: a scan is the same for all domains.
 """
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +36,15 @@ from pydantic import field_validator
 from corpus.config import StrictModel, key_value, load_yaml, parse, setting, unknown_key
 from corpus.ids import MAX_SNAPSHOT
 from corpus.inputs import InputConfig
+from corpus.own_code import is_reference
+from corpus.readers import reader_version
 from pipelines.run.alarm import AlarmConfig
 from pipelines.run.curves import WeightsConfig
+from pipelines.run.own_names import name_own_code
 from pipelines.run.profiles import merge, resolve_names
 from pipelines.run.settings import IngestConfig, WriteShardsConfig
 from pipelines.stages.base import Stage
+from pipelines.stages.own import version_of
 from pipelines.stages.registry import STAGES, stage_class
 from tamis.errors import ConfigError
 from tamis.places import find_config, is_name
@@ -51,7 +59,15 @@ class PipelineConfig(StrictModel):
     )
     inputs: tuple[InputConfig, ...] = setting((), "The files that are ingested; `--input DOMAIN=GLOB` replaces them.")
     ingest: IngestConfig = setting(IngestConfig(), "How raw input becomes document shards.")
-    stages: dict[str, dict[str, Any]] = setting(..., "Stage to its settings; stages run in this order.")
+    stages: dict[str, dict[str, Any]] = setting(
+        ..., "Stage to its settings; stages run in this order. One of one's own is named as `module:Class`."
+    )
+    own_stages: dict[str, str] = setting(
+        {}, "Name of a stage of one's own to its `module:Class`; Tamis fills this in from the keys of `stages`."
+    )
+    code: tuple[str, ...] = setting(
+        (), "Folders of modules of one's own, relative to the YAML; they travel to the executors."
+    )
     domains: dict[str, dict[str, Any]] = setting(
         {}, "Domain to what is different for it: stages that it skips, decision settings of stages, its alarm."
     )
@@ -64,9 +80,19 @@ class PipelineConfig(StrictModel):
     def _empty_blocks(cls, value: Any) -> Any:
         return {k: {} if v is None else v for k, v in value.items()} if isinstance(value, dict) else value
 
+    def own_code(self) -> dict[str, int | str]:
+        """Code of one's own that a run calls: reference → version."""
+        stages = {reference: version_of(stage_class(reference)) for reference in self.own_stages.values()}
+        readers = {i.format: reader_version(i.format) for i in self.inputs if is_reference(i.format)}
+        return {**stages, **readers}
+
+    def kind(self, stage: str) -> type[Stage]:
+        """The class of a stage."""
+        return stage_class(self.own_stages.get(stage, stage))
+
     def evidence(self, stage: str) -> StrictModel:
         """The evidence config of a stage."""
-        kind = stage_class(stage)
+        kind = self.kind(stage)
         block = self.stages[stage]
         return parse(
             kind.Evidence, {k: v for k, v in block.items() if k in kind.Evidence.model_fields}, f"stages.{stage}"
@@ -77,7 +103,7 @@ class PipelineConfig(StrictModel):
 
         Here a domain overrides a threshold; `pipelines.stages.scan` applies to each row the config of its domain.
         """
-        kind = stage_class(stage)
+        kind = self.kind(stage)
         block = {k: v for k, v in self.stages[stage].items() if k in kind.Decision.model_fields}
         overrides, skip = {}, []
         for domain, settings in sorted(self.domains.items()):
@@ -97,19 +123,33 @@ class PipelineConfig(StrictModel):
         own = self.domains.get(domain, {}).get("alarm", {})
         if not isinstance(own, dict):
             raise ConfigError(f"domains.{domain}.alarm: found {own!r}; expected a mapping of settings")
-        return parse(AlarmConfig, {**self.alarm.model_dump(), **own}, f"domains.{domain}.alarm")
+        found = parse(AlarmConfig, {**self.alarm.model_dump(), **own}, f"domains.{domain}.alarm")
+        self._check_watched(found, f"domains.{domain}.alarm")
+        return found
+
+    def _check_watched(self, alarm: AlarmConfig, where: str) -> None:
+        known = list(dict.fromkeys([*STAGES, *self.stages]))
+        for name in alarm.stages or ():
+            if name not in known:
+                raise ConfigError(unknown_key(f"{where}.stages.{name}", known))
 
 
-def load_pipeline(path: Path, *, inputs: list[str] | None = None, settings: list[str] | None = None) -> PipelineConfig:
+def load_pipeline(
+    path: Path,
+    *,
+    inputs: list[str] | None = None,
+    settings: list[str] | None = None,
+    given: Mapping[str, Any] | None = None,
+) -> PipelineConfig:
     """Reads and checks a pipeline YAML.
 
     Of `inputs`, each `DOMAIN=GLOB` replaces the YAML's inputs of that domain; `settings` are `stage.key=value`, the
-    value in YAML.
+    value in YAML. `given` is what a YAML at `path` would hold, for a pipeline that is in no file.
 
     Raises:
         ConfigError: anything is wrong; one sentence.
     """
-    raw = _load(path, set())
+    raw = _load(path, set(), given)
     raw.setdefault("name", path.stem)
     resolve_names(raw, path.absolute().parent)  # before the settings, which may change what a name stands for
     for text in settings or []:
@@ -123,21 +163,23 @@ def load_pipeline(path: Path, *, inputs: list[str] | None = None, settings: list
     return config
 
 
-def _load(path: Path, seen: set[Path]) -> dict[str, Any]:
-    """Reads a YAML and the one that it `extends` (a path from there, or a shipped one); what it says wins."""
+def _load(path: Path, seen: set[Path], given: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Reads a YAML and the one that it `extends` (a path from there, or a shipped one); what it says itself wins."""
     path = path.absolute()
     if path in seen:
         raise ConfigError(f"{path}: extends: found itself; expected another pipeline YAML")
-    raw = load_yaml(path)
+    raw = load_yaml(path) if given is None else copy.deepcopy(dict(given))
     base = raw.pop("extends", None)
-    if base is None:
-        return raw
-    if not isinstance(base, str):
+    if not isinstance(base, str | None):
         raise ConfigError(
             f"{path}: extends: found {base!r}; expected the name of a shipped pipeline, or the path of a YAML"
         )
-    named = Path(base)
-    return merge(_load(find_config("pipelines", named) if is_name(named) else path.parent / named, seen | {path}), raw)
+    extended: dict[str, Any] = {}
+    if base is not None:
+        named = Path(base)
+        extended = _load(find_config("pipelines", named) if is_name(named) else path.parent / named, seen | {path})
+    name_own_code(raw, path.parent, extended.get("own_stages", {}))
+    return merge(extended, raw)
 
 
 def _put_in_order(raw: dict[str, Any]) -> None:
@@ -151,9 +193,9 @@ def _put_in_order(raw: dict[str, Any]) -> None:
 
 
 def _check_stages(config: PipelineConfig) -> None:
-    _check_order(list(config.stages))
+    _check_order(config)
     for name, block in config.stages.items():
-        kind = stage_class(name)
+        kind = config.kind(name)
         allowed = sorted({*kind.Evidence.model_fields, *kind.Decision.model_fields})
         for key in block:
             if key not in allowed:
@@ -169,19 +211,21 @@ def _check_stages(config: PipelineConfig) -> None:
                 continue
             if key not in config.stages:
                 raise ConfigError(unknown_key(f"domains.{domain}.{key}", ["skip", "alarm", *config.stages]))
-            _check_override(f"domains.{domain}.{key}", value, stage_class(key))
+            _check_override(f"domains.{domain}.{key}", value, config.kind(key))
     for name in config.stages:
-        kind, decisions = stage_class(name), config.decisions(name)
+        kind, decisions = config.kind(name), config.decisions(name)
         for block in (decisions["default"], *decisions["domains"].values()):
             kind.check(config.evidence(name), parse(kind.Decision, block, f"stages.{name}"))
     _check_sources(config)
+    config._check_watched(config.alarm, "alarm")
 
 
-def _check_order(stages: list[str]) -> None:
-    for name in stages[1:]:
-        if stage_class(name).comes_first:
+def _check_order(config: PipelineConfig) -> None:
+    first, *others = config.stages or [""]
+    for name in others:
+        if config.kind(name).comes_first:
             raise ConfigError(
-                f"stages: found {name} behind {stages[0]}; expected it first, so that what may not be used is no "
+                f"stages: found {name} behind {first}; expected it first, so that what may not be used is no "
                 "document's survivor"
             )
 
@@ -189,7 +233,7 @@ def _check_order(stages: list[str]) -> None:
 def _check_sources(config: PipelineConfig) -> None:
     stages = list(config.stages)
     for i, name in enumerate(stages):
-        kind = stage_class(name)
+        kind = config.kind(name)
         decision = parse(kind.Decision, config.decisions(name)["default"], f"stages.{name}")
         for wanted in kind.needs(decision):
             if wanted not in stages[:i]:
@@ -255,9 +299,9 @@ def _set(raw: dict[str, Any], text: str) -> None:
     except yaml.YAMLError:
         raise ConfigError(f"--set {key}: found {value!r}; expected a value in YAML") from None
     if parts[0] not in PipelineConfig.model_fields:
-        if parts[0] not in STAGES:
-            raise ConfigError(f"--set {key}: {unknown_key(parts[0], [*STAGES, *PipelineConfig.model_fields])}")
         present = raw.get("stages")
+        if parts[0] not in (known := [*STAGES, *raw.get("own_stages", {})]):
+            raise ConfigError(f"--set {key}: {unknown_key(parts[0], [*known, *PipelineConfig.model_fields])}")
         if isinstance(present, dict) and parts[0] not in present:
             raise ConfigError(
                 f"--set {key}: found {parts[0]!r}, which the pipeline does not have; expected one of its "

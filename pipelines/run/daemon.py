@@ -37,7 +37,7 @@ def main() -> None:
     """Preloads, then runs PySpark's daemon."""
     from pyspark.daemon import manager
 
-    import tamis  # noqa: F401  looks first whether our packages are ours
+    import tamis.collisions  # noqa: F401  looks first whether our packages are ours
 
     preload()
     manager()

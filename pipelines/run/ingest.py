@@ -20,6 +20,8 @@ import pyarrow as pa
 from corpus.files import FileEntry, Manifest, commit, load_manifest, stable_hash, write_table
 from corpus.ids import MAX_ROW
 from corpus.inputs import InputConfig, InputFile, resolve_inputs
+from corpus.own_code import is_reference
+from corpus.readers import reader_version
 from corpus.run_folder import RunFolder
 from corpus.schemas import DOCUMENT, QUARANTINE, URLS
 from pipelines.run.config import PipelineConfig
@@ -37,9 +39,7 @@ def ingest(run: RunFolder, config: PipelineConfig, base: Path, cluster: Cluster)
     Raises:
         TamisError: the folder holds the ingest of other input.
     """
-    if not config.inputs:
-        raise ConfigError("inputs: found none; name them in the YAML or with --input DOMAIN=GLOB")
-    files = resolve_inputs(config.inputs, base_dir=base)
+    files = find_inputs(config, base)
     key = _key(config, files)
     done = load_manifest(run.ingest_folder)
     if done is not None:
@@ -57,10 +57,26 @@ def ingest(run: RunFolder, config: PipelineConfig, base: Path, cluster: Cluster)
     return _commit(run, config, files, key, answers)
 
 
+def find_inputs(config: PipelineConfig, base: Path) -> list[InputFile]:
+    """The files of the pipeline's inputs, in the order of `resolve_inputs`.
+
+    Raises:
+        ConfigError: no input is named, or a glob of one matches nothing.
+    """
+    if not config.inputs:
+        raise ConfigError("inputs: found none; name them in the YAML or with --input DOMAIN=GLOB")
+    return resolve_inputs(config.inputs, base_dir=base)
+
+
 def _key(config: PipelineConfig, files: list[InputFile]) -> str:
-    readers = [c.model_dump(mode="json", exclude={"paths"}) for c in config.inputs]
+    readers = [c.model_dump(mode="json", exclude={"paths"}) | _version(c) for c in config.inputs]
     named = sorted(([f.domain, f.name, f.size, readers[f.config_index]] for f in files), key=repr)
     return stable_hash([config.snapshot, config.ingest.model_dump(mode="json"), named])
+
+
+def _version(config: InputConfig) -> dict[str, int | str]:
+    """What the key of an ingest holds of a reader of one's own beside its name."""
+    return {"version": reader_version(config.format)} if is_reference(config.format) else {}
 
 
 def _groups(files: list[InputFile], target: int) -> Iterator[list[InputFile]]:

@@ -77,14 +77,15 @@ def _for_pipeline(profile: Mapping[str, Any], stages: Mapping[str, Any], where: 
     """A profile without the stages that the pipeline does not have."""
     from pipelines.stages.registry import STAGES
 
+    known = list(dict.fromkeys([*STAGES, *stages]))
     found: dict[str, Any] = {}
     for key, value in profile.items():
-        if key not in NO_STAGES and key not in STAGES:
-            raise ConfigError(f"{where}: found {key!r}; expected one of {', '.join([*NO_STAGES, *STAGES])}")
+        if key not in NO_STAGES and key not in known:
+            raise ConfigError(f"{where}: found {key!r}; expected one of {', '.join([*NO_STAGES, *known])}")
         if key == "skip" and isinstance(value, list):
-            unknown = [s for s in value if s not in STAGES]
+            unknown = [s for s in value if s not in known]
             if unknown:
-                raise ConfigError(f"{where}.skip: found {unknown[0]!r}; expected one of {', '.join(STAGES)}")
+                raise ConfigError(f"{where}.skip: found {unknown[0]!r}; expected one of {', '.join(known)}")
             value = [s for s in value if s in stages]
         if key in NO_STAGES or key in stages:
             found[key] = value

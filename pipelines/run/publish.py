@@ -6,7 +6,6 @@ which the ledger has counted; so a run that keeps a third of a corpus does not e
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from corpus.files import MANIFEST, FileEntry, Manifest, commit, load_manifest, place, stable_hash, write_table
+from corpus.files import FileEntry, Manifest, commit, load_manifest, place, retract, stable_hash, write_table
 from corpus.run_folder import RunFolder
 from corpus.schemas import DROPPED, METADATA, PUBLISHED, SCORES
 from corpus.shard_state import ShardState
@@ -26,6 +25,9 @@ from pipelines.run.ledger import Kept
 from pipelines.run.settings import WriteShardsConfig
 from pipelines.run.weights import write_weights
 from pipelines.spark.session import Cluster
+from pipelines.spark.wire import WireSchema
+from pipelines.stages.context import remove_scratch
+from pipelines.stages.own import own_columns
 from pipelines.stages.registry import shard_tasks
 from pipelines.stages.shard_task import Chain, ShardTask
 from tamis.errors import TamisError
@@ -44,9 +46,11 @@ def publish(run: RunFolder, config: PipelineConfig, chain: Chain, kept: Sequence
     settings = config.write_shards
     upstream = chain[-1][1].body["key"] if chain else run.ingest.body["identity"]
     settled = [m.body["key"] for _, m in chain]
-    key = stable_hash([upstream, settled, settings.model_dump(mode="json")])
+    columns = pa.schema([field for name, _ in chain for field in own_columns(config.kind(name))])
+    told = [[f.name, str(f.type), f.metadata[b"description"].decode()] for f in columns]
+    key = stable_hash([upstream, settled, settings.model_dump(mode="json"), *([told] if told else [])])
     tasks = {task.shard.number: task for task in shard_tasks(run.shards, chain)}
-    published = _write_shards(run, settings, key, tasks, kept, decisions_of(chain), cluster)
+    published = _write_shards(run, settings, columns, key, tasks, kept, decisions_of(chain), cluster)
     _write_dropped(run, stable_hash([key, "dropped"]), tasks, cluster)
     write_weights(run, config.weights, published, cluster)
 
@@ -54,6 +58,7 @@ def publish(run: RunFolder, config: PipelineConfig, chain: Chain, kept: Sequence
 def _write_shards(
     run: RunFolder,
     settings: WriteShardsConfig,
+    columns: pa.Schema,
     key: str,
     tasks: dict[int, ShardTask],
     kept: Sequence[Kept],
@@ -64,23 +69,25 @@ def _write_shards(
     done = load_manifest(folder)
     if done is not None and done.body["key"] == key:
         return done
-    _remove_stale_receipts(folder, key)
+    scratch = fresh_scratch(folder, key)
     groups = list(plan_groups(kept, settings.target_shard_bytes))
     members = [(domain, [tasks[n] for n in numbers]) for domain, _, numbers in groups]
     written = cluster.map(
         write_published,
-        [PublishTask(parts, domain, i, folder, settings) for i, (domain, parts) in enumerate(members)],
+        [PublishTask(parts, domain, i, scratch, settings, columns) for i, (domain, parts) in enumerate(members)],
         label="write_shards",
-        receipts=folder / f"receipts-{key}",
+        receipts=scratch / "receipts",
         weights=[sum(k.documents for k in kept if k.domain == d and k.shard in set(n)) for d, _, n in groups],
     )
-    (folder / MANIFEST).unlink(missing_ok=True)  # final names are about to be overwritten
+    retract(folder)  # final names are about to be overwritten
     names = [f"{domain}/{domain}-{index:05d}.parquet" for domain, index, _ in groups]
-    entries = [place(folder, entry, name) for entry, name in zip(written, names, strict=True)]
+    entries = [place(folder, entry, name, scratch) for entry, name in zip(written, names, strict=True)]
     rows, size = sum(e.rows for e in entries), sum(e.info["text_bytes"] for e in entries)
     if rows != sum(k.documents for k in kept) or size != sum(k.bytes for k in kept):
         raise TamisError("the published shards hold other documents than the ledger says are kept; please report this")
-    return commit(folder, {"key": key, "decisions": decisions, "documents": rows, "text_bytes": size}, entries)
+    manifest = commit(folder, {"key": key, "decisions": decisions, "documents": rows, "text_bytes": size}, entries)
+    remove_scratch(scratch)
+    return manifest
 
 
 def decisions_of(chain: Chain) -> list[str]:
@@ -88,11 +95,15 @@ def decisions_of(chain: Chain) -> list[str]:
     return [f"{stage}/{manifest.folder.name}" for stage, manifest in chain]
 
 
-def _remove_stale_receipts(folder: Path, key: str) -> None:
-    """Removes receipts of a publishing by other decisions that was interrupted: its files share their final names."""
-    for receipts in folder.glob("receipts-*"):
-        if receipts.name != f"receipts-{key}":
-            shutil.rmtree(receipts, ignore_errors=True)
+def fresh_scratch(folder: Path, key: str) -> Path:
+    """Where tasks write until their files get their final names in `folder`, so that it holds nothing but tables.
+
+    That of a publishing by other decisions which was interrupted goes: its files share their final names.
+    """
+    for stale in folder.parent.glob(f"{folder.name}.scratch-*"):
+        if stale.name != f"{folder.name}.scratch-{key}":
+            remove_scratch(stale)
+    return folder.with_name(f"{folder.name}.scratch-{key}")
 
 
 def plan_groups(kept: Sequence[Kept], target: int) -> Iterator[tuple[str, int, list[int]]]:
@@ -112,18 +123,22 @@ def plan_groups(kept: Sequence[Kept], target: int) -> Iterator[tuple[str, int, l
 
 @dataclass(frozen=True)
 class PublishTask:
-    """A published shard of a domain, to be written from some document shards; `number` counts over all domains."""
+    """A published shard of a domain, to be written from some document shards; `number` counts over all domains.
+
+    `columns` are those of stages of one's own; the metadata of each names its stage.
+    """
 
     tasks: list[ShardTask]
     domain: str
     number: int
     folder: Path
     settings: WriteShardsConfig
+    columns: WireSchema
 
 
 def write_published(job: PublishTask) -> FileEntry:
     """Task: writes one published shard."""
-    tables = [_published_rows(task, job.domain, job.settings) for task in job.tasks]
+    tables = [_published_rows(task, job) for task in job.tasks]
     table = pa.concat_tables(tables).combine_chunks()
     size = int(np.sum(table.column("bytes").to_numpy(), dtype=np.int64))
     rows = max(1, min(table.num_rows, table.num_rows * ROW_GROUP_BYTES // max(1, size)))
@@ -132,9 +147,9 @@ def write_published(job: PublishTask) -> FileEntry:
     return write_table(job.folder, stem, table, kind="published", shard=job.number, info=info, row_group_rows=rows)
 
 
-def _published_rows(task: ShardTask, domain: str, settings: WriteShardsConfig) -> pa.Table:
+def _published_rows(task: ShardTask, job: PublishTask) -> pa.Table:
     """The kept documents of a domain in one document shard, as they are published."""
-    state = task.state()
+    domain, state = job.domain, task.state()
     rows = np.flatnonzero(state.alive & (task.domains().astype(str) == domain)).astype(np.int32)
     stored = task.shard.read(["text", "bytes", "sentences", *METADATA])
     from text.arrow import TextColumn
@@ -151,10 +166,12 @@ def _published_rows(task: ShardTask, domain: str, settings: WriteShardsConfig) -
         "stored_bytes": picked.column("bytes"),
         **{name: picked.column(name) for name in METADATA},
         **_scores(task, rows),
+        **_own_columns(task, rows, job.columns),
     }
     components = np.where(columns["component_id"].is_null(), ids, columns["component_id"].fill_null(0))
-    columns["split"] = pa.array(split_of(components, settings), pa.string())
-    return pa.table([columns[name] for name in PUBLISHED.names], schema=PUBLISHED)
+    columns["split"] = pa.array(split_of(components, job.settings), pa.string())
+    schema = pa.schema([*PUBLISHED, *job.columns])
+    return pa.table([columns[name] for name in schema.names], schema=schema)
 
 
 def split_of(components: npt.NDArray[np.int64], settings: WriteShardsConfig) -> npt.NDArray[np.str_]:
@@ -172,26 +189,41 @@ def _scores(task: ShardTask, rows: npt.NDArray[np.int32]) -> dict[str, pa.Array]
     return found
 
 
+def _own_columns(task: ShardTask, rows: npt.NDArray[np.int32], schema: pa.Schema) -> dict[str, pa.ChunkedArray]:
+    """The columns that stages of one's own left about some documents, null where they left nothing."""
+    decisions = dict(task.decisions())
+    found = {}
+    for field in schema:
+        left = decisions[field.metadata[b"stage"].decode()].read("columns", task.shard.number)
+        left = pa.schema([pa.field("row", pa.int32()), field]).empty_table() if left is None else left
+        at = np.full(task.shard.rows, -1, np.int64)
+        at[left.column("row").to_numpy()] = np.arange(left.num_rows)
+        found[field.name] = left.column(field.name).take(pa.array(at[rows], mask=at[rows] < 0))
+    return found
+
+
 def _write_dropped(run: RunFolder, key: str, tasks: dict[int, ShardTask], cluster: Cluster) -> Manifest:
     folder = run.root / "dropped"
     done = load_manifest(folder)
     if done is not None and done.body["key"] == key:
         return done
-    _remove_stale_receipts(folder, key)
+    scratch = fresh_scratch(folder, key)
     answers = cluster.map(
         write_dropped_rows,
-        [DroppedTask(tasks[n], folder) for n in sorted(tasks)],
+        [DroppedTask(tasks[n], scratch) for n in sorted(tasks)],
         label="dropped",
-        receipts=folder / f"receipts-{key}",
+        receipts=scratch / "receipts",
     )
-    (folder / MANIFEST).unlink(missing_ok=True)
+    retract(folder)
     files = [file for answer in answers for file in answer]
-    entries = [place(folder, file, f"dropped-{file.shard:06d}.parquet") for file in files]
+    entries = [place(folder, file, f"dropped-{file.shard:06d}.parquet", scratch) for file in files]
     alive = run.ingest.body["documents"] - sum(e.rows for e in entries)
     published = load_manifest(run.root / "shards")
     if published is None or published.body["documents"] != alive:
         raise TamisError("the dropped table and the published shards do not add up to the ingest; please report this")
-    return commit(folder, {"key": key}, entries)
+    manifest = commit(folder, {"key": key}, entries)
+    remove_scratch(scratch)
+    return manifest
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ written for people, and all are judged (`pipelines.run.alarm`). Cost: one narrow
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from tamis.version import RECORD
 
 if TYPE_CHECKING:
     from pipelines.run.config import PipelineConfig
+    from pipelines.stages.base import Stage
 
 ALARMS_NAMED = 100
 """Alarms that `removal.json` lists; it counts all."""
@@ -41,7 +42,8 @@ def watch_removal(run: RunFolder, config: PipelineConfig, stages: Sequence[str])
     sources = shown(table, stages, config.alarm.min_documents)
     for found in (domains, sources):
         _check_sums(funnel, found)
-    raised = alarms(table, stages, config.alarm_of)
+    kinds = {name: config.kind(name) for name in stages}
+    raised = alarms(table, list(kinds.values()), config.alarm_of)
     special = [domain for domain, settings in config.domains.items() if "alarm" in settings]
     body = {
         **RECORD,
@@ -50,8 +52,8 @@ def watch_removal(run: RunFolder, config: PipelineConfig, stages: Sequence[str])
         "sources": [asdict(line) for line in sources],
         "sources_total": table.num_rows,
         "alarm": {
-            "default": _limits(config.alarm, stages),
-            "domains": {domain: _limits(config.alarm_of(domain), stages) for domain in special},
+            "default": _limits(config.alarm, kinds),
+            "domains": {domain: _limits(config.alarm_of(domain), kinds) for domain in special},
             "raised": [_alarm_json(a) for a in raised[:ALARMS_NAMED]],
             "raised_total": len(raised),
         },
@@ -62,12 +64,12 @@ def watch_removal(run: RunFolder, config: PipelineConfig, stages: Sequence[str])
         taken = funnel[first.stage]["documents_dropped"] or funnel[first.stage]["bytes_dropped"]
         reason = max(sorted(taken), key=lambda name: taken[name])
         of_domain = "max_removed_fraction" in (config.domains.get(first.domain, {}).get("alarm") or {})
-        raise TamisError(sentence(run.root, raised, reason, of_domain))
+        raise TamisError(sentence(run.root, raised, reason, of_domain, kinds[first.stage].shown_by))
 
 
-def _limits(alarm: AlarmConfig, stages: Sequence[str]) -> dict[str, Any]:
+def _limits(alarm: AlarmConfig, kinds: Mapping[str, type[Stage]]) -> dict[str, Any]:
     """An alarm's config as JSON, with the watched stages listed."""
-    return {**alarm.model_dump(mode="json"), "stages": [stage for stage in stages if alarm.watches(stage)]}
+    return {**alarm.model_dump(mode="json"), "stages": [name for name, kind in kinds.items() if alarm.watches(kind)]}
 
 
 def _check_sums(funnel: dict[str, dict[str, Any]], found: Iterable[RemovalLine]) -> None:

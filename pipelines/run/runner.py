@@ -20,12 +20,15 @@ from pipelines.run.ancestors import Ancestor, ancestors_json, ancestry, open_anc
 from pipelines.run.config import PipelineConfig
 from pipelines.run.ingest import ingest
 from pipelines.run.ledger import write_ledger
+from pipelines.run.preflight import refuse_what_is_missing
 from pipelines.run.publish import publish
 from pipelines.run.raise_alarm import watch_removal
+from pipelines.spark.own_archive import pack
 from pipelines.spark.session import Cluster
-from pipelines.stages.base import GlobalStage, LocalStage
+from pipelines.stages.base import GlobalStage, LocalStage, Stage
 from pipelines.stages.context import DecisionContext, GlobalVerdict, PrepareContext, Snapshot
-from pipelines.stages.registry import shard_tasks, stage_class
+from pipelines.stages.own import code_of, version_of
+from pipelines.stages.registry import shard_tasks
 from pipelines.stages.scan import BATCH_BYTES, DecideTask, ScanTask, StageConfig, decide_shard, scan_shard
 from pipelines.stages.shard_task import Chain, ShardTask
 from tamis.errors import ConfigError, TamisError
@@ -79,9 +82,11 @@ class Runner:
                 f"--until: found {until!r} for pipeline {self.config.name}; expected one of {', '.join(order)}"
             )
         last = order.index(until or "write_shards")
+        refuse_what_is_missing(self.config, self.base, self.run_folder, self.against, order[1 : last + 1])
         with self.run_folder.locked():
             self._ancestors = open_ancestors(self.against, self.config)
             self._check_run_info()
+            self.cluster.carry(pack([Path(folder) for folder in self.config.code], self.config.own_code()))
             ingest(self.run_folder, self.config, self.base, self.cluster)
             for name in order[1 : min(last, len(self.config.stages)) + 1]:
                 self._run_stage(name)
@@ -124,6 +129,7 @@ class Runner:
             "base": str(self.base),
             "against": str(self.against) if self.against else None,
             "ancestors": self._ancestors_json(),
+            "own_code": self.config.own_code(),
         }
         write_json(self.run_folder.root / "run.json", body)
 
@@ -138,7 +144,7 @@ class Runner:
         return stable_hash([identity, ancestry(self._ancestors)]) if self._ancestors else identity
 
     def _run_stage(self, name: str) -> None:
-        kind = stage_class(name)
+        kind = self.config.kind(name)
         if kind.needs_settled:
             self._settle()
         started = time.monotonic()
@@ -151,14 +157,14 @@ class Runner:
 
     def _prepare(self, name: str) -> dict[str, str]:
         context = PrepareContext(self.run_folder.root / "models" / name, self.base, self.cluster)
-        found = stage_class(name).prepare(self.config.evidence(name), context)
+        found = self.config.kind(name).prepare(self.config.evidence(name), context)
         return {key: str(path) for key, path in sorted(found.items())}
 
     def _scan(self, name: str, artefacts: dict[str, str], started: float) -> Manifest:
-        kind, config = stage_class(name), self.config.evidence(name)
+        kind, config = self.config.kind(name), self.config.evidence(name)
         pinned, settings = _digests(artefacts), config.model_dump(mode="json")
         identity = self.run_folder.ingest.body["identity"]
-        scanned_by = stable_hash([name, kind.version, settings, pinned, identity])
+        scanned_by = stable_hash([code_of(kind) or name, version_of(kind), settings, pinned, identity])
         folder = self.run_folder.stage_folder(name, "evidence", scanned_by)
         skip = self.config.decisions(name)["skip"]
         key = stable_hash([folder.name, self._upstream(), skip])
@@ -179,7 +185,8 @@ class Runner:
             "key": key,
             "content": stable_hash(sorted([f.shard, f.digest] for f in files)),
             "config": settings,
-            "version": kind.version,
+            "version": version_of(kind),
+            **_code(kind),
             "artefacts": pinned,
             "scanned": sum(a.scanned for a in answers),
             "reused": sum(a.reused for a in answers),
@@ -188,13 +195,13 @@ class Runner:
         return commit(folder, body, files)
 
     def _decide(self, name: str, artefacts: dict[str, str], evidence: Manifest | None) -> Manifest:
-        kind, started = stage_class(name), time.monotonic()
+        kind, started = self.config.kind(name), time.monotonic()
         decisions = self.config.decisions(name)
         content = evidence.body["content"] if evidence else ""
         settings: list[Any] = []
         if kind.evidence_of:  # what a scan's key would hold
             settings = [self.config.evidence(name).model_dump(mode="json"), _digests(artefacts)]
-        key = stable_hash([name, kind.version, decisions, content, self._upstream(), *settings])
+        key = stable_hash([code_of(kind) or name, version_of(kind), decisions, content, self._upstream(), *settings])
         folder = self.run_folder.stage_folder(name, "decision", key)
         done = load_manifest(folder)
         if done is not None:
@@ -207,7 +214,7 @@ class Runner:
             assert isinstance(stage, LocalStage)
             verdict = self._decide_by_shard(stage, artefacts, evidence, folder)
         seconds = round(time.monotonic() - started, 3)
-        body = {"key": key, "config": decisions, "facts": verdict.facts, "seconds": seconds}
+        body = {"key": key, "config": decisions, "facts": verdict.facts, "seconds": seconds, **_code(kind)}
         return commit(folder, body, verdict.files)
 
     def _decide_by_shard(
@@ -226,7 +233,7 @@ class Runner:
         return GlobalVerdict(files, stage.facts([folder / f.path for f in files if f.table == "columns"]))
 
     def _context(self, name: str, artefacts: dict[str, str], evidence: Manifest, folder: Path) -> DecisionContext:
-        kind, chain, skip = stage_class(name), self._chain(), self.config.decisions(name)["skip"]
+        kind, chain, skip = self.config.kind(name), self._chain(), self.config.decisions(name)["skip"]
         config, domain_configs = self._stage_config(name, artefacts).configs()
         return DecisionContext(
             cluster=self.cluster,
@@ -252,7 +259,7 @@ class Runner:
         if len(theirs) <= len(mine):
             return False
         pairs = zip(mine, theirs, strict=False)
-        return all(a == b or (a[0] == b[0] and stage_class(a[0]).provisional) for a, b in pairs)
+        return all(a == b or (a[0] == b[0] and self.config.kind(a[0]).provisional) for a, b in pairs)
 
     def _tasks(self, evidence: Manifest | None, skip: Sequence[str]) -> tuple[ShardTask, ...]:
         return shard_tasks(self.run_folder.shards, self._chain(), evidence, skip)
@@ -260,17 +267,18 @@ class Runner:
     def _stage_config(self, name: str, artefacts: dict[str, str]) -> StageConfig:
         decisions = self.config.decisions(name)
         evidence = self.config.evidence(name).model_dump(mode="json")
-        return StageConfig(name, evidence, artefacts, decisions["default"], decisions["domains"])
+        code = self.config.own_stages.get(name, "")
+        return StageConfig(name, evidence, artefacts, decisions["default"], decisions["domains"], code)
 
     def _settle(self) -> None:
         """Makes provisional decisions final, after the rules of all domains."""
         for i, done in enumerate(self._done):
-            if stage_class(done.stage).provisional and "settled" not in done.decision.body:
+            if self.config.kind(done.stage).provisional and "settled" not in done.decision.body:
                 self._done[i] = replace(done, decision=self._settle_stage(done, self._chain()[i + 1 :]))
 
     def _settle_stage(self, done: Done, later: Chain) -> Manifest:
         """The final decision of a stage; the provisional decision itself, marked as settled, where nothing changes."""
-        kind, provisional = stage_class(done.stage), done.decision
+        kind, provisional = self.config.kind(done.stage), done.decision
         assert issubclass(kind, GlobalStage)
         key = stable_hash([provisional.body["key"], [m.body["key"] for _, m in later]])
         folder = self.run_folder.stage_folder(done.stage, "decision", f"{key}-settled")
@@ -294,6 +302,12 @@ class Runner:
             for d in self._done
         ]
         self.run_folder.write_state(state)
+
+
+def _code(kind: type[Stage]) -> dict[str, Any]:
+    """What the manifests of a stage of one's own say beside what those of ours do."""
+    code = code_of(kind)
+    return {} if code is None else {"code": code, "version": version_of(kind)}
 
 
 def _digests(artefacts: dict[str, str]) -> dict[str, str]:

@@ -18,6 +18,7 @@ from corpus.run_folder import RunFolder
 from corpus.schemas import WEIGHTS
 from pipelines.run.curves import Curve, Numbers, WeightsConfig
 from pipelines.spark.session import Cluster
+from pipelines.stages.context import remove_scratch
 
 
 @dataclass(frozen=True)
@@ -40,18 +41,20 @@ def write_weights(run: RunFolder, config: WeightsConfig, published: Manifest, cl
         shards = [f for f in published.files if f.table == "published"]
         sizes = cell_sizes(run)
         curves = [config.curve(f.info["domain"]) for f in shards]
+        scratch = folder.with_name(f"{key}.scratch")
         entries = cluster.map(
             weigh_shard,
             [
-                WeighTask(published.folder / f.path, i, folder, curve, curve.cluster.scale(*sizes))
+                WeighTask(published.folder / f.path, i, scratch, curve, curve.cluster.scale(*sizes))
                 for i, (f, curve) in enumerate(zip(shards, curves, strict=True))
             ],
             label="weights",
-            receipts=folder / "receipts",
+            receipts=scratch / "receipts",
             weights=[f.rows for f in shards],
         )
-        entries = [place(folder, entry, f.path) for entry, f in zip(entries, shards, strict=True)]
+        entries = [place(folder, entry, f.path, scratch) for entry, f in zip(entries, shards, strict=True)]
         manifest = commit(folder, {"key": key, "config": config.model_dump(mode="json")}, entries)
+        remove_scratch(scratch)
     state = run.state()
     if state.get("weights") != key:
         run.write_state({**state, "weights": key})

@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar
 from pipelines.spark.blocks import Block, Inbox
 from pipelines.spark.gpu import with_gpu
 from pipelines.spark.wire import encode, name_of
-from pipelines.spark.worker import emit_blocks, receive_blocks
+from pipelines.spark.worker import Called, emit_blocks, receive_blocks
 
 TARGET_BYTES = 64 << 20
 """Bytes of rows in one partition of a hop: what a task holds, twice while it sorts."""
@@ -51,14 +51,14 @@ def build(
     tasks: Sequence[Task],
     hops: Sequence[Hop[Any, Block]],
     last: Hop[Any, Any],
-    label: str,
+    called: Called,
     gpu: bool,
 ) -> Any:  # an RDD[str]: the answers as JSON
     """The exchange as a lazy RDD of the last hop's answers; `gpu` says whether each task of the source wants one."""
     texts = [encode(task) for task in tasks]
-    emit = partial(emit_blocks, name_of(source), label)
+    emit = partial(emit_blocks, name_of(source), called)
     rdd = with_gpu(context.parallelize(texts, max(1, len(texts))).mapPartitions(emit), gpu)
     for number, hop in enumerate([*hops, last]):
-        receive = partial(receive_blocks, name_of(hop.function), label, encode(hop.settings), number == len(hops))
+        receive = partial(receive_blocks, name_of(hop.function), called, encode(hop.settings), number == len(hops))
         rdd = rdd.partitionBy(hop.partitions, int).mapPartitionsWithIndex(receive)
     return rdd

@@ -27,7 +27,7 @@ from pathlib import Path, PurePosixPath
 from tamis.places import ROOT
 
 PACKAGES = ("tamis", "corpus", "text", "filters", "dedup", "pipelines", "jobs", "sampler", "trainer", "cli")
-SHIPPED = (".py", ".html", ".css", ".js", ".yaml", ".conf", ".properties")
+SHIPPED = (".py", ".html", ".css", ".js", ".yaml", ".conf", ".properties", ".ftz", ".txt")
 """What a file of ours may end in, `py.typed` aside."""
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can say
 _MODE = 0o100644 << 16

@@ -19,12 +19,13 @@ from pipelines.spark.exchange import Hop, build
 from pipelines.spark.gpu import with_gpu
 from pipelines.spark.java import java_home
 from pipelines.spark.wire import answer_type, decode, encode, name_of
-from pipelines.spark.worker import Answer, call
+from pipelines.spark.worker import Answer, Called, call
 from tamis.errors import TamisError
 from tamis.places import CONF
 from tamis.progress import Progress, Silent
 
 if TYPE_CHECKING:
+    from pyspark import SparkContext
     from pyspark.sql import SparkSession
 
 Task = TypeVar("Task")
@@ -83,6 +84,16 @@ def open_session(settings: dict[str, str] | None = None) -> SparkSession:
     return spark
 
 
+def look_for_java() -> None:
+    """Refuses to start Spark where there is no Java; under spark-submit one runs already.
+
+    Raises:
+        TamisError: see there.
+    """
+    if "PYSPARK_GATEWAY_PORT" not in os.environ:
+        java_home()
+
+
 def local_settings() -> dict[str, str]:
     """The settings of `conf/spark/local.conf`; none under spark-submit, where the cluster's own stand."""
     if "PYSPARK_GATEWAY_PORT" in os.environ:
@@ -111,6 +122,8 @@ class Cluster:
         self._settings = settings
         self.progress: Progress = progress or Silent()
         self._spark: SparkSession | None = None
+        self._code = ""
+        self._added: set[str] = set()
 
     @property
     def spark(self) -> SparkSession:
@@ -119,11 +132,25 @@ class Cluster:
             self._spark = open_session(self._settings)
         return self._spark
 
+    def carry(self, archive: Path | None) -> None:
+        """Lets tasks import the modules of a zip (`pipelines.spark.own_archive`); with None, those of none."""
+        self._code = str(archive or "")
+
+    @property
+    def _context(self) -> SparkContext:
+        """Spark, with the archive of one's own code at hand on every machine."""
+        context = self.spark.sparkContext
+        if self._code and self._code not in self._added:
+            context.addFile(self._code)
+            self._added.add(self._code)
+        return context
+
     def stop(self) -> None:
         """Stops Spark if it was started."""
         if self._spark is not None:
             self._spark.stop()
             self._spark = None
+            self._added.clear()
 
     def map(
         self,
@@ -179,7 +206,8 @@ class Cluster:
             return []
         with self._watched(label, [1] * (len(tasks) + sum(hop.partitions for hop in hops) + last.partitions)):
             try:
-                texts = build(self.spark.sparkContext, source, tasks, hops, last, label, gpu).collect()
+                called = Called(label, Path(self._code).name)
+                texts = build(self._context, source, tasks, hops, last, called, gpu).collect()
             except Exception as error:
                 raise stage_failed(label, error) from error
         kind = answer_type(last.function)
@@ -191,10 +219,12 @@ class Cluster:
         return int(self.spark.conf.get("spark.sql.shuffle.partitions") or "8")
 
     def _run(self, function: str, rows: list[tuple[str, str]], label: str, gpu: bool) -> list[Answer]:
-        def run(part: Iterable[tuple[str, str]]) -> Iterable[Answer]:
-            return (call(function, label, task, receipt) for task, receipt in part)
+        called = Called(label, Path(self._code).name)
 
-        context = self.spark.sparkContext
+        def run(part: Iterable[tuple[str, str]]) -> Iterable[Answer]:
+            return (call(function, called, task, receipt) for task, receipt in part)
+
+        context = self._context
         try:
             return list(with_gpu(context.parallelize(rows, len(rows)).mapPartitions(run), gpu).collect())
         except Exception as error:

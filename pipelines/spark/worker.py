@@ -26,6 +26,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 
+class Called(NamedTuple):
+    """What every task of a step is told: the step's label, and the name of the archive of one's own code, if any."""
+
+    label: str
+    code: str = ""
+
+
 class Answer(NamedTuple):
     """What a task sends back: its answer as JSON, or, if it refused its input, the sentence that says why."""
 
@@ -33,9 +40,9 @@ class Answer(NamedTuple):
     refused: bool = False
 
 
-def call(function: str, label: str, task: str, receipt: str) -> Answer:
+def call(function: str, called: Called, task: str, receipt: str) -> Answer:
     """Calls a function with a task and leaves a receipt; a user's error comes back as a value, not as a Java trace."""
-    _begin(label)
+    _begin(called)
     from pipelines.spark.wire import argument_type, decode, encode, function_of
     from tamis.errors import ReadError, TamisError
 
@@ -43,11 +50,11 @@ def call(function: str, label: str, task: str, receipt: str) -> Answer:
         found = function_of(function)
         answer = encode(found(decode(argument_type(found), task)))
     except ReadError as error:  # storage failed: let Spark try the task again
-        raise RuntimeError(f"{label}: {error}") from None
+        raise RuntimeError(f"{called.label}: {error}") from None
     except TamisError as error:
         return Answer(str(error), refused=True)
     except Exception as error:
-        raise _failed(label, error) from None
+        raise _failed(called.label, error) from None
     _write_receipt(Path(receipt), answer)
     return Answer(answer)
 
@@ -64,9 +71,9 @@ def _write_receipt(path: Path, answer: str) -> None:
     temporary.replace(path)
 
 
-def emit_blocks(function: str, label: str, tasks: Iterable[str]) -> Iterator[Any]:
+def emit_blocks(function: str, called: Called, tasks: Iterable[str]) -> Iterator[Any]:
     """The sending side of an exchange: the blocks that a source yields for each task, packed for Spark."""
-    _begin(label)
+    _begin(called)
     from pipelines.spark.blocks import pack
     from pipelines.spark.wire import argument_type, decode, function_of
 
@@ -75,14 +82,14 @@ def emit_blocks(function: str, label: str, tasks: Iterable[str]) -> Iterator[Any
         for task in tasks:
             yield from pack(found(decode(argument_type(found), task)))
     except Exception as error:
-        raise _failed(label, error) from None
+        raise _failed(called.label, error) from None
 
 
 def receive_blocks(
-    function: str, label: str, settings: str, last: bool, partition: int, records: Iterable[Any]
+    function: str, called: Called, settings: str, last: bool, partition: int, records: Iterable[Any]
 ) -> Iterator[Any]:
     """A receiving side of an exchange: hands a partition's rows to a hop; packs the blocks, or encodes the answers."""
-    _begin(label)
+    _begin(called)
     from pipelines.spark.blocks import pack, unpack
     from pipelines.spark.wire import argument_type, decode, encode, function_of
 
@@ -91,20 +98,44 @@ def receive_blocks(
         out = found(unpack(partition, records), decode(argument_type(found, 1), settings))
         yield from map(encode, out) if last else pack(out)
     except Exception as error:
-        raise _failed(label, error) from None
+        raise _failed(called.label, error) from None
 
 
-def _begin(label: str) -> None:
+def _begin(called: Called) -> None:
     """Makes a worker ready for a task: unpacks the code, looks if it is ours, freezes the collector, takes the GPU."""
     unpack_code()
     try:
-        import tamis  # noqa: F401
+        import tamis.collisions  # noqa: F401
     except ImportError as error:
-        raise RuntimeError(f"{label}: {error}") from None
+        raise RuntimeError(f"{called.label}: {error}") from None
+    _use_own_code(called.code)
     gc.freeze()
     from pipelines.spark.gpu import take_gpu
 
     take_gpu()
+
+
+def _use_own_code(archive: str) -> None:
+    """Puts the unpacked archive of one's own code last on `sys.path`, in the place of that of an earlier run."""
+    global _own_code
+    if archive == _own_code[0]:
+        return
+    for name, module in list(sys.modules.items()):
+        if _own_code[1] and str(getattr(module, "__file__", None) or "").startswith(_own_code[1]):
+            del sys.modules[name]
+    if (scan := sys.modules.get("pipelines.stages.scan")) is not None:
+        scan._open_stage.cache_clear()
+    sys.path[:] = [path for path in sys.path if path != _own_code[1]]
+    _own_code = (archive, "")
+    if archive:
+        from pyspark import SparkFiles
+
+        _own_code = (archive, str(unpacked(Path(SparkFiles.get(archive)))))
+        sys.path.append(_own_code[1])
+
+
+_own_code = ("", "")
+"""The archive in use, and the folder it lies unpacked in."""
 
 
 def unpack_code() -> None:

@@ -9,10 +9,10 @@ Evidence does not know thresholds; decisions do not see text.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,15 @@ from corpus.view import View
 from pipelines.spark.session import Cluster
 from pipelines.stages.context import DecisionContext, GlobalVerdict, PrepareContext
 from pipelines.stages.shard_task import Int32, Int64, ShardTask
+from tamis.errors import TamisError
+
+
+def complaint(look: Callable[[], object]) -> Iterator[str]:
+    """What a look for something says where it is not found; for `Stage.missing`."""
+    try:
+        look()
+    except TamisError as error:
+        yield str(error)
 
 
 class NoConfig(StrictModel):
@@ -51,6 +60,12 @@ class Batch:
         assert self.view is not None
         return self.view
 
+    def column(self, name: str) -> pa.Array:
+        """The text as seen, large_string[n], if `name` is "text"; else another column that the stage reads."""
+        if name == "text":
+            return self.texts.column.to_arrow()
+        return self.metadata.column(name).combine_chunks()
+
     def table(self, **columns: Any) -> pa.Table:
         """A row a document: `row`, `doc_id` and some columns, numpy or Arrow."""
         return pa.table({"row": self.rows, "doc_id": self.doc_ids, **columns})
@@ -76,6 +91,23 @@ class Verdict:
     drops: pa.Table = field(default_factory=DROPS.empty_table)
     edits: pa.Table = field(default_factory=EDITS.empty_table)
     columns: pa.Table | None = None
+
+    @classmethod
+    def drop(cls, documents: pa.Table, reason: str | list[str] | pa.ChunkedArray) -> Verdict:
+        """Drops the documents that some rows of evidence name; a reason for each of them, or one for all."""
+        n = documents.num_rows
+        reasons = [reason] * n if isinstance(reason, str) else reason
+        ids = [documents.column("row"), documents.column("doc_id")]
+        return cls(pa.table([*ids, reasons, pa.nulls(n, pa.int64()), pa.nulls(n, pa.float32())], schema=DROPS))
+
+
+class Column(NamedTuple):
+    """A column that a stage of one's own leaves for the published shards: its type, and what it says, as the shards
+    and the dataset card tell it.
+    """
+
+    type: pa.DataType
+    what: str
 
 
 class Stage(ABC):
@@ -105,7 +137,7 @@ class Stage(ABC):
     """A command that shows what the stage found, beside `tamis sample`."""
     by_domain: ClassVar[tuple[str, ...] | None] = None
     """Decision settings that a domain may override; None is all of them."""
-    provides: ClassVar[Mapping[str, pa.DataType]] = {}
+    provides: ClassVar[Mapping[str, pa.DataType | Column]] = {}
     """Columns that its decisions leave for the published shards: name → type."""
 
     def __init__(self, evidence: StrictModel, artefacts: Mapping[str, str]) -> None:
@@ -138,6 +170,13 @@ class Stage(ABC):
         """Makes or finds what the scan needs, such as models: name → file or folder; their digests enter the hash."""
         return {}
 
+    @classmethod
+    def missing(cls, evidence: StrictModel, decision: StrictModel, base: Path) -> Iterator[str]:
+        """What `prepare` and the scan would not find here, a sentence each: packages, models, files that `evidence`
+        names from `base` on. It is asked before the first byte of the input is read, and makes nothing.
+        """
+        return iter(())
+
     def wants_gpu(self) -> bool:
         """Whether its tasks use a GPU, where the cluster has some."""
         return False
@@ -147,8 +186,11 @@ class Stage(ABC):
         return True
 
     def scan(self, batch: Batch) -> pa.Table:
-        """Evidence about a batch: a table with `row` first, rows ascending. Never called if the stage reads nothing."""
-        raise NotImplementedError(f"{self.name} reads no column of the documents")
+        """Evidence about a batch: a table with `row` first, rows ascending. Never called if the stage reads nothing.
+
+        Unless a stage says otherwise, the evidence is what it reads.
+        """
+        return batch.table(**{name: batch.column(name) for name in self.reads})
 
 
 Earlier = Callable[[str, str, Any], npt.NDArray[Any]]
@@ -158,13 +200,13 @@ Earlier = Callable[[str, str, Any], npt.NDArray[Any]]
 class LocalStage(Stage):
     """A stage that decides about each document by itself."""
 
-    @abstractmethod
     def decide(self, evidence: pa.Table, rows: Int32, first_id: int, decision: Any, earlier: Earlier) -> Verdict:
         """The verdict on some documents of one shard that share a config; evidence about them has its rows ascending.
 
         `first_id` is the id of the shard's row 0; `earlier` reads columns that earlier stages left about these
-        documents.
+        documents. Unless a stage says otherwise, it drops nothing, and leaves what it provides as the evidence has it.
         """
+        return Verdict(columns=evidence.select(["row", "doc_id", *self.provides]))
 
     def facts(self, columns: Sequence[Path]) -> dict[str, Any]:
         """Small figures for the manifest and the report, from the files of columns, once all shards are decided."""

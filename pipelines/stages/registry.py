@@ -1,4 +1,4 @@
-"""The stages that exist, by name. Explicit: nothing registers itself; a stage is imported when it is asked for."""
+"""The stages that exist: ours by name, a user's own by reference. A stage is imported when it is asked for."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 from corpus.config import unknown_key
 from corpus.files import Manifest
+from corpus.own_code import installed, is_reference
 from corpus.run_folder import DocumentShard
 from pipelines.stages.base import Stage
+from pipelines.stages.own import own_stage
 from pipelines.stages.shard_task import Chain, Decided, ShardTask
 from tamis.errors import ConfigError
 
@@ -27,15 +29,17 @@ STAGES = (
     "span_dedup",
     "score",
 )
-"""Every stage between `ingest` and `write_shards`; `stage_class` imports it."""
+"""Every stage of ours between `ingest` and `write_shards`; `stage_class` imports it."""
 
 
 def stage_class(name: str) -> type[Stage]:
-    """The class of a stage, imported when it is asked for.
+    """The class of a stage of ours, by its name, or of one's own, by its reference.
 
     Raises:
-        ConfigError: there is no such stage.
+        ConfigError: there is no such stage, or it cannot be used.
     """
+    if is_reference(name):
+        return own_stage(name)
     kind: type[Stage]
     match name:
         case "eligibility":
@@ -67,7 +71,7 @@ def stage_class(name: str) -> type[Stage]:
         case "score":
             from pipelines.stages.score import Score as kind
         case _:
-            raise ConfigError(unknown_key(f"stages.{name}", list(STAGES)))
+            raise ConfigError(unknown_key(f"stages.{name}", [*STAGES, *installed("tamis.stages")]))
     return kind
 
 
@@ -79,7 +83,7 @@ def shard_tasks(
     earlier: bool = False,
 ) -> tuple[ShardTask, ...]:
     """A `ShardTask` for each document shard, which has the arguments of the same names."""
-    kinds = [(manifest.ref, stage_class(name)) for name, manifest in chain]
+    kinds = [(manifest.ref, stage_class(manifest.body.get("code", name))) for name, manifest in chain]
     known = tuple(Decided(kind.name, ref, kind.assigns_domains, kind.needs_settled) for ref, kind in kinds)
     seen = None if evidence is None else evidence.ref
     return tuple(ShardTask(shard, known, seen, tuple(skip), earlier) for shard in shards)

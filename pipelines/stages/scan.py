@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,10 @@ from corpus.files import FileEntry, write_table
 from corpus.shard_state import ShardState
 from corpus.view import Edits, build_view
 from pipelines.stages.base import Batch, LocalStage, Stage, write_verdicts
+from pipelines.stages.own_results import blamed, checked_evidence, checked_verdict
 from pipelines.stages.registry import stage_class
 from pipelines.stages.shard_task import Int32, Int64, ShardTask
+from tamis.errors import TamisError
 from text.arrow import TextColumn
 
 BATCH_BYTES = 8 << 20
@@ -35,7 +37,8 @@ BATCH_BYTES = 8 << 20
 class StageConfig:
     """A stage and its configs, as JSON, in the form in which tasks receive them; `artefacts` are name → path.
 
-    `decision` holds for domains that override nothing, `domains` for each that overrides something.
+    `decision` holds for domains that override nothing, `domains` for each that overrides something; `code` is the
+    reference of a stage of one's own.
     """
 
     name: str
@@ -43,14 +46,15 @@ class StageConfig:
     artefacts: dict[str, str]
     decision: dict[str, Any]
     domains: dict[str, dict[str, Any]]
+    code: str = ""
 
     def open(self) -> Stage:
         """The stage; a worker process keeps it, so that models are loaded once."""
-        return _open_stage(self.name, json.dumps(self.evidence), json.dumps(self.artefacts))
+        return _open_stage(self.code or self.name, json.dumps(self.evidence), json.dumps(self.artefacts))
 
     def configs(self) -> tuple[StrictModel, dict[str, StrictModel]]:
         """The decision config, and domain → decision config where a domain overrides something."""
-        kind = stage_class(self.name).Decision
+        kind = stage_class(self.code or self.name).Decision
         overrides = {d: parse(kind, block, f"domains.{d}.{self.name}") for d, block in self.domains.items()}
         return parse(kind, self.decision, self.name), overrides
 
@@ -88,7 +92,7 @@ def scan_shard(job: ScanTask) -> Scanned:
     keys = state.view_keys() if stage.sees_cuts() and "text" in stage.reads else np.zeros(task.shard.rows, np.int64)
     pieces, fresh = _reusable(task, rows, keys)
     for batch in _batches(job, stage, state, fresh):
-        table = stage.scan(batch)
+        table = _evidence(job, stage, state, batch)
         view = pa.array(keys[table.column("row").to_numpy()])
         pieces.append(table.append_column(pa.field("view", pa.int64(), nullable=False), view))
     files: list[FileEntry] = []
@@ -101,6 +105,20 @@ def scan_shard(job: ScanTask) -> Scanned:
         stem = f"{task.shard.number:06d}"
         files.append(write_table(job.folder, stem, table, kind="evidence", shard=task.shard.number))
     return Scanned(files, len(fresh), len(rows) - len(fresh))
+
+
+def _evidence(job: ScanTask, stage: Stage, state: ShardState, batch: Batch) -> pa.Table:
+    """What a scan finds in a batch. Where it fails, its documents are scanned one by one, to name the one at fault."""
+    with blamed(stage, batch.doc_ids):
+        try:
+            return checked_evidence(stage, stage.scan(batch), batch.rows) if job.stage.code else stage.scan(batch)
+        except (TamisError, MemoryError, OSError):
+            raise
+        except Exception:
+            for one in _batches(replace(job, batch_bytes=1), stage, state, batch.rows):
+                with blamed(stage, one.doc_ids):
+                    stage.scan(one)
+            raise
 
 
 def _reusable(task: ShardTask, rows: Int32, keys: Int64) -> tuple[list[pa.Table], Int32]:
@@ -163,7 +181,9 @@ def decide_shard(job: DecideTask) -> list[FileEntry]:
         def earlier(name: str, column: str, default: Any, part: Int32 = part) -> Any:
             return task.column(part, name, column, default)
 
-        verdicts.append(stage.decide(own, part, task.shard.first_id, config, earlier))
+        with blamed(stage, task.doc_ids(part)):
+            verdict = stage.decide(own, part, task.shard.first_id, config, earlier)
+            verdicts.append(checked_verdict(stage, verdict, part, task.shard) if job.stage.code else verdict)
     return write_verdicts(job.folder, task.shard.number, verdicts)
 
 

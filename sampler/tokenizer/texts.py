@@ -126,7 +126,7 @@ def _records(
                 yield int.from_bytes(digest) / 2**64, record.text
 
 
-def _format(file: InputFile) -> Literal["jsonl", "parquet", "warc", "wet", "text"]:
+def _format(file: InputFile) -> str:
     stem, suffix = os.path.splitext(file.name.lower())
     if file.compression != "none":
         suffix = os.path.splitext(stem)[1]

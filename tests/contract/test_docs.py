@@ -187,9 +187,11 @@ def module(repository: Path, parts: list[str]) -> Path | None:
 
 
 def defined(path: Path) -> set[str]:
-    """The names that a module defines."""
+    """The names that a module defines, or offers to type checkers by imports that are theirs alone."""
     names = set()
     for node in ast.parse(path.read_bytes()).body:
+        if isinstance(node, ast.If):
+            names |= {a.asname or a.name for i in node.body if isinstance(i, ast.ImportFrom) for a in i.names}
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", node)]
         names |= {getattr(target, "name", None) or getattr(target, "id", "") for target in targets}
     return names

@@ -2,7 +2,8 @@
 
 A *child* of a folder is a module in it or a folder in it, with all that lies below. Children that import one another in
 a circle cannot be understood, moved or tested one by one. Imports are read off the syntax tree, those inside functions
-and those for the type checker alone included.
+and those for the type checker alone included. The door (`tamis/__init__.py`, what `import tamis` offers) is a child of
+the house by itself, on top: it knows rooms that stand on the modules of its folder.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import pytest
 from pipelines.spark.package import PACKAGES
 
 ROOMS = (*PACKAGES, "benchmarks")
+DOOR = "the door"
 MOST_MODULES = 20
 """A folder with more modules is a heap in which nobody finds anything."""
 
@@ -78,6 +80,7 @@ def imports(repository: Path) -> dict[str, set[str]]:
     """Module → modules of ours that it imports."""
     known = modules(repository)
     found = {name: set(imported(path, known)) for name, path in known.items()}
+    found[DOOR] = found.pop("tamis.__init__")
     return {name.removesuffix(".__init__"): wanted for name, wanted in found.items()}
 
 
@@ -86,6 +89,19 @@ def test_nothing_imports_in_a_circle(imports: dict[str, set[str]]) -> None:
     folders = {".".join(name.split(".")[:depth]) for name in imports for depth in range(len(name.split(".")))}
     found = {folder or "the house": circles(children_edges(imports, folder)) for folder in sorted(folders)}
     assert {folder: circle for folder, circle in found.items() if circle} == {}
+
+
+def test_the_door_is_on_top(repository: Path, imports: dict[str, set[str]]) -> None:
+    """It offers names of rooms, and no room asks it for one: of `tamis` they import modules."""
+    assert {name.split(".")[0] for name in imports[DOOR]} >= {"corpus", "pipelines", "sampler"}
+    known, asked = modules(repository), []
+    for name, path in known.items():
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            if isinstance(node, ast.ImportFrom) and node.module == "tamis":
+                asked += [f"{name}: {a.name}" for a in node.names if f"tamis.{a.name}" not in known]
+            elif isinstance(node, ast.Import):
+                asked += [f"{name}: import tamis" for a in node.names if a.name == "tamis"]
+    assert asked == []
 
 
 def test_no_folder_is_a_heap(repository: Path) -> None:

@@ -28,7 +28,8 @@ def test_a_job_says_how_it_is_submitted_and_does_nothing_else(repository: Path, 
     said = ast.get_docstring(tree) or ""
     assert "spark-submit" in said and f"jobs/run_{name}.py" in said and "--py-files dist/tamis.zip" in said
     imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
-    assert [ast.unparse(node) for node in imports][1:] == ["import tamis", f"from pipelines.run.{module} import main"]
+    wanted = ["import tamis.collisions", f"from pipelines.run.{module} import main"]
+    assert [ast.unparse(node) for node in imports][1:] == wanted
     assert ast.unparse(tree.body[-1]) == "if __name__ == '__main__':\n    main()"
 
 

@@ -20,6 +20,7 @@ import yaml
 from typer.testing import CliRunner
 
 from cli.main import app
+from corpus.files import manifest_path
 from corpus.ids import first_id
 from dedup.embed import STATIC, Windows, encode_documents, find_model, open_encoder
 from pipelines.run.config import load_pipeline
@@ -344,7 +345,7 @@ def test_an_earlier_snapshot_of_another_kind_is_refused(found: RunReader, cluste
     shutil.copytree(found.root, other)
     evidence = RunReader(other).run.evidence("embed")
     assert evidence is not None
-    manifest = evidence.folder / "manifest.json"
+    manifest = manifest_path(evidence.folder)
     body = json.loads(manifest.read_text("utf-8"))
     manifest.write_text(json.dumps({**body, "artefacts": {"model": "0123456789abcdef"}}), "utf-8")
     with pytest.raises(TamisError, match="was embedded by another model of that name .digest 0123456789abcdef"):

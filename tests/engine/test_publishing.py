@@ -112,6 +112,13 @@ def test_raw_records_are_documents_or_quarantined_with_their_reason(finished: Ru
     assert ledger["ingest"]["records"] == len(finished.documents) + sum(ledger["quarantined"].values())
 
 
+def test_published_folders_hold_nothing_but_tables(finished: RunReader) -> None:
+    """So that other tools open them as they are: `tests/unit/corpus/test_other_readers.py`."""
+    names = ("shards", "dropped", f"weights/{finished.run.state()['weights']}")
+    found = {path.suffix for name in names for path in (finished.root / name).rglob("*") if path.is_file()}
+    assert found == {".parquet"} and not list(finished.root.rglob("*scratch*"))
+
+
 def test_weights_lie_row_by_row_beside_the_shards_and_follow_the_curve(finished: RunReader) -> None:
     folder = finished.root / "weights" / finished.run.state()["weights"]
     shards = sorted((finished.root / "shards").rglob("*.parquet"))

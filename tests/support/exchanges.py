@@ -15,7 +15,7 @@ from corpus.run_folder import DocumentShard
 from pipelines.spark.blocks import Block, Inbox, Record, pack, unpack
 from pipelines.spark.exchange import Hop
 from pipelines.spark.wire import answer_type, decode, encode, name_of
-from pipelines.spark.worker import emit_blocks, receive_blocks
+from pipelines.spark.worker import Called, emit_blocks, receive_blocks
 from pipelines.stages.registry import shard_tasks
 from pipelines.stages.shard_task import Chain, ShardTask
 
@@ -58,7 +58,7 @@ def exchange_here(
     """What `Cluster.exchange` does, in this process: all crosses as JSON, and the records of each hop are shuffled."""
     texts = [encode(task) for task in tasks]
     random.shuffle(texts)
-    records: list[Any] = list(emit_blocks(name_of(source), "here", texts))
+    records: list[Any] = list(emit_blocks(name_of(source), Called("here"), texts))
     for hop in hops:
         records = _received(hop, records, random, last=False)
     kind = answer_type(last.function)
@@ -71,7 +71,11 @@ def _received(hop: Hop[Any, Any], records: list[Record], random: Random, last: b
     for record in records:
         boxes[record[0]].append(record)
     name, settings = name_of(hop.function), encode(hop.settings)
-    return [out for number, box in boxes.items() for out in receive_blocks(name, "here", settings, last, number, box)]
+    return [
+        out
+        for number, box in boxes.items()
+        for out in receive_blocks(name, Called("here"), settings, last, number, box)
+    ]
 
 
 def committed(folder: Path, shard: int, **tables: pa.Table | Sequence[pa.Table]) -> Manifest:

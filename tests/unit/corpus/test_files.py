@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,7 +21,9 @@ from corpus.files import (
     commit,
     file_digest,
     load_manifest,
+    manifest_path,
     read_json,
+    retract,
     stable_hash,
     write_json,
     write_table,
@@ -56,9 +59,9 @@ def test_what_is_committed_is_loaded(tmp_path: Path) -> None:
 def test_a_manifest_says_who_wrote_it_and_nothing_depends_on_it(tmp_path: Path) -> None:
     """One without it, of an earlier version, is the same manifest."""
     made = commit(tmp_path, {"key": "k"}, [write_table(tmp_path, "x", table(2), kind="x")])
-    written = read_json(tmp_path / "manifest.json")
+    written = read_json(manifest_path(tmp_path))
     assert written.pop("tamis_version") == VERSION
-    write_json(tmp_path / "manifest.json", written)
+    write_json(manifest_path(tmp_path), written)
     earlier = load_manifest(tmp_path)
     assert earlier == made and earlier.ref == made.ref and earlier.body == {"key": "k"}
 
@@ -81,15 +84,36 @@ def test_finding_a_shards_files_does_not_walk_the_manifest(tmp_path: Path) -> No
 
 
 def test_debris_is_removed_and_what_counts_stays(tmp_path: Path) -> None:
-    kept = write_table(tmp_path, "x", table(1), kind="x")
-    write_table(tmp_path, "x", table(1), kind="x")
-    (tmp_path / "receipts").mkdir()
-    (tmp_path / "receipts" / "a.json").write_text("{}")
-    (tmp_path / "manifest.json.1234.tmp").write_text("half")
-    commit(tmp_path, {}, [kept])
-    assert {p.name for p in tmp_path.rglob("*") if p.is_file()} == {kept.path, "manifest.json"}
-    commit(tmp_path, {}, [kept])
-    assert (tmp_path / kept.path).exists()
+    folder = tmp_path / "made"
+    kept = write_table(folder, "x", table(1), kind="x")
+    write_table(folder, "x", table(1), kind="x")
+    (folder / "receipts").mkdir()
+    (folder / "receipts" / "a.json").write_text("{}")
+    (folder / "manifest.json.1234.tmp").write_text("half")
+    for _ in range(2):
+        commit(folder, {}, [kept])
+        assert {p.name for p in tmp_path.rglob("*") if p.is_file()} == {kept.path, "made.manifest.json"}
+
+
+def test_a_manifest_inside_its_folder_as_tamis_0_1_wrote_it_counts_until_the_next_commit(tmp_path: Path) -> None:
+    folder = tmp_path / "made"
+    made = commit(folder, {"key": "k"}, [write_table(folder, "x", table(2), kind="x")])
+    manifest_path(folder).rename(folder / "manifest.json")
+    assert load_manifest(folder) == made
+    commit(folder, {"key": "other"}, made.files)
+    assert not (folder / "manifest.json").exists() and manifest_path(folder).exists()
+    for path in (manifest_path(folder), folder / "manifest.json"):
+        path.write_text('{"files": []}')
+        retract(folder)
+        assert load_manifest(folder) is None
+
+
+def test_a_manifest_whose_folder_was_removed_counts_no_more(tmp_path: Path) -> None:
+    """People who remove a folder want it made again."""
+    folder = tmp_path / "made"
+    commit(folder, {}, [write_table(folder, "x", table(1), kind="x")])
+    shutil.rmtree(folder)
+    assert load_manifest(folder) is None
 
 
 def test_the_manifest_comes_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,7 +131,7 @@ def test_the_manifest_comes_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     "text", ["{", "[]", '"text"', "3", "null", "{}", '{"files": [{"nobody": 1}]}', '{"files": [3]}', "\udcff"]
 )
 def test_a_damaged_manifest_is_refused_by_name(tmp_path: Path, text: str) -> None:
-    (tmp_path / "manifest.json").write_bytes(text.encode("utf-8", "surrogateescape"))
+    manifest_path(tmp_path).write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(TamisError, match="manifest.json is not a manifest of this version"):
         load_manifest(tmp_path)
 

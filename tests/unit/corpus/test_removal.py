@@ -19,6 +19,7 @@ from corpus.shard_state import ShardState
 from pipelines.run.alarm import AlarmConfig, alarms, sentence
 from pipelines.run.config import load_pipeline
 from pipelines.stages import registry
+from pipelines.stages.near_dedup.stage import NearDedup
 from tamis.errors import ConfigError
 from tests.support.examples import examples
 
@@ -123,7 +124,7 @@ def limits(**config: object) -> Callable[[str], AlarmConfig]:
 
 
 def raised(rows: list[tuple[str, str | None, int, int]], **config: object) -> list[tuple[str, str, str | None]]:
-    found = alarms(counted(rows), ["near_dedup"], limits(**config))
+    found = alarms(counted(rows), [NearDedup], limits(**config))
     return [(a.of, a.line.domain, a.line.source) for a in found]
 
 
@@ -134,7 +135,9 @@ def raised(rows: list[tuple[str, str | None, int, int]], **config: object) -> li
 def test_stages_that_compare_texts_are_watched_unless_others_are_named(
     config: dict[str, object], watched: set[str]
 ) -> None:
-    assert {stage for stage in registry.STAGES if limits(**config)("web").watches(stage)} == watched
+    assert {
+        stage for stage in registry.STAGES if limits(**config)("web").watches(registry.stage_class(stage))
+    } == watched
 
 
 def test_a_source_that_vanishes_within_a_large_domain_raises_the_alarm() -> None:
@@ -157,12 +160,12 @@ def test_a_domain_of_one_source_is_named_once_and_the_limits_are_exact() -> None
 
 def test_lost_text_counts_like_lost_documents() -> None:
     table = counted([("web", "a", 1_000, 10)]).set_column(6, "near_dedup.bytes_dropped", pa.array([9_600]))
-    assert [a.line.removed_fraction for a in alarms(table, ["near_dedup"], limits())] == [0.96]
+    assert [a.line.removed_fraction for a in alarms(table, [NearDedup], limits())] == [0.96]
 
 
 def test_the_sentence_names_stage_source_counts_limit_and_the_way_out() -> None:
-    found = alarms(counted([("web", "s 1", 2_000, 1_999), ("web", "b", 900, 0)]), ["near_dedup"], limits())
-    said = sentence(Path("RUN"), found, "near_duplicate", False)
+    found = alarms(counted([("web", "s 1", 2_000, 1_999), ("web", "b", 900, 0)]), [NearDedup], limits())
+    said = sentence(Path("RUN"), found, "near_duplicate", False, NearDedup.shown_by)
     assert "\n" not in said
     for part in (
         "near_dedup took 1,999 of 2,000 documents",
@@ -173,8 +176,8 @@ def test_the_sentence_names_stage_source_counts_limit_and_the_way_out() -> None:
         "raise alarm.max_removed_fraction",
     ):
         assert part in said
-    assert "raise domains.web.alarm.max_removed_fraction" in sentence(Path("RUN"), found, "x", True)
-    assert "and 1 more" in sentence(Path("RUN"), found * 2, "x", True)
+    assert "raise domains.web.alarm.max_removed_fraction" in sentence(Path("RUN"), found, "x", True, None)
+    assert "and 1 more" in sentence(Path("RUN"), found * 2, "x", True, None)
 
 
 def test_a_domain_has_its_own_limit_over_the_common_one(tmp_path: Path) -> None:

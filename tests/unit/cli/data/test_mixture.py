@@ -11,6 +11,7 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from cli.main import app
+from corpus.files import manifest_path
 from sampler.mixture import Mixture
 from sampler.plan import plan_mixture
 from sampler.prepare import open_stream, prepare
@@ -201,7 +202,7 @@ def test_a_curve_is_asked_for_by_name_or_hash(tmp_path: Path) -> None:
     for curve, name, weight in (("aa11", "flat", 2.0), ("ab22", "", 3.0)):
         for domain in ("en", "zh"):
             write_weights(run, domain, [weight] * 120, curve)
-        (run / "weights" / curve / "manifest.json").write_text(json.dumps({"config": {"name": name}, "files": []}))
+        manifest_path(run / "weights" / curve).write_text(json.dumps({"config": {"name": name}, "files": []}))
     weights = {}
     for asked in ("current", "none", "flat", "aa", "ab22"):
         stream = prepare(run, Mixture(**{**BASE, "curve": asked})).stream

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from cli.inspect.component import compare
-from cli.inspect.masking import masked
 from cli.inspect.token_diff import MAX_GAP, Tokens, byte_offsets, differences
 from cli.main import app
+from filters.pii.mask import masked
 from tamis.errors import TamisError
 from tests.oracles import text as oracles
 from tests.support.runs import S, decision, write_run

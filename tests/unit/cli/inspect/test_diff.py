@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from cli.inspect.diff import Tally, compare
 from cli.inspect.outcomes import Names, Outcomes, _joined, _Keyed, _numbered, matched
 from cli.main import app
+from corpus.files import manifest_path
 from corpus.reading.run_reader import RunReader
 from tamis.errors import TamisError
 from tests.support.runs import NOTICE, S, decision, write_empty_run, write_ingest, write_run
@@ -28,7 +29,7 @@ def change(path: Path, **values: Any) -> None:
 
 def set_config(root: Path, stage: str, default: dict[str, Any], **more: Any) -> None:
     config = {"default": default, "domains": {}, "skip": [], **more}
-    change(root / "stages" / stage / "decision" / "d" / "manifest.json", config=config)
+    change(manifest_path(root / "stages" / stage / "decision" / "d"), config=config)
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +163,7 @@ def test_another_ingest_is_matched_by_domain_and_source_id(a: Path, b: Path, tmp
     decision(root, "near_dedup", {})
     decision(root, "span_dedup", {})
     decision(root, "heuristic_filter", {1: {"drops": [(2, S + 2, "too_short", None, None)]}})
-    change(root / "ingest" / "manifest.json", identity="another", snapshot=3)
+    change(manifest_path(root / "ingest"), identity="another", snapshot=3)
     result = found(a, root)
     assert result["matched_by"] == "domain and source_id"
     for part in ("totals", "reasons", "domains"):
@@ -176,7 +177,7 @@ def test_documents_of_one_run_only_and_repeated_ids(tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     write_ingest(one, (("t", "u", "v"), ("w",)), (("x", "x", "y"), ("z",)))
     write_ingest(two, (("t", "tt"), ("w",)), (("x", "n"), ("z",)))
-    change(two / "ingest" / "manifest.json", identity="another")
+    change(manifest_path(two / "ingest"), identity="another")
     result = found(one, two)
     assert {k: v["documents"] for k, v in result["totals"].items()} == {
         "both": 2,
@@ -216,7 +217,7 @@ def test_every_document_is_matched_once(ours: list[int], theirs: list[int]) -> N
 def test_empty_runs_and_folders_that_are_no_runs(a: Path, tmp_path: Path) -> None:
     empty = write_empty_run(tmp_path / "empty")
     assert found(empty, empty)["totals"]["both"]["documents"] == 0 and "kept by both" in text(empty, empty)
-    change(empty / "ingest" / "manifest.json", identity="none")
+    change(manifest_path(empty / "ingest"), identity="none")
     assert compare(RunReader(a), RunReader(empty), 1)["totals"]["only_a"]["documents"] == 4
     assert str(tmp_path / "nothing") in fails(a, tmp_path / "nothing")
     assert str(tmp_path) in fails(tmp_path, a)

@@ -12,11 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from cli.inspect.masking import masked
 from cli.main import app
-from cli.present import clean, one_line, plain, removed, size
+from cli.present import clean, one_line, removed, size
 from corpus.reading.parquet_rows import take_rows
+from corpus.reading.plain import plain
 from corpus.reading.run_reader import view_text
+from filters.pii.mask import masked
 from tamis.errors import TamisError
 from tests.support.runs import HOSTILE, KEPT_TEXT, URL, S, write_empty_run, write_run
 

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from cli.report.card import count, write_card
-from corpus.files import load_manifest
+from corpus.files import load_manifest, manifest_path
 from corpus.run_folder import RunFolder
 from tamis.errors import TamisError
 from tests.support.runs import write_empty_run, write_run
@@ -78,7 +78,7 @@ def test_tables_keep_their_shape_whatever_stands_in_them(run: Path) -> None:
 
 def test_a_run_without_shards_is_one_sentence(tmp_path: Path) -> None:
     root = write_empty_run(tmp_path / "run")
-    manifest = root / "shards" / "manifest.json"
+    manifest = manifest_path(root / "shards")
     if manifest.exists():
         write_card(RunFolder(root), tmp_path / "card.md")  # an empty publication has a card too
         manifest.unlink()

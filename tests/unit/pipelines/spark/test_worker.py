@@ -54,24 +54,24 @@ def lose_the_storage(task: Number) -> Twice:
 
 
 def test_a_package_that_another_hides_is_told_as_the_steps_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "tamis", None)
-    with pytest.raises(RuntimeError, match="^doubling: import of tamis halted"):
-        worker.call(f"{HERE}:double", "doubling", encode(Number(4)), "receipt")
+    monkeypatch.setitem(sys.modules, "tamis.collisions", None)
+    with pytest.raises(RuntimeError, match="^doubling: import of tamis.collisions halted"):
+        worker.call(f"{HERE}:double", worker.Called("doubling"), encode(Number(4)), "receipt")
 
 
 def test_an_answer_comes_back_and_leaves_a_receipt(tmp_path: Path) -> None:
     receipt = tmp_path / "receipts" / "a.json"
-    answer = worker.call(f"{HERE}:double", "doubling", encode(Number(4)), str(receipt))
+    answer = worker.call(f"{HERE}:double", worker.Called("doubling"), encode(Number(4)), str(receipt))
     assert json.loads(answer.text) == {"twice": 8, "é": "中"} and not answer.refused
     assert receipt.read_text("utf-8") == answer.text
     assert [p.name for p in receipt.parent.iterdir()] == ["a.json"], "no half-written file beside it"
-    again = worker.call(f"{HERE}:double", "doubling", '{"number": 1}', str(receipt))
+    again = worker.call(f"{HERE}:double", worker.Called("doubling"), '{"number": 1}', str(receipt))
     assert json.loads(again.text)["twice"] == 2
 
 
 def test_a_users_error_is_a_value_and_no_receipt(tmp_path: Path) -> None:
     receipt = tmp_path / "a.json"
-    answer = worker.call(f"{HERE}:refuse", "near", encode(Number(4)), str(receipt))
+    answer = worker.call(f"{HERE}:refuse", worker.Called("near"), encode(Number(4)), str(receipt))
     assert answer == worker.Answer("number: found 4; “no” is all we know", refused=True)
     assert not receipt.exists()
 
@@ -88,7 +88,7 @@ def test_any_other_error_names_the_step_and_keeps_its_trace(tmp_path: Path, func
     """Spark tries the task again; where storage failed, the sentence says it all."""
     receipt = tmp_path / "a.json"
     with pytest.raises(RuntimeError, match=said) as caught:
-        worker.call(f"{HERE}:{function}", "near", encode(Number(4)), str(receipt))
+        worker.call(f"{HERE}:{function}", worker.Called("near"), encode(Number(4)), str(receipt))
     assert function != "stumble" or "in stumble" in str(caught.value)
     assert not receipt.exists()
 
@@ -138,29 +138,31 @@ def pass_on(inbox: Inbox, settings: More) -> Iterator[Block]:
 
 def test_blocks_go_from_a_source_over_a_hop_to_an_answer() -> None:
     tasks = [encode(Rows(rows)) for rows in (4, 0, 3)]
-    records = list(worker.emit_blocks(f"{HERE}:count", "counting", tasks))
+    records = list(worker.emit_blocks(f"{HERE}:count", worker.Called("counting"), tasks))
     assert [(partition, kind) for partition, (kind, _) in records] == [(0, "numbers"), (1, "numbers")] * 2
     assert all(type(data) is bytes for _, (_, data) in records), "Spark sees bytes, not Arrow"
     settings = encode(More(5))
-    passed = list(worker.receive_blocks(f"{HERE}:pass_on", "counting", settings, False, 1, iter(records[1::2])))
+    passed = list(
+        worker.receive_blocks(f"{HERE}:pass_on", worker.Called("counting"), settings, False, 1, iter(records[1::2]))
+    )
     assert [(partition, kind) for partition, (kind, _) in passed] == [(5, "numbers")]
-    answers = list(worker.receive_blocks(f"{HERE}:add", "counting", settings, True, 5, iter(passed)))
+    answers = list(worker.receive_blocks(f"{HERE}:add", worker.Called("counting"), settings, True, 5, iter(passed)))
     assert [json.loads(a) for a in answers] == [{"partition": 5, "sum": 10, "é": 1}], "1 and 3, 1, and 5 more"
 
 
 def test_a_step_of_an_exchange_that_fails_is_named_and_keeps_its_trace() -> None:
     """The first line names the step; what came before the failure has been handed on."""
-    step = worker.emit_blocks(f"{HERE}:count_and_stumble", "near_dedup: bands", [encode(Rows(2))])
+    step = worker.emit_blocks(f"{HERE}:count_and_stumble", worker.Called("near_dedup: bands"), [encode(Rows(2))])
     assert [partition for partition, _ in (next(step), next(step))] == [0, 1]
     with pytest.raises(RuntimeError, match="^near_dedup: bands: ZeroDivisionError: by nothing\n") as caught:
         next(step)
     assert "in count_and_stumble" in str(caught.value)
     with pytest.raises(RuntimeError, match="^counting: AssertionError"):
-        list(worker.receive_blocks(f"{HERE}:add", "counting", encode(More(1)), True, 0, []))
+        list(worker.receive_blocks(f"{HERE}:add", worker.Called("counting"), encode(More(1)), True, 0, []))
     with pytest.raises(RuntimeError, match="^x: AttributeError: .*nobody"):
-        list(worker.emit_blocks(f"{HERE}:nobody", "x", []))
+        list(worker.emit_blocks(f"{HERE}:nobody", worker.Called("x"), []))
     with pytest.raises(RuntimeError, match="^x: AttributeError: .*nobody"):
-        list(worker.receive_blocks(f"{HERE}:nobody", "x", encode(More(1)), True, 0, []))
+        list(worker.receive_blocks(f"{HERE}:nobody", worker.Called("x"), encode(More(1)), True, 0, []))
 
 
 def small_zip(path: Path, says: str) -> Path:
