@@ -20,6 +20,7 @@ from pipelines.spark.gpu import with_gpu
 from pipelines.spark.java import java_home
 from pipelines.spark.wire import answer_type, decode, encode, name_of
 from pipelines.spark.worker import Answer, Called, call
+from tamis.compiling import FOLDER, watched_folder
 from tamis.errors import TamisError
 from tamis.places import CONF
 from tamis.progress import Progress, Silent
@@ -73,6 +74,7 @@ def open_session(settings: dict[str, str] | None = None) -> SparkSession:
     merged = {**ALWAYS, **(settings or {})}
     if not merged.get("spark.master", "").startswith("local") and merged.get(DAEMON) == OUR_DAEMON:
         del merged[DAEMON]  # nobody knows whether Tamis is installed on the nodes
+    merged[f"spark.executorEnv.{FOLDER}"] = watched_folder()
     for key, value in merged.items():
         builder = builder.config(key, value)
     try:

@@ -45,7 +45,7 @@ def submit(
 ) -> subprocess.CompletedProcess[str]:
     """Starts a job as spark-submit does: the zip on the path, another current folder, no checkout."""
     environment = {**os.environ, "PYTHONPATH": str(archive), "TAMIS_CACHE": str(tmp_path / "cache")}
-    for name in ("NUMBA_CACHE_DIR", "TAMIS_KERNEL_CACHE", "TAMIS_DEBUG"):
+    for name in ("NUMBA_CACHE_DIR", "TAMIS_DEBUG"):
         environment.pop(name, None)
     command = [sys.executable, str(repository / "jobs" / f"run_{job}.py"), *arguments]
     return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
