@@ -40,7 +40,7 @@ def missing_model(
         for said in complaint(lambda: load((base / model).absolute())):
             yield f"stages.{stage}.model: {said}"
     elif training is not None:
-        yield from complaint(open_trainer)
+        yield from (f"stages.{stage}.training: {said}" for said in complaint(open_trainer))
         for reference, key in zip(training.references, _keys(stage, training), strict=True):
             yield from complaint(partial(look_for_text, reference, key, base))
 

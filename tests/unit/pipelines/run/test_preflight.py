@@ -122,6 +122,39 @@ def test_an_earlier_run_that_is_not_there_is_told_with_the_rest(tmp_path: Path) 
     assert said.startswith("2 things") and "none.jsonl" in said and str(tmp_path / "old") in said
 
 
+OWN = """
+import tamis
+
+class Mine(tamis.Stage):
+    name = "mine"
+    def scan(self, batch): return batch.table()
+    @classmethod
+    def missing(cls, evidence, decision, base):
+        yield f"mine wants {base.name}/a.bin"
+        HOW
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ("raise tamis.TamisError('and more')", ["2 things that p needs", "mine wants DIR/a.bin", "and more"]),
+        ("yield 1 / 0", ["mine: missing failed: ZeroDivisionError"]),
+    ],
+)
+def test_a_stage_of_ones_own_is_asked_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str, said: list[str]
+) -> None:
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "mine_asked.py").write_text(OWN.replace("HOW", how))
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    found = told(tmp_path, "  mine_asked:Mine: {}\ncode: code\n")
+    sys.modules.pop("mine_asked")
+    for line, begins in zip(found, said, strict=True):
+        assert line.strip().startswith(begins.replace("DIR", tmp_path.name))
+
+
 def test_plan_tells_and_goes_on(tmp_path: Path) -> None:
     (tmp_path / "p.yaml").write_text("stages: {language: {model: lid.bin}, exact_dedup: }\n")
     result = CliRunner().invoke(app, ["plan", str(tmp_path / "p.yaml"), "--format", "json"], catch_exceptions=False)
