@@ -12,7 +12,7 @@ SHELL := /bin/bash
 VENV  := .venv
 BIN   := $(VENV)/bin
 STAMP := $(VENV)/.tamis-installed
-EXTRAS := demo,train,tensorboard,faiss,embed,eval,dev
+EXTRAS := demo,tensorboard,embed,eval,dev
 
 # pip itself says only what went wrong; we say one line a step. Where the home cannot be written, pip goes without
 # its cache, in which it would otherwise fail to build wheels. Python compiles a module at its first import: of all that

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -42,6 +42,8 @@ FORMATS = {
     ".md": "text",
 }
 """The format that a file's suffix says, compression aside."""
+_NAMED = 5
+"""Files that a sentence names at most."""
 
 
 def _known_format(format: str) -> str:
@@ -161,6 +163,32 @@ def resolve_inputs(
                     )
     files = _with_unique_names(list(found.values()))
     return sorted(files, key=lambda file: (file.domain, file.name, file.uri))
+
+
+def named_file(base: Path, name: str, where: str) -> Path:
+    """The absolute path of a file that a setting names; a relative name starts at `base`, `where` is the key.
+
+    Raises:
+        ConfigError: there is none, or this user may not read it.
+    """
+    path = (base / name).absolute()
+    if not path.is_file():
+        raise ConfigError(f"{where}: found {name!r}; expected files that exist")
+    refuse_unreadable([str(path)], where)
+    return path
+
+
+def refuse_unreadable(uris: Iterable[str], where: str) -> None:
+    """Refuses local files that this user may not read; nothing is opened, so a store's own rights are not seen.
+
+    Raises:
+        ConfigError: there are some; the sentence names the key, `where`, and the first few.
+    """
+    closed = [uri for uri in uris if "://" not in uri and not os.access(uri, os.R_OK)]
+    if closed:
+        more = f" and {len(closed) - _NAMED:,} more" if len(closed) > _NAMED else ""
+        found = f"{', '.join(map(repr, closed[:_NAMED]))}{more}"
+        raise ConfigError(f"{where}: found {found}, without the right to read; expected files that may be read")
 
 
 def open_input(uri: str) -> ByteFile:

@@ -16,12 +16,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
 from dedup.vectors import Float32, unit, usable
 from tamis.errors import ConfigError, TamisError
+from tamis.extras import needs
+from tamis.kernels import kernel
 
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
@@ -61,24 +62,16 @@ def open_backend(device: str = "auto", threads: int = 0) -> Backend:
     Raises:
         ConfigError: FAISS is not installed, or there is no GPU although one is required.
     """
-    faiss: Any
-    try:
-        import faiss
-    except ImportError:
-        faiss = None
     if device != "cpu":
-        if faiss is not None and getattr(faiss, "get_num_gpus", lambda: 0)() > 0:
-            return _Faiss(faiss, gpu=True)
-        torch = _torch_with_gpu()
-        if torch is not None:
-            return _Torch(torch, "cuda")
+        on_gpu = _faiss_with_gpu() or _torch_with_gpu()
+        if on_gpu is not None:
+            return on_gpu
         if device == "cuda":
             raise ConfigError(
                 "stages.semantic_clusters.device: found 'cuda', but neither FAISS nor torch sees a GPU here; expected "
                 "one of 'auto', 'cpu'"
             )
-    if faiss is None:
-        raise ConfigError("stages.semantic_clusters needs FAISS: install the `faiss` extra of tamis")
+    faiss = needs("faiss", extra="default", for_="stages.semantic_clusters")
     if threads:
         faiss.omp_set_num_threads(threads)
     return _Faiss(faiss, gpu=False)
@@ -189,7 +182,7 @@ class Assigner:
         return Assigned(cell, cosine)
 
 
-@nb.njit(cache=True)
+@kernel
 def _nearer(vectors, centroids, best):  # type: ignore[no-untyped-def]
     """The nearer of two centroids by a sum in a fixed order, the first if both are equally near; and its cosine."""
     cell = np.empty(len(vectors), np.int32)
@@ -330,12 +323,21 @@ GPU_DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 """Device files of GPU drivers: NVIDIA's, AMD's, and that of Windows' subsystem for Linux."""
 
 
-def _torch_with_gpu() -> Any:
-    """torch if it sees a GPU, else None; without a device file torch is not even imported, which takes seconds."""
+def _faiss_with_gpu() -> Backend | None:
+    """FAISS if it sees a GPU."""
+    try:
+        import faiss
+    except ImportError:
+        return None
+    return _Faiss(faiss, gpu=True) if getattr(faiss, "get_num_gpus", lambda: 0)() > 0 else None
+
+
+def _torch_with_gpu() -> Backend | None:
+    """torch if it sees a GPU; without a device file torch is not even imported, which takes seconds."""
     if not any(os.path.exists(path) for path in GPU_DEVICES):
         return None
     try:
         import torch
     except ImportError:
         return None
-    return torch if torch.cuda.is_available() else None
+    return _Torch(torch, "cuda") if torch.cuda.is_available() else None

@@ -15,18 +15,21 @@ step ignores.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from corpus.package_data import package_file, package_folders
-from dedup.static_table import StaticTable, packaged_table, table_version
+from corpus.package_data import package_file
+from dedup.static_table import StaticTable, build, packaged_folder, table_version
 from dedup.vectors import Float32, unit
 from tamis.errors import ConfigError, TamisError
+from tamis.extras import lacking, look_for, needs
+from tamis.kernels import kernel
 from text.arrow import TextColumn
 
 Int64 = npt.NDArray[np.int64]
@@ -69,19 +72,34 @@ def find_model(name: str, base: Path, made: Path) -> Path:
     if name == STATIC:
         if not made.exists():
             staging = made.with_name(f"{made.name}.{os.getpid()}")
-            packaged_table().save(staging)
+            build(packaged_folder()).save(staging)
             staging.replace(made)
         return made
     if name in PACKAGES:
         package, module, path = PACKAGES[name]
         found = package_file(module, path)
         if found is None:
-            raise ConfigError(
-                f"stages.embed.model: {name!r} needs the package {package}; install it, or take {STATIC!r}"
-            )
+            raise lacking(package, extra="embed", for_=f"stages.embed.model: {name!r}")
         return _safe(found) if name == MINILM else found
     folder = (base / name).absolute()
     return _safe(folder if folder.is_dir() else _from_hub(name))
+
+
+def look_for_model(name: str, base: Path) -> None:
+    """Refuses a model that `find_model` or `open_encoder` would refuse; makes and fetches none.
+
+    Raises:
+        ConfigError: see there.
+    """
+    if name == STATIC:
+        packaged_folder()
+        return
+    if name not in (NANO_E5, USE):
+        look_for("torch", "transformers", "sentence_transformers", extra="embed", for_=f"stages.embed.model: {name!r}")
+    if name in PACKAGES or (base / name).is_dir():
+        find_model(name, base, base)
+    else:
+        _from_hub(name, fetch=False)
 
 
 def _safe(folder: Path) -> Path:
@@ -92,15 +110,25 @@ def _safe(folder: Path) -> Path:
     return folder
 
 
-def _from_hub(name: str) -> Path:
-    """The model in the hub's cache, downloaded first if it is missing and the network may be used."""
+def _from_hub(name: str, fetch: bool = True) -> Path:
+    """The model in the hub's cache, downloaded first if it is missing and the network may be used.
+
+    Without `fetch` the hub is only asked whether it has a model that is not in the cache, and the answer is of no use.
+    """
     wanted = f"stages.embed.model: {name!r} is no folder, nor one of {', '.join((STATIC, *PACKAGES))}"
+    needs("huggingface_hub", extra="embed", for_=f"{wanted}; to fetch it from the hub it")
+    from huggingface_hub import snapshot_download
+
+    get = partial(snapshot_download, name, allow_patterns=["*.safetensors", "*.json", "*.txt", "*.model"])
     try:
-        from huggingface_hub import snapshot_download
-    except ImportError:
-        raise ConfigError(f"{wanted}; to fetch it from the hub install the `embed` extra of tamis") from None
-    try:
-        return Path(snapshot_download(name, allow_patterns=["*.safetensors", "*.json", "*.txt", "*.model"]))
+        if fetch:
+            return Path(get())
+        with suppress(Exception):
+            return Path(get(local_files_only=True))
+        from huggingface_hub import model_info
+
+        model_info(name, timeout=10)
+        return Path()
     except Exception as error:
         raise ConfigError(f"{wanted}, and the hub did not give it ({type(error).__name__})") from error
 
@@ -165,26 +193,18 @@ class _Called:
 
 
 def _called(name: str, get: Any) -> _Called:
-    import importlib
-
-    package, module, _ = PACKAGES[name]
-    if not package_folders(module):
-        raise ConfigError(
-            f"stages.embed.model: {name!r} needs the package {package} here, where documents are embedded"
-        )
-    return _Called(get(importlib.import_module(module)))
+    return _Called(get(needs(PACKAGES[name][1], extra="embed", for_=f"stages.embed.model: {name!r}")))
 
 
 class _SentenceTransformer:
     """Any model of sentence-transformers; in half precision on a GPU, in smaller batches when memory runs out."""
 
     def __init__(self, folder: Path, prefix: str, batch_size: int, device: str) -> None:
-        try:
-            import torch
-            from sentence_transformers import SentenceTransformer
-            from transformers.utils import logging as transformers_logging
-        except ImportError:
-            raise ConfigError("stages.embed.model: this model needs the `embed` extra of tamis") from None
+        needs("torch", "transformers", "sentence_transformers", extra="embed", for_=f"stages.embed.model: {folder}")
+        import torch
+        from sentence_transformers import SentenceTransformer
+        from transformers.utils import logging as transformers_logging
+
         if device == "cuda" and not torch.cuda.is_available():
             raise ConfigError(
                 "stages.embed.device: found 'cuda', but torch sees no GPU here; expected one of 'auto', 'cpu'"
@@ -267,7 +287,7 @@ def cut_windows(column: TextColumn, windows: Windows) -> tuple[TextColumn, Int64
     return TextColumn(offsets, _copied(column.data, starts, offsets)), owner
 
 
-@nb.njit(cache=True)
+@kernel
 def _windows(offsets, data, size, most):  # type: ignore[no-untyped-def]
     total = 0
     for d in range(len(offsets) - 1):
@@ -290,7 +310,7 @@ def _windows(offsets, data, size, most):  # type: ignore[no-untyped-def]
     return starts, ends, owner
 
 
-@nb.njit(inline="always", cache=True)
+@kernel(inline="always")
 def _character(data, at, end):  # type: ignore[no-untyped-def]
     """The first byte from `at` on where a character begins."""
     while at < end and (data[at] & 0xC0) == 0x80:
@@ -298,7 +318,7 @@ def _character(data, at, end):  # type: ignore[no-untyped-def]
     return at
 
 
-@nb.njit(cache=True)
+@kernel
 def _copied(data, starts, offsets):  # type: ignore[no-untyped-def]
     out = np.empty(offsets[-1], np.uint8)
     for i in range(len(starts)):

@@ -23,12 +23,12 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
 from corpus.package_data import package_file
-from tamis.errors import ConfigError
+from tamis.extras import lacking
+from tamis.kernels import kernel
 from text.arrow import TextColumn
 from text.chars import char_tables
 from text.fold import fold
@@ -37,7 +37,7 @@ from text.tokens import NO_FNV, stands_alone, token_hashes, tokenize
 
 U64 = np.uint64
 Float32 = npt.NDArray[np.float32]
-PACKAGE, VERSION = "tokenlearn-static-model", "0.1.1"
+PACKAGE = "tokenlearn-static-model"
 BUILD = 2
 """Raised when the same package gives another table."""
 COMMON = 1e-4
@@ -98,19 +98,16 @@ class StaticTable:
 FREE, PREFIX = -2, -1
 
 
-def packaged_table() -> StaticTable:
-    """The table of the installed package.
+def packaged_folder() -> Path:
+    """Where the installed package has its data, for `build`.
 
     Raises:
         ConfigError: the package is not there.
     """
-    folder = package_file("static_model", "model/model.safetensors")
-    if folder is None:
-        raise ConfigError(
-            f"the static embedding model was not found: install the package that carries it ({PACKAGE}=={VERSION}), "
-            "or name another model under stages.embed.model"
-        )
-    return build(folder.parent)
+    found = package_file("static_model", "model/model.safetensors")
+    if found is None:
+        raise lacking(PACKAGE, extra="default", for_="stages.embed.model: 'static'")
+    return found.parent
 
 
 def table_version() -> str:
@@ -170,13 +167,13 @@ def _keys(
     return keys[chosen], _beginnings(ptr, hashes, chosen[counts[chosen] > 1]), chosen, summed
 
 
-@nb.njit(inline="always", cache=True)
+@kernel(inline="always")
 def _longer(key, token):  # type: ignore[no-untyped-def]
     """The key of a run with one more character."""
     return mix(key * U64(0x9FB21C651E98DF25) ^ token)
 
 
-@nb.njit(cache=True)
+@kernel
 def _piece_keys(ptr, hashes, classes, begins):  # type: ignore[no-untyped-def]
     """The key of each piece, and whether the piece is one word or a run of single-character tokens."""
     keys = np.zeros(len(ptr) - 1, np.uint64)
@@ -195,7 +192,7 @@ def _piece_keys(ptr, hashes, classes, begins):  # type: ignore[no-untyped-def]
     return keys, usable
 
 
-@nb.njit(cache=True)
+@kernel
 def _beginnings(ptr, hashes, pieces):  # type: ignore[no-untyped-def]
     """The keys of all proper prefixes of runs, some of them more than once."""
     total = 0
@@ -212,7 +209,7 @@ def _beginnings(ptr, hashes, pieces):  # type: ignore[no-untyped-def]
     return out
 
 
-@nb.njit(cache=True)
+@kernel
 def _fill(keys, prefixes, row, own, shared, capacity):  # type: ignore[no-untyped-def]
     slots = np.zeros(capacity, np.uint64)
     rows = np.full(capacity, FREE, np.int32)
@@ -227,7 +224,7 @@ def _fill(keys, prefixes, row, own, shared, capacity):  # type: ignore[no-untype
     return slots, rows, mine, theirs
 
 
-@nb.njit(inline="always", cache=True)
+@kernel(inline="always")
 def _slot(key, keys):  # type: ignore[no-untyped-def]
     """The slot of a key, or the free one where it belongs; 0 is never a key."""
     mask = len(keys) - 1
@@ -237,7 +234,7 @@ def _slot(key, keys):  # type: ignore[no-untyped-def]
     return at
 
 
-@nb.njit(cache=True)
+@kernel
 def _encode(  # type: ignore[no-untyped-def]
     offsets, data, done, classes, fold_start, fold_data, keys, rows, own, shared, vectors, mean, tokens, no_fnv
 ):
@@ -276,7 +273,7 @@ def _encode(  # type: ignore[no-untyped-def]
     return out
 
 
-@nb.njit(inline="always", cache=True)
+@kernel(inline="always")
 def _add_direction(key, total):  # type: ignore[no-untyped-def]
     """Adds a vector of length one that depends on the key alone: each number is plus or minus 1/√dim."""
     size = np.float32(1.0 / np.sqrt(len(total)))

@@ -23,7 +23,8 @@ from sampler.stream.batch import Batch
 from sampler.stream.mixture_stream import RankStream
 from sampler.stream.state import position_of, state_at
 from tamis.errors import ConfigError, told_briefly
-from tamis.places import CONF
+from tamis.extras import needs
+from tamis.places import find_config
 from tamis.progress import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -85,10 +86,9 @@ class Batches:
         Raises:
             ConfigError: so many steps would take a domain past its max_epochs; or torch is not installed.
         """
-        try:
-            from sampler.torch_data import FIELDS, StreamDataset
-        except ModuleNotFoundError as error:
-            raise ConfigError(f"{error.name} is not installed; pip install 'tamis[train]' brings it") from None
+        needs("torch", extra="train", for_="dataset()")
+        from sampler.torch_data import FIELDS, StreamDataset
+
         ranked = self._ranked
         at = RankStream(ranked.stream, ranked.rank, ranked.world_size, ranked.global_batch, self._position)
         return StreamDataset(at, steps, fields or FIELDS)
@@ -132,11 +132,7 @@ def stream(
 def _opened(mixture: Any, run: Path | None, bins: str | None) -> tuple[Mixture, Path]:
     """The mixture and its run folder."""
     if isinstance(mixture, str | PathLike):
-        path = Path(mixture)
-        shipped = CONF / "mixtures" / f"{path}.yaml"
-        return load_mixture(
-            shipped if len(path.parts) == 1 and not path.suffix and shipped.is_file() else path, run, bins
-        )
+        return load_mixture(find_config("mixtures", Path(mixture)), run, bins)
     made = mixture if isinstance(mixture, Mixture) else parse(Mixture, dict(mixture), "mixture")
     found = run or (Path(made.run) if made.run else None)
     if found is None or not found.is_dir():

@@ -11,6 +11,8 @@ from pydantic import field_validator, model_validator
 from corpus.config import Refused, StrictModel, setting
 from tamis.errors import ConfigError
 
+POINTER = "checkpoint.json"
+"""The file in a training's folder that names its checkpoints."""
 _OPTIMIZER = "Baichuan 2, 2.6"
 
 

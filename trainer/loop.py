@@ -34,7 +34,9 @@ from sampler.stream.mixture_stream import RankStream
 from sampler.stream.state import state_at
 from sampler.torch_data import Item, tensors, to_device
 from tamis.errors import TamisError
+from tamis.extras import look_for
 from tamis.progress import SILENT, Progress
+from tamis.version import RECORD
 from trainer.checkpoint import Saved
 from trainer.config import TrainConfig
 from trainer.evaluation.heldout import domain_losses
@@ -181,6 +183,7 @@ def _band(state: TrainingRun) -> LossBand | None:
     """The predicted band around the loss, fed with the losses from before a resume."""
     if not state.config.loss_band:
         return None
+    look_for("scipy", extra="train", for_="loss_band: true")
     band = LossBand(warmup_steps=state.config.optimizer.warmup_steps)
     for row in state.metrics.rows:
         band.add(row["tokens"], row["loss"])
@@ -290,6 +293,7 @@ def close(state: TrainingRun, steps: int, seconds: float) -> dict[str, Any]:
     tokens = state.train.tokens_until(state.position)
     length = tokens / max(state.position, 1)  # the mean, if phases differ
     summary = {
+        **RECORD,
         "name": state.config.name,
         "steps": steps,
         "tokens": tokens,

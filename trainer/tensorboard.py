@@ -10,13 +10,12 @@ Cost: some 0.2 to 0.5 ms for a step's numbers and the flush.
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tamis.errors import ConfigError
+from tamis.extras import needs
 
 TAGS = {
     "loss": "loss/training",
@@ -39,6 +38,7 @@ class TensorBoardWriter:
     """
 
     def __init__(self, folder: Path, first_step: int) -> None:
+        needs("torch", extra="train", for_="tensorboard: true")
         from torch.utils.tensorboard import SummaryWriter
 
         if not first_step:
@@ -58,6 +58,7 @@ class TensorBoardWriter:
 
     def drop(self, step: int) -> None:
         """Invalidate the steps from this one on, counted from zero as in a row."""
+        needs("tensorboard", extra="tensorboard", for_="tensorboard: true")
         from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
         start = Event(session_log=SessionLog(status=SessionLog.START))
@@ -74,11 +75,7 @@ def open_tensorboard(folder: Path, first_step: int) -> TensorBoardWriter:
     Raises:
         ConfigError: the package is missing.
     """
-    if importlib.util.find_spec("tensorboard") is None:
-        raise ConfigError(
-            "tensorboard: found true, but the package tensorboard is not installed; expected false, or true with "
-            "the extra `tensorboard`"
-        )
+    needs("tensorboard", extra="tensorboard", for_="tensorboard: true")
     return TensorBoardWriter(folder, first_step)
 
 

@@ -10,11 +10,19 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from cli.options import Answer, answering
+from cli.options import Answer, answering, named
 from corpus.reading.lineage import ancestors_line
 from corpus.run_folder import RunFolder
+from tamis.places import base_folder
 
-PipelineArgument = Annotated[Path, typer.Argument(help="A pipeline YAML.", metavar="PIPELINE.yaml")]
+PipelineArgument = Annotated[
+    Path,
+    typer.Argument(
+        help="The name of a shipped pipeline, or the path of a YAML.",
+        metavar="PIPELINE.yaml",
+        parser=named("pipelines"),
+    ),
+]
 InputOption = Annotated[
     list[str] | None, typer.Option("--input", help="DOMAIN=GLOB; replaces the YAML's inputs of that domain.")
 ]
@@ -58,7 +66,7 @@ def run(
     with shown_progress() as progress:
         cluster = Cluster({**local_settings(), **given}, progress)
         try:
-            Runner(config, out, cluster, pipeline.absolute().parent, batch_bytes, against).run(until)
+            Runner(config, out, cluster, base_folder(pipeline), batch_bytes, against).run(until)
         finally:
             cluster.stop()
     ledger = RunFolder(out).ledger()
@@ -72,15 +80,18 @@ def run(
 def plan(
     pipeline: PipelineArgument, inputs: InputOption = None, settings: SetOption = None, against: AgainstOption = None
 ) -> Answer:
-    """Show what a pipeline would do, without doing it: inputs, stages, settings, earlier snapshots."""
-    from corpus.inputs import resolve_inputs
+    """Show what a pipeline would do, without doing it: inputs, stages, settings, earlier snapshots, what is missing."""
     from pipelines.run.ancestors import open_ancestors
     from pipelines.run.config import load_pipeline
+    from pipelines.run.ingest import find_inputs
+    from pipelines.run.preflight import missing, missing_inputs
     from pipelines.stages.own import version_of
 
-    config = load_pipeline(pipeline, inputs=inputs, settings=settings)
+    config, base = load_pipeline(pipeline, inputs=inputs, settings=settings), base_folder(pipeline)
     ancestors = [{"snapshot": a.snapshot, "run": str(a.run.root)} for a in open_ancestors(against, config)]
-    files = resolve_inputs(config.inputs, base_dir=pipeline.absolute().parent) if config.inputs else []
+    lacking = list(missing_inputs(config, base))
+    files = find_inputs(config, base) if not lacking else []
+    lacking += missing(config, base, list(config.stages))
     domains: dict[str, dict[str, int]] = {}
     for file in files:
         line = domains.setdefault(file.domain, {"files": 0, "bytes": 0})
@@ -100,7 +111,7 @@ def plan(
             }
         )
     result = {"name": config.name, "snapshot": config.snapshot, "ancestors": ancestors}
-    result |= {"inputs": domains, "stages": stages, "own_code": config.own_code()}
+    result |= {"inputs": domains, "stages": stages, "own_code": config.own_code(), "missing": lacking}
     return Answer(result, lambda: _print_plan(result))
 
 
@@ -111,7 +122,8 @@ def _print_plan(result: dict[str, Any]) -> None:
     inputs_table = Table("domain", "files", "bytes on disk", title=f"{result['name']}: inputs")
     for domain, line in result["inputs"].items():
         inputs_table.add_row(domain, f"{line['files']:,}", f"{line['bytes']:,}")
-    console.print(inputs_table if result["inputs"] else "no inputs: name them with --input DOMAIN=GLOB")
+    if result["inputs"]:
+        console.print(inputs_table)
     table = Table("stage", "module", "scan", "decision", "skipped in")
     for stage in result["stages"]:
         decision = stage["decision"]
@@ -125,6 +137,8 @@ def _print_plan(result: dict[str, Any]) -> None:
     console.print(table)
     for reference, version in result["own_code"].items():
         console.print(f"{reference}, version {version}", highlight=False, markup=False, soft_wrap=True)
+    for said in result["missing"]:
+        console.print(f"missing: {said}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _short(settings: dict[str, object]) -> str:

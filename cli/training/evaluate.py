@@ -6,16 +6,17 @@ Results go to standard output, progress to standard error.
 from __future__ import annotations
 
 from dataclasses import asdict
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.options import Answer, CheckpointOption, MixtureData, MixtureOption, ModelArgument, RunOption, answering
+from cli.options import Answer, CheckpointOption, MixtureData, MixtureOption, ModelArgument, RunOption, answering, named
 from cli.present import add_numbers, console, grid
 from cli.progress import shown_progress
 from tamis.errors import ConfigError
+from tamis.extras import look_for, needs
+from tamis.version import RECORD
 
 if TYPE_CHECKING:
     from sampler.heldout import JudgedText
@@ -41,7 +42,10 @@ LengthOption = Annotated[
 
 @answering
 def evaluate(
-    models: Annotated[list[Path], typer.Argument(metavar="MODEL.yaml...", help="Model files, trained on the run.")],
+    models: Annotated[
+        list[Path],
+        typer.Argument(metavar="MODEL.yaml...", parser=named("models"), help="Model files, trained on the run."),
+    ],
     data: MixtureData,
     checkpoint: CheckpointOption = None,
     documents: Annotated[int, typer.Option("--documents", min=0, help="Most documents of a domain; 0 for all.")] = 0,
@@ -57,6 +61,7 @@ def evaluate(
     from corpus.files import write_json
     from trainer.config import TrainConfig, require_names
 
+    needs("torch", extra="train", for_="tamis model evaluate")
     configs = [load_config(TrainConfig, path) for path in models]
     require_names(configs)
     mixture, folder = data.load()
@@ -72,7 +77,7 @@ def evaluate(
     facts |= {"split": text.split}
     if save:
         for found in judged:
-            write_json(folder / "train" / found["model"] / "evaluation.json", found | facts)
+            write_json(folder / "train" / found["model"] / "evaluation.json", RECORD | found | facts)
     return Answer(facts | {"models": judged}, lambda: _print(judged, length, text.split))
 
 
@@ -100,8 +105,8 @@ def harness(
     from sampler.prepare import tokenizer_for_mixture
     from trainer.config import TrainConfig
 
-    if find_spec("lm_eval") is None:
-        raise ConfigError("lm-eval is not installed (it comes with the `eval` extra: pip install '.[eval]').")
+    look_for("lm_eval", extra="eval", for_="tamis model harness")  # the import takes seconds
+    needs("torch", extra="train", for_="tamis model harness")
     if include_path is not None and not include_path.is_dir():
         raise ConfigError(
             f"--include-path: found {include_path}, which is no folder; expected one with YAML files of tasks"
@@ -114,6 +119,7 @@ def harness(
     with shown_progress() as progress:
         tokenizer = tokenizer_for_mixture(folder, data, progress)
         trained, step = _open_model(folder, config, tokenizer, checkpoint)
+        needs("lm_eval", extra="eval", for_="tamis model harness")
         from trainer.evaluation.harness import HarnessModel, run_tasks
 
         asked = HarnessModel(trained, tokenizer, sequence_length or data.longest_sequence, progress)

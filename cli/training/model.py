@@ -11,6 +11,7 @@ import typer
 from cli.options import Answer, MixtureData, ModelArgument, answering
 from cli.progress import shown_progress
 from cli.training.evaluate import evaluate, harness
+from tamis.extras import needs
 
 app = typer.Typer(no_args_is_help=True, help="Trained models: judge them, hand them to other programs.")
 
@@ -40,6 +41,8 @@ def export(
     from corpus.config import load_config
     from sampler.prepare import tokenizer_for_mixture
     from trainer.config import TrainConfig
+
+    needs("torch", extra="train", for_="tamis model export")
     from trainer.evaluation.trained import read_trained
     from trainer.export.llama import Vocabulary, export_llama
 

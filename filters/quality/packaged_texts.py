@@ -35,7 +35,7 @@ from typing import NamedTuple
 from xml.etree import ElementTree
 
 from corpus.package_data import package_folders
-from tamis.errors import TamisError
+from tamis.extras import lacking, needs
 
 
 class Text(NamedTuple):
@@ -50,14 +50,11 @@ def package_folder(package: str) -> Path:
     """Return where a package lies, without importing it.
 
     Raises:
-        TamisError: it is not installed.
+        ConfigError: it is not installed.
     """
     folders = package_folders(package)
     if not folders:
-        raise TamisError(
-            f"the packaged text is in the package {package!r}, which is not installed: "
-            "install the `demo` extra of tamis, or name text of your own"
-        )
+        raise lacking(package, extra="default", for_="packaged text")
     return folders[0]
 
 
@@ -120,6 +117,7 @@ def reviews(label: str) -> list[Text]:
 @functools.cache
 def wikipedia() -> list[Text]:
     """Return the articles of gensim's Wikipedia extract, rendered to text by gensim's own rules."""
+    needs("gensim", extra="default", for_="packaged text")
     from gensim.corpora.wikicorpus import filter_wiki  # a second to import
 
     folder = package_folder("gensim") / "test" / "test_data"

@@ -24,7 +24,7 @@ import orjson
 from pydantic import field_validator, model_validator
 
 from corpus.config import Refused, StrictModel, setting
-from corpus.inputs import FieldMap, Format, InputConfig, open_input, resolve_inputs
+from corpus.inputs import FieldMap, Format, InputConfig, open_input, refuse_unreadable, resolve_inputs
 from corpus.readers import read
 from corpus.records import Record
 from filters.quality.corruption import corrupt
@@ -176,6 +176,22 @@ def reference_identity(reference: ReferenceSet, where: str, base_dir: Path) -> s
     return digest.hexdigest()
 
 
+def look_for_text(reference: ReferenceSet, where: str, base_dir: Path) -> None:
+    """Refuses a set whose files, or the packages that carry its text, are not there; reads none of it.
+
+    Raises:
+        ConfigError: see there.
+    """
+    if all(path.startswith(PACKAGED) for path in reference.paths):
+        from filters.quality.packaged_references import look_for_set
+
+        for path in reference.paths:
+            look_for_set(path.removeprefix(PACKAGED), f"{where} ({reference.name})")
+        return
+    files = resolve_inputs([reference.as_input()], base_dir=base_dir, where=_keys(reference, where))
+    refuse_unreadable((file.uri for file in files), f"{where} ({reference.name}).paths")
+
+
 def bare(text: str) -> str:
     """A text without white space, which an extraction changes."""
     return "".join(text.split())
@@ -207,18 +223,13 @@ def _texts(reference: ReferenceSet, where: str, base_dir: Path, max_record_bytes
 
 
 def _packaged(reference: ReferenceSet, where: str) -> list[str]:
-    from filters.quality.packaged_references import packaged_sets
+    from filters.quality.packaged_references import look_for_set, packaged_sets
 
-    known = packaged_sets()
     texts: list[str] = []
     for path in reference.paths:
         name = path.removeprefix(PACKAGED)
-        if name not in known:
-            raise ConfigError(
-                f"{where} ({reference.name}): found no packaged set {name!r}; expected one of "
-                f"{', '.join(sorted(known))}"
-            )
-        texts += known[name]
+        look_for_set(name, f"{where} ({reference.name})")
+        texts += packaged_sets()[name]
     return texts
 
 

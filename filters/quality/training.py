@@ -227,8 +227,7 @@ def _fit(
     config: WordsTraining, examples: Sequence[Examples], chosen: Sequence[Sequence[int]], scratch: Path
 ) -> LinearModel:
     """Trains words; leaves nothing in `scratch`."""
-    import fasttext
-
+    fasttext = open_trainer()
     lines = [
         f"__label__{e.reference.label} {e.lines[k]}\n" for e, picks in zip(examples, chosen, strict=True) for k in picks
     ]
@@ -254,6 +253,22 @@ def _fit(
     text.unlink()
     binary.unlink()
     return model
+
+
+def open_trainer() -> Any:
+    """The module `fasttext` of fasttext-community, which trains.
+
+    Raises:
+        ConfigError: another package's module of that name lies over it, as fasttext-predict's does, which cannot train.
+    """
+    import fasttext
+
+    if not hasattr(fasttext, "train_supervised"):
+        raise ConfigError(
+            f"training needs the module fasttext of fasttext-community, and another package has put its own in that "
+            f"place ({fasttext.__file__}): pip install --force-reinstall --no-deps fasttext-community"
+        )
+    return fasttext
 
 
 def _balance_table(examples: Sequence[Examples], chosen: Sequence[Sequence[int]]) -> dict[str, dict[str, Any]]:

@@ -30,7 +30,7 @@ def language(texts: Texts) -> pa.Table:
         where the text is None.
 
     Raises:
-        ConfigError: `texts` are none, or lid.176 is not installed; the sentence names the package.
+        ConfigError: `texts` are none.
     """
     from filters.language.detect import detect
 

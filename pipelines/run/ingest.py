@@ -39,9 +39,7 @@ def ingest(run: RunFolder, config: PipelineConfig, base: Path, cluster: Cluster)
     Raises:
         TamisError: the folder holds the ingest of other input.
     """
-    if not config.inputs:
-        raise ConfigError("inputs: found none; name them in the YAML or with --input DOMAIN=GLOB")
-    files = resolve_inputs(config.inputs, base_dir=base)
+    files = find_inputs(config, base)
     key = _key(config, files)
     done = load_manifest(run.ingest_folder)
     if done is not None:
@@ -57,6 +55,17 @@ def ingest(run: RunFolder, config: PipelineConfig, base: Path, cluster: Cluster)
         receipts=run.ingest_folder / "receipts",
     )
     return _commit(run, config, files, key, answers)
+
+
+def find_inputs(config: PipelineConfig, base: Path) -> list[InputFile]:
+    """The files of the pipeline's inputs, in the order of `resolve_inputs`.
+
+    Raises:
+        ConfigError: no input is named, or a glob of one matches nothing.
+    """
+    if not config.inputs:
+        raise ConfigError("inputs: found none; name them in the YAML or with --input DOMAIN=GLOB")
+    return resolve_inputs(config.inputs, base_dir=base)
 
 
 def _key(config: PipelineConfig, files: list[InputFile]) -> str:

@@ -20,6 +20,7 @@ from pipelines.run.ancestors import Ancestor, ancestors_json, ancestry, open_anc
 from pipelines.run.config import PipelineConfig
 from pipelines.run.ingest import ingest
 from pipelines.run.ledger import write_ledger
+from pipelines.run.preflight import refuse_what_is_missing
 from pipelines.run.publish import publish
 from pipelines.run.raise_alarm import watch_removal
 from pipelines.spark.own_archive import pack
@@ -31,6 +32,7 @@ from pipelines.stages.registry import shard_tasks
 from pipelines.stages.scan import BATCH_BYTES, DecideTask, ScanTask, StageConfig, decide_shard, scan_shard
 from pipelines.stages.shard_task import Chain, ShardTask
 from tamis.errors import ConfigError, TamisError
+from tamis.version import RECORD
 
 
 @dataclass
@@ -80,6 +82,7 @@ class Runner:
                 f"--until: found {until!r} for pipeline {self.config.name}; expected one of {', '.join(order)}"
             )
         last = order.index(until or "write_shards")
+        refuse_what_is_missing(self.config, self.base, self.run_folder, self.against, order[1 : last + 1])
         with self.run_folder.locked():
             self._ancestors = open_ancestors(self.against, self.config)
             self._check_run_info()
@@ -120,6 +123,7 @@ class Runner:
 
     def _write_run_info(self) -> None:
         body = {
+            **RECORD,
             "format_version": FORMAT_VERSION,
             "pipeline": self.config.model_dump(mode="json"),
             "base": str(self.base),

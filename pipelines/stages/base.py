@@ -9,7 +9,7 @@ Evidence does not know thresholds; decisions do not see text.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -25,6 +25,15 @@ from corpus.view import View
 from pipelines.spark.session import Cluster
 from pipelines.stages.context import DecisionContext, GlobalVerdict, PrepareContext
 from pipelines.stages.shard_task import Int32, Int64, ShardTask
+from tamis.errors import TamisError
+
+
+def complaint(look: Callable[[], object]) -> Iterator[str]:
+    """What a look for something says where it is not found; for `Stage.missing`."""
+    try:
+        look()
+    except TamisError as error:
+        yield str(error)
 
 
 class NoConfig(StrictModel):
@@ -160,6 +169,13 @@ class Stage(ABC):
     def prepare(cls, evidence: StrictModel, context: PrepareContext) -> dict[str, Path]:
         """Makes or finds what the scan needs, such as models: name → file or folder; their digests enter the hash."""
         return {}
+
+    @classmethod
+    def missing(cls, evidence: StrictModel, decision: StrictModel, base: Path) -> Iterator[str]:
+        """What `prepare` and the scan would not find here, a sentence each: packages, models, files that `evidence`
+        names from `base` on. It is asked before the first byte of the input is read, and makes nothing.
+        """
+        return iter(())
 
     def wants_gpu(self) -> bool:
         """Whether its tasks use a GPU, where the cluster has some."""

@@ -8,7 +8,7 @@ decision sets the share from which an item counts, and what goes: the document, 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -20,12 +20,12 @@ import pyarrow.parquet as pq
 
 from corpus.config import StrictModel, setting
 from corpus.files import file_digest, stable_hash
-from corpus.inputs import InputFile, open_input
+from corpus.inputs import InputFile, open_input, refuse_unreadable
 from filters.decontaminate.benchmark_items import BenchmarkFiles, benchmark_files, read_items
 from filters.decontaminate.build_index import build_index
 from filters.decontaminate.find import find_items, merge_cuts
 from filters.decontaminate.index import NgramConfig, NgramIndex
-from pipelines.stages.base import Batch, Earlier, LocalStage, Verdict, drops_table, edits_table
+from pipelines.stages.base import Batch, Earlier, LocalStage, Verdict, complaint, drops_table, edits_table
 from pipelines.stages.context import PrepareContext
 from pipelines.stages.shard_task import Int32
 from tamis.errors import ConfigError
@@ -120,7 +120,7 @@ class Decontaminate(LocalStage):
     def prepare(cls, evidence: StrictModel, context: PrepareContext) -> dict[str, Path]:
         """Builds the index, unless one of these files and settings is there."""
         assert isinstance(evidence, DecontaminateEvidence)
-        files = benchmark_files(evidence.benchmarks, context.base, "stages.decontaminate.benchmarks")
+        files = _files(evidence, context.base)
         settings = evidence.model_dump(mode="json", include={"benchmarks", "ngrams"})
         content = [[f.name, f.config_index, _digest(f)] for f in files]
         folder = context.models / stable_hash([INDEX_VERSION, settings, content])
@@ -128,6 +128,12 @@ class Decontaminate(LocalStage):
             with context.cluster.step("decontaminate: index"):
                 build_index(read_items(evidence.benchmarks, files), evidence.ngrams).save(folder)
         return {"index": folder}
+
+    @classmethod
+    def missing(cls, evidence: StrictModel, decision: StrictModel, base: Path) -> Iterator[str]:
+        """Files of items."""
+        assert isinstance(evidence, DecontaminateEvidence)
+        yield from complaint(lambda: _files(evidence, base))
 
     @cached_property
     def _index(self) -> NgramIndex:
@@ -196,6 +202,13 @@ class Decontaminate(LocalStage):
         """How many items of each benchmark were found, and where: see `benchmark_facts`."""
         tables = (pq.read_table(path, columns=["items"], partitioning=None) for path in columns)
         return benchmark_facts(self._index, (t.column("items").to_pylist() for t in tables))
+
+
+def _files(evidence: DecontaminateEvidence, base: Path) -> list[InputFile]:
+    where = "stages.decontaminate.benchmarks"
+    files = benchmark_files(evidence.benchmarks, base, where)
+    refuse_unreadable((file.uri for file in files), where)
+    return files
 
 
 def _digest(file: InputFile) -> str:

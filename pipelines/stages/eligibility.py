@@ -5,8 +5,8 @@ It comes before `exact_dedup`, so that no copy is dropped for one that may not b
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import cached_property
+from collections.abc import Iterator, Mapping
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,11 +16,11 @@ import pyarrow.compute as pc
 from pydantic import field_validator
 
 from corpus.config import Refused, StrictModel, setting
+from corpus.inputs import named_file
 from corpus.urls import places_above, url_key
-from pipelines.stages.base import Batch, LocalStage, Verdict, drops_table
+from pipelines.stages.base import Batch, LocalStage, Verdict, complaint, drops_table
 from pipelines.stages.context import PrepareContext
 from pipelines.stages.shard_task import Int32
-from tamis.errors import ConfigError
 
 _FIELDS = ("source_id", "url", "source", "lang", "licence")
 
@@ -76,14 +76,15 @@ class Eligibility(LocalStage):
     def prepare(cls, evidence: StrictModel, context: PrepareContext) -> dict[str, Path]:
         """Finds the list files; their digests enter the hash."""
         assert isinstance(evidence, EligibilityEvidence)
-        found = {}
-        for kind, names in (("url", evidence.url_lists), ("id", evidence.id_lists)):
-            for i, name in enumerate(names):
-                path = (context.base / name).absolute()
-                if not path.is_file():
-                    raise ConfigError(f"stages.eligibility.{kind}_lists: found {name!r}; expected files that exist")
-                found[f"{kind}_{i:03d}"] = path
-        return found
+        lists = _list_files(evidence)
+        return {key: named_file(context.base, name, where) for key, (name, where) in lists.items()}
+
+    @classmethod
+    def missing(cls, evidence: StrictModel, decision: StrictModel, base: Path) -> Iterator[str]:
+        """Lists that are not there."""
+        assert isinstance(evidence, EligibilityEvidence)
+        for name, where in _list_files(evidence).values():
+            yield from complaint(partial(named_file, base, name, where))
 
     @cached_property
     def _lists(self) -> dict[str, frozenset[str]]:
@@ -142,6 +143,16 @@ class Eligibility(LocalStage):
         drops = drops_table(listed.column("row").to_numpy(), first_id, listed.column("listed").combine_chunks())
         assigned = evidence.filter(pc.is_valid(evidence.column("domain"))).select(["row", "doc_id", "domain"])
         return Verdict(drops=drops, columns=assigned if assigned.num_rows else None)
+
+
+def _list_files(evidence: EligibilityEvidence) -> dict[str, tuple[str, str]]:
+    """The takedown lists: artefact → the file's name, its key."""
+    named = {"url": evidence.url_lists, "id": evidence.id_lists}
+    return {
+        f"{kind}_{i:03d}": (name, f"stages.eligibility.{kind}_lists")
+        for kind, names in named.items()
+        for i, name in enumerate(names)
+    }
 
 
 def _pattern(wanted: str) -> str:

@@ -7,6 +7,7 @@ otherwise be cut from one of them first.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -24,12 +25,13 @@ from dedup.embed import (
     Windows,
     encode_documents,
     find_model,
+    look_for_model,
     model_revision,
     open_encoder,
 )
 from dedup.static_table import table_version
 from dedup.vectors import pack_vectors
-from pipelines.stages.base import Batch, Earlier, LocalStage, Verdict
+from pipelines.stages.base import Batch, Earlier, LocalStage, Verdict, complaint
 from pipelines.stages.context import PrepareContext
 from pipelines.stages.shard_task import Int32
 
@@ -83,6 +85,13 @@ class Embed(LocalStage):
         made = context.models / stable_hash([evidence.model, table_version()])
         with context.cluster.step("embed: model"):
             return {"model": find_model(evidence.model, context.base, made)}
+
+    @classmethod
+    def missing(cls, evidence: StrictModel, decision: StrictModel, base: Path) -> Iterator[str]:
+        """The model, or the packages that run it."""
+        assert isinstance(evidence, EmbedEvidence)
+        name = evidence.model
+        yield from complaint(lambda: look_for_model(name, base))
 
     def wants_gpu(self) -> bool:
         """True for a model of sentence-transformers, unless it is to run on the CPU."""

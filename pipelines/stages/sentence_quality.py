@@ -7,7 +7,7 @@ sentences, up to a share of the document.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
@@ -23,7 +23,7 @@ from filters.quality.training import QualityTraining
 from pipelines.stages.base import Batch, Earlier, LocalStage, Verdict, drops_table, edits_table
 from pipelines.stages.context import PrepareContext
 from pipelines.stages.shard_task import Int32
-from pipelines.stages.trained_model import trained_model
+from pipelines.stages.trained_model import missing_model, trained_model
 from tamis.errors import ConfigError
 from text.segment import sentences
 
@@ -69,6 +69,12 @@ class SentenceQuality(LocalStage):
         """Finds the model, or trains one, unless one of this config and reference text is there."""
         assert isinstance(evidence, SentenceQualityEvidence)
         return {"model": trained_model(cls.name, evidence.model, evidence.training, context)}
+
+    @classmethod
+    def missing(cls, evidence: StrictModel, decision: StrictModel, base: Path) -> Iterator[str]:
+        """A model that is not there; what one is trained on."""
+        assert isinstance(evidence, SentenceQualityEvidence)
+        yield from missing_model(cls.name, evidence.model, evidence.training, base, SentenceModel.load)
 
     @cached_property
     def _model(self) -> SentenceModel:

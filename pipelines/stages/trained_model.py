@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from corpus.files import stable_hash
-from filters.quality.references import reference_identity
-from filters.quality.training import WordsTraining, train
+from filters.quality.references import look_for_text, reference_identity
+from filters.quality.training import WordsTraining, open_trainer, train
+from pipelines.stages.base import complaint
 from pipelines.stages.context import PrepareContext
 
 
@@ -24,6 +27,23 @@ def trained_model(stage: str, model: str | None, training: WordsTraining | None,
 
 def model_folder(stage: str, training: WordsTraining, base: Path, models: Path) -> Path:
     """Where below `models` the model of a training belongs: named by a hash of its settings and reference text."""
-    keys = [f"stages.{stage}.training.references[{i}]" for i in range(len(training.references))]
-    texts = [reference_identity(r, key, base) for r, key in zip(training.references, keys, strict=True)]
+    keyed = zip(training.references, _keys(stage, training), strict=True)
+    texts = [reference_identity(reference, key, base) for reference, key in keyed]
     return models / stable_hash([training.model_dump(mode="json"), texts])
+
+
+def missing_model(
+    stage: str, model: str | None, training: WordsTraining | None, base: Path, load: Callable[[Path], object]
+) -> Iterator[str]:
+    """What `trained_model` and `load` would not find: the model, or the text and the library to train one."""
+    if model is not None:
+        for said in complaint(lambda: load((base / model).absolute())):
+            yield f"stages.{stage}.model: {said}"
+    elif training is not None:
+        yield from (f"stages.{stage}.training: {said}" for said in complaint(open_trainer))
+        for reference, key in zip(training.references, _keys(stage, training), strict=True):
+            yield from complaint(partial(look_for_text, reference, key, base))
+
+
+def _keys(stage: str, training: WordsTraining) -> list[str]:
+    return [f"stages.{stage}.training.references[{i}]" for i in range(len(training.references))]

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from cli.inspect.explain import describe
 from corpus.reading.run_reader import RunReader as Lookup
+from corpus.reading.story import describe
 from pipelines.spark.session import Cluster
 from tamis.errors import ConfigError
 from tests.engine.run_reader import RunReader

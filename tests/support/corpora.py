@@ -168,7 +168,7 @@ def chinese_texts() -> tuple[str, ...]:
     try:
         articles = [text.text for _, text in peoples_daily()]
     except TamisError as error:
-        pytest.skip(f"Chinese text comes with the `demo` extra: {error}")
+        pytest.skip(f"Chinese text comes with the `default` extra: {error}")
     chosen = articles[: len(articles) // 2]
     return tuple(_distinct(passage for text in chosen for passage in _passages(text, 150, 500, list)))
 

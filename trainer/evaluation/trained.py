@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from tamis.errors import TamisError
-from trainer.checkpoint import POINTER, read_pointer, read_weights
-from trainer.config import TrainConfig
+from trainer.checkpoint import read_pointer, read_weights
+from trainer.config import POINTER, TrainConfig
 
 
 def read_trained(

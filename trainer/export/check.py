@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tamis.errors import ConfigError
+from tamis.extras import needs
 from trainer.config import ModelConfig
 from trainer.model import Transformer
 
@@ -23,10 +23,9 @@ def largest_difference(
     Raises:
         ConfigError: transformers is not installed.
     """
-    try:
-        from transformers import AutoModelForCausalLM
-    except ImportError:
-        raise ConfigError("--check: transformers is not installed (it comes with the `embed` extra).") from None
+    needs("transformers", extra="embed", for_="--check")
+    from transformers import AutoModelForCausalLM
+
     auto: Any = AutoModelForCausalLM
     theirs = auto.from_pretrained(folder, dtype=torch.float32).eval()
     vocab_size = len(state["head.weight"])

@@ -28,6 +28,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from tamis.extras import needs
 from trainer.scaling.power_law import Floats, PowerLaw, fit_power_law
 
 _BLOCKS = 96
@@ -144,6 +145,7 @@ class LossBand:
 
     def _fit(self) -> None:
         """Fit the law to medians of blocks of steps, and tabulate its interval."""
+        needs("scipy", extra="train", for_="loss_band: true")
         from scipy.stats import norm
 
         tokens, losses = np.array(self._tokens), np.array(self._losses)

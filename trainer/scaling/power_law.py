@@ -25,6 +25,8 @@ from operator import itemgetter
 import numpy as np
 import numpy.typing as npt
 
+from tamis.extras import needs
+
 Floats = npt.NDArray[np.float64]
 
 EXPONENTS = -np.geomspace(0.005, 4.0, 240)
@@ -60,6 +62,7 @@ class PowerLaw:
 
         `noise` is the deviation of a new point, in units of `residual`; 0 for the law itself.
         """
+        needs("scipy", extra="train", for_="the interval of a law")
         from scipy.stats import t
 
         new = np.atleast_1d(np.asarray(x, np.float64))
@@ -147,6 +150,7 @@ def _refined(
     """`curve_fit` from a start: sum of squares, (log a, b, floor), covariance."""
     import warnings
 
+    needs("scipy", extra="train", for_="fitting a law")
     from scipy.optimize import OptimizeWarning, curve_fit
 
     def law(x: Floats, log_a: float, b: float, floor: float) -> Floats:

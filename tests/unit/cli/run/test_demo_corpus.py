@@ -14,7 +14,7 @@ import pytest
 from fastwarc import warc
 
 if find_spec("snownlp") is None or find_spec("gensim") is None:
-    pytest.skip("needs the packages of the `demo` extra (snownlp, gensim)", allow_module_level=True)
+    pytest.skip("needs the packages of the `default` extra (snownlp, gensim)", allow_module_level=True)
 
 from cli.run import demo_corpus
 from cli.run.demo_corpus import _news_en, _news_zh, _reviews_zh, edited
