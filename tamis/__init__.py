@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from sampler.batches import stream as stream
     from sampler.mixture import Mixture as Mixture
     from tamis.errors import TamisError as TamisError
+    from tamis.version import VERSION as __version__
 else:  # a type checker that saw it would take any name for one of ours
 
     def __getattr__(name: str) -> object:
@@ -74,6 +75,7 @@ _PLACES = {
     "Record": "corpus.records",
     "Bad": "corpus.records",
     "TamisError": "tamis.errors",
+    "__version__": "tamis.version:VERSION",
 }
 """Name → the module that has it, under the same name unless another stands behind a colon."""
 
@@ -90,6 +92,7 @@ __all__ = [  # noqa: F822
     "StrictModel",
     "TamisError",
     "Verdict",
+    "__version__",
     "exact_duplicates",
     "heuristics",
     "language",
