@@ -97,10 +97,12 @@ def test_the_door_is_on_top(repository: Path, imports: dict[str, set[str]]) -> N
     known, asked = modules(repository), []
     for name, path in known.items():
         for node in ast.walk(ast.parse(path.read_bytes())):
+            names = []
             if isinstance(node, ast.ImportFrom) and node.module == "tamis":
-                asked += [f"{name}: {a.name}" for a in node.names if f"tamis.{a.name}" not in known]
-            elif isinstance(node, ast.Import):
-                asked += [f"{name}: import tamis" for a in node.names if a.name == "tamis"]
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "tamis":
+                names = [node.attr]
+            asked += [f"{name}: tamis.{wanted}" for wanted in names if f"tamis.{wanted}" not in known]
     assert asked == []
 
 
