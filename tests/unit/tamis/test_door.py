@@ -75,7 +75,7 @@ def test_an_error_for_a_user_comes_without_the_way_that_it_took(monkeypatch: pyt
 def test_what_people_get_wrong_is_a_sentence_in_two_frames(tmp_path: Path) -> None:
     for wrong, said in (
         (lambda: tamis.open_run(tmp_path), "is not a run folder: it has no run.json"),
-        (lambda: tamis.run("defualt", tmp_path), "found no pipeline of that name; expected one of dedup, default"),
+        (lambda: tamis.run("defualt", tmp_path), "found none of that name in pipelines; expected dedup, default"),
         (lambda: tamis.run({"name": "x", "stages": {"score": {"no": 1}}}, tmp_path), "stages.score.no: "),
         (lambda: tamis.run("dedup", tmp_path, settings={"near_dedup.threshold": 2}), "near_dedup.threshold: found 2"),
         (lambda: tamis.run("dedup", tmp_path, settings={"near_dedup.threshold": {1j}}), "a value that YAML can hold"),
