@@ -12,8 +12,6 @@ from importlib import import_module
 
 TYPE_CHECKING = False  # typing's own, which type checkers know by its name, without the cost of typing
 if TYPE_CHECKING:
-    from typing import Any
-
     from corpus.config import StrictModel as StrictModel
     from corpus.config import setting as setting
     from corpus.reading.opened_run import Run as Run
@@ -37,6 +35,16 @@ if TYPE_CHECKING:
     from sampler.batches import stream as stream
     from sampler.mixture import Mixture as Mixture
     from tamis.errors import TamisError as TamisError
+else:  # a type checker that saw it would take any name for one of ours
+
+    def __getattr__(name: str) -> object:
+        """A name of `__all__`, imported when it is first asked for (PEP 562)."""
+        if name not in _PLACES:
+            raise AttributeError(f"module 'tamis' has no attribute {name!r}; it has {', '.join(__all__)}")
+        module, _, other = _PLACES[name].partition(":")
+        found = globals()[name] = getattr(import_module(module), other or name)
+        return found
+
 
 _PLACES = {
     "run": "pipelines.notebook.run",
@@ -90,15 +98,6 @@ __all__ = [  # noqa: F822
     "setting",
     "stream",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    """A name of `__all__`, imported when it is first asked for (PEP 562)."""
-    if name not in _PLACES:
-        raise AttributeError(f"module 'tamis' has no attribute {name!r}; it has {', '.join(__all__)}")
-    module, _, other = _PLACES[name].partition(":")
-    found = globals()[name] = getattr(import_module(module), other or name)
-    return found
 
 
 def __dir__() -> list[str]:

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from functools import wraps
-from typing import ParamSpec, TypeVar
+
+TYPE_CHECKING = False  # as in `tamis`: whoever imports this does not pay for typing
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import ParamSpec, TypeVar
+
+    Parameters = ParamSpec("Parameters")
+    Returned = TypeVar("Returned")
 
 
 class TamisError(Exception):
@@ -22,10 +28,6 @@ class ReadError(TamisError):
     Not a `corpus.records.Bad`: the bytes may be fine, so the task is tried again; a network fault must not decide which
     documents a run keeps.
     """
-
-
-Parameters = ParamSpec("Parameters")
-Returned = TypeVar("Returned")
 
 
 def told_briefly(function: Callable[Parameters, Returned]) -> Callable[Parameters, Returned]:

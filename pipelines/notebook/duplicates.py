@@ -3,7 +3,8 @@
 Text i stands where a pipeline has the document of the i-th id: with equal settings both name the same pairs, components
 and survivors. One difference is on purpose: shingle sets are never sampled here, so that every similarity is exact.
 
-Cost: some 30 ms a MB of text for signatures and sets on one core, 600 bytes a text; pairs by how alike the texts are.
+Cost: some 30 ms a MB of text on one core (15,000 texts of 700 bytes with planted copies), and 900 bytes a text for its
+signature and bands.
 """
 
 from __future__ import annotations

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+import tamis
+from corpus.files import MANIFEST
 from corpus.run_folder import RunFolder
 from pipelines.run import publish
 from pipelines.run.config import load_pipeline
@@ -49,6 +51,24 @@ def test_a_finished_run_run_again_starts_no_spark_and_writes_nothing(finished: R
     before = _files(finished.root)
     execute(small_inputs, finished.root, NoSpark())
     assert _files(finished.root) == before
+
+
+def test_a_run_whose_manifests_lie_inside_their_folders_is_read_and_gone_on_with(
+    finished: RunReader, small_inputs: Path, tmp_path: Path
+) -> None:
+    """As Tamis 0.1 left it; nothing is done again."""
+    root = tmp_path / "earlier"
+    shutil.copytree(finished.root, root)
+    for path in list(root.rglob(f"*.{MANIFEST}")):
+        path.rename(path.with_name(path.name.removesuffix(f".{MANIFEST}")) / MANIFEST)
+    before = _files(root)
+    execute(small_inputs, root, NoSpark())
+    assert _files(root) == before and (root / "shards" / MANIFEST).exists()
+    opened = tamis.open_run(root)
+    assert opened.documents.count_rows() == len(finished.published()) == opened.weights.count_rows()
+    (root / "shards" / MANIFEST).rename(root / "moved")
+    with pytest.raises(TamisError, match="no finished shards"):
+        opened.documents  # noqa: B018
 
 
 def test_a_second_writer_is_refused_in_one_sentence(finished: RunReader, small_inputs: Path) -> None:

@@ -8,8 +8,10 @@ from typing import Any
 
 import networkx
 import numpy as np
+import pyarrow as pa
 import pytest
 
+import tamis
 from filters.heuristic.decide import KEEP, REASONS, decide, scan
 from filters.heuristic.thresholds import CjkThresholds, HeuristicThresholds, OtherThresholds, SpacedThresholds
 from filters.language.detect import detect
@@ -202,6 +204,34 @@ def test_near_dedup_equals_comparing_all_pairs(finished: RunReader) -> None:
     for doc_id, (survivor, _) in expected.items():
         families[survivor] += copies.get(doc_id, 1)
     assert {i: r["near_copies"] for i, r in columns.items()} == {i: families[i] for i in columns}
+
+
+def test_the_notebooks_kernels_say_the_same_as_the_stages(finished: RunReader) -> None:
+    """Of the texts of a run's documents, in their order: survivors, groups, similarities and pairs; and columns."""
+    alive = finished.before("near_dedup")
+    ids = list(alive)
+    texts = [finished.documents[i]["text"] for i in ids]
+    scores = finished.columns("sentence_quality")
+    quality = [scores[i]["quality"] if i in scores else None for i in ids]
+    found = tamis.near_duplicates(texts, NEAR_THRESHOLD, quality=pa.array(quality, pa.float32())).to_pylist()
+    drops = {ids[n]: (ids[row["survivor"]], row["similarity"]) for n, row in enumerate(found) if row["survivor"] != n}
+    assert drops == {i: (row["survivor"], row["similarity"]) for i, row in finished.drops("near_dedup").items()}
+    groups = {ids[n]: ids[row["group"]] for n, row in enumerate(found) if row["group"] is not None}
+    assert groups == {i: row["component_id"] for i, row in finished.columns("near_dedup").items()}
+    pairs = tamis.near_duplicate_pairs(texts, NEAR_THRESHOLD).to_pylist()
+    edges = finished.table(finished.chain["near_dedup"], "edges")
+    assert {(ids[p["left"]], ids[p["right"]], p["similarity"]) for p in pairs} == {
+        (row["doc_id"], row["other"], row["similarity"]) for row in edges
+    }
+    everything = {i: document["text"] for i, document in finished.documents.items()}
+    stage = finished.columns("language")
+    judged = dict(zip(everything, tamis.language(list(everything.values())).to_pylist(), strict=True))
+    assert {i: {name: row[name] for name in judged[i]} for i, row in stage.items()} == {i: judged[i] for i in stage}
+    model = next((finished.root / "models" / "sentence_quality").iterdir())
+    views = finished.before("sentence_quality")
+    scored = dict(zip(views, tamis.quality(list(views.values()), model).to_pylist(), strict=True))
+    both = views.keys() & scores.keys()
+    assert both and {i: scored[i] for i in both} == {i: scores[i]["quality"] for i in both}
 
 
 # ------------------------------------------------------------------------------------------------------- span_dedup
