@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Annotated
 
 import typer
 
+from cli.conf import app as conf
 from cli.data.mixture import app as mixture
 from cli.data.tokenizer import app as tokenizer
 from cli.data.tokens import app as tokens
@@ -24,6 +26,7 @@ from cli.training.model import app as model
 from cli.training.scaling import app as scaling
 from cli.training.train import train
 from tamis.errors import TamisError
+from tamis.version import VERSION
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -34,9 +37,31 @@ app = typer.Typer(
 )
 for _command in (run, plan, estimate, stats, clusters, explain, sample, diff, report, train, demo):
     app.command()(_command)
-_groups = {"mixture": mixture, "tokenizer": tokenizer, "tokens": tokens, "dedup": dedup, "scaling": scaling}
+_groups = {
+    "conf": conf,
+    "mixture": mixture,
+    "tokenizer": tokenizer,
+    "tokens": tokens,
+    "dedup": dedup,
+    "scaling": scaling,
+}
 for _name, _group in {**_groups, "model": model}.items():
     app.add_typer(_group, name=_name)
+
+
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"tamis {VERSION}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _whole(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Tell the version of Tamis.")
+    ] = False,
+) -> None:
+    pass
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from enum import StrEnum
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_type_hints
 import typer
 
 from tamis.errors import ConfigError
+from tamis.places import files_of_that_name, find_config, is_name
 
 if TYPE_CHECKING:
     from sampler.mixture import Mixture
@@ -26,11 +28,41 @@ class OutputFormat(StrEnum):
     json = "json"
 
 
+def named(kind: str) -> Callable[[str], Path]:
+    """The parser of an option that takes the name of a shipped file of that kind, or a path.
+
+    Where a file that the name might have meant lies in the current folder, stderr says which one is taken.
+    """
+
+    def parse(text: str) -> Path:
+        given = Path(text)
+        found = find_config(kind, given)
+        if is_name(given) and (beside := files_of_that_name(given)):
+            said = f"note: {text} is the one of {kind} that comes with Tamis; for the file in this folder say"
+            print(f"{said} ./{beside[0]}", file=sys.stderr)
+        return found
+
+    return parse
+
+
 FormatOption = Annotated[OutputFormat, typer.Option("--format", help="Print text for people or JSON for programs.")]
 RunArgument = Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")]
-MixtureOption = Annotated[Path, typer.Option("--mixture", metavar="MIXTURE.yaml", help="The data, and its tokenizer.")]
+MixtureOption = Annotated[
+    Path,
+    typer.Option(
+        "--mixture",
+        metavar="MIXTURE.yaml",
+        parser=named("mixtures"),
+        help="The data, and its tokenizer: the name of a shipped mixture, or a path.",
+    ),
+]
 RunOption = Annotated[Path | None, typer.Option("--run", help="Run folder, instead of the mixture's.")]
-ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL.yaml", help="The model file it was trained with.")]
+ModelArgument = Annotated[
+    Path,
+    typer.Argument(
+        metavar="MODEL.yaml", parser=named("models"), help="The model file it was trained with, or its name."
+    ),
+]
 CheckpointOption = Annotated[
     int | None,
     typer.Option("--checkpoint", metavar="STEP", help="The step of a kept checkpoint; the last one by default."),
@@ -41,7 +73,12 @@ CheckpointOption = Annotated[
 class MixtureBins:
     """Options of a command about a mixture."""
 
-    mixture: Annotated[Path, typer.Argument(metavar="MIXTURE.yaml", help="The mixture.")]
+    mixture: Annotated[
+        Path,
+        typer.Argument(
+            metavar="MIXTURE.yaml", parser=named("mixtures"), help="The name of a shipped mixture, or a path."
+        ),
+    ]
     run: RunOption = None
     bins: Annotated[
         str | None, typer.Option("--bins", help="Token bins (folder or URI), instead of the mixture's.")

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
-import time
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import TaskID
 
-from tamis.progress import SILENT, PlainProgress, Progress
+from tamis.cache import kernel_folder
+from tamis.compiling import kernels, watched_folder
+from tamis.progress import SILENT, Clock, PlainProgress, Progress
 
 SPEED_SECONDS = 300.0
 """The time left is told from the pace of the last so many seconds: steps may take a minute each."""
+
+TOLD_SECONDS = 2.0
+"""What a command spent on compiling kernels is told at its end, if it is more."""
 
 
 @contextmanager
@@ -26,14 +31,18 @@ def shown_progress() -> Iterator[Progress]:
     if int(os.environ.get("RANK", "0")):
         yield SILENT
         return
-    if not console.is_terminal:
-        yield PlainProgress()
-        return
-    bars = BarProgress(console)
+    clock = Clock()
+    watched_folder()
+    shown = BarProgress(console) if console.is_terminal else PlainProgress()
     try:
-        yield bars
+        yield shown
     finally:
-        bars.stop()
+        if isinstance(shown, BarProgress):
+            shown.stop()
+        compiled = clock.compiling
+        if compiled.seconds >= TOLD_SECONDS:
+            what = f"compiled {kernels(len(compiled.done))} in {compiled.seconds:.0f} s, once"
+            print(f"{what}: they are kept in {kernel_folder()}", file=sys.stderr)
 
 
 class BarProgress:
@@ -42,8 +51,17 @@ class BarProgress:
     def __init__(self, console: Console) -> None:
         from rich import progress as parts
         from rich.table import Column
+        from rich.text import Text
 
         whole = Column(no_wrap=True)  # where the terminal is narrow, the bar gives way
+
+        class Detail(parts.ProgressColumn):
+            """What a step says of itself, or, while kernels are being compiled, that."""
+
+            def render(_, task: parts.Task) -> Text:
+                compiling = self._clock.compiling
+                return Text(str(compiling) if compiling.left else task.fields["detail"])
+
         self._console = console
         self._bar = parts.Progress(
             parts.SpinnerColumn(),
@@ -52,21 +70,20 @@ class BarProgress:
             parts.MofNCompleteColumn(table_column=whole),
             parts.TimeElapsedColumn(table_column=whole),
             parts.TimeRemainingColumn(table_column=whole),
-            parts.TextColumn("{task.fields[detail]}", table_column=whole),
+            Detail(table_column=whole),
             console=console,
             transient=True,
             speed_estimate_period=SPEED_SECONDS,
         )
         self._task: TaskID | None = None
-        self._label = ""
-        self._weights: Sequence[int] = ()
-        self._started = 0.0
+        self._clock = Clock()
         self._moved = False
 
     def start(self, label: str, total: int, weights: Sequence[int] = ()) -> None:
         """A step begins."""
         self.stop()
-        self._label, self._weights, self._started, self._moved = label, weights, time.monotonic(), False
+        watched_folder()
+        self._clock, self._moved = Clock(label, weights), False
         self._task = self._bar.add_task(label, total=total or None, detail="")
         self._bar.start()
 
@@ -77,13 +94,13 @@ class BarProgress:
         if not self._moved:  # what was done before this start is no pace
             self._bar.reset(self._task, completed=done)
         self._moved = True
-        self._bar.update(self._task, completed=done, detail=detail or self._rate(done))
+        self._bar.update(self._task, completed=done, detail=detail or self._clock.rate(done))
 
     def finish(self) -> None:
         """The step is over: one line stays."""
         self.stop()
-        seconds = time.monotonic() - self._started
-        line = f"[green]✓[/green] {self._label:<44} {seconds:6.1f} s  {self._rate(len(self._weights))}"
+        clock = self._clock
+        line = f"[green]✓[/green] {clock.label:<44} {clock.seconds:6.1f} s  {', '.join(clock.words())}"
         self._console.print(line, highlight=False)
 
     def stop(self) -> None:
@@ -92,8 +109,3 @@ class BarProgress:
             self._bar.remove_task(self._task)
             self._bar.stop()
             self._task = None
-
-    def _rate(self, done: int) -> str:
-        documents = sum(self._weights[:done]) if self._weights and max(self._weights) > 1 else 0
-        seconds = time.monotonic() - self._started
-        return f"{documents / max(seconds, 1e-3):,.0f} documents/s" if documents else ""

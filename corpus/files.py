@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tamis.errors import TamisError
+from tamis.version import RECORD
 
 MANIFEST = "manifest.json"
 
@@ -186,7 +187,7 @@ def commit(folder: Path, body: dict[str, Any], files: Iterable[FileEntry]) -> Ma
     """Makes files count: writes the manifest, atomically and last; removes debris of earlier attempts."""
     ordered = tuple(sorted(files, key=lambda f: (f.table, f.shard, f.path)))
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(manifest_path(folder), {**body, "files": [asdict(f) for f in ordered]})
+    write_json(manifest_path(folder), {**body, **RECORD, "files": [asdict(f) for f in ordered]})
     _remove_debris(folder, {f.path for f in ordered})
     return Manifest(folder, body, ordered)
 
@@ -236,6 +237,7 @@ def load_manifest(folder: Path) -> Manifest | None:
     try:
         body = json.loads(path.read_text("utf-8"))
         files = tuple(FileEntry(**entry) for entry in body.pop("files"))
+        body = {key: value for key, value in body.items() if key not in RECORD}
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise TamisError(
             f"{path} is not a manifest of this version ({error}); remove its folder and run again"

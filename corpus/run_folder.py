@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from corpus import ids
 from corpus.files import Manifest, load_manifest, read_json, write_json
 from tamis.errors import TamisError
+from tamis.version import RECORD
 from text.arrow import TextColumn
 
 FORMAT_VERSION = 1
@@ -142,7 +143,7 @@ class RunFolder:
 
     def write_state(self, state: dict[str, Any]) -> None:
         """Replaces `state.json`."""
-        write_json(self.root / "state.json", state)
+        write_json(self.root / "state.json", {**state, **RECORD})
 
     def run_info(self) -> dict[str, Any]:
         """`run.json`.

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from corpus.files import Manifest
 from corpus.view import Edits
+from tamis.kernels import kernel
 from text.arrow import Int64
 from text.hash import mix
 
@@ -67,7 +67,7 @@ def load_state(decisions: Iterable[Manifest], shard: int, rows: int) -> ShardSta
     return state
 
 
-@nb.njit(cache=True)
+@kernel
 def _view_keys(ptr, start, end, new_offsets, new_data):  # type: ignore[no-untyped-def]
     """A hash of each row's edits, replacement texts included: a stage sees another text when one of them changes."""
     keys = np.zeros(len(ptr) - 1, np.int64)

@@ -13,11 +13,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from tamis.kernels import kernel
 from text.arrow import Int64, TextColumn
 
 Int32 = npt.NDArray[np.int32]
@@ -151,7 +151,7 @@ def build_view(stored: TextColumn, edits: Edits, rows: Int32, base: int = 0) -> 
     return View(rows, TextColumn(offsets, data), edits)
 
 
-@nb.njit(cache=True)
+@kernel
 def _copy_view(offsets, data, ptr, start, end, new_offsets, new_data, rows, base_row, out_offsets, out):  # type: ignore[no-untyped-def]
     for k in range(len(rows)):
         row = rows[k]
@@ -184,7 +184,7 @@ def _by_place(rows: Int32, start: Int32, end: Int32) -> Int64:
     return order
 
 
-@nb.njit(cache=True)
+@kernel
 def _outermost(rows, start, end):  # type: ignore[no-untyped-def]
     """Which of the edits, sorted by (row, start, -end), lie in no other; the first of equal ones stays."""
     keep = np.ones(len(rows), np.bool_)
@@ -199,7 +199,7 @@ def _outermost(rows, start, end):  # type: ignore[no-untyped-def]
     return keep
 
 
-@nb.njit(cache=True)
+@kernel
 def _cut_inside(ptr, start, end, cut, rows, low, high):  # type: ignore[no-untyped-def]
     out = np.zeros(len(rows), np.int64)
     for i in range(len(rows)):
@@ -212,7 +212,7 @@ def _cut_inside(ptr, start, end, cut, rows, low, high):  # type: ignore[no-untyp
     return out
 
 
-@nb.njit(cache=True)
+@kernel
 def _to_stored(ptr, start, end, new_length, rows, low, high):  # type: ignore[no-untyped-def]
     out_low = np.empty(len(rows), np.int32)
     out_high = np.empty(len(rows), np.int32)
@@ -225,7 +225,7 @@ def _to_stored(ptr, start, end, new_length, rows, low, high):  # type: ignore[no
     return out_low, out_high
 
 
-@nb.njit(cache=True)
+@kernel
 def _stored_offset(ptr, start, end, new_length, row, position, is_start):  # type: ignore[no-untyped-def]
     """The stored offset of a view offset; a start lands behind the edits at its place, an end before them."""
     shift = np.int64(0)  # stored - view, behind the edits passed so far

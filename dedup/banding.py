@@ -28,6 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dedup.minhash import SKETCH_BITS, row_hashes
+from tamis.kernels import kernel
 from text.bits import count_bits
 
 MAX_ANCHORS = 512
@@ -136,13 +137,13 @@ def bucket_edges(
     return Candidates(*_bucket_edges(keys, ids, sketch, accept, clear, max_anchors, MAX_LINKS, first_new))
 
 
-@nb.njit(cache=True)
+@kernel
 def agreement(sketch, i, other, j):  # type: ignore[no-untyped-def]
     """Equal bits of two sketches, 0 to 128."""
     return 128 - count_bits(sketch[i, 0] ^ other[j, 0]) - count_bits(sketch[i, 1] ^ other[j, 1])
 
 
-@nb.njit(cache=True)
+@kernel
 def _bucket_edges(keys, ids, sketch, accept, clear, max_anchors, max_links, first_new):  # type: ignore[no-untyped-def]
     low = nb.typed.List.empty_list(nb.int64)
     high = nb.typed.List.empty_list(nb.int64)
@@ -197,7 +198,7 @@ def _bucket_edges(keys, ids, sketch, accept, clear, max_anchors, max_links, firs
     return *edges, _to_array(capped), _to_array(bucket), unseen
 
 
-@nb.njit(cache=True)
+@kernel
 def _link(low, high, agree, ids, anchors, likeness, first, last, i, floor, links):  # type: ignore[no-untyped-def]
     """Links member `i` to its most similar anchors among `first:last`, at most `links`; returns how many."""
     linked = 0
@@ -216,7 +217,7 @@ def _link(low, high, agree, ids, anchors, likeness, first, last, i, floor, links
     return linked
 
 
-@nb.njit(cache=True)
+@kernel
 def _to_array(values):  # type: ignore[no-untyped-def]
     out = np.empty(len(values), np.int64)
     for i in range(len(values)):

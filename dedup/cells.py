@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
 from dedup.clusters import Backend, assign
 from dedup.components import union_find
 from dedup.vectors import Float32
+from tamis.kernels import kernel
 
 Int64 = npt.NDArray[np.int64]
 NEIGHBOURS = 8
@@ -115,7 +115,7 @@ def _compared(
     )
 
 
-@nb.njit(cache=True)
+@kernel
 def _nearest(block, vectors, start, copies, best):  # type: ignore[no-untyped-def]
     """Fills the k greatest cosines of each of the block's rows, in descending order.
 
@@ -154,7 +154,7 @@ def _nearest(block, vectors, start, copies, best):  # type: ignore[no-untyped-de
         best[i] = top[::-1]
 
 
-@nb.njit(cache=True)
+@kernel
 def _edges(block, vectors, start, threshold, slack, best, most, capped):  # type: ignore[no-untyped-def]
     """Edges from each row to earlier ones whose cosine reaches the threshold; if more than `most`, the nearest."""
     total = 64
@@ -184,7 +184,7 @@ def _edges(block, vectors, start, threshold, slack, best, most, capped):  # type
     return left[:at], right[:at], cosine[:at]
 
 
-@nb.njit(cache=True)
+@kernel
 def _maxima(row, greatest):  # type: ignore[no-untyped-def]
     """The maximum of each group g, which holds the columns g, g + groups, g + 2·groups …"""
     groups = len(greatest)
@@ -195,7 +195,7 @@ def _maxima(row, greatest):  # type: ignore[no-untyped-def]
             greatest[g] = part[g] if part[g] > greatest[g] else greatest[g]
 
 
-@nb.njit(inline="always", cache=True)
+@kernel(inline="always")
 def _insert(best, value):  # type: ignore[no-untyped-def]
     """Puts a value into a descending list of fixed length."""
     at = len(best) - 1
@@ -207,7 +207,7 @@ def _insert(best, value):  # type: ignore[no-untyped-def]
     best[at] = value
 
 
-@nb.njit(inline="always", cache=True)
+@kernel(inline="always")
 def _insert_with(best, which, value, name):  # type: ignore[no-untyped-def]
     """As `_insert`, with the name that the value belongs to."""
     at = len(best) - 1
@@ -219,7 +219,7 @@ def _insert_with(best, which, value, name):  # type: ignore[no-untyped-def]
     best[at], which[at] = value, name
 
 
-@nb.njit(inline="always", cache=True)
+@kernel(inline="always")
 def _cosine(vectors, i, j):  # type: ignore[no-untyped-def]
     """The cosine of two unit rows, by a sum in a fixed order; at most 1."""
     total = 0.0
@@ -228,14 +228,14 @@ def _cosine(vectors, i, j):  # type: ignore[no-untyped-def]
     return min(np.float32(total), np.float32(1.0))
 
 
-@nb.njit(cache=True)
+@kernel
 def _grown(values, size):  # type: ignore[no-untyped-def]
     out = np.empty(size, np.int64)
     out[: len(values)] = values
     return out
 
 
-@nb.njit(cache=True)
+@kernel
 def _grown32(values, size):  # type: ignore[no-untyped-def]
     out = np.empty(size, np.float32)
     out[: len(values)] = values

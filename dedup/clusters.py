@@ -16,13 +16,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
 from dedup.vectors import Float32, unit, usable
 from tamis.errors import ConfigError, TamisError
 from tamis.extras import needs
+from tamis.kernels import kernel
 
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
@@ -182,7 +182,7 @@ class Assigner:
         return Assigned(cell, cosine)
 
 
-@nb.njit(cache=True)
+@kernel
 def _nearer(vectors, centroids, best):  # type: ignore[no-untyped-def]
     """The nearer of two centroids by a sum in a fixed order, the first if both are equally near; and its cosine."""
     cell = np.empty(len(vectors), np.int32)

@@ -6,9 +6,10 @@ direction. Larger edge sets go through star contraction in Spark (`pipelines.spa
 
 from __future__ import annotations
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
+
+from tamis.kernels import kernel
 
 
 def connected_components(
@@ -28,7 +29,7 @@ def connected_components(
     return nodes, nodes[parent]
 
 
-@nb.njit(cache=True)
+@kernel
 def _find(parent, x):  # type: ignore[no-untyped-def]
     while parent[x] != x:
         parent[x] = parent[parent[x]]
@@ -36,7 +37,7 @@ def _find(parent, x):  # type: ignore[no-untyped-def]
     return x
 
 
-@nb.njit(cache=True)
+@kernel
 def union_find(n, left, right):  # type: ignore[no-untyped-def]
     """The least node of each node's component: int64[n].
 

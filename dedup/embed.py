@@ -21,7 +21,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
@@ -30,6 +29,7 @@ from dedup.static_table import StaticTable, build, packaged_folder, table_versio
 from dedup.vectors import Float32, unit
 from tamis.errors import ConfigError, TamisError
 from tamis.extras import lacking, look_for, needs
+from tamis.kernels import kernel
 from text.arrow import TextColumn
 
 Int64 = npt.NDArray[np.int64]
@@ -287,7 +287,7 @@ def cut_windows(column: TextColumn, windows: Windows) -> tuple[TextColumn, Int64
     return TextColumn(offsets, _copied(column.data, starts, offsets)), owner
 
 
-@nb.njit(cache=True)
+@kernel
 def _windows(offsets, data, size, most):  # type: ignore[no-untyped-def]
     total = 0
     for d in range(len(offsets) - 1):
@@ -310,7 +310,7 @@ def _windows(offsets, data, size, most):  # type: ignore[no-untyped-def]
     return starts, ends, owner
 
 
-@nb.njit(inline="always", cache=True)
+@kernel(inline="always")
 def _character(data, at, end):  # type: ignore[no-untyped-def]
     """The first byte from `at` on where a character begins."""
     while at < end and (data[at] & 0xC0) == 0x80:
@@ -318,7 +318,7 @@ def _character(data, at, end):  # type: ignore[no-untyped-def]
     return at
 
 
-@nb.njit(cache=True)
+@kernel
 def _copied(data, starts, offsets):  # type: ignore[no-untyped-def]
     out = np.empty(offsets[-1], np.uint8)
     for i in range(len(starts)):

@@ -17,10 +17,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
+from tamis.kernels import kernel
 from text.arrow import TextColumn
 from text.chars import char_tables
 from text.fold import fold
@@ -75,7 +75,7 @@ def estimate(x: npt.NDArray[np.uint32], y: npt.NDArray[np.uint32]) -> float:
     return float(np.mean(x == y))
 
 
-@nb.njit(cache=True)
+@kernel
 def _minima(offsets, data, done, classes, fold_start, fold_data, width, a, b, capacity):  # type: ignore[no-untyped-def]
     n, k = len(offsets) - 1, len(a)
     out = np.empty((n, k), np.uint32)
@@ -103,7 +103,7 @@ def _minima(offsets, data, done, classes, fold_start, fold_data, width, a, b, ca
     return out, counts, keys
 
 
-@nb.njit(cache=True)
+@kernel
 def fill_minima(words, a, b, out):  # type: ignore[no-untyped-def]
     """Writes the minimum of each map over some shingles; all ones where there is none.
 
@@ -127,7 +127,7 @@ def fill_minima(words, a, b, out):  # type: ignore[no-untyped-def]
         out[p], out[p + 1], out[p + 2], out[p + 3] = m0, m1, m2, m3
 
 
-@nb.njit(cache=True)
+@kernel
 def _sketches(minima):  # type: ignore[no-untyped-def]
     out = np.zeros((len(minima), 2), np.uint64)
     for d in range(len(minima)):
@@ -137,7 +137,7 @@ def _sketches(minima):  # type: ignore[no-untyped-def]
     return out
 
 
-@nb.njit(cache=True)
+@kernel
 def row_hashes(minima, low, high):  # type: ignore[no-untyped-def]
     """A 64-bit hash of columns `low` to `high` of each signature, and of `low`: int64[n_docs].
 

@@ -19,13 +19,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
 from dedup.banding import agreement
 from dedup.components import union_find
 from dedup.verify import containment_sorted, jaccard_sorted
+from tamis.kernels import kernel
 
 Int64 = npt.NDArray[np.int64]
 BY_SKETCH, BY_SHINGLES, BY_MEANING = 0, 1, 2
@@ -157,7 +157,7 @@ def _of(sets: ShingleSets) -> tuple[Int64, Int64, npt.NDArray[Any], Int64]:
     return sets.of, sets.ptr, sets.hashes, sets.modulus
 
 
-@nb.njit(cache=True)
+@kernel
 def _similarity(rep, sketch, of, ptr, hashes, modulus, ratio, x, y):  # type: ignore[no-untyped-def]
     """Similarity of two members, and whether it comes from shingle sets, not from sketches."""
     if rep[x] == rep[y]:
@@ -171,7 +171,7 @@ def _similarity(rep, sketch, of, ptr, hashes, modulus, ratio, x, y):  # type: ig
     return jaccard_sorted(left, right, common), True
 
 
-@nb.njit(cache=True)
+@kernel
 def _similarities(rep, sketch, of, ptr, hashes, modulus, ratio, left, right):  # type: ignore[no-untyped-def]
     out = np.empty(len(left), np.float32)
     method = np.empty(len(left), np.int8)
@@ -181,7 +181,7 @@ def _similarities(rep, sketch, of, ptr, hashes, modulus, ratio, left, right):  #
     return out, method
 
 
-@nb.njit(cache=True)
+@kernel
 def _elect_groups(  # type: ignore[no-untyped-def]
     rep, sketch, of, ptr, hashes, modulus, ratio, final, order, starts, threshold, reject, near_ptr, near, cosine
 ):

@@ -20,12 +20,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
 from dedup.banding import band_keys
 from dedup.minhash import fill_minima, permutations
+from tamis.kernels import kernel
 from text.shingle import shingle_into
 
 U32, U64 = np.uint32, np.uint64
@@ -114,7 +114,7 @@ def link_buckets(
     return Links(member, anchor, similarity, int(capped))
 
 
-@nb.njit(cache=True)
+@kernel
 def _sets(ptr, tokens, which, capacity, a, b):  # type: ignore[no-untyped-def]
     n = len(which)
     longest = 1
@@ -140,7 +140,7 @@ def _sets(ptr, tokens, which, capacity, a, b):  # type: ignore[no-untyped-def]
     return out_ptr, out[:at].copy(), minima
 
 
-@nb.njit(cache=True)
+@kernel
 def _link(order, keys, doc_id, ptr, shingles, threshold, first_new, max_new, max_old):  # type: ignore[no-untyped-def]
     n = len(order)
     member, anchor = np.empty(n, np.int64), np.empty(n, np.int64)
@@ -188,7 +188,7 @@ def _link(order, keys, doc_id, ptr, shingles, threshold, first_new, max_new, max
     return member[:found].copy(), anchor[:found].copy(), similarity[:found].copy(), capped
 
 
-@nb.njit(cache=True)
+@kernel
 def _jaccard(a, b):  # type: ignore[no-untyped-def]
     i, j, both = 0, 0, 0
     while i < len(a) and j < len(b):

@@ -23,12 +23,12 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
 from corpus.package_data import package_file
 from tamis.extras import lacking
+from tamis.kernels import kernel
 from text.arrow import TextColumn
 from text.chars import char_tables
 from text.fold import fold
@@ -167,13 +167,13 @@ def _keys(
     return keys[chosen], _beginnings(ptr, hashes, chosen[counts[chosen] > 1]), chosen, summed
 
 
-@nb.njit(inline="always", cache=True)
+@kernel(inline="always")
 def _longer(key, token):  # type: ignore[no-untyped-def]
     """The key of a run with one more character."""
     return mix(key * U64(0x9FB21C651E98DF25) ^ token)
 
 
-@nb.njit(cache=True)
+@kernel
 def _piece_keys(ptr, hashes, classes, begins):  # type: ignore[no-untyped-def]
     """The key of each piece, and whether the piece is one word or a run of single-character tokens."""
     keys = np.zeros(len(ptr) - 1, np.uint64)
@@ -192,7 +192,7 @@ def _piece_keys(ptr, hashes, classes, begins):  # type: ignore[no-untyped-def]
     return keys, usable
 
 
-@nb.njit(cache=True)
+@kernel
 def _beginnings(ptr, hashes, pieces):  # type: ignore[no-untyped-def]
     """The keys of all proper prefixes of runs, some of them more than once."""
     total = 0
@@ -209,7 +209,7 @@ def _beginnings(ptr, hashes, pieces):  # type: ignore[no-untyped-def]
     return out
 
 
-@nb.njit(cache=True)
+@kernel
 def _fill(keys, prefixes, row, own, shared, capacity):  # type: ignore[no-untyped-def]
     slots = np.zeros(capacity, np.uint64)
     rows = np.full(capacity, FREE, np.int32)
@@ -224,7 +224,7 @@ def _fill(keys, prefixes, row, own, shared, capacity):  # type: ignore[no-untype
     return slots, rows, mine, theirs
 
 
-@nb.njit(inline="always", cache=True)
+@kernel(inline="always")
 def _slot(key, keys):  # type: ignore[no-untyped-def]
     """The slot of a key, or the free one where it belongs; 0 is never a key."""
     mask = len(keys) - 1
@@ -234,7 +234,7 @@ def _slot(key, keys):  # type: ignore[no-untyped-def]
     return at
 
 
-@nb.njit(cache=True)
+@kernel
 def _encode(  # type: ignore[no-untyped-def]
     offsets, data, done, classes, fold_start, fold_data, keys, rows, own, shared, vectors, mean, tokens, no_fnv
 ):
@@ -273,7 +273,7 @@ def _encode(  # type: ignore[no-untyped-def]
     return out
 
 
-@nb.njit(inline="always", cache=True)
+@kernel(inline="always")
 def _add_direction(key, total):  # type: ignore[no-untyped-def]
     """Adds a vector of length one that depends on the key alone: each number is plus or minus 1/√dim."""
     size = np.float32(1.0 / np.sqrt(len(total)))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+
+from tamis.kernels import kernel
 
 Float16 = npt.NDArray[np.float16]
 Float32 = npt.NDArray[np.float32]
@@ -23,7 +24,7 @@ def usable(vectors: Float32) -> npt.NDArray[np.bool_]:
     return np.asarray(np.isfinite(vectors).all(axis=1) & vectors.any(axis=1))
 
 
-@nb.njit(cache=True)
+@kernel
 def _unit(vectors):  # type: ignore[no-untyped-def]
     out = np.empty_like(vectors)
     for i in range(vectors.shape[0]):

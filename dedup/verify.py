@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
+from tamis.kernels import kernel
 
-@nb.njit(cache=True)
+
+@kernel
 def jaccard_sorted(a, b, modulus):  # type: ignore[no-untyped-def]
     """Jaccard similarity of two ascending uint64 sets, counting only hashes that `modulus` divides."""
     both, only_a, only_b = _counts(a, b, modulus)
@@ -17,7 +18,7 @@ def jaccard_sorted(a, b, modulus):  # type: ignore[no-untyped-def]
     return np.float32(both / either) if either else np.float32(0.0)
 
 
-@nb.njit(cache=True)
+@kernel
 def containment_sorted(a, b, modulus, min_size_ratio):  # type: ignore[no-untyped-def]
     """Share of the smaller set that is in the larger one; 0 where smaller / larger size is below the ratio."""
     both, only_a, only_b = _counts(a, b, modulus)
@@ -27,7 +28,7 @@ def containment_sorted(a, b, modulus, min_size_ratio):  # type: ignore[no-untype
     return np.float32(both / smaller)
 
 
-@nb.njit(cache=True)
+@kernel
 def _counts(a, b, modulus):  # type: ignore[no-untyped-def]
     """How many hashes are in both sets, in the first alone, in the second alone."""
     m = np.uint64(modulus)
@@ -60,7 +61,7 @@ def sampled(
     return _sampled(ptr, hashes, modulus, limit)  # type: ignore[no-any-return]
 
 
-@nb.njit(cache=True)
+@kernel
 def _sampled(ptr, hashes, modulus, limit):  # type: ignore[no-untyped-def]
     out = np.empty_like(hashes)
     new_ptr = np.zeros_like(ptr)

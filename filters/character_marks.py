@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import cache
 from typing import NamedTuple
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
+from tamis.kernels import kernel
 from text.bits import HIGH_BITS, LOW_BITS, U64
 from text.chars import HAN, KANA, LETTER, NUMBER, PUNCT, SINGLE, SPACE, SYMBOL, TABLE_SIZE, WORD, char_tables, decode
 from text.segment_tables import BULLETS, CLOSERS
@@ -76,32 +76,32 @@ def _stop_words() -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint8], npt.ND
     return codes, bits, np.array([factor], np.uint32)
 
 
-@nb.njit(inline="always", cache=True)
+@kernel(inline="always")
 def find_letters(eight):  # type: ignore[no-untyped-def]
     """The highest bit of each of eight ASCII bytes that is a letter."""
     low = eight | LOW_BITS * U64(0x20)
     return (low + LOW_BITS * U64(0x1F)) & ~(low + LOW_BITS * U64(0x05)) & HIGH_BITS
 
 
-@nb.njit(inline="always", cache=True)
+@kernel(inline="always")
 def find_digits(eight):  # type: ignore[no-untyped-def]
     """The highest bit of each of eight ASCII bytes that is a digit."""
     return (eight + LOW_BITS * U64(0x50)) & ~(eight + LOW_BITS * U64(0x46)) & HIGH_BITS
 
 
-@nb.njit(inline="always", cache=True)
+@kernel(inline="always")
 def count_high_bits(eight):  # type: ignore[no-untyped-def]
     """How many of eight bytes have their highest bit set; no other bit is."""
     return np.int64(((eight >> U64(7)) * LOW_BITS) >> U64(56))
 
 
-@nb.njit(inline="always", cache=True)
+@kernel(inline="always")
 def breaks_line(point):  # type: ignore[no-untyped-def]
     """Whether a character ends a line."""
     return point == 10 or point == 13 or point == 0x85 or point == 0x2028 or point == 0x2029
 
 
-@nb.njit(cache=True)
+@kernel
 def last_mark(text, start, end, marks):  # type: ignore[no-untyped-def]
     """The marks and the first byte of the last character of `text[start:end]` that closes nothing; (0, start)."""
     at = end

@@ -21,11 +21,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
 from tamis.errors import ConfigError
+from tamis.kernels import kernel
 from text.arrow import TextColumn
 from text.sequences import nested_hashes, positions_of
 from text.tokens import token_hashes
@@ -125,7 +125,7 @@ def _counted(
     return _without_overlaps(starts, texts, matched, len(ptr) - 1)
 
 
-@nb.njit(cache=True)
+@kernel
 def _candidates(ptr, tokens, first):  # type: ignore[no-untyped-def]
     """The places of tokens that may begin a term, and their texts."""
     found, texts = [np.int64(0) for _ in range(0)], [np.int64(0) for _ in range(0)]
@@ -148,7 +148,7 @@ def _phrase_hashes(tokens: npt.NDArray[np.uint64], bounds: npt.NDArray[np.int64]
     return nested_hashes(ptr, gathered, np.arange(len(bounds), dtype=np.int64))[1][0]
 
 
-@nb.njit(cache=True)
+@kernel
 def _without_overlaps(starts, texts, matched, n):  # type: ignore[no-untyped-def]
     """Occurrences by text, from the left; starts ascend."""
     out = np.zeros(n, np.int32)

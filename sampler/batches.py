@@ -24,7 +24,7 @@ from sampler.stream.mixture_stream import RankStream
 from sampler.stream.state import position_of, state_at
 from tamis.errors import ConfigError, told_briefly
 from tamis.extras import needs
-from tamis.places import CONF
+from tamis.places import find_config
 from tamis.progress import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -132,11 +132,7 @@ def stream(
 def _opened(mixture: Any, run: Path | None, bins: str | None) -> tuple[Mixture, Path]:
     """The mixture and its run folder."""
     if isinstance(mixture, str | PathLike):
-        path = Path(mixture)
-        shipped = CONF / "mixtures" / f"{path}.yaml"
-        return load_mixture(
-            shipped if len(path.parts) == 1 and not path.suffix and shipped.is_file() else path, run, bins
-        )
+        return load_mixture(find_config("mixtures", Path(mixture)), run, bins)
     made = mixture if isinstance(mixture, Mixture) else parse(Mixture, dict(mixture), "mixture")
     found = run or (Path(made.run) if made.run else None)
     if found is None or not found.is_dir():

@@ -19,6 +19,7 @@ from corpus.config import Refused, StrictModel, load_config, setting
 from sampler.tokenizer.training import TokenizerConfig
 from sampler.weight_files import CURRENT
 from tamis.errors import ConfigError
+from tamis.places import base_folder
 
 EVERY = "*"
 _LEAST = 1e-9
@@ -74,7 +75,10 @@ class PhaseConfig(StrictModel):
 class Mixture(StrictModel):
     """A mixture file."""
 
-    run: str | None = setting(None, "The run folder, relative to this file; `--run` takes precedence.")
+    run: str | None = setting(
+        None,
+        "The run folder, relative to this file, or for a shipped one to the current folder; `--run` takes precedence.",
+    )
     bins: str | None = setting(None, "Token bins, relative to this file or a URI; null: the run's own, made on demand.")
     domains: dict[str, DomainShare] = setting(..., 'Domains by name, or `"*"` for all of the run, weighted by tokens.')
     temperature: float = setting(
@@ -154,19 +158,19 @@ def load_mixture(path: Path, run: Path | None = None, bins: str | None = None) -
     Raises:
         ConfigError: as `load_config`; or no run is named, or it is not a folder.
     """
-    mixture = load_config(Mixture, path)
+    mixture, base = load_config(Mixture, path), base_folder(path)
     if run is None:
         if mixture.run is None:
             raise ConfigError(f"{path}: run: found nothing, and no --run was given; expected a run folder")
-        run = (path.parent / mixture.run).resolve()
+        run = (base / mixture.run).resolve()
     if not run.is_dir():
-        raise ConfigError(f"{path}: run: found {str(run)!r}, which is no folder; expected a run of the pipeline")
+        raise ConfigError(f"{path}: run: found {str(run)!r}, which is no folder; expected a run (name it by --run)")
     if bins is None and mixture.bins is not None:
-        bins = mixture.bins if "://" in mixture.bins else str((path.parent / mixture.bins).resolve())
+        bins = mixture.bins if "://" in mixture.bins else str((base / mixture.bins).resolve())
     boosts = tuple(
         boost
         if boost.documents is None
-        else boost.model_copy(update={"documents": str((path.parent / boost.documents).resolve())})
+        else boost.model_copy(update={"documents": str((base / boost.documents).resolve())})
         for boost in mixture.boosts
     )
     return mixture.model_copy(update={"bins": bins, "boosts": boosts}), run

@@ -22,7 +22,7 @@ from sampler.stream.phases import lay_phases
 from sampler.tokenizer.model import Tokenizer, tokenizer_for
 from sampler.weight_files import Weights, find_weights
 from tamis.errors import ConfigError
-from tamis.progress import SILENT, Progress
+from tamis.progress import SILENT, Progress, step
 
 FORMAT = 3
 HOLDOUT = 0.02  # share of documents held out by hash if the pipeline held out none
@@ -47,7 +47,9 @@ def prepare(run: Path, mixture: Mixture, progress: Progress = SILENT) -> Prepare
         TamisError: the run has no shards, or a file is corrupt.
     """
     tokenizer, bins = open_tokens(run, mixture, progress)
-    return Prepared(run=run, mixture=mixture, tokenizer=tokenizer, bins=bins, stream=open_stream(run, bins, mixture))
+    with step(progress, "opening the stream"):
+        stream = open_stream(run, bins, mixture)
+    return Prepared(run=run, mixture=mixture, tokenizer=tokenizer, bins=bins, stream=stream)
 
 
 def open_tokens(run: Path, mixture: Mixture, progress: Progress = SILENT) -> tuple[Tokenizer, TokenBins]:

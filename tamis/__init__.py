@@ -10,6 +10,10 @@ from __future__ import annotations
 
 from importlib import import_module
 
+from tamis.collisions import refuse_strangers
+
+refuse_strangers()
+
 TYPE_CHECKING = False  # typing's own, which type checkers know by its name, without the cost of typing
 if TYPE_CHECKING:
     from corpus.config import StrictModel as StrictModel

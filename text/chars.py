@@ -15,9 +15,10 @@ import unicodedata
 from functools import cache
 from typing import NamedTuple
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
+
+from tamis.kernels import kernel
 
 TABLE_SIZE = 0x32400
 """Code points with a table entry; planes 0 to 2 and the start of 3."""
@@ -137,7 +138,7 @@ def _characters_that_join() -> frozenset[str]:
     return frozenset(joining)
 
 
-@nb.njit(inline="always", cache=True)
+@kernel(inline="always")
 def decode(data, i):  # type: ignore[no-untyped-def]
     """Decodes the UTF-8 character at byte `i`; returns (code point, byte length). The input must be valid."""
     b = np.int32(data[i])
@@ -155,7 +156,7 @@ def decode(data, i):  # type: ignore[no-untyped-def]
     ), 4
 
 
-@nb.njit(inline="always", cache=True)
+@kernel(inline="always")
 def class_of(classes, point):  # type: ignore[no-untyped-def]
     """The class bits of a code point; above the table only variation selectors (marks) mean anything."""
     if point < len(classes):

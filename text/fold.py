@@ -11,10 +11,10 @@ from __future__ import annotations
 import unicodedata
 from dataclasses import dataclass
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
+from tamis.kernels import kernel
 from text.arrow import TextColumn
 from text.bits import HIGH_BITS, load8
 from text.chars import NFC_SLOW, SLOW, char_tables, class_of, decode
@@ -63,7 +63,7 @@ def _rewrite(column: TextColumn, which: npt.NDArray[np.bool_], change) -> TextCo
     return TextColumn(offsets, np.frombuffer(b"".join(pieces), np.uint8))
 
 
-@nb.njit(cache=True)
+@kernel
 def _holds(offsets, data, classes, bit):  # type: ignore[no-untyped-def]
     n = len(offsets) - 1
     out = np.zeros(n, np.bool_)

@@ -7,10 +7,10 @@ false match is below 10^-16. Span hashes have 64 bits: see `text.sequences`.
 
 from __future__ import annotations
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
+from tamis.kernels import kernel
 from text.arrow import TextColumn
 from text.chars import SPACE, char_tables, class_of, decode
 from text.fold import nfc
@@ -21,7 +21,7 @@ _LANE_1 = U64(0x9FB21C651E98DF25)
 _LANE_2 = U64(0xD6E8FEB86659FD93)
 
 
-@nb.njit(inline="always", cache=True)
+@kernel(inline="always")
 def mix(x):  # type: ignore[no-untyped-def]
     """splitmix64's finaliser, uint64 → uint64."""
     x = (x ^ (x >> U64(30))) * U64(0xBF58476D1CE4E5B9)
@@ -29,7 +29,7 @@ def mix(x):  # type: ignore[no-untyped-def]
     return x ^ (x >> U64(31))
 
 
-@nb.njit(inline="always", cache=True)
+@kernel(inline="always")
 def unmix(x):  # type: ignore[no-untyped-def]
     """The inverse of `mix`, uint64 → uint64."""
     x = (x ^ (x >> U64(31)) ^ (x >> U64(62))) * U64(0x319642B2D24D8EC3)
@@ -54,7 +54,7 @@ def digest128(column: TextColumn) -> tuple[npt.NDArray[np.int64], npt.NDArray[np
     return _digest128(column.offsets, column.data, char_tables().classes)
 
 
-@nb.njit(cache=True)
+@kernel
 def _uniform(seed, ids):  # type: ignore[no-untyped-def]
     out = np.empty(len(ids), np.float64)
     base = mix(seed + _GOLDEN)
@@ -63,7 +63,7 @@ def _uniform(seed, ids):  # type: ignore[no-untyped-def]
     return out
 
 
-@nb.njit(cache=True)
+@kernel
 def _digest128(offsets, data, classes):  # type: ignore[no-untyped-def]
     n = len(offsets) - 1
     low = np.empty(n, np.int64)

@@ -30,10 +30,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
+from tamis.kernels import kernel
 from text.arrow import TextColumn
 from text.segment_blocks import join_lines, mark_code
 from text.segment_lines import BLANK, CODE, CODE_START, LIST, find_lines
@@ -113,7 +113,7 @@ def _segmented(column: TextColumn, want_sentences: bool) -> tuple[Spans, npt.NDA
         capacity *= 4
 
 
-@nb.njit(cache=True)
+@kernel
 def _segment(offsets, data, tables, longest, want_sentences, out, opens):  # type: ignore[no-untyped-def]
     """Fills `out` and `opens`; returns ptr, whose last entry is -1 when `out` is too small."""
     ptr = np.zeros(len(offsets), np.int64)
@@ -135,7 +135,7 @@ def _segment(offsets, data, tables, longest, want_sentences, out, opens):  # typ
     return ptr
 
 
-@nb.njit(cache=True)
+@kernel
 def _emit(text, tables, first, flags, joins, lines, want_sentences, out, opens, n):  # type: ignore[no-untyped-def]
     """Writes the starts of one document behind `out[n]`; returns the new n, -1 when `out` is full."""
     begin_n = n

@@ -5,15 +5,14 @@ Kernels over the flags and widths of `text.segment_lines`; the rules are those o
 
 from __future__ import annotations
 
-import numba as nb
-
+from tamis.kernels import kernel
 from text.segment_lines import BLANK, CJK, CODE, CODE_INDENT, CODE_LIKE, CODE_START, FENCE, INDENTED, LIST, LOWER
 
 MIN_WRAPPED_COLUMNS = 40
 MAX_WRAPPED_COLUMNS = 90
 
 
-@nb.njit(cache=True)
+@kernel
 def mark_code(flags, n):  # type: ignore[no-untyped-def]
     """Marks the lines of closed fences and of indented code."""
     unclosed = 0
@@ -43,7 +42,7 @@ def mark_code(flags, n):  # type: ignore[no-untyped-def]
             k += 1
 
 
-@nb.njit(cache=True)
+@kernel
 def _indented_run(flags, k, n):  # type: ignore[no-untyped-def]
     """The last line of the run of indented lines from `k`, blank ones inside; and whether it is code."""
     last = k
@@ -57,7 +56,7 @@ def _indented_run(flags, k, n):  # type: ignore[no-untyped-def]
     return last, 2 * like >= lines
 
 
-@nb.njit(cache=True)
+@kernel
 def join_lines(flags, columns, n, joins):  # type: ignore[no-untyped-def]
     """Sets `joins[k]` where line k continues the paragraph of line k - 1: nowhere unless hard-wrapped."""
     in_item = False

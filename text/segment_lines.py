@@ -5,8 +5,7 @@ Kernels; the rules are those of `text.segment`.
 
 from __future__ import annotations
 
-import numba as nb
-
+from tamis.kernels import kernel
 from text.bits import HIGH_BITS, LOW_BITS, U64, bytes_before, load8
 from text.chars import HAN, KANA, SPACE, class_of, decode
 from text.segment_tables import IS_BULLET
@@ -17,7 +16,7 @@ FENCE = TICKS | TILDES
 """`CODE_LIKE` is only set on lines with `CODE_INDENT`."""
 
 
-@nb.njit(inline="always", cache=True)
+@kernel(inline="always")
 def _break_size(text, i):  # type: ignore[no-untyped-def]
     """Bytes of the line break at `i`, 0 if there is none."""
     b = text[i]
@@ -32,7 +31,7 @@ def _break_size(text, i):  # type: ignore[no-untyped-def]
     return 0
 
 
-@nb.njit(cache=True)
+@kernel
 def find_lines(text, tables, first, columns, flags):  # type: ignore[no-untyped-def]
     """Finds the lines: first byte, width in columns without trailing space, flags. Returns their number."""
     n = i = 0
@@ -70,13 +69,13 @@ def find_lines(text, tables, first, columns, flags):  # type: ignore[no-untyped-
     return n
 
 
-@nb.njit(inline="always", cache=True)
+@kernel(inline="always")
 def _not_plain(eight):  # type: ignore[no-untyped-def]
     """Sets the high bit of the first of eight bytes that is not ASCII or is a control character below 14."""
     return (eight | (eight - LOW_BITS * U64(14))) & HIGH_BITS
 
 
-@nb.njit(cache=True)
+@kernel
 def _trailing_columns(text, begin, end, classes):  # type: ignore[no-untyped-def]
     """The columns of the white space at the end of `text[begin:end]`."""
     found = 0
@@ -91,7 +90,7 @@ def _trailing_columns(text, begin, end, classes):  # type: ignore[no-untyped-def
     return found
 
 
-@nb.njit(cache=True)
+@kernel
 def _holds_code(text, begin, end, code):  # type: ignore[no-untyped-def]
     for i in range(begin, end):  # noqa: SIM110 - a generator is nothing for numba
         if code[text[i]]:
@@ -99,7 +98,7 @@ def _holds_code(text, begin, end, code):  # type: ignore[no-untyped-def]
     return False
 
 
-@nb.njit(cache=True)
+@kernel
 def _line_head(text, i, tables):  # type: ignore[no-untyped-def]
     """Reads a line's indent and first characters: (byte of the first non-space, flags, columns before)."""
     end = len(text)
@@ -138,7 +137,7 @@ def _line_head(text, i, tables):  # type: ignore[no-untyped-def]
     return i, flag, column
 
 
-@nb.njit(inline="always", cache=True)
+@kernel(inline="always")
 def _is_numeral(point):  # type: ignore[no-untyped-def]
     """0-9, ０-９ or 一二三四五六七八九十百."""
     if 48 <= point <= 57 or 0xFF10 <= point <= 0xFF19:
@@ -150,7 +149,7 @@ def _is_numeral(point):  # type: ignore[no-untyped-def]
     return point == 0x5341 or point == 0x767E
 
 
-@nb.njit(cache=True)
+@kernel
 def _is_list_item(text, i, tables):  # type: ignore[no-untyped-def]
     """A list marker at `i`: a bullet; `- * +` and space; `1.` or `1)` and space; （一） or (1)."""
     end = len(text)

@@ -6,28 +6,28 @@ ASCII, a character at a time in Chinese, Japanese and Korean.
 
 from __future__ import annotations
 
-import numba as nb
 import numpy as np
 
+from tamis.kernels import kernel
 from text.bits import HIGH_BITS, bytes_before, equal_bytes, load8
 from text.chars import HAN, KANA, NUMBER, SINGLE, SPACE, WORD, class_of, decode
 from text.segment_stops import class_before, ends_here
 from text.segment_tables import IS_CLOSER, IS_DOT, IS_MIDDLE, IS_OPENER, IS_STRONG, IS_TERMINAL
 
 
-@nb.njit(inline="always", cache=True)
+@kernel(inline="always")
 def _mark(marks, point):  # type: ignore[no-untyped-def]
     return marks[point] if point < 0x10000 else np.uint8(0)
 
 
-@nb.njit(inline="always", cache=True)
+@kernel(inline="always")
 def _may_end(eight):  # type: ignore[no-untyped-def]
     """Sets the high bit of the first of eight bytes that is not ASCII, or is a terminal or a straight quote."""
     marks = equal_bytes(eight, 46) | equal_bytes(eight, 33) | equal_bytes(eight, 63) | equal_bytes(eight, 34)
     return (eight & HIGH_BITS) | marks
 
 
-@nb.njit(cache=True)
+@kernel
 def cut_sentences(text, begin, end, tables, out, n):  # type: ignore[no-untyped-def]
     """Writes the starts of the sentences behind the first of `text[begin:end]`."""
     lead = tables.lead
@@ -61,7 +61,7 @@ def cut_sentences(text, begin, end, tables, out, n):  # type: ignore[no-untyped-
     return n
 
 
-@nb.njit(cache=True)
+@kernel
 def _terminal(text, begin, at, end, in_quotes, tables):  # type: ignore[no-untyped-def]
     """Reads the terminals at `at` with their closers, and decides whether they end the sentence.
 
@@ -121,7 +121,7 @@ def _terminal(text, begin, at, end, in_quotes, tables):  # type: ignore[no-untyp
     return i, after, is_end, in_quotes
 
 
-@nb.njit(cache=True)
+@kernel
 def _closes(text, i, end, point, in_quotes, classes):  # type: ignore[no-untyped-def]
     """Whether a closer after a terminal really closes: a straight quote may also open what follows at `i`."""
     if (point != 34 and point != 39) or (point == 34 and in_quotes) or i == end:

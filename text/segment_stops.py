@@ -5,14 +5,14 @@ Kernels; the rules are those of `text.segment`.
 
 from __future__ import annotations
 
-import numba as nb
 import numpy as np
 
+from tamis.kernels import kernel
 from text.chars import SINGLE, SPACE, WORD, class_of, decode
 from text.segment_tables import IS_BEFORE_NUMBER, IS_BEFORE_STARTER, IS_NEVER, IS_STARTER, WORD_BITS, WORD_MIX
 
 
-@nb.njit(cache=True)
+@kernel
 def class_before(text, begin, i, classes):  # type: ignore[no-untyped-def]
     """The class bits of the character before byte `i`, 0 at `begin`."""
     if i == begin:
@@ -24,7 +24,7 @@ def class_before(text, begin, i, classes):  # type: ignore[no-untyped-def]
     return class_of(classes, point)
 
 
-@nb.njit(cache=True)
+@kernel
 def ends_here(text, begin, stop, word, end, tables):  # type: ignore[no-untyped-def]
     """Whether the full stop at `stop` ends a sentence and not just an abbreviation, an initial or a list number."""
     i = stop
@@ -62,7 +62,7 @@ def ends_here(text, begin, stop, word, end, tables):  # type: ignore[no-untyped-
     return starter if kind == IS_BEFORE_STARTER or initial or acronym else True
 
 
-@nb.njit(cache=True)
+@kernel
 def _only_space(text, begin, end, classes):  # type: ignore[no-untyped-def]
     while begin < end:
         point, size = decode(text, begin)
@@ -72,7 +72,7 @@ def _only_space(text, begin, end, classes):  # type: ignore[no-untyped-def]
     return True
 
 
-@nb.njit(cache=True)
+@kernel
 def _letters_from(text, i, end):  # type: ignore[no-untyped-def]
     """The number of ASCII letters from `i`, at most 9."""
     n = 0
@@ -81,7 +81,7 @@ def _letters_from(text, i, end):  # type: ignore[no-untyped-def]
     return n
 
 
-@nb.njit(cache=True)
+@kernel
 def _kind_of_word(text, i, size, tables, fold):  # type: ignore[no-untyped-def]
     """The kind of the word `text[i:i + size]` in the table of abbreviations and starters, 0 for none."""
     if size == 0 or size > 8:

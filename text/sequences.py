@@ -7,10 +7,10 @@ sentence; 128 bits would double the one table that is wider than all the others 
 
 from __future__ import annotations
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
+from tamis.kernels import kernel
 from text.arrow import TextColumn
 from text.hash import mix
 from text.segment import Spans
@@ -59,7 +59,7 @@ def positions_of(known: npt.NDArray[np.int64], hashes: npt.NDArray[np.int64]) ->
     return _positions_of(known.view(np.uint64), hashes.view(np.uint64), max(1, 2 * len(known) - 1).bit_length())
 
 
-@nb.njit(cache=True)
+@kernel
 def _positions_of(known, hashes, bits):  # type: ignore[no-untyped-def]
     slots = np.full(1 << bits, -1, np.int32)
     shift, last = U64(64 - bits), (1 << bits) - 1
@@ -77,14 +77,14 @@ def _positions_of(known, hashes, bits):  # type: ignore[no-untyped-def]
     return out
 
 
-@nb.njit(inline="always", cache=True)
+@kernel(inline="always")
 def _step(h, token):  # type: ignore[no-untyped-def]
     """Adds a token; a bijection in `h` and in `token`, so texts that differ in one token have different hashes."""
     h = (h ^ token) * U64(0x9FB21C651E98DF25)
     return h ^ (h >> U64(32))
 
 
-@nb.njit(cache=True)
+@kernel
 def _fold(ptr, tokens, first):  # type: ignore[no-untyped-def]
     by_outer, by_inner = np.empty(len(first), np.int64), np.empty(len(ptr) - 1, np.int64)
     for o in range(len(first)):

@@ -7,10 +7,10 @@ documents the chance of any collision is below 10^-7.
 
 from __future__ import annotations
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
+from tamis.kernels import kernel
 from text.arrow import TextColumn
 from text.chars import char_tables
 from text.fold import fold
@@ -23,7 +23,7 @@ WIDTH = 5
 _BASE = U64(0xA24BAED4963EE407)
 
 
-@nb.njit(cache=True)
+@kernel
 def shingle_into(tokens, n_tokens, width, out):  # type: ignore[no-untyped-def]
     """Writes the shingle hashes of a token sequence, repeats included; returns how many.
 
@@ -82,7 +82,7 @@ def narrow(ptr: npt.NDArray[np.int64], hashes: npt.NDArray[np.uint64]) -> npt.ND
     return found
 
 
-@nb.njit(cache=True)
+@kernel
 def _narrow(ptr, hashes):  # type: ignore[no-untyped-def]
     out = np.empty(len(hashes), np.uint32)
     for s in range(len(ptr) - 1):
@@ -96,7 +96,7 @@ def _narrow(ptr, hashes):  # type: ignore[no-untyped-def]
     return out
 
 
-@nb.njit(cache=True)
+@kernel
 def sort_hashes(values, out):  # type: ignore[no-untyped-def]
     """Sorts well mixed hashes into `out`, both uint64[n]: by their leading bits into n buckets, then by insertion.
 
@@ -126,7 +126,7 @@ def sort_hashes(values, out):  # type: ignore[no-untyped-def]
         out[k + 1] = x
 
 
-@nb.njit(cache=True)
+@kernel
 def _sets(offsets, data, done, classes, fold_start, fold_data, width, max_size, capacity):  # type: ignore[no-untyped-def]
     n = len(offsets) - 1
     tokens = np.empty(capacity, np.uint64)

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import unicodedata
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
+from tamis.kernels import kernel
 from text.arrow import TextColumn
 from text.chars import PLAIN, SINGLE, SLOW, WORD, char_tables, class_of, decode
 from text.fold import fold
@@ -69,7 +69,7 @@ def _unfolded(text: str, start: Int64, end: Int64) -> tuple[Int64, Int64]:
     return place[first], place[last]
 
 
-@nb.njit(cache=True)
+@kernel
 def _bounds(offsets, data, done, classes, fold_start, fold_data, start, end):  # type: ignore[no-untyped-def]
     """Writes the bounds of the tokens; returns ptr, whose last entry is -1 where `start` and `end` are too small."""
     ptr = np.zeros(len(offsets), np.int64)

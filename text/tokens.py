@@ -11,10 +11,10 @@ chain of one multiplication a byte, and tokens of up to eight ASCII letters cann
 
 from __future__ import annotations
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
+from tamis.kernels import kernel
 from text.arrow import TextColumn
 from text.chars import PLAIN, SINGLE, WORD, char_tables, class_of, decode
 from text.fold import fold
@@ -65,7 +65,7 @@ def _column_tokens(
         capacity *= 2
 
 
-@nb.njit(cache=True)
+@kernel
 def _tokens_of_column(offsets, data, done, classes, fold_start, fold_data, hashes, fnv):  # type: ignore[no-untyped-def]
     ptr = np.zeros(len(offsets), np.int64)
     at = 0
@@ -80,7 +80,7 @@ def _tokens_of_column(offsets, data, done, classes, fold_start, fold_data, hashe
     return ptr
 
 
-@nb.njit(cache=True)
+@kernel
 def tokenize(data, start, end, done, classes, fold_start, fold_data, out, fnv):  # type: ignore[no-untyped-def]
     """Writes the token hashes of `data[start:end]` into `out`.
 
@@ -174,7 +174,7 @@ def tokenize(data, start, end, done, classes, fold_start, fold_data, out, fnv): 
     return n
 
 
-@nb.njit(inline="always", cache=True)
+@kernel(inline="always")
 def stands_alone(token, classes):  # type: ignore[no-untyped-def]
     """Whether a token is a single character of a script without spaces, decided from its hash.
 
@@ -187,12 +187,12 @@ def stands_alone(token, classes):  # type: ignore[no-untyped-def]
     return (class_of(classes, np.int64(word ^ _WIDE)) & SINGLE) != 0
 
 
-@nb.njit(inline="always", cache=True)
+@kernel(inline="always")
 def _packed(char):  # type: ignore[no-untyped-def]
     return U64(char) if char < 128 else U64(char) | _WIDE
 
 
-@nb.njit(inline="always", cache=True)
+@kernel(inline="always")
 def _fnv_char(f, char):  # type: ignore[no-untyped-def]
     """FNV-1a over the UTF-8 bytes of a character, each sign-extended from int8 as fastText does."""
     if char < 0x80:
@@ -206,7 +206,7 @@ def _fnv_char(f, char):  # type: ignore[no-untyped-def]
     return _fnv_byte(_fnv_byte(f, 0x80 | ((char >> 6) & 0x3F)), 0x80 | (char & 0x3F))
 
 
-@nb.njit(inline="always", cache=True)
+@kernel(inline="always")
 def _fnv_byte(f, byte):  # type: ignore[no-untyped-def]
     extended = U32(byte) if byte < 0x80 else U32(U32(byte) | U32(0xFFFFFF00))
     return U32((f ^ extended) * FNV_PRIME)

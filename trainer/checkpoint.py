@@ -33,6 +33,7 @@ from torch.distributed.checkpoint.state_dict_saver import async_save
 
 from corpus.files import file_digest, read_json, write_json
 from tamis.errors import ConfigError, TamisError
+from tamis.version import RECORD
 from trainer.config import POINTER
 
 MANIFEST = "manifest.json"
@@ -132,7 +133,7 @@ class Checkpoints:
 
     def _commit(self, saved: Saved, partial: Path, path: Path) -> None:
         digests = {file.name: file_digest(file) for file in sorted(partial.iterdir())}
-        write_json(partial / MANIFEST, {"files": digests})
+        write_json(partial / MANIFEST, {**RECORD, "files": digests})
         partial.rename(path)
         before: dict[str, Any] = (
             read_json(self.folder / POINTER) if (self.folder / POINTER).exists() else {"kept": [], "tokens": 0}
@@ -141,7 +142,7 @@ class Checkpoints:
         every = self.keep_every_tokens
         if every and saved.tokens // every > before["tokens"] // every:
             kept.append(path.name)
-        pointer = {"folder": path.name, "kept": kept, "identity": self.identity}
+        pointer = {**RECORD, "folder": path.name, "kept": kept, "identity": self.identity}
         write_json(
             self.folder / POINTER, {**pointer, "step": saved.step, "tokens": saved.tokens, "sampler": saved.sampler}
         )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from corpus.files import read_json, write_json
+from tamis.version import RECORD
 from trainer.config import POINTER, TrainConfig
 from trainer.metrics import CHANGED
 from trainer.setup import TrainingRun
@@ -60,6 +61,7 @@ def facts_of(state: TrainingRun) -> dict[str, Any]:
     """The facts: of phases the start in samples, `sequence_length` and shares; other numbers by domain."""
     heldout = state.heldout
     return {
+        **RECORD,
         "config": state.config.model_dump(mode="json"),
         "mixture": state.train.mixture.model_dump(mode="json", exclude={"run", "bins"}),
         "tokenizer": {"digest": state.prepared.tokenizer.digest, "vocab_size": state.prepared.tokenizer.vocab_size},

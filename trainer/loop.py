@@ -36,6 +36,7 @@ from sampler.torch_data import Item, tensors, to_device
 from tamis.errors import TamisError
 from tamis.extras import look_for
 from tamis.progress import SILENT, Progress
+from tamis.version import RECORD
 from trainer.checkpoint import Saved
 from trainer.config import TrainConfig
 from trainer.evaluation.heldout import domain_losses
@@ -292,6 +293,7 @@ def close(state: TrainingRun, steps: int, seconds: float) -> dict[str, Any]:
     tokens = state.train.tokens_until(state.position)
     length = tokens / max(state.position, 1)  # the mean, if phases differ
     summary = {
+        **RECORD,
         "name": state.config.name,
         "steps": steps,
         "tokens": tokens,

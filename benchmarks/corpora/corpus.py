@@ -24,7 +24,6 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -33,6 +32,7 @@ import pyarrow.parquet as pq
 from benchmarks.corpora.base_text import DATA, LANGUAGES, BaseDocument, base_documents
 from benchmarks.corpora.edits import EDITED, PROBE, RECIPES, Editor, render
 from benchmarks.corpora.pieces import split
+from tamis.kernels import kernel
 from text.arrow import TextColumn
 from text.shingle import shingle_sets
 
@@ -221,7 +221,7 @@ def pair_jaccard(left: TextColumn, right: TextColumn) -> npt.NDArray[np.float64]
     return _jaccard(ptr_a, a, ptr_b, b)  # type: ignore[no-any-return]
 
 
-@nb.njit(cache=True)
+@kernel
 def _jaccard(ptr_a, a, ptr_b, b):  # type: ignore[no-untyped-def]
     out = np.zeros(len(ptr_a) - 1, np.float64)
     for d in range(len(out)):

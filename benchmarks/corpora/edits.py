@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
 from benchmarks.corpora.pieces import BREAK, DIGITS, OTHER, WORD, Int32, Int64, Pieces
+from tamis.kernels import kernel
 
 Uint8 = npt.NDArray[np.uint8]
 _U64 = np.uint64
@@ -153,7 +153,7 @@ def render(ids: Int32, ptr: Int64, case: Uint8, starts: Int64, blob: Uint8) -> t
     return _render(ids, ptr, case, starts, blob)  # type: ignore[no-any-return]
 
 
-@nb.njit(inline="always", cache=True)
+@kernel(inline="always")
 def _uniform(state):  # type: ignore[no-untyped-def]
     """The next number of splitmix64, in [0, 1)."""
     state[0] += _U64(0x9E3779B97F4A7C15)
@@ -164,7 +164,7 @@ def _uniform(state):  # type: ignore[no-untyped-def]
     return np.float64(x >> _U64(11)) * (1.0 / 9007199254740992.0)
 
 
-@nb.njit(cache=True)
+@kernel
 def _another(ids, low, high, kinds, kind, state, fallback):  # type: ignore[no-untyped-def]
     """A random piece of a kind, drawn from the running text, so that frequent pieces come more often."""
     for _ in range(64):
@@ -174,7 +174,7 @@ def _another(ids, low, high, kinds, kind, state, fallback):  # type: ignore[no-u
     return fallback
 
 
-@nb.njit(cache=True)
+@kernel
 def _passage(ids, low, high, state, out, at):  # type: ignore[no-untyped-def]
     """Appends 20 to 80 consecutive pieces from elsewhere in the language."""
     length = min(20 + np.int64(_uniform(state) * 60), high - low)
@@ -183,7 +183,7 @@ def _passage(ids, low, high, state, out, at):  # type: ignore[no-untyped-def]
     return at + length
 
 
-@nb.njit(cache=True)
+@kernel
 def _copies(ids, ptr, kinds, swap, space, streams, docs, rows, seeds):  # type: ignore[no-untyped-def]
     room = np.int64(0)
     for d in docs:
@@ -245,7 +245,7 @@ def _copies(ids, ptr, kinds, swap, space, streams, docs, rows, seeds):  # type: 
     return out[:at], begin
 
 
-@nb.njit(cache=True)
+@kernel
 def _render(ids, ptr, case, starts, blob):  # type: ignore[no-untyped-def]
     offsets = np.zeros(len(ptr), np.int64)
     for d in range(len(ptr) - 1):

@@ -23,11 +23,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from tamis.kernels import kernel
 
 Int64 = npt.NDArray[np.int64]
 WIDTH = 5
@@ -171,13 +172,13 @@ def _rarest_first(ptr: Int64, sets: Int64) -> tuple[Int64, Int64]:
     return ptr, ranked[np.lexsort((ranked, docs))]
 
 
-@nb.njit(cache=True)
+@kernel
 def _prefix(size, least):  # type: ignore[no-untyped-def]
     """How many of the rarest shingles are indexed; one more where rounding might cut one off."""
     return min(size, size - np.int64(np.ceil(least * size - 1e-9)) + 1)
 
 
-@nb.njit(cache=True)
+@kernel
 def _meet(ptr, sets, n_shingles, least):  # type: ignore[no-untyped-def]
     n = len(ptr) - 1
     start = np.zeros(n_shingles + 1, np.int64)

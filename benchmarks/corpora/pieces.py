@@ -15,9 +15,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
+
+from tamis.kernels import kernel
 
 Bytes = npt.NDArray[np.uint8]
 Int32 = npt.NDArray[np.int32]
@@ -152,7 +153,7 @@ def _permutable(blob: Bytes, starts: Int64, kinds: Bytes, counts: Int64) -> tupl
     return tuple(found)
 
 
-@nb.njit(cache=True)
+@kernel
 def _gather(data, first, ends, starts):  # type: ignore[no-untyped-def]
     blob = np.empty(starts[-1], np.uint8)
     for v in range(len(first)):
@@ -160,7 +161,7 @@ def _gather(data, first, ends, starts):  # type: ignore[no-untyped-def]
     return blob
 
 
-@nb.njit(cache=True)
+@kernel
 def _piece_end(data, i, end):  # type: ignore[no-untyped-def]
     """Kind of the piece that begins at `i`, and where it ends."""
     c = data[i]
@@ -185,12 +186,12 @@ def _piece_end(data, i, end):  # type: ignore[no-untyped-def]
     return OTHER, i
 
 
-@nb.njit(inline="always", cache=True)
+@kernel(inline="always")
 def _is_letter(c):  # type: ignore[no-untyped-def]
     return 97 <= c <= 122 or 65 <= c <= 90
 
 
-@nb.njit(inline="always", cache=True)
+@kernel(inline="always")
 def _is_han(data, i, end):  # type: ignore[no-untyped-def]
     """Whether U+4E00 to U+9FFF stands at `i`."""
     if i + 3 > end or data[i] < 0xE4 or data[i] > 0xE9:
@@ -198,7 +199,7 @@ def _is_han(data, i, end):  # type: ignore[no-untyped-def]
     return data[i] > 0xE4 or data[i + 1] >= 0xB8
 
 
-@nb.njit(cache=True)
+@kernel
 def _split(data, offsets, bits):  # type: ignore[no-untyped-def]
     mask = _U64((1 << bits) - 1)
     table = np.full(1 << bits, -1, np.int32)

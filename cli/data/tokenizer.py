@@ -14,6 +14,7 @@ from cli.data.tokenizer_options import BytesOption, InputOption, RunOption, Seed
 from cli.options import Answer, answering
 from tamis.errors import ConfigError
 from tamis.progress import each, step
+from tamis.version import RECORD
 
 if TYPE_CHECKING:
     from sampler.tokenizer.compression import AnyTokenizer
@@ -141,6 +142,7 @@ def extend(
         groups = _groups(run, inputs, sample_bytes, seed, progress) if run or inputs else []
         merged = extend_model(read_model(base), read_model(other), _script(only_script))
         facts = {
+            **RECORD,
             "base": str(base),
             "base_size": merged.base_size,
             "base_digest": before.digest,

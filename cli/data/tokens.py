@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +18,7 @@ from cli.data.export import export
 from cli.options import Answer, MixtureBins, answering
 from cli.progress import shown_progress
 from tamis.errors import ConfigError
+from tamis.progress import step
 
 if TYPE_CHECKING:
     from sampler.prepare import Prepared
@@ -88,9 +90,12 @@ def stream(
     prepared.stream.require(stop * global_batch)
     if digest:
         digests = step_digests(prepared.stream, start, stop, global_batch, world_size)
-        found = ({"step": step, "sha256": value} for step, value in digests)
+        with shown_progress() as progress, step(progress, "the first step"):
+            first = next(digests)
+        found = ({"step": number, "sha256": value} for number, value in chain([first], digests))
         return Answer(found, lambda: _print_digests(found), indent=2)
-    rows = list(_rows(prepared, start, stop, global_batch, world_size))
+    with shown_progress() as progress, step(progress, "batches"):
+        rows = list(_rows(prepared, start, stop, global_batch, world_size))
     return Answer(rows, lambda: _print_rows(rows), indent=2)
 
 
@@ -132,10 +137,10 @@ def _rows(prepared: Prepared, start: int, stop: int, global_batch: int, world_si
     from sampler.stream.mixture_stream import RankStream
 
     ranks = [RankStream(prepared.stream.fork(), rank, world_size, global_batch) for rank in range(world_size)]
-    for step in range(start, stop):
+    for number in range(start, stop):
         for rank in ranks:
-            for row in rank.batch(step).sequences:
-                yield {"step": step, "rank": rank.rank, **_described(prepared, row)}
+            for row in rank.batch(number).sequences:
+                yield {"step": number, "rank": rank.rank, **_described(prepared, row)}
 
 
 def _described(prepared: Prepared, row: Packed) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.dedup.curve_data import SHOWN, WASTED, describe, parse_pair, read_wanted, threshold_text, verdict
-from cli.options import Answer, answering
+from cli.options import Answer, answering, named
 from cli.present import console, grid
 from tamis.terminal_chart import ChartLine, terminal_chart
 
@@ -42,7 +42,13 @@ def curve(
     threshold: Annotated[float | None, typer.Option("--threshold", help="Jaccard similarity of duplicates.")] = None,
     recall: Annotated[float | None, typer.Option("--recall", help="Probability wanted at the threshold.")] = None,
     pipeline: Annotated[
-        Path | None, typer.Option("--pipeline", metavar="PIPELINE.yaml", help="Take near_dedup's settings from it.")
+        Path | None,
+        typer.Option(
+            "--pipeline",
+            metavar="PIPELINE.yaml",
+            parser=named("pipelines"),
+            help="Take near_dedup's settings from it: a shipped pipeline's name, or a path.",
+        ),
     ] = None,
     html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a page with the curve.")] = None,
 ) -> Answer:

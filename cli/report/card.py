@@ -53,9 +53,10 @@ def write_card(run: RunFolder, out: Path) -> Path:
     Raises:
         TamisError: the run has published nothing yet.
     """
-    info, ledger, counts = run.run_info()["pipeline"], run.ledger(), count(run)
-    parts = [_front_matter(info["name"], counts), f"# {_text(info['name'])}\n", _summary(ledger, counts)]
-    parts += [_sources(counts), _languages(counts), _removed(ledger), _rows(run), _settings(info), _to_fill_in()]
+    made, ledger, counts = run.run_info(), run.ledger(), count(run)
+    name = made["pipeline"]["name"]
+    parts = [_front_matter(name, counts), f"# {_text(name)}\n", _summary(ledger, counts)]
+    parts += [_sources(counts), _languages(counts), _removed(ledger), _rows(run), _settings(made), _to_fill_in()]
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text("\n".join(parts), "utf-8")
     return out
@@ -180,10 +181,11 @@ def _rows(run: RunFolder) -> str:
     return f"## Columns\n\n{_table(['column', 'type', *(['meaning'] if own else [])], rows)}"
 
 
-def _settings(info: dict[str, Any]) -> str:
-    text = yaml.safe_dump(info, allow_unicode=True, sort_keys=False, default_flow_style=None, width=110)
+def _settings(made: dict[str, Any]) -> str:
+    text = yaml.safe_dump(made["pipeline"], allow_unicode=True, sort_keys=False, default_flow_style=None, width=110)
     fence = "`" * max(3, 1 + max((len(m) for m in re.findall("`+", text)), default=0))
-    return f"## How it was made\n\nBy Tamis, with these settings:\n\n{fence}yaml\n{text}{fence}\n"
+    by = f"Tamis {made['tamis_version']}" if "tamis_version" in made else "Tamis"
+    return f"## How it was made\n\nBy {by}, with these settings:\n\n{fence}yaml\n{text}{fence}\n"
 
 
 def _to_fill_in() -> str:

@@ -46,6 +46,8 @@ def _header(page: Page, numbers: Numbers) -> None:
         below += "; the alarm stopped the run before its shards were written"
     elif not numbers.published:
         below += "; the run has not published its shards yet"
+    if version := numbers.info.get("tamis_version"):
+        below += f"; Tamis {version}"
     kept = share(last["documents_kept"], ingest["documents"]), share(last["bytes_kept"], ingest["text_bytes"])
     page.below = below
     page.key_figures = [

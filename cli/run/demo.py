@@ -23,7 +23,7 @@ from cli.run.demo_corpus import DemoInput, build_demo_corpus
 from corpus.files import read_json
 from corpus.run_folder import RunFolder
 from tamis.extras import look_for
-from tamis.places import CONF
+from tamis.places import find_config
 
 NOTE = (
     "The demo's quality model shows the mechanism, not quality: it learned from a few thousand sentences "
@@ -75,9 +75,9 @@ def _steps(console: Console, folder: Path, out: Path, steps: int) -> list[DemoIn
     with _step(console, "1/5  corpus: real text out of installed packages, laid out as a crawl"):
         inputs = build_demo_corpus(folder, lambda message: console.print(f"     {message}"))
         _describe(console, inputs)
-    with _step(console, "2/5  run: conf/pipelines/demo.yaml"):
+    with _step(console, "2/5  run: the pipeline `demo`"):
         run(
-            pipeline=CONF / "pipelines" / "demo.yaml",
+            pipeline=find_config("pipelines", Path("demo")),
             out=out,
             inputs=[f"{entry.domain}={(folder / entry.path_glob).resolve()}" for entry in inputs],
         )
@@ -86,7 +86,8 @@ def _steps(console: Console, folder: Path, out: Path, steps: int) -> list[DemoIn
     with _step(console, "4/5  report: one HTML file"):
         report(run=out)
     with _step(console, "5/5  train: a small model on the shards"):
-        train(model=CONF / "models" / "tiny.yaml", mixture=CONF / "mixtures" / "default.yaml", run=out, steps=steps)
+        model, mixture = find_config("models", Path("tiny")), find_config("mixtures", Path("default"))
+        train(model=model, mixture=mixture, run=out, steps=steps)
     return inputs
 
 

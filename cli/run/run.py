@@ -10,11 +10,19 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from cli.options import Answer, answering
+from cli.options import Answer, answering, named
 from corpus.reading.lineage import ancestors_line
 from corpus.run_folder import RunFolder
+from tamis.places import base_folder
 
-PipelineArgument = Annotated[Path, typer.Argument(help="A pipeline YAML.", metavar="PIPELINE.yaml")]
+PipelineArgument = Annotated[
+    Path,
+    typer.Argument(
+        help="The name of a shipped pipeline, or the path of a YAML.",
+        metavar="PIPELINE.yaml",
+        parser=named("pipelines"),
+    ),
+]
 InputOption = Annotated[
     list[str] | None, typer.Option("--input", help="DOMAIN=GLOB; replaces the YAML's inputs of that domain.")
 ]
@@ -58,7 +66,7 @@ def run(
     with shown_progress() as progress:
         cluster = Cluster({**local_settings(), **given}, progress)
         try:
-            Runner(config, out, cluster, pipeline.absolute().parent, batch_bytes, against).run(until)
+            Runner(config, out, cluster, base_folder(pipeline), batch_bytes, against).run(until)
         finally:
             cluster.stop()
     ledger = RunFolder(out).ledger()
@@ -79,7 +87,7 @@ def plan(
     from pipelines.run.preflight import missing, missing_inputs
     from pipelines.stages.own import version_of
 
-    config, base = load_pipeline(pipeline, inputs=inputs, settings=settings), pipeline.absolute().parent
+    config, base = load_pipeline(pipeline, inputs=inputs, settings=settings), base_folder(pipeline)
     ancestors = [{"snapshot": a.snapshot, "run": str(a.run.root)} for a in open_ancestors(against, config)]
     lacking = list(missing_inputs(config, base))
     files = find_inputs(config, base) if not lacking else []

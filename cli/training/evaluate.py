@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.options import Answer, CheckpointOption, MixtureData, MixtureOption, ModelArgument, RunOption, answering
+from cli.options import Answer, CheckpointOption, MixtureData, MixtureOption, ModelArgument, RunOption, answering, named
 from cli.present import add_numbers, console, grid
 from cli.progress import shown_progress
 from tamis.errors import ConfigError
 from tamis.extras import look_for, needs
+from tamis.version import RECORD
 
 if TYPE_CHECKING:
     from sampler.heldout import JudgedText
@@ -41,7 +42,10 @@ LengthOption = Annotated[
 
 @answering
 def evaluate(
-    models: Annotated[list[Path], typer.Argument(metavar="MODEL.yaml...", help="Model files, trained on the run.")],
+    models: Annotated[
+        list[Path],
+        typer.Argument(metavar="MODEL.yaml...", parser=named("models"), help="Model files, trained on the run."),
+    ],
     data: MixtureData,
     checkpoint: CheckpointOption = None,
     documents: Annotated[int, typer.Option("--documents", min=0, help="Most documents of a domain; 0 for all.")] = 0,
@@ -73,7 +77,7 @@ def evaluate(
     facts |= {"split": text.split}
     if save:
         for found in judged:
-            write_json(folder / "train" / found["model"] / "evaluation.json", found | facts)
+            write_json(folder / "train" / found["model"] / "evaluation.json", RECORD | found | facts)
     return Answer(facts | {"models": judged}, lambda: _print(judged, length, text.split))
 
 

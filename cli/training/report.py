@@ -63,6 +63,8 @@ def _header(page: Page, training: Training) -> None:
             f"tokenizer {facts['tokenizer']['digest'][:12]} of {facts['tokenizer']['vocab_size']:,} pieces, "
             f"{len(facts['tokens_per_epoch'])} domains"
         )
+    if version := facts.get("tamis_version"):
+        where.append(f"Tamis {version}")
     where.append("finished" if told["finished"] else f"at step {training.steps:,} of {planned:,}, not finished")
     cards = [
         (f"{training.steps:,}", f"steps of {planned:,}"),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.options import Answer, MixtureData, answering, parse_number, parse_tokens
+from cli.options import Answer, MixtureData, answering, named, parse_number, parse_tokens
 from cli.present import console, grid
 from cli.progress import shown_progress
 from tamis.errors import ConfigError
@@ -36,7 +36,10 @@ class Wanted:
         typer.Option("--predict", metavar="FLOPS", help="Training compute of the run to predict, e.g. 1e21."),
     ] = None
     model: Annotated[
-        Path | None, typer.Option("--model", metavar="MODEL.yaml", help="The run to predict, by its model file.")
+        Path | None,
+        typer.Option(
+            "--model", metavar="MODEL.yaml", parser=named("models"), help="The run to predict, by its model file."
+        ),
     ] = None
     tokens: Annotated[
         str | None,
@@ -121,7 +124,9 @@ def fit(
 @app.command()
 @answering
 def run(
-    models: Annotated[list[Path], typer.Argument(metavar="MODEL.yaml...", help="The suite, at least four.")],
+    models: Annotated[
+        list[Path], typer.Argument(metavar="MODEL.yaml...", parser=named("models"), help="The suite, at least four.")
+    ],
     data: MixtureData,
     wanted: Wanted,
     fitted: Fit,

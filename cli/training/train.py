@@ -12,14 +12,21 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from cli.options import Answer, MixtureData, answering
+from cli.options import Answer, MixtureData, answering, named
 from cli.progress import shown_progress
 from tamis.extras import needs
 
 
 @answering
 def train(
-    model: Annotated[Path, typer.Argument(metavar="MODEL.yaml", help="Model, optimizer and length.")],
+    model: Annotated[
+        Path,
+        typer.Argument(
+            metavar="MODEL.yaml",
+            parser=named("models"),
+            help="Model, optimizer and length: the name of a shipped model, or a path.",
+        ),
+    ],
     data: MixtureData,
     steps: Annotated[
         int | None, typer.Option("--steps", min=1, help="Number of steps, instead of the model file's.")
@@ -28,7 +35,7 @@ def train(
 ) -> Answer | None:
     """Train a model on a mixture and compare its held-out loss with a unigram model's.
 
-    Over several GPUs or processes: torchrun --nproc-per-node N -m -- cli.main train MODEL.yaml …
+    Over several GPUs or processes: torchrun --nproc-per-node N --no-python -- tamis train MODEL.yaml …
     """
     from cli.training.report import write_training_report
     from corpus.config import load_config

@@ -6,7 +6,6 @@ Cost: tokenisation, a hash for each kind of gram, and one probe of a Bloom filte
 
 from __future__ import annotations
 
-import numba as nb
 import numpy as np
 
 from filters.decontaminate.ngrams import (
@@ -21,6 +20,7 @@ from filters.decontaminate.ngrams import (
     prepare_tokens,
     run_hash,
 )
+from tamis.kernels import kernel
 from text.tokens import tokenize
 
 U64 = np.uint64
@@ -30,14 +30,14 @@ RUN_DOCUMENT, RUN_ITEM, RUN_GRAMS, RUN_FIRST, RUN_END = range(5)
 """Columns of a run."""
 
 
-@nb.njit(cache=True)
+@kernel
 def _make_scratch(room):  # type: ignore[no-untyped-def]
     """Arrays for documents of up to `room` tokens: tokens, prefix sums, alone, hashes, stops, likely."""
     tokens, prefix, alone = np.empty(room, np.uint64), np.empty(room + 1, np.uint64), np.empty(room, np.bool_)
     return tokens, prefix, alone, np.empty(room, np.uint64), np.empty(room, np.int32), np.empty(room, np.int32)
 
 
-@nb.njit(cache=True)
+@kernel
 def _likely(hashes, grams, bits, out):  # type: ignore[no-untyped-def]
     """Writes which of the grams may be in the index; returns how many."""
     shift = U64(64) - U64(np.int64(np.log2(len(bits)) + 0.5))
@@ -48,7 +48,7 @@ def _likely(hashes, grams, bits, out):  # type: ignore[no-untyped-def]
     return n
 
 
-@nb.njit(cache=True)
+@kernel
 def _write_hit(out, post, first, last, length, whole, prefix, count, power):  # type: ignore[no-untyped-def]
     """Writes the hit of a gram's place, all but its document; False where a form to be met whole is not."""
     out[FORM], out[FORM_FIRST], out[FORM_END] = post[IN_FORM], post[AT_FIRST], post[AT_END]
@@ -60,7 +60,7 @@ def _write_hit(out, post, first, last, length, whole, prefix, count, power):  # 
     return begin >= 0 and begin + length <= count and run_hash(prefix, power, begin, begin + length, U64(0)) == whole
 
 
-@nb.njit(cache=True)
+@kernel
 def find_hits(  # type: ignore[no-untyped-def]
     offsets,
     data,
@@ -140,7 +140,7 @@ def find_hits(  # type: ignore[no-untyped-def]
     return hits[:n_hits].copy()
 
 
-@nb.njit(cache=True)
+@kernel
 def join_hits(hits, form_item, form_tokens):  # type: ignore[no-untyped-def]
     """What the hits amount to: for each document and item the runs of text in which its best form lies.
 
@@ -183,7 +183,7 @@ def join_hits(hits, form_item, form_tokens):  # type: ignore[no-untyped-def]
     return runs[:at].copy(), share[:at].copy()
 
 
-@nb.njit(cache=True)
+@kernel
 def _runs(hits, begin, end, tokens, runs, covered):  # type: ignore[no-untyped-def]
     """Writes the runs of one document and form and the form's tokens that each covers; returns how many."""
     order = np.argsort(hits[begin:end, FIRST], kind="mergesort") + begin
@@ -200,7 +200,7 @@ def _runs(hits, begin, end, tokens, runs, covered):  # type: ignore[no-untyped-d
     return n
 
 
-@nb.njit(cache=True)
+@kernel
 def _measure(hits, which):  # type: ignore[no-untyped-def]
     """The different grams among some hits of a form, and its tokens that they cover; hits ascend by place in it."""
     grams, covered, reach = 0, np.int64(0), np.int64(0)

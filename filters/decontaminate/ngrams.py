@@ -13,9 +13,9 @@ Cost: one multiplication and one hash mix for each token and kind of gram.
 
 from __future__ import annotations
 
-import numba as nb
 import numpy as np
 
+from tamis.kernels import kernel
 from text.hash import mix
 from text.tokens import stands_alone
 
@@ -30,13 +30,13 @@ IN_FORM, AT_FIRST, AT_END = range(3)
 """Columns of a gram's place: the form that holds it, its first token there, and the one behind its last."""
 
 
-@nb.njit(inline="always", cache=True)
+@kernel(inline="always")
 def run_hash(prefix, power, first, last, salt):  # type: ignore[no-untyped-def]
     """The hash of tokens first … last - 1, another one for each salt."""
     return mix((prefix[last] - prefix[first] * power[last - first]) ^ (salt + U64(last - first)))
 
 
-@nb.njit(cache=True)
+@kernel
 def powers(longest):  # type: ignore[no-untyped-def]
     """`B^0 … B^longest`."""
     out = np.ones(longest + 1, np.uint64)
@@ -45,7 +45,7 @@ def powers(longest):  # type: ignore[no-untyped-def]
     return out
 
 
-@nb.njit(cache=True)
+@kernel
 def prepare_tokens(tokens, count, classes, prefix, alone):  # type: ignore[no-untyped-def]
     """Writes prefix sums (count + 1) and whether each token stands alone."""
     total = U64(0)
@@ -56,7 +56,7 @@ def prepare_tokens(tokens, count, classes, prefix, alone):  # type: ignore[no-un
         alone[t] = stands_alone(tokens[t], classes)
 
 
-@nb.njit(cache=True)
+@kernel
 def grams_into(prefix, alone, count, weights, kind, power, hashes, stops):  # type: ignore[no-untyped-def]
     """Writes the hash of the gram that begins at each token, and where it ends; returns how many there are.
 
@@ -85,7 +85,7 @@ def grams_into(prefix, alone, count, weights, kind, power, hashes, stops):  # ty
     return count
 
 
-@nb.njit(cache=True)
+@kernel
 def grams_of_forms(ptr, tokens, classes, weights, kind, wanted, power):  # type: ignore[no-untyped-def]
     """The grams of some forms, their hashes and places; and for all forms the hash of the whole.
 
@@ -124,7 +124,7 @@ def grams_of_forms(ptr, tokens, classes, weights, kind, wanted, power):  # type:
     return out[:at].copy(), place[:at].copy(), whole
 
 
-@nb.njit(cache=True)
+@kernel
 def weigh_forms(ptr, tokens, classes, weights):  # type: ignore[no-untyped-def]
     """The weight of each form under each kind's weights, int64[n, 2]."""
     out = np.zeros((len(ptr) - 1, 2), np.int64)
@@ -136,7 +136,7 @@ def weigh_forms(ptr, tokens, classes, weights):  # type: ignore[no-untyped-def]
     return out
 
 
-@nb.njit(cache=True)
+@kernel
 def count_items(hashes, items):  # type: ignore[no-untyped-def]
     """How many items hold each gram, for each row; rows are sorted by hash, then item."""
     out = np.empty(len(hashes), np.int32)
@@ -152,7 +152,7 @@ def count_items(hashes, items):  # type: ignore[no-untyped-def]
     return out
 
 
-@nb.njit(cache=True)
+@kernel
 def covered_tokens(place, n_forms):  # type: ignore[no-untyped-def]
     """How many tokens of each form lie in some gram; places ascend."""
     out = np.zeros(n_forms, np.int32)
@@ -167,13 +167,13 @@ def covered_tokens(place, n_forms):  # type: ignore[no-untyped-def]
     return out
 
 
-@nb.njit(inline="always", cache=True)
+@kernel(inline="always")
 def bits_of(key):  # type: ignore[no-untyped-def]
     """The bits that a key sets in its word of the Bloom filter, three at most."""
     return U64(1) << (key & U64(63)) | U64(1) << (key >> U64(6) & U64(63)) | U64(1) << (key >> U64(12) & U64(63))
 
 
-@nb.njit(cache=True)
+@kernel
 def fill_bits(keys, bits):  # type: ignore[no-untyped-def]
     """Sets each key's bits in the word that its leading bits name: a Bloom filter whose probe reads memory once."""
     shift = U64(64) - U64(np.int64(np.log2(len(bits)) + 0.5))

@@ -11,7 +11,6 @@ helpers that numba does not inline. The counts are written into `found`, an int6
 
 from __future__ import annotations
 
-import numba as nb
 import numpy as np
 
 from filters.character_marks import (
@@ -32,6 +31,7 @@ from filters.character_marks import (
     find_letters,
     last_mark,
 )
+from tamis.kernels import kernel
 from text.bits import HIGH_BITS, LOW_BITS, U64, bytes_before, count_bits, load8
 from text.chars import PUNCT, SINGLE, SPACE, SYMBOL, WORD, class_of, decode
 from text.hash import mix
@@ -86,7 +86,7 @@ _HAN_KIND = IS_WORD | IS_LETTER | IS_SINGLE | IS_CJK
 _LETTER_KIND, _DIGIT_KIND = IS_WORD | IS_LETTER | IS_LATIN, IS_WORD | IS_NUMBER
 
 
-@nb.njit(inline="always", cache=True)
+@kernel(inline="always")
 def _load(text, i, end):  # type: ignore[no-untyped-def]
     """The eight bytes from `i`; beyond `end` they are 0."""
     if i + 8 <= end:
@@ -97,12 +97,12 @@ def _load(text, i, end):  # type: ignore[no-untyped-def]
     return eight
 
 
-@nb.njit(inline="always", cache=True)
+@kernel(inline="always")
 def _ascii_space(byte):  # type: ignore[no-untyped-def]
     return byte == 32 or 9 <= byte <= 13 or 28 <= byte <= 31
 
 
-@nb.njit(cache=True)
+@kernel
 def read_text(text, tables, hashes, ends, lines, blocks, found):  # type: ignore[no-untyped-def]
     """Reads a document; writes each word's hash and end, each line's and paragraph's hash and length, and the counts.
 
@@ -280,7 +280,7 @@ def read_text(text, tables, hashes, ends, lines, blocks, found):  # type: ignore
     found[FOREIGN_RUN] = max(longest_run, chars - last_han)
 
 
-@nb.njit(cache=True)
+@kernel
 def _stop_word(text, start, end, tables):  # type: ignore[no-untyped-def]
     """The bit of the stop word that `text[start:end]` is, ASCII signs around it cut off; else 0."""
     while start < end and text[start] < 128 and not 97 <= text[start] | 32 <= 122:
@@ -297,7 +297,7 @@ def _stop_word(text, start, end, tables):  # type: ignore[no-untyped-def]
     return _stop_bit(code | np.uint32(0x20202020), end - start, tables)
 
 
-@nb.njit(inline="always", cache=True)
+@kernel(inline="always")
 def _stop_bit(code, size, tables):  # type: ignore[no-untyped-def]
     """The bit of the stop word of `size` lower-case letters whose bytes are those of `code`; else 0."""
     code &= np.uint32(0xFFFFFFFF) >> np.uint32(32 - 8 * size)
@@ -305,7 +305,7 @@ def _stop_bit(code, size, tables):  # type: ignore[no-untyped-def]
     return np.int64(tables.stop_bits[slot]) if tables.stop_codes[slot] == code else 0
 
 
-@nb.njit(cache=True)
+@kernel
 def _ends_sentence(text, start, end, marks):  # type: ignore[no-untyped-def]
     """Whether `. ! ? …` ends the word `text[start:end]`, closing quotes cut off; not an initial's full stop."""
     mark, at = last_mark(text, start, end, marks)
@@ -319,7 +319,7 @@ def _ends_sentence(text, start, end, marks):  # type: ignore[no-untyped-def]
     return before >= 128 or 48 <= before <= 57 or 97 <= before | 32 <= 122
 
 
-@nb.njit(cache=True)
+@kernel
 def _is_lorem_ipsum(text, i):  # type: ignore[no-untyped-def]
     """Whether "lorem ipsum" stands at `i`, in any case."""
     if i + 11 > len(text):
@@ -329,7 +329,7 @@ def _is_lorem_ipsum(text, i):  # type: ignore[no-untyped-def]
     return one | wide == U64(0x7069206D65726F6C) and two | wide == U64(0x6D75737069206D65)
 
 
-@nb.njit(cache=True)
+@kernel
 def _close_line(text, first, last, size, has_stop, marks, lines, blocks, found):  # type: ignore[no-untyped-def]
     """Counts the line whose text is `text[first:last]`; `first` is -1 for a line without text."""
     if first < 0:
@@ -373,7 +373,7 @@ def _close_line(text, first, last, size, has_stop, marks, lines, blocks, found):
     blocks[1][n_blocks - 1] += size
 
 
-@nb.njit(cache=True)
+@kernel
 def read_tokens(text, classes, hashes, ends):  # type: ignore[no-untyped-def]
     """Writes tokens (a single character, or a run of other letters, marks, numbers); returns how many."""
     n = total = i = 0

@@ -24,13 +24,13 @@ from __future__ import annotations
 from collections import namedtuple
 from typing import Any
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
 from filters.character_marks import load_marks
 from filters.heuristic import counting as c
 from filters.heuristic.repetition import duplicates, gram_repetition, make_scratch
+from tamis.kernels import kernel
 from text.arrow import TextColumn
 
 SPACED, CJK, OTHER = 0, 1, 2
@@ -101,7 +101,7 @@ def scan(column: TextColumn) -> dict[str, npt.NDArray[np.int32] | npt.NDArray[np
     return {**{name: counts[k] for k, name in enumerate(COUNTS)}, **{name: ratios[k] for k, name in enumerate(RATIOS)}}
 
 
-@nb.njit(cache=True)
+@kernel
 def _scan(offsets, data, tables, longest, counts, ratios):  # type: ignore[no-untyped-def]
     """Fills one column of `counts` and of `ratios` for each document."""
     capacity = longest // 2 + 2
@@ -133,7 +133,7 @@ def _scan(offsets, data, tables, longest, counts, ratios):  # type: ignore[no-un
         gram_repetition(hashes, ends, n_units, step, chars, scratch, ratio[RATIO.top_2gram_char_ratio :])
 
 
-@nb.njit(cache=True)
+@kernel
 def _of_counts(found, count, ratio):  # type: ignore[no-untyped-def]
     """Fills the features that follow from the counts alone."""
     word_chars, words, lines = found[c.WORD_CHARS], max(found[c.WORDS], 1), max(found[c.LINES], 1)

@@ -17,10 +17,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
+from tamis.kernels import kernel
 from text.hash import mix
 
 _PRIME = np.uint64(0x9DDFEA08EB382D69)
@@ -40,7 +40,7 @@ class Scratch(NamedTuple):
     met: npt.NDArray[np.uint8]  # [4 * slots], whether a 2-gram's low bits were met never, once or more often
 
 
-@nb.njit(cache=True)
+@kernel
 def make_scratch(capacity):  # type: ignore[no-untyped-def]
     """Scratch for documents of up to `capacity` units."""
     slots = 64
@@ -54,7 +54,7 @@ def make_scratch(capacity):  # type: ignore[no-untyped-def]
     return Scratch(grams, at, slot_of, keys, counts, firsts, met)
 
 
-@nb.njit(inline="always", cache=True)
+@kernel(inline="always")
 def _clear(keys, n):  # type: ignore[no-untyped-def]
     """Empties as much of the table as `n` keys need; returns the mask."""
     slots = 64
@@ -64,7 +64,7 @@ def _clear(keys, n):  # type: ignore[no-untyped-def]
     return np.uint64(slots - 1)
 
 
-@nb.njit(inline="always", cache=True)
+@kernel(inline="always")
 def _slot(keys, mask, key):  # type: ignore[no-untyped-def]
     """Where `key` (not 0) stands in the table, or should."""
     slot = key & mask
@@ -73,7 +73,7 @@ def _slot(keys, mask, key):  # type: ignore[no-untyped-def]
     return slot
 
 
-@nb.njit(cache=True)
+@kernel
 def duplicates(hashes, sizes, n, scratch):  # type: ignore[no-untyped-def]
     """How many items are equal to an earlier one, and how many characters they have.
 
@@ -98,7 +98,7 @@ def duplicates(hashes, sizes, n, scratch):  # type: ignore[no-untyped-def]
     return repeated, repeated_chars
 
 
-@nb.njit(cache=True)
+@kernel
 def gram_repetition(units, ends, n_units, step, chars, scratch, out):  # type: ignore[no-untyped-def]
     """Writes the character shares of the top 2- to 4-grams and of the repeated 5- to 10-grams.
 
@@ -134,7 +134,7 @@ def gram_repetition(units, ends, n_units, step, chars, scratch, out):  # type: i
         n_at = _keep_repeated(n_at, scratch)
 
 
-@nb.njit(cache=True)
+@kernel
 def _begin(units, n_units, step, scratch):  # type: ignore[no-untyped-def]
     """Hashes every 2-gram, and writes into `at` the units whose 2-gram may occur more than once.
 
@@ -169,12 +169,12 @@ def _begin(units, n_units, step, scratch):  # type: ignore[no-untyped-def]
     return n_at
 
 
-@nb.njit(inline="always", cache=True)
+@kernel(inline="always")
 def _chars_of(ends, i, size):  # type: ignore[no-untyped-def]
     return ends[i + size - 1] - (ends[i - 1] if i else 0)
 
 
-@nb.njit(cache=True)
+@kernel
 def _count(n_at, scratch):  # type: ignore[no-untyped-def]
     """Counts the grams at `at[:n_at]`; returns count and position of the commonest, the first among equals."""
     grams, at, slot_of, keys, counts, firsts, _ = scratch
@@ -197,7 +197,7 @@ def _count(n_at, scratch):  # type: ignore[no-untyped-def]
     return best, best_first
 
 
-@nb.njit(cache=True)
+@kernel
 def _jumping(ends, n_at, size, scratch):  # type: ignore[no-untyped-def]
     """Characters of repeated grams, from left to right; each repetition is jumped over, what begins inside it too."""
     _, at, slot_of, _, counts, firsts, _ = scratch
@@ -216,7 +216,7 @@ def _jumping(ends, n_at, size, scratch):  # type: ignore[no-untyped-def]
     return repeated
 
 
-@nb.njit(cache=True)
+@kernel
 def _keep_repeated(n_at, scratch):  # type: ignore[no-untyped-def]
     """Keeps the positions whose gram occurs more than once; returns how many."""
     at, slot_of, counts = scratch.at, scratch.slot_of, scratch.counts

@@ -29,7 +29,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -37,6 +36,7 @@ import pyarrow as pa
 from filters.language.lid import PIECES, SAMPLE_BYTES, UNDETERMINED, LanguageModel, load_model, sample_and_pieces
 from filters.language.rules import ScriptRules, detect_texts
 from filters.language.scripts import HAN, languages_by_script, line_end, script_table
+from tamis.kernels import kernel
 from text.arrow import TextColumn
 
 LINE_LETTERS = 24
@@ -121,7 +121,7 @@ def rules_of(model: LanguageModel) -> ScriptRules:
     return ScriptRules(script_table(), allowed, only, chinese, others[others != chinese], japanese)
 
 
-@nb.njit(cache=True)
+@kernel
 def _line_offsets(offsets, data):  # type: ignore[no-untyped-def]
     """The lines of each text: ptr int64[n_texts + 1], and where each begins, int64[n_lines + 1] with the end."""
     ptr = np.zeros(len(offsets), np.int64)

@@ -7,9 +7,10 @@ likeliest one a search that skips branches which cannot hold it. Source: `loss.c
 
 from __future__ import annotations
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
+
+from tamis.kernels import kernel
 
 
 def build_tree(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
@@ -45,7 +46,7 @@ def find_paths(children: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
     return paths
 
 
-@nb.njit(inline="always", cache=True)
+@kernel(inline="always")
 def _goes_right(hidden, nodes, node):  # type: ignore[no-untyped-def]
     """The probability of the second child of an inner node."""
     f = np.float32(0.0)
@@ -54,7 +55,7 @@ def _goes_right(hidden, nodes, node):  # type: ignore[no-untyped-def]
     return 1.0 / (1.0 + np.exp(-f))
 
 
-@nb.njit(cache=True)
+@kernel
 def best_leaf(hidden, nodes, children, allowed, stack, scores):  # type: ignore[no-untyped-def]
     """The most likely of the allowed leaves (bool[n_labels]) and its log probability.
 
@@ -88,7 +89,7 @@ def best_leaf(hidden, nodes, children, allowed, stack, scores):  # type: ignore[
     return best, best_score
 
 
-@nb.njit(cache=True)
+@kernel
 def leaf_score(hidden, nodes, path, floor):  # type: ignore[no-untyped-def]
     """The log probability of one leaf, as `best_leaf` finds it, from its row of `paths`; -inf under `floor`."""
     score = 0.0

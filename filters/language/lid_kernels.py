@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
 from filters.language.label_tree import best_leaf
+from tamis.kernels import kernel
 from text.bits import U64, count_bits
 from text.chars import LETTER, class_of, decode
 from text.tokens import FNV_OFFSET, FNV_PRIME
@@ -34,14 +34,14 @@ class LidTables(NamedTuple):
     kept_before: npt.NDArray[np.int32]  # [bucket / 64], rows before each 64 buckets
 
 
-@nb.njit(inline="always", cache=True)
+@kernel(inline="always")
 def _fnv(h, byte):  # type: ignore[no-untyped-def]
     """One step of FNV-1a as fastText takes it, the byte sign-extended from int8."""
     extended = U32(byte) if byte < 128 else U32(U32(byte) | U32(0xFFFFFF00))
     return U32((h ^ extended) * FNV_PRIME)
 
 
-@nb.njit(cache=True)
+@kernel
 def build_word_slots(offsets, data, capacity):  # type: ignore[no-untyped-def]
     """Rows of the dictionary's words by FNV hash, int32[capacity], -1 where free."""
     slots = np.full(capacity, -1, np.int32)
@@ -56,7 +56,7 @@ def build_word_slots(offsets, data, capacity):  # type: ignore[no-untyped-def]
     return slots
 
 
-@nb.njit(cache=True)
+@kernel
 def _find_word(word, h, slots, word_offsets, word_bytes):  # type: ignore[no-untyped-def]
     """The row of a word with FNV hash `h`, -1 if the model does not know it."""
     slot = np.int64(h) & (len(slots) - 1)
@@ -75,7 +75,7 @@ def _find_word(word, h, slots, word_offsets, word_bytes):  # type: ignore[no-unt
     return np.int32(-1)
 
 
-@nb.njit(cache=True)
+@kernel
 def _add_subwords(word, minn, maxn, bucket, n_words, bits, before, vectors, hidden):  # type: ignore[no-untyped-def]
     """Adds the rows of the character n-grams of `<word>` to `hidden`; returns how many there were."""
     bucket = U32(bucket)
@@ -106,7 +106,7 @@ def _add_subwords(word, minn, maxn, bucket, n_words, bits, before, vectors, hidd
     return used
 
 
-@nb.njit(cache=True)
+@kernel
 def add_words(text, tables, word, hidden):  # type: ignore[no-untyped-def]
     """Adds the rows of the words of `text`, and of their n-grams; returns how many there were.
 
@@ -146,7 +146,7 @@ def add_words(text, tables, word, hidden):  # type: ignore[no-untyped-def]
     return used
 
 
-@nb.njit(cache=True)
+@kernel
 def _has_letter(text, classes):  # type: ignore[no-untyped-def]
     i = 0
     while i < len(text):
@@ -157,13 +157,13 @@ def _has_letter(text, classes):  # type: ignore[no-untyped-def]
     return False
 
 
-@nb.njit(inline="always", cache=True)
+@kernel(inline="always")
 def is_inside(data, i):  # type: ignore[no-untyped-def]
     """Whether byte `i` goes on with a character."""
     return (data[i] & 0xC0) == 0x80
 
 
-@nb.njit(inline="always", cache=True)
+@kernel(inline="always")
 def stretch(text, part, parts, size):  # type: ignore[no-untyped-def]
     """Where a part of a text's sample begins and ends: spread evenly, no character cut."""
     start = 0 if parts == 1 else (len(text) - size) * part // (parts - 1)
@@ -175,7 +175,7 @@ def stretch(text, part, parts, size):  # type: ignore[no-untyped-def]
     return start, end
 
 
-@nb.njit(cache=True)
+@kernel
 def identify_texts(offsets, data, classes, sample, pieces, tables):  # type: ignore[no-untyped-def]
     """The best label of each text's sample.
 

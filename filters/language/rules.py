@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
 from filters.language.label_tree import best_leaf, leaf_score
 from filters.language.lid_kernels import add_words, stretch
 from filters.language.scripts import HAN, HANZI, N_COUNTS, OTHER, main_script, read_line
+from tamis.kernels import kernel
 
 MOST = 0.75
 """A script decides a text's language when this share of its letters' bytes is of it."""
@@ -40,7 +40,7 @@ class ScriptRules(NamedTuple):
     japanese: int  # the label "ja", which needs kana or characters that Japanese has; -1 if the model has none
 
 
-@nb.njit(cache=True)
+@kernel
 def judge(mean, letters, rules, tables, hint, stack, scores):  # type: ignore[no-untyped-def]
     """The language of a text and its score, from the mean of its rows and its letters by script.
 
@@ -71,7 +71,7 @@ def judge(mean, letters, rules, tables, hint, stack, scores):  # type: ignore[no
     return np.int16(label), min(1.0, np.exp(score))
 
 
-@nb.njit(inline="always", cache=True)
+@kernel(inline="always")
 def _mean(total, used, tables, out):  # type: ignore[no-untyped-def]
     """The mean of `used` rows and that of `</s>`."""
     end = tables.end_row
@@ -79,13 +79,13 @@ def _mean(total, used, tables, out):  # type: ignore[no-untyped-def]
         out[k] = (total[k] + tables.vectors[end, k]) / (used + 1) if end >= 0 else total[k] / max(used, 1)
 
 
-@nb.njit(inline="always", cache=True)
+@kernel(inline="always")
 def _add(more, out):  # type: ignore[no-untyped-def]
     for k in range(len(out)):
         out[k] += more[k]
 
 
-@nb.njit(cache=True)
+@kernel
 def detect_texts(offsets, data, sample, pieces, line_letters, line_score, rules, tables):  # type: ignore[no-untyped-def]
     """The language of each text, and how far its lines agree.
 
@@ -153,7 +153,7 @@ def detect_texts(offsets, data, sample, pieces, line_letters, line_score, rules,
     return codes, scores, letters, shares, seconds
 
 
-@nb.njit(cache=True)
+@kernel
 def _agreement(by_label, code):  # type: ignore[no-untyped-def]
     """The share of `code` in the counts, and the most frequent other label."""
     second, most, total = -1, 0, 0

@@ -25,10 +25,10 @@ from __future__ import annotations
 
 from functools import cache
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
+from tamis.kernels import kernel
 from text.bits import HIGH_BITS, LOW_BITS, U64, count_bits, load8
 from text.chars import LETTER, TABLE_SIZE, char_tables, decode
 
@@ -199,7 +199,7 @@ def languages_by_script(labels: tuple[str, ...]) -> npt.NDArray[np.bool_]:
     return written
 
 
-@nb.njit(cache=True)
+@kernel
 def read_line(text, start, end, scripts, letters):  # type: ignore[no-untyped-def]
     """Counts the letters of a line by script.
 
@@ -250,7 +250,7 @@ def read_line(text, start, end, scripts, letters):  # type: ignore[no-untyped-de
     return i, behind, latin + others
 
 
-@nb.njit(cache=True)
+@kernel
 def line_end(data, i, end):  # type: ignore[no-untyped-def]
     """Where the line at byte `i` ends, behind its break; `end` where there is none."""
     while i < end:
@@ -267,7 +267,7 @@ def line_end(data, i, end):  # type: ignore[no-untyped-def]
     return end
 
 
-@nb.njit(cache=True)
+@kernel
 def main_script(letters):  # type: ignore[no-untyped-def]
     """The script that most bytes of letters are of, and its share of all; 0 where there is no letter.
 

@@ -6,9 +6,9 @@ token.
 
 from __future__ import annotations
 
-import numba as nb
 import numpy as np
 
+from tamis.kernels import kernel
 from text.tokens import tokenize
 
 U64 = np.uint64
@@ -17,7 +17,7 @@ END_OF_LINE_FNV = U32(3617362777)
 """fastText's hash of `</s>`."""
 
 
-@nb.njit(cache=True)
+@kernel
 def hash_words(offsets, data, classes, fold_start, fold_data, end_row, no_fnv):  # type: ignore[no-untyped-def]
     """The token hash of each word (0 for `</s>`), and the first row whose word is not exactly one token, or -1."""
     n = len(offsets) - 1
@@ -34,7 +34,7 @@ def hash_words(offsets, data, classes, fold_start, fold_data, end_row, no_fnv): 
     return hashes, -1
 
 
-@nb.njit(cache=True)
+@kernel
 def build_slots(word_hashes, end_row, capacity):  # type: ignore[no-untyped-def]
     """Open addressing over the words' hashes: keys uint64[capacity], rows int32[capacity], -1 where free."""
     keys = np.zeros(capacity, np.uint64)
@@ -51,7 +51,7 @@ def build_slots(word_hashes, end_row, capacity):  # type: ignore[no-untyped-def]
     return keys, rows
 
 
-@nb.njit(inline="always", cache=True)
+@kernel(inline="always")
 def _find(key, keys, rows, mask):  # type: ignore[no-untyped-def]
     slot = key & mask
     while rows[slot] >= 0:
@@ -61,14 +61,14 @@ def _find(key, keys, rows, mask):  # type: ignore[no-untyped-def]
     return np.int32(-1)
 
 
-@nb.njit(inline="always", cache=True)
+@kernel(inline="always")
 def _bigram(first, second):  # type: ignore[no-untyped-def]
     """fastText's hash of two neighbouring words: FNV values, sign-extended from int32 to 64 bits."""
     a = U64(np.int64(np.int32(first)))
     return U64(a * U64(116049371) + U64(np.int64(np.int32(second))))
 
 
-@nb.njit(inline="always", cache=True)
+@kernel(inline="always")
 def _binary(hashes, fnv, keys, rows, mask, relative, n_words, bucket, is_power, end_row):  # type: ignore[no-untyped-def]
     """The probability of one of two labels, in one pass over the tokens; 0 where the model knows none of them."""
     total = 0.0
@@ -90,7 +90,7 @@ def _binary(hashes, fnv, keys, rows, mask, relative, n_words, bucket, is_power, 
     return np.float32(1.0 / (1.0 + np.exp(total / used))) if used > 0 else np.float32(0.0)
 
 
-@nb.njit(inline="always", cache=True)
+@kernel(inline="always")
 def _softmax(hashes, fnv, keys, rows, mask, relative, n_words, bucket, is_power, end_row, sums):  # type: ignore[no-untyped-def]
     """The same among more than two labels; `sums` is scratch, float64[n_labels - 1]."""
     width = len(sums)
@@ -121,7 +121,7 @@ def _softmax(hashes, fnv, keys, rows, mask, relative, n_words, bucket, is_power,
     return np.float32(1.0 / total)
 
 
-@nb.njit(cache=True)
+@kernel
 def score_texts(  # type: ignore[no-untyped-def]
     offsets, data, done, classes, fold_start, fold_data, keys, rows, relative, n_words, bucket, end_row
 ):

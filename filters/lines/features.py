@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -37,6 +36,7 @@ from filters.character_marks import (
 )
 from filters.lines.phrases import BOILERPLATE, C4_WORDS, COUNTER, JAVASCRIPT, POLICY, ZH_BOILERPLATE, ZH_COUNTER
 from filters.lines.thresholds import STORE_UPPER_RATIO, STORE_WORDS
+from tamis.kernels import kernel
 from text.arrow import TextColumn
 from text.bits import HIGH_BITS, LOW_BITS, U64, bytes_before, load8
 from text.chars import UPPER, WORD, class_of, decode
@@ -139,7 +139,7 @@ def _add_phrases(
             flags[rows[found]] |= np.uint8(flag)
 
 
-@nb.njit(cache=True)
+@kernel
 def _copy(data, start, offsets, out):  # type: ignore[no-untyped-def]
     for k in range(len(start)):
         shift = start[k] - offsets[k]
@@ -147,7 +147,7 @@ def _copy(data, start, offsets, out):  # type: ignore[no-untyped-def]
             out[i] = data[i + shift]
 
 
-@nb.njit(cache=True)
+@kernel
 def _scan(offsets, data, tables, hits, bounds, words, upper, flags, totals):  # type: ignore[no-untyped-def]
     """Writes the lines that may be evidence; returns how many, -1 when there is no room."""
     n = 0
@@ -190,7 +190,7 @@ def _scan(offsets, data, tables, hits, bounds, words, upper, flags, totals):  # 
     return n
 
 
-@nb.njit(cache=True)
+@kernel
 def _is_ended(text, first, last, is_chinese, marks):  # type: ignore[no-untyped-def]
     """Whether a line ends as C4 wants it (. ! ? or a quotation mark, no ellipsis), a Chinese one as a sentence."""
     if is_chinese:
@@ -204,7 +204,7 @@ def _is_ended(text, first, last, is_chinese, marks):  # type: ignore[no-untyped-
     return point == 33 or point == 63 or point == 34 or point == 39 or point == 0x201D or point == 0x2019
 
 
-@nb.njit(cache=True)
+@kernel
 def _read_line(text, i, tables):  # type: ignore[no-untyped-def]
     """Reads the line at `i`.
 

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import ipaddress
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
@@ -41,6 +40,7 @@ from filters.pii.characters import (
     is_name,
 )
 from filters.pii.numbers import BEFORE
+from tamis.kernels import kernel
 
 MAX_LOCAL, MAX_LABEL, MAX_TOP = 64, 63, 24
 FILE_ENDINGS = (
@@ -100,7 +100,7 @@ _EDITION = np.frombuffer("版本".encode(), np.uint8)
 _EDITION_NUMBER = np.frombuffer("版本号".encode(), np.uint8)
 
 
-@nb.njit(cache=True)
+@kernel
 def email(text, at, size):  # type: ignore[no-untyped-def]
     """The address around the `@` of `size` bytes at `at`: (first byte, byte behind the last), or (-1, -1)."""
     start = _local_part(text, at)
@@ -110,7 +110,7 @@ def email(text, at, size):  # type: ignore[no-untyped-def]
     return (start, end) if end >= 0 else (-1, -1)
 
 
-@nb.njit(cache=True)
+@kernel
 def _local_part(text, at):  # type: ignore[no-untyped-def]
     """Where the local part before `at` begins, or -1; it begins with a letter, a digit or `_`."""
     i, start, chars, kept = at, -1, 0, 0
@@ -127,7 +127,7 @@ def _local_part(text, at):  # type: ignore[no-untyped-def]
     return start if 0 < kept <= MAX_LOCAL else -1
 
 
-@nb.njit(cache=True)
+@kernel
 def _host(text, i):  # type: ignore[no-untyped-def]
     """The end of the host that begins at `i`, behind its last possible top-level domain, or -1."""
     best, labels = -1, 0
@@ -160,7 +160,7 @@ def _host(text, i):  # type: ignore[no-untyped-def]
         i += size
 
 
-@nb.njit(cache=True)
+@kernel
 def _is_one_of(packed, chars, words):  # type: ignore[no-untyped-def]
     if chars <= 8:
         for word in words:
@@ -169,7 +169,7 @@ def _is_one_of(packed, chars, words):  # type: ignore[no-untyped-def]
     return False
 
 
-@nb.njit(cache=True)
+@kernel
 def ipv4(text, first, window):  # type: ignore[no-untyped-def]
     """The IPv4 address at a window's run of digits: (index behind it, its number), or (-1, 0).
 
@@ -187,7 +187,7 @@ def ipv4(text, first, window):  # type: ignore[no-untyped-def]
     return end, address
 
 
-@nb.njit(cache=True)
+@kernel
 def _octets(codes, i):  # type: ignore[no-untyped-def]
     """The four octets at `i`, unless they are a part of something longer: (end, address), or (-1, 0)."""
     address = 0
@@ -209,7 +209,7 @@ def _octets(codes, i):  # type: ignore[no-untyped-def]
     return i, address
 
 
-@nb.njit(cache=True)
+@kernel
 def _behind_version_word(text, i):  # type: ignore[no-untyped-def]
     for _ in range(2):
         code, size = code_before(text, i)
@@ -230,12 +230,12 @@ def _behind_version_word(text, i):  # type: ignore[no-untyped-def]
     return chars > 0 and _is_one_of(packed, chars, _VERSION_WORDS)
 
 
-@nb.njit(cache=True)
+@kernel
 def _stands_before(text, i, word):  # type: ignore[no-untyped-def]
     return i >= len(word) and (text[i - len(word) : i] == word).all()
 
 
-@nb.njit(cache=True)
+@kernel
 def is_local_4(address):  # type: ignore[no-untyped-def]
     """Whether an IPv4 address identifies nobody."""
     found = False
@@ -244,7 +244,7 @@ def is_local_4(address):  # type: ignore[no-untyped-def]
     return found
 
 
-@nb.njit(cache=True)
+@kernel
 def ipv6(text, colon, codes, places):  # type: ignore[no-untyped-def]
     """The IPv6 address around the first colon of a run of hexadecimal digits and colons.
 
@@ -297,7 +297,7 @@ def ipv6(text, colon, codes, places):  # type: ignore[no-untyped-def]
     return places[low], places[end], local, i
 
 
-@nb.njit(cache=True)
+@kernel
 def _groups(codes, low, high):  # type: ignore[no-untyped-def]
     """Reads the groups of `codes[low:high]` and octets behind them: (end, whether it is local), or (-1, False)."""
     values = np.zeros(8, np.int64)
@@ -356,7 +356,7 @@ def _groups(codes, low, high):  # type: ignore[no-untyped-def]
     return end, _is_local_6(values)
 
 
-@nb.njit(cache=True)
+@kernel
 def _is_local_6(values):  # type: ignore[no-untyped-def]
     upper, lower = np.uint64(0), np.uint64(0)
     for k in range(4):

@@ -8,9 +8,10 @@ characters of NFKC (circled, superscript and mathematical digits) are not read.
 
 from __future__ import annotations
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
+
+from tamis.kernels import kernel
 
 EDGE = 0
 """The code of what lies before the first and behind the last character."""
@@ -50,7 +51,7 @@ CLASSES = _classes()
 _WIDE = _widths()
 
 
-@nb.njit(inline="always", cache=True)
+@kernel(inline="always")
 def code_at(text, i):  # type: ignore[no-untyped-def]
     """The character at byte `i`: (code, its bytes)."""
     b = np.int64(text[i])
@@ -59,7 +60,7 @@ def code_at(text, i):  # type: ignore[no-untyped-def]
     return _wide_code(text, i, b)
 
 
-@nb.njit(cache=True)
+@kernel
 def _wide_code(text, i, b):  # type: ignore[no-untyped-def]
     if b < 0xE0:
         space = b == 0xC2 and text[i + 1] == 0xA0  # U+00A0
@@ -81,7 +82,7 @@ def _wide_code(text, i, b):  # type: ignore[no-untyped-def]
     return OTHER, 3
 
 
-@nb.njit(inline="always", cache=True)
+@kernel(inline="always")
 def code_before(text, i):  # type: ignore[no-untyped-def]
     """The character that ends before byte `i`: (code, its bytes); (EDGE, 0) at the beginning."""
     if i == 0:
@@ -95,19 +96,19 @@ def code_before(text, i):  # type: ignore[no-untyped-def]
     return np.int64(code), size
 
 
-@nb.njit(inline="always", cache=True)
+@kernel(inline="always")
 def is_digit(code):  # type: ignore[no-untyped-def]
     """0 to 9."""
     return 48 <= code <= 57
 
 
-@nb.njit(inline="always", cache=True)
+@kernel(inline="always")
 def is_letter(code):  # type: ignore[no-untyped-def]
     """A to Z, a to z."""
     return 65 <= code <= 90 or 97 <= code <= 122
 
 
-@nb.njit(inline="always", cache=True)
+@kernel(inline="always")
 def is_name(code):  # type: ignore[no-untyped-def]
     """Letter, digit or underscore: what a number must not touch."""
     return is_digit(code) or is_letter(code) or code == UNDERSCORE

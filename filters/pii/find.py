@@ -19,13 +19,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
 from filters.pii.addresses import email, ipv4, ipv6, is_local_4
 from filters.pii.characters import DOT, HYPHEN, OPEN, PLUS, SPACE, code_at, code_before, is_digit
 from filters.pii.numbers import BEFORE, WINDOW, bank_card, iban, phone, resident
+from tamis.kernels import kernel
 from text.arrow import Int64, TextColumn
 
 KINDS = ("email", "cn_id", "iban", "bank_card", "phone", "ip", "ip_local")
@@ -80,7 +80,7 @@ def find(column: TextColumn, old_resident_numbers: bool = False) -> Matches:
     return Matches(counts[ptr], start, end, kept[:, KIND].astype(np.int8))
 
 
-@nb.njit(cache=True)
+@kernel
 def _find(offsets, data, old, ptr, found):  # type: ignore[no-untyped-def]
     """Writes the candidates' rows, as many as there is room for; returns how many there are."""
     scratch = Scratch(np.zeros(WINDOW, np.int64), np.zeros(WINDOW, np.int64), np.zeros(WINDOW, np.int64))
@@ -91,7 +91,7 @@ def _find(offsets, data, old, ptr, found):  # type: ignore[no-untyped-def]
     return n
 
 
-@nb.njit(cache=True)
+@kernel
 def _find_in(text, old, scratch, found, n):  # type: ignore[no-untyped-def]
     i, colons_done = np.int64(0), np.int64(0)
     size = len(text)
@@ -120,14 +120,14 @@ def _find_in(text, old, scratch, found, n):  # type: ignore[no-untyped-def]
         i += width
 
 
-@nb.njit(cache=True)
+@kernel
 def _put(found, n, start, end, kind):  # type: ignore[no-untyped-def]
     if n < len(found):
         found[n, START], found[n, END], found[n, KIND], found[n, OVERLAPPED] = start, end, kind, 0
     return n + 1
 
 
-@nb.njit(cache=True)
+@kernel
 def _numbers(text, first, old, scratch, found, n):  # type: ignore[no-untyped-def]
     """What begins at the run of digits at byte `first`, or just before it; returns (n, byte behind the run)."""
     run, i = 0, first
@@ -178,7 +178,7 @@ def _numbers(text, first, old, scratch, found, n):  # type: ignore[no-untyped-de
     return n, i
 
 
-@nb.njit(cache=True)
+@kernel
 def _look(text, first, letters, window, places):  # type: ignore[no-untyped-def]
     """Fills a window around the run of digits at `first`: up to the second character that cannot stand in a number."""
     i = first
@@ -199,7 +199,7 @@ def _look(text, first, letters, window, places):  # type: ignore[no-untyped-def]
             strange += 1
 
 
-@nb.njit(cache=True)
+@kernel
 def _without_overlaps(ptr, found):  # type: ignore[no-untyped-def]
     """Which candidates overlap no better one, bool[n]; those of a document are put in the order of the text."""
     stay = np.ones(len(found), np.bool_)

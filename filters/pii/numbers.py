@@ -16,11 +16,11 @@ Source: GB 11643-1999 with ISO 7064 MOD 11-2 and the provinces of GB/T 2260; ISO
 
 from __future__ import annotations
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
 from filters.pii.characters import CLOSE, DOT, HYPHEN, OPEN, PLUS, SPACE, is_digit, is_letter, is_name
+from tamis.kernels import kernel
 
 BEFORE = 4
 WINDOW = 80
@@ -92,7 +92,7 @@ for _country, _length in IBAN_LENGTHS.items():
     _IBAN[(ord(_country[0]) - 65) * 26 + ord(_country[1]) - 65] = _length
 
 
-@nb.njit(cache=True)
+@kernel
 def _match(window, i, form):  # type: ignore[no-untyped-def]
     """Whether the characters from `i` on have a form; the index behind them, or -1.
 
@@ -123,19 +123,19 @@ def _match(window, i, form):  # type: ignore[no-untyped-def]
     return i
 
 
-@nb.njit(cache=True)
+@kernel
 def begins(window, i):  # type: ignore[no-untyped-def]
     """Whether a number may begin at `i`: not inside a word, nor behind a decimal point."""
     return not is_name(window[i - 1]) and not (window[i - 1] == DOT and is_digit(window[i - 2]))
 
 
-@nb.njit(cache=True)
+@kernel
 def _ends(window, i):  # type: ignore[no-untyped-def]
     """Whether a number may end before `i`."""
     return not is_name(window[i]) and not (window[i] == DOT and is_digit(window[i + 1]))
 
 
-@nb.njit(cache=True)
+@kernel
 def phone(window, i):  # type: ignore[no-untyped-def]
     """A telephone number that begins at `i`.
 
@@ -159,7 +159,7 @@ def phone(window, i):  # type: ignore[no-untyped-def]
     return -1
 
 
-@nb.njit(cache=True)
+@kernel
 def _international(window, i):  # type: ignore[no-untyped-def]
     """`+` and 8 to 15 digits in groups, or `(+44) …`; the longest match."""
     bracket = window[i] == OPEN
@@ -193,7 +193,7 @@ def _international(window, i):  # type: ignore[no-untyped-def]
     return best
 
 
-@nb.njit(cache=True)
+@kernel
 def resident(window, digits, old):  # type: ignore[no-untyped-def]
     """A resident identity number of 18 places, or of 15 where `old` forms are wanted, at the run of digits."""
     if not begins(window, BEFORE):
@@ -215,7 +215,7 @@ def resident(window, digits, old):  # type: ignore[no-untyped-def]
     return -1
 
 
-@nb.njit(cache=True)
+@kernel
 def _is_person(digits, year, at):  # type: ignore[no-untyped-def]
     """Whether the province exists, and the date: month and day stand at `at`."""
     month, day = digits[at] * 10 + digits[at + 1], digits[at + 2] * 10 + digits[at + 3]
@@ -227,7 +227,7 @@ def _is_person(digits, year, at):  # type: ignore[no-untyped-def]
     return _PROVINCE[digits[0] * 10 + digits[1]]
 
 
-@nb.njit(cache=True)
+@kernel
 def bank_card(window, run, digits):  # type: ignore[no-untyped-def]
     """A card number at the run of `run` digits: in one piece, or in the usual groups with one kind of separator."""
     if not begins(window, BEFORE):
@@ -247,7 +247,7 @@ def bank_card(window, run, digits):  # type: ignore[no-untyped-def]
     return -1
 
 
-@nb.njit(cache=True)
+@kernel
 def _gather(window, start, end, digits):  # type: ignore[no-untyped-def]
     """Writes the digits of a span into `digits`, 10 for an X; how many there are."""
     n = 0
@@ -261,7 +261,7 @@ def _gather(window, start, end, digits):  # type: ignore[no-untyped-def]
     return n
 
 
-@nb.njit(cache=True)
+@kernel
 def _is_card(digits, n):  # type: ignore[no-untyped-def]
     two = digits[0] * 10 + digits[1]
     four = two * 100 + digits[2] * 10 + digits[3]
@@ -288,7 +288,7 @@ def _is_card(digits, n):  # type: ignore[no-untyped-def]
     return total % 10 == 0
 
 
-@nb.njit(cache=True)
+@kernel
 def iban(window):  # type: ignore[no-untyped-def]
     """An IBAN whose check digits are the run of digits, capital letters only, in one piece or in groups of four."""
     first, second = window[BEFORE - 2], window[BEFORE - 1]

@@ -10,11 +10,11 @@ Cost: linear, and a sort of the few sentences below the threshold.
 
 from __future__ import annotations
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
 from corpus.config import StrictModel, setting
+from tamis.kernels import kernel
 from text.arrow import TextColumn
 from text.segment import Spans
 
@@ -104,7 +104,7 @@ def choose_cuts(
     )
 
 
-@nb.njit(cache=True)
+@kernel
 def _document_quality(scores, lengths, ptr):  # type: ignore[no-untyped-def]
     out = np.zeros(len(ptr) - 1, np.float32)
     for d in range(len(ptr) - 1):
@@ -119,7 +119,7 @@ def _document_quality(scores, lengths, ptr):  # type: ignore[no-untyped-def]
     return out
 
 
-@nb.njit(cache=True)
+@kernel
 def _facts(ptr, starts, offsets, data, chosen):  # type: ignore[no-untyped-def]
     chars = np.zeros(len(chosen), np.int32)
     fenced = np.zeros(len(chosen), np.bool_)
@@ -143,7 +143,7 @@ def _facts(ptr, starts, offsets, data, chosen):  # type: ignore[no-untyped-def]
     return chars, fenced
 
 
-@nb.njit(cache=True)
+@kernel
 def _may_hold_fence(text):  # type: ignore[no-untyped-def]
     """Whether three ` or ~ stand side by side anywhere: every third byte is looked at."""
     for i in range(2, len(text), 3):
@@ -153,7 +153,7 @@ def _may_hold_fence(text):  # type: ignore[no-untyped-def]
     return False
 
 
-@nb.njit(cache=True)
+@kernel
 def _run_around(text, i):  # type: ignore[no-untyped-def]
     low, high = i, i + 1
     while low > 0 and text[low - 1] == text[i]:
@@ -163,7 +163,7 @@ def _run_around(text, i):  # type: ignore[no-untyped-def]
     return high - low
 
 
-@nb.njit(cache=True)
+@kernel
 def _choose(scores, sizes, chars, fenced, ptr, total, threshold, max_cut_fraction, min_chars):  # type: ignore[no-untyped-def]
     out = np.zeros(len(scores), np.bool_)
     for d in range(len(ptr) - 1):
@@ -179,7 +179,7 @@ def _choose(scores, sizes, chars, fenced, ptr, total, threshold, max_cut_fractio
     return out
 
 
-@nb.njit(cache=True)
+@kernel
 def _chars(text):  # type: ignore[no-untyped-def]
     """Characters without ASCII white space at the ends."""
     low, high = 0, len(text)
@@ -193,7 +193,7 @@ def _chars(text):  # type: ignore[no-untyped-def]
     return n
 
 
-@nb.njit(cache=True)
+@kernel
 def _in_fence(text, starts):  # type: ignore[no-untyped-def]
     """Which spans overlap fenced code, the fences' own lines included.
 
@@ -228,14 +228,14 @@ def _in_fence(text, starts):  # type: ignore[no-untyped-def]
     return out
 
 
-@nb.njit(cache=True)
+@kernel
 def _next_line(text, i):  # type: ignore[no-untyped-def]
     while i < len(text) and text[i] != 10:
         i += 1
     return i + 1
 
 
-@nb.njit(cache=True)
+@kernel
 def _fence_mark(text, i):  # type: ignore[no-untyped-def]
     """1 where the line at `i` begins with three `, 2 for three ~, else 0."""
     while i < len(text) and (text[i] == 32 or text[i] == 9):

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 from collections import namedtuple
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
+from tamis.kernels import kernel
 from text.arrow import TextColumn
 from text.chars import LETTER, NUMBER, PUNCT, SINGLE, SPACE, SYMBOL, UPPER, WORD, char_tables, class_of, decode
 from text.segment_tables import CLOSERS
@@ -93,7 +93,7 @@ def sentence_form(column: TextColumn) -> npt.NDArray[np.float32]:
     return out
 
 
-@nb.njit(cache=True)
+@kernel
 def _forms(offsets, data, classes, marks, out):  # type: ignore[no-untyped-def]
     counts = np.zeros(MARKED + len(_COUNTED), np.int64)
     for d in range(len(offsets) - 1):
@@ -103,7 +103,7 @@ def _forms(offsets, data, classes, marks, out):  # type: ignore[no-untyped-def]
             _describe(counts, first, last, classes, marks, out[d])
 
 
-@nb.njit(inline="always", cache=True)
+@kernel(inline="always")
 def _end_word(counts, size, size_upper):  # type: ignore[no-untyped-def]
     """Counts a word that has ended."""
     counts[WORDS] += 1
@@ -115,7 +115,7 @@ def _end_word(counts, size, size_upper):  # type: ignore[no-untyped-def]
         counts[SHOUTED] += 1
 
 
-@nb.njit(cache=True)
+@kernel
 def _count(data, start, end, classes, marks, counts):  # type: ignore[no-untyped-def]
     """Counts into `counts`; returns the first character and the last that is no closing mark (the first if none).
 
@@ -193,7 +193,7 @@ def _count(data, start, end, classes, marks, counts):  # type: ignore[no-untyped
     return first, last
 
 
-@nb.njit(inline="always", cache=True)
+@kernel(inline="always")
 def _book(counts, bits, mark, again):  # type: ignore[no-untyped-def]
     """Counts a character that is no plain letter."""
     counts[UPPERS] += 1 if bits & UPPER else 0
@@ -207,7 +207,7 @@ def _book(counts, bits, mark, again):  # type: ignore[no-untyped-def]
             counts[MARKED + k] += 1 if mark & _COUNTED[k] else 0
 
 
-@nb.njit(cache=True)
+@kernel
 def _describe(counts, first, last, classes, marks, out):  # type: ignore[no-untyped-def]
     """The features of counts that are not empty."""
     first_bits, last_bits = np.int64(class_of(classes, first)), np.int64(class_of(classes, last))

@@ -18,11 +18,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
 from filters.quality.form import FORM
+from tamis.kernels import kernel
 
 Floats = npt.NDArray[np.float32]
 UNSPACED_FROM = 0.3
@@ -75,7 +75,7 @@ def joint_scores(heads: SentenceHeads, own: Floats, form: Floats, ptr: npt.NDArr
     return found
 
 
-@nb.njit(cache=True)
+@kernel
 def intervals(form, edges):  # type: ignore[no-untyped-def]
     """The interval of each value: how many of its feature's edges lie below it; uint8[n, n_features]."""
     out = np.zeros(form.shape, np.uint8)
@@ -85,7 +85,7 @@ def intervals(form, edges):  # type: ignore[no-untyped-def]
     return out
 
 
-@nb.njit(inline="always", cache=True)
+@kernel(inline="always")
 def _interval(value, edges, j):  # type: ignore[no-untyped-def]
     """How many edges lie below a value: all are compared, as a mispredicted branch costs more."""
     below = np.int32(0)
@@ -94,7 +94,7 @@ def _interval(value, edges, j):  # type: ignore[no-untyped-def]
     return below
 
 
-@nb.njit(cache=True)
+@kernel
 def _own(words, form, head, edges, points, own):  # type: ignore[no-untyped-def]
     out = np.empty(len(words), np.float32)
     for i in range(len(words)):
@@ -106,7 +106,7 @@ def _own(words, form, head, edges, points, own):  # type: ignore[no-untyped-def]
     return out
 
 
-@nb.njit(cache=True)
+@kernel
 def _joint(own, near, head, joint):  # type: ignore[no-untyped-def]
     out = np.empty(len(own), np.float32)
     for i in range(len(own)):
@@ -116,7 +116,7 @@ def _joint(own, near, head, joint):  # type: ignore[no-untyped-def]
     return out
 
 
-@nb.njit(cache=True)
+@kernel
 def _neighbours(own, ptr, window, prior):  # type: ignore[no-untyped-def]
     out = np.zeros(len(own), np.float32)
     for d in range(len(ptr) - 1):

@@ -61,17 +61,18 @@ def run(
         TamisError: the run cannot go on, or the alarm stops it; or this process has a Spark session of its own.
     """
     from pipelines.run.config import load_pipeline
-    from pipelines.run.job import find_pipeline
     from pipelines.run.runner import Runner
     from pipelines.spark.session import Cluster, local_settings
+    from tamis.places import base_folder, find_config
 
     given = None if isinstance(pipeline, str | Path) else pipeline
-    path, base = (Path.cwd() / "pipeline.yaml", Path.cwd()) if given is not None else find_pipeline(str(pipeline))
+    path = Path("pipeline.yaml") if given is not None else find_config("pipelines", Path(str(pipeline)))
     config = load_pipeline(path, inputs=_inputs(inputs), settings=_settings(settings), given=given)
     _refuse_a_second_session()
+    base, earlier = base_folder(path), None if against is None else Path(against)
     cluster = Cluster({**local_settings(), **(spark or {})}, PlainProgress() if progress == "lines" else progress)
     try:
-        Runner(config, Path(out), cluster, base, against=None if against is None else Path(against)).run(until)
+        Runner(config, Path(out), cluster, base, against=earlier).run(until)
     finally:
         cluster.stop()
     return open_run(out)

@@ -14,8 +14,8 @@
     write_shards: {target_shard_bytes: 268435456}
 
 `domains: {statutes: {profile: law}}` takes the settings that Tamis ships for that kind of text
-(`pipelines.run.profiles`). `extends: default.yaml` takes another pipeline and changes the settings that are given;
-`order: [eligibility, …]` puts its stages in another order.
+(`pipelines.run.profiles`). `extends: default.yaml` takes the pipeline beside it, `extends: default` the one that Tamis
+ships, and changes the settings that are given; `order: [eligibility, …]` puts its stages in another order.
 
 A stage or reader of one's own is named by reference (`corpus.own_code`); a stage then goes by the name of its class.
 
@@ -47,6 +47,7 @@ from pipelines.stages.base import Stage
 from pipelines.stages.own import version_of
 from pipelines.stages.registry import STAGES, stage_class
 from tamis.errors import ConfigError
+from tamis.places import find_config, is_name
 
 
 class PipelineConfig(StrictModel):
@@ -163,15 +164,20 @@ def load_pipeline(
 
 
 def _load(path: Path, seen: set[Path], given: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Reads a YAML and the one that it `extends` (a path beside it); key by key, what it says itself wins."""
+    """Reads a YAML and the one that it `extends` (a path from there, or a shipped one); what it says itself wins."""
     path = path.absolute()
     if path in seen:
         raise ConfigError(f"{path}: extends: found itself; expected another pipeline YAML")
     raw = load_yaml(path) if given is None else copy.deepcopy(dict(given))
     base = raw.pop("extends", None)
     if not isinstance(base, str | None):
-        raise ConfigError(f"{path}: extends: found {base!r}; expected the path of a pipeline YAML")
-    extended = {} if base is None else _load(path.parent / base, seen | {path})
+        raise ConfigError(
+            f"{path}: extends: found {base!r}; expected the name of a shipped pipeline, or the path of a YAML"
+        )
+    extended: dict[str, Any] = {}
+    if base is not None:
+        named = Path(base)
+        extended = _load(find_config("pipelines", named) if is_name(named) else path.parent / named, seen | {path})
     name_own_code(raw, path.parent, extended.get("own_stages", {}))
     return merge(extended, raw)
 

@@ -37,6 +37,8 @@ def main() -> None:
     """Preloads, then runs PySpark's daemon."""
     from pyspark.daemon import manager
 
+    import tamis.collisions  # noqa: F401  looks first whether our packages are ours
+
     preload()
     manager()
 

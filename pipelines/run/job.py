@@ -42,47 +42,25 @@ def told_in_a_sentence() -> Iterator[None]:
         sys.exit(2)
 
 
-def find_pipeline(name: str) -> tuple[Path, Path]:
-    """The YAML of a pipeline, and the folder that its relative globs start from.
-
-    A bare name such as "default" is found in `conf/pipelines` beside the packages; its globs start from the current
-    folder.
-
-    Raises:
-        ConfigError: there is no pipeline of that bare name.
-    """
-    path = Path(name)
-    if len(path.parts) != 1 or path.suffix:
-        return path, path.absolute().parent
-    from tamis.errors import ConfigError
-    from tamis.places import CONF
-
-    folder = CONF / "pipelines"
-    found = folder / f"{name}.yaml"
-    if not found.is_file():
-        names = ", ".join([*sorted(p.stem for p in folder.glob("*.yaml")), "a path"])
-        raise ConfigError(f"{name}: found no pipeline of that name; expected one of {names}")
-    return found, Path.cwd()
-
-
 def _run(options: argparse.Namespace) -> None:
     from pipelines.run.config import load_pipeline
     from pipelines.run.runner import Runner
     from pipelines.spark.session import Cluster, local_settings
+    from tamis.places import base_folder, find_config
     from tamis.progress import PlainProgress
 
-    path, base = find_pipeline(options.pipeline)
+    path = find_config("pipelines", Path(options.pipeline))
     config = load_pipeline(path, inputs=options.inputs, settings=options.settings)
     cluster = Cluster(local_settings(), PlainProgress())
     try:
-        Runner(config, options.out, cluster, base, against=options.against).run(options.until)
+        Runner(config, options.out, cluster, base_folder(path), against=options.against).run(options.until)
     finally:
         cluster.stop()
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="run_pipeline.py", description="Run a pipeline, or the beginning of it.")
-    parser.add_argument("pipeline", metavar="PIPELINE.yaml", help="a path, or the name of one in conf/pipelines")
+    parser.add_argument("pipeline", metavar="PIPELINE.yaml", help="the name of a shipped one, or a path")
     parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="the run folder")
     parser.add_argument(
         "--input",

@@ -23,6 +23,7 @@ from pipelines.spark.wire import decode
 from pipelines.stages.registry import shard_tasks
 from pipelines.stages.shard_task import Chain, ShardTask
 from tamis.errors import TamisError
+from tamis.version import RECORD
 
 LEDGER_VERSION = 2
 """Raised when `count_shard` counts something else; counts of another version are not used."""
@@ -82,6 +83,7 @@ def write_ledger(run: RunFolder, chain: Chain, seconds: dict[str, float], cluste
     _check_links(run, stages)
     keys = ("records", "documents", "not_sampled", "skipped", "source_bytes", "text_bytes", "sentences")
     body = {
+        **RECORD,
         "ingest": {key: run.ingest.body[key] for key in keys},
         "stages": stages,
         "quarantined": run.ingest.body["quarantined"],

@@ -17,7 +17,7 @@ from typing import Any
 
 from corpus.config import load_yaml
 from tamis.errors import ConfigError
-from tamis.places import CONF
+from tamis.places import CONF, shipped
 
 NO_STAGES = ("skip", "alarm", "weights")
 """Keys of a profile that are not stages."""
@@ -66,7 +66,7 @@ def _load_named(name: Any, kind: str, base: Path, where: str) -> dict[str, Any]:
         return load_yaml((base / name).absolute())
     path = CONF / kind / f"{name}.yaml"
     if not path.is_file():
-        known = sorted(p.stem for p in (CONF / kind).glob("*.yaml"))
+        known = shipped(kind)
         like = difflib.get_close_matches(name, known, 1)
         hint = f" (did you mean {like[0]!r}?)" if like else ""
         raise ConfigError(f"{where}: found {name!r}{hint}; expected one of conf/{kind}: {', '.join(known)}")

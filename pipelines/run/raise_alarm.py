@@ -18,6 +18,7 @@ from corpus.removal_line import RemovalLine
 from corpus.run_folder import RunFolder
 from pipelines.run.alarm import Alarm, AlarmConfig, alarms, sentence
 from tamis.errors import TamisError
+from tamis.version import RECORD
 
 if TYPE_CHECKING:
     from pipelines.run.config import PipelineConfig
@@ -45,6 +46,7 @@ def watch_removal(run: RunFolder, config: PipelineConfig, stages: Sequence[str])
     raised = alarms(table, list(kinds.values()), config.alarm_of)
     special = [domain for domain, settings in config.domains.items() if "alarm" in settings]
     body = {
+        **RECORD,
         "stages": list(stages),
         "domains": [_domain_json(line) for line in domains],
         "sources": [asdict(line) for line in sources],

@@ -32,6 +32,7 @@ from pipelines.stages.registry import shard_tasks
 from pipelines.stages.scan import BATCH_BYTES, DecideTask, ScanTask, StageConfig, decide_shard, scan_shard
 from pipelines.stages.shard_task import Chain, ShardTask
 from tamis.errors import ConfigError, TamisError
+from tamis.version import RECORD
 
 
 @dataclass
@@ -122,6 +123,7 @@ class Runner:
 
     def _write_run_info(self) -> None:
         body = {
+            **RECORD,
             "format_version": FORMAT_VERSION,
             "pipeline": self.config.model_dump(mode="json"),
             "base": str(self.base),

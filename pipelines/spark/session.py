@@ -20,6 +20,7 @@ from pipelines.spark.gpu import with_gpu
 from pipelines.spark.java import java_home
 from pipelines.spark.wire import answer_type, decode, encode, name_of
 from pipelines.spark.worker import Answer, Called, call
+from tamis.compiling import FOLDER, watched_folder
 from tamis.errors import TamisError
 from tamis.places import CONF
 from tamis.progress import Progress, Silent
@@ -39,8 +40,12 @@ ALWAYS = {
     "spark.sql.parquet.filterPushdown": "true",
     "spark.sql.sources.parallelPartitionDiscovery.threshold": "1000000",
     "spark.python.worker.reuse": "true",
+    "spark.executorEnv.PYTHONSAFEPATH": "1",
 }
 """Settings that the stages rely on, wherever they run; a user's own win.
+
+PYTHONSAFEPATH keeps the folder that a run was started in, or an executor works in, off the workers' `sys.path`: Spark
+starts their daemon by `python -m`, which else puts it first, and a `text.py` there would take the place of our package.
 
 Not among them: `spark.python.unix.domain.socket.enabled`. It would save some 40 ms a task (a delayed
 acknowledgement), but with it PySpark 4.3 prints a stack trace whenever an idle Python worker is let go.
@@ -59,6 +64,7 @@ def open_session(settings: dict[str, str] | None = None) -> SparkSession:
     submitted = "PYSPARK_GATEWAY_PORT" in os.environ
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
+    os.environ.setdefault("PYTHONSAFEPATH", "1")  # for what the JVM starts
     if not submitted:
         os.environ["JAVA_HOME"] = str(java_home())
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
@@ -68,6 +74,7 @@ def open_session(settings: dict[str, str] | None = None) -> SparkSession:
     merged = {**ALWAYS, **(settings or {})}
     if not merged.get("spark.master", "").startswith("local") and merged.get(DAEMON) == OUR_DAEMON:
         del merged[DAEMON]  # nobody knows whether Tamis is installed on the nodes
+    merged[f"spark.executorEnv.{FOLDER}"] = watched_folder()
     for key, value in merged.items():
         builder = builder.config(key, value)
     try:

@@ -102,8 +102,12 @@ def receive_blocks(
 
 
 def _begin(called: Called) -> None:
-    """Makes a worker ready for a task: unpacks the code, freezes the collector, takes the GPU."""
+    """Makes a worker ready for a task: unpacks the code, looks if it is ours, freezes the collector, takes the GPU."""
     unpack_code()
+    try:
+        import tamis.collisions  # noqa: F401
+    except ImportError as error:
+        raise RuntimeError(f"{called.label}: {error}") from None
     _use_own_code(called.code)
     gc.freeze()
     from pipelines.spark.gpu import take_gpu

@@ -31,6 +31,7 @@ from sampler.published import Shard, list_shards, read_rows
 from sampler.tokenizer.model import Tokenizer
 from tamis.errors import ConfigError, TamisError
 from tamis.progress import SILENT, Progress
+from tamis.version import RECORD
 
 
 @dataclass(frozen=True)
@@ -82,9 +83,9 @@ def build_bins(
     for domain in shards:
         entries = [read_receipt(store, shard) for shard in wanted if shard.domain == domain]
         _refuse_disorder(domain, entries)
-        body = {"format": FORMAT, "domain": domain, "tokenizer": tokenizer.digest, "shards": entries}
+        body = {**RECORD, "format": FORMAT, "domain": domain, "tokenizer": tokenizer.digest, "shards": entries}
         store.write(f"{domain}/manifest.json", _json(body))
-    store.write(BINS_MANIFEST, _json({**_identity(tokenizer), "domains": sorted(shards)}))
+    store.write(BINS_MANIFEST, _json({**RECORD, **_identity(tokenizer), "domains": sorted(shards)}))
     return open_bins(out)
 
 

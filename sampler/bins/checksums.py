@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
+from tamis.kernels import kernel
 from text.hash import mix
 
 CHUNK = 1 << 20
@@ -32,7 +32,7 @@ def checks_of_chunks(data: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:
     return np.array([check_of(data[start : start + CHUNK]) for start in range(0, len(data), CHUNK)], np.uint64)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def _check(words, tail):  # type: ignore[no-untyped-def]
     a, b, c, d = _P0, _P1, _P2, _P3
     whole = len(words) // 4 * 4

@@ -53,6 +53,7 @@ class ShardEntry(StrictModel):
 class DomainManifest(StrictModel):
     """`<domain>/manifest.json`."""
 
+    tamis_version: str = ""
     format: int
     domain: str
     tokenizer: str
@@ -62,6 +63,7 @@ class DomainManifest(StrictModel):
 class BinsManifest(StrictModel):
     """`bins.json`."""
 
+    tamis_version: str = ""
     format: int
     tokenizer: str
     vocab_size: int = Field(ge=1)

@@ -18,9 +18,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
+
+from tamis.kernels import kernel
 
 ONE = 1 << 40
 _INTERVAL = 1 << 16
@@ -112,7 +113,7 @@ def exact_quotas(weights: Sequence[float | int | Fraction]) -> npt.NDArray[np.in
     return np.array(quotas, np.int64)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def _tijdeman(quotas, lag, counts, one, domains, ordinals):  # type: ignore[no-untyped-def]
     n = len(quotas)
     scale = max(2 * n - 2, 1)

@@ -19,10 +19,10 @@ from __future__ import annotations
 
 import hashlib
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
+from tamis.kernels import kernel
 from text.hash import mix, uniform
 
 UNIT = 1 << 24
@@ -62,7 +62,7 @@ def passes_per_epoch(weights: npt.NDArray[np.uint32]) -> int:
     return max(1, -(-int(weights.max(initial=0)) // UNIT))
 
 
-@nb.njit(inline="always")
+@kernel(inline="always")
 def _copies(weight, draw, done, passes):  # type: ignore[no-untyped-def]
     # floor(w·g/P + u), computed without exceeding 2^63: g is split into multiples of P and a remainder.
     weight, draw = np.int64(weight), np.int64(draw)
@@ -71,7 +71,7 @@ def _copies(weight, draw, done, passes):  # type: ignore[no-untyped-def]
     return whole // UNIT + part // (passes * UNIT)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def copies_after(weights, draws, done, passes):  # type: ignore[no-untyped-def]
     """Copies of each document in the first `done` passes.
 
@@ -90,7 +90,7 @@ def copies_after(weights, draws, done, passes):  # type: ignore[no-untyped-def]
     return out
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def expected_tokens(weights, offsets):  # type: ignore[no-untyped-def]
     """Σ weight · length, an epoch's expected tokens: float64. Arguments as `tokens_after`."""
     total = 0.0
@@ -99,7 +99,7 @@ def expected_tokens(weights, offsets):  # type: ignore[no-untyped-def]
     return total / UNIT
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def tokens_after(weights, draws, offsets, done, passes):  # type: ignore[no-untyped-def]
     """Tokens that some documents give in the first `done` passes.
 
@@ -116,7 +116,7 @@ def tokens_after(weights, draws, offsets, done, passes):  # type: ignore[no-unty
     return total
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def tokens_by_block(weights, draws, offsets, starts, number, passes):  # type: ignore[no-untyped-def]
     """Tokens of each block in pass `number`.
 
@@ -135,7 +135,7 @@ def tokens_by_block(weights, draws, offsets, starts, number, passes):  # type: i
     return out
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def documents_in_pass(weights, draws, number, passes):  # type: ignore[no-untyped-def]
     """Which documents (positions in the arrays) pass `number` holds, each once: int64[m], ascending."""
     out = np.empty(len(weights), np.int64)
@@ -164,7 +164,7 @@ def permutation(count: int, key: int) -> npt.NDArray[np.int64]:
     return np.asarray(_fisher_yates(count, U64(key & _MASK)), np.int64)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def _fisher_yates(count, key):  # type: ignore[no-untyped-def]
     order = np.arange(count)
     for i in range(count - 1, 0, -1):

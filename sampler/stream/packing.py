@@ -32,9 +32,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
+
+from tamis.kernels import kernel
 
 CONCAT, DOCUMENT = "concat", "document"
 Int64s = npt.NDArray[np.int64]
@@ -118,7 +119,7 @@ def _targets(pieces: Pieces, length: int, packing: str) -> tuple[Int64s, Int64s,
     return rows, begins, ends, _best_fit(ends - begins, alone, length)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def _cut(rows, begins, ends, length):  # type: ignore[no-untyped-def]
     """Cut pieces into whole sequences and a rest: rows, begins, ends, and whether each fills a sequence alone."""
     count = 0
@@ -137,7 +138,7 @@ def _cut(rows, begins, ends, length):  # type: ignore[no-untyped-def]
     return cut_rows, cut_begins, cut_ends, alone
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def _best_fit(lengths, alone, length):  # type: ignore[no-untyped-def]
     """The sequence of each piece, numbered in the order of their last piece: int64[n].
 
@@ -202,7 +203,7 @@ def _best_fit(lengths, alone, length):  # type: ignore[no-untyped-def]
     return target
 
 
-@nb.njit(inline="always")
+@kernel(inline="always")
 def _mark(tree, size, leaf, there):  # type: ignore[no-untyped-def]
     node = size + leaf
     tree[node] = there
@@ -211,7 +212,7 @@ def _mark(tree, size, leaf, there):  # type: ignore[no-untyped-def]
         tree[node] = tree[2 * node] or tree[2 * node + 1]
 
 
-@nb.njit(inline="always")
+@kernel(inline="always")
 def _least(tree, size, need):  # type: ignore[no-untyped-def]
     """The least free space of at least `need` in any sequence, or -1."""
     node = size + need

@@ -8,12 +8,12 @@ Cost: 0.4-0.7 ns a token, some 10 ns a piece.
 
 from __future__ import annotations
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
 from sampler.stream.block import ShuffleBlock
 from sampler.stream.packing import Int64s
+from tamis.kernels import kernel
 
 PADDING = -1
 """The document id of padding."""
@@ -121,7 +121,7 @@ def labels_of(window: Int64s, used: npt.NDArray[np.int32], ignored: int) -> Int6
     return out
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def _labels(window, used, ignored, out):  # type: ignore[no-untyped-def]
     for row in range(len(used)):
         for i in range(used[row]):
@@ -130,7 +130,7 @@ def _labels(window, used, ignored, out):  # type: ignore[no-untyped-def]
             out[row, i] = ignored
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def _copy_stretches(source, base, begins, prefix, starts, rows, length, out, width, places):  # type: ignore[no-untyped-def]
     """Arguments as `Window.copy_stretches`; returns how many places were filled."""
     count = 0
@@ -159,7 +159,7 @@ def _copy_stretches(source, base, begins, prefix, starts, rows, length, out, wid
     return count
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def _copy_planned(  # type: ignore[no-untyped-def]
     source, base, begins, ends, document_ends, first, sequences, rows, out, width, eos_id, used, places
 ):
@@ -184,7 +184,7 @@ def _copy_planned(  # type: ignore[no-untyped-def]
             out[write + filled] = source[ends[last] - base]
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def _positions(first, columns, out):  # type: ignore[no-untyped-def]
     length = out.shape[1]
     for row in range(len(first) - 1):
@@ -195,7 +195,7 @@ def _positions(first, columns, out):  # type: ignore[no-untyped-def]
                 out[row, begin + i] = i
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def _segments(first, columns, out):  # type: ignore[no-untyped-def]
     length = out.shape[1]
     for row in range(len(first) - 1):

@@ -33,6 +33,7 @@ from sampler.published import Shard
 from sampler.tokenizer.sample import DomainSample, draw, plan_sample
 from tamis.errors import ConfigError, TamisError
 from tamis.progress import SILENT, Progress, step
+from tamis.version import RECORD
 
 FORMAT = 2
 THREADS = 2  # stored inside the model file: another number is another digest
@@ -91,7 +92,7 @@ class TrainedTokenizer:
     def to_json(self) -> dict[str, Any]:
         """What is stored beside the model."""
         drawn = {domain: sample.to_json() for domain, sample in self.domains.items()}
-        return {**self.settings, "digest": self.digest, "sampled": drawn}
+        return {**RECORD, **self.settings, "digest": self.digest, "sampled": drawn}
 
 
 def training_settings(shards: dict[str, list[Shard]], config: TokenizerConfig, seed: int) -> dict[str, Any]:

@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from pipelines.spark.package import PACKAGES, build_zip
+from tamis.collisions import ROOMS, told
+from tamis.version import VERSION
 
-OURS = (*PACKAGES, "benchmarks", "tests", "conf")
+OURS = (*PACKAGES, "benchmarks", "tests")
 NOT_OURS = {".git", ".venv", "demo", "dist", "build", "__pycache__"}
 
 
@@ -74,6 +76,23 @@ def test_packages_exist_and_are_declared(repository: Path) -> None:
     assert [name for name in PACKAGES if not (repository / name / "__init__.py").is_file()] == []
 
 
+def test_the_names_that_are_looked_at_are_those_of_our_packages() -> None:
+    """And each begins as `tamis.collisions` expects."""
+    assert {"tamis", *ROOMS} == set(PACKAGES)
+    assert told(str(Path(__file__).resolve().parents[2])) is None
+
+
+def test_the_version_is_said_in_one_place(repository: Path) -> None:
+    """And read there without importing anything."""
+    import tomllib
+
+    project = tomllib.loads((repository / "pyproject.toml").read_text())
+    assert project["project"]["dynamic"] == ["version"] and "version" not in project["project"]
+    assert project["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "tamis.version.VERSION"}
+    source = (repository / "tamis" / "version.py").read_text("utf-8")
+    assert re.findall(r'^VERSION = "([\d.]+)"$', source, re.MULTILINE) == [VERSION]
+
+
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The executors' zip, built from this checkout."""
@@ -92,9 +111,11 @@ def test_zip_holds_packages_and_configuration_only(archive: Path) -> None:
     """Neither tests nor compiled files travel to executors."""
     names = zipfile.ZipFile(archive).namelist()
     assert names == sorted(names)
-    assert {name.split("/")[0] for name in names} <= {*PACKAGES, "conf"}
+    assert {name.split("/")[0] for name in names} == set(PACKAGES)
     assert [name for name in names if name.endswith((".pyc", ".nbi", ".nbc"))] == []
-    assert "conf/spark/local.conf" in names
+    assert {"tamis/conf/spark/local.conf", "tamis/conf/pipelines/default.yaml", "cli/pages/templates/page.html"} <= set(
+        names
+    )
 
 
 def test_zip_imports(archive: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.run.job import find_pipeline, main
+from pipelines.run.job import main
 from pipelines.spark.package import build_zip
 from pipelines.stages.registry import STAGES
 from tamis.progress import PlainProgress
@@ -28,7 +28,8 @@ def test_a_job_says_how_it_is_submitted_and_does_nothing_else(repository: Path, 
     said = ast.get_docstring(tree) or ""
     assert "spark-submit" in said and f"jobs/run_{name}.py" in said and "--py-files dist/tamis.zip" in said
     imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
-    assert [ast.unparse(node) for node in imports][1:] == [f"from pipelines.run.{module} import main"]
+    wanted = ["import tamis.collisions", f"from pipelines.run.{module} import main"]
+    assert [ast.unparse(node) for node in imports][1:] == wanted
     assert ast.unparse(tree.body[-1]) == "if __name__ == '__main__':\n    main()"
 
 
@@ -44,7 +45,7 @@ def submit(
 ) -> subprocess.CompletedProcess[str]:
     """Starts a job as spark-submit does: the zip on the path, another current folder, no checkout."""
     environment = {**os.environ, "PYTHONPATH": str(archive), "TAMIS_CACHE": str(tmp_path / "cache")}
-    for name in ("NUMBA_CACHE_DIR", "TAMIS_KERNEL_CACHE", "TAMIS_DEBUG"):
+    for name in ("NUMBA_CACHE_DIR", "TAMIS_DEBUG"):
         environment.pop(name, None)
     command = [sys.executable, str(repository / "jobs" / f"run_{job}.py"), *arguments]
     return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
@@ -56,7 +57,7 @@ def submit(
     [
         ("pipeline", ["./none.yaml"], "none.yaml: there is no such file\n"),
         ("pipeline", ["dedup", "--input", "web"], "--input: found 'web'; expected DOMAIN=GLOB\n"),
-        ("pipeline", ["nope"], "nope: found no pipeline of that name; expected one of "),
+        ("pipeline", ["nope"], "nope: found none of that name in pipelines; expected dedup, default, "),
         (
             "pipeline",
             ["dedup", "--until", "language"],
@@ -73,16 +74,6 @@ def test_a_users_error_is_one_sentence_and_starts_no_jvm(
     assert done.stderr.startswith("tamis: ") and said in done.stderr and done.stderr.count("\n") == 1, done.stderr
     assert done.stdout == ""
     assert not (tmp_path / "run").exists()
-
-
-def test_a_bare_name_is_a_shipped_pipeline_and_a_path_is_a_path(
-    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "dedup").mkdir()
-    assert find_pipeline("dedup") == (repository / "conf" / "pipelines" / "dedup.yaml", tmp_path)
-    assert find_pipeline("dedup.yaml") == (Path("dedup.yaml"), tmp_path)
-    assert find_pipeline("./x/dedup") == (Path("x/dedup"), tmp_path / "x")
 
 
 @pytest.mark.parametrize("until", ["ingest", *STAGES, "write_shards", None])

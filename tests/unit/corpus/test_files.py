@@ -22,6 +22,7 @@ from corpus.files import (
     file_digest,
     load_manifest,
     manifest_path,
+    read_json,
     retract,
     stable_hash,
     write_json,
@@ -33,6 +34,7 @@ from pipelines.spark.blocks import Block, pack, unpack
 from pipelines.spark.frames import write_scattered
 from pipelines.spark.shard_files import ShardFiles, write_by_shard
 from tamis.errors import TamisError
+from tamis.version import VERSION
 
 
 def table(n: int, start: int = 0) -> pa.Table:
@@ -52,6 +54,16 @@ def test_what_is_committed_is_loaded(tmp_path: Path) -> None:
     assert loaded.of_shard("x", 3)[0].info == {"seen": 3} and loaded.of_shard("y", 3) == []
     assert all(file_digest(tmp_path / "f" / f.path) == f.digest for f in loaded.files)
     assert load_manifest(tmp_path / "nothing") is None
+
+
+def test_a_manifest_says_who_wrote_it_and_nothing_depends_on_it(tmp_path: Path) -> None:
+    """One without it, of an earlier version, is the same manifest."""
+    made = commit(tmp_path, {"key": "k"}, [write_table(tmp_path, "x", table(2), kind="x")])
+    written = read_json(manifest_path(tmp_path))
+    assert written.pop("tamis_version") == VERSION
+    write_json(manifest_path(tmp_path), written)
+    earlier = load_manifest(tmp_path)
+    assert earlier == made and earlier.ref == made.ref and earlier.body == {"key": "k"}
 
 
 def test_several_files_of_a_shard_are_read_as_one(tmp_path: Path) -> None:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import io
+import json
+import os
+import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
+from tamis.compiling import FOLDER
 from tamis.progress import PlainProgress, each, step
 
 
@@ -49,3 +54,22 @@ def test_lines_of_a_log() -> None:
     progress.finish()
     first, last = stream.getvalue().splitlines()
     assert first == "scan: 1,200 tasks" and last.startswith("scan: 0.0 s, ") and last.endswith(" documents/s")
+
+
+def test_a_log_says_which_kernels_are_being_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(FOLDER, str(tmp_path))
+    monkeypatch.setattr("tamis.progress.TELL_AFTER", (0.05, 60.0))
+    stream = io.StringIO()
+    progress = PlainProgress(stream)
+    progress.start("scan", 2, [500, 500])
+    (tmp_path / str(os.getpid())).write_text(json.dumps([time.time(), "text.a.b", True, ["text.c.d"]]) + "\n", "utf-8")
+    for _ in range(100):
+        time.sleep(0.05)
+        if stream.getvalue().count("\n") > 1:
+            break
+    with (tmp_path / str(os.getpid())).open("a") as file:
+        file.write(json.dumps([time.time(), "text.a.b", False, []]) + "\n")
+    progress.finish()
+    _, told, last = stream.getvalue().splitlines()
+    assert told == "scan: compiling kernels: 2 of 2 left (a.b, c.d), 0 s"
+    assert " s of it compiling 1 kernel, once" in last

@@ -17,6 +17,7 @@ from pipelines.run.curves import Curve, WeightsConfig
 from pipelines.run.ledger import Kept
 from pipelines.run.publish import plan_groups, split_of
 from tamis.errors import ConfigError
+from tamis.places import find_config
 
 GOOD = """
 inputs: [{domain: web, paths: [a.jsonl], fields: {text: body}}, {domain: code, paths: [b.jsonl]}]
@@ -353,6 +354,21 @@ def test_a_component_is_on_one_side_of_the_split() -> None:
     assert (split_of(components, WriteShardsConfig(heldout_fraction=0)) == "train").all()
     other = split_of(components, WriteShardsConfig(heldout_fraction=0.02, heldout_seed=1))
     assert np.mean((other == "heldout") & (found[:50_000] == "heldout")) < 0.002
+
+
+def test_extends_takes_a_shipped_pipeline_by_its_name_or_one_beside_the_file(tmp_path: Path) -> None:
+    """The file may have that very name; the one beside it is named with its suffix."""
+    (tmp_path / "default.yaml").write_text("extends: default\nstages: {near_dedup: {threshold: 0.9}}\n")
+    (tmp_path / "own.yaml").write_text("extends: default.yaml\nsnapshot: 3\n")
+    shipped, own = load_pipeline(find_config("pipelines", Path("default"))), load_pipeline(tmp_path / "own.yaml")
+    assert own.name == "default" and own.snapshot == 3 and list(own.stages) == list(shipped.stages)
+    assert own.stages["near_dedup"] == {**shipped.stages["near_dedup"], "threshold": 0.9}
+    (tmp_path / "own.yaml").write_text("extends: nope\n")
+    with pytest.raises(ConfigError, match="nope: found none of that name in pipelines; expected dedup, default"):
+        load_pipeline(tmp_path / "own.yaml")
+    (tmp_path / "own.yaml").write_text("extends: own.yaml\n")
+    with pytest.raises(ConfigError, match="extends: found itself"):
+        load_pipeline(tmp_path / "own.yaml")
 
 
 def test_order_puts_the_stages_in_another_order(repository: Path, tmp_path: Path) -> None:

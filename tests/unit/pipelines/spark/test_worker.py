@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -50,6 +51,12 @@ def stumble(task: Number) -> Twice:
 
 def lose_the_storage(task: Number) -> Twice:
     raise ReadError("nobody answers")
+
+
+def test_a_package_that_another_hides_is_told_as_the_steps_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tamis.collisions", None)
+    with pytest.raises(RuntimeError, match="^doubling: import of tamis.collisions halted"):
+        worker.call(f"{HERE}:double", worker.Called("doubling"), encode(Number(4)), "receipt")
 
 
 def test_an_answer_comes_back_and_leaves_a_receipt(tmp_path: Path) -> None:
