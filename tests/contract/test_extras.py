@@ -19,6 +19,9 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.run import preflight
+from pipelines.run.config import load_pipeline
+
 OURS = ("tamis", "text", "corpus", "filters", "dedup", "sampler", "pipelines", "jobs", "trainer", "cli")
 BEHIND_DOORS = ("trainer.", "sampler.torch_data")
 CALLS = ("needs", "look_for", "lacking")
@@ -205,6 +208,35 @@ def test_every_extra_that_a_sentence_names_brings_the_package(repository: Path) 
                 if owners(package) and not owners(package) & there:
                     wrong.append(f"{name}:{call.lineno}: {package} is of {owners(package)}, not of {extra!r}")
     assert wrong == [] and checked > 20
+
+
+def hide(root: Path, extras: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Hides what some extras bring and a plain install with the extra `default` does not; all of `default`, if it is
+    one of them.
+    """
+    kept = brings(tuple(project(root)[""])) | (
+        set() if "default" in extras else brings(tuple(project(root)["default"]))
+    )
+    gone = {name for extra in extras for name in brings(tuple(project(root)[extra]))} - kept
+    hidden = {package for package in by_package() if (own := owners(package)) & gone and not own & kept}
+    for package in hidden:
+        monkeypatch.setitem(sys.modules, package, None)
+    return hidden
+
+
+def test_the_extra_default_is_all_that_the_shipped_pipelines_want(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preflight, "look_for_java", lambda: None)
+    configs = [load_pipeline(path) for path in sorted((repository / "conf" / "pipelines").glob("*.yaml"))]
+
+    def wants() -> dict[str, list[str]]:
+        return {c.name: list(preflight.missing(c, tmp_path, list(c.stages))) for c in configs}
+
+    assert "torch" in hide(repository, ("train", "tensorboard", "embed", "eval"), monkeypatch)
+    assert wants() == {config.name: [] for config in configs} and len(configs) > 3
+    assert hide(repository, ("default",), monkeypatch) >= {"faiss", "gensim", "snownlp", "static_model"}
+    assert [name for name, lacks in wants().items() if not lacks] == ["dedup"]
 
 
 @pytest.mark.parametrize(
