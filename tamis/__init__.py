@@ -32,79 +32,54 @@ if TYPE_CHECKING:
     from pipelines.notebook.run import run as run
     from pipelines.stages.base import Batch as Batch
     from pipelines.stages.base import Column as Column
-    from pipelines.stages.base import LocalStage as Stage
+    from pipelines.stages.base import LocalStage as Stage  # noqa: F401
     from pipelines.stages.base import Verdict as Verdict
     from pipelines.stages.keep_function import Document as Document
     from sampler.batches import Batches as Batches
     from sampler.batches import stream as stream
     from sampler.mixture import Mixture as Mixture
     from tamis.errors import TamisError as TamisError
-    from tamis.version import VERSION as __version__
+    from tamis.version import VERSION as __version__  # noqa: F401
 else:  # a type checker that saw it would take any name for one of ours
 
     def __getattr__(name: str) -> object:
         """A name of `__all__`, imported when it is first asked for (PEP 562)."""
         if name not in _PLACES:
             raise AttributeError(f"module 'tamis' has no attribute {name!r}; it has {', '.join(__all__)}")
-        module, _, other = _PLACES[name].partition(":")
-        found = globals()[name] = getattr(import_module(module), other or name)
+        module, _, other = _PLACES[name].rpartition(".")
+        found = globals()[name] = getattr(import_module(module), other)
         return found
 
 
 _PLACES = {
-    "run": "pipelines.notebook.run",
-    "open_run": "pipelines.notebook.run",
-    "Run": "corpus.reading.opened_run",
-    "stream": "sampler.batches",
-    "Batches": "sampler.batches",
-    "Mixture": "sampler.mixture",
-    "near_duplicates": "pipelines.notebook.duplicates",
-    "near_duplicate_pairs": "pipelines.notebook.duplicates",
-    "exact_duplicates": "pipelines.notebook.duplicates",
-    "language": "pipelines.notebook.filters",
-    "quality": "pipelines.notebook.filters",
-    "heuristics": "pipelines.notebook.filters",
-    "personal_data": "pipelines.notebook.filters",
-    "Stage": "pipelines.stages.base:LocalStage",
-    "Batch": "pipelines.stages.base",
-    "Verdict": "pipelines.stages.base",
-    "Column": "pipelines.stages.base",
-    "Document": "pipelines.stages.keep_function",
-    "StrictModel": "corpus.config",
-    "setting": "corpus.config",
-    "Record": "corpus.records",
-    "Bad": "corpus.records",
-    "TamisError": "tamis.errors",
-    "__version__": "tamis.version:VERSION",
+    "run": "pipelines.notebook.run.run",
+    "open_run": "pipelines.notebook.run.open_run",
+    "Run": "corpus.reading.opened_run.Run",
+    "stream": "sampler.batches.stream",
+    "Batches": "sampler.batches.Batches",
+    "Mixture": "sampler.mixture.Mixture",
+    "near_duplicates": "pipelines.notebook.duplicates.near_duplicates",
+    "near_duplicate_pairs": "pipelines.notebook.duplicates.near_duplicate_pairs",
+    "exact_duplicates": "pipelines.notebook.duplicates.exact_duplicates",
+    "language": "pipelines.notebook.filters.language",
+    "quality": "pipelines.notebook.filters.quality",
+    "heuristics": "pipelines.notebook.filters.heuristics",
+    "personal_data": "pipelines.notebook.filters.personal_data",
+    "Stage": "pipelines.stages.base.LocalStage",
+    "Batch": "pipelines.stages.base.Batch",
+    "Verdict": "pipelines.stages.base.Verdict",
+    "Column": "pipelines.stages.base.Column",
+    "Document": "pipelines.stages.keep_function.Document",
+    "StrictModel": "corpus.config.StrictModel",
+    "setting": "corpus.config.setting",
+    "Record": "corpus.records.Record",
+    "Bad": "corpus.records.Bad",
+    "TamisError": "tamis.errors.TamisError",
+    "__version__": "tamis.version.VERSION",
 }
-"""Name → the module that has it, under the same name unless another stands behind a colon."""
+"""Name → what it is, in its module."""
 
-__all__ = [  # noqa: F822
-    "Bad",
-    "Batch",
-    "Batches",
-    "Column",
-    "Document",
-    "Mixture",
-    "Record",
-    "Run",
-    "Stage",
-    "StrictModel",
-    "TamisError",
-    "Verdict",
-    "__version__",
-    "exact_duplicates",
-    "heuristics",
-    "language",
-    "near_duplicate_pairs",
-    "near_duplicates",
-    "open_run",
-    "personal_data",
-    "quality",
-    "run",
-    "setting",
-    "stream",
-]
+__all__ = sorted(_PLACES)
 
 
 def __dir__() -> list[str]:

@@ -28,20 +28,13 @@ from benchmarks.tools.report import table_head
 from benchmarks.tools.timing import best_cpu_seconds
 from corpus.view import Edits, View
 from pipelines.stages.base import Batch, Stage
-from pipelines.stages.keep_function import Document
+from pipelines.stages.keep_function import Document, stage_of
 from pipelines.stages.registry import stage_class
 from pipelines.stages.scan import BATCH_BYTES
 from tamis.places import ROOT
 from text.arrow import TextColumn
 
 NEEDS = ("data",)
-WAYS = {
-    "lines, a function of one document": "benchmarks.chain.own_stage_speed:short_lines_in_python",
-    "lines, a stage of batches": "short_lines:ShortLines",
-    "words, a function of one document": "benchmarks.chain.own_stage_speed:quick_reading_in_python",
-    "words, a stage of batches": "reading_time:ReadingTime",
-    "`heuristic_filter`": "heuristic_filter",
-}
 _HAN, _WORD = (
     re.compile("[\u2e80-\u2fdf\u3005-\u3007\u3021-\u303b\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"),
     re.compile(r"\w+"),
@@ -60,6 +53,16 @@ def quick_reading_in_python(document: Document, *, seconds: float = 1.0) -> bool
     return han / 5 + len(_WORD.findall(without)) / 4 >= seconds
 
 
+WAYS: dict[str, Any] = {
+    "lines, a function of one document": short_lines_in_python,
+    "lines, a stage of batches": "short_lines:ShortLines",
+    "words, a function of one document": quick_reading_in_python,
+    "words, a stage of batches": "reading_time:ReadingTime",
+    "`heuristic_filter`": "heuristic_filter",
+}
+"""What is measured: a function here, or the reference of a stage."""
+
+
 def main() -> None:
     """Measures, prints, writes."""
     parser = command_line(__doc__, NEEDS)
@@ -72,7 +75,7 @@ def main() -> None:
     rows = []
     for lang in options.langs:
         batches = batches_of([document.text for document in base_documents(options.data, (lang,))])
-        rows += [measure(lang, said, reference, batches, options.repeats) for said, reference in WAYS.items()]
+        rows += [measure(lang, said, way, batches, options.repeats) for said, way in WAYS.items()]
     body = {"machine": machine.describe(), "rows": rows}
     if options.out:
         options.out.write_text(json.dumps(body, indent=1), "utf-8")
@@ -101,9 +104,9 @@ def _batch(rows: Any, texts: list[bytes]) -> Batch:
     return Batch(rows, rows.astype(np.int64), "web", view, pa.table({"source_id": named, **others}))
 
 
-def measure(lang: str, what: str, reference: str, batches: list[Batch], repeats: int) -> dict[str, Any]:
+def measure(lang: str, what: str, way: Any, batches: list[Batch], repeats: int) -> dict[str, Any]:
     """The rate of a stage's scan."""
-    kind = stage_class(reference)
+    kind = stage_of(way) if callable(way) else stage_class(way)
     stage: Stage = kind(kind.Evidence(), {})
 
     def work() -> None:

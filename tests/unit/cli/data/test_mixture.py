@@ -16,7 +16,6 @@ from sampler.mixture import Mixture
 from sampler.plan import plan_mixture
 from sampler.prepare import open_stream, prepare
 from tamis.errors import ConfigError, TamisError
-from tests.conftest import REPOSITORY
 from tests.support.sampler_run import SMALL, write_run, write_weights
 
 BASE: dict[str, Any] = {"run": "run", "domains": "*", "sequence_length": 32, "seed": 1, "tokenizer": SMALL}
@@ -323,20 +322,3 @@ def test_places_that_cannot_be_are_one_sentence(folder: Path, tmp_path: Path) ->
         invoke("tokens", "verify", tmp_path / "file")
     with pytest.raises(TamisError, match="cannot be written"):
         invoke("mixture", "plot", write(folder), "--out", tmp_path / "file" / "plot.html")
-
-
-def test_the_readmes_snippet_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    torch = pytest.importorskip("torch")
-    write_run(tmp_path / "RUN")
-    write(tmp_path)
-    readme = (REPOSITORY / "README.md").read_text("utf-8")
-    code = (
-        readme.split("```python\n")[1]
-        .split("```")[0]
-        .replace("    ...\n", "")
-        .replace("global_batch=512", "global_batch=8")
-    )
-    monkeypatch.chdir(tmp_path)
-    seen: dict[str, Any] = {"device": torch.device("cpu")}
-    exec(code + "    break\n", seen)
-    assert seen["state"]["position"] == 8
