@@ -38,9 +38,26 @@ def installed(group: str) -> dict[str, str]:
 
 
 def use_folders(folders: Iterable[Path]) -> None:
-    """Lets modules be imported from some folders, behind all that is found already: nothing there hides anything."""
-    sys.path += [str(folder) for folder in folders if str(folder) not in sys.path]
+    """Lets modules be imported from some folders, behind all that is found already: nothing there hides anything.
+
+    They come before the folders of an earlier call, whose modules of the same names are forgotten.
+    """
+    wanted = [str(folder) for folder in folders]
+    earlier = [path for path in _used if path not in wanted]
+    sys.path[:] = [path for path in sys.path if path not in _used]
+    _used[:] = [path for path in wanted if path not in sys.path] + earlier
+    sys.path += _used
     importlib.invalidate_caches()
+    for name, module in list(sys.modules.items()) if earlier else ():
+        held, top = getattr(module, "__dict__", {}), name.partition(".")[0]
+        places = [str(place) for place in (held.get("__file__"), *(held.get("__path__") or ())) if place]
+        hides = any((Path(f) / top).is_dir() or (Path(f) / f"{top}.py").is_file() for f in wanted)
+        if hides and any(Path(place).is_relative_to(old) for place in places for old in earlier):
+            del sys.modules[name]
+
+
+_used: list[str] = []
+"""The folders of code at the end of `sys.path`."""
 
 
 def find(reference: str, where: str) -> Any:

@@ -44,7 +44,7 @@ from pipelines.run.own_names import name_own_code
 from pipelines.run.profiles import merge, resolve_names
 from pipelines.run.settings import IngestConfig, WriteShardsConfig
 from pipelines.stages.base import Stage
-from pipelines.stages.own import version_of
+from pipelines.stages.own import told, version_of
 from pipelines.stages.registry import STAGES, stage_class
 from tamis.errors import ConfigError
 from tamis.places import find_config, is_name
@@ -215,8 +215,10 @@ def _check_stages(config: PipelineConfig) -> None:
     for name in config.stages:
         kind, decisions = config.kind(name), config.decisions(name)
         for block in (decisions["default"], *decisions["domains"].values()):
-            kind.check(config.evidence(name), parse(kind.Decision, block, f"stages.{name}"))
+            with told(kind, "check"):
+                kind.check(config.evidence(name), parse(kind.Decision, block, f"stages.{name}"))
     _check_sources(config)
+    _check_columns(config)
     config._check_watched(config.alarm, "alarm")
 
 
@@ -230,18 +232,31 @@ def _check_order(config: PipelineConfig) -> None:
             )
 
 
+def _check_columns(config: PipelineConfig) -> None:
+    seen: dict[str, str] = {}
+    for name in config.own_stages:
+        for column in config.kind(name).provides:
+            if (other := seen.setdefault(column, name)) != name:
+                raise ConfigError(
+                    f"stages.{name}: found {column!r} in `provides`, as in {other}; expected another name"
+                )
+
+
 def _check_sources(config: PipelineConfig) -> None:
     stages = list(config.stages)
     for i, name in enumerate(stages):
         kind = config.kind(name)
         decision = parse(kind.Decision, config.decisions(name)["default"], f"stages.{name}")
-        for wanted in kind.needs(decision):
+        with told(kind, "needs"):
+            needed = kind.needs(decision)
+        for wanted in needed:
             if wanted not in stages[:i]:
                 raise ConfigError(
                     f"stages: found {name} without {wanted}; expected {wanted} before it, to decide by what it saw"
                 )
         if kind.evidence_of is not None:
-            kind.check_source(config.evidence(kind.evidence_of), decision)
+            with told(kind, "check_source"):
+                kind.check_source(config.evidence(kind.evidence_of), decision)
 
 
 def _check_override(where: str, value: Any, kind: type[Stage]) -> None:

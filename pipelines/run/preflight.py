@@ -19,14 +19,13 @@ from pathlib import Path
 from corpus.config import parse
 from corpus.files import load_manifest
 from corpus.inputs import refuse_unreadable, resolve_inputs
-from corpus.own_code import failure
 from corpus.run_folder import RunFolder
 from pipelines.run.ancestors import open_ancestors
 from pipelines.run.config import PipelineConfig
 from pipelines.run.ingest import find_inputs
 from pipelines.spark.session import look_for_java
 from pipelines.stages.base import complaint
-from pipelines.stages.own import code_of
+from pipelines.stages.own import told
 from tamis.errors import ConfigError, TamisError
 
 
@@ -63,13 +62,10 @@ def _missing_of(config: PipelineConfig, name: str, base: Path) -> Iterator[str]:
     kind = config.kind(name)
     decision = parse(kind.Decision, config.decisions(name)["default"], f"stages.{name}")
     try:
-        yield from kind.missing(config.evidence(name), decision, base)
+        with told(kind, "missing"):
+            yield from kind.missing(config.evidence(name), decision, base)
     except TamisError as error:
         yield str(error)
-    except Exception as error:
-        if code_of(kind) is None:
-            raise
-        raise TamisError(f"{name}: missing failed: {failure(error)}") from error
 
 
 def missing_inputs(config: PipelineConfig, base: Path) -> Iterator[str]:

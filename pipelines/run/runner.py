@@ -27,7 +27,7 @@ from pipelines.spark.own_archive import pack
 from pipelines.spark.session import Cluster
 from pipelines.stages.base import GlobalStage, LocalStage, Stage
 from pipelines.stages.context import DecisionContext, GlobalVerdict, PrepareContext, Snapshot
-from pipelines.stages.own import code_of, version_of
+from pipelines.stages.own import code_of, told, version_of
 from pipelines.stages.registry import shard_tasks
 from pipelines.stages.scan import BATCH_BYTES, DecideTask, ScanTask, StageConfig, decide_shard, scan_shard
 from pipelines.stages.shard_task import Chain, ShardTask
@@ -157,8 +157,10 @@ class Runner:
 
     def _prepare(self, name: str) -> dict[str, str]:
         context = PrepareContext(self.run_folder.root / "models" / name, self.base, self.cluster)
-        found = self.config.kind(name).prepare(self.config.evidence(name), context)
-        return {key: str(path) for key, path in sorted(found.items())}
+        kind = self.config.kind(name)
+        with told(kind, "prepare"):
+            found = kind.prepare(self.config.evidence(name), context)
+            return {key: str(path) for key, path in sorted(found.items())}
 
     def _scan(self, name: str, artefacts: dict[str, str], started: float) -> Manifest:
         kind, config = self.config.kind(name), self.config.evidence(name)
@@ -172,13 +174,15 @@ class Runner:
         if earlier is not None and earlier.body["key"] == key:
             return earlier
         tasks, stage = self._tasks(earlier, skip), self._stage_config(name, artefacts)
+        with told(kind, "its beginning"):
+            gpu = kind(config, artefacts).wants_gpu()
         answers = self.cluster.map(
             scan_shard,
             [ScanTask(task, stage, folder, self.batch_bytes) for task in tasks],
             label=f"{name}: scan",
             receipts=folder / "receipts",
             weights=[task.shard.rows for task in tasks],
-            gpu=kind(config, artefacts).wants_gpu(),
+            gpu=gpu,
         )
         files = [f for answer in answers for f in answer.files]
         body = {
@@ -206,10 +210,12 @@ class Runner:
         done = load_manifest(folder)
         if done is not None:
             return done
-        stage = kind(self.config.evidence(name), artefacts)
+        with told(kind, "its beginning"):
+            stage = kind(self.config.evidence(name), artefacts)
         if isinstance(stage, GlobalStage):
             assert evidence is not None
-            verdict = stage.decide_globally(self._context(name, artefacts, evidence, folder))
+            with told(kind, "decide_globally"):
+                verdict = stage.decide_globally(self._context(name, artefacts, evidence, folder))
         else:
             assert isinstance(stage, LocalStage)
             verdict = self._decide_by_shard(stage, artefacts, evidence, folder)
@@ -230,7 +236,8 @@ class Runner:
             weights=[task.shard.rows for task in tasks],
         )
         files = [f for answer in answers for f in answer]
-        return GlobalVerdict(files, stage.facts([folder / f.path for f in files if f.table == "columns"]))
+        with told(type(stage), "facts"):
+            return GlobalVerdict(files, stage.facts([folder / f.path for f in files if f.table == "columns"]))
 
     def _context(self, name: str, artefacts: dict[str, str], evidence: Manifest, folder: Path) -> DecisionContext:
         kind, chain, skip = self.config.kind(name), self._chain(), self.config.decisions(name)["skip"]

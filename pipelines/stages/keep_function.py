@@ -9,8 +9,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any, ClassVar, get_type_hints
 
+import numpy as np
 import pyarrow as pa
 from pydantic import create_model
 
@@ -54,10 +56,8 @@ class KeepFunction(LocalStage):
         return batch.table(reason=pa.array(reasons, pa.string()))
 
     def _reason(self, answer: object) -> str | None:
-        if answer is True:
-            return None
-        if answer is False:
-            return self.name
+        if isinstance(answer, bool | np.bool_):
+            return None if answer else self.name
         if isinstance(answer, str) and answer.strip():
             return answer
         raise TypeError(f"{self.name} returned {answer!r}; expected True, False or a reason")
@@ -78,7 +78,8 @@ def stage_of(function: Callable[..., bool | str]) -> type[Stage]:
     if sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in given) != 1:
         raise TamisError(f"found {function.__name__}{inspect.signature(function)}; expected a function of one document")
     settings = [p for p in given if p.kind is p.KEYWORD_ONLY]
-    hints = get_type_hints(function)
+    asked = SimpleNamespace(__annotations__={p.name: p.annotation for p in settings if p.annotation is not p.empty})
+    hints = get_type_hints(asked, inspect.unwrap(function).__globals__, include_extras=True)
     fields: dict[str, Any] = {
         p.name: (hints.get(p.name, Any), ... if p.default is p.empty else p.default) for p in settings
     }

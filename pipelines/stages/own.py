@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import inspect
 import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pyarrow as pa
 
 from corpus.config import StrictModel, unknown_key
-from corpus.own_code import find, reference_of, source_version
+from corpus.own_code import failure, find, reference_of, source_version
 from corpus.schemas import DOCUMENT, PUBLISHED
 from pipelines.stages.base import Column, GlobalStage, LocalStage, Stage
-from pipelines.stages.keep_function import KeepFunction, stage_of
+from pipelines.stages.keep_function import stage_of
 from tamis.errors import ConfigError, TamisError
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -38,7 +41,24 @@ def own_stage(reference: str) -> type[Stage]:
         raise
     except TamisError as error:
         raise ConfigError(f"{where}: {error}") from None
+    except Exception as error:
+        raise ConfigError(f"{where}: cannot be used: {failure(error)}") from error
+    if getattr(sys.modules.get(found.__module__), found.__qualname__, None) is not found:  # made within a function
+        kind.__module__, _, kind.__qualname__ = reference.partition(":")
     return kind
+
+
+@contextmanager
+def told(kind: type[Stage], what: str) -> Iterator[None]:
+    """Turns an error that a method of a stage of one's own raises, other than for a document, into a sentence."""
+    try:
+        yield
+    except TamisError:
+        raise
+    except Exception as error:
+        if code_of(kind) is None:
+            raise
+        raise TamisError(f"{kind.name}: {what} failed: {failure(error)}") from error
 
 
 def code_of(kind: type[Stage]) -> str | None:
@@ -48,7 +68,7 @@ def code_of(kind: type[Stage]) -> str | None:
 
 def version_of(kind: type[Stage]) -> int | str:
     """The version that it declares, or what it is known by."""
-    declared = any("version" in vars(base) for base in kind.__mro__ if base not in (Stage, KeepFunction))
+    declared = any("version" in vars(base) for base in kind.__mro__ if not base.__module__.startswith(_OURS))
     return kind.version if declared or code_of(kind) is None else source_version(kind)
 
 
@@ -83,8 +103,10 @@ def _check(kind: object) -> None:
         raise TamisError(f"found {shared[0]!r} in Evidence and in Decision; expected each setting in one of them")
     if isinstance(kind.version, bool) or not isinstance(kind.version, int | str):
         raise TamisError(f"found version {kind.version!r}; expected a number or text")
-    for column, told in kind.provides.items():
+    for column, column_type in kind.provides.items():
         if column in PUBLISHED.names or column in ("row", "weight"):
             raise TamisError(f"provides.{column}: found a column that published shards have already; expected another")
-        if not isinstance(told.type if isinstance(told, Column) else told, pa.DataType):
-            raise TamisError(f"provides.{column}: found {told!r}; expected an Arrow type, or a `tamis.Column`")
+        if not isinstance(column_type.type if isinstance(column_type, Column) else column_type, pa.DataType):
+            raise TamisError(f"provides.{column}: found {column_type!r}; expected an Arrow type, or a `tamis.Column`")
+        if not isinstance(column, str) or (isinstance(column_type, Column) and not isinstance(column_type.what, str)):
+            raise TamisError(f"provides.{column}: found {column_type!r}; expected a name, and a text on what it says")

@@ -23,6 +23,7 @@ from corpus.files import FileEntry, write_table
 from corpus.shard_state import ShardState
 from corpus.view import Edits, build_view
 from pipelines.stages.base import Batch, LocalStage, Stage, write_verdicts
+from pipelines.stages.own import told
 from pipelines.stages.own_results import blamed, checked_evidence, checked_verdict
 from pipelines.stages.registry import stage_class
 from pipelines.stages.shard_task import Int32, Int64, ShardTask
@@ -62,7 +63,8 @@ class StageConfig:
 @lru_cache(maxsize=8)
 def _open_stage(name: str, evidence: str, artefacts: str) -> Stage:
     kind = stage_class(name)
-    return kind(parse(kind.Evidence, json.loads(evidence), name), json.loads(artefacts))
+    with told(kind, "its beginning"):
+        return kind(parse(kind.Evidence, json.loads(evidence), name), json.loads(artefacts))
 
 
 @dataclass(frozen=True)

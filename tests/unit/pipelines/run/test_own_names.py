@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from pipelines.run.config import PipelineConfig, load_pipeline
-from tamis.errors import ConfigError
+from pipelines.stages.own import code_of, version_of
+from tamis.errors import ConfigError, TamisError
 
 MODULE = """
 import pyarrow as pa
@@ -225,3 +226,100 @@ def test_folders_of_code_must_be_there(tmp_path: Path, code: str, said: str) -> 
     with pytest.raises(ConfigError) as caught:
         load_pipeline(tmp_path / "p.yaml")
     assert str(caught.value).startswith("code: ") and said in str(caught.value)
+
+
+ODD = """
+from __future__ import annotations
+from typing import TYPE_CHECKING
+import numpy as np
+import pyarrow as pa
+import tamis
+from pipelines.stages.line_filter import LineFilter
+if TYPE_CHECKING:
+    from nowhere import Doc
+
+def hinted(document: Doc, *, least: int = 3) -> bool: return True
+def unknown(document, *, least: Doc = 3) -> bool: return True
+
+def plain(function):
+    def asks(document): return function(document)
+    return asks
+
+@plain
+def decorated(document): return True
+
+def made():
+    class Made(tamis.Stage):
+        name = "made"
+        def scan(self, batch): return batch.table()
+    return Made
+Made = made()
+
+class Provides(Made):
+    provides = ["x"]
+
+class Says(Made):
+    provides = {"x": tamis.Column(pa.int32(), None)}
+
+class One(Made):
+    name = "one"
+    provides = {"x": pa.int32()}
+
+class Two(One):
+    name = "two"
+
+class Checks(Made):
+    name = "checks"
+    @classmethod
+    def check(cls, evidence, decision): raise ValueError("mistaken")
+
+class Needs(Made):
+    name = "needing"
+    @classmethod
+    def needs(cls, decision): raise ValueError("mistaken")
+
+class Ours(LineFilter):
+    name = "lines_of_mine"
+"""
+
+
+@pytest.mark.parametrize(("key", "name"), [("hinted", "hinted"), ("decorated", "asks"), ("Made", "made")])
+def test_a_stage_is_known_by_the_reference_that_finds_it_however_it_was_made(folder: Path, key: str, name: str) -> None:
+    (folder / "code" / "odd.py").write_text(ODD)
+    config = load(folder, f"stages: {{'odd:{key}': {{}}}}")
+    assert list(config.stages) == [name]
+    assert code_of(config.kind(name)) == f"odd:{key}", "manifests keep it, and the tasks of later stages look it up"
+
+
+@pytest.mark.parametrize(
+    ("keys", "sentence"),
+    [
+        (["unknown"], r"stages.odd:unknown: cannot be used: NameError: name 'Doc' is not defined"),
+        (["Provides"], r"stages.odd:Provides: cannot be used: AttributeError"),
+        (["Says"], r"stages.odd:Says: provides.x: found Column.*; expected a name, and a text"),
+        (["One", "Two"], r"stages.two: found 'x' in `provides`, as in one; expected another"),
+        (["Checks"], r"checks: check failed: ValueError: mistaken \(odd.py, line \d+\)"),
+        (["Needs"], r"needing: needs failed: ValueError: mistaken \(odd.py, line \d+\)"),
+    ],
+)
+def test_a_mistake_in_a_stage_is_told_in_a_sentence(folder: Path, keys: list[str], sentence: str) -> None:
+    (folder / "code" / "odd.py").write_text(ODD)
+    with pytest.raises(TamisError, match=sentence):
+        load(folder, "stages: {" + ", ".join(f"'odd:{key}': {{}}" for key in keys) + "}")
+
+
+def test_a_stage_made_of_one_of_ours_has_no_version_of_ours(folder: Path) -> None:
+    (folder / "code" / "odd.py").write_text(ODD)
+    kind = load(folder, "stages: {'odd:Ours': {}}").kind("lines_of_mine")
+    before = version_of(kind)
+    (folder / "code" / "odd.py").write_text(f"{ODD}\n# edited\n")
+    assert version_of(load(folder, "stages: {'odd:Ours': {}}").kind("lines_of_mine")) != before
+
+
+def test_another_pipeline_in_the_same_process_has_its_own_module_of_the_same_name(folder: Path) -> None:
+    load(folder, "stages: {'mine:Loud': {}}")
+    (folder / "other").mkdir()
+    (folder / "other" / "mine.py").write_text("def other(document): return True\n")
+    (folder / "q.yaml").write_text("code: other\nstages: {'mine:other': {}}\n")
+    assert load_pipeline(folder / "q.yaml").own_stages == {"other": "mine:other"}
+    assert load(folder, "stages: {'mine:Loud': {}}").own_stages == {"loud": "mine:Loud"}
