@@ -81,13 +81,22 @@ class ShardTask:
         return state.alive & ~np.isin(self.domains().astype(str), self.skip) if self.skip else state.alive
 
     def column(self, rows: Int32, stage: str, name: str, default: Any) -> npt.NDArray[Any]:
-        """The values of a column that an earlier stage left, for some rows; `default` where it left none."""
-        kind = np.array([default]).dtype if default is not None else object
-        values = np.full(self.shard.rows, default, dtype=kind)
+        """The values of a column that an earlier stage left, for some rows; `default` where it left none, or a null.
+
+        Texts are objects; numbers are of a type that holds the column's and the default.
+        """
+        values = np.full(
+            self.shard.rows, default, dtype=object if default is None or isinstance(default, str) else None
+        )
         for decided in self.chain:
             columns = read_own(decided.manifest, "columns", self) if decided.stage == stage else None
             if columns is not None:
-                values[columns.column("row").to_numpy()] = columns.column(name).to_numpy(zero_copy_only=False)
+                left = columns.select(["row", name])
+                if default is not None and left.column(name).null_count:
+                    left = left.filter(left.column(name).is_valid())
+                told = left.column(name).to_numpy()
+                values = values.astype(np.result_type(values, told), copy=False)
+                values[left.column("row").to_numpy()] = told
         return values[rows]
 
     def doc_ids(self, rows: Int32) -> Int64:

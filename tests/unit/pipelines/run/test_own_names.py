@@ -7,9 +7,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pipelines.run.config import PipelineConfig, load_pipeline
+from pipelines.stages.keep_function import KeepFunction
 from pipelines.stages.own import code_of, version_of
 from tamis.errors import ConfigError, TamisError
 
@@ -323,3 +325,11 @@ def test_another_pipeline_in_the_same_process_has_its_own_module_of_the_same_nam
     (folder / "q.yaml").write_text("code: other\nstages: {'mine:other': {}}\n")
     assert load_pipeline(folder / "q.yaml").own_stages == {"other": "mine:other"}
     assert load(folder, "stages: {'mine:Loud': {}}").own_stages == {"loud": "mine:Loud"}
+
+
+def test_a_function_may_answer_with_a_bool_of_numpy(folder: Path) -> None:
+    (folder / "code" / "odd.py").write_text(ODD)
+    kind = load(folder, "stages: {'odd:hinted': {}}").kind("hinted")
+    assert issubclass(kind, KeepFunction)
+    stage = kind(kind.Evidence(), {})
+    assert [stage._reason(answer) for answer in (np.bool_(True), np.bool_(False))] == [None, "hinted"]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
 from corpus import ids
 from corpus.files import Manifest
@@ -103,3 +105,23 @@ def test_a_stage_handles_what_is_alive_and_of_a_domain_that_does_not_skip_it(tmp
     own, skipping = task(tmp_path / "own"), task(tmp_path / "skip", skip=("law", "code"))
     assert own.is_active(own.state()).tolist() == [False, True, True, False, True, False]
     assert skipping.is_active(skipping.state()).tolist() == [False, False, True, False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("values", "default", "expected"),
+    [
+        (pa.array([5, None], pa.int64()), -1, [-1, 5, -1]),
+        (pa.array([True, None]), True, [True, True, True]),
+        (pa.array(["english", None]), "", ["", "english", ""]),
+        (pa.array([0.75, None], pa.float32()), 0, [0, 0.75, 0]),
+        (pa.array(["a", "b"]).dictionary_encode(), "", ["", "a", "b"]),
+        (pa.array([[1], None]), None, [None, [1], None]),
+    ],
+)
+def test_a_null_is_the_default_and_no_value_is_cut_to_the_type_of_the_default(
+    tmp_path: Path, values: pa.Array, default: Any, expected: list[Any]
+) -> None:
+    left = [("eligibility", committed(tmp_path, NUMBER, columns=pa.table({"row": rows(1, 2), "x": values})))]
+    shard = DocumentShard(NUMBER, "web", tmp_path / "none.parquet", ROWS, 0, FIRST)
+    found = shard_tasks([shard], left)[0].column(np.arange(3), "eligibility", "x", default)
+    assert [v.tolist() if isinstance(v, np.ndarray) else v for v in found.tolist()] == expected
