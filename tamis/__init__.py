@@ -32,14 +32,14 @@ if TYPE_CHECKING:
     from pipelines.notebook.run import run as run
     from pipelines.stages.base import Batch as Batch
     from pipelines.stages.base import Column as Column
-    from pipelines.stages.base import LocalStage as Stage  # noqa: F401
+    from pipelines.stages.base import LocalStage as Stage
     from pipelines.stages.base import Verdict as Verdict
     from pipelines.stages.keep_function import Document as Document
     from sampler.batches import Batches as Batches
     from sampler.batches import stream as stream
     from sampler.mixture import Mixture as Mixture
     from tamis.errors import TamisError as TamisError
-    from tamis.version import VERSION as __version__  # noqa: F401
+    from tamis.version import VERSION as __version__
 else:  # a type checker that saw it would take any name for one of ours
 
     def __getattr__(name: str) -> object:
@@ -79,7 +79,32 @@ _PLACES = {
 }
 """Name → what it is, in its module."""
 
-__all__ = sorted(_PLACES)
+__all__ = [  # noqa: F822 - a list for type checkers, which take these names from here
+    "Bad",
+    "Batch",
+    "Batches",
+    "Column",
+    "Document",
+    "Mixture",
+    "Record",
+    "Run",
+    "Stage",
+    "StrictModel",
+    "TamisError",
+    "Verdict",
+    "__version__",
+    "exact_duplicates",
+    "heuristics",
+    "language",
+    "near_duplicate_pairs",
+    "near_duplicates",
+    "open_run",
+    "personal_data",
+    "quality",
+    "run",
+    "setting",
+    "stream",
+]
 
 
 def __dir__() -> list[str]:

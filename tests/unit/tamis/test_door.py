@@ -71,7 +71,8 @@ def test_an_error_for_a_user_comes_without_the_way_that_it_took(monkeypatch: pyt
     assert [frame.name for frame in traceback.extract_tb(fault.value.__traceback__)][-1] == "refuse"
 
 
-def test_what_people_get_wrong_is_a_sentence_in_two_frames(tmp_path: Path) -> None:
+def test_what_people_get_wrong_is_a_sentence_in_two_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pyspark.SparkContext._active_spark_context", None)  # another test's
     for wrong, said in (
         (lambda: tamis.open_run(tmp_path), "is not a run folder: it has no run.json"),
         (lambda: tamis.run("defualt", tmp_path), "found none of that name in pipelines; expected dedup, default"),

@@ -40,6 +40,7 @@ def ran(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[dict[str, Any]]
 
     monkeypatch.setattr("pipelines.run.runner.Runner", Runner)
     monkeypatch.setattr("pipelines.spark.session.Cluster", NoSpark)
+    monkeypatch.setattr("pyspark.SparkContext._active_spark_context", None)  # another test's
     monkeypatch.chdir(tmp_path)
     write_run(tmp_path / "RUN")
     return calls
