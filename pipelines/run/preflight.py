@@ -61,11 +61,11 @@ def missing(config: PipelineConfig, base: Path, steps: Sequence[str]) -> Iterato
 def _missing_of(config: PipelineConfig, name: str, base: Path) -> Iterator[str]:
     kind = config.kind(name)
     decision = parse(kind.Decision, config.decisions(name)["default"], f"stages.{name}")
-    try:
-        with told(kind, "missing"):
+    with told(kind, "missing"):
+        try:
             yield from kind.missing(config.evidence(name), decision, base)
-    except TamisError as error:
-        yield str(error)
+        except TamisError as error:
+            yield str(error)
 
 
 def missing_inputs(config: PipelineConfig, base: Path) -> Iterator[str]:
