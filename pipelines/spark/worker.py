@@ -1,8 +1,9 @@
 """What runs inside a Spark task: it finds a function of ours by its name and calls it with a dataclass read from JSON.
 
-numba ignores its cache for code that is imported from a zip. So on a cluster `--py-files tamis.zip` is unpacked once a
-machine, into a folder named by its digest, and our code is imported from there. Until that is done this module imports
-the standard library alone, which is why only a name and JSON cross (`pipelines.spark.wire`).
+Models and configurations that lie beside our code are opened by their path, which a zip does not give. So on a cluster
+`--py-files tamis.zip` is unpacked once a machine, into a folder named by its digest, and our code is imported from
+there; so is the archive of a user's own code. Until that is done this module imports the standard library alone, which
+is why only a name and JSON cross (`pipelines.spark.wire`).
 
 A finished task leaves a receipt. A driver that died and comes back finds the receipts, and hands those tasks out no
 more.
