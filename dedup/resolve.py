@@ -39,12 +39,15 @@ class Members:
     doc_id: Int64  # [n], distinct
     rep: Int64  # [n], index of the representative, whose set is used (the member itself, or its first twin)
     sketch: npt.NDArray[np.uint64]  # [n, 2]
-    quality: npt.NDArray[np.float32]  # [n]; NaN counts as 0.5; rounded to hundredths: noise must not outweigh length
+    merit: Int64  # [n], what the text says for itself, in hundredths of a token; see `worths`
+    tokens: Int64  # [n]
+    quality: npt.NDArray[np.float32]  # [n], 0 to 1, or NaN
     length: Int64  # [n], bytes
     final: npt.NDArray[np.bool_]  # [n], published by an earlier snapshot: it always survives
-    # [n], distance to the centroid, NaN counts as 0. If given, the member furthest from the centroid is preferred
-    # (SemDeDup's rule), before quality counts.
-    outlying: npt.NDArray[np.float32] | None = None
+    priority: Int64 | None = None  # [n], the least is preferred among equals; None for none
+    # [n], a criterion that comes before all others, the greatest being preferred: the distance to the centroid
+    # (SemDeDup's rule), or the length. None for none.
+    foremost: npt.NDArray[Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,7 @@ class Resolved:
     edge_method: npt.NDArray[np.int8]  # [m], `BY_SKETCH`, `BY_SHINGLES` or `BY_MEANING`
     edge_holds: npt.NDArray[np.bool_]  # [m], whether the edge is accepted
     by_meaning: npt.NDArray[np.bool_]  # [n], whether the member was removed because of a semantic edge alone
+    by_quality: Int64  # [n], what the quality of each member adds to its merit, in hundredths of a token
 
 
 def resolve(
@@ -82,9 +86,9 @@ def resolve(
 ) -> Resolved:
     """Verifies edges, builds components from those that hold, elects survivors.
 
-    The best member of a component (earlier snapshots first, then quality, length, the lower id) survives and removes
-    the members that are similar to it directly; the rest elects again until none is left. Under containment the larger
-    set comes first, then the longer text, then quality: the contained document goes, not the one that contains it.
+    The best member of a component survives and removes the members that are similar to it directly; the rest elects
+    again until none is left. Best is what an earlier snapshot has published; then what has the greatest merit, its
+    quality counted in; then what says it in the fewest bytes; then priority, then the lower id.
 
     Args:
         members: see `Members`.
@@ -111,12 +115,12 @@ def resolve(
         np.concatenate([left[holds], np.arange(len(members.rep))]),
         np.concatenate([right[holds], members.rep]),
     )
-    rounded = np.round(np.nan_to_num(members.quality, nan=0.5) * 100).astype(np.int64)
-    merits: tuple[npt.NDArray[Any], ...] = (-members.length, -rounded)
-    if min_size_ratio:
-        merits = (-rounded, -members.length, -_set_sizes(members, sets))
-    if members.outlying is not None:
-        merits = (*merits, -np.nan_to_num(members.outlying, nan=0.0))
+    by_quality = _by_quality(members, parent)
+    merits: list[npt.NDArray[Any]] = [members.length, -(members.merit + by_quality)]
+    if members.priority is not None:
+        merits.insert(0, members.priority)
+    if members.foremost is not None:
+        merits.append(-np.nan_to_num(members.foremost, nan=0.0))
     order = np.lexsort((members.doc_id, *merits, ~members.final, parent))
     starts = np.flatnonzero(np.diff(parent[order], prepend=-1)) if len(order) else np.zeros(0, np.int64)
     survivor, found, taken = _elect_groups(
@@ -133,7 +137,7 @@ def resolve(
     )
     sizes = np.bincount(parent, minlength=len(parent))[parent] if len(parent) else parent
     component = np.where(sizes > 1, members.doc_id[parent], -1) if len(parent) else parent
-    return Resolved(component, survivor, found, similarity, method.astype(np.int8), holds, taken)
+    return Resolved(component, survivor, found, similarity, method.astype(np.int8), holds, taken, by_quality)
 
 
 def _neighbours(
@@ -146,11 +150,15 @@ def _neighbours(
     return ptr, np.concatenate([right, left])[order], np.concatenate([cosine, cosine])[order]
 
 
-def _set_sizes(members: Members, sets: ShingleSets) -> Int64:
-    """About how many shingles each member has, int64[n]; 0 without a set."""
-    of = sets.of[members.rep]
-    known = np.append(np.diff(sets.ptr) * sets.modulus, 0)
-    return known[of]
+def _by_quality(members: Members, component: Int64) -> Int64:
+    """What quality adds to merit, int64[n]: half a token for each token, times the quality in hundredths.
+
+    The mean quality of two copies differs by a few hundredths of noise, which so weighs less than a sentence more or
+    less. Where one member of a component has none, it says nothing about the others either.
+    """
+    unknown = np.bincount(component, np.isnan(members.quality), len(component)) > 0
+    hundredths = np.round(np.nan_to_num(members.quality) * 100).astype(np.int64)
+    return np.where(unknown[component], 0, members.tokens * hundredths // 2)
 
 
 def _of(sets: ShingleSets) -> tuple[Int64, Int64, npt.NDArray[Any], Int64]:

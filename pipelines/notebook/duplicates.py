@@ -119,6 +119,7 @@ def _resolved(
     from dedup.graph import distinct_edges, plan_verification
     from dedup.minhash import SKETCH_BITS, signatures
     from dedup.resolve import Members, ShingleSets, resolve
+    from filters.damage.grade import grade
     from pipelines.stages.near_dedup.stage import NearDedupDecision, NearDedupEvidence
     from pipelines.stages.near_dedup.tables import rows_in_buckets
     from text.arrow import TextColumn
@@ -147,11 +148,14 @@ def _resolved(
     doc_id, wanted = plan.doc_id[order], plan.wanted[order]
     at = np.zeros(len(column), np.int64)
     at[doc_id] = np.arange(len(doc_id))
+    graded = grade(TextColumn.from_arrow(column.text.to_arrow().take(pa.array(doc_id))))
     members = Members(
         plan.component[order],
         doc_id,
         at[plan.rep[order]],
         signed.sketch[doc_id],
+        graded.merit,
+        graded.tokens.astype(np.int64),
         scores[doc_id],
         column.text.lengths[doc_id],
         np.zeros(len(doc_id), np.bool_),

@@ -42,6 +42,8 @@ class Document:
         bits: its sketch, 128 of them.
         shingles: its set; None where it is not read. Of a twin it is not looked at.
         modulus: of the set, which holds only what it divides.
+        merit: hundredths of a token.
+        tokens: of its text.
         quality: NaN where unknown.
         length: bytes.
         final: published.
@@ -54,6 +56,8 @@ class Document:
     bits: int = 0
     shingles: frozenset[int] | None = None
     modulus: int = 1
+    merit: int = 0
+    tokens: int = 100
     quality: float = float("nan")
     length: int = 1
     final: bool = False
@@ -63,16 +67,10 @@ class Document:
         """Minus its distance to the centroid: the furthest first."""
         return 0.0 if self.outlying != self.outlying else -self.outlying
 
-    def rank(self) -> tuple[bool, int, int, int]:
-        """The best first."""
-        quality = np.float32(0.5 if self.quality != self.quality else self.quality)
-        return not self.final, -int(np.round(quality * np.float32(100))), -self.length, self.doc_id
-
-    def rank_by_size(self, stands_for: Document) -> tuple[bool, int, int, int, int]:
-        """The best first where what contains others comes first; the other document lends its set."""
-        final, quality, length, doc_id = self.rank()
-        kept = [h for h in stands_for.shingles or () if h % stands_for.modulus == 0]
-        return final, -len(kept) * stands_for.modulus, length, quality, doc_id
+    def rank(self, quality_counts: bool) -> tuple[bool, int, int, int]:
+        """The best first; half a token for each token, times the quality in hundredths, is added to merit."""
+        quality = int(np.round(np.float32(self.quality) * np.float32(100))) if quality_counts else 0
+        return not self.final, -(self.merit + self.tokens * quality // 2), self.length, self.doc_id
 
 
 Edge = tuple[int, int]
@@ -136,14 +134,15 @@ def all_pairs_and_meanings(
     graph.add_nodes_from(of)
     graph.add_edges_from((d.doc_id, d.rep) for d in documents if d.doc_id != d.rep)
 
-    def rank(d: Document) -> tuple[float, ...]:
-        final, *merits = d.rank_by_size(of[d.rep]) if ratio else d.rank()
+    def rank(d: Document, quality_counts: bool) -> tuple[float, ...]:
+        final, *merits = d.rank(quality_counts)
         return final, d.far() if furthest else 0.0, *merits
 
     component, survivors, by_meaning = {}, {}, set()
     for group in nx.connected_components(graph):
         component |= dict.fromkeys(group, min(group) if len(group) > 1 else -1)
-        left = sorted((of[i] for i in group), key=rank)
+        rated = all(of[i].quality == of[i].quality for i in group)
+        left = sorted((of[i] for i in group), key=lambda d: rank(d, rated))
         while left:
             best, *left = left
             survivors[best.doc_id] = (best.doc_id, 1.0)
@@ -177,7 +176,7 @@ def resolved_with_meanings(
     left, right = (np.array([at[edge[end]] for edge in edges], np.int64) for end in (0, 1))
     members, sets = as_arrays(documents)
     if furthest:
-        members = replace(members, outlying=np.array([d.outlying for d in documents], np.float32))
+        members = replace(members, foremost=np.array([d.outlying for d in documents], np.float32))
     cosine = None if meaning is None else np.array([meaning.get(edge, np.nan) for edge in edges], np.float32)
     found = resolve(members, sets, left, right, threshold, reject, ratio, cosine)
     survivors = zip((ids[s] for s in found.survivor.tolist()), found.similarity.tolist(), strict=True)
@@ -199,6 +198,8 @@ def as_arrays(documents: list[Document]) -> tuple[Members, ShingleSets]:
         np.array([d.doc_id for d in documents], np.int64),
         np.array([at[d.rep] for d in documents], np.int64),
         np.array([[d.bits & mask, d.bits >> 64] for d in documents], np.uint64).reshape(-1, 2),
+        np.array([d.merit for d in documents], np.int64),
+        np.array([d.tokens for d in documents], np.int64),
         np.array([d.quality for d in documents], np.float32),
         np.array([d.length for d in documents], np.int64),
         np.array([d.final for d in documents], np.bool_),

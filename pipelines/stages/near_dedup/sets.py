@@ -1,7 +1,8 @@
-"""The second scan of `near_dedup`: shingle sets of the documents about which the sketch cannot decide.
+"""The second scan of `near_dedup`, of documents in candidate edges alone: shingle sets where the sketch cannot decide,
+and what each text says for itself, by which one of its copies is elected.
 
-Sets lie beside the evidence, under a hash of what they depend on. A document whose set is there already, from a run
-with another threshold or from a driver that died, is not read again.
+Both lie beside the evidence, under a hash of what they depend on. A document that was read already, by a run with
+another threshold or before a driver died, is not read again.
 """
 
 from __future__ import annotations
@@ -9,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from corpus.files import FileEntry, Manifest, ManifestRef, commit, load_manifest, stable_hash, write_table
 from corpus.view import Edits, build_view
+from filters.damage.grade import RULE, grade
 from pipelines.spark.session import Cluster
 from pipelines.stages.context import Snapshot
 from pipelines.stages.near_dedup.tables import STAGE
@@ -25,16 +28,19 @@ from text.shingle import shingle_sets
 
 @dataclass(frozen=True)
 class SetRules:
-    """A shingle set: tokens a shingle, most hashes (a larger set is sampled), and whether the text is less its cuts."""
+    """A shingle set: tokens a shingle, most hashes (a larger set is sampled); whether the text is less its cuts, and
+    whether merits are wanted too.
+    """
 
     width: int
     max_size: int
     cut: bool
+    merits: bool
 
 
 @dataclass(frozen=True)
 class SetTask:
-    """A document shard: table `members` says whose sets are wanted, table `sets` holds those that are there already."""
+    """A document shard: table `members` says whose sets are wanted, `known` holds what is there already."""
 
     task: ShardTask
     planned: ManifestRef
@@ -44,17 +50,17 @@ class SetTask:
 
 
 @dataclass(frozen=True)
-class SetFile:
-    """The file of a shard's sets, None where there are none; and how many documents were read."""
+class SetFiles:
+    """The files about a shard, and how many documents were read."""
 
-    file: FileEntry | None = None
+    files: list[FileEntry]
     scanned: int = 0
 
 
 def read_sets(
     cluster: Cluster, snapshots: Sequence[Snapshot], planned: Mapping[int, Manifest], rules: SetRules, beside: Path
 ) -> tuple[dict[int, Manifest], int]:
-    """Makes the wanted sets below `beside`: snapshot → table `sets`; and how many documents were read."""
+    """Makes what is wanted below `beside`: snapshot → tables `sets` and `merits`; and how many documents were read."""
     found, scanned = {}, 0
     for snapshot in sorted((s for s in snapshots if s.number in planned), key=lambda s: s.number):
         found[snapshot.number], read = _sets_of_snapshot(cluster, snapshot, planned[snapshot.number], rules, beside)
@@ -67,11 +73,11 @@ def _sets_of_snapshot(
 ) -> tuple[Manifest, int]:
     """The sets of one snapshot, and how many documents were read for them."""
     view = snapshot.evidence.body["key"] if rules.cut else ""
-    key = stable_hash([snapshot.run.ingest.body["identity"], view, rules.width, rules.max_size])
+    key = stable_hash([snapshot.run.ingest.body["identity"], view, rules.width, rules.max_size, RULE])
     folder = beside / "sets" / key
     known = load_manifest(folder)
     answers = cluster.map(
-        sets_of_shard,
+        read_shard,
         [
             SetTask(task, planned.ref, known.ref if known else None, rules, folder)
             for task in snapshot.tasks
@@ -80,40 +86,63 @@ def _sets_of_snapshot(
         label="near_dedup: scan shingle sets",
         receipts=folder / "receipts",
     )
-    fresh = [a.file for a in answers if a.file is not None]
-    others = [f for f in known.files if f.shard not in {e.shard for e in fresh}] if known else []
+    fresh = [file for answer in answers for file in answer.files]
+    replaced = {(file.table, file.shard) for file in fresh}
+    others = [f for f in known.files if (f.table, f.shard) not in replaced] if known else []
     return commit(folder, {"key": key}, [*fresh, *others]), sum(a.scanned for a in answers)
 
 
-def sets_of_shard(job: SetTask) -> SetFile:
-    """Task: writes the wanted shingle sets of a shard, beside those that are there already."""
+def read_shard(job: SetTask) -> SetFiles:
+    """Task: writes the wanted shingle sets and merits of a shard, beside those that are there already."""
     task = job.task
     members = read_own(job.planned, "members", task, ["row", "doc_id", "wanted"])
     assert members is not None
-    rows = members.filter(members.column("wanted")).column("row").to_numpy()
-    known = read_own(job.known, "sets", task)
-    if known is not None:
-        rows = rows[~np.isin(task.doc_ids(rows), known.column("doc_id").to_numpy())]
-    pieces = [] if known is None else [known]
-    pieces += _scan_sets(task, rows, job.rules) if len(rows) else []
-    if not pieces:
-        return SetFile()
-    table = pa.concat_tables(pieces).sort_by("doc_id")
-    name = f"sets-{task.shard.number:06d}"
-    file = write_table(job.folder, name, table, kind="sets", shard=task.shard.number, row_group_rows=20_000)
-    return SetFile(file, len(rows))
+    known = {kind: read_own(job.known, kind, task) for kind in ("sets", "merits")}
+    row = members.column("row").to_numpy()
+    wanted = {"sets": row[members.column("wanted").to_numpy(zero_copy_only=False)]}
+    wanted["merits"] = row if job.rules.merits else row[:0]
+    for kind, table in known.items():
+        if table is not None:
+            wanted[kind] = wanted[kind][~np.isin(task.doc_ids(wanted[kind]), table.column("doc_id").to_numpy())]
+    fresh = _scan(task, wanted["sets"], wanted["merits"], job.rules)
+    files, number = [], task.shard.number
+    for kind, pieces in fresh.items():
+        old = known[kind]
+        if pieces:
+            table = pa.concat_tables([*pieces, *([] if old is None else [old])]).sort_by("doc_id")
+            name = f"{kind}-{number:06d}"
+            files.append(write_table(job.folder, name, table, kind=kind, shard=number, row_group_rows=20_000))
+    return SetFiles(files, len(np.union1d(wanted["sets"], wanted["merits"])))
 
 
-def _scan_sets(task: ShardTask, rows: Int32, rules: SetRules) -> list[pa.Table]:
-    """The sets of some documents, from their text."""
+def _scan(task: ShardTask, sets: Int32, merits: Int32, rules: SetRules) -> dict[str, list[pa.Table]]:
+    """The sets of some documents and the merits of some, from their text."""
+    found: dict[str, list[pa.Table]] = {"sets": [], "merits": []}
+    rows = np.union1d(sets, merits)
+    if not len(rows):
+        return found
     edits = task.state(until=lambda decided: decided.stage == STAGE).edits if rules.cut else Edits.none(task.shard.rows)
-    pieces = []
     for first, table in task.shard.groups(["text"], rows):
         stored = TextColumn.from_arrow(table.column("text"))
-        here = rows[np.searchsorted(rows, first) : np.searchsorted(rows, first + table.num_rows)]
-        view = build_view(stored, edits, here, first)
-        ptr, hashes, modulus = shingle_sets(view.column, rules.width, rules.max_size)
-        offsets = pa.py_buffer((ptr * 8).astype(np.int32))
-        binary = pa.Array.from_buffers(pa.binary(), len(here), [None, offsets, pa.py_buffer(hashes)])
-        pieces.append(pa.table({"doc_id": task.doc_ids(here), "modulus": modulus, "hashes": binary}))
-    return pieces
+        for kind, wanted, look in (("sets", sets, _shingle_sets), ("merits", merits, _merits)):
+            here = wanted[np.searchsorted(wanted, first) : np.searchsorted(wanted, first + table.num_rows)]
+            if len(here):
+                texts = build_view(stored, edits, here, first).column
+                found[kind].append(pa.table({"doc_id": task.doc_ids(here), **look(texts, rules)}))
+    return found
+
+
+def _shingle_sets(texts: TextColumn, rules: SetRules) -> dict[str, Any]:
+    ptr, hashes, modulus = shingle_sets(texts, rules.width, rules.max_size)
+    offsets = pa.py_buffer((ptr * 8).astype(np.int32))
+    return {
+        "modulus": modulus,
+        "hashes": pa.Array.from_buffers(pa.binary(), len(texts), [None, offsets, pa.py_buffer(hashes)]),
+    }
+
+
+def _merits(texts: TextColumn, _: SetRules) -> dict[str, Any]:
+    found = grade(texts)
+    size = found.parts.itemsize * found.parts.shape[1]
+    parts = pa.Array.from_buffers(pa.binary(size), len(texts), [None, pa.py_buffer(found.parts)])
+    return {"tokens": found.tokens, "parts": parts.cast(pa.binary())}

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import model_validator
 
 from corpus import ids
@@ -29,6 +30,7 @@ from pipelines.spark.session import Cluster
 from pipelines.stages.base import Batch, GlobalStage
 from pipelines.stages.context import DecisionContext, GlobalVerdict, count_rows, remove_scratch
 from pipelines.stages.near_dedup.buckets import Bands, BucketRules, find_candidates
+from pipelines.stages.near_dedup.elections import ELECTIONS
 from pipelines.stages.near_dedup.plan import plan
 from pipelines.stages.near_dedup.semantic_edges import SemanticEdges, find_semantic_edges
 from pipelines.stages.near_dedup.sets import SetRules, read_sets
@@ -37,6 +39,7 @@ from pipelines.stages.near_dedup.twins import find_twins
 from pipelines.stages.near_dedup.verify import (
     COLUMNS,
     EDGES,
+    LONGEST,
     OUTLYING,
     MemberTask,
     Rules,
@@ -114,8 +117,11 @@ class NearDedupDecision(StrictModel):
         ge=1,
     )
     semantic: bool = setting(True, "Join the edges by meaning of semantic_clusters, where it stands before.")
-    keep: Literal["best_quality", "furthest_from_centroid"] = setting(
-        "best_quality", "Which of a component stays; the second is SemDeDup's and needs semantic_clusters."
+    keep: Literal["best_quality", "longest", "furthest_from_centroid"] = setting(
+        "best_quality",
+        "Which of a component stays: the copy that is least damaged and says most by sentences of its own, quality"
+        " counted in; the one of most tokens; or SemDeDup's choice, which needs semantic_clusters.",
+        source="docs/design/whom-it-keeps.md",
     )
     max_set_size: int = setting(
         4096, "Larger shingle sets are compared by a sample of this size; more is more exact.", unit="shingles", ge=256
@@ -171,7 +177,7 @@ class NearDedup(GlobalStage):
     """Finds candidate edges, verifies them, elects survivors of components."""
 
     name: ClassVar[str] = STAGE
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     paper: ClassVar[str] = "Broder 1997; Lee et al. 2022 (arXiv 2107.06499)"
     Evidence = NearDedupEvidence
     Decision = NearDedupDecision
@@ -238,7 +244,8 @@ class NearDedup(GlobalStage):
         semantic = _semantic_edges(cluster, tasks, context.own.chain if config.semantic else (), scratch / "semantic")
         with cluster.step("near_dedup: plan verification"):
             planned, rounds = plan(cluster, candidates, twins, accept, config.max_edges_in_memory, scratch, semantic)
-        set_rules = SetRules(self.evidence.shingle_tokens, config.max_set_size, self.sees_cuts())
+        merits = config.keep != LONGEST
+        set_rules = SetRules(self.evidence.shingle_tokens, config.max_set_size, self.sees_cuts(), merits)
         beside = context.own.evidence.folder.parents[1]
         sets, scanned = read_sets(cluster, context.snapshots, planned, set_rules, beside)
         files = _verify(context, config, planned, sets, reject)
@@ -277,23 +284,30 @@ def _verify(
     for task in context.tasks():
         manifest = planned.get(ids.snapshot_of(task.shard.first_id))
         if manifest is not None and any(manifest.of_shard(kind, task.shard.number) for kind in ("members", "pairs")):
-            members.append(MemberTask(task, manifest.ref, ref_of(sets, task), partitions))
+            members.append(MemberTask(task, manifest.ref, ref_of(sets, task), partitions, config.keep != LONGEST))
     ratio = config.min_size_ratio if config.similarity == "containment" else 0.0
     return context.exchange(
         emit_members,
         members,
         [Hop(resolve_components, partitions, Rules(config.threshold, reject, ratio, config.keep, context.writers))],
-        {"drops": DROPS, "columns": COLUMNS, "edges": EDGES},
+        {"drops": DROPS, "columns": COLUMNS, "edges": EDGES, "elections": ELECTIONS},
         label="near_dedup: verify and elect",
     )
 
 
 def _facts(folder: Path, files: list[FileEntry]) -> dict[str, Any]:
-    """Counts of edges, drops and components in the files of the decision."""
+    """Counts of edges, drops, components, and better copies that came too late, in the files of the decision."""
     names = ["component_id", "component_size"]
     columns = read_files((str(folder / f.path) for f in files if f.table == "columns"), names)
     components, sizes = (np.zeros(0) if columns is None else columns.column(name).to_numpy() for name in names)
+    names = ["because", "merit", "other_merit"]
+    elections = read_files((str(folder / f.path) for f in files if f.table == "elections"), names)
+    late = 0
+    if elections is not None:
+        better = pc.greater(elections.column("merit"), elections.column("other_merit"))
+        late = pc.sum(pc.and_(better, pc.equal(elections.column("because"), "published"))).as_py() or 0
     return {
+        "better_later": late,
         "edges": count_rows(files, "edges"),
         "dropped": count_rows(files, "drops"),
         "components": len(np.unique(components)),

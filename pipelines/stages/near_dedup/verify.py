@@ -16,7 +16,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from corpus.files import ManifestRef
+from filters.damage.grade import PARTS
 from pipelines.spark.blocks import Block, Inbox, by_id, by_shard, split
+from pipelines.stages.near_dedup.elections import Reasons
 from pipelines.stages.near_dedup.tables import STAGE
 from pipelines.stages.shard_task import ShardTask, read_own
 from text.binary import as_numbers
@@ -41,20 +43,23 @@ COLUMNS = pa.schema(
 """About each document of a verified component; `near_copies` are the raw documents dropped for it."""
 SET_BUDGET = 1 << 26
 """Most hashes in the sets of one component (256 MiB); the sets of a larger one are sampled."""
-OUTLYING = "furthest_from_centroid"
-"""The setting `keep` with which distance from the centroid, not quality, is the first criterion of the election."""
+BEST, LONGEST, OUTLYING = "best_quality", "longest", "furthest_from_centroid"
+"""The values of the setting `keep`: what comes first in the election, before all else with the last two."""
+_FOREMOST = {LONGEST: "shingles", OUTLYING: "distance"}
+"""The column by which these go; `shingles` are tokens, but for the first four."""
 LEAST_SET = 256
 """No set is sampled to fewer hashes: a standard error of 0.03 at J = 0.75."""
 
 
 @dataclass(frozen=True)
 class MemberTask:
-    """A document shard with documents in candidate edges: its tables `members` and `pairs`, and `sets`."""
+    """A document shard with documents in candidate edges: its tables `members` and `pairs`, `sets` and `merits`."""
 
     task: ShardTask
     planned: ManifestRef
     sets: ManifestRef | None
     partitions: int
+    merits: bool
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,8 @@ def emit_members(job: MemberTask) -> Iterator[Block]:
     members = read_own(job.planned, "members", task)
     if members is not None:
         component = members.column("component").to_numpy()
-        yield from split("members", _member_columns(task, members), by_id(component, job.partitions))
+        columns = {**_member_columns(task, members), **_merit_columns(job, members)}
+        yield from split("members", columns, by_id(component, job.partitions))
         sets = read_own(job.sets, "sets", task)
         if sets is not None:
             own = members.filter(members.column("wanted"))
@@ -106,7 +112,7 @@ def _as_32_bits(sets: pa.ChunkedArray) -> pa.Array:
 
 def _member_columns(task: ShardTask, members: pa.Table) -> dict[str, Any]:
     """What verification and election need to know about documents."""
-    evidence = task.read_evidence(["row", "bytes", "sketch_low", "sketch_high"])
+    evidence = task.read_evidence(["row", "bytes", "shingles", "sketch_low", "sketch_high"])
     assert evidence is not None
     rows = members.column("row").to_numpy()
     place = np.full(task.shard.rows, -1, np.int64)
@@ -126,10 +132,21 @@ def _member_columns(task: ShardTask, members: pa.Table) -> dict[str, Any]:
         "distance": distance,
         "copies": copies,
         "bytes": seen.column("bytes"),
+        "shingles": seen.column("shingles"),
         "sketch_low": seen.column("sketch_low"),
         "sketch_high": seen.column("sketch_high"),
         "final": np.full(len(rows), task.earlier),
     }
+
+
+def _merit_columns(job: MemberTask, members: pa.Table) -> dict[str, Any]:
+    """Tokens of documents, and what their merits are the sum of; zeros where `keep` does not ask for them."""
+    found = read_own(job.sets, "merits", job.task) if job.merits else None
+    if found is None:
+        nothing = np.zeros(len(PARTS), np.int32).tobytes()
+        return {"tokens": np.zeros(members.num_rows, np.int32), "parts": pa.array([nothing] * members.num_rows)}
+    found = found.take(pa.array(np.searchsorted(found.column("doc_id").to_numpy(), members.column("doc_id").to_numpy())))
+    return {name: found.column(name) for name in ("tokens", "parts")}
 
 
 def resolve_components(inbox: Inbox, rules: Rules) -> Iterator[Block]:
@@ -147,15 +164,18 @@ def resolve_components(inbox: Inbox, rules: Rules) -> Iterator[Block]:
         return by_number[np.searchsorted(doc_id[by_number], ids)]
 
     sketch = np.stack([table.column(n).to_numpy() for n in ("sketch_low", "sketch_high")], axis=1).view(np.uint64)
+    parts = as_numbers(table.column("parts"), np.int32)[1].reshape(len(doc_id), len(PARTS))
     members = Members(
         component,
         doc_id,
         index_of(table.column("rep").to_numpy()),
         sketch,
+        parts.sum(axis=1, dtype=np.int64),
+        table.column("tokens").to_numpy().astype(np.int64),
         table.column("quality").to_numpy(),
         table.column("bytes").to_numpy().astype(np.int64),
         table.column("final").to_numpy(),
-        table.column("distance").to_numpy() if rules.keep == OUTLYING else None,
+        foremost=table.column(_FOREMOST[rules.keep]).to_numpy() if rules.keep in _FOREMOST else None,
     )
     sets = _shingle_sets(inbox.table("sets"), index_of, component)
     left, right, meaning = _ends(inbox.table("pairs"), index_of)
@@ -165,6 +185,8 @@ def resolve_components(inbox: Inbox, rules: Rules) -> Iterator[Block]:
     found = resolve(members, sets, left, right, rules.threshold, rules.reject, rules.min_size_ratio, meaning)
     yield from _drops_and_columns(table, members, found, rules.writers)
     yield from _edges(members, found, left, right, rules.writers)
+    elections = Reasons(members, parts, rules.keep).elections(found)
+    yield from split("elections", elections, by_shard(elections["doc_id"], rules.writers))
 
 
 def _ends(

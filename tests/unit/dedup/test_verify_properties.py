@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dedup.banding import jaccard_of_containment
+from dedup.resolve import resolve
 from dedup.verify import containment_sorted, jaccard_sorted, sampled
 from pipelines.stages.near_dedup.stage import NearDedupDecision
 from tests.oracles.dedup import (
@@ -19,6 +21,7 @@ from tests.oracles.dedup import (
     Edge,
     all_pairs,
     all_pairs_and_meanings,
+    as_arrays,
     contained,
     overlap,
     packed,
@@ -157,6 +160,7 @@ def candidates(draw: st.DrawFn) -> tuple[list[Document], list[tuple[int, int]]]:
             doc_id = far + 2 * len(documents)
             modulus = draw(st.sampled_from([1, 1, 2, 4]))
             common = {
+                "merit": draw(st.integers(-1, 1)),
                 "quality": draw(st.sampled_from([NAN, 0.5, 0.501, 0.2, 0.9])),
                 "length": draw(st.integers(1, 3)),
                 "final": draw(st.sampled_from([False, False, True])),
@@ -240,7 +244,7 @@ def test_no_edge_by_meaning_changes_nothing(
 
 
 def test_an_edge_by_meaning_holds_whatever_the_shingles_say() -> None:
-    documents = [Document(1, 0, 1, 0, frozenset({1, 2})), Document(2, 0, 2, 2**64 - 1, frozenset({3}), length=2)]
+    documents = [Document(1, 0, 1, 0, frozenset({1, 2})), Document(2, 0, 2, 2**64 - 1, frozenset({3}), merit=2)]
     found, by_meaning = resolved_with_meanings(documents, [(1, 2)], 0.75, 97, meaning={(1, 2): 0.9375})
     assert found == ({1: 1, 2: 1}, {1: (2, 0.9375), 2: (2, 1.0)}, {(1, 2): (0.9375, 2, True)})
     assert by_meaning == {1}
@@ -270,7 +274,7 @@ def test_where_cosines_decide_a_sketch_alone_takes_nobody() -> None:
 
 
 def test_a_twin_goes_with_the_edge_by_meaning_of_its_representative() -> None:
-    documents = [Document(1, 0, 1, 0, length=9), Document(2, 0, 2, 2**128 - 1), Document(3, 0, 2, 2**128 - 1)]
+    documents = [Document(1, 0, 1, 0, merit=9), Document(2, 0, 2, 2**128 - 1), Document(3, 0, 2, 2**128 - 1)]
     found, by_meaning = resolved_with_meanings(documents, [(1, 2), (2, 3)], 0.75, 97, meaning={(1, 2): 0.9375})
     assert found[1] == {1: (1, 1.0), 2: (1, 0.9375), 3: (1, 0.9375)} and by_meaning == {2, 3}
     published = [documents[0], replace(documents[1], final=True), documents[2]]
@@ -326,24 +330,25 @@ def test_components_do_not_touch_each_other() -> None:
 
 
 @st.composite
-def components(draw: st.DrawFn) -> tuple[list[set[int]], list[float], list[int], list[int]]:
+def components(draw: st.DrawFn) -> tuple[list[set[int]], list[int], list[float], list[int], list[int]]:
     base = draw(st.lists(st.integers(0, 60), min_size=6, max_size=24, unique=True))
     n = draw(st.integers(1, 9))
     keep = st.lists(st.sampled_from(base), min_size=1, max_size=len(base), unique=True)
     sets = [set(draw(keep)) | set(draw(st.lists(st.integers(100, 104), max_size=2))) for _ in range(n)]
-    quality = draw(st.lists(st.sampled_from([NAN, 0.5, 0.501, 0.2, 0.9, 1.0]), min_size=n, max_size=n))
+    merit = draw(st.lists(st.integers(-100, 100), min_size=n, max_size=n))
+    quality = draw(st.lists(st.sampled_from([0.5, 0.501, 0.2, 0.9, 1.0]), min_size=n, max_size=n))
     length = draw(st.lists(st.integers(1, 3), min_size=n, max_size=n))
     ids = draw(st.lists(st.integers(0, 2**62), min_size=n, max_size=n, unique=True))
-    return sets, quality, length, ids
+    return sets, merit, quality, length, ids
 
 
 def elected(
-    sets: list[set[int]], quality: list[float], length: list[int], ids: list[int], least: float
+    sets: list[set[int]], merit: list[int], quality: list[float], length: list[int], ids: list[int], least: float
 ) -> dict[int, tuple[int, float]]:
     """The election in one candidate component in which everybody is a candidate for everybody."""
     documents = [
-        Document(doc_id, 0, doc_id, 0, frozenset(s), 1, q, n)
-        for s, q, n, doc_id in zip(sets, quality, length, ids, strict=True)
+        Document(doc_id, 0, doc_id, 0, frozenset(s), 1, m, 100, q, n)
+        for s, m, q, n, doc_id in zip(sets, merit, quality, length, ids, strict=True)
     ]
     return resolved(documents, list(itertools.combinations(ids, 2)), least, 0)[1]
 
@@ -351,13 +356,13 @@ def elected(
 @examples(300)
 @given(components(), st.sampled_from([0.3, 0.6, 0.8]), st.randoms(use_true_random=False))
 def test_the_promises_of_an_election(case, least: float, random) -> None:  # type: ignore[no-untyped-def]
-    sets, quality, length, ids = case
+    sets, merit, quality, length, ids = case
     found = elected(*case, least)
     at = {doc: i for i, doc in enumerate(ids)}
 
     def rank(doc: int) -> tuple[int, int, int]:
-        q = quality[at[doc]]
-        return -int(np.round(np.float32(0.5 if q != q else q) * np.float32(100))), -length[at[doc]], doc
+        hundredths = int(np.round(np.float32(quality[at[doc]]) * np.float32(100)))
+        return -(merit[at[doc]] + 50 * hundredths), length[at[doc]], doc
 
     survivors = {survivor for survivor, _ in found.values()}
     for doc, (survivor, similarity) in found.items():
@@ -377,48 +382,52 @@ def test_the_promises_of_an_election(case, least: float, random) -> None:  # typ
 def test_a_chain_whose_ends_differ_keeps_both_ends_or_its_middle() -> None:
     a, b, c = set(range(0, 8)), set(range(2, 10)), set(range(4, 12))
     assert overlap(a, b) == overlap(b, c) == 0.6 and overlap(a, c) == pytest.approx(1 / 3)
-    best_in_the_middle = elected([a, b, c], [0.1, 0.9, 0.1], [1, 1, 1], [1, 2, 3], 0.5)
+    best_in_the_middle = elected([a, b, c], [0, 0, 0], [0.1, 0.9, 0.1], [1, 1, 1], [1, 2, 3], 0.5)
     assert {doc: s for doc, (s, _) in best_in_the_middle.items()} == {1: 2, 2: 2, 3: 2}
-    best_at_an_end = elected([a, b, c], [0.9, 0.1, 0.1], [1, 1, 1], [1, 2, 3], 0.5)
+    best_at_an_end = elected([a, b, c], [9, 1, 1], [NAN] * 3, [1, 1, 1], [1, 2, 3], 0.5)
     assert {doc: s for doc, (s, _) in best_at_an_end.items()} == {1: 1, 2: 1, 3: 3}
 
 
 def test_a_member_at_the_threshold_itself_is_taken_out() -> None:
-    found = elected([set(range(5)), set(range(4))], [0.5, 0.5], [2, 1], [1, 2], 0.8)
+    found = elected([set(range(5)), set(range(4))], [0, 0], [0.5, 0.5], [1, 2], [1, 2], 0.8)
     assert {doc: s for doc, (s, _) in found.items()} == {1: 1, 2: 1}
 
 
-def test_ties_go_by_quality_in_hundredths_then_length_then_id() -> None:
-    same = [set(range(10))] * 3
+def test_merit_with_quality_decides_then_the_fewest_bytes_then_priority_then_the_id() -> None:
+    same = frozenset(range(10))
 
-    def winner(quality: list[float], length: list[int], ids: list[int]) -> int:
-        (found,) = {s for s, _ in elected(same, quality, length, ids, 0.5).values()}
+    def winner(*documents: dict[str, Any], priority: list[int] | None = None) -> int:
+        members, sets = as_arrays([Document(i, 0, i, 0, same, **d) for i, d in enumerate(documents)])
+        if priority:
+            members = replace(members, priority=np.array(priority))
+        pairs = np.array(list(itertools.combinations(range(len(documents)), 2)), np.int64)
+        (found,) = set(resolve(members, sets, pairs[:, 0], pairs[:, 1], 0.5, 0).survivor.tolist())
         return found
 
-    assert winner([0.5, 0.5, 0.5], [1, 1, 1], [9, 4, 7]) == 4
-    assert winner([0.5, 0.504, 0.496], [1, 1, 2], [9, 4, 7]) == 7
-    assert winner([0.5, 0.52, 0.5], [9, 1, 9], [9, 4, 7]) == 4
-    assert winner([NAN, 0.49, 0.48], [1, 9, 9], [9, 4, 7]) == 9, "unknown counts as 0.5"
-    assert winner([NAN, 0.52, 0.5], [9, 1, 9], [1, 4, 7]) == 4
+    assert winner({}, {}, {}) == 0
+    assert winner({"length": 2}, {"length": 1}) == 1, "of equals the one of fewest bytes"
+    assert winner({"merit": 1, "length": 2}, {"length": 1}) == 0, "merit first"
+    assert winner({}, {}, {}, priority=[2, 1, 1]) == 1
+    assert winner({"merit": 1}, {}, priority=[2, 1]) == 0 and winner({"length": 1}, {"length": 2}, priority=[2, 1]) == 0
+    half, more = {"quality": 0.5}, {"quality": 0.52}
+    assert winner(half, more) == 1 and winner(half, {"quality": 0.504}) == 0, "in hundredths"
+    assert winner({**half, "merit": 99}, more) == 1, "2 hundredths of quality are a token in a hundred"
+    assert winner({**half, "merit": 101}, more) == 0
+    assert winner({"quality": NAN}, half, {"quality": 0.9}) == 0, "one without quality: it counts for none of them"
 
 
-def test_by_containment_the_longer_text_stays_whatever_its_quality() -> None:
-    whole, part = Document(2, 0, 2, 0, frozenset(range(10)), quality=0.1, length=10), frozenset(range(9))
-    documents = [Document(1, 0, 1, 0, part, quality=0.9, length=9), whole]
+def test_by_containment_merit_decides_too() -> None:
+    whole, part = Document(2, 0, 2, 0, frozenset(range(10)), merit=100), frozenset(range(9))
+    documents = [Document(1, 0, 1, 0, part, merit=90), whole]
     assert resolved(documents, [(1, 2)], 0.95, 0, 0.5)[1] == {1: (2, 1.0), 2: (2, 1.0)}
-    assert resolved(documents, [(1, 2)], 0.85, 0)[1] == {1: (1, 1.0), 2: (1, pytest.approx(0.9))}
-
-
-def test_by_containment_a_text_that_says_its_part_twice_does_not_take_out_the_whole() -> None:
-    whole = Document(1, 0, 1, 0, frozenset(range(100)), length=100)
-    twice = Document(2, 0, 2, 0, frozenset(range(90)), quality=0.9, length=180)
-    assert resolved([whole, twice], [(1, 2)], 0.95, 0, 0.8)[1] == {1: (1, 1.0), 2: (1, 1.0)}
+    bannered = replace(whole, merit=80)
+    assert resolved([documents[0], bannered], [(1, 2)], 0.95, 0, 0.5)[1] == {1: (1, 1.0), 2: (1, 1.0)}
 
 
 def test_a_published_document_stands_for_a_better_new_one() -> None:
     same = frozenset(range(10))
     old = Document(1, 0, 1, 0, same, quality=0.1, final=True)
-    new = Document(2, 0, 2, 0, same, quality=0.9, length=99)
+    new = Document(2, 0, 2, 0, same, quality=0.9, merit=99)
     assert resolved([old, new], [(1, 2)], 0.5, 0)[1] == {1: (1, 1.0), 2: (1, 1.0)}
     both = resolved([old, replace(new, final=True)], [(1, 2)], 0.5, 0)[1]
     assert both == {1: (1, 1.0), 2: (2, 1.0)}, "what is published stays"

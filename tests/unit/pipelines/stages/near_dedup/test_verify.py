@@ -16,10 +16,11 @@ import pytest
 from corpus import ids
 from corpus.files import Manifest, ManifestRef, commit
 from corpus.run_folder import DocumentShard
+from filters.damage.grade import PARTS, grade
 from pipelines.spark.blocks import by_id, by_shard, unpack
 from pipelines.spark.wire import decode, encode
 from pipelines.stages.near_dedup import verify
-from pipelines.stages.near_dedup.sets import SetFile, SetRules, SetTask, sets_of_shard
+from pipelines.stages.near_dedup.sets import SetFiles, SetRules, SetTask, read_shard
 from pipelines.stages.near_dedup.tables import MEMBERS
 from pipelines.stages.near_dedup.verify import MemberTask, Rules, emit_members, resolve_components
 from tests.oracles.dedup import Document, Edge, all_pairs_and_meanings
@@ -55,7 +56,7 @@ def text_shard(folder: Path, first: int) -> DocumentShard:
     return DocumentShard(ids.shard_of(first), "web", folder / "shard.parquet", len(TEXTS), 0, first)
 
 
-SET_RULES = SetRules(width=5, max_size=50, cut=False)
+SET_RULES = SetRules(width=5, max_size=50, cut=False, merits=True)
 
 
 def sets_task(folder: Path, first: int, wanted: dict[int, bool], known: ManifestRef | None = None) -> SetTask:
@@ -63,28 +64,32 @@ def sets_task(folder: Path, first: int, wanted: dict[int, bool], known: Manifest
     return SetTask(task_of(text_shard(folder, first)), members, known, SET_RULES, folder / "out")
 
 
-def test_shingle_sets_of_a_shard(tmp_path: Path) -> None:
-    """The second scan: only the wanted rows, their ids, and the sets that the kernel gives."""
+def test_shingle_sets_and_merits_of_a_shard(tmp_path: Path) -> None:
+    """The second scan: sets of the wanted rows, merits of all members, and what the kernels give for them."""
     first = ids.first_id(3, 9)
     task = sets_task(tmp_path, first, {0: True, 1: False, 2: True, 3: True})
-    answer = sets_of_shard(decode(SetTask, encode(task)))
-    assert answer.scanned == 3 and answer.file is not None
-    known = commit(tmp_path / "out", {}, [answer.file])
-    again = sets_of_shard(replace(task, known=known.ref))
-    assert again.file is not None
-    assert again.scanned == 0 and again.file.digest == answer.file.digest, "known sets are not read again"
-    table = known.read_all("sets")
-    assert table is not None
+    answer = read_shard(decode(SetTask, encode(task)))
+    assert answer.scanned == 4 and [file.table for file in answer.files] == ["sets", "merits"]
+    known = commit(tmp_path / "out", {}, answer.files)
+    assert read_shard(replace(task, known=known.ref)) == SetFiles([], 0), "what is known is not read again"
+    table, merits = known.read_all("sets"), known.read_all("merits")
+    assert table is not None and merits is not None
     assert table.column("doc_id").to_pylist() == [first, first + 2, first + 3]
     ptr, hashes, modulus = shingle_sets(TextColumn.from_texts([TEXTS[0], TEXTS[2], TEXTS[3]]), max_size=50)
     assert modulus[0] > 1
     assert table.column("modulus").to_pylist() == modulus.tolist()
     assert table.column("hashes").to_pylist() == [hashes[ptr[i] : ptr[i + 1]].tobytes() for i in range(3)]
-    more = sets_of_shard(sets_task(tmp_path, first, {1: True, 3: True, 4: True}, known.ref))
-    assert more.scanned == 2 and more.file is not None, "another threshold reads what it adds"
-    kept = pq.read_table(tmp_path / "out" / more.file.path)
-    assert kept.column("doc_id").to_pylist() == [first + row for row in (0, 1, 2, 3, 4)]
-    assert sets_of_shard(sets_task(tmp_path, first, {1: False})) == SetFile(file=None, scanned=0)
+    graded = grade(TextColumn.from_texts(TEXTS[:4]))
+    assert merits.column("doc_id").to_pylist() == [first + row for row in range(4)]
+    assert merits.column("tokens").to_pylist() == graded.tokens.tolist() == [120, 3, 0, 90]
+    assert merits.column("parts").to_pylist() == [row.tobytes() for row in graded.parts]
+    more = read_shard(sets_task(tmp_path, first, {1: True, 3: True, 4: True}, known.ref))
+    assert more.scanned == 2, "another threshold reads what it adds"
+    for file, rows in zip(more.files, [(0, 1, 2, 3, 4), (0, 1, 2, 3, 4)], strict=True):
+        kept = pq.read_table(tmp_path / "out" / file.path)
+        assert kept.column("doc_id").to_pylist() == [first + row for row in rows]
+    job = sets_task(tmp_path, first, {1: False})
+    assert read_shard(replace(job, rules=replace(SET_RULES, merits=False))) == SetFiles([], 0)
 
 
 def test_sets_do_not_depend_on_the_pieces_that_texts_are_read_in(tmp_path: Path) -> None:
@@ -93,9 +98,7 @@ def test_sets_do_not_depend_on_the_pieces_that_texts_are_read_in(tmp_path: Path)
     digests = set()
     for rows in (5, 1, 2, 4):
         pq.write_table(pa.table({"text": TEXTS}), tmp_path / "shard.parquet", row_group_size=rows)
-        file = sets_of_shard(task).file
-        assert file is not None
-        digests.add(file.digest)
+        digests.add(tuple(file.digest for file in read_shard(task).files))
     assert len(digests) == 1
 
 
@@ -111,9 +114,9 @@ def test_sets_of_the_cut_view_are_those_of_what_stages_before_left(tmp_path: Pat
     for cut_view, text in ((False, TEXTS[0]), (True, TEXTS[0][60:])):
         job = sets_task(tmp_path, first, {0: True, 3: True, 4: True})
         task = task_of(job.task.shard, chain=chain)
-        answer = sets_of_shard(replace(job, task=task, rules=SetRules(width=5, max_size=0, cut=cut_view)))
-        assert answer.file is not None
-        table = pq.read_table(tmp_path / "out" / answer.file.path)
+        answer = read_shard(replace(job, task=task, rules=SetRules(5, 0, cut_view, merits=True)))
+        table, merits = (pq.read_table(tmp_path / "out" / file.path) for file in answer.files)
+        assert merits.column("tokens").to_pylist() == grade(TextColumn.from_texts([text, *TEXTS[3:]])).tokens.tolist()
         ptr, hashes, _ = shingle_sets(TextColumn.from_texts([text, TEXTS[3], TEXTS[4]]))
         assert table.column("hashes").to_pylist() == [hashes[ptr[i] : ptr[i + 1]].tobytes() for i in range(3)]
 
@@ -128,6 +131,7 @@ def test_members_sets_and_pairs_of_a_component_meet(tmp_path: Path) -> None:
         {
             "row": pa.array([0, 1, 3, 4], pa.int32()),
             "bytes": pa.array([10, 11, 13, 14], pa.int32()),
+            "shingles": pa.array([2, 3, 4, 5], pa.int32()),
             "sketch_low": [1, 2, 3, -4],
             "sketch_high": [5, 6, 7, -8],
         }
@@ -156,16 +160,24 @@ def test_members_sets_and_pairs_of_a_component_meet(tmp_path: Path) -> None:
             "hashes": pa.array([bytes(8), bytes(8), bytes(16), bytes(24)], pa.binary()),
         }
     )
+    numbers = np.arange(5 * len(PARTS), dtype=np.int32).reshape(5, -1)
+    merits = pa.table(
+        {
+            "doc_id": [first, first + 1, first + 2, first + 3, first + 4],
+            "tokens": pa.array([6, 7, 8, 9, 10], pa.int32()),
+            "parts": pa.array([row.tobytes() for row in numbers], pa.binary()),
+        }
+    )
     quality = pa.table({"row": pa.array([1], pa.int32()), "quality": pa.array([0.25], pa.float32())})
     copies = pa.table({"row": pa.array([3], pa.int32()), "exact_copies": pa.array([6], pa.int32())})
     distance = pa.table({"row": pa.array([0, 4], pa.int32()), "centroid_distance": pa.array([0.5, 0.25], pa.float32())})
     seen = committed(tmp_path / "evidence", 4, evidence=evidence)
     planned = committed(tmp_path / "planned", 4, members=members, pairs=pairs).ref
-    read = committed(tmp_path / "sets", 4, sets=sets).ref
+    read = committed(tmp_path / "sets", 4, sets=sets, merits=merits).ref
     columns = {"exact_dedup": copies, "sentence_quality": quality, "semantic_clusters": distance}
     chain = [(stage, committed(tmp_path / stage, 4, columns=table)) for stage, table in columns.items()]
     shard = DocumentShard(4, "web", tmp_path / "none.parquet", n, 0, first)
-    found = by_kind(list(emit_members(MemberTask(task_of(shard, seen, chain), planned, read, partitions=5))))
+    found = by_kind(list(emit_members(MemberTask(task_of(shard, seen, chain), planned, read, 5, merits=True))))
     for rows in found.values():
         component = np.array([row["component"] for row in rows], np.int64)
         assert [row.pop("partition") for row in rows] == by_id(component, 5).tolist()
@@ -177,6 +189,8 @@ def test_members_sets_and_pairs_of_a_component_meet(tmp_path: Path) -> None:
     assert [None if np.isnan(row["quality"]) else row["quality"] for row in told] == [None, 0.25, None, None]
     assert [None if np.isnan(row["distance"]) else row["distance"] for row in told] == [0.5, None, None, 0.25]
     assert [row["final"] for row in told] == [False] * 4
+    assert [row["tokens"] for row in told] == [6, 7, 9, 10]
+    assert [row["parts"] for row in told] == [numbers[i].tobytes() for i in (0, 1, 3, 4)]
     sent = sorted((row["doc_id"] - first, row["component"], row["modulus"]) for row in found["sets"])
     assert sent == [(0, first, 1), (4, 9, 2)], "only wanted ones travel"
     assert {row["doc_id"] - first: row["hashes"] for row in found["sets"]} == {0: bytes(4), 4: bytes(12)}, "halved"
@@ -184,10 +198,11 @@ def test_members_sets_and_pairs_of_a_component_meet(tmp_path: Path) -> None:
     alone = committed(tmp_path / "members alone", 4, members=members).ref
 
     def published(chain: list[tuple[str, Manifest]], sets: ManifestRef | None) -> dict[str, list[dict[str, Any]]]:
-        return by_kind(list(emit_members(MemberTask(task_of(shard, seen, chain, earlier=True), alone, sets, 5))))
+        return by_kind(list(emit_members(MemberTask(task_of(shard, seen, chain, earlier=True), alone, sets, 5, False))))
 
     found = published(chain, None)
     assert set(found) == {"members"} and all(row["final"] for row in found["members"])
+    assert {(row["tokens"], row["parts"]) for row in found["members"]} == {(0, bytes(4 * len(PARTS)))}, "not asked for"
     assert sorted(row["names"] - first for row in found["members"]) == [0, 1, 3, 4], "no component then: its own id"
     named = pa.table({"row": pa.array([3], pa.int32()), "component_id": [first + 2]})
     then = [*chain, ("near_dedup", committed(tmp_path / "named", 4, columns=named))]
@@ -217,6 +232,9 @@ def arrivals(
             "distance": pa.float32(),
             "copies": pa.int32(),
             "bytes": pa.int32(),
+            "shingles": pa.int32(),
+            "tokens": pa.int32(),
+            "parts": pa.binary(),
             "final": pa.bool_(),
         }
     )
@@ -230,6 +248,9 @@ def arrivals(
             "distance": d.outlying,
             "copies": copies.get(d.doc_id, 1),
             "bytes": d.length,
+            "shingles": d.tokens - 4,
+            "tokens": d.tokens,
+            "parts": np.array([d.merit] + [0] * (len(PARTS) - 1), np.int32).tobytes(),
             "sketch_low": signed(d.bits & mask),
             "sketch_high": signed(d.bits >> 64),
             "final": d.final,
@@ -280,10 +301,9 @@ def six() -> list[Document]:
     """Two components of two, and two documents that are like nobody."""
     sets: list[Any] = [range(8), range(9), range(20, 30), range(20, 31), range(1, 9), {99}]
     component = [1, 1, 3, 3, 3, 6]
-    quality = [float("nan"), float("nan"), 0.9, float("nan"), 0.3, float("nan")]
     return [
-        member(i + 1, c, s, quality=q, length=n)
-        for i, (s, c, q, n) in enumerate(zip(sets, component, quality, [5, 9, 7, 7, 1, 1], strict=True))
+        member(i + 1, c, s, merit=m)
+        for i, (s, c, m) in enumerate(zip(sets, component, [5, 9, 9, 7, 3, 1], strict=True))
     ]
 
 
@@ -362,8 +382,8 @@ def test_the_hop_says_what_comparing_all_pairs_finds(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(20))
 def test_documents_that_mean_the_same(seed: int) -> None:
     """One edge by meaning alone, one that shingles confirm, one to a published document."""
-    a, b = member(1, 0, None), member(2, 0, None, bits=2**100 - 1, length=9)
-    c, d = member(3, 1, range(8)), member(4, 1, range(9), length=9)
+    a, b = member(1, 0, None), member(2, 0, None, bits=2**100 - 1, merit=9)
+    c, d = member(3, 1, range(8)), member(4, 1, range(9), merit=9)
     e = member(5, 2, None, doc_id=ids.first_id(0, 5), final=True)
     f = member(6, 2, None, bits=2**100 - 1, quality=1.0)
     edges = [(a.doc_id, b.doc_id), (c.doc_id, d.doc_id), (e.doc_id, f.doc_id)]
@@ -388,12 +408,12 @@ def test_documents_that_mean_the_same(seed: int) -> None:
     ]
 
 
-@pytest.mark.parametrize(("keep", "stays"), [("best_quality", 0), ("furthest_from_centroid", 1)])
+@pytest.mark.parametrize(("keep", "stays"), [("best_quality", 0), ("furthest_from_centroid", 1), ("longest", 2)])
 def test_which_of_two_stays_by_the_keep_rule(keep: str, stays: int) -> None:
     two = [
         member(1, 0, None, quality=0.9, outlying=0.125),
-        member(2, 0, None, quality=0.2, outlying=0.25),
-        member(3, 0, None, quality=0.1, outlying=float("nan")),
+        member(2, 0, None, quality=0.2, merit=1, outlying=0.25),
+        member(3, 0, None, quality=0.1, outlying=float("nan"), tokens=101),
     ]
     first, second, third = (document.doc_id for document in two)
     pairs = {(first, second): 0.9375, (first, third): 0.9375, (second, third): 0.9375}
