@@ -21,7 +21,9 @@ from text.arrow import TextColumn
 
 RULE = 1
 """Raised when the same text is graded otherwise."""
-FEATURES = 20
+OWN = 17
+"""Features of a piece by itself; behind them stands how far each but the first two is from its document's mean."""
+FEATURES = 2 * OWN - 2
 STRANGE = 3.0
 """How many of its own tokens a text loses for one that is surely strange."""
 
@@ -45,35 +47,30 @@ class Graded:
 
 @kernel
 def describe(piece, line_tokens, usual, out):  # type: ignore[no-untyped-def]
-    """The features of a piece, float64[FEATURES]; `usual` is the length of a line of the document, in tokens."""
+    """The features of a piece by itself, float64[OWN]; `usual` is the length of a line of the document, in tokens."""
     tokens = max(1, piece[read.TOKENS])
     words = max(1, piece[read.LETTERS])
-    chinese = 1.0 if 2 * piece[read.HANS] > tokens else 0.0
+    thin = np.sqrt(1.0 + tokens / 20.0)
     out[0] = 1.0
-    out[1] = chinese
+    out[1] = max(-5.0, min(0.0, np.log2((1.0 + line_tokens) / (1.0 + usual))))
     out[2] = np.log2(1.0 + tokens)
     out[3] = 0.0 if piece[read.ENDED] else 1.0
-    out[4] = min(6.0, piece[read.NOTICES]) / np.sqrt(1.0 + tokens / 20.0)
-    out[5] = min(6.0, piece[read.REMARKS]) / np.sqrt(1.0 + tokens / 20.0)
+    out[4] = min(6.0, piece[read.NOTICES]) / thin
+    out[5] = min(6.0, piece[read.REMARKS]) / thin
     out[6] = min(1.0, 4.0 * piece[read.PERSONS] / tokens)
     out[7] = min(2.0, piece[read.EXCLAIMS])
     out[8] = min(1.0, 2.0 * piece[read.SIGNS] / tokens)
     out[9] = piece[read.NUMBERS] / tokens
     out[10] = 1.0 if piece[read.LOW_START] else 0.0
-    out[11] = max(-5.0, min(0.0, np.log2((1.0 + line_tokens) / (1.0 + usual))))
-    out[12] = piece[read.CAPITALS] / words if words > 2 else 0.3
-    out[13] = min(1.0, 3.0 * piece[read.GRAMMAR] / tokens)
-    out[14] = min(3.0, piece[read.CLASHES])
-    out[15] = piece[read.SHOUTED] / words
-    out[16] = chinese * out[2]
-    out[17] = chinese * out[3]
-    out[18] = chinese * out[11]
-    out[19] = chinese * out[13]
+    out[11] = piece[read.CAPITALS] / words if words > 2 else 0.3
+    out[12] = min(1.0, 3.0 * piece[read.GRAMMAR] / tokens)
+    out[13] = min(3.0, piece[read.CLASHES])
+    out[14] = piece[read.SHOUTED] / words
+    out[15] = piece[read.KNOWN_TERMS] / (1.0 + piece[read.TERMS])
+    out[16] = 1.0 / (1.0 + piece[read.TERMS])
 
 
-WEIGHTS = np.array(
-    [-2.0, -0.3, -0.25, 1.2, 0.9, 0.7, 0.8, 0.5, 0.7, 1.0, 0.6, -0.45, 0.6, -1.0, 1.5, 1.0, 0.0, 0.0, 0.0, 0.0]
-)
+WEIGHTS = np.array([[0.03, -0.18, -0.29, 0.78, 0.01, 0.26, 0.4, 0.08, -0.61, 0.39, -0.23, 0.34, -0.22, 0.68, 0.05, -1.44, -0.48, -0.2, -0.13, 0.1, -0.03, 0.33, 0.04, -0.25, -0.07, -0.34, 0.34, 0.11, -0.13, 0.13, -0.23, -0.31], [-0.57, -0.13, -0.14, -0.06, 0.01, 0.06, 0.31, 0.21, -1.14, -0.24, 0.02, 0.03, 0.37, 0.12, -0.03, -0.55, 0.3, 0.03, 0.57, 0.06, 0.2, -0.22, 0.03, -0.43, -0.05, -0.28, -0.26, -0.57, 0.1, 0.0, -1.01, 0.17]])
 COSTS = np.array([60, 25, 200, 150, 200, 60, 60, 5, 20, -10, 2], np.int32)
 """What a mark of damage costs, in hundredths of a token, in the order of `read.SEEN`; proper marks are worth something."""
 
@@ -103,23 +100,37 @@ def _grade(offsets, data, tables, room, weights, tokens, parts):  # type: ignore
     """Writes tokens and parts, marks of damage as their number; returns False where a document has too many pieces."""
     pieces = np.zeros((room, PIECE_PLACES), np.int32)
     lines = np.zeros(room, np.int32)
-    x = np.zeros(FEATURES)
+    longest = 0
+    for d in range(len(tokens)):
+        longest = max(longest, offsets[d + 1] - offsets[d])
+    terms, owner = np.empty(longest // 2 + 1, np.int32), np.empty(1 << read.SLOT_BITS, np.int32)
+    x = np.zeros((room, OWN))
+    mean = np.zeros(OWN)
     for d in range(len(tokens)):
         seen = parts[d, 2:]
         seen[:] = 0
-        n, n_lines = read_document(data, offsets[d], offsets[d + 1], tables, pieces, lines, seen)
+        n, n_lines = read_document(data, offsets[d], offsets[d + 1], tables, pieces, lines, seen, terms, owner)
         if n < 0:
             return False
         usual = usual_line(lines, n_lines)
-        count, strange = 0, 0.0
+        mean[:] = 0
+        count = 0
         for k in range(n):
-            describe(pieces[k], lines[pieces[k, read.LINE]], usual, x)
-            z = 0.0
-            for f in range(FEATURES):
-                z += weights[f] * x[f]
+            describe(pieces[k], lines[pieces[k, read.LINE]], usual, x[k])
             size = pieces[k, read.TOKENS]
-            strange += size / (1.0 + np.exp(-z))
             count += size
+            for f in range(2, OWN):
+                mean[f] += size * x[k, f]
+        for f in range(2, OWN):
+            mean[f] /= max(1, count)
+        strange = 0.0
+        for k in range(n):
+            size = pieces[k, read.TOKENS]
+            weight = weights[1 if 2 * pieces[k, read.HANS] > size else 0]
+            z = weight[0] * x[k, 0] + weight[1] * x[k, 1]
+            for f in range(2, OWN):
+                z += weight[f] * x[k, f] + weight[OWN - 2 + f] * (x[k, f] - mean[f])
+            strange += size / (1.0 + np.exp(-z))
         tokens[d] = count
         parts[d, 0] = np.int32(np.round(100.0 * (count - strange)))
         parts[d, 1] = -np.int32(np.round(100.0 * STRANGE * strange))

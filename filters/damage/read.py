@@ -50,6 +50,7 @@ from tamis.kernels import kernel
 from text.chars import decode
 
 U64 = np.uint64
+_TERM_MIX = U64(0xD6E8FEB86659FD93)
 (
     TOKENS,
     LINE,
@@ -68,9 +69,14 @@ U64 = np.uint64
     LOW_START,
     LETTERS,
     SHOUTED,
-) = range(17)
-"""Places in what is counted of a piece."""
-PIECE_PLACES = 17
+    TERMS,
+    KNOWN_TERMS,
+) = range(19)
+"""Places in what is counted of a piece. Its *terms* are its longer words but those of grammar, and pairs of Han; known
+are those that other pieces of the document have too."""
+PIECE_PLACES = 19
+SLOT_BITS = 14
+"""Terms are told apart by so many bits of their hash."""
 (
     SEEN_INVISIBLE,
     SEEN_WIDE,
@@ -105,7 +111,7 @@ _SPACED_FROM = 4
 
 
 @kernel
-def read_document(data, start, end, tables, pieces, lines, seen):  # type: ignore[no-untyped-def]
+def read_document(data, start, end, tables, pieces, lines, seen, terms, owner):  # type: ignore[no-untyped-def]
     """Reads `data[start:end]`.
 
     Args:
@@ -116,10 +122,13 @@ def read_document(data, start, end, tables, pieces, lines, seen):  # type: ignor
         pieces: int32[room, PIECE_PLACES], written.
         lines: int32[room], tokens of each line, written.
         seen: int32[len(SEEN)], zeros, written.
+        terms: int32[room for bytes / 2], scratch.
+        owner: int32[2^SLOT_BITS], scratch.
 
     Returns:
         (pieces, lines); (-1, 0) where there is no room.
     """
+    n_terms = 0
     kinds, han, ends_cue, keys, cue_bits = tables
     room = len(pieces)
     n, line = 0, 0
@@ -180,6 +189,10 @@ def read_document(data, start, end, tables, pieces, lines, seen):  # type: ignor
                 if before_bits & FIRST:
                     both = np.int64(find_cue(pair(before_hash, h), keys, cue_bits))
                 _book(piece, found | both)
+                if size > 3 and not found & FUNCTION:
+                    terms[n_terms] = np.int64((h * _TERM_MIX) >> U64(64 - SLOT_BITS))
+                    n_terms += 1
+                    piece[TERMS] += 1
                 if before_bits & BEFORE_NOUN and found & (NO_END | LINKING):
                     piece[CLASHES] += 1
                 piece[CAPITALS] += 1 if word_kind == CAPITAL else 0
@@ -280,6 +293,10 @@ def read_document(data, start, end, tables, pieces, lines, seen):  # type: ignor
                     found |= np.int64(find_cue(tail & U64(0xFFFFFFFF), keys, cue_bits))
                     found |= np.int64(find_cue(tail & U64(0xFFFFFFFFFFFF), keys, cue_bits))
                     found |= np.int64(find_cue(tail, keys, cue_bits))
+                if tail >> U64(16) and not (found | np.int64(han[np.int64(tail >> U64(16) & U64(0xFFFF))])) & FUNCTION:
+                    terms[n_terms] = np.int64(((tail & U64(0xFFFFFFFF)) * _TERM_MIX) >> U64(64 - SLOT_BITS))
+                    n_terms += 1
+                    piece[TERMS] += 1
                 if found:
                     _book(piece, found)
                     if found & NO_START and (begins or last == COMMA):
@@ -332,7 +349,28 @@ def read_document(data, start, end, tables, pieces, lines, seen):  # type: ignor
         fresh = False
         gap = 0
         i += step
+    _count_known(pieces, n, terms, owner)
     return n, line
+
+
+@kernel
+def _count_known(pieces, n, terms, owner):  # type: ignore[no-untyped-def]
+    """Counts the terms of each piece that another piece has."""
+    several = np.int32(-1)
+    owner[:] = 0
+    at = 0
+    for k in range(n):
+        for t in range(at, at + pieces[k, TERMS]):
+            slot = terms[t]
+            owner[slot] = k + 1 if owner[slot] in (0, k + 1) else several
+        at += pieces[k, TERMS]
+    at = 0
+    for k in range(n):
+        known = 0
+        for t in range(at, at + pieces[k, TERMS]):
+            known += 1 if owner[terms[t]] == several else 0
+        at += pieces[k, TERMS]
+        pieces[k, KNOWN_TERMS] = known
 
 
 @kernel(inline="always")

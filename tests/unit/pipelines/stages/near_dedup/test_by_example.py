@@ -123,7 +123,7 @@ def test_from_texts_to_survivors(tmp_path: Path, partitions: int) -> None:
     assert rounds == 0
     members = planned[3].ref
     read = read_shard(SetTask(task, members, None, SetRules(5, 0, cut=False, merits=True), tmp_path / "sets"))
-    assert read.scanned == len({doc for edge in edges for doc in edge}) 
+    assert read.scanned == len({doc for edge in edges for doc in edge}) + 1, "the twin for its merit"
     sets = commit(tmp_path / "sets", {}, read.files)
 
     schemas = {"drops": DROPS, "columns": COLUMNS, "edges": EDGES, "elections": ELECTIONS}
