@@ -34,8 +34,8 @@ RULE = 1
 """Raised when the same text states other facts."""
 MOST = 1024
 """Facts that are kept of a text."""
-NUMBERS_SHARED, NAMES_SHARED = 0.9, 0.5
-"""The least share of the numbers, and of the names, that two texts have in common for them to agree."""
+NUMBERS_SHARED, NAMES_SHARED = 0.9, 0.8
+"""The least share of the numbers, and of the names, of the text with fewer that the other must have too."""
 
 _QUOTED = 24
 """Characters of the longest quote that counts as a title."""
@@ -53,10 +53,11 @@ _PLACES = (
 )
 _SURNAMES = (
     "王李张刘陈杨黄赵吴周徐孙马朱胡郭何高林罗郑梁谢宋唐许韩冯邓曹彭曾肖田董袁潘于蒋蔡余杜叶程苏魏吕丁任沈姚卢姜崔钟谭陆汪范金石廖贾夏韦付方"
-    "白邹孟熊秦邱江尹薛闫段雷侯龙史陶黎贺顾毛郝龚邵万钱严覃武戴莫孔向汤"
+    "白邹孟熊秦邱江尹薛闫段雷侯龙史陶黎贺顾毛郝龚邵万钱严覃武戴莫孔向汤尚岳聂常耿温康施文牛樊葛邢安齐易乔伍庞颜倪庄章鲁"
+    "洪左穆焦柴申翟俞鲍欧柳殷蓝阎辛管祝关苗谷裴费纪舒屈项翁涂季詹路宁靳柏盛霍阮植单卜逯魏"
 )
 _BEFORE_PERSONS = "告人者辑官员长申某"
-_BEHIND_PERSONS = "说称诉与和及向某的"
+_BEHIND_PERSONS = "说称诉与和及向某的申因不在于"
 
 _NUMERAL, _UNIT, _PLACE, _SURNAME, _BEFORE, _BEHIND, _STOP, _OPEN = (1 << i for i in range(8))
 
@@ -80,18 +81,16 @@ def find_facts(texts: TextColumn) -> Facts:
 def agree(facts: Facts, left: Int64, right: Int64) -> npt.NDArray[np.bool_]:
     """Whether two texts state the same, bool[m], for pairs of indices of texts.
 
-    Of the text that has fewer numbers `NUMBERS_SHARED` must be in the other, and of all names in either text
-    `NAMES_SHARED` in both. Where neither has any, nothing speaks against the pair.
+    Of the text that has fewer numbers `NUMBERS_SHARED` must be in the other, and of that with fewer names
+    `NAMES_SHARED`: so that a shorter copy agrees with the longer. Without any there is nothing to disagree in.
     """
     return rule(compare(facts, left, right))
 
 
 def rule(counts: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
     """Whether facts agree, bool[m], by what `compare` counted."""
-    fewer = np.minimum(counts[:, 0], counts[:, 1])
-    names = counts[:, 3] + counts[:, 4] - counts[:, 5]
-    numbers_agree = counts[:, 2] >= NUMBERS_SHARED * fewer
-    return numbers_agree & (counts[:, 5] >= NAMES_SHARED * names)
+    numbers, names = np.minimum(counts[:, 0], counts[:, 1]), np.minimum(counts[:, 3], counts[:, 4])
+    return (counts[:, 2] >= NUMBERS_SHARED * numbers) & (counts[:, 5] >= NAMES_SHARED * names)
 
 
 def compare(facts: Facts, left: Int64, right: Int64) -> npt.NDArray[np.int32]:

@@ -34,7 +34,7 @@ NEEDS = ("data",)
 SEED = 20261201
 TEXTS = 400
 """Texts of a kind."""
-_ENDS = re.compile(r"(?<=[.!?。！？])\s*|\n+")
+_ENDS = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n+")
 _EN_PLACES = "Boston Denver Chicago Houston Seattle Portland Memphis Dallas Phoenix Atlanta".split()
 _ZH_PLACES = "北京 上海 广州 成都 武汉 西安 南京 杭州 长沙 昆明".split()
 
