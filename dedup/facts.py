@@ -5,7 +5,7 @@ pair that means the same is only a copy if it also states the same facts, and th
 
 - *numbers*: digits with their sign and decimals, less grouping and leading zeros; Chinese numerals as they stand, one
   of a single character only before a unit of time or measure;
-- *names*: capitalised words that begin no sentence, words in capitals or with digits, Latin words beside Han; in Han
+- *names*: capitalised words that begin no sentence (or do, if the other text has them elsewhere), words in capitals or with digits, Latin words beside Han; in Han
   what stands in quotes, two characters before an ending of places or organisations, places that have no ending, and
   a surname with one or two characters where nothing is joined to them.
 
@@ -17,6 +17,7 @@ Rejected: a tagger of names (a model, and slower than the embedding); all tokens
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
@@ -59,12 +60,14 @@ _SURNAMES = (
 _BEFORE_PERSONS = "告人者辑官员长申某"
 _BEHIND_PERSONS = "说称诉与和及向某的申因不在于"
 
-_NUMERAL, _UNIT, _PLACE, _SURNAME, _BEFORE, _BEHIND, _STOP, _OPEN = (1 << i for i in range(8))
+_NAME, _NUMBER, _PERHAPS = U64(0), U64(1), U64(2)
+"""Kinds of facts; `_PERHAPS` is a capitalised word that begins a sentence: a name if the other text has it as one."""
+_NUMERAL, _UNIT, _PLACE, _SURNAME, _BEFORE, _BEHIND, _STOP, _OPEN, _FIRST = (1 << i for i in range(9))
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """The facts of n texts: `hashes[ptr[i]:ptr[i + 1]]` are those of text i, ascending; the odd ones are numbers."""
+    """The facts of n texts: `hashes[ptr[i]:ptr[i + 1]]` are those of text i, ascending; the last two bits say the kind."""
 
     ptr: Int64  # [n + 1]
     hashes: npt.NDArray[np.uint64]  # [ptr[-1]]
@@ -89,20 +92,25 @@ def agree(facts: Facts, left: Int64, right: Int64) -> npt.NDArray[np.bool_]:
 
 def rule(counts: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
     """Whether facts agree, bool[m], by what `compare` counted."""
-    numbers, names = np.minimum(counts[:, 0], counts[:, 1]), np.minimum(counts[:, 3], counts[:, 4])
-    return (counts[:, 2] >= NUMBERS_SHARED * numbers) & (counts[:, 5] >= NAMES_SHARED * names)
+    numbers = counts[:, 2] >= NUMBERS_SHARED * np.minimum(counts[:, 0], counts[:, 1])
+    return numbers & (
+        (counts[:, 4] >= NAMES_SHARED * counts[:, 3]) | (counts[:, 6] >= NAMES_SHARED * counts[:, 5])
+    )
 
 
 def compare(facts: Facts, left: Int64, right: Int64) -> npt.NDArray[np.int32]:
-    """Counts of facts, int32[m, 6]: the numbers of the left, of the right, of both; the names likewise."""
+    """Counts of facts, int32[m, 7]: numbers of the left, of the right, and of both; names of the left, and how many of
+    them the right has; of the right, and of them the left.
+    """
     return _compare(facts.ptr, facts.hashes, left.astype(np.int64), right.astype(np.int64), MOST)
 
 
 @cache
-def _marks() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Marks of characters uint8[65536], the closing quote of an opening one int32[65536], endings and places sorted."""
-    marks = np.zeros(1 << 16, np.uint8)
-    listed = (_NUMERALS, _UNITS, _PLACE_ENDINGS, _SURNAMES, _BEFORE_PERSONS, _BEHIND_PERSONS, _ENDS_SENTENCE, _PAIRS)
+def _marks() -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.int32], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Marks of characters uint16[65536], the closing quote of an opening one int32[65536], endings and places sorted."""
+    marks = np.zeros(1 << 16, np.uint16)
+    listed: list[Iterable[str]] = [_NUMERALS, _UNITS, _PLACE_ENDINGS, _SURNAMES, _BEFORE_PERSONS, _BEHIND_PERSONS, _ENDS_SENTENCE]
+    listed += [_PAIRS, {word[0] for word in f"{_ENDINGS} {_PLACES}".split()}]
     for bit, chars in enumerate(listed):
         marks[[ord(c) for c in chars]] |= 1 << bit
     closing = np.zeros(1 << 16, np.int32)
@@ -121,7 +129,7 @@ def _facts_of_column(  # type: ignore[no-untyped-def]
     chars = np.zeros(longest + 4, np.int32)
     folded = np.zeros(longest + 4, np.int32)
     kinds = np.zeros(longest + 4, np.uint16)
-    mark = np.zeros(longest + 4, np.uint8)
+    mark = np.zeros(longest + 4, np.uint16)
     at = 0
     for d in range(len(offsets) - 1):
         n = 0
@@ -162,11 +170,11 @@ def _distinct(hashes, most):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _hash(folded, start, end, number):  # type: ignore[no-untyped-def]
+def _hash(folded, start, end, kind):  # type: ignore[no-untyped-def]
     h = U64(0x5AC7)
     for k in range(start, end):
         h = mix((h ^ U64(folded[k])) + U64(0x9E3779B97F4A7C15))
-    return h | U64(1) if number else h & ~U64(1)
+    return h & ~U64(3) | kind
 
 
 @kernel
@@ -189,7 +197,7 @@ def _facts_of(chars, folded, kinds, mark, n, closing, endings, places, out):  # 
             while end < n and end - i <= _QUOTED and chars[end] != closing[chars[i]]:
                 end += 1
             if end < n and end > i + 2 and chars[end] == closing[chars[i]]:
-                out[found] = _hash(folded, i + 1, end, False)
+                out[found] = _hash(folded, i + 1, end, _NAME)
                 found += 1
             i += 1
         elif kind & HAN:
@@ -203,13 +211,13 @@ def _facts_of(chars, folded, kinds, mark, n, closing, endings, places, out):  # 
             while i < n and kinds[i] & LETTER and not kinds[i] & SINGLE:  # the unit behind it: 30km
                 i += 1
         elif kind & LETTER and not kind & SINGLE:
-            i, name, short = _word(chars, kinds, i, begins)
-            if name:
-                start = i - short
-                out[found] = _hash(folded, start, i, False)
+            start = i
+            i, name, perhaps = _word(kinds, start)
+            if name or perhaps:
+                out[found] = _hash(folded, start, i, _PERHAPS if begins and not name else _NAME)
                 found += 1
             begins = False
-            if i < n and chars[i] == 46 and short <= 3 and kinds[i - short] & UPPER:
+            if i < n and chars[i] == 46 and i - start <= 3 and kinds[start] & UPPER:
                 i += 1  # Mr. and U.S. end no sentence
         else:
             if mark[i] & _STOP:
@@ -240,7 +248,7 @@ def _number(chars, folded, kinds, i):  # type: ignore[no-untyped-def]
         elif chars[i] == 44 and not decimals and _three_digits(kinds, i + 1):
             i += 1
         else:
-            return i, h | U64(1)
+            return i, h & ~U64(3) | _NUMBER
 
 
 @kernel
@@ -252,8 +260,8 @@ def _three_digits(kinds, i):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _word(chars, kinds, i, begins):  # type: ignore[no-untyped-def]
-    """Where the word at `i` ends, whether it is a name, and its length."""
+def _word(kinds, i):  # type: ignore[no-untyped-def]
+    """Where the word at `i` ends, whether it is a name, and whether it is one if it begins no sentence."""
     start, uppers, digits = i, 0, 0
     while kinds[i] & WORD and not kinds[i] & SINGLE:
         uppers += kinds[i] & UPPER != 0
@@ -261,9 +269,8 @@ def _word(chars, kinds, i, begins):  # type: ignore[no-untyped-def]
         i += 1
     size = i - start
     beside = (start > 0 and kinds[start - 1] & HAN != 0) or kinds[i] & HAN != 0
-    capital = kinds[start] & UPPER != 0
-    name = digits > 0 or (size > 1 and (uppers == size or beside or (capital and not begins)))
-    return i, name, size
+    name = digits > 0 or (size > 1 and (uppers == size or beside))
+    return i, name, size > 1 and kinds[start] & UPPER != 0
 
 
 @kernel
@@ -275,31 +282,32 @@ def _han(chars, folded, kinds, mark, i, endings, places, out, found):  # type: i
         while mark[end] & _NUMERAL:
             end += 1
         if end > i + 1 or mark[end] & _UNIT:
-            out[found] = _hash(folded, i, end, True)
+            out[found] = _hash(folded, i, end, _NUMBER)
             found += 1
     if mark[i] & _PLACE and i > 1 and kinds[i - 1] & kinds[i - 2] & HAN:
-        out[found] = _hash(folded, i - 2, i + 1, False)
+        out[found] = _hash(folded, i - 2, i + 1, _NAME)
         found += 1
     if not kinds[i + 1] & HAN:
         return found
-    if _holds(places, chars[i], chars[i + 1]):
-        out[found] = _hash(folded, i, i + 2, False)
+    first = mark[i] & _FIRST
+    if first and _holds(places, chars[i], chars[i + 1]):
+        out[found] = _hash(folded, i, i + 2, _NAME)
         found += 1
-    if i > 1 and kinds[i - 1] & kinds[i - 2] & HAN and _holds(endings, chars[i], chars[i + 1]):
-        out[found] = _hash(folded, i - 2, i + 2, False)
+    if first and i > 1 and kinds[i - 1] & kinds[i - 2] & HAN and _holds(endings, chars[i], chars[i + 1]):
+        out[found] = _hash(folded, i - 2, i + 2, _NAME)
         found += 1
     if mark[i] & _SURNAME and (i == 0 or not kinds[i - 1] & HAN or mark[i - 1] & _BEFORE):
         for size in (2, 3):
             free = not kinds[i + size] & HAN or mark[i + size] & _BEHIND
             if free and kinds[i + size - 1] & HAN:
-                out[found] = _hash(folded, i, i + size, False)
+                out[found] = _hash(folded, i, i + size, _NAME)
                 return found + 1
     return found
 
 
 @kernel
 def _compare(ptr, hashes, left, right, most):  # type: ignore[no-untyped-def]
-    out = np.zeros((len(left), 6), np.int32)
+    out = np.zeros((len(left), 7), np.int32)
     for e in range(len(left)):
         a, b = hashes[ptr[left[e]] : ptr[left[e] + 1]], hashes[ptr[right[e]] : ptr[right[e] + 1]]
         bound = U64(0xFFFFFFFFFFFFFFFF)
@@ -312,15 +320,20 @@ def _compare(ptr, hashes, left, right, most):  # type: ignore[no-untyped-def]
             in_a, in_b = i < len(a) and a[i] <= bound, j < len(b) and b[j] <= bound
             if not in_a and not in_b:
                 break
-            h = a[i] if in_a and (not in_b or a[i] <= b[j]) else b[j]
-            kind = 0 if h & U64(1) else 3
-            has_a, has_b = in_a and a[i] == h, in_b and b[j] == h
-            if has_a:
-                out[e, kind] += 1
+            key = (min(a[i], b[j]) if in_a and in_b else a[i] if in_a else b[j]) >> U64(2)
+            name_a, name_b, number, any_a, any_b = False, False, False, False, False
+            while i < len(a) and a[i] >> U64(2) == key:
+                name_a, number, any_a = name_a or a[i] & U64(3) == _NAME, a[i] & U64(3) == _NUMBER, True
                 i += 1
-            if has_b:
-                out[e, kind + 1] += 1
+            while j < len(b) and b[j] >> U64(2) == key:
+                name_b, number, any_b = name_b or b[j] & U64(3) == _NAME, b[j] & U64(3) == _NUMBER, True
                 j += 1
-            if has_a and has_b:
-                out[e, kind + 2] += 1
+            if number:
+                out[e, 0] += any_a
+                out[e, 1] += any_b
+                out[e, 2] += any_a and any_b
+            out[e, 3] += name_a
+            out[e, 4] += name_a and any_b
+            out[e, 5] += name_b
+            out[e, 6] += name_b and any_a
     return out
