@@ -5,9 +5,9 @@ pair that means the same is only a copy if it also states the same facts, and th
 
 - *numbers*: digits with their sign and decimals, less grouping and leading zeros; Chinese numerals as they stand, one
   of a single character only before a unit of time or measure;
-- *names*: capitalised words that begin no sentence (or do, if the other text has them elsewhere), words in capitals or with digits, Latin words beside Han; in Han
-  what stands in quotes, two characters before an ending of places or organisations, places that have no ending, and
-  a surname with one or two characters where nothing is joined to them.
+- *names*: capitalised words that begin no sentence (or do, if the other text has them elsewhere), words in capitals or
+  with digits, Latin words beside Han; in Han what stands in quotes, two characters before an ending of places or
+  organisations, places that have no ending, and a surname with one or two characters where nothing is joined to them.
 
 Both are found by their form, so some are none ("大城市"). That does no harm: a copy has the same ones. A text keeps at
 most `MOST` facts, those of the least hash, and two texts are compared up to the hash that both were read to.
@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from tamis.kernels import kernel
 from text.arrow import TextColumn
-from text.chars import HAN, LETTER, NUMBER, SINGLE, SPACE, UPPER, WORD, char_tables, class_of, decode
+from text.chars import HAN, LETTER, NUMBER, SINGLE, UPPER, WORD, char_tables, class_of, decode
 from text.hash import mix
 
 U64 = np.uint64
@@ -47,15 +47,18 @@ _UNITS = "年月日号时分秒岁元度级届期"
 _PLACE_ENDINGS = "省市县区镇乡村路州"
 _ENDINGS = "大学 学院 中学 小学 公司 银行 医院 集团 法院 大厦 机场 车站 酒店 基金 协会 委员 分局 支行 工厂 电厂"
 _PLACES = (
-    "北京 上海 天津 重庆 河北 山西 辽宁 吉林 江苏 浙江 安徽 福建 江西 山东 河南 湖北 湖南 广东 海南 四川 贵州 云南 陕西 甘肃 青海 台湾 "
-    "内蒙 广西 西藏 宁夏 新疆 香港 澳门 广州 深圳 杭州 南京 苏州 成都 武汉 西安 郑州 青岛 大连 沈阳 长春 哈尔 厦门 福州 济南 长沙 昆明 "
-    "合肥 南昌 南宁 贵阳 太原 兰州 西宁 银川 拉萨 海口 三亚 无锡 宁波 温州 东莞 佛山 珠海 烟台 唐山 徐州 台北 高雄 中国 美国 英国 法国 "
-    "德国 日本 韩国 朝鲜 印度 泰国 越南 俄罗 巴西 加拿 澳大 意大 荷兰 瑞士 瑞典 西班 伊朗 伊拉 埃及 南非 东京 伦敦 巴黎 纽约 首尔 柏林 罗马"
+    "北京 上海 天津 重庆 河北 山西 辽宁 吉林 江苏 浙江 安徽 福建 江西 山东 河南 湖北 湖南 广东 海南 四川 "
+    "贵州 云南 陕西 甘肃 青海 台湾 内蒙 广西 西藏 宁夏 新疆 香港 澳门 广州 深圳 杭州 南京 苏州 成都 武汉 "
+    "西安 郑州 青岛 大连 沈阳 长春 哈尔 厦门 福州 济南 长沙 昆明 合肥 南昌 南宁 贵阳 太原 兰州 西宁 银川 "
+    "拉萨 海口 三亚 无锡 宁波 温州 东莞 佛山 珠海 烟台 唐山 徐州 台北 高雄 中国 美国 英国 法国 德国 日本 "
+    "韩国 朝鲜 印度 泰国 越南 俄罗 巴西 加拿 澳大 意大 荷兰 瑞士 瑞典 西班 伊朗 伊拉 埃及 南非 东京 伦敦 "
+    "巴黎 纽约 首尔 柏林 罗马"
 )
 _SURNAMES = (
-    "王李张刘陈杨黄赵吴周徐孙马朱胡郭何高林罗郑梁谢宋唐许韩冯邓曹彭曾肖田董袁潘于蒋蔡余杜叶程苏魏吕丁任沈姚卢姜崔钟谭陆汪范金石廖贾夏韦付方"
-    "白邹孟熊秦邱江尹薛闫段雷侯龙史陶黎贺顾毛郝龚邵万钱严覃武戴莫孔向汤尚岳聂常耿温康施文牛樊葛邢安齐易乔伍庞颜倪庄章鲁"
-    "洪左穆焦柴申翟俞鲍欧柳殷蓝阎辛管祝关苗谷裴费纪舒屈项翁涂季詹路宁靳柏盛霍阮植单卜逯魏"
+    "王李张刘陈杨黄赵吴周徐孙马朱胡郭何高林罗郑梁谢宋唐许韩冯邓曹彭曾肖田董袁潘于蒋蔡余杜叶程苏魏吕丁任沈"
+    "姚卢姜崔钟谭陆汪范金石廖贾夏韦付方白邹孟熊秦邱江尹薛闫段雷侯龙史陶黎贺顾毛郝龚邵万钱严覃武戴莫孔向汤"
+    "尚岳聂常耿温康施文牛樊葛邢安齐易乔伍庞颜倪庄章鲁洪左穆焦柴申翟俞鲍欧柳殷蓝阎辛管祝关苗谷裴费纪舒屈项"
+    "翁涂季詹路宁靳柏盛霍阮植单卜逯魏"
 )
 _BEFORE_PERSONS = "告人者辑官员长申某"
 _BEHIND_PERSONS = "说称诉与和及向某的申因不在于"
@@ -67,7 +70,7 @@ _NUMERAL, _UNIT, _PLACE, _SURNAME, _BEFORE, _BEHIND, _STOP, _OPEN, _FIRST = (1 <
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """The facts of n texts: `hashes[ptr[i]:ptr[i + 1]]` are those of text i, ascending; the last two bits say the kind."""
+    """The facts of n texts: text i has `hashes[ptr[i]:ptr[i + 1]]`, ascending; the last two bits are the kind."""
 
     ptr: Int64  # [n + 1]
     hashes: npt.NDArray[np.uint64]  # [ptr[-1]]
@@ -93,9 +96,7 @@ def agree(facts: Facts, left: Int64, right: Int64) -> npt.NDArray[np.bool_]:
 def rule(counts: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
     """Whether facts agree, bool[m], by what `compare` counted."""
     numbers = counts[:, 2] >= NUMBERS_SHARED * np.minimum(counts[:, 0], counts[:, 1])
-    return numbers & (
-        (counts[:, 4] >= NAMES_SHARED * counts[:, 3]) | (counts[:, 6] >= NAMES_SHARED * counts[:, 5])
-    )
+    return numbers & ((counts[:, 4] >= NAMES_SHARED * counts[:, 3]) | (counts[:, 6] >= NAMES_SHARED * counts[:, 5]))
 
 
 def compare(facts: Facts, left: Int64, right: Int64) -> npt.NDArray[np.int32]:
@@ -107,10 +108,10 @@ def compare(facts: Facts, left: Int64, right: Int64) -> npt.NDArray[np.int32]:
 
 @cache
 def _marks() -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.int32], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Marks of characters uint16[65536], the closing quote of an opening one int32[65536], endings and places sorted."""
+    """Marks of characters uint16[65536], the closing quotes of opening ones int32[65536], endings and places sorted."""
     marks = np.zeros(1 << 16, np.uint16)
-    listed: list[Iterable[str]] = [_NUMERALS, _UNITS, _PLACE_ENDINGS, _SURNAMES, _BEFORE_PERSONS, _BEHIND_PERSONS, _ENDS_SENTENCE]
-    listed += [_PAIRS, {word[0] for word in f"{_ENDINGS} {_PLACES}".split()}]
+    listed: list[Iterable[str]] = [_NUMERALS, _UNITS, _PLACE_ENDINGS, _SURNAMES, _BEFORE_PERSONS, _BEHIND_PERSONS]
+    listed += [_ENDS_SENTENCE, _PAIRS, {word[0] for word in f"{_ENDINGS} {_PLACES}".split()}]
     for bit, chars in enumerate(listed):
         marks[[ord(c) for c in chars]] |= 1 << bit
     closing = np.zeros(1 << 16, np.int32)
@@ -231,9 +232,8 @@ def _number(chars, folded, kinds, i):  # type: ignore[no-untyped-def]
     """Where the number at `i` ends, and its hash: digits and decimals, no grouping, no leading zeros."""
     h = U64(0xD161)
     before = chars[i - 1] if i else 0
-    if before == 45 or before == 0x2212 or before == 0xFF0D:
-        if i < 2 or not kinds[i - 2] & WORD:
-            h = U64(0xD162)
+    if (before == 45 or before == 0x2212 or before == 0xFF0D) and (i < 2 or not kinds[i - 2] & WORD):
+        h = U64(0xD162)
     led, decimals = False, False
     while True:
         if kinds[i] & NUMBER and not kinds[i] & HAN:

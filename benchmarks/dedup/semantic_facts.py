@@ -22,7 +22,7 @@ import numpy as np
 
 from benchmarks.corpora.base_text import read_records
 from benchmarks.corpora.exhaustive import jaccard
-from benchmarks.dedup.semantic_quality import Pairs, labelled_sets, vectors_of
+from benchmarks.dedup.semantic_quality import Float32, Pairs, labelled_sets, vectors_of
 from benchmarks.tools import machine
 from benchmarks.tools.command_line import command_line, require
 from benchmarks.tools.report import table_head
@@ -35,8 +35,19 @@ SEED = 20261201
 TEXTS = 400
 """Texts of a kind."""
 _ENDS = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n+")
-_EN_PLACES = "Boston Denver Chicago Houston Seattle Portland Memphis Dallas Phoenix Atlanta".split()
-_ZH_PLACES = "北京 上海 广州 成都 武汉 西安 南京 杭州 长沙 昆明".split()
+_EN_PLACES = [
+    "Boston",
+    "Denver",
+    "Chicago",
+    "Houston",
+    "Seattle",
+    "Portland",
+    "Memphis",
+    "Dallas",
+    "Phoenix",
+    "Atlanta",
+]
+_ZH_PLACES = ["北京", "上海", "广州", "成都", "武汉", "西安", "南京", "杭州", "长沙", "昆明"]
 
 
 def main() -> None:
@@ -52,7 +63,11 @@ def main() -> None:
     head += " | recall before | after"
     print(table_head(head))
     random = np.random.default_rng(SEED)
-    for name, pairs in {**templates(random), **labelled_sets(options.data, 300), **copies(options.data, random)}.items():
+    for name, pairs in {
+        **templates(random),
+        **labelled_sets(options.data, 300),
+        **copies(options.data, random),
+    }.items():
         show(name, pairs, vectors_of(encoder, pairs.texts), options.threshold)
     for name, texts in real(options.data).items():
         vectors = vectors_of(encoder, texts)
@@ -65,7 +80,7 @@ def main() -> None:
     print_speed(options.data)
 
 
-def show(name: str, pairs: Pairs, vectors: np.ndarray, threshold: float) -> None:
+def show(name: str, pairs: Pairs, vectors: Float32, threshold: float) -> None:
     """Prints a line: pairs joined by their cosine alone, and with facts that agree."""
     left, right, same = np.array(pairs.left), np.array(pairs.right), np.array(pairs.same)
     near = np.einsum("ij,ij->i", vectors[left], vectors[right]) >= threshold
@@ -89,28 +104,38 @@ def templates(random: np.random.Generator) -> dict[str, Pairs]:
 
     return {
         "weather, en": several(
-            lambda n, a, b: f"The weather in {a} will be cloudy with a high of {n[0]} degrees and a low of {n[1]}. Winds"
-            f" blow at {n[2]} km/h. Rain is likely with {n[3]} percent. In the evening it clears up.",
+            lambda n, a, b: (
+                f"The weather in {a} will be cloudy with a high of {n[0]} degrees and a low of {n[1]}. Winds"
+                f" blow at {n[2]} km/h. Rain is likely with {n[3]} percent. In the evening it clears up."
+            ),
             _EN_PLACES,
         ),
         "scores, en": several(
-            lambda n, a, b: f"Last night {a} beat {b} {n[0]}-{n[1]} in front of a full house. The visitors led after"
-            " the first quarter but could not hold on. Both teams meet again next week.",
+            lambda n, a, b: (
+                f"Last night {a} beat {b} {n[0]}-{n[1]} in front of a full house. The visitors led after"
+                " the first quarter but could not hold on. Both teams meet again next week."
+            ),
             _EN_PLACES,
         ),
         "places alone, en": several(
-            lambda n, a, b: f"Looking for a plumber in {a}? We come to all parts of {a} and {b} on the same day, repair"
-            " what leaks and leave the place clean. Call us now.",
+            lambda n, a, b: (
+                f"Looking for a plumber in {a}? We come to all parts of {a} and {b} on the same day, repair"
+                " what leaks and leave the place clean. Call us now."
+            ),
             _EN_PLACES,
         ),
         "weather, zh": several(
-            lambda n, a, b: f"{a}今天白天多云，最高气温{n[0]}度，夜间最低气温{n[1]}度，风力{n[2] % 9 + 1}级，降水概率百分之{n[3]}。"
-            "出门请带雨具，注意保暖。",
+            lambda n, a, b: (
+                f"{a}今天白天多云，最高气温{n[0]}度，夜间最低气温{n[1]}度，风力{n[2] % 9 + 1}级，降水概率百分之{n[3]}。"
+                "出门请带雨具，注意保暖。"
+            ),
             _ZH_PLACES,
         ),
         "shares, zh": several(
-            lambda n, a, b: f"{a}钢铁股份公司公告，公司第{n[0]}次董事会通过分红方案，每10股派{n[1]}.{n[2]}元，股权登记日为{n[3] % 12 + 1}月"
-            f"{n[4] % 28 + 1}日。公司提醒投资者注意风险。",
+            lambda n, a, b: (
+                f"{a}钢铁股份公司公告，公司第{n[0]}次董事会通过分红方案，"
+                f"每10股派{n[1]}.{n[2]}元，股权登记日为{n[3] % 12 + 1}月{n[4] % 28 + 1}日。公司提醒投资者注意风险。"
+            ),
             _ZH_PLACES,
         ),
         "places alone, zh": several(

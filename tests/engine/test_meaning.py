@@ -256,8 +256,8 @@ def weather() -> list[Document]:
         town = ("Boston", "Denver", "Chicago", "Seattle", "Memphis")[n % 5]
         city = ("北京", "上海", "广州", "成都", "武汉")[n % 5]
         en = (
-            f"The weather in {town} will be cloudy. We expect a high of {high} degrees and a low of {low}, while a wind "
-            f"from the west blows at {wind} km/h. It clears up in the evening."
+            f"The weather in {town} will be cloudy. We expect a high of {high} degrees and a low of {low}, while "
+            f"a wind from the west blows at {wind} km/h. It clears up in the evening."
         )
         zh = f"{city}今天多云，最高气温{high}度，最低气温{low}度，西风风速{wind}米，傍晚转晴，出门请注意保暖。"
         made += [Document(f"en-{n}", en, "en", "en", "text"), Document(f"zh-{n}", zh, "zh", "zh", "text")]
@@ -271,9 +271,9 @@ def weather() -> list[Document]:
 
 @pytest.mark.parametrize("in_memory", [True, False])
 def test_texts_of_one_form_that_state_other_facts_stay(cluster: Cluster, tmp_path: Path, in_memory: bool) -> None:
-    corpus, least = Corpus(weather()), {"semantic_clusters": {"threshold": 0.9}}
-    edges = {} if in_memory else {"max_edges_in_memory": 0}
-    made = execute(tmp_path, corpus, cluster, near_dedup=edges, **least)
+    corpus, least = Corpus(weather()), {"threshold": 0.9}
+    edges: dict[str, int] = {} if in_memory else {"max_edges_in_memory": 0}
+    made = execute(tmp_path, corpus, cluster, near_dedup=edges, semantic_clusters=least)
     meant = {
         frozenset((made.name(i), made.name(row["survivor"])))
         for i, row in made.drops("near_dedup").items()
@@ -285,7 +285,7 @@ def test_texts_of_one_form_that_state_other_facts_stay(cluster: Cluster, tmp_pat
     assert facts["edges_without_agreement"] == len(unlike) > 100
     assert all(row["similarity"] >= 0.9 for row in unlike)
     if in_memory:
-        ignored = execute(tmp_path, corpus, cluster, near_dedup={"facts": "ignore"}, **least)
+        ignored = execute(tmp_path, corpus, cluster, near_dedup={"facts": "ignore"}, semantic_clusters=least)
         reasons = Counter(row["reason"] for row in ignored.drops("near_dedup").values())
         assert reasons["semantic_duplicate"] > 40
         assert ignored.chain["near_dedup"].body["facts"]["edges_without_agreement"] == 0

@@ -63,7 +63,7 @@ class SetFiles:
 def read_sets(
     cluster: Cluster, snapshots: Sequence[Snapshot], planned: Mapping[int, Manifest], rules: SetRules, beside: Path
 ) -> tuple[dict[int, Manifest], int]:
-    """Makes what is wanted below `beside`: snapshot → tables `sets`, `merits`, `facts`; and how many documents were read."""
+    """Makes what is wanted below `beside`: snapshot → tables `sets`, `merits`, `facts`; and how many were read."""
     found, scanned = {}, 0
     for snapshot in sorted((s for s in snapshots if s.number in planned), key=lambda s: s.number):
         found[snapshot.number], read = _sets_of_snapshot(cluster, snapshot, planned[snapshot.number], rules, beside)

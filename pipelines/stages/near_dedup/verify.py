@@ -55,7 +55,7 @@ LEAST_SET = 256
 
 @dataclass(frozen=True)
 class MemberTask:
-    """A document shard with documents in candidate edges: its tables `members` and `pairs`, `sets`, `merits`, `facts`."""
+    """A document shard with members in candidate edges: its tables `members`, `pairs`, `sets`, `merits`, `facts`."""
 
     task: ShardTask
     planned: ManifestRef
@@ -155,7 +155,9 @@ def _merit_columns(job: MemberTask, members: pa.Table) -> dict[str, Any]:
     if found is None:
         nothing = np.zeros(len(PARTS), np.int32).tobytes()
         return {"tokens": np.zeros(members.num_rows, np.int32), "parts": pa.array([nothing] * members.num_rows)}
-    found = found.take(pa.array(np.searchsorted(found.column("doc_id").to_numpy(), members.column("doc_id").to_numpy())))
+    found = found.take(
+        pa.array(np.searchsorted(found.column("doc_id").to_numpy(), members.column("doc_id").to_numpy()))
+    )
     return {name: found.column(name) for name in ("tokens", "parts")}
 
 
@@ -247,7 +249,9 @@ def _disagreements(
     """Edges by meaning that are none, each with the shard of its first document, or of the new one."""
     swap = members.final[left]
     doc_id, other = members.doc_id[np.where(swap, right, left)], members.doc_id[np.where(swap, left, right)]
-    yield from split("disagreements", {"doc_id": doc_id, "other": other, "similarity": cosine}, by_shard(doc_id, writers))
+    yield from split(
+        "disagreements", {"doc_id": doc_id, "other": other, "similarity": cosine}, by_shard(doc_id, writers)
+    )
 
 
 def _shingle_sets(table: pa.Table | None, index_of: Any, component: npt.NDArray[np.int64]) -> Any:

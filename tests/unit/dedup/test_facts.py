@@ -130,7 +130,26 @@ def test_of_a_text_with_many_facts_those_of_the_least_hashes_are_compared() -> N
     assert both < right
 
 
-WORDS = ["Anna", "the", "12", "-7", "1,000", "《红楼梦》", "北京", "三百", "a1", ".", "\n", "é", "Ω", "“", "😀", "王小", "，", "0"]
+WORDS = [
+    "Anna",
+    "the",
+    "12",
+    "-7",
+    "1,000",
+    "《红楼梦》",
+    "北京",
+    "三百",
+    "a1",
+    ".",
+    "\n",
+    "é",
+    "Ω",
+    "“",
+    "😀",
+    "王小",
+    "，",
+    "0",
+]
 
 
 @examples(200)

@@ -124,7 +124,9 @@ def test_from_texts_to_survivors(tmp_path: Path, partitions: int) -> None:
     members = planned[3].ref
     rules = SetRules(5, 0, cut=False, merits=True, facts=True)
     read = read_shard(SetTask(task, members, None, rules, tmp_path / "sets"))
-    assert read.scanned == planned[3].rows("members") == 1 + len({doc for edge in edges for doc in edge}), "and the twin"
+    assert read.scanned == planned[3].rows("members") == 1 + len({doc for edge in edges for doc in edge}), (
+        "and the twin"
+    )
     sets = commit(tmp_path / "sets", {}, read.files)
 
     schemas = {"drops": DROPS, "columns": COLUMNS, "edges": EDGES, "elections": ELECTIONS}

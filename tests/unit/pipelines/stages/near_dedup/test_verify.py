@@ -394,7 +394,7 @@ def test_the_hop_says_what_comparing_all_pairs_finds(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_texts_that_state_other_facts_do_not_mean_the_same(seed: int) -> None:
-    """One edge whose texts agree, one whose do not, one that shingles confirm all the same, one to what is published."""
+    """One edge whose texts agree, one whose do not, one that shingles confirm, one to what is published."""
     a, b = member(1, 0, None), member(2, 0, None, bits=2**100 - 1, merit=9)
     c, d = member(3, 1, None), member(4, 1, None, merit=9)
     e, f = member(5, 2, range(8)), member(6, 2, range(9), merit=9)
