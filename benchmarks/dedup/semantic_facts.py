@@ -5,8 +5,8 @@
 A pair is joined if the cosine of the static table reaches the threshold, and if its facts agree (`dedup.facts`). *Not
 the same*: texts filled from one template, and real texts of one form: openings of judgments, notices of dividends and
 results, web pages and answers that people labelled. *The same*: pairs labelled so, and copies with their sentences
-(lines, for want of two) in another order, with one word in thirty replaced by another of the text, and without their
-last third. Names that a replaced word was part of are lost, as in real edits. Of real texts each is paired with its
+(lines, for want of two) in another order, with one word in thirty (of lower case, or two Han) replaced by another of
+the text, and without their last third. Of real texts each is paired with its
 nearest other, unless the two share 0.75 of their 5-grams. Beside it: the speed of `find_facts`.
 """
 
