@@ -29,6 +29,7 @@ class VerificationPlan:
     rep: Int64  # [n], the id of its representative
     component: Int64  # [n], the least representative of its candidate component
     wanted: npt.NDArray[np.bool_]  # [n], representatives whose shingle set has to be read
+    meant: npt.NDArray[np.bool_]  # [n], representatives that have a semantic edge
     left: Int64  # [m], one end of each distinct edge, the id of a representative; `left < right`
     right: Int64  # [m], the other
     edge_component: Int64  # [m], the component of each edge
@@ -57,11 +58,11 @@ def plan_verification(
 
     Cost: a few sorts of the edges; 40 bytes an edge.
     """
-    meant = _of_representatives(meaning, twin, twin_rep)
-    nodes = np.unique(np.concatenate([low, high, twin, twin_rep, *meant[:2]]))
+    named = _of_representatives(meaning, twin, twin_rep)
+    nodes = np.unique(np.concatenate([low, high, twin, twin_rep, *named[:2]]))
     rep = nodes.copy()
     rep[np.searchsorted(nodes, twin)] = twin_rep
-    left, right, bits, cosine = _joined(distinct_edges(low, high, agree), meant)
+    left, right, bits, cosine = _joined(distinct_edges(low, high, agree), named)
     component = rep.copy()
     linked, root = connected_components(left, right)
     if len(linked):
@@ -80,7 +81,9 @@ def plan_verification(
     if len(left):  # a pair that its sketches accept is a near-duplicate; its cosine no longer matters
         by_sketch = decided[np.searchsorted(names, edge_component)] & (bits >= accept)
         cosine = np.where(by_sketch, np.float32(np.nan), cosine)
-    return VerificationPlan(nodes, rep, component, own & ~decided[inverse], left, right, edge_component, cosine)
+    by_meaning = ~np.isnan(cosine)
+    meant = np.isin(nodes, np.concatenate([left[by_meaning], right[by_meaning]]))
+    return VerificationPlan(nodes, rep, component, own & ~decided[inverse], meant, left, right, edge_component, cosine)
 
 
 def _of_representatives(meaning: tuple[Int64, Int64, Float32], twin: Int64, rep: Int64) -> tuple[Int64, Int64, Float32]:

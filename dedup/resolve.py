@@ -8,10 +8,10 @@ edges:
 
 - An edge found by MinHash is verified on the shingle sets (`BY_SHINGLES`). Where the sketches had already decided it,
   no sets were read, and the similarity is the sketches' estimate (`BY_SKETCH`).
-- A semantic edge was decided by the cosine of two embeddings (`BY_MEANING`). It holds even if the shingle sets differ,
-  and in the election the survivor also removes the documents that it has a semantic edge with. Where a component has
-  semantic edges, sketches decide nothing in it: a document whose shingle set was not read is removed only by a
-  semantic edge to the survivor.
+- A semantic edge was decided by the cosine of two embeddings (`BY_MEANING`). It holds even if the shingle sets differ
+  (edges whose texts state other facts were taken out before), and in the election the survivor also removes the
+  documents that it has a semantic edge with. Where a component has semantic edges, sketches decide nothing in it: a
+  document whose shingle set was not read is removed only by a semantic edge to the survivor.
 """
 
 from __future__ import annotations

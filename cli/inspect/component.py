@@ -106,6 +106,7 @@ def _component(reader: RunReader, name: int, asked: set[int], shown: int) -> dic
         "size": len(members),
         "dropped": len(drops),
         "edges_count": len(edges),
+        "edges_without_agreement": len(_about(reader, "disagreements", members)),
         "edges": [_edge(row) for row in sorted(edges, key=lambda e: (e["similarity"], e["doc_id"]))[:EDGES_SHOWN]],
         "survivors": _survivors(reader, survivors, stands_for),
         "members": _compared(reader, order[:shown], edges),

@@ -31,6 +31,9 @@ def _print_component(screen: Console, found: dict[str, Any]) -> None:
         of = f" (the {len(edges)} least similar of {count:,})" if count > len(edges) else ""
         shown = ", ".join(f"{e['doc_id']}–{e['other']} {e['similarity']:.3f}" for e in edges[:SURVIVORS_SHOWN])
         screen.print(Text(f"edges{of}: {shown}" + (" …" if count > SURVIVORS_SHOWN else ""), "dim"))
+    if found["edges_without_agreement"]:
+        unlike = found["edges_without_agreement"]
+        screen.print(Text(f"and {unlike:,} pairs of its documents mean the same, but state other facts", "dim"))
     for survivor in found["survivors"][:SURVIVORS_SHOWN]:
         screen.print(Text(clean(_survivor(survivor)), "green"))
     more = len(found["survivors"]) - SURVIVORS_SHOWN

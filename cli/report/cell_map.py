@@ -29,6 +29,12 @@ def collect_cells(run: RunFolder, numbers: Numbers) -> None:
     if manifest is None or evidence is None:
         return
     numbers.semantic = manifest.body["facts"]
+    near = dict(run.chain()).get("near_dedup")
+    if near is not None:
+        numbers.semantic = {
+            **numbers.semantic,
+            "without_agreement": near.body["facts"].get("edges_without_agreement", 0),
+        }
     for path in manifest.paths("cells"):
         sizes = pq.read_table(path, columns=["cluster_size"], partitioning=None).column(0).to_pylist()
         numbers.cells.update(sizes)

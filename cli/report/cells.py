@@ -19,6 +19,8 @@ def add_cells(page: Page, numbers: Numbers) -> None:
         f"{facts['cells']:,} cells of {facts['documents']:,} documents; {facts['edges']:,} pairs within a cell mean "
         f"the same, from a cosine of {facts['threshold']} on."
     )
+    if facts.get("without_agreement"):
+        note += f" {facts['without_agreement']:,} of them state other numbers or names, and join nothing."
     rows = [
         ("mean distance to the centroid", f"{facts['distance']['mean']:.3f}"),
         ("99 % of documents lie within", f"{facts['distance']['p99']:.3f}"),

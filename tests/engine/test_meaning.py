@@ -248,6 +248,49 @@ def test_another_threshold_embeds_and_trains_nothing_anew(found: RunReader, clus
     execute(found.root.parent, first_snapshot(), cluster)
 
 
+def weather() -> list[Document]:
+    """Reports of one form, in no two of them the same numbers and place; and one of each language in other words."""
+    made = []
+    for n in range(30):
+        low, high, wind = 1 + n, 41 + 2 * n, 101 + 3 * n
+        town = ("Boston", "Denver", "Chicago", "Seattle", "Memphis")[n % 5]
+        city = ("北京", "上海", "广州", "成都", "武汉")[n % 5]
+        en = (
+            f"The weather in {town} will be cloudy. We expect a high of {high} degrees and a low of {low}, while "
+            f"a wind from the west blows at {wind} km/h. It clears up in the evening."
+        )
+        zh = f"{city}今天多云，最高气温{high}度，最低气温{low}度，西风风速{wind}米，傍晚转晴，出门请注意保暖。"
+        made += [Document(f"en-{n}", en, "en", "en", "text"), Document(f"zh-{n}", zh, "zh", "zh", "text")]
+    en = (
+        "It clears up in the evening. A wind from the west blows at 101 km/h, while we expect a low of 1 degrees and a "
+        "high of 41. The weather will be cloudy in Boston."
+    )
+    zh = "出门请注意保暖，傍晚转晴，西风风速101米，今天北京多云，气温最低1度，气温最高41度。"
+    return [*made, Document("en-same", en, "en", "en", "copy"), Document("zh-same", zh, "zh", "zh", "copy")]
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_texts_of_one_form_that_state_other_facts_stay(cluster: Cluster, tmp_path: Path, in_memory: bool) -> None:
+    corpus, least = Corpus(weather()), {"threshold": 0.9}
+    edges: dict[str, int] = {} if in_memory else {"max_edges_in_memory": 0}
+    made = execute(tmp_path, corpus, cluster, near_dedup=edges, semantic_clusters=least)
+    meant = {
+        frozenset((made.name(i), made.name(row["survivor"])))
+        for i, row in made.drops("near_dedup").items()
+        if row["reason"] == "semantic_duplicate"
+    }
+    assert meant == {frozenset(("en-0", "en-same")), frozenset(("zh-0", "zh-same"))}
+    facts = made.chain["near_dedup"].body["facts"]
+    unlike = made.table(made.chain["near_dedup"], "disagreements")
+    assert facts["edges_without_agreement"] == len(unlike) > 100
+    assert all(row["similarity"] >= 0.9 for row in unlike)
+    if in_memory:
+        ignored = execute(tmp_path, corpus, cluster, near_dedup={"facts": "ignore"}, semantic_clusters=least)
+        reasons = Counter(row["reason"] for row in ignored.drops("near_dedup").values())
+        assert reasons["semantic_duplicate"] > 40
+        assert ignored.chain["near_dedup"].body["facts"]["edges_without_agreement"] == 0
+
+
 def test_semdedup_keeps_the_furthest_from_the_centroid(cluster: Cluster, tmp_path: Path) -> None:
     made = execute(
         tmp_path,

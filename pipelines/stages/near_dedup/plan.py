@@ -61,7 +61,7 @@ def plan(
 
 def _write_plan(planned: VerificationPlan, folder: Path) -> Iterator[SnapshotFile]:
     """Writes tables `members` and `pairs` of a plan."""
-    members = {"doc_id": planned.doc_id, "rep": planned.rep, "component": planned.component, "wanted": planned.wanted}
+    members = {name: getattr(planned, name) for name in ("doc_id", "rep", "component", "wanted", "meant")}
     pairs = {
         "doc_id": planned.left,
         "other": planned.right,
@@ -109,6 +109,9 @@ def _plan_in_spark(
     undecided = undecided.select("component", F.lit(True).alias("undecided"))
     members = members.join(undecided, on="component", how="left")
     wanted = (F.col("rep") == F.col("doc_id")) & F.coalesce("undecided", F.lit(False))
+    meant = pairs.filter("meaning IS NOT NULL")
+    meant = meant.select(F.col("a").alias("doc_id")).union(meant.select("b")).distinct()
+    members = members.join(meant.withColumn("meant", F.lit(True)), on="doc_id", how="left").fillna(False, ["meant"])
     members = materialise(members.withColumn("wanted", wanted).drop("undecided"), scratch / "members")
     nan = F.lit(float("nan")).cast("float")
     by_sketch = F.col("undecided").isNull() & F.coalesce(F.col("agree") >= accept, F.lit(False))

@@ -1,7 +1,7 @@
 """The second scan of `near_dedup`, of documents in candidate edges alone: shingle sets where the sketch cannot decide,
-and what each text says for itself, by which one of its copies is elected.
+what each text says for itself, by which one of its copies is elected, and the facts of texts with an edge by meaning.
 
-Both lie beside the evidence, under a hash of what they depend on. A document that was read already, by a run with
+All lie beside the evidence, under a hash of what they depend on. A document that was read already, by a run with
 another threshold or before a driver died, is not read again.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pyarrow as pa
 
 from corpus.files import FileEntry, Manifest, ManifestRef, commit, load_manifest, stable_hash, write_table
 from corpus.view import Edits, build_view
+from dedup import facts
 from filters.damage.grade import RULE, grade
 from pipelines.spark.session import Cluster
 from pipelines.stages.context import Snapshot
@@ -29,13 +31,14 @@ from text.shingle import shingle_sets
 @dataclass(frozen=True)
 class SetRules:
     """A shingle set: tokens a shingle, most hashes (a larger set is sampled); whether the text is less its cuts, and
-    whether merits are wanted too.
+    whether merits and facts are wanted too.
     """
 
     width: int
     max_size: int
     cut: bool
     merits: bool
+    facts: bool
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class SetFiles:
 def read_sets(
     cluster: Cluster, snapshots: Sequence[Snapshot], planned: Mapping[int, Manifest], rules: SetRules, beside: Path
 ) -> tuple[dict[int, Manifest], int]:
-    """Makes what is wanted below `beside`: snapshot → tables `sets` and `merits`; and how many documents were read."""
+    """Makes what is wanted below `beside`: snapshot → tables `sets`, `merits`, `facts`; and how many were read."""
     found, scanned = {}, 0
     for snapshot in sorted((s for s in snapshots if s.number in planned), key=lambda s: s.number):
         found[snapshot.number], read = _sets_of_snapshot(cluster, snapshot, planned[snapshot.number], rules, beside)
@@ -73,7 +76,7 @@ def _sets_of_snapshot(
 ) -> tuple[Manifest, int]:
     """The sets of one snapshot, and how many documents were read for them."""
     view = snapshot.evidence.body["key"] if rules.cut else ""
-    key = stable_hash([snapshot.run.ingest.body["identity"], view, rules.width, rules.max_size, RULE])
+    key = stable_hash([snapshot.run.ingest.body["identity"], view, rules.width, rules.max_size, RULE, facts.RULE])
     folder = beside / "sets" / key
     known = load_manifest(folder)
     answers = cluster.map(
@@ -93,18 +96,20 @@ def _sets_of_snapshot(
 
 
 def read_shard(job: SetTask) -> SetFiles:
-    """Task: writes the wanted shingle sets and merits of a shard, beside those that are there already."""
+    """Task: writes the wanted shingle sets, merits and facts of a shard, beside those that are there already."""
     task = job.task
-    members = read_own(job.planned, "members", task, ["row", "doc_id", "wanted"])
+    members = read_own(job.planned, "members", task, ["row", "doc_id", "wanted", "meant"])
     assert members is not None
-    known = {kind: read_own(job.known, kind, task) for kind in ("sets", "merits")}
+    known = {kind: read_own(job.known, kind, task) for kind in _TABLES}
     row = members.column("row").to_numpy()
     wanted = {"sets": row[members.column("wanted").to_numpy(zero_copy_only=False)]}
     wanted["merits"] = row if job.rules.merits else row[:0]
+    wanted["facts"] = row[members.column("meant").to_numpy(zero_copy_only=False)] if job.rules.facts else row[:0]
     for kind, table in known.items():
         if table is not None:
             wanted[kind] = wanted[kind][~np.isin(task.doc_ids(wanted[kind]), table.column("doc_id").to_numpy())]
-    fresh = _scan(task, wanted["sets"], wanted["merits"], job.rules)
+    every = reduce(np.union1d, wanted.values())
+    fresh = _scan(task, wanted, every, job.rules)
     files, number = [], task.shard.number
     for kind, pieces in fresh.items():
         old = known[kind]
@@ -112,20 +117,20 @@ def read_shard(job: SetTask) -> SetFiles:
             table = pa.concat_tables([*pieces, *([] if old is None else [old])]).sort_by("doc_id")
             name = f"{kind}-{number:06d}"
             files.append(write_table(job.folder, name, table, kind=kind, shard=number, row_group_rows=20_000))
-    return SetFiles(files, len(np.union1d(wanted["sets"], wanted["merits"])))
+    return SetFiles(files, len(every))
 
 
-def _scan(task: ShardTask, sets: Int32, merits: Int32, rules: SetRules) -> dict[str, list[pa.Table]]:
-    """The sets of some documents and the merits of some, from their text."""
-    found: dict[str, list[pa.Table]] = {"sets": [], "merits": []}
-    rows = np.union1d(sets, merits)
+def _scan(task: ShardTask, wanted: dict[str, Int32], rows: Int32, rules: SetRules) -> dict[str, list[pa.Table]]:
+    """What is wanted of each kind, from the text of documents `rows`."""
+    found: dict[str, list[pa.Table]] = {kind: [] for kind in _TABLES}
     if not len(rows):
         return found
     edits = task.state(until=lambda decided: decided.stage == STAGE).edits if rules.cut else Edits.none(task.shard.rows)
     for first, table in task.shard.groups(["text"], rows):
         stored = TextColumn.from_arrow(table.column("text"))
-        for kind, wanted, look in (("sets", sets, _shingle_sets), ("merits", merits, _merits)):
-            here = wanted[np.searchsorted(wanted, first) : np.searchsorted(wanted, first + table.num_rows)]
+        for kind, look in _TABLES.items():
+            start, end = np.searchsorted(wanted[kind], [first, first + table.num_rows])
+            here = wanted[kind][start:end]
             if len(here):
                 texts = build_view(stored, edits, here, first).column
                 found[kind].append(pa.table({"doc_id": task.doc_ids(here), **look(texts, rules)}))
@@ -146,3 +151,12 @@ def _merits(texts: TextColumn, _: SetRules) -> dict[str, Any]:
     size = found.parts.itemsize * found.parts.shape[1]
     parts = pa.Array.from_buffers(pa.binary(size), len(texts), [None, pa.py_buffer(found.parts)])
     return {"tokens": found.tokens, "parts": parts.cast(pa.binary())}
+
+
+def _facts(texts: TextColumn, _: SetRules) -> dict[str, Any]:
+    found = facts.find_facts(texts)
+    offsets = pa.py_buffer(found.ptr * 8)
+    return {"facts": pa.Array.from_buffers(pa.large_binary(), len(texts), [None, offsets, pa.py_buffer(found.hashes)])}
+
+
+_TABLES = {"sets": _shingle_sets, "merits": _merits, "facts": _facts}

@@ -38,6 +38,7 @@ from pipelines.stages.near_dedup.tables import STAGE, ref_of
 from pipelines.stages.near_dedup.twins import find_twins
 from pipelines.stages.near_dedup.verify import (
     COLUMNS,
+    DISAGREEMENTS,
     EDGES,
     LONGEST,
     OUTLYING,
@@ -117,6 +118,11 @@ class NearDedupDecision(StrictModel):
         ge=1,
     )
     semantic: bool = setting(True, "Join the edges by meaning of semantic_clusters, where it stands before.")
+    facts: Literal["agree", "ignore"] = setting(
+        "agree",
+        "Edges by meaning: only between texts that agree in numbers and names, or whatever the texts state.",
+        source="docs/design/dense-embeddings.md",
+    )
     keep: Literal["best_quality", "longest", "furthest_from_centroid"] = setting(
         "best_quality",
         "Which of a component stays: the copy that is least damaged and says most by sentences of its own, quality"
@@ -177,7 +183,7 @@ class NearDedup(GlobalStage):
     """Finds candidate edges, verifies them, elects survivors of components."""
 
     name: ClassVar[str] = STAGE
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     paper: ClassVar[str] = "Broder 1997; Lee et al. 2022 (arXiv 2107.06499)"
     Evidence = NearDedupEvidence
     Decision = NearDedupDecision
@@ -245,13 +251,15 @@ class NearDedup(GlobalStage):
         with cluster.step("near_dedup: plan verification"):
             planned, rounds = plan(cluster, candidates, twins, accept, config.max_edges_in_memory, scratch, semantic)
         merits = config.keep != LONGEST
-        set_rules = SetRules(self.evidence.shingle_tokens, config.max_set_size, self.sees_cuts(), merits)
+        stated = config.facts == "agree"
+        set_rules = SetRules(self.evidence.shingle_tokens, config.max_set_size, self.sees_cuts(), merits, stated)
         beside = context.own.evidence.folder.parents[1]
         sets, scanned = read_sets(cluster, context.snapshots, planned, set_rules, beside)
         files = _verify(context, config, planned, sets, reject)
         remove_scratch(scratch)
         facts = {
             "edges_by_meaning": semantic.edges,
+            "edges_without_agreement": count_rows(files, "disagreements"),
             "twins": sum(manifest.rows("twins") for manifest in twins.values()),
             "reject_below_bits": reject,
             "accept_from_bits": accept,
@@ -284,13 +292,14 @@ def _verify(
     for task in context.tasks():
         manifest = planned.get(ids.snapshot_of(task.shard.first_id))
         if manifest is not None and any(manifest.of_shard(kind, task.shard.number) for kind in ("members", "pairs")):
-            members.append(MemberTask(task, manifest.ref, ref_of(sets, task), partitions, config.keep != LONGEST))
+            wanted = config.keep != LONGEST, config.facts == "agree"
+            members.append(MemberTask(task, manifest.ref, ref_of(sets, task), partitions, *wanted))
     ratio = config.min_size_ratio if config.similarity == "containment" else 0.0
     return context.exchange(
         emit_members,
         members,
         [Hop(resolve_components, partitions, Rules(config.threshold, reject, ratio, config.keep, context.writers))],
-        {"drops": DROPS, "columns": COLUMNS, "edges": EDGES, "elections": ELECTIONS},
+        {"drops": DROPS, "columns": COLUMNS, "edges": EDGES, "disagreements": DISAGREEMENTS, "elections": ELECTIONS},
         label="near_dedup: verify and elect",
     )
 

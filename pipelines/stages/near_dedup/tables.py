@@ -21,9 +21,18 @@ EDGE = "a BIGINT, b BIGINT, agree SMALLINT"
 TWINS = pa.schema({"row": pa.int32(), "doc_id": pa.int64(), "rep": pa.int64()})
 """Documents whose token sequence an earlier document has, and that document, their representative."""
 MEMBERS = pa.schema(
-    {"row": pa.int32(), "doc_id": pa.int64(), "rep": pa.int64(), "component": pa.int64(), "wanted": pa.bool_()}
+    {
+        "row": pa.int32(),
+        "doc_id": pa.int64(),
+        "rep": pa.int64(),
+        "component": pa.int64(),
+        "wanted": pa.bool_(),
+        "meant": pa.bool_(),
+    }
 )
-"""Documents in candidate edges: their representative, their candidate component, whether their shingles are needed."""
+"""Documents in candidate edges: their representative, their candidate component, whether their shingles are needed, and
+whether they have an edge by meaning.
+"""
 PAIRS = pa.schema(
     {"row": pa.int32(), "doc_id": pa.int64(), "other": pa.int64(), "component": pa.int64(), "meaning": pa.float32()}
 )

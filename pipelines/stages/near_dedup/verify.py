@@ -31,6 +31,8 @@ EDGES = pa.schema(
 `method` says where `similarity` comes from: 1, counted from shingles; 0, estimated from sketches (standard error
 0.09·√(1 − J²)); 2, the cosine of two embeddings.
 """
+DISAGREEMENTS = pa.schema({"row": pa.int32(), "doc_id": pa.int64(), "other": pa.int64(), "similarity": pa.float32()})
+"""Edges by meaning that are none, as their texts state other facts; `similarity` is the cosine."""
 COLUMNS = pa.schema(
     {
         "row": pa.int32(),
@@ -53,13 +55,14 @@ LEAST_SET = 256
 
 @dataclass(frozen=True)
 class MemberTask:
-    """A document shard with documents in candidate edges: its tables `members` and `pairs`, `sets` and `merits`."""
+    """A document shard with members in candidate edges: its tables `members`, `pairs`, `sets`, `merits`, `facts`."""
 
     task: ShardTask
     planned: ManifestRef
     sets: ManifestRef | None
     partitions: int
     merits: bool
+    facts: bool
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,13 @@ def emit_members(job: MemberTask) -> Iterator[Block]:
         component = members.column("component").to_numpy()
         columns = {**_member_columns(task, members), **_merit_columns(job, members)}
         yield from split("members", columns, by_id(component, job.partitions))
+        facts = read_own(job.sets, "facts", task) if job.facts else None
+        if facts is not None:
+            own = members.filter(members.column("meant"))
+            facts = facts.filter(pa.array(np.isin(facts.column("doc_id").to_numpy(), own.column("doc_id").to_numpy())))
+            of = own.column("component").to_numpy()
+            columns = {"doc_id": facts.column("doc_id"), "facts": facts.column("facts"), "component": of}
+            yield from split("facts", columns, by_id(of, job.partitions))
         sets = read_own(job.sets, "sets", task)
         if sets is not None:
             own = members.filter(members.column("wanted"))
@@ -145,7 +155,9 @@ def _merit_columns(job: MemberTask, members: pa.Table) -> dict[str, Any]:
     if found is None:
         nothing = np.zeros(len(PARTS), np.int32).tobytes()
         return {"tokens": np.zeros(members.num_rows, np.int32), "parts": pa.array([nothing] * members.num_rows)}
-    found = found.take(pa.array(np.searchsorted(found.column("doc_id").to_numpy(), members.column("doc_id").to_numpy())))
+    found = found.take(
+        pa.array(np.searchsorted(found.column("doc_id").to_numpy(), members.column("doc_id").to_numpy()))
+    )
     return {name: found.column(name) for name in ("tokens", "parts")}
 
 
@@ -182,6 +194,13 @@ def resolve_components(inbox: Inbox, rules: Rules) -> Iterator[Block]:
     collapsed = np.flatnonzero(members.rep != np.arange(len(doc_id)))
     left, right = np.concatenate([left, members.rep[collapsed]]), np.concatenate([right, collapsed])
     meaning = np.concatenate([meaning, np.full(len(collapsed), np.nan, np.float32)])
+    stated = inbox.table("facts")
+    if stated is not None:
+        unlike = _disagree(stated, index_of, left, right, meaning)
+        yield from _disagreements(members, left[unlike], right[unlike], meaning[unlike], rules.writers)
+        meaning = np.where(unlike, np.float32(np.nan), meaning)
+        stay = ~unlike | ((sets.of[left] >= 0) & (sets.of[right] >= 0))  # shingles may yet say that they are the same
+        left, right, meaning = left[stay], right[stay], meaning[stay]
     found = resolve(members, sets, left, right, rules.threshold, rules.reject, rules.min_size_ratio, meaning)
     yield from _drops_and_columns(table, members, found, rules.writers)
     yield from _edges(members, found, left, right, rules.writers)
@@ -198,6 +217,41 @@ def _ends(
     pairs = pairs.sort_by([("doc_id", "ascending"), ("other", "ascending")])
     left, right = (index_of(pairs.column(name).to_numpy()) for name in ("doc_id", "other"))
     return left, right, pairs.column("meaning").to_numpy()
+
+
+def _disagree(
+    table: pa.Table,
+    index_of: Any,
+    left: npt.NDArray[np.int64],
+    right: npt.NDArray[np.int64],
+    meaning: npt.NDArray[np.float32],
+) -> npt.NDArray[np.bool_]:
+    """Which edges are by meaning between texts that state other facts, bool[m]."""
+    from dedup.facts import Facts, agree
+
+    place = index_of(table.column("doc_id").to_numpy())
+    order = np.argsort(place)
+    ptr, hashes = as_numbers(table.column("facts").cast(pa.large_binary()), np.uint64)
+    meant = np.flatnonzero(~np.isnan(meaning))
+    ends = (order[np.searchsorted(place[order], side[meant])] for side in (left, right))
+    unlike = np.zeros(len(left), np.bool_)
+    unlike[meant] = ~agree(Facts(ptr, hashes), *ends)
+    return unlike
+
+
+def _disagreements(
+    members: Any,
+    left: npt.NDArray[np.int64],
+    right: npt.NDArray[np.int64],
+    cosine: npt.NDArray[np.float32],
+    writers: int,
+) -> Iterator[Block]:
+    """Edges by meaning that are none, each with the shard of its first document, or of the new one."""
+    swap = members.final[left]
+    doc_id, other = members.doc_id[np.where(swap, right, left)], members.doc_id[np.where(swap, left, right)]
+    yield from split(
+        "disagreements", {"doc_id": doc_id, "other": other, "similarity": cosine}, by_shard(doc_id, writers)
+    )
 
 
 def _shingle_sets(table: pa.Table | None, index_of: Any, component: npt.NDArray[np.int64]) -> Any:

@@ -102,6 +102,7 @@ def test_the_plan_equals_that_of_networkx(
         cosine = [None if np.isnan(c) else float(c) for c in found.meaning]
         told = zip(found.edge_component.tolist(), cosine, strict=True)
         assert dict(zip(ends, told, strict=True)) == pairs
+        assert set(found.doc_id[found.meant].tolist()) == {n for e, (_, c) in pairs.items() if c is not None for n in e}
         assert found.meaning.dtype == np.float32
         random.shuffle(edges)
         meant = [(b, a, c) if random.random() < 0.5 else (a, b, c) for a, b, c in meant]
@@ -154,7 +155,7 @@ def test_an_edge_by_meaning_of_twins_is_one_of_their_representatives() -> None:
 
 def test_no_edges_no_plan() -> None:
     found = planned([])
-    assert [len(getattr(found, name)) for name in VerificationPlan.__slots__] == [0] * 8
+    assert [len(getattr(found, name)) for name in VerificationPlan.__slots__] == [0] * 9
 
 
 @examples(200)

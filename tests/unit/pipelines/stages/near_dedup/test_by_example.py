@@ -122,14 +122,17 @@ def test_from_texts_to_survivors(tmp_path: Path, partitions: int) -> None:
     planned, rounds = plan(cluster, candidates, twins, 129, 1000, tmp_path, SemanticEdges())
     assert rounds == 0
     members = planned[3].ref
-    read = read_shard(SetTask(task, members, None, SetRules(5, 0, cut=False, merits=True), tmp_path / "sets"))
-    assert read.scanned == len({doc for edge in edges for doc in edge}) + 1, "the twin for its merit"
+    rules = SetRules(5, 0, cut=False, merits=True, facts=True)
+    read = read_shard(SetTask(task, members, None, rules, tmp_path / "sets"))
+    assert read.scanned == planned[3].rows("members") == 1 + len({doc for edge in edges for doc in edge}), (
+        "and the twin"
+    )
     sets = commit(tmp_path / "sets", {}, read.files)
 
     schemas = {"drops": DROPS, "columns": COLUMNS, "edges": EDGES, "elections": ELECTIONS}
     election = Hop(resolve_components, partitions, Rules(0.75, 97, 0.0, "best_quality", writers=2))
     written = Hop(write_by_shard, 2, ShardFiles(tmp_path, schemas))
-    known = MemberTask(task, members, sets.ref, partitions, merits=True)
+    known = MemberTask(task, members, sets.ref, partitions, merits=True, facts=True)
     decided = exchange_here(emit_members, [known], [election], written, random)
     found = {a.table: pq.read_table(tmp_path / a.path, partitioning=None).to_pylist() for a in decided}
     verified = [(row["doc_id"] - first, row["other"] - first, row["similarity"]) for row in found["edges"]]

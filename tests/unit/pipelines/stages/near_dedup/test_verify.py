@@ -16,6 +16,7 @@ import pytest
 from corpus import ids
 from corpus.files import Manifest, ManifestRef, commit
 from corpus.run_folder import DocumentShard
+from dedup.facts import find_facts
 from filters.damage.grade import PARTS, grade
 from pipelines.spark.blocks import by_id, by_shard, unpack
 from pipelines.spark.wire import decode, encode
@@ -46,6 +47,7 @@ def members_of(folder: Path, first: int, wanted: dict[int, bool]) -> ManifestRef
             "rep": [first + row for row in wanted],
             "component": [first] * n,
             "wanted": list(wanted.values()),
+            "meant": [row in (1, 4) for row in wanted],
         }
     ).cast(MEMBERS)
     return committed(folder, ids.shard_of(first), members=table).ref
@@ -56,7 +58,7 @@ def text_shard(folder: Path, first: int) -> DocumentShard:
     return DocumentShard(ids.shard_of(first), "web", folder / "shard.parquet", len(TEXTS), 0, first)
 
 
-SET_RULES = SetRules(width=5, max_size=50, cut=False, merits=True)
+SET_RULES = SetRules(width=5, max_size=50, cut=False, merits=True, facts=True)
 
 
 def sets_task(folder: Path, first: int, wanted: dict[int, bool], known: ManifestRef | None = None) -> SetTask:
@@ -69,7 +71,7 @@ def test_shingle_sets_and_merits_of_a_shard(tmp_path: Path) -> None:
     first = ids.first_id(3, 9)
     task = sets_task(tmp_path, first, {0: True, 1: False, 2: True, 3: True})
     answer = read_shard(decode(SetTask, encode(task)))
-    assert answer.scanned == 4 and [file.table for file in answer.files] == ["sets", "merits"]
+    assert answer.scanned == 4 and [file.table for file in answer.files] == ["sets", "merits", "facts"]
     known = commit(tmp_path / "out", {}, answer.files)
     assert read_shard(replace(task, known=known.ref)) == SetFiles([], 0), "what is known is not read again"
     table, merits = known.read_all("sets"), known.read_all("merits")
@@ -83,13 +85,16 @@ def test_shingle_sets_and_merits_of_a_shard(tmp_path: Path) -> None:
     assert merits.column("doc_id").to_pylist() == [first + row for row in range(4)]
     assert merits.column("tokens").to_pylist() == graded.tokens.tolist() == [120, 3, 0, 90]
     assert merits.column("parts").to_pylist() == [row.tobytes() for row in graded.parts]
+    stated = known.read_all("facts")
+    assert stated is not None and stated.column("doc_id").to_pylist() == [first + 1], "only of edges by meaning"
+    assert stated.column("facts").to_pylist() == [find_facts(TextColumn.from_texts([TEXTS[1]])).hashes.tobytes()]
     more = read_shard(sets_task(tmp_path, first, {1: True, 3: True, 4: True}, known.ref))
     assert more.scanned == 2, "another threshold reads what it adds"
-    for file, rows in zip(more.files, [(0, 1, 2, 3, 4), (0, 1, 2, 3, 4)], strict=True):
+    for file, rows in zip(more.files, [(0, 1, 2, 3, 4), (0, 1, 2, 3, 4), (1, 4)], strict=True):
         kept = pq.read_table(tmp_path / "out" / file.path)
         assert kept.column("doc_id").to_pylist() == [first + row for row in rows]
     job = sets_task(tmp_path, first, {1: False})
-    assert read_shard(replace(job, rules=replace(SET_RULES, merits=False))) == SetFiles([], 0)
+    assert read_shard(replace(job, rules=replace(SET_RULES, merits=False, facts=False))) == SetFiles([], 0)
 
 
 def test_sets_do_not_depend_on_the_pieces_that_texts_are_read_in(tmp_path: Path) -> None:
@@ -114,8 +119,9 @@ def test_sets_of_the_cut_view_are_those_of_what_stages_before_left(tmp_path: Pat
     for cut_view, text in ((False, TEXTS[0]), (True, TEXTS[0][60:])):
         job = sets_task(tmp_path, first, {0: True, 3: True, 4: True})
         task = task_of(job.task.shard, chain=chain)
-        answer = read_shard(replace(job, task=task, rules=SetRules(5, 0, cut_view, merits=True)))
-        table, merits = (pq.read_table(tmp_path / "out" / file.path) for file in answer.files)
+        answer = read_shard(replace(job, task=task, rules=SetRules(5, 0, cut_view, merits=True, facts=True)))
+        table, merits, stated = (pq.read_table(tmp_path / "out" / file.path) for file in answer.files)
+        assert stated.column("doc_id").to_pylist() == [first + 4]
         assert merits.column("tokens").to_pylist() == grade(TextColumn.from_texts([text, *TEXTS[3:]])).tokens.tolist()
         ptr, hashes, _ = shingle_sets(TextColumn.from_texts([text, TEXTS[3], TEXTS[4]]))
         assert table.column("hashes").to_pylist() == [hashes[ptr[i] : ptr[i + 1]].tobytes() for i in range(3)]
@@ -143,6 +149,7 @@ def test_members_sets_and_pairs_of_a_component_meet(tmp_path: Path) -> None:
             "rep": [first, first + 1, first, first + 4],
             "component": [first, 7, first, 9],
             "wanted": [True, False, False, True],
+            "meant": [False, True, False, True],
         }
     ).cast(MEMBERS)
     pairs = pa.table(
@@ -173,11 +180,14 @@ def test_members_sets_and_pairs_of_a_component_meet(tmp_path: Path) -> None:
     distance = pa.table({"row": pa.array([0, 4], pa.int32()), "centroid_distance": pa.array([0.5, 0.25], pa.float32())})
     seen = committed(tmp_path / "evidence", 4, evidence=evidence)
     planned = committed(tmp_path / "planned", 4, members=members, pairs=pairs).ref
-    read = committed(tmp_path / "sets", 4, sets=sets, merits=merits).ref
+    stated = [b"", bytes(8), bytes(16)]
+    facts = pa.table({"doc_id": [first, first + 1, first + 4], "facts": pa.array(stated, pa.large_binary())})
+    read = committed(tmp_path / "sets", 4, sets=sets, merits=merits, facts=facts).ref
     columns = {"exact_dedup": copies, "sentence_quality": quality, "semantic_clusters": distance}
     chain = [(stage, committed(tmp_path / stage, 4, columns=table)) for stage, table in columns.items()]
     shard = DocumentShard(4, "web", tmp_path / "none.parquet", n, 0, first)
-    found = by_kind(list(emit_members(MemberTask(task_of(shard, seen, chain), planned, read, 5, merits=True))))
+    task = MemberTask(task_of(shard, seen, chain), planned, read, 5, merits=True, facts=True)
+    found = by_kind(list(emit_members(task)))
     for rows in found.values():
         component = np.array([row["component"] for row in rows], np.int64)
         assert [row.pop("partition") for row in rows] == by_id(component, 5).tolist()
@@ -193,12 +203,15 @@ def test_members_sets_and_pairs_of_a_component_meet(tmp_path: Path) -> None:
     assert [row["parts"] for row in told] == [numbers[i].tobytes() for i in (0, 1, 3, 4)]
     sent = sorted((row["doc_id"] - first, row["component"], row["modulus"]) for row in found["sets"])
     assert sent == [(0, first, 1), (4, 9, 2)], "only wanted ones travel"
+    sent = sorted((row["doc_id"] - first, row["component"], row["facts"]) for row in found["facts"])
+    assert sent == [(1, 7, bytes(8)), (4, 9, bytes(16))], "of those with an edge by meaning"
     assert {row["doc_id"] - first: row["hashes"] for row in found["sets"]} == {0: bytes(4), 4: bytes(12)}, "halved"
     assert sorted((row["other"] - first, str(row["meaning"])) for row in found["pairs"]) == [(4, "nan"), (9, "0.5")]
     alone = committed(tmp_path / "members alone", 4, members=members).ref
 
     def published(chain: list[tuple[str, Manifest]], sets: ManifestRef | None) -> dict[str, list[dict[str, Any]]]:
-        return by_kind(list(emit_members(MemberTask(task_of(shard, seen, chain, earlier=True), alone, sets, 5, False))))
+        task = task_of(shard, seen, chain, earlier=True)
+        return by_kind(list(emit_members(MemberTask(task, alone, sets, 5, merits=False, facts=False))))
 
     found = published(chain, None)
     assert set(found) == {"members"} and all(row["final"] for row in found["members"])
@@ -377,6 +390,34 @@ def test_the_hop_says_what_comparing_all_pairs_finds(seed: int) -> None:
         if holds:
             expected[(b, a) if of[a].final else (a, b)] = (similarity, method)
     assert {(r["doc_id"], r["other"]): (r["similarity"], r["method"]) for r in found.get("edges", [])} == expected
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_texts_that_state_other_facts_do_not_mean_the_same(seed: int) -> None:
+    """One edge whose texts agree, one whose do not, one that shingles confirm, one to what is published."""
+    a, b = member(1, 0, None), member(2, 0, None, bits=2**100 - 1, merit=9)
+    c, d = member(3, 1, None), member(4, 1, None, merit=9)
+    e, f = member(5, 2, range(8)), member(6, 2, range(9), merit=9)
+    g, h = member(7, 3, None, doc_id=ids.first_id(0, 5), final=True), member(8, 3, None)
+    edges = [(a.doc_id, b.doc_id), (c.doc_id, d.doc_id), (e.doc_id, f.doc_id), (g.doc_id, h.doc_id)]
+    tables = arrivals([a, b, c, d, e, f, g, h], edges, {}, dict.fromkeys(edges, 0.9375))
+    ends = [x for edge in edges for x in edge]
+    texts = [f"It is {n} degrees in London." for n in (7, 7, 8, 9, 1, 2, 3, 4)]
+    found = find_facts(TextColumn.from_texts(texts))
+    stated = [found.hashes[s:t].tobytes() for s, t in zip(found.ptr[:-1], found.ptr[1:], strict=True)]
+    tables["facts"] = pa.table({"doc_id": pa.array(ends, pa.int64()), "facts": pa.array(stated, pa.large_binary())})
+    rows = told(tables, Random(seed))
+    assert [(row["doc_id"], row["survivor"], row["reason"]) for row in rows["drops"]] == [
+        (a.doc_id, b.doc_id, "semantic_duplicate"),
+        (e.doc_id, f.doc_id, "near_duplicate"),
+    ]
+    assert [(row["doc_id"], row["other"]) for row in rows["edges"]] == [edges[0], edges[2]]
+    assert [tuple(row.values()) for row in rows["disagreements"]] == [
+        (c.doc_id, d.doc_id, 0.9375),
+        (e.doc_id, f.doc_id, 0.9375),
+        (h.doc_id, g.doc_id, 0.9375),
+    ]
+    assert {row["doc_id"] for row in rows["columns"]} == {a.doc_id, b.doc_id, e.doc_id, f.doc_id}
 
 
 @pytest.mark.parametrize("seed", range(20))
