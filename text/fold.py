@@ -17,7 +17,7 @@ import numpy.typing as npt
 from tamis.kernels import kernel
 from text.arrow import TextColumn
 from text.bits import HIGH_BITS, load8
-from text.chars import NFC_SLOW, SLOW, char_tables, class_of, decode
+from text.chars import NFC_SLOW, SLOW, char_tables, class_of, decode, ignorables
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,12 @@ def fold(column: TextColumn) -> FoldedColumn:
     slow = _holds(column.offsets, column.data, char_tables().classes, SLOW)
     if not slow.any():
         return FoldedColumn(column, slow)
-    return FoldedColumn(_rewrite(column, slow, lambda s: unicodedata.normalize("NFKC", s).lower()), slow)
+    return FoldedColumn(_rewrite(column, slow, fold_text), slow)
+
+
+def fold_text(text: str) -> str:
+    """NFKC and lower case of a text without the characters that show nothing: "in\u200bvisible" is "invisible"."""
+    return unicodedata.normalize("NFKC", text.translate(ignorables())).lower()
 
 
 def nfc(column: TextColumn) -> TextColumn:

@@ -2,7 +2,8 @@
 
 A token is, after NFKC and lower-casing, a run of Unicode letters, marks and numbers, or a single character of Han,
 Kana, Thai, Lao, Khmer or Myanmar. So "COVID-19 疫情" is `covid 19 疫 情`: text that mixes scripts needs no special
-case, and scripts without spaces need no word segmenter.
+case, and scripts without spaces need no word segmenter. What shows nothing (soft hyphens, zero-width spaces, variation
+selectors: `text.chars.IGNORABLE`) is neither part of a token nor a break.
 
 The kernel emits hashes, never strings. A token's characters are packed into 64-bit words (one byte for an ASCII
 character, four for any other), and a word at a time is mixed into the hash. Most tokens are one word, so there is no
@@ -16,7 +17,7 @@ import numpy.typing as npt
 
 from tamis.kernels import kernel
 from text.arrow import TextColumn
-from text.chars import PLAIN, SINGLE, WORD, char_tables, class_of, decode
+from text.chars import PLAIN, SINGLE, WORD, char_tables, class_of, decode, is_tag
 from text.fold import fold
 from text.hash import mix, unmix
 
@@ -29,6 +30,8 @@ ASCII_FOLD = np.array([ord(chr(c).lower()) if chr(c).isalnum() else 0 for c in r
 """The folded character if it may be part of a token, else 0."""
 FNV_OFFSET = U32(2166136261)
 FNV_PRIME = U32(16777619)
+VERSION = 2
+"""Raised when the same text gives other tokens: part of the names of models that are made from tokens."""
 NO_FNV = np.zeros(0, np.uint32)
 """Passed as `fnv` when fastText's word hash is not wanted."""
 
@@ -129,9 +132,13 @@ def tokenize(data, start, end, done, classes, fold_start, fold_data, out, fnv): 
         i += width
         bits = class_of(classes, point)
         low, high = 0, 1
-        folded = not done and (bits & PLAIN) == 0 and point < len(classes)
-        if folded:
-            low, high = fold_start[point], fold_start[point + 1]
+        folded = False
+        if (bits & PLAIN) == 0:
+            if point >= len(classes):
+                high = 0 if is_tag(point) else 1
+            elif not done:
+                folded = True
+                low, high = fold_start[point], fold_start[point + 1]
         for k in range(low, high):
             char = fold_data[k] if folded else point
             if folded:

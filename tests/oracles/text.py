@@ -44,7 +44,7 @@ def tokens(text: str) -> list[str]:
     """Tokens of a text by docs/design/principles.md's definition, one Python character at a time."""
     found: list[str] = []
     word = ""
-    for char in unicodedata.normalize("NFKC", text).lower():
+    for char in fold(text):
         single = stands_alone(char)
         if word and (single or not is_word(char)):
             found.append(word)
@@ -75,8 +75,21 @@ def exact_form(text: str) -> str:
 
 
 def fold(text: str) -> str:
-    """What tokens are made of: NFKC, lower case."""
-    return unicodedata.normalize("NFKC", text).lower()
+    """What tokens are made of: NFKC, lower case, without what shows nothing."""
+    return unicodedata.normalize("NFKC", "".join(c for c in text if not is_hidden(c))).lower()
+
+
+def is_hidden(char: str) -> bool:
+    """Unicode's Default_Ignorable_Code_Point, by the rule that DerivedCoreProperties.txt states at its head."""
+    point = ord(char)
+    others = (0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2065, 0x3164, 0xFFA0)
+    if point in others or 0xFFF0 <= point <= 0xFFF8 or 0xE0000 <= point <= 0xE0FFF:
+        return True
+    if 0xFE00 <= point <= 0xFE0F or 0x180B <= point <= 0x180F:  # variation selectors
+        return True
+    excepted = 0xFFF9 <= point <= 0xFFFB or 0x13430 <= point <= 0x1345F or 0x0600 <= point <= 0x0605
+    excepted |= point in (0x06DD, 0x070F, 0x0890, 0x0891, 0x08E2, 0x110BD, 0x110CD)  # they show
+    return unicodedata.category(char) == "Cf" and not excepted
 
 
 def fasttext_hash(word: str) -> int:

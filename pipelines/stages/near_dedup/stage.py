@@ -171,7 +171,7 @@ class NearDedup(GlobalStage):
     """Finds candidate edges, verifies them, elects survivors of components."""
 
     name: ClassVar[str] = STAGE
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     paper: ClassVar[str] = "Broder 1997; Lee et al. 2022 (arXiv 2107.06499)"
     Evidence = NearDedupEvidence
     Decision = NearDedupDecision

@@ -70,7 +70,7 @@ class SpanDedup(GlobalStage):
     """Hashes spans, counts copies, keeps the first copy of each."""
 
     name: ClassVar[str] = "span_dedup"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     paper: ClassVar[str] = "Baichuan 2 (arXiv 2309.10305), figure 2; BaichuanSEED (arXiv 2408.15079)"
     Evidence = SpanDedupEvidence
     Decision = SpanDedupDecision
