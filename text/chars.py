@@ -4,8 +4,8 @@ Python's `unicodedata` knows all of it, but one character a call. Here it is ask
 and the answers become arrays of 205,824 entries; the planes above contain only tags and private use.
 
 The fold of a character is `unicodedata.normalize("NFKC", c).lower()`, and empty for one that shows nothing. Folding
-character by character equals folding the whole string, unless the string contains a combining mark, a character that may compose with its predecessor, or a
-capital sigma. Such characters are marked `SLOW`, and a document that contains one is folded as a string by
+character by character equals folding the whole string, unless the string contains a combining mark, a character that
+may compose with its predecessor, or a capital sigma. Such characters are marked `SLOW`, and a document that contains one is folded as a string by
 `unicodedata` itself (see `text.fold`). So the fast path is exact, not an approximation.
 """
 
@@ -45,6 +45,14 @@ PLAIN = np.uint16(8192)
 """Folds to itself."""
 IGNORABLE = np.uint16(16384)
 """Shows nothing, and folds to nothing: see `_IGNORABLE_BLOCKS`."""
+
+SIGN = np.uint16(32768)
+"""May be a token where texts are compared: see `text.signs`."""
+
+ASCII_SIGNS = b"!$%*+-/<=>^"
+_SIGNS = ASCII_SIGNS.decode() + "¬±×÷–‰"
+_ORNAMENTS = "∎∗∘∙∣∥∶∷∼∽⋄⋅⋆⋮⋯⋰⋱"
+"""Mathematical operators that stand for a bullet, an ellipsis, a colon or a rule in prose: never signs."""
 
 _IGNORABLE_BLOCKS = (
     (0x00AD, 0x00AD),
@@ -157,6 +165,8 @@ def _class_bits(char: str) -> int:
         bits |= int(SYMBOL)
     if char.isspace():
         bits |= int(SPACE)
+    if char in _SIGNS or category == "Sc" or ("\u2200" <= char <= "\u22ff" and char not in _ORNAMENTS):
+        bits |= int(SIGN)
     return bits
 
 

@@ -38,7 +38,7 @@ from pipelines.stages.span_dedup.tasks import decide_spans
 from tamis.errors import ConfigError
 from text.segment import Spans, sentences_and_paragraphs
 from text.sequences import nested_hashes, opening
-from text.tokens import token_hashes
+from text.tokens import TEXT, token_hashes
 
 
 class SpanDedupEvidence(StrictModel):
@@ -95,7 +95,7 @@ class SpanDedup(GlobalStage):
         column = batch.texts.column
         inner, outer = sentences_and_paragraphs(column)
         first = opening(inner, outer)
-        ptr, words = token_hashes(inner.as_column(column))
+        ptr, words = token_hashes(inner.as_column(column), TEXT)
         (by_paragraph, paragraph_tokens), (by_sentence, sentence_tokens) = nested_hashes(ptr, words, first)
         inside = np.diff(np.append(first, len(inner.starts)))
         long_outer = np.flatnonzero(paragraph_tokens >= self.evidence.min_paragraph_tokens)
