@@ -5,8 +5,8 @@ and the answers become arrays of 205,824 entries; the planes above contain only 
 
 The fold of a character is `unicodedata.normalize("NFKC", c).lower()`, and empty for one that shows nothing. Folding
 character by character equals folding the whole string, unless the string contains a combining mark, a character that
-may compose with its predecessor, or a capital sigma. Such characters are marked `SLOW`, and a document that contains one is folded as a string by
-`unicodedata` itself (see `text.fold`). So the fast path is exact, not an approximation.
+may compose with its predecessor, or a capital sigma. Such characters are marked `SLOW`, and a document that contains
+one is folded as a string by `unicodedata` itself (see `text.fold`). So the fast path is exact, not an approximation.
 """
 
 from __future__ import annotations

@@ -230,7 +230,7 @@ def _is_number_sign(classes, left, right):  # type: ignore[no-untyped-def]
         return bits & SINGLE != 0 and not _ends_number(classes, left, 0)
     if _is_currency(point):
         return not _ends_number(classes, left, 1)
-    if _closes(point) or point == 45 or point == 43 or point == MINUS or point == EN_DASH:
+    if _closes(point) or point == 45 or point == 43 or point in (MINUS, EN_DASH):
         return False
     # 5%-10%, No.-5, a/-5, a_-5, a\\-5, 20°-30°
     return not (point == 37 or 46 <= point <= 47 or point == 95 or point == 92 or point == 0xB0 or point == 0x2030)
@@ -248,9 +248,8 @@ def _in_chain(classes, around):  # type: ignore[no-untyped-def]
 @kernel
 def is_sign(char, left, right, classes):  # type: ignore[no-untyped-def]
     """Whether a folded character of class `SIGN` is a token, by what `look_around` found before and behind it."""
-    if left[0] == char or right[0] == char:
-        if char != 61 or (left[0] == char and right[0] == char):
-            return False  # a row of them
+    if (left[0] == char or right[0] == char) and (char != 61 or left[0] == right[0]):
+        return False  # a row of them
     i = k = 0  # what is beside it; a comparison of two characters is one
     if _compares(char):
         first, second = np.int64(char), np.int64(-1)
@@ -274,7 +273,7 @@ def is_sign(char, left, right, classes):  # type: ignore[no-untyped-def]
     if _is_currency(char):
         k += right[k] == 45 or right[k] == 43 or right[k] == MINUS
         return _is_number(classes, left[i]) or _numeric(classes, right, k)
-    minus = char == 45 or char == MINUS or char == EN_DASH
+    minus = char == 45 or char in (MINUS, EN_DASH)
     if (minus or char == 43) and _is_number_sign(classes, left, right):
         return True
     if char == EN_DASH:
@@ -288,7 +287,7 @@ def is_sign(char, left, right, classes):  # type: ignore[no-untyped-def]
     strict = not _compares(char)
     if not _ends_operand(classes, left, i, strict) or not _begins_operand(classes, right, k, strict):
         return False
-    if char == TIMES or char == OBELUS:
+    if char in (TIMES, OBELUS):
         return True
     before, behind = _is_number(classes, left[i]), _numeric(classes, right, k)
     if char == 94:  # ^

@@ -225,8 +225,8 @@ def _tokenizer(signs: bool) -> Any:
 def _insert_signs(data, start, end, done, classes, fold_start, fold_data, out, n, low):  # type: ignore[no-untyped-def]
     """Puts the signs that are tokens between the words, `out[:n]`; returns how many there are then, or -1.
 
-    What may be a sign is noted from the end of `out` down to `low`, as (words before it, the byte behind it). The loop over
-    characters, which every text goes through, so does no more than to note it, and few texts have many.
+    What may be a sign is noted from the end of `out` down to `low`, as (words before it, the byte behind it). So the
+    loop over characters, which every text goes through, does no more than to note it, and few texts have many.
     """
     size, signs = len(out), 0
     left, right = np.empty(AROUND, np.int64), np.empty(AROUND, np.int64)

@@ -21,15 +21,20 @@ from pipelines.stages.near_dedup.tables import STAGE
 from pipelines.stages.shard_task import Int32, ShardTask, read_own
 from text.arrow import TextColumn
 from text.shingle import shingle_sets
+from text.tokens import TOKENS
 
 
 @dataclass(frozen=True)
 class SetRules:
-    """A shingle set: tokens a shingle, most hashes (a larger set is sampled), and whether the text is less its cuts."""
+    """A shingle set: tokens a shingle, most hashes (a larger set is sampled), whether the text is less its cuts, and
+    which tokens count, in all domains but those of `tokens_of`.
+    """
 
     width: int
     max_size: int
     cut: bool
+    tokens: str
+    tokens_of: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,9 @@ def _sets_of_snapshot(
 ) -> tuple[Manifest, int]:
     """The sets of one snapshot, and how many documents were read for them."""
     view = snapshot.evidence.body["key"] if rules.cut else ""
-    key = stable_hash([snapshot.run.ingest.body["identity"], view, rules.width, rules.max_size])
+    key = stable_hash(
+        [snapshot.run.ingest.body["identity"], view, rules.width, rules.max_size, *_tokens(snapshot, rules)]
+    )
     folder = beside / "sets" / key
     known = load_manifest(folder)
     answers = cluster.map(
@@ -83,6 +90,12 @@ def _sets_of_snapshot(
     fresh = [a.file for a in answers if a.file is not None]
     others = [f for f in known.files if f.shard not in {e.shard for e in fresh}] if known else []
     return commit(folder, {"key": key}, [*fresh, *others]), sum(a.scanned for a in answers)
+
+
+def _tokens(snapshot: Snapshot, rules: SetRules) -> list[object]:
+    """What says which tokens of a document count: settings, and, where domains differ, what assigns them."""
+    assigned = [d.manifest.digest for task in snapshot.tasks[:1] for d in task.chain if d.assigns_domains]
+    return [rules.tokens, rules.tokens_of, assigned] if rules.tokens_of else [rules.tokens]
 
 
 def sets_of_shard(job: SetTask) -> SetFile:
@@ -107,13 +120,17 @@ def sets_of_shard(job: SetTask) -> SetFile:
 def _scan_sets(task: ShardTask, rows: Int32, rules: SetRules) -> list[pa.Table]:
     """The sets of some documents, from their text."""
     edits = task.state(until=lambda decided: decided.stage == STAGE).edits if rules.cut else Edits.none(task.shard.rows)
+    domains = task.domains() if rules.tokens_of else np.full(task.shard.rows, "", dtype=object)
+    tokens = np.array([rules.tokens_of.get(str(domain), rules.tokens) for domain in domains])
     pieces = []
     for first, table in task.shard.groups(["text"], rows):
         stored = TextColumn.from_arrow(table.column("text"))
-        here = rows[np.searchsorted(rows, first) : np.searchsorted(rows, first + table.num_rows)]
-        view = build_view(stored, edits, here, first)
-        ptr, hashes, modulus = shingle_sets(view.column, rules.width, rules.max_size)
-        offsets = pa.py_buffer((ptr * 8).astype(np.int32))
-        binary = pa.Array.from_buffers(pa.binary(), len(here), [None, offsets, pa.py_buffer(hashes)])
-        pieces.append(pa.table({"doc_id": task.doc_ids(here), "modulus": modulus, "hashes": binary}))
+        group = rows[np.searchsorted(rows, first) : np.searchsorted(rows, first + table.num_rows)]
+        for kind in np.unique(tokens[group]).tolist():
+            here = group[tokens[group] == kind]
+            view = build_view(stored, edits, here, first)
+            ptr, hashes, modulus = shingle_sets(view.column, rules.width, rules.max_size, TOKENS[kind])
+            offsets = pa.py_buffer((ptr * 8).astype(np.int32))
+            binary = pa.Array.from_buffers(pa.binary(), len(here), [None, offsets, pa.py_buffer(hashes)])
+            pieces.append(pa.table({"doc_id": task.doc_ids(here), "modulus": modulus, "hashes": binary}))
     return pieces
