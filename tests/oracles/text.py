@@ -40,11 +40,12 @@ def stands_alone(char: str) -> bool:
     return is_word(char) and any(low <= ord(char) <= high for low, high in _SINGLE)
 
 
-def tokens(text: str) -> list[str]:
+def tokens(text: str, signs: bool = False) -> list[str]:
     """Tokens of a text by docs/design/principles.md's definition, one Python character at a time."""
     found: list[str] = []
     word = ""
-    for char in fold(text):
+    folded = fold(text)
+    for i, char in enumerate(folded):
         single = stands_alone(char)
         if word and (single or not is_word(char)):
             found.append(word)
@@ -53,13 +54,75 @@ def tokens(text: str) -> list[str]:
             found.append(char)
         elif is_word(char):
             word += char
+        elif signs and is_sign(folded, i):
+            found.append("-" if char in "−–" else char)
     return [*found, word] if word else found
+
+
+_CURRENCY = "[$\u00a2-\u00a5\u20a0-\u20cf\u0e3f]"
+_NUMERIC = rf"{_CURRENCY}?\.?d"
+_NO_SIGN = rf"(?:[dam]|ds{{1,3}}|ds{{0,3}}{_CURRENCY}|[)\]}}+\-−–%./_\\°‰])\Z"
+_MATHEMATICS = "[\u2200-\u22ff]"
+_ORNAMENTS = "∎∗∘∙∣∥∶∷∼∽⋄⋅⋆⋮⋯⋰⋱"
+_COMPARISONS = ("<", ">", "=", "<=", ">=", "==", "!=", "<>")
+
+
+def _classes(text: str) -> str:
+    """Each character of words as one of d (number), s (by itself), a (letter), m (mark); the others as they are."""
+    kinds = {"N": "d", "L": "a", "M": "m"}
+    return "".join(("s" if stands_alone(c) else kinds[unicodedata.category(c)[0]]) if is_word(c) else c for c in text)
+
+
+def is_sign(text: str, i: int) -> bool:
+    """Whether the sign at `text[i]`, which is folded, is a token: the rules of `text.signs`, as patterns."""
+    char, left, right = text[i], _classes(text[max(0, i - 6) : i]), _classes(text[i + 1 : i + 7])
+    mathematics = bool(re.match(_MATHEMATICS, char)) and char not in _ORNAMENTS and char != "−"
+    if not mathematics and char not in "!$%*+-/<=>^¬±×÷–‰−" and unicodedata.category(char) != "Sc":
+        return False
+    compares = char in "<=>!"
+    if not compares and char in (left[-1:], right[:1]):
+        return False
+    if compares:
+        before, after = re.findall(r"[<=>!]*\Z", left)[0], re.findall("^[<=>!]*", right)[0]
+        if before + char + after not in _COMPARISONS:
+            return False
+        left, right = left[: len(left) - len(before)], right[len(after) :]
+    number_sign = char in "-−–+" and re.match(_NUMERIC, right) and not re.search(_NO_SIGN, left)
+    spaced = left[-1:] == " ", right[:1] == " "
+    near, far = left.removesuffix(" ") if spaced[0] else left, right[1:] if spaced[1] else right
+    if char in "%‰":
+        return near[-1:] == "d"
+    if unicodedata.category(char) == "Sc":
+        return near[-1:] == "d" or bool(re.match(rf"[-+−]?{_NUMERIC}", far))
+    if number_sign or char == "–":
+        return bool(number_sign)
+    if char == "±":
+        return bool(re.match(_NUMERIC, far))
+    if char == "√":
+        return bool(re.match(r"[([{dam]", right))
+    if mathematics or char == "¬":
+        return near[-1:] in tuple("dsam") or far[:1] in tuple("dsam")
+    ends = r"[)\]}%dsam]\Z" if compares else r"(?:[)\]}%d]|(?<![dsam'’])a)\Z"
+    word = "[dsam]" if compares else "(?:d|a(?![dsam'’]))"
+    inner = f"[{''.join(chr(c) for c in range(0x2200, 0x2300) if chr(c) not in _ORNAMENTS + '−')}]"
+    if not re.search(ends, near) or not re.match(rf"[(\[{{]|[-+−]{_NUMERIC}|(?=\.|{_CURRENCY}){_NUMERIC}|{inner}|{word}", far):
+        return False
+    numbers = near[-1:] == "d", bool(re.match(_NUMERIC, far))
+    if char in "×÷":
+        return True
+    if char == "^":
+        return not any(spaced)
+    if char in "-−":
+        return all(spaced) and not all(numbers)
+    if spaced[0] != spaced[1]:
+        return compares and any(numbers)
+    return not (char == "/" and (re.search(r"/[dsam]*\Z", near) or re.match("[dsam]*/", far)))
 
 
 @lru_cache(512)
 def shingles(text: str, n: int = 5) -> frozenset[tuple[str, ...]]:
     """The set of token n-grams; a text of fewer tokens is one shingle, an empty one none."""
-    words = tokens(text)
+    words = tokens(text, signs=True)
     return frozenset(tuple(words[i : i + n]) for i in range(max(1, len(words) - n + 1)) if words)
 
 

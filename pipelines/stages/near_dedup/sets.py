@@ -7,7 +7,7 @@ with another threshold or from a driver that died, is not read again.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -33,8 +33,8 @@ class SetRules:
     width: int
     max_size: int
     cut: bool
-    tokens: str
-    tokens_of: dict[str, str]
+    tokens: str = "text"
+    tokens_of: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

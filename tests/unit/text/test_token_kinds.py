@@ -111,6 +111,18 @@ def test_words_stay_where_they_are_among_signs(text: str) -> None:
     assert hidden == signed
 
 
+@examples(1000)
+@given(st.text("ab15一月。 -+/*<>=!%$€^\n(){}.'−–×±√∀é\u0301＜－", max_size=24))
+def test_signs_equal_the_oracle(text: str) -> None:
+    expected, tokens = oracles.tokens(text, signs=True), found([text], TEXT)[0]
+    assert len(expected) == len(tokens)
+    for name, value in zip(expected, tokens, strict=True):
+        assert KNOWN.setdefault(name, value) == value
+
+
+KNOWN: dict[str, int] = {}
+
+
 @examples(200)
 @given(st.text("abz一二。，？ ,.?\n'\"“”…:;", max_size=60))
 def test_without_signs_both_kinds_are_the_same(text: str) -> None:

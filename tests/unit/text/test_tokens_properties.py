@@ -17,7 +17,6 @@ from text.chars import char_tables, is_tag
 from text.fold import fold, nfc
 from text.hash import digest128
 from text.shingle import shingle_sets
-from text.tokens import WORDS as BARE_WORDS
 from text.tokens import token_hashes, token_hashes_with_fnv
 
 TRICKY = st.sampled_from(
@@ -153,7 +152,7 @@ def test_digests_are_equal_just_where_exact_forms_are(texts: list[str], spaces: 
 @examples(200)
 @given(COLUMN, st.integers(1, 7))
 def test_shingle_sets_have_the_oracles_size_and_overlap(texts: list[str], width: int) -> None:
-    ptr, hashes, modulus = shingle_sets(TextColumn.from_texts(texts), width, mode=BARE_WORDS)
+    ptr, hashes, modulus = shingle_sets(TextColumn.from_texts(texts), width)
     found = pieces(ptr, hashes)
     assert modulus.tolist() == [1] * len(texts)
     sets = [oracles.shingles(text, width) for text in texts]
