@@ -105,7 +105,9 @@ def is_sign(text: str, i: int) -> bool:
     ends = r"[)\]}%dsam]\Z" if compares else r"(?:[)\]}%d]|(?<![dsam'’])a)\Z"
     word = "[dsam]" if compares else "(?:d|a(?![dsam'’]))"
     inner = f"[{''.join(chr(c) for c in range(0x2200, 0x2300) if chr(c) not in _ORNAMENTS + '−')}]"
-    if not re.search(ends, near) or not re.match(rf"[(\[{{]|[-+−]{_NUMERIC}|(?=\.|{_CURRENCY}){_NUMERIC}|{inner}|{word}", far):
+    if not re.search(ends, near) or not re.match(
+        rf"[(\[{{]|[-+−]{_NUMERIC}|(?=\.|{_CURRENCY}){_NUMERIC}|{inner}|{word}", far
+    ):
         return False
     numbers = near[-1:] == "d", bool(re.match(_NUMERIC, far))
     if char in "×÷":

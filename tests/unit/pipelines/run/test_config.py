@@ -108,7 +108,12 @@ BROKEN = [
     ("stages: {near_dedup: {tokens_of: {law: code}}}", ["stages.near_dedup.tokens_of", "unknown key"]),
     (
         "stages: {near_dedup: {}}\ndomains: {law: {near_dedup: {num_perm: 256}}}",
-        ["domains.law.near_dedup.num_perm", "a setting of the scan", "the same for all domains", "expected one of tokens"],
+        [
+            "domains.law.near_dedup.num_perm",
+            "a setting of the scan",
+            "the same for all domains",
+            "expected one of tokens",
+        ],
     ),
     (
         "stages: {span_dedup: {}}\ndomains: {law: {span_dedup: {max_removed_fractoin: 1}}}",
