@@ -1,5 +1,8 @@
 """Tokens, as Tamis means them everywhere: similarity, spans and models share this one state machine.
 
+Where texts are compared, signs that mean something are tokens too (`text.signs`), and source code has its own
+(`text.code_tokens`); `token_hashes` and `tokenize_as` are told which.
+
 A token is, after NFKC and lower-casing, a run of Unicode letters, marks and numbers, or a single character of Han,
 Kana, Thai, Lao, Khmer or Myanmar. So "COVID-19 疫情" is `covid 19 疫 情`: text that mixes scripts needs no special
 case, and scripts without spaces need no word segmenter. What shows nothing (soft hyphens, zero-width spaces, variation
