@@ -132,7 +132,8 @@ def look_around(data, start, at, behind, end, done, classes, fold_start, fold_da
             else:
                 out[n] = fold_data[fold_start[point] if side else fold_start[point + 1] - 1]
             n += 1
-        out[n:] = -1
+        for k in range(n, AROUND):
+            out[k] = -1
 
 
 @kernel(inline="always")
@@ -237,9 +238,9 @@ def _is_number_sign(classes, left, right):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _in_chain(classes, around):  # type: ignore[no-untyped-def]
-    """Whether a slash stands at the other end of the word that begins `around`: a date, a path."""
-    for k in range(len(around)):
+def _in_chain(classes, around, first):  # type: ignore[no-untyped-def]
+    """Whether a slash stands at the other end of the word that begins at `around[first]`: a date, a path."""
+    for k in range(first, AROUND):
         if _bits(classes, around[k]) & WORD == 0:
             return around[k] == 47
     return False
@@ -296,4 +297,4 @@ def is_sign(char, left, right, classes):  # type: ignore[no-untyped-def]
         return spaced_left and spaced_right and not (before and behind)
     if spaced_left != spaced_right:
         return _compares(char) and (before or behind)
-    return char != 47 or not (_in_chain(classes, left[i:]) or _in_chain(classes, right[k:]))
+    return char != 47 or not (_in_chain(classes, left, i) or _in_chain(classes, right, k))
