@@ -90,7 +90,8 @@ def _stage(name: str, first: dict[str, str]) -> Iterator[Section]:
         schema = model.model_json_schema()
         whole["$defs"] |= schema.get("$defs", {})
         for key, setting in schema.get("properties", {}).items():
-            said = "decision, by domain" if part == "decision" and key in by_domain else part
+            free = key in (by_domain if part == "decision" else kind.scan_by_domain)
+            said = f"{part}, by domain" if free else part
             whole["properties"][key] = {**setting, "part": said}
     if whole["properties"]:
         yield from _sections(f"stages.{name}", whole, first)

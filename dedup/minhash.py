@@ -23,10 +23,9 @@ import numpy.typing as npt
 from tamis.kernels import kernel
 from text.arrow import TextColumn
 from text.chars import char_tables
-from text.fold import fold
 from text.hash import mix
 from text.shingle import WIDTH, shingle_into
-from text.tokens import tokenize
+from text.tokens import TEXT, ready, tokenize_as
 
 U32, U64 = np.uint32, np.uint64
 SKETCH_BITS = 128
@@ -50,20 +49,20 @@ def permutations(k: int, seed: int) -> tuple[npt.NDArray[np.uint32], npt.NDArray
     return high[:k] | U32(1), high[k:]
 
 
-def signatures(column: TextColumn, k: int, seed: int = 1, width: int = WIDTH) -> Signatures:
-    """MinHash signatures of the texts from `k` permutations; they compare only under one seed.
+def signatures(column: TextColumn, k: int, seed: int = 1, width: int = WIDTH, mode: int = TEXT) -> Signatures:
+    """MinHash signatures of the texts from `k` permutations; they compare only under one seed and mode (`text.tokens`).
 
     Raises:
         ValueError: k is not a multiple of 4 or is below 128.
     """
     if k % 4 or k < SKETCH_BITS:
         raise ValueError(f"k must be a multiple of 4 and at least {SKETCH_BITS}, found {k}")
-    folded = fold(column)
+    folded = ready(column, mode)
     a, b = permutations(k, seed)
     capacity = 64 + (int(folded.column.lengths.max()) if len(column) else 0)
     while True:
         minima, shingles, keys = _minima(
-            folded.column.offsets, folded.column.data, folded.done, *char_tables(), width, a, b, capacity
+            folded.column.offsets, folded.column.data, folded.done, *char_tables(), width, a, b, capacity, mode
         )
         if not len(shingles) or shingles[-1] >= 0:
             return Signatures(minima, _sketches(minima), shingles, keys)
@@ -76,7 +75,7 @@ def estimate(x: npt.NDArray[np.uint32], y: npt.NDArray[np.uint32]) -> float:
 
 
 @kernel
-def _minima(offsets, data, done, classes, fold_start, fold_data, width, a, b, capacity):  # type: ignore[no-untyped-def]
+def _minima(offsets, data, done, classes, fold_start, fold_data, width, a, b, capacity, mode):  # type: ignore[no-untyped-def]
     n, k = len(offsets) - 1, len(a)
     out = np.empty((n, k), np.uint32)
     counts = np.zeros(n, np.int32)
@@ -84,9 +83,8 @@ def _minima(offsets, data, done, classes, fold_start, fold_data, width, a, b, ca
     tokens = np.empty(capacity, np.uint64)
     shingles = np.empty(capacity, np.uint64)
     words = np.empty(capacity, np.uint32)
-    no_fnv = np.zeros(0, np.uint32)
     for d in range(n):
-        found = tokenize(data, offsets[d], offsets[d + 1], done[d], classes, fold_start, fold_data, tokens, no_fnv)
+        found = tokenize_as(mode, data, offsets[d], offsets[d + 1], done[d], classes, fold_start, fold_data, tokens)
         if found < 0:
             counts[n - 1] = -1
             return out, counts, keys

@@ -38,7 +38,7 @@ from text.tokens import NO_FNV, stands_alone, token_hashes, tokenize
 U64 = np.uint64
 Float32 = npt.NDArray[np.float32]
 PACKAGE = "tokenlearn-static-model"
-BUILD = 2
+BUILD = 3
 """Raised when the same package gives another table."""
 COMMON = 1e-4
 """The constant a: a word of this probability has half the weight of the rarest."""

@@ -3,10 +3,10 @@
 Python's `unicodedata` knows all of it, but one character a call. Here it is asked once for each process (about 0.3 s),
 and the answers become arrays of 205,824 entries; the planes above contain only tags and private use.
 
-The fold of a character is `unicodedata.normalize("NFKC", c).lower()`. Folding character by character equals folding
-the whole string, unless the string contains a combining mark, a character that may compose with its predecessor, or a
-capital sigma. Such characters are marked `SLOW`, and a document that contains one is folded as a string by
-`unicodedata` itself (see `text.fold`). So the fast path is exact, not an approximation.
+The fold of a character is `unicodedata.normalize("NFKC", c).lower()`, and empty for one that shows nothing. Folding
+character by character equals folding the whole string, unless the string contains a combining mark, a character that
+may compose with its predecessor, or a capital sigma. Such characters are marked `SLOW`, and a document that contains
+one is folded as a string by `unicodedata` itself (see `text.fold`). So the fast path is exact, not an approximation.
 """
 
 from __future__ import annotations
@@ -43,6 +43,38 @@ NFC_SLOW = np.uint16(4096)
 
 PLAIN = np.uint16(8192)
 """Folds to itself."""
+IGNORABLE = np.uint16(16384)
+"""Shows nothing, and folds to nothing: see `_IGNORABLE_BLOCKS`."""
+
+SIGN = np.uint16(32768)
+"""May be a token where texts are compared: see `text.signs`."""
+
+ASCII_SIGNS = b"!$%*+-/<=>^"
+_SIGNS = ASCII_SIGNS.decode() + "¬±×÷–‰"
+_ORNAMENTS = "∎∗∘∙∣∥∶∷∼∽⋄⋅⋆⋮⋯⋰⋱"
+"""Mathematical operators that stand for a bullet, an ellipsis, a colon or a rule in prose: never signs."""
+
+_IGNORABLE_BLOCKS = (
+    (0x00AD, 0x00AD),
+    (0x034F, 0x034F),
+    (0x061C, 0x061C),
+    (0x115F, 0x1160),
+    (0x17B4, 0x17B5),
+    (0x180B, 0x180F),
+    (0x200B, 0x200F),
+    (0x202A, 0x202E),
+    (0x2060, 0x206F),
+    (0x3164, 0x3164),
+    (0xFE00, 0xFE0F),
+    (0xFEFF, 0xFEFF),
+    (0xFFA0, 0xFFA0),
+    (0xFFF0, 0xFFF8),
+    (0x1BCA0, 0x1BCA3),
+    (0x1D173, 0x1D17A),
+    (0xE0000, 0xE0FFF),
+)
+"""Unicode's Default_Ignorable_Code_Point: soft hyphen, zero-width space and joiners, direction marks, fillers,
+variation selectors, tags. Whoever sees the text does not see them. Source: DerivedCoreProperties.txt, Unicode 16."""
 
 _SINGLE_BLOCKS = (
     (0x2E80, 0x2FDF),
@@ -80,14 +112,18 @@ def char_tables() -> CharTables:
     start = np.zeros(TABLE_SIZE + 1, np.int32)
     folds: list[int] = []
     joining = _characters_that_join()
+    hidden = frozenset(map(chr, ignorables()))
     for point in range(TABLE_SIZE):
         start[point] = len(folds)
         if 0xD800 <= point <= 0xDFFF:
             continue
         char = chr(point)
         normal = unicodedata.normalize("NFKC", char) if unicodedata.decomposition(char) else char
-        folds.extend(map(ord, normal.lower()))
         bits = _class_bits(char)
+        if char in hidden:
+            normal = ""
+            bits |= int(IGNORABLE)
+        folds.extend(map(ord, normal.lower()))
         if folds[start[point] :] == [point]:
             bits |= int(PLAIN)
         if "Σ" in normal or any(unicodedata.combining(c) or c in joining for c in normal):
@@ -104,6 +140,12 @@ def char_tables() -> CharTables:
             block = classes[low : min(high + 1, TABLE_SIZE)]
             block[(block & SINGLE) != 0] |= bit
     return CharTables(classes, start, np.array(folds, np.int32))
+
+
+@cache
+def ignorables() -> dict[int, None]:
+    """The code points that show nothing, as a table for `str.translate` that removes them."""
+    return {point: None for low, high in _IGNORABLE_BLOCKS for point in range(low, high + 1)}
 
 
 def _class_bits(char: str) -> int:
@@ -123,6 +165,8 @@ def _class_bits(char: str) -> int:
         bits |= int(SYMBOL)
     if char.isspace():
         bits |= int(SPACE)
+    if char in _SIGNS or category == "Sc" or ("\u2200" <= char <= "\u22ff" and char not in _ORNAMENTS):
+        bits |= int(SIGN)
     return bits
 
 
@@ -154,6 +198,12 @@ def decode(data, i):  # type: ignore[no-untyped-def]
         | ((np.int32(data[i + 2]) & 0x3F) << 6)
         | (np.int32(data[i + 3]) & 0x3F)
     ), 4
+
+
+@kernel(inline="always")
+def is_tag(point):  # type: ignore[no-untyped-def]
+    """Whether a code point above the table shows nothing: a tag, or a variation selector."""
+    return 0xE0000 <= point <= 0xE0FFF
 
 
 @kernel(inline="always")

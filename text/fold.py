@@ -17,7 +17,7 @@ import numpy.typing as npt
 from tamis.kernels import kernel
 from text.arrow import TextColumn
 from text.bits import HIGH_BITS, load8
-from text.chars import NFC_SLOW, SLOW, char_tables, class_of, decode
+from text.chars import IGNORABLE, NFC_SLOW, SLOW, char_tables, class_of, decode, ignorables, is_tag
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,18 +33,29 @@ def fold(column: TextColumn) -> FoldedColumn:
 
     Returns the column itself (no copy) when there is no such document.
     """
-    slow = _holds(column.offsets, column.data, char_tables().classes, SLOW)
+    every = np.ones(len(column), np.bool_)
+    slow = _holds(column.offsets, column.data, char_tables().classes, SLOW, every)
     if not slow.any():
         return FoldedColumn(column, slow)
-    return FoldedColumn(_rewrite(column, slow, lambda s: unicodedata.normalize("NFKC", s).lower()), slow)
+    hidden = _holds(column.offsets, column.data, char_tables().classes, IGNORABLE, slow)
+    return FoldedColumn(_rewrite(column, slow, lambda i, text: fold_text(text) if hidden[i] else _fold(text)), slow)
+
+
+def fold_text(text: str) -> str:
+    """NFKC and lower case of a text without the characters that show nothing: "in\u200bvisible" is "invisible"."""
+    return _fold(text.translate(ignorables()))
+
+
+def _fold(text: str) -> str:
+    return unicodedata.normalize("NFKC", text).lower()
 
 
 def nfc(column: TextColumn) -> TextColumn:
     """The column in NFC; documents that surely are in NFC already are found by a kernel and not copied."""
-    slow = _holds(column.offsets, column.data, char_tables().classes, NFC_SLOW)
+    slow = _holds(column.offsets, column.data, char_tables().classes, NFC_SLOW, np.ones(len(column), np.bool_))
     if not slow.any():
         return column
-    return _rewrite(column, slow, lambda s: unicodedata.normalize("NFC", s))
+    return _rewrite(column, slow, lambda _, text: unicodedata.normalize("NFC", text))
 
 
 def _rewrite(column: TextColumn, which: npt.NDArray[np.bool_], change) -> TextColumn:  # type: ignore[no-untyped-def]
@@ -53,7 +64,7 @@ def _rewrite(column: TextColumn, which: npt.NDArray[np.bool_], change) -> TextCo
     last = 0
     for i in np.flatnonzero(which):
         pieces.append(column.data[column.offsets[last] : column.offsets[i]].tobytes())
-        changed = change(column.text_at(int(i))).encode("utf-8")
+        changed = change(i, column.text_at(int(i))).encode("utf-8")
         lengths[i] = len(changed)
         pieces.append(changed)
         last = int(i) + 1
@@ -64,10 +75,13 @@ def _rewrite(column: TextColumn, which: npt.NDArray[np.bool_], change) -> TextCo
 
 
 @kernel
-def _holds(offsets, data, classes, bit):  # type: ignore[no-untyped-def]
+def _holds(offsets, data, classes, bit, among):  # type: ignore[no-untyped-def]
+    """Which texts, of those `among` all, hold a character of a class."""
     n = len(offsets) - 1
     out = np.zeros(n, np.bool_)
     for d in range(n):
+        if not among[d]:
+            continue
         i = offsets[d]
         end = offsets[d + 1]
         while i < end:
@@ -75,7 +89,7 @@ def _holds(offsets, data, classes, bit):  # type: ignore[no-untyped-def]
                 i += 8 if i + 8 <= end and load8(data, i) & HIGH_BITS == 0 else 1
                 continue
             point, size = decode(data, i)
-            if class_of(classes, point) & bit:
+            if class_of(classes, point) & bit or (bit == IGNORABLE and is_tag(point)):
                 out[d] = True
                 break
             i += size

@@ -16,6 +16,10 @@ from text.chars import SPACE, char_tables, class_of, decode
 from text.fold import nfc
 
 U64 = np.uint64
+TOKEN_SEED = U64(0x51ED270B27B4F3CF)
+"""Where the hash of a token begins: see `text.tokens`."""
+WIDE = U64(0x80000000)
+"""Set in the four bytes of a character that is not ASCII, so that different character sequences pack differently."""
 _GOLDEN = U64(0x9E3779B97F4A7C15)
 _LANE_1 = U64(0x9FB21C651E98DF25)
 _LANE_2 = U64(0xD6E8FEB86659FD93)
@@ -35,6 +39,12 @@ def unmix(x):  # type: ignore[no-untyped-def]
     x = (x ^ (x >> U64(31)) ^ (x >> U64(62))) * U64(0x319642B2D24D8EC3)
     x = (x ^ (x >> U64(27)) ^ (x >> U64(54))) * U64(0x96DE1B173F119089)
     return x ^ (x >> U64(30)) ^ (x >> U64(60))
+
+
+@kernel(inline="always")
+def packed(char):  # type: ignore[no-untyped-def]
+    """A character as part of a token: one byte of ASCII, four otherwise."""
+    return U64(char) if char < 128 else U64(char) | WIDE
 
 
 def uniform(seed: int, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:

@@ -14,16 +14,16 @@ from tamis.kernels import kernel
 from text.arrow import TextColumn
 from text.hash import mix
 from text.segment import Spans
-from text.tokens import token_hashes
+from text.tokens import WORDS, token_hashes
 
 U64 = np.uint64
 SpanHashes = tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]
 """The hash of each span, and how many tokens it has."""
 
 
-def span_hashes(spans: TextColumn) -> SpanHashes:
+def span_hashes(spans: TextColumn, mode: int = WORDS) -> SpanHashes:
     """The token hash of each span, given as a text of its own: hashes int64[n_spans], tokens int32[n_spans]."""
-    ptr, tokens = token_hashes(spans)
+    ptr, tokens = token_hashes(spans, mode)
     return nested_hashes(ptr, tokens, np.arange(len(spans), dtype=np.int64))[1]
 
 

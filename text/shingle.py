@@ -13,9 +13,8 @@ import numpy.typing as npt
 from tamis.kernels import kernel
 from text.arrow import TextColumn
 from text.chars import char_tables
-from text.fold import fold
 from text.hash import mix
-from text.tokens import tokenize
+from text.tokens import TEXT, ready, tokenize_as
 
 U64 = np.uint64
 WIDTH = 5
@@ -51,9 +50,9 @@ def shingle_into(tokens, n_tokens, width, out):  # type: ignore[no-untyped-def]
 
 
 def shingle_sets(
-    column: TextColumn, width: int = WIDTH, max_size: int = 0
+    column: TextColumn, width: int = WIDTH, max_size: int = 0, mode: int = TEXT
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
-    """The set of shingles of each document, sorted; of a large one, a sample.
+    """The set of shingles of each document, sorted; of a large one, a sample. `mode`: see `text.tokens`.
 
     A document with more than `max_size` shingles (0: none) keeps those with `hash % m == 0`, where m is the least power
     of two that leaves at most so many. Two sets are compared at the larger of their two m: an estimate of J with a
@@ -62,11 +61,11 @@ def shingle_sets(
     Returns:
         ptr: int64[n_docs + 1]; hashes: uint64[ptr[-1]], ascending within a document; modulus: int64[n_docs].
     """
-    folded = fold(column)
+    folded = ready(column, mode)
     tables = char_tables()
     capacity = 64 + (int(column.lengths.max()) if len(column) else 0)
     while True:
-        result = _sets(folded.column.offsets, folded.column.data, folded.done, *tables, width, max_size, capacity)
+        result = _sets(folded.column.offsets, folded.column.data, folded.done, *tables, width, max_size, capacity, mode)
         if result[0][-1] >= 0:
             return result  # type: ignore[no-any-return]
         capacity *= 2
@@ -127,7 +126,7 @@ def sort_hashes(values, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _sets(offsets, data, done, classes, fold_start, fold_data, width, max_size, capacity):  # type: ignore[no-untyped-def]
+def _sets(offsets, data, done, classes, fold_start, fold_data, width, max_size, capacity, mode):  # type: ignore[no-untyped-def]
     n = len(offsets) - 1
     tokens = np.empty(capacity, np.uint64)
     scratch = np.empty(capacity, np.uint64)
@@ -135,9 +134,8 @@ def _sets(offsets, data, done, classes, fold_start, fold_data, width, max_size, 
     modulus = np.ones(n, np.int64)
     out = np.empty(max(1024, (offsets[n] - offsets[0]) // 4), np.uint64)
     at = 0
-    no_fnv = np.zeros(0, np.uint32)
     for d in range(n):
-        count = tokenize(data, offsets[d], offsets[d + 1], done[d], classes, fold_start, fold_data, tokens, no_fnv)
+        count = tokenize_as(mode, data, offsets[d], offsets[d + 1], done[d], classes, fold_start, fold_data, tokens)
         if count < 0:
             ptr[n] = -1
             return ptr, out, modulus

@@ -8,15 +8,13 @@ Cost: as `tokenize`; a document that is folded as a string (see `text.fold`) is 
 
 from __future__ import annotations
 
-import unicodedata
-
 import numpy as np
 import numpy.typing as npt
 
 from tamis.kernels import kernel
 from text.arrow import TextColumn
-from text.chars import PLAIN, SINGLE, SLOW, WORD, char_tables, class_of, decode
-from text.fold import fold
+from text.chars import PLAIN, SINGLE, SLOW, WORD, char_tables, class_of, decode, ignorables, is_tag
+from text.fold import fold, fold_text
 from text.tokens import ASCII_FOLD
 
 Int64 = npt.NDArray[np.int64]
@@ -57,12 +55,14 @@ def _unfolded(text: str, start: Int64, end: Int64) -> tuple[Int64, Int64]:
     for char in text:
         point = ord(char)
         if pieces and char != "Σ" and point < len(classes) and classes[point] & SLOW:
+            while len(pieces) > 1 and not pieces[-1].translate(ignorables()):  # it composes with what shows before it
+                pieces[-2:] = [pieces[-2] + pieces[-1]]
             pieces[-1] += char
         else:
             pieces.append(char)
     for piece in pieces:
         before.append(before[-1] + len(piece.encode()))
-        behind.append(behind[-1] + len(unicodedata.normalize("NFKC", piece).lower().encode()))
+        behind.append(behind[-1] + len(fold_text(piece).encode()))
     place, folded = np.array(before), np.array(behind)
     first = np.searchsorted(folded, start, "right") - 1
     last = np.searchsorted(folded, end, "left")
@@ -91,6 +91,8 @@ def _bounds(offsets, data, done, classes, fold_start, fold_data, start, end):  #
             folded = not is_done and point >= 128 and (bits & PLAIN) == 0 and point < len(classes)
             if folded:
                 first_fold, last_fold = fold_start[point], fold_start[point + 1]
+            elif is_tag(point):
+                last_fold = 0
             for k in range(first_fold, last_fold):
                 if folded:
                     bits = class_of(classes, fold_data[k])

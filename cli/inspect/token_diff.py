@@ -9,7 +9,6 @@ shows as removed here and put in there. Cost: n log n over the first `MAX_TOKENS
 
 from __future__ import annotations
 
-import unicodedata
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
@@ -40,9 +39,12 @@ class Tokens:
     @classmethod
     def of(cls, text: str, most: int = MAX_TOKENS) -> Tokens:
         """The first `most` tokens of a text."""
-        from text.chars import SINGLE, TABLE_SIZE, WORD, char_tables
+        from text.chars import SINGLE, TABLE_SIZE, WORD, char_tables, ignorables
+        from text.fold import fold_text
 
         points = np.frombuffer(text.encode("utf-32-le", "replace"), np.uint32)
+        shown = np.flatnonzero(~np.isin(points, np.fromiter(ignorables(), np.uint32)))
+        points = points[shown]
         bits = char_tables().classes[np.minimum(points, TABLE_SIZE - 1)]
         bits = np.where(points < TABLE_SIZE, bits, 0)
         word, single = (bits & WORD) != 0, (bits & SINGLE) != 0
@@ -52,9 +54,9 @@ class Tokens:
         closes = np.concatenate([~inside[1:], [True]]) if len(run) else run
         end = np.flatnonzero(word & closes) + 1
         complete = len(start) <= most
-        start, end = start[:most], end[:most]
+        start, end = shown[start[:most]], shown[end[:most] - 1] + 1
         spans = zip(start.tolist(), end.tolist(), strict=True)
-        names = tuple(unicodedata.normalize("NFKC", text[a:b]).lower() for a, b in spans)
+        names = tuple(fold_text(text[a:b]) for a, b in spans)
         return cls(text, names, start.astype(np.int64), end.astype(np.int64), complete)
 
     def characters(self, first: int, last: int) -> tuple[int, int]:

@@ -31,6 +31,7 @@ from filters.quality.corruption import corrupt
 from tamis.errors import ConfigError
 from text.arrow import TextColumn
 from text.chars import SINGLE, WORD, char_tables
+from text.fold import fold_text
 from text.segment import Spans, sentences
 
 PACKAGED = "packaged:"
@@ -275,7 +276,7 @@ def split(column: TextColumn, how: Split) -> Spans:
 
 def tokens_text(text: str) -> str:
     """The tokens of a text, as similarity is defined over them, joined by spaces: what the model is trained on."""
-    return " ".join(unicodedata.normalize("NFKC", text).lower().translate(_token_table()).split())
+    return " ".join(fold_text(text).translate(_token_table()).split())
 
 
 class _TokenTable(dict[int, str]):

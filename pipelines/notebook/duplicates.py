@@ -10,7 +10,7 @@ signature and bands.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -60,11 +60,13 @@ def near_duplicates(
     bands: int = 21,
     rows: int = 6,
     shingle_tokens: int = 5,
+    tokens: Literal["text", "code"] = "text",
     quality: Sequence[float] | npt.NDArray[np.floating] | pa.Array | None = None,
 ) -> pa.Table:
     """Groups of texts that are nearly the same, and whom of each to keep.
 
-    Similarity is Jaccard's, of the sets of `shingle_tokens`-grams over tokens after NFKC and lowering. Pairs are
+    Similarity is Jaccard's, of the sets of `shingle_tokens`-grams over tokens: with `tokens="text"` words after NFKC
+    and lowering, and signs where they mean something (-30, x<y); with "code" all that source code says. Pairs are
     proposed by MinHash (`bands` of `rows` minima), and count only once their similarity is counted. Of a group the text
     of the best `quality` survives (numbers from 0 to 1, one a text; by default all the same), then the longest, then
     the first, and takes those at least `threshold` similar to itself; the rest elects again.
@@ -79,7 +81,7 @@ def near_duplicates(
 
     Example: `texts[i]` is kept where `survivor[i] == i`; `near_duplicate_pairs` has the pairs.
     """
-    column, members, found = _resolved(texts, threshold, bands, rows, shingle_tokens, quality)[:3]
+    column, members, found = _resolved(texts, threshold, bands, rows, shingle_tokens, tokens, quality)[:3]
     survivor = np.arange(len(column), dtype=np.int64)
     similarity, group = np.ones(len(column), np.float32), np.full(len(column), -1, np.int64)
     survivor[members.doc_id] = members.doc_id[found.survivor]
@@ -90,7 +92,13 @@ def near_duplicates(
 
 @told_briefly
 def near_duplicate_pairs(
-    texts: Texts, threshold: float = 0.75, *, bands: int = 21, rows: int = 6, shingle_tokens: int = 5
+    texts: Texts,
+    threshold: float = 0.75,
+    *,
+    bands: int = 21,
+    rows: int = 6,
+    shingle_tokens: int = 5,
+    tokens: Literal["text", "code"] = "text",
 ) -> pa.Table:
     """The pairs that hold the groups of `near_duplicates` together; arguments as there.
 
@@ -104,14 +112,14 @@ def near_duplicate_pairs(
     Raises:
         ConfigError: as there.
     """
-    _, members, found, left, right = _resolved(texts, threshold, bands, rows, shingle_tokens, None)
+    _, members, found, left, right = _resolved(texts, threshold, bands, rows, shingle_tokens, tokens, None)
     a, b = (members.doc_id[end[found.edge_holds]] for end in (left, right))
     pairs = {"left": np.minimum(a, b), "right": np.maximum(a, b), "similarity": found.edge_similarity[found.edge_holds]}
     return pa.table(pairs).sort_by([("left", "ascending"), ("right", "ascending")])
 
 
 def _resolved(
-    texts: Texts, threshold: float, bands: int, rows: int, width: int, quality: object
+    texts: Texts, threshold: float, bands: int, rows: int, width: int, tokens: str, quality: object
 ) -> tuple[Column, Members, Resolved, Int64, Int64]:
     """What stage `near_dedup` does with documents, with texts: candidates, verification, election."""
     from corpus.config import parse
@@ -124,14 +132,16 @@ def _resolved(
     from pipelines.stages.near_dedup.tables import rows_in_buckets
     from text.arrow import TextColumn
     from text.shingle import shingle_sets
+    from text.tokens import TOKENS
 
     where = "near_duplicates"
     config = parse(NearDedupDecision, {"threshold": threshold, "bands": bands, "rows": rows}, where)
     permutations = max(SKETCH_BITS, -(-bands * rows // 4) * 4)
-    evidence = parse(NearDedupEvidence, {"num_perm": permutations, "shingle_tokens": width}, where)
+    evidence = parse(NearDedupEvidence, {"num_perm": permutations, "shingle_tokens": width, "tokens": tokens}, where)
+    mode = TOKENS[evidence.tokens]
     column = Column(texts)
     scores = _scores(quality, len(column))
-    signed = signatures(column.text, evidence.num_perm, evidence.seed, evidence.shingle_tokens)
+    signed = signatures(column.text, evidence.num_perm, evidence.seed, evidence.shingle_tokens, mode)
     seen = np.flatnonzero(signed.shingles > 0)
     _, first, which = np.unique(signed.token_keys[seen], return_index=True, return_inverse=True)
     rep = seen[first][which]
@@ -163,7 +173,7 @@ def _resolved(
     of = np.full(len(doc_id), -1, np.int64)
     of[wanted] = np.arange(int(wanted.sum()))
     chosen = TextColumn.from_arrow(column.text.to_arrow().take(pa.array(doc_id[wanted])))
-    sets = ShingleSets(of, *shingle_sets(chosen, evidence.shingle_tokens))
+    sets = ShingleSets(of, *shingle_sets(chosen, evidence.shingle_tokens, mode=mode))
     collapsed = np.flatnonzero(members.rep != np.arange(len(doc_id)))
     left = np.concatenate([at[plan.left], members.rep[collapsed]])
     right = np.concatenate([at[plan.right], collapsed])

@@ -20,7 +20,7 @@ ships, and changes the settings that are given; `order: [eligibility, …]` puts
 A stage or reader of one's own is named by reference (`corpus.own_code`); a stage then goes by the name of its class.
 
 A stage's block is flat: settings of its evidence and of its decision stand side by side, and Tamis knows which is
-which. A domain may override settings of decisions, not of evidence: a scan is the same for all domains.
+which. A domain may override settings of decisions; of evidence, those alone that the stage names in `scan_by_domain`.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class PipelineConfig(StrictModel):
         (), "Folders of modules of one's own, relative to the YAML; they travel to the executors."
     )
     domains: dict[str, dict[str, Any]] = setting(
-        {}, "Domain to what is different for it: stages that it skips, decision settings of stages, its alarm."
+        {}, "Domain to what is different for it: stages that it skips, settings of stages, its alarm."
     )
     alarm: AlarmConfig = setting(AlarmConfig(), "When a loss is no longer believed.")
     write_shards: WriteShardsConfig = setting(WriteShardsConfig(), "How decisions become published shards.")
@@ -93,10 +93,17 @@ class PipelineConfig(StrictModel):
     def evidence(self, stage: str) -> StrictModel:
         """The evidence config of a stage."""
         kind = self.kind(stage)
-        block = self.stages[stage]
-        return parse(
-            kind.Evidence, {k: v for k, v in block.items() if k in kind.Evidence.model_fields}, f"stages.{stage}"
-        )
+        block = {k: v for k, v in self.stages[stage].items() if k in kind.Evidence.model_fields}
+        common = parse(kind.Evidence, block, f"stages.{stage}")
+        differing: dict[str, dict[str, Any]] = {}
+        for domain, settings in sorted(self.domains.items()):
+            own = {k: v for k, v in (settings.get(stage) or {}).items() if k in kind.scan_by_domain}
+            if own and stage not in settings.get("skip", []):
+                found = parse(kind.Evidence, {**block, **own}, f"domains.{domain}.{stage}")
+                for name in own:
+                    if getattr(found, name) != getattr(common, name):
+                        differing.setdefault(f"{name}_of", {})[domain] = getattr(found, name)
+        return parse(kind.Evidence, {**block, **differing}, f"stages.{stage}") if differing else common
 
     def decisions(self, stage: str) -> dict[str, Any]:
         """The decision configs of a stage as JSON: `default`, `domains` (domain → config), `skip` (domains).
@@ -110,8 +117,10 @@ class PipelineConfig(StrictModel):
             if stage in settings.get("skip", []):
                 skip.append(domain)
             if stage in settings:
-                merged = parse(kind.Decision, merge(block, settings[stage]), f"domains.{domain}.{stage}")
-                overrides[domain] = merged.model_dump(mode="json")
+                own = {k: v for k, v in (settings[stage] or {}).items() if k not in kind.scan_by_domain}
+                if own or not settings[stage]:
+                    merged = parse(kind.Decision, merge(block, own), f"domains.{domain}.{stage}")
+                    overrides[domain] = merged.model_dump(mode="json")
         return {
             "default": parse(kind.Decision, block, f"stages.{stage}").model_dump(mode="json"),
             "domains": overrides,
@@ -196,11 +205,11 @@ def _check_stages(config: PipelineConfig) -> None:
     _check_order(config)
     for name, block in config.stages.items():
         kind = config.kind(name)
-        allowed = sorted({*kind.Evidence.model_fields, *kind.Decision.model_fields})
+        filled = {f"{key}_of" for key in kind.scan_by_domain}
+        allowed = sorted({*kind.Evidence.model_fields, *kind.Decision.model_fields} - filled)
         for key in block:
             if key not in allowed:
                 raise ConfigError(unknown_key(f"stages.{name}.{key}", allowed))
-        config.evidence(name)
     for domain, settings in config.domains.items():
         for key, value in settings.items():
             if key == "skip":
@@ -262,7 +271,8 @@ def _check_sources(config: PipelineConfig) -> None:
 def _check_override(where: str, value: Any, kind: type[Stage]) -> None:
     if value is not None and not isinstance(value, dict):
         raise ConfigError(f"{where}: found {value!r}; expected a mapping of settings")
-    allowed = sorted(kind.Decision.model_fields if kind.by_domain is None else kind.by_domain)
+    by_domain = kind.Decision.model_fields if kind.by_domain is None else kind.by_domain
+    allowed = sorted({*by_domain, *kind.scan_by_domain})
     for key in value or {}:
         shared = key in kind.Evidence.model_fields or key in kind.Decision.model_fields
         if shared and key not in allowed:

@@ -45,7 +45,8 @@ class Batch:
     """Some documents of one shard that nothing has dropped so far, rows ascending, as a scan receives them.
 
     `domain` is that of the shard's input; `view` the text less the spans cut so far, None for a stage that reads no
-    text; `metadata` the other columns that the stage reads.
+    text; `metadata` the other columns that the stage reads; `settings` what the stage's `scan_by_domain` names, the
+    same for all documents of a batch.
     """
 
     rows: Int32
@@ -53,6 +54,7 @@ class Batch:
     domain: str
     view: View | None
     metadata: pa.Table
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def texts(self) -> View:
@@ -137,6 +139,9 @@ class Stage(ABC):
     """A command that shows what the stage found, beside `tamis sample`."""
     by_domain: ClassVar[tuple[str, ...] | None] = None
     """Decision settings that a domain may override; None is all of them."""
+    scan_by_domain: ClassVar[tuple[str, ...]] = ()
+    """Evidence settings that a domain may override; beside each stands a field `<setting>_of`, domain → value, which
+    `PipelineConfig.evidence` fills."""
     provides: ClassVar[Mapping[str, pa.DataType | Column]] = {}
     """Columns that its decisions leave for the published shards: name → type."""
 
@@ -176,6 +181,11 @@ class Stage(ABC):
         names from `base` on. It is asked before the first byte of the input is read, and makes nothing.
         """
         return iter(())
+
+    def scan_settings(self, domain: str) -> dict[str, Any]:
+        """What `scan_by_domain` names, as it is for a domain."""
+        of = {name: getattr(self.evidence, f"{name}_of") for name in self.scan_by_domain}
+        return {name: of[name].get(domain, getattr(self.evidence, name)) for name in self.scan_by_domain}
 
     def wants_gpu(self) -> bool:
         """Whether its tasks use a GPU, where the cluster has some."""

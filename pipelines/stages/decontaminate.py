@@ -30,7 +30,7 @@ from pipelines.stages.context import PrepareContext
 from pipelines.stages.shard_task import Int32
 from tamis.errors import ConfigError
 
-INDEX_VERSION = 1
+INDEX_VERSION = 2
 """Raised when the same files and settings give another index."""
 EVIDENCE = pa.schema(
     [
@@ -100,6 +100,7 @@ class Decontaminate(LocalStage):
     """Looks n-grams up in the index of benchmark items; drops documents, or cuts sentences."""
 
     name: ClassVar[str] = "decontaminate"
+    version: ClassVar[int] = 2
     paper: ClassVar[str] = "Brown et al. 2020 (arXiv 2005.14165), C; Touvron et al. 2023 (arXiv 2307.09288), A.6"
     Evidence = DecontaminateEvidence
     Decision = DecontaminateDecision

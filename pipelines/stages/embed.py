@@ -74,6 +74,7 @@ class Embed(LocalStage):
     """Encodes documents; decides nothing."""
 
     name: ClassVar[str] = "embed"
+    version: ClassVar[int] = 2
     paper: ClassVar[str] = "Reimers and Gurevych 2019 (arXiv 1908.10084); Arora, Liang and Ma 2017 for the static table"
     Evidence = EmbedEvidence
     evidence: EmbedEvidence

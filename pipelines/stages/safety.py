@@ -71,6 +71,7 @@ class Safety(LocalStage):
     """Scores sentences and counts listed terms; drops documents where a limit is set."""
 
     name: ClassVar[str] = "safety"
+    version: ClassVar[int] = 2
     paper: ClassVar[str] = "Baichuan 2 (arXiv 2309.10305), section 4; Dodge et al. 2021 (arXiv 2104.08758)"
     Evidence = SafetyEvidence
     Decision = SafetyDecision

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from corpus.config import StrictModel, parse
-from corpus.files import FileEntry, write_table
+from corpus.files import FileEntry, stable_hash, write_table
 from corpus.shard_state import ShardState
 from corpus.view import Edits, build_view
 from pipelines.stages.base import Batch, LocalStage, Stage, write_verdicts
@@ -92,6 +92,9 @@ def scan_shard(job: ScanTask) -> Scanned:
     state = task.state()
     rows = np.flatnonzero(task.is_active(state)).astype(np.int32)
     keys = state.view_keys() if stage.sees_cuts() and "text" in stage.reads else np.zeros(task.shard.rows, np.int64)
+    groups = _by_settings(task, stage, rows)
+    for settings, own in groups[1:]:
+        keys[own] ^= np.int64(int(stable_hash(settings), 16) >> 1)  # seen otherwise
     pieces, fresh = _reusable(task, rows, keys)
     for batch in _batches(job, stage, state, fresh):
         table = _evidence(job, stage, state, batch)
@@ -142,9 +145,14 @@ def _mask(rows: Int32, total: int) -> npt.NDArray[np.bool_]:
 
 
 def _batches(job: ScanTask, stage: Stage, state: ShardState, rows: Int32) -> Iterator[Batch]:
+    edits = state.edits if stage.sees_cuts() else Edits.none(job.task.shard.rows)
+    for settings, own in _by_settings(job.task, stage, rows):
+        yield from _batches_of(job, stage, edits, own, settings)
+
+
+def _batches_of(job: ScanTask, stage: Stage, edits: Edits, rows: Int32, settings: dict[str, Any]) -> Iterator[Batch]:
     shard = job.task.shard
     wants_text = "text" in stage.reads
-    edits = state.edits if stage.sees_cuts() else Edits.none(shard.rows)
     for first, table in shard.groups(list(stage.reads), rows):
         low, high = np.searchsorted(rows, (first, first + table.num_rows))
         here = rows[low:high]
@@ -154,7 +162,19 @@ def _batches(job: ScanTask, stage: Stage, state: ShardState, rows: Int32) -> Ite
         cuts = np.flatnonzero(np.diff(np.cumsum(sizes) // job.batch_bytes)) + 1
         for part in np.split(here, cuts):
             view = build_view(stored, edits, part, first) if stored is not None else None
-            yield Batch(part, job.task.doc_ids(part), shard.domain, view, metadata.take(pa.array(part - first)))
+            others = metadata.take(pa.array(part - first))
+            yield Batch(part, job.task.doc_ids(part), shard.domain, view, others, settings)
+
+
+def _by_settings(task: ShardTask, stage: Stage, rows: Int32) -> list[tuple[dict[str, Any], Int32]]:
+    """The rows by the settings of the scan that hold in their domains: first those that no domain overrides."""
+    overriding = {domain for name in stage.scan_by_domain for domain in getattr(stage.evidence, f"{name}_of")}
+    groups = [(stage.scan_settings(""), rows)]
+    if overriding:
+        domains = task.domains()[rows].astype(str)
+        groups[0] = (groups[0][0], rows[~np.isin(domains, list(overriding))])
+        groups += [(stage.scan_settings(d), rows[domains == d]) for d in sorted(overriding)]
+    return groups
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,7 @@ class SentenceQuality(LocalStage):
     """Scores sentences; cuts the worst."""
 
     name: ClassVar[str] = "sentence_quality"
+    version: ClassVar[int] = 2
     paper: ClassVar[str] = "Baichuan 2 (arXiv 2309.10305), figure 2; Joulin et al. 2017 (arXiv 1607.01759)"
     Evidence = SentenceQualityEvidence
     Decision = SentenceQualityDecision

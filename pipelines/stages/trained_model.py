@@ -11,6 +11,7 @@ from filters.quality.references import look_for_text, reference_identity
 from filters.quality.training import WordsTraining, open_trainer, train
 from pipelines.stages.base import complaint
 from pipelines.stages.context import PrepareContext
+from text.tokens import VERSION as TOKENS
 
 
 def trained_model(stage: str, model: str | None, training: WordsTraining | None, context: PrepareContext) -> Path:
@@ -29,7 +30,7 @@ def model_folder(stage: str, training: WordsTraining, base: Path, models: Path) 
     """Where below `models` the model of a training belongs: named by a hash of its settings and reference text."""
     keyed = zip(training.references, _keys(stage, training), strict=True)
     texts = [reference_identity(reference, key, base) for reference, key in keyed]
-    return models / stable_hash([training.model_dump(mode="json"), texts])
+    return models / stable_hash([TOKENS, training.model_dump(mode="json"), texts])
 
 
 def missing_model(

@@ -7,7 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from fractions import Fraction
 
-from tests.oracles.text import _SINGLE, tokens
+from tests.oracles.text import _SINGLE, fold, tokens
 
 Gram = tuple[str, ...]
 
@@ -104,7 +104,7 @@ def token_spans(text: str) -> list[tuple[int, int]]:
     end = 0
     for char in text:
         size = len(char.encode())
-        for folded in unicodedata.normalize("NFKC", char).lower():
+        for folded in fold(char):
             word = unicodedata.category(folded)[0] in "LMN"
             if open_at >= 0 and (not word or alone(folded)):
                 spans.append((open_at, end))

@@ -8,7 +8,7 @@ another threshold or before a driver died, is not read again.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -26,12 +26,13 @@ from pipelines.stages.near_dedup.tables import STAGE
 from pipelines.stages.shard_task import Int32, ShardTask, read_own
 from text.arrow import TextColumn
 from text.shingle import shingle_sets
+from text.tokens import TOKENS
 
 
 @dataclass(frozen=True)
 class SetRules:
-    """A shingle set: tokens a shingle, most hashes (a larger set is sampled); whether the text is less its cuts, and
-    whether merits and facts are wanted too.
+    """A shingle set: tokens a shingle, most hashes (a larger set is sampled); whether the text is less its cuts; whether
+    merits and facts are wanted too; and which tokens count, in all domains but those of `tokens_of`.
     """
 
     width: int
@@ -39,6 +40,8 @@ class SetRules:
     cut: bool
     merits: bool
     facts: bool
+    tokens: str = "text"
+    tokens_of: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,8 @@ def _sets_of_snapshot(
 ) -> tuple[Manifest, int]:
     """The sets of one snapshot, and how many documents were read for them."""
     view = snapshot.evidence.body["key"] if rules.cut else ""
-    key = stable_hash([snapshot.run.ingest.body["identity"], view, rules.width, rules.max_size, RULE, facts.RULE])
+    sets = [rules.width, rules.max_size, *_tokens(snapshot, rules)]
+    key = stable_hash([snapshot.run.ingest.body["identity"], view, *sets, RULE, facts.RULE])
     folder = beside / "sets" / key
     known = load_manifest(folder)
     answers = cluster.map(
@@ -93,6 +97,12 @@ def _sets_of_snapshot(
     replaced = {(file.table, file.shard) for file in fresh}
     others = [f for f in known.files if (f.table, f.shard) not in replaced] if known else []
     return commit(folder, {"key": key}, [*fresh, *others]), sum(a.scanned for a in answers)
+
+
+def _tokens(snapshot: Snapshot, rules: SetRules) -> list[object]:
+    """What says which tokens of a document count: settings, and, where domains differ, what assigns them."""
+    assigned = [d.manifest.digest for task in snapshot.tasks[:1] for d in task.chain if d.assigns_domains]
+    return [rules.tokens, rules.tokens_of, assigned] if rules.tokens_of else [rules.tokens]
 
 
 def read_shard(job: SetTask) -> SetFiles:
@@ -126,19 +136,22 @@ def _scan(task: ShardTask, wanted: dict[str, Int32], rows: Int32, rules: SetRule
     if not len(rows):
         return found
     edits = task.state(until=lambda decided: decided.stage == STAGE).edits if rules.cut else Edits.none(task.shard.rows)
+    domains = task.domains() if rules.tokens_of else np.full(task.shard.rows, "", dtype=object)
+    tokens = np.array([rules.tokens_of.get(str(domain), rules.tokens) for domain in domains])
     for first, table in task.shard.groups(["text"], rows):
         stored = TextColumn.from_arrow(table.column("text"))
         for kind, look in _TABLES.items():
             start, end = np.searchsorted(wanted[kind], [first, first + table.num_rows])
-            here = wanted[kind][start:end]
-            if len(here):
+            group = wanted[kind][start:end]
+            for counted in np.unique(tokens[group]).tolist():
+                here = group[tokens[group] == counted]
                 texts = build_view(stored, edits, here, first).column
-                found[kind].append(pa.table({"doc_id": task.doc_ids(here), **look(texts, rules)}))
+                found[kind].append(pa.table({"doc_id": task.doc_ids(here), **look(texts, rules, TOKENS[counted])}))
     return found
 
 
-def _shingle_sets(texts: TextColumn, rules: SetRules) -> dict[str, Any]:
-    ptr, hashes, modulus = shingle_sets(texts, rules.width, rules.max_size)
+def _shingle_sets(texts: TextColumn, rules: SetRules, tokens: int) -> dict[str, Any]:
+    ptr, hashes, modulus = shingle_sets(texts, rules.width, rules.max_size, tokens)
     offsets = pa.py_buffer((ptr * 8).astype(np.int32))
     return {
         "modulus": modulus,
@@ -146,14 +159,14 @@ def _shingle_sets(texts: TextColumn, rules: SetRules) -> dict[str, Any]:
     }
 
 
-def _merits(texts: TextColumn, _: SetRules) -> dict[str, Any]:
+def _merits(texts: TextColumn, *_: Any) -> dict[str, Any]:
     found = grade(texts)
     size = found.parts.itemsize * found.parts.shape[1]
     parts = pa.Array.from_buffers(pa.binary(size), len(texts), [None, pa.py_buffer(found.parts)])
     return {"tokens": found.tokens, "parts": parts.cast(pa.binary())}
 
 
-def _facts(texts: TextColumn, _: SetRules) -> dict[str, Any]:
+def _facts(texts: TextColumn, *_: Any) -> dict[str, Any]:
     found = facts.find_facts(texts)
     offsets = pa.py_buffer(found.ptr * 8)
     return {"facts": pa.Array.from_buffers(pa.large_binary(), len(texts), [None, offsets, pa.py_buffer(found.hashes)])}

@@ -49,6 +49,7 @@ from pipelines.stages.near_dedup.verify import (
 )
 from pipelines.stages.shard_task import Chain, ShardTask
 from tamis.errors import ConfigError
+from text.tokens import TOKENS
 
 MEMBER_BYTES = 128
 """What a document and its edges take in the exchange that verifies, apart from its shingle set."""
@@ -63,6 +64,12 @@ class NearDedupEvidence(StrictModel):
     seed: int = setting(1, "Seed of the hash functions; signatures of different seeds cannot be compared.", ge=0)
     shingle_tokens: int = setting(
         5, "Tokens of a shingle; longer ones make texts with scattered changes less alike.", unit="tokens", ge=1, le=32
+    )
+    tokens: Literal["text", "code"] = setting(
+        "text", "What texts are compared by: words, and signs that mean something; or all that source code says."
+    )
+    tokens_of: dict[str, Literal["text", "code"]] = setting(
+        {}, "Domain to its `tokens`, where they differ; Tamis fills this in from `domains`."
     )
     view: Literal["stored", "cut"] = setting(
         "stored", "The text as ingested, or without the spans cut so far (the order of the report)."
@@ -183,11 +190,12 @@ class NearDedup(GlobalStage):
     """Finds candidate edges, verifies them, elects survivors of components."""
 
     name: ClassVar[str] = STAGE
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 3
     paper: ClassVar[str] = "Broder 1997; Lee et al. 2022 (arXiv 2107.06499)"
     Evidence = NearDedupEvidence
     Decision = NearDedupDecision
     by_domain: ClassVar[tuple[str, ...]] = ()
+    scan_by_domain: ClassVar[tuple[str, ...]] = ("tokens",)
     needs_settled: ClassVar[bool] = True
     watched: ClassVar[bool] = True
     shown_by: ClassVar[str | None] = "tamis clusters"
@@ -222,7 +230,8 @@ class NearDedup(GlobalStage):
     def scan(self, batch: Batch) -> pa.Table:
         """One row a document: its signature, its sketch, its size, the hash of its token sequence."""
         column = batch.texts.column
-        found = signatures(column, self.evidence.num_perm, self.evidence.seed, self.evidence.shingle_tokens)
+        mode = TOKENS[batch.settings["tokens"]]
+        found = signatures(column, self.evidence.num_perm, self.evidence.seed, self.evidence.shingle_tokens, mode)
         size = 4 * self.evidence.num_perm
         packed = pa.Array.from_buffers(
             pa.binary(size), len(column), [None, pa.py_buffer(np.ascontiguousarray(found.minima).view(np.uint8))]
@@ -250,9 +259,15 @@ class NearDedup(GlobalStage):
         semantic = _semantic_edges(cluster, tasks, context.own.chain if config.semantic else (), scratch / "semantic")
         with cluster.step("near_dedup: plan verification"):
             planned, rounds = plan(cluster, candidates, twins, accept, config.max_edges_in_memory, scratch, semantic)
-        merits = config.keep != LONGEST
-        stated = config.facts == "agree"
-        set_rules = SetRules(self.evidence.shingle_tokens, config.max_set_size, self.sees_cuts(), merits, stated)
+        set_rules = SetRules(
+            self.evidence.shingle_tokens,
+            config.max_set_size,
+            self.sees_cuts(),
+            config.keep != LONGEST,
+            config.facts == "agree",
+            self.evidence.tokens,
+            dict[str, str](self.evidence.tokens_of),
+        )
         beside = context.own.evidence.folder.parents[1]
         sets, scanned = read_sets(cluster, context.snapshots, planned, set_rules, beside)
         files = _verify(context, config, planned, sets, reject)

@@ -20,7 +20,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -38,7 +38,7 @@ from pipelines.stages.span_dedup.tasks import decide_spans
 from tamis.errors import ConfigError
 from text.segment import Spans, sentences_and_paragraphs
 from text.sequences import nested_hashes, opening
-from text.tokens import token_hashes
+from text.tokens import TOKENS, token_hashes
 
 
 class SpanDedupEvidence(StrictModel):
@@ -46,6 +46,12 @@ class SpanDedupEvidence(StrictModel):
 
     min_paragraph_tokens: int = setting(10, "Shorter paragraphs are never cut.", unit="tokens", ge=1)
     min_sentence_tokens: int = setting(12, "Shorter sentences are never cut.", unit="tokens", ge=1)
+    tokens: Literal["text", "code"] = setting(
+        "text", "What texts are compared by: words, and signs that mean something; or all that source code says."
+    )
+    tokens_of: dict[str, Literal["text", "code"]] = setting(
+        {}, "Domain to its `tokens`, where they differ; Tamis fills this in from `domains`."
+    )
     near_sentences: bool = setting(False, "Take signatures of sentences, and cut near-duplicates too.")
     near_min_tokens: int = setting(12, "Shorter sentences are never near-duplicates.", unit="tokens", ge=1)
 
@@ -70,13 +76,14 @@ class SpanDedup(GlobalStage):
     """Hashes spans, counts copies, keeps the first copy of each."""
 
     name: ClassVar[str] = "span_dedup"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     paper: ClassVar[str] = "Baichuan 2 (arXiv 2309.10305), figure 2; BaichuanSEED (arXiv 2408.15079)"
     Evidence = SpanDedupEvidence
     Decision = SpanDedupDecision
     needs_settled: ClassVar[bool] = True
     watched: ClassVar[bool] = True
     by_domain: ClassVar[tuple[str, ...]] = ("max_removed_fraction",)
+    scan_by_domain: ClassVar[tuple[str, ...]] = ("tokens",)
     provides: ClassVar[Mapping[str, pa.DataType]] = {"repeated_share": pa.float32(), "max_span_copies": pa.int32()}
     evidence: SpanDedupEvidence
 
@@ -95,7 +102,7 @@ class SpanDedup(GlobalStage):
         column = batch.texts.column
         inner, outer = sentences_and_paragraphs(column)
         first = opening(inner, outer)
-        ptr, words = token_hashes(inner.as_column(column))
+        ptr, words = token_hashes(inner.as_column(column), TOKENS[batch.settings["tokens"]])
         (by_paragraph, paragraph_tokens), (by_sentence, sentence_tokens) = nested_hashes(ptr, words, first)
         inside = np.diff(np.append(first, len(inner.starts)))
         long_outer = np.flatnonzero(paragraph_tokens >= self.evidence.min_paragraph_tokens)

@@ -70,6 +70,23 @@ def test_tokens_of_mixed_scripts() -> None:
     assert hashes[8:].tolist() == hashes[2:4].tolist()
 
 
+HIDDEN = [p for p in range(0x110000) if not 0xD800 <= p <= 0xDFFF and oracles.is_hidden(chr(p))]
+
+
+@pytest.mark.parametrize(
+    "clean", ["What nobody sees parts no word, and joins none.", "看不见的字符，既不分词，也不连词。E\u0301té"]
+)
+def test_what_shows_nothing_is_neither_part_of_a_token_nor_a_break(clean: str) -> None:
+    """Unicode's default-ignorable characters, each between all others of a text: similarity 1 to the clean text."""
+    assert len(HIDDEN) > 4_000
+    texts = [clean, *(chr(p).join(clean) for p in HIDDEN if p < 0xE0200), "".join(c + chr(0xAD) * 3 for c in clean)]
+    ptr, hashes = token_hashes(TextColumn.from_texts(texts))
+    expected = hashes[: ptr[1]].tolist()
+    assert len(expected) == len(oracles.tokens(clean)) > 8
+    for i in range(1, len(texts)):
+        assert hashes[ptr[i] : ptr[i + 1]].tolist() == expected, texts[i]
+
+
 def test_more_tokens_than_half_the_bytes_are_not_lost() -> None:
     """A squared word of three bytes folds to several single characters: the first guess of room is too small."""
     text = "㍿㌀" * 300

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.oracles import text as oracles
 from tests.support.examples import examples
 from text.arrow import TextColumn
-from text.chars import char_tables
+from text.chars import char_tables, is_tag
 from text.fold import fold, nfc
 from text.hash import digest128
 from text.shingle import shingle_sets
@@ -37,6 +37,8 @@ TRICKY = st.sampled_from(
         "\x1c",
         "\n",
     ]
+    + ["\u00ad", "\u034f", "\u061c", "\u115f", "\u17b4", "\u180e", "\u200b", "\u200d", "\u202e", "\u2060", "\u3164"]
+    + ["\ufe0f", "\ufeff", "\uffa0", "\U000e0041", "\U000e0100"]
 )
 TEXT = st.one_of(st.text(max_size=40), st.lists(TRICKY, max_size=14).map("".join), st.text("aAbB cC,. ", max_size=60))
 COLUMN = st.lists(TEXT, max_size=6)
@@ -96,6 +98,8 @@ def folded_by_table(text: str) -> str:
         if point < len(tables.classes):
             bounds = tables.fold_start[point], tables.fold_start[point + 1]
             char = "".join(map(chr, tables.fold_data[bounds[0] : bounds[1]]))
+        elif is_tag(point):
+            char = ""
         out += char
     return out
 

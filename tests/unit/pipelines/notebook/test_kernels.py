@@ -137,6 +137,15 @@ def test_the_better_text_survives() -> None:
     assert near_duplicates(texts, quality=[0.1, 0.2, 0.9])["survivor"].to_pylist() == [2, 2, 2]
     with pytest.raises(ConfigError, match="quality: found 1 numbers for 3 texts"):
         near_duplicates(texts, quality=[1.0])
+    code = [
+        "def f(Limit):\n  return Limit < 3",
+        "def f(limit):\n\n    return limit < 3",
+        "def f(Limit):\n\treturn Limit < 3",
+    ]
+    assert near_duplicates(code)["survivor"].to_pylist() == [1, 1, 1]
+    assert near_duplicates(code, tokens="code")["survivor"].to_pylist() == [0, 1, 0]
+    with pytest.raises(ConfigError, match=r"near_duplicates.tokens: found 'cod'"):
+        near_duplicates(code, tokens="cod")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=r"near_duplicates.recall: found 0.95; expected at most .* use more bands"):
         near_duplicates(texts, threshold=0.4)
 

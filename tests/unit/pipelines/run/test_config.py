@@ -42,6 +42,8 @@ def test_a_pipeline_is_read(tmp_path: Path) -> None:
         "num_perm": 128,
         "seed": 1,
         "shingle_tokens": 5,
+        "tokens": "text",
+        "tokens_of": {},
         "view": "stored",
     }
 
@@ -100,8 +102,18 @@ BROKEN = [
     ("stages: {}\nweights: {domains: {web: {caps: 1}}}", ["weights.domains.web.caps", "did you mean 'cap'?", "floor"]),
     ("stages: {}\nweights: {default: {floor: 9}}", ["weights.default.floor", "found 9.0", "at most cap, 8.0"]),
     (
+        "stages: {near_dedup: {}}\ndomains: {law: {near_dedup: {tokens: codes}}}",
+        ["domains.law.near_dedup.tokens", "found 'codes'", "'text' or 'code'"],
+    ),
+    ("stages: {near_dedup: {tokens_of: {law: code}}}", ["stages.near_dedup.tokens_of", "unknown key"]),
+    (
         "stages: {near_dedup: {}}\ndomains: {law: {near_dedup: {num_perm: 256}}}",
-        ["domains.law.near_dedup.num_perm", "a setting of the scan", "the same for all domains", "expected none"],
+        [
+            "domains.law.near_dedup.num_perm",
+            "a setting of the scan",
+            "the same for all domains",
+            "expected one of tokens",
+        ],
     ),
     (
         "stages: {span_dedup: {}}\ndomains: {law: {span_dedup: {max_removed_fractoin: 1}}}",
