@@ -93,6 +93,8 @@ def _print_stage(screen: Console, stage: dict[str, Any]) -> None:
             _line(screen, "", f"“{one_line(outcome['text'], SPAN_CHARS)}”")
     if stage.get("survivor_missing"):
         _line(screen, "survivor", f"{stage['last_survivor']}: {stage['survivor_missing']}")
+    for election in stage["elections"]:
+        _line(screen, "why", election["why"])
     for row in stage["evidence"][:ROWS_SHOWN]:
         _line(screen, "seen", _pairs(row))
     if len(stage["evidence"]) > ROWS_SHOWN:

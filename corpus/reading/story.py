@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from corpus.ids import first_id
+from corpus.reading.election import why
 from corpus.reading.plain import first_chars, plain, plain_row
 from corpus.reading.run_reader import RunReader
 from tamis.errors import TamisError
@@ -114,6 +115,10 @@ def _stages(reader: RunReader, doc_id: int, text: str, dropped_by: str | None) -
                 stage["last_survivor"] = str(story[-1].survivor)
                 stage["survivor_missing"] = reader.lineage.missing(story[-1].survivor)
             gone = True
+        stage["elections"] = [
+            {**plain_row(row, ("row", "doc_id")), "why": why(row, stage["decision"] != "dropped")}
+            for row in reader.rows_about(name, "elections", doc_id)
+        ]
         stages.append(stage)
     return stages
 

@@ -6,6 +6,8 @@ case, is not ended by the break: a hard wrap. Marks that quote a line stand befo
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from filters.damage.cues import (
@@ -68,13 +70,12 @@ _TERM_MIX = U64(0xD6E8FEB86659FD93)
     ENDED,
     LOW_START,
     LETTERS,
-    SHOUTED,
     TERMS,
     KNOWN_TERMS,
-) = range(19)
+) = range(18)
 """Places in what is counted of a piece. Its *terms* are its longer words but those of grammar, and pairs of Han; known
 are those that other pieces of the document have too."""
-PIECE_PLACES = 19
+PIECE_PLACES = 18
 SLOT_BITS = 14
 """Terms are told apart by so many bits of their hash."""
 (
@@ -90,19 +91,7 @@ SLOT_BITS = 14
     SEEN_MARKS,
     SEEN_WRAPS,
 ) = range(11)
-SEEN = (
-    "invisible",
-    "wide",
-    "broken",
-    "markup",
-    "quoted",
-    "ornaments",
-    "spaced",
-    "gaps",
-    "odd_marks",
-    "marks",
-    "wraps",
-)
+SEEN = ("invisible", "wide", "broken", "markup", "quoted", "ornaments", "spaced", "gaps", "odd_marks", "marks", "wraps")
 """Names of what is counted of a document, in the order of their places: invisible characters; full-width letters and
 digits; characters of a broken encoding; entities and tags; quoted lines; ornaments; letters or Han with a space
 between; superfluous white space; marks of the other script's width; proper marks; hard wraps."""
@@ -135,11 +124,13 @@ def read_document(data, start, end, tables, pieces, lines, seen, terms, owner): 
     piece = pieces[0]
     piece[:] = 0
     lines[0] = 0
-    h, size, word_kind, word_upper = U64(0), 0, OTHER, 0
+    h, size = U64(0), 0
     before_hash, before_bits = U64(0), 0  # of the last word
     singles = 0  # letters in a row that stand alone
     tail = U64(0)  # the last four Han in a row, 16 bits each
-    last, run = OTHER, 1  # kind of the last character that is no space, how often it stands in a row
+    last: Any = OTHER
+    word_kind: Any = OTHER
+    run = 1  # how often the last character that is no space, of kind `last`, stands in a row
     last_point = np.int32(-1)
     gap, fresh, broken_line, stopped = 0, True, False, False  # spaces; at a line's beginning; a break; a stop, pending
     i = start
@@ -155,7 +146,9 @@ def read_document(data, start, end, tables, pieces, lines, seen, terms, owner): 
             point, step, bits = np.int32(10), 1, BREAK
         kind = bits & KIND
         if kind == INVISIBLE:
-            seen[SEEN_INVISIBLE] += 0 if last == ORNAMENT or fresh and n == 0 and piece[TOKENS] == 0 and size == 0 else 1
+            seen[SEEN_INVISIBLE] += (
+                0 if last == ORNAMENT or fresh and n == 0 and piece[TOKENS] == 0 and size == 0 else 1
+            )
             i += step
             continue
         if kind == WIDE:
@@ -166,11 +159,10 @@ def read_document(data, start, end, tables, pieces, lines, seen, terms, owner): 
             else:
                 kind = HAN
         # ------------------------------------------------------------------------------------- a letter inside a word
-        is_word = kind == LOWER or kind == CAPITAL or kind == DIGIT
+        is_word = kind in (LOWER, CAPITAL, DIGIT)
         if is_word and size:
             h = add_to_word(h, point + 32 if kind == CAPITAL and point < 128 else point)
             size += 1
-            word_upper += 1 if kind == CAPITAL else 0
             i += step
             if bits & (LEAD_2 | LEAD_3) and _looks_misread(data, i, end, bits, kinds):
                 seen[SEEN_BROKEN] += 2
@@ -179,13 +171,13 @@ def read_document(data, start, end, tables, pieces, lines, seen, terms, owner): 
         # ---------------------------------------------------------------------------------------------- a word is over
         if size:
             piece[TOKENS] += 1
-            found = 0
+            found: Any = 0
             if word_kind == DIGIT:
                 piece[NUMBERS] += 1
             else:
                 piece[LETTERS] += 1
                 found = np.int64(find_cue(h, keys, cue_bits))
-                both = 0
+                both: Any = 0
                 if before_bits & FIRST:
                     both = np.int64(find_cue(pair(before_hash, h), keys, cue_bits))
                 _book(piece, found | both)
@@ -196,7 +188,6 @@ def read_document(data, start, end, tables, pieces, lines, seen, terms, owner): 
                 if before_bits & BEFORE_NOUN and found & (NO_END | LINKING):
                     piece[CLASHES] += 1
                 piece[CAPITALS] += 1 if word_kind == CAPITAL else 0
-                piece[SHOUTED] += 1 if word_upper == size and size > 1 else 0
             if size == 1 and word_kind != DIGIT:
                 singles += 1
                 if singles == _SPACED_FROM:
@@ -243,7 +234,13 @@ def read_document(data, start, end, tables, pieces, lines, seen, terms, owner): 
                 pass
             elif piece[TOKENS] or piece[SIGNS] or piece[NOTICES]:
                 piece[ENDED] = 1 if stopped else 0
-                if before_bits & NO_END and stopped or last == HAN and tail and han[np.int64(tail & U64(0xFFFF))] & NO_END:
+                if (
+                    before_bits & NO_END
+                    and stopped
+                    or last == HAN
+                    and tail
+                    and han[np.int64(tail & U64(0xFFFF))] & NO_END
+                ):
                     piece[CLASHES] += 1
                 if piece[RARES] > 2 and 5 * piece[RARES] >= 2 * piece[HANS]:
                     seen[SEEN_BROKEN] += piece[RARES]
@@ -274,7 +271,6 @@ def read_document(data, start, end, tables, pieces, lines, seen, terms, owner): 
             if begins and kind == LOWER:
                 piece[LOW_START] = 1
             h, size, word_kind = add_to_word(U64(0), point + 32 if kind == CAPITAL and point < 128 else point), 1, kind
-            word_upper = 1 if kind == CAPITAL else 0
             if gap > 1 and not fresh:
                 seen[SEEN_GAPS] += gap - 1
             if bits & (LEAD_2 | LEAD_3) and _looks_misread(data, i + step, end, bits, kinds):
@@ -303,7 +299,7 @@ def read_document(data, start, end, tables, pieces, lines, seen, terms, owner): 
                         piece[CLASHES] += 1
             singles = 0
             before_bits = 0
-        elif kind == COMMA or kind == STOP or kind == STRONG_STOP:
+        elif kind in (COMMA, STOP, STRONG_STOP):
             if point == last_point and kind == last and gap == 0:
                 run += 1
                 if run > 3:
@@ -311,7 +307,7 @@ def read_document(data, start, end, tables, pieces, lines, seen, terms, owner): 
                     piece[SIGNS] += 1
             else:
                 run = 1
-                if gap == 0 and (last == HAN or last == LOWER or last == CAPITAL or last == DIGIT):
+                if gap == 0 and last in (HAN, LOWER, CAPITAL, DIGIT):
                     if (last == HAN) == (point < 128) and point != 0x2026 and not (point == 46 and last == DIGIT):
                         seen[SEEN_ODD_MARKS] += 1
                     else:
@@ -327,8 +323,11 @@ def read_document(data, start, end, tables, pieces, lines, seen, terms, owner): 
             seen[SEEN_BROKEN] += 1
             tail = U64(0)
         else:
-            if point == 38 or point == 60 or point == 92:
-                seen[SEEN_MARKUP] += _is_markup(data, i, end)
+            if point in (38, 60, 92):
+                length = _markup(data, i, end)
+                if length:
+                    seen[SEEN_MARKUP] += 1
+                    step = length
             if kind == ORNAMENT or point == last_point and gap == 0 and kind == last:
                 run = run + 1 if point == last_point else 1
                 is_bullet = fresh and i + step < end and data[i + step] == 32
@@ -343,7 +342,7 @@ def read_document(data, start, end, tables, pieces, lines, seen, terms, owner): 
             tail = U64(0)
             if kind != CLOSER:
                 singles = 0
-        if not (kind == STOP or kind == STRONG_STOP or kind == CLOSER):
+        if kind not in (STOP, STRONG_STOP, CLOSER):
             stopped = False
         last, last_point = kind, point
         fresh = False
@@ -413,27 +412,29 @@ def _looks_misread(data, i, end, bits, kinds):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _is_markup(data, i, end):  # type: ignore[no-untyped-def]
-    """1 if an entity, a tag or an escape begins at byte `i`, else 0."""
+def _markup(data, i, end):  # type: ignore[no-untyped-def]
+    """The bytes of an entity, a tag or an escape that begins at byte `i`; 0 if none does."""
     first = data[i]
     if i + 2 >= end:
         return 0
     after = data[i + 1]
     if first == 92:  # backslash
-        return 1 if after in (110, 116, 114, 117, 34) else 0
+        if after == 117:
+            return min(6, end - i)
+        return 2 if after in (110, 116, 114, 34) else 0
     if first == 38:  # &
         for k in range(i + 1, min(end, i + 12)):
             c = data[k]
             if c == 59:
-                return 1 if k > i + 2 else 0
+                return k + 1 - i if k > i + 2 else 0
             if not (97 <= c <= 122 or 65 <= c <= 90 or 48 <= c <= 57 or c == 35):
                 return 0
         return 0
-    if not (97 <= after <= 122 or 65 <= after <= 90 or after == 47 or after == 33):
+    if not (97 <= after <= 122 or 65 <= after <= 90 or after in (47, 33)):
         return 0
     for k in range(i + 1, min(end, i + 300)):
         if data[k] == 62:
-            return 1
-        if data[k] == 10 or data[k] == 60:
+            return k + 1 - i
+        if data[k] in (10, 60):
             return 0
     return 0

@@ -67,9 +67,10 @@ def near_duplicates(
 
     Similarity is Jaccard's, of the sets of `shingle_tokens`-grams over tokens: with `tokens="text"` words after NFKC
     and lowering, and signs where they mean something (-30, x<y); with "code" all that source code says. Pairs are
-    proposed by MinHash (`bands` of `rows` minima), and count only once their similarity is counted. Of a group the text
-    of the best `quality` survives (numbers from 0 to 1, one a text; by default all the same), then the longest, then
-    the first, and takes those at least `threshold` similar to itself; the rest elects again.
+    proposed by MinHash (`bands` of `rows` minima), and count only once their similarity is counted. Of a group
+    the text survives that says most by sentences of its own and is least damaged, `quality` counted in where it is
+    given (numbers from 0 to 1, one a text), then the shortest, then the first; it takes those at least `threshold`
+    similar to itself, and the rest elects again.
 
     Returns:
         A table, a row a text: `survivor` int64, the position of the text that is kept for it, its own where it is kept;

@@ -31,7 +31,7 @@ from text.tokens import TOKENS
 
 @dataclass(frozen=True)
 class SetRules:
-    """A shingle set: tokens a shingle, most hashes (a larger set is sampled); whether the text is less its cuts; whether
+    """A shingle set: tokens a shingle, most hashes (a larger set is sampled); whether the text is less its cuts, and
     merits and facts are wanted too; and which tokens count, in all domains but those of `tokens_of`.
     """
 
