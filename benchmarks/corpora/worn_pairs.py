@@ -117,8 +117,8 @@ def real_matter(data: Path, seed: int) -> Matter:
     }
     for record in read_records(data / "en_mixed_nltk.jsonl.zst"):
         if "webtext" in str(record.get("source", record.get("id", ""))):
-            lines = (re.sub(r"^\w+: ", "", line.strip()) for line in str(record["text"]).split("\n"))
-            told["en"] += [line for line in lines if 20 < len(line) < 300]
+            posts = (re.sub(r"^\w+: ", "", line.strip()) for line in str(record["text"]).split("\n"))
+            told["en"] += [post for post in posts if 20 < len(post) < 300]
     return Matter(boilerplate, told)
 
 

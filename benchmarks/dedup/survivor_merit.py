@@ -41,7 +41,7 @@ def names(number: int, pair: Pair) -> tuple[str, str]:
 def measure(given: list[Pair], work: Path, cluster: Any, keep: str) -> dict[str, Any]:
     """Runs the pairs; kind → language → how many merged, and in how many the better copy stayed."""
     shutil.rmtree(work, ignore_errors=True)
-    texts = {}
+    texts: dict[str, str] = {}
     for number, pair in enumerate(given):
         texts.update(zip(names(number, pair), (pair.better, pair.worse), strict=True))
     documents = write_documents(work / "input", dict(sorted(texts.items())))
