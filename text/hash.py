@@ -52,16 +52,18 @@ def uniform(seed: int, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     return _uniform(U64(seed & 0xFFFFFFFFFFFFFFFF), np.ascontiguousarray(ids).view(np.uint64))
 
 
-def digest128(column: TextColumn) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def digest128(column: TextColumn, keeps_space: bool = False) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """The 128-bit digest of each text after NFC and collapsed white space ("exact" in Tamis).
 
-    White space at both ends is ignored; every run inside counts as one space. Case, punctuation and width count.
+    White space at both ends is ignored; every run inside counts as one space. Case, punctuation and width count. With
+    `keeps_space` white space inside counts too, indentation of the first line included, but for spaces at a line's end
+    and how a line ends (LF, CR LF or CR).
 
     Returns:
         Two int64[n_docs] halves. An empty text has a digest too.
     """
     column = nfc(column)
-    return _digest128(column.offsets, column.data, char_tables().classes)
+    return _digest128(column.offsets, column.data, char_tables().classes, keeps_space)
 
 
 @kernel
@@ -74,7 +76,7 @@ def _uniform(seed, ids):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _digest128(offsets, data, classes):  # type: ignore[no-untyped-def]
+def _digest128(offsets, data, classes, keeps_space):  # type: ignore[no-untyped-def]
     n = len(offsets) - 1
     low = np.empty(n, np.int64)
     high = np.empty(n, np.int64)
@@ -85,6 +87,7 @@ def _digest128(offsets, data, classes):  # type: ignore[no-untyped-def]
         total = 0
         space = False
         i = offsets[d]
+        run = i  # where the white space before `i` begins
         end = offsets[d + 1]
         while i < end:
             first = data[i]
@@ -98,7 +101,16 @@ def _digest128(offsets, data, classes):  # type: ignore[no-untyped-def]
                 space = total > 0
                 i += size
                 continue
-            if space:
+            if keeps_space:
+                breaks, indent = _line_breaks(data, run, i)
+                breaks = breaks if total > 0 else 0
+                for k in range(indent - breaks, i):
+                    word = (word << U64(8)) | (U64(10) if k < indent else U64(data[k]))
+                    total += 1
+                    if total & 7 == 0:
+                        h1, h2 = mix((h1 ^ word) * _LANE_1), mix((h2 + word) * _LANE_2)
+                run = i + size
+            elif space:
                 space = False
                 word = (word << U64(8)) | U64(32)
                 total += 1
@@ -119,3 +131,14 @@ def _digest128(offsets, data, classes):  # type: ignore[no-untyped-def]
         low[d] = np.int64(h1)
         high[d] = np.int64(h2)
     return low, high
+
+
+@kernel
+def _line_breaks(data, low, high):  # type: ignore[no-untyped-def]
+    """How many lines end within white space, and where the last line begins: `low` where none ends."""
+    breaks, indent = 0, low
+    for i in range(low, high):
+        if data[i] == 10 or (data[i] == 13 and not (i + 1 < high and data[i + 1] == 10)):
+            breaks += 1
+            indent = i + 1
+    return breaks, indent

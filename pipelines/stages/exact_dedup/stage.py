@@ -1,6 +1,7 @@
 """Stage `exact_dedup`: one copy of each text, counted.
 
-"Exact" is equality after NFC and collapsed white space, by a 128-bit digest. The earliest eligible copy is kept.
+"Exact" is equality after NFC and collapsed white space, by a 128-bit digest; with `white_space: keep`, as the shipped
+profile `code` has it, white space counts. The earliest eligible copy is kept.
 
 A text that occurs in several domains keeps one *contender* in each at first: the rules of a domain may drop its copy
 later, and then the next one must be there to be kept. Each contender goes through the rules of its own domain; after
@@ -15,12 +16,13 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from corpus.config import StrictModel, setting
 from corpus.files import FileEntry, Manifest
 from corpus.schemas import DROPS
 from dedup.exact import GONE, STANDS, elect_copies
@@ -49,18 +51,33 @@ ROW_BYTES = 29
 """What a document takes in the exchange."""
 
 
+class ExactDedupEvidence(StrictModel):
+    """What equal texts have in common."""
+
+    white_space: Literal["ignore", "keep"] = setting(
+        "ignore",
+        "With keep, texts that differ in white space are not the same, as source code wants it; spaces at a line's end,"
+        " at the text's end and how lines end never count.",
+    )
+    white_space_of: dict[str, Literal["ignore", "keep"]] = setting(
+        {}, "Domain → its own white_space; Tamis fills this in from `domains`."
+    )
+
+
 class ExactDedup(GlobalStage):
     """Groups documents by digest; keeps the earliest of each domain."""
 
     name: ClassVar[str] = "exact_dedup"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     paper: ClassVar[str] = "Baichuan 2 (arXiv 2309.10305), figure 2; Lee et al. 2022 (arXiv 2107.06499)"
     provides: ClassVar[Mapping[str, pa.DataType]] = {"exact_copies": pa.int32()}
     provisional: ClassVar[bool] = True
+    Evidence = ExactDedupEvidence
+    scan_by_domain: ClassVar[tuple[str, ...]] = ("white_space",)
 
     def scan(self, batch: Batch) -> pa.Table:
         """One row a document: the two halves of its digest."""
-        low, high = digest128(batch.texts.column)
+        low, high = digest128(batch.texts.column, batch.settings["white_space"] == "keep")
         return batch.table(low=low, high=high)
 
     def decide_globally(self, context: DecisionContext) -> GlobalVerdict:
