@@ -124,6 +124,12 @@ def _domains(page: Page, numbers: Numbers) -> None:
     domains = {name: [line[key] for key in keys] for name, line in numbers.ledger["domains"].items()}
     if domains:
         note = "Kept and removed, as a share of each domain's own raw text."
+        pipeline = numbers.info["pipeline"]
+        inputs = (i["domain"] for i in pipeline.get("inputs", ()))
+        named = dict.fromkeys([*pipeline.get("priority", ()), *inputs, *pipeline.get("domains", ())])
+        order = [name for name in named if name in domains]
+        if len(order) > 1:
+            note += f" A text that several have is kept by the first of: {', '.join(order)}."
         page.section("Domains", note, page.chart(charts.removal(domains)))
     largest = sorted(numbers.sources.items(), key=lambda item: (-int(item[1][2]), item[0]))[:SOURCES_SHOWN]
     if numbers.published and largest:

@@ -18,6 +18,7 @@ _WORDS = {
     "odd_marks": "it has {amount:,.0f} marks less of another script's width",
     "marks": "it has {amount:,.0f} commas and full stops more",
     "wraps": "it has {amount:,.0f} hard line breaks less",
+    "shouted": "it has {amount:,.0f} words less in capitals",
     "quality": "its quality is higher by {amount:.2f}",
     "bytes": "it says the same in {amount:,.0f} bytes less",
     "priority": "its domain comes first",

@@ -66,7 +66,7 @@ def describe(piece, line_tokens, usual, out):  # type: ignore[no-untyped-def]
     out[14] = 1.0 / (1.0 + piece[read.TERMS])
 
 
-COSTS = np.array([60, 25, 200, 150, 200, 60, 60, 5, 20, -10, 2], np.int32)
+COSTS = np.array([60, 25, 200, 150, 200, 60, 60, 5, 20, -10, 2, 15], np.int32)
 """What a mark of damage costs, in hundredths of a token, in the order of `read.SEEN`; proper marks are worth some."""
 
 

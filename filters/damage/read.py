@@ -90,11 +90,25 @@ SLOT_BITS = 14
     SEEN_ODD_MARKS,
     SEEN_MARKS,
     SEEN_WRAPS,
-) = range(11)
-SEEN = ("invisible", "wide", "broken", "markup", "quoted", "ornaments", "spaced", "gaps", "odd_marks", "marks", "wraps")
+    SEEN_SHOUTED,
+) = range(12)
+SEEN = (
+    "invisible",
+    "wide",
+    "broken",
+    "markup",
+    "quoted",
+    "ornaments",
+    "spaced",
+    "gaps",
+    "odd_marks",
+    "marks",
+    "wraps",
+    "shouted",
+)
 """Names of what is counted of a document, in the order of their places: invisible characters; full-width letters and
 digits; characters of a broken encoding; entities and tags; quoted lines; ornaments; letters or Han with a space
-between; superfluous white space; marks of the other script's width; proper marks; hard wraps."""
+between; superfluous white space; marks of the other script's width; proper marks; hard wraps; words in capitals."""
 _SPACED_FROM = 4
 """Single letters in a row, with spaces between, from which they are one word letter-spaced."""
 
@@ -124,7 +138,7 @@ def read_document(data, start, end, tables, pieces, lines, seen, terms, owner): 
     piece = pieces[0]
     piece[:] = 0
     lines[0] = 0
-    h, size = U64(0), 0
+    h, size, small = U64(0), 0, False  # the open word; whether it has a letter that is no capital
     before_hash, before_bits = U64(0), 0  # of the last word
     singles = 0  # letters in a row that stand alone
     tail = U64(0)  # the last four Han in a row, 16 bits each
@@ -163,6 +177,7 @@ def read_document(data, start, end, tables, pieces, lines, seen, terms, owner): 
         if is_word and size:
             h = add_to_word(h, point + 32 if kind == CAPITAL and point < 128 else point)
             size += 1
+            small |= kind == LOWER
             i += step
             if bits & (LEAD_2 | LEAD_3) and _looks_misread(data, i, end, bits, kinds):
                 seen[SEEN_BROKEN] += 2
@@ -188,6 +203,7 @@ def read_document(data, start, end, tables, pieces, lines, seen, terms, owner): 
                 if before_bits & BEFORE_NOUN and found & (NO_END | LINKING):
                     piece[CLASHES] += 1
                 piece[CAPITALS] += 1 if word_kind == CAPITAL else 0
+                seen[SEEN_SHOUTED] += 1 if size > 1 and not small else 0
             if size == 1 and word_kind != DIGIT:
                 singles += 1
                 if singles == _SPACED_FROM:
@@ -268,6 +284,7 @@ def read_document(data, start, end, tables, pieces, lines, seen, terms, owner): 
         begins = piece[TOKENS] == 0
         # ----------------------------------------------------------------------------------------- what is read is told
         if is_word:
+            small = kind == LOWER
             if begins and kind == LOWER:
                 piece[LOW_START] = 1
             h, size, word_kind = add_to_word(U64(0), point + 32 if kind == CAPITAL and point < 128 else point), 1, kind

@@ -49,6 +49,9 @@ from pipelines.stages.registry import STAGES, stage_class
 from tamis.errors import ConfigError
 from tamis.places import find_config, is_name
 
+PRIORITY = "priority"
+"""The decision setting of a stage of ours that is filled in from the pipeline's own."""
+
 
 class PipelineConfig(StrictModel):
     """A whole pipeline, after `extends`, `order` and `domains.NAME.profile` have been resolved."""
@@ -70,6 +73,11 @@ class PipelineConfig(StrictModel):
     )
     domains: dict[str, dict[str, Any]] = setting(
         {}, "Domain to what is different for it: stages that it skips, settings of stages, its alarm."
+    )
+    priority: tuple[str, ...] = setting(
+        (),
+        "Domains in the order in which they keep a text that several have; those not named come behind, in the order in"
+        " which inputs, then `domains`, name them.",
     )
     alarm: AlarmConfig = setting(AlarmConfig(), "When a loss is no longer believed.")
     write_shards: WriteShardsConfig = setting(WriteShardsConfig(), "How decisions become published shards.")
@@ -105,6 +113,11 @@ class PipelineConfig(StrictModel):
                         differing.setdefault(f"{name}_of", {})[domain] = getattr(found, name)
         return parse(kind.Evidence, {**block, **differing}, f"stages.{stage}") if differing else common
 
+    def priorities(self) -> tuple[str, ...]:
+        """All domains that the pipeline names, in the order in which they keep a text that several have."""
+        named = (*self.priority, *(i.domain for i in self.inputs), *self.domains)
+        return tuple(dict.fromkeys(named))
+
     def decisions(self, stage: str) -> dict[str, Any]:
         """The decision configs of a stage as JSON: `default`, `domains` (domain → config), `skip` (domains).
 
@@ -112,6 +125,8 @@ class PipelineConfig(StrictModel):
         """
         kind = self.kind(stage)
         block = {k: v for k, v in self.stages[stage].items() if k in kind.Decision.model_fields}
+        if PRIORITY in kind.Decision.model_fields and stage not in self.own_stages:
+            block[PRIORITY] = self.priorities()
         overrides, skip = {}, []
         for domain, settings in sorted(self.domains.items()):
             if stage in settings.get("skip", []):
@@ -203,9 +218,12 @@ def _put_in_order(raw: dict[str, Any]) -> None:
 
 def _check_stages(config: PipelineConfig) -> None:
     _check_order(config)
+    _check_priority(config)
     for name, block in config.stages.items():
         kind = config.kind(name)
         filled = {f"{key}_of" for key in kind.scan_by_domain}
+        if name not in config.own_stages:
+            filled.add(PRIORITY)
         allowed = sorted({*kind.Evidence.model_fields, *kind.Decision.model_fields} - filled)
         for key in block:
             if key not in allowed:
@@ -239,6 +257,17 @@ def _check_order(config: PipelineConfig) -> None:
                 f"stages: found {name} behind {first}; expected it first, so that what may not be used is no "
                 "document's survivor"
             )
+
+
+def _check_priority(config: PipelineConfig) -> None:
+    """Refuses a domain that neither an input, nor `domains`, nor what assigns domains names."""
+    assigned = str([config.stages[name] for name in config.stages if config.kind(name).assigns_domains])
+    known = sorted({*(i.domain for i in config.inputs), *config.domains})
+    for number, name in enumerate(config.priority):
+        if name not in known and f"'{name}'" not in assigned:
+            raise ConfigError(unknown_key(f"priority[{number}].{name}", known))
+    if len(set(config.priority)) != len(config.priority):
+        raise ConfigError(f"priority: found {list(config.priority)!r}; expected each domain once")
 
 
 def _check_columns(config: PipelineConfig) -> None:

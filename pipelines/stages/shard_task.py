@@ -76,6 +76,12 @@ class ShardTask:
                 found[columns.column("row").to_numpy()] = columns.column("domain").to_numpy(zero_copy_only=False)
         return found
 
+    def ranks(self, rows: Int32, priority: Sequence[str]) -> Int32:
+        """The place of each row's domain in an order of domains; those not in it come last."""
+        names, which = np.unique(self.domains()[rows].astype(str), return_inverse=True)
+        place = {name: number for number, name in enumerate(priority)}
+        return np.array([place.get(str(name), len(place)) for name in names], np.int32)[which]
+
     def is_active(self, state: ShardState) -> npt.NDArray[np.bool_]:
         """Which rows the stage handles: those alive, and of a domain that does not skip it; bool[rows]."""
         return state.alive & ~np.isin(self.domains().astype(str), self.skip) if self.skip else state.alive

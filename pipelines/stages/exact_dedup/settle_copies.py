@@ -1,9 +1,9 @@
 """Settles which copy of a text is kept when it has contenders in several domains.
 
-Once the rules of all domains have been applied, the earliest contender that no rule dropped wins; if all were dropped,
-the earliest. The others become exact duplicates of it. The first decision that drops a document counts, so what a rule
-said about them no longer does. *Followers*, copies dropped in favour of a contender that loses, now name the winner as
-their survivor.
+Once the rules of all domains have been applied, of the contenders that no rule dropped the one whose domain comes first
+in the pipeline's `priority` wins; if all were dropped, the first of them. The others become exact duplicates of it. The
+first decision that drops a document counts, so what a rule said about them no longer does. *Followers*, copies dropped
+in favour of a contender that loses, now name the winner as their survivor.
 
 Cost: a shuffle of narrow rows of texts that occur in several domains; nothing where there are none.
 """
@@ -37,6 +37,7 @@ class ContestedTask:
     task: ShardTask
     provisional: ManifestRef
     partitions: int
+    priority: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -56,11 +57,11 @@ def settle_copies(
     """
     if not provisional.body["facts"]["contenders"]:
         return None
-    partitions = cluster.least_partitions
+    partitions, priority = cluster.least_partitions, tuple(provisional.body["facts"]["priority"])
     drops = cluster.exchange(
         emit_contested,
         [
-            ContestedTask(task, provisional.ref, partitions)
+            ContestedTask(task, provisional.ref, partitions, priority)
             for task in tasks
             if any(provisional.of_shard(kind, task.shard.number) for kind in CONTESTED_TABLES)
         ],
@@ -83,8 +84,9 @@ def emit_contested(job: ContestedTask) -> Iterator[Block]:
         table = read_own(job.provisional, kind, job.task)
         if table is not None:
             first = table.column("first_copy").to_numpy()
-            gone = ~alive[table.column("row").to_numpy()]
-            columns = {"doc_id": table.column("doc_id"), "first_copy": first, "gone": gone}
+            rows = table.column("row").to_numpy()
+            rank = job.task.ranks(rows, job.priority)
+            columns = {"doc_id": table.column("doc_id"), "first_copy": first, "gone": ~alive[rows], "rank": rank}
             yield from split(kind, columns, by_id(first, job.partitions))
 
 
@@ -93,8 +95,9 @@ def elect(inbox: Inbox, writers: NextHop) -> Iterator[Block]:
     contenders = inbox.table("contenders")
     if contenders is None:
         return
-    doc_id, first, gone = (contenders.column(name).to_numpy() for name in ("doc_id", "first_copy", "gone"))
-    order = np.lexsort((doc_id, gone, first))
+    names = ("doc_id", "first_copy", "gone", "rank")
+    doc_id, first, gone, rank = (contenders.column(name).to_numpy() for name in names)
+    order = np.lexsort((doc_id, rank, gone, first))
     texts, leads = np.unique(first[order], return_index=True)
     winners = doc_id[order][leads]
     followers = inbox.table("followers")

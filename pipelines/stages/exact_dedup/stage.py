@@ -64,6 +64,12 @@ class ExactDedupEvidence(StrictModel):
     )
 
 
+class ExactDedupDecision(StrictModel):
+    """Which of the domains that have a text keeps it."""
+
+    priority: tuple[str, ...] = setting((), "Domains, the first first; Tamis fills this in from the pipeline's.")
+
+
 class ExactDedup(GlobalStage):
     """Groups documents by digest; keeps the earliest of each domain."""
 
@@ -73,6 +79,8 @@ class ExactDedup(GlobalStage):
     provides: ClassVar[Mapping[str, pa.DataType]] = {"exact_copies": pa.int32()}
     provisional: ClassVar[bool] = True
     Evidence = ExactDedupEvidence
+    Decision = ExactDedupDecision
+    by_domain: ClassVar[tuple[str, ...]] = ()
     scan_by_domain: ClassVar[tuple[str, ...]] = ("white_space",)
 
     def scan(self, batch: Batch) -> pa.Table:
@@ -90,7 +98,9 @@ class ExactDedup(GlobalStage):
             {"drops": DROPS, "columns": COLUMNS, "contenders": CONTESTED, "followers": CONTESTED},
             label="exact_dedup: elect",
         )
-        return GlobalVerdict(files, {"contenders": count_rows(files, "contenders")})
+        return GlobalVerdict(
+            files, {"contenders": count_rows(files, "contenders"), "priority": list(context.config.priority)}
+        )
 
     @classmethod
     def settle(

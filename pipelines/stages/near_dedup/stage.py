@@ -136,6 +136,9 @@ class NearDedupDecision(StrictModel):
         " counted in; the one of most tokens; or SemDeDup's choice, which needs semantic_clusters.",
         source="docs/design/whom-it-keeps.md",
     )
+    priority: tuple[str, ...] = setting(
+        (), "Domains whose copy stays among equals, the first first; Tamis fills this in from the pipeline's."
+    )
     max_set_size: int = setting(
         4096, "Larger shingle sets are compared by a sample of this size; more is more exact.", unit="shingles", ge=256
     )
@@ -308,7 +311,7 @@ def _verify(
         manifest = planned.get(ids.snapshot_of(task.shard.first_id))
         if manifest is not None and any(manifest.of_shard(kind, task.shard.number) for kind in ("members", "pairs")):
             wanted = config.keep != LONGEST, config.facts == "agree"
-            members.append(MemberTask(task, manifest.ref, ref_of(sets, task), partitions, *wanted))
+            members.append(MemberTask(task, manifest.ref, ref_of(sets, task), partitions, *wanted, config.priority))
     ratio = config.min_size_ratio if config.similarity == "containment" else 0.0
     return context.exchange(
         emit_members,

@@ -63,6 +63,7 @@ class MemberTask:
     partitions: int
     merits: bool
     facts: bool
+    priority: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def emit_members(job: MemberTask) -> Iterator[Block]:
     members = read_own(job.planned, "members", task)
     if members is not None:
         component = members.column("component").to_numpy()
-        columns = {**_member_columns(task, members), **_merit_columns(job, members)}
+        columns = {**_member_columns(task, members, job.priority), **_merit_columns(job, members)}
         yield from split("members", columns, by_id(component, job.partitions))
         facts = read_own(job.sets, "facts", task) if job.facts else None
         if facts is not None:
@@ -120,7 +121,7 @@ def _as_32_bits(sets: pa.ChunkedArray) -> pa.Array:
     return pa.Array.from_buffers(pa.large_binary(), len(sets), [None, pa.py_buffer(ptr * 4), hashes])
 
 
-def _member_columns(task: ShardTask, members: pa.Table) -> dict[str, Any]:
+def _member_columns(task: ShardTask, members: pa.Table, priority: tuple[str, ...]) -> dict[str, Any]:
     """What verification and election need to know about documents."""
     evidence = task.read_evidence(["row", "bytes", "shingles", "sketch_low", "sketch_high"])
     assert evidence is not None
@@ -138,6 +139,7 @@ def _member_columns(task: ShardTask, members: pa.Table) -> dict[str, Any]:
     return {
         **{name: members.column(name) for name in ("component", "doc_id", "rep")},
         "names": names,
+        "priority": task.ranks(rows, priority),
         "quality": quality,
         "distance": distance,
         "copies": copies,
@@ -187,6 +189,7 @@ def resolve_components(inbox: Inbox, rules: Rules) -> Iterator[Block]:
         table.column("quality").to_numpy(),
         table.column("bytes").to_numpy().astype(np.int64),
         table.column("final").to_numpy(),
+        priority=table.column("priority").to_numpy().astype(np.int64),
         foremost=table.column(_FOREMOST[rules.keep]).to_numpy() if rules.keep in _FOREMOST else None,
     )
     sets = _shingle_sets(inbox.table("sets"), index_of, component)

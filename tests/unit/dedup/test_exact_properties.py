@@ -152,24 +152,32 @@ CONTESTED = st.lists(
 )
 
 
+def rank_of(doc_id: int) -> int:
+    """The place of its domain."""
+    return doc_id % 3
+
+
 @examples(200)
 @given(CONTESTED, st.randoms(use_true_random=False))
-def test_the_earliest_contender_that_no_rule_dropped_wins(rows: list[tuple[int, str, int]], random: Random) -> None:
+def test_of_the_contenders_that_no_rule_dropped_the_one_of_the_first_domain_wins(
+    rows: list[tuple[int, str, int]], random: Random
+) -> None:
     texts: dict[int, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     for text, kind, doc_id in rows:
         texts[text][kind].append(doc_id)
-    tables: dict[str, list[tuple[int, int, bool]]] = {"contenders": [], "followers": []}
+    tables: dict[str, list[tuple[int, int, bool, int]]] = {"contenders": [], "followers": []}
     expected = {}
     for text in texts.values():
         contenders = [*text["contender"], *text["gone"]]
         if not contenders:
             continue
-        first, winner = min(contenders), min(text["contender"] or contenders)
-        tables["contenders"] += [(d, first, d in text["gone"]) for d in contenders]
-        tables["followers"] += [(d, first, False) for d in text["follower"]]
+        first = min(contenders)
+        winner = min(text["contender"] or contenders, key=lambda d: (rank_of(d), d))
+        tables["contenders"] += [(d, first, d in text["gone"], rank_of(d)) for d in contenders]
+        tables["followers"] += [(d, first, False, 0) for d in text["follower"]]
         expected |= {d: winner for d in [*contenders, *text["follower"]] if d != winner}
-    kinds = [("doc_id", pa.int64()), ("first_copy", pa.int64()), ("gone", pa.bool_())]
-    arrays = {k: pa.table([[row[i] for row in t] for i in range(3)], pa.schema(kinds)) for k, t in tables.items()}
+    kinds = [("doc_id", pa.int64()), ("first_copy", pa.int64()), ("gone", pa.bool_()), ("rank", pa.int32())]
+    arrays = {k: pa.table([[row[i] for row in t] for i in range(4)], pa.schema(kinds)) for k, t in tables.items()}
     found = by_kind(list(elect(inbox_of(arrays, random), NextHop(2)))).get("drops", [])
     assert {row["doc_id"]: row["survivor"] for row in found} == expected
     assert len(found) == len(expected)

@@ -15,7 +15,7 @@ from text.arrow import TextColumn
 
 EN = (
     "The old bridge over the river was closed in March, after divers had found cracks in two of its pillars.\n"
-    "Engineers of the county said that the damage was older than the flood of last winter, and the bridge safe until then.\n\n"
+    "Engineers of the county said that the damage was older than the flood of last winter, and the bridge safe.\n\n"
     "Repairs will take until autumn. In the meantime a ferry carries people and bicycles across the river, though not\n"
     "cars, which have to take the road over the dam. “We had expected this for years,” said the ferryman, whose\n"
     "father had helped to build the bridge. The county will pay for the repairs from its reserves, and the bridge is\n"

@@ -215,7 +215,7 @@ def test_set_changes_a_stage_a_block_or_a_domain(tmp_path: Path) -> None:
     assert config.ingest.sample == 0.5
     assert config.decisions("language")["domains"]["law"]["min_score"] == 0.7
     assert load(tmp_path, settings=["stages.span_dedup={}"]).stages["span_dedup"] == {}
-    with pytest.raises(ConfigError, match="stages.exact_dedup.x: unknown key 'x'; allowed are none"):
+    with pytest.raises(ConfigError, match="stages.exact_dedup.x: unknown key 'x'; allowed are white_space"):
         load(tmp_path, settings=["exact_dedup.x=1"])
 
 

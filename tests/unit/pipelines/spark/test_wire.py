@@ -79,7 +79,7 @@ IN_TASKS = {
     "every stage": "scan_shard decide_shard write_by_shard",
     "exact_dedup": "emit_digests group_copies emit_contested elect write_drops",
     "semantic_clusters": "sample_vectors emit_cells compare_cells",
-    "near_dedup": "emit_keys pair_twins write_twins emit_bands find_edges write_participants sets_of_shard "
+    "near_dedup": "emit_keys pair_twins write_twins emit_bands find_edges write_participants read_shard "
     "emit_members resolve_components",
     "span_dedup": "emit_spans name_owners write_by_home emit_orphans name_heirs decide_spans emit_near link_sentences "
     "keep_unlinked_anchors emit_questions keep_anchors_that_stay write_links",

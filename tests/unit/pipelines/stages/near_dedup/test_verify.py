@@ -241,6 +241,7 @@ def arrivals(
     kinds = pa.schema(
         {
             **dict.fromkeys(words, pa.int64()),
+            "priority": pa.int32(),
             "quality": pa.float32(),
             "distance": pa.float32(),
             "copies": pa.int32(),
@@ -257,6 +258,7 @@ def arrivals(
             "doc_id": d.doc_id,
             "rep": d.rep,
             "names": d.doc_id,
+            "priority": 0,
             "quality": d.quality,
             "distance": d.outlying,
             "copies": copies.get(d.doc_id, 1),
