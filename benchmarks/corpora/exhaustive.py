@@ -29,6 +29,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tamis.kernels import kernel
+from text.chars import ignorables
 
 Int64 = npt.NDArray[np.int64]
 WIDTH = 5
@@ -64,8 +65,8 @@ _CHARACTERS = _Characters()
 
 
 def tokens(text: str) -> list[str]:
-    """Tokens of a text as docs/design/principles.md defines them."""
-    return unicodedata.normalize("NFKC", text).lower().translate(_CHARACTERS).split()
+    """Tokens of a text as docs/design/principles.md defines them, but for signs."""
+    return unicodedata.normalize("NFKC", text.translate(ignorables())).lower().translate(_CHARACTERS).split()
 
 
 def shingles(text: str) -> set[tuple[str, ...]]:

@@ -143,7 +143,8 @@ def test_the_better_text_survives() -> None:
         "def f(Limit):\n\treturn Limit < 3",
     ]
     assert len(set(near_duplicates(code)["survivor"].to_pylist())) == 1
-    assert near_duplicates(code, tokens="code")["survivor"].to_pylist() == [0, 1, 0]
+    first, second, third = near_duplicates(code, tokens="code")["survivor"].to_pylist()
+    assert first == third in (0, 2) and second == 1, "capitals count, white space between tokens does not"
     with pytest.raises(ConfigError, match=r"near_duplicates.tokens: found 'cod'"):
         near_duplicates(code, tokens="cod")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=r"near_duplicates.recall: found 0.95; expected at most .* use more bands"):
