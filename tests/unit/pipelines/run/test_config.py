@@ -208,6 +208,27 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         parse(Curve, 3, "here")
 
 
+def test_domains_keep_what_several_have_in_the_order_of_the_pipeline(tmp_path: Path) -> None:
+    """By `priority`, then as inputs and `domains` name them; it is in the decisions, and so in their hash."""
+
+    def order(text: str) -> list[str]:
+        (tmp_path / "p.yaml").write_text(text, "utf-8")
+        config = load_pipeline(tmp_path / "p.yaml")
+        assert config.decisions("exact_dedup")["default"] == {"priority": list(config.priorities())}
+        assert config.decisions("near_dedup")["default"]["priority"] == list(config.priorities())
+        return list(config.priorities())
+
+    stages = "stages: {exact_dedup: {}, near_dedup: {}}\ndomains: {law: {}, aa: {}}\n"
+    inputs = "inputs: [{domain: web, paths: [x]}, {domain: aa, paths: [x]}]\n"
+    assert order(inputs + stages) == ["web", "aa", "law"]
+    assert order("priority: [law, aa]\n" + inputs + stages) == ["law", "aa", "web"]
+    for wrong in ("[books]", "[web, web]"):
+        with pytest.raises(ConfigError, match="^priority"):
+            order(f"priority: {wrong}\n" + inputs + stages)
+    with pytest.raises(ConfigError, match="stages.near_dedup.priority: unknown key"):
+        order(inputs + stages.replace("near_dedup: {}", "near_dedup: {priority: [web]}"))
+
+
 def test_set_changes_a_stage_a_block_or_a_domain(tmp_path: Path) -> None:
     settings = ["near_dedup.threshold=0.9", "ingest.sample=0.5", "domains.law.language.min_score=0.7"]
     config = load(tmp_path, settings=settings)
