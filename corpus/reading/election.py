@@ -24,7 +24,7 @@ _WORDS = {
     "priority": "its domain comes first",
     "first": "nothing tells them apart, and it came first",
     "published": "an earlier snapshot has published it",
-    "longest": "it is longer by {amount:,.0f} tokens",
+    "longest": "it is longer by {amount:,.0f} bytes",
     "furthest_from_centroid": "it is further from its centroid by {amount:.4f}",
 }
 

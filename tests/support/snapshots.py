@@ -213,7 +213,7 @@ def write_growing_pipeline(path: Path, globs: list[dict[str, str]], snapshot: in
             "eligibility": {},
             "exact_dedup": {},
             "heuristic_filter": NO_RULES,
-            "near_dedup": {},
+            "near_dedup": {"keep": "longest"},
             "span_dedup": {},
             "score": {},
         },

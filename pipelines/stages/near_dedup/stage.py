@@ -133,7 +133,7 @@ class NearDedupDecision(StrictModel):
     keep: Literal["best_quality", "longest", "furthest_from_centroid"] = setting(
         "best_quality",
         "Which of a component stays: the copy that is least damaged and says most by sentences of its own, quality"
-        " counted in; the one of most tokens; or SemDeDup's choice, which needs semantic_clusters.",
+        " counted in; the longest in bytes; or SemDeDup's choice, which needs semantic_clusters.",
         source="docs/design/whom-it-keeps.md",
     )
     priority: tuple[str, ...] = setting(

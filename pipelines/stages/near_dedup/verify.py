@@ -47,8 +47,8 @@ SET_BUDGET = 1 << 26
 """Most hashes in the sets of one component (256 MiB); the sets of a larger one are sampled."""
 BEST, LONGEST, OUTLYING = "best_quality", "longest", "furthest_from_centroid"
 """The values of the setting `keep`: what comes first in the election, before all else with the last two."""
-_FOREMOST = {LONGEST: "shingles", OUTLYING: "distance"}
-"""The column by which these go; `shingles` are tokens, but for the first four."""
+_FOREMOST = {LONGEST: "bytes", OUTLYING: "distance"}
+"""The column by which these go."""
 LEAST_SET = 256
 """No set is sampled to fewer hashes: a standard error of 0.03 at J = 0.75."""
 
@@ -123,7 +123,7 @@ def _as_32_bits(sets: pa.ChunkedArray) -> pa.Array:
 
 def _member_columns(task: ShardTask, members: pa.Table, priority: tuple[str, ...]) -> dict[str, Any]:
     """What verification and election need to know about documents."""
-    evidence = task.read_evidence(["row", "bytes", "shingles", "sketch_low", "sketch_high"])
+    evidence = task.read_evidence(["row", "bytes", "sketch_low", "sketch_high"])
     assert evidence is not None
     rows = members.column("row").to_numpy()
     place = np.full(task.shard.rows, -1, np.int64)
@@ -144,7 +144,6 @@ def _member_columns(task: ShardTask, members: pa.Table, priority: tuple[str, ...
         "distance": distance,
         "copies": copies,
         "bytes": seen.column("bytes"),
-        "shingles": seen.column("shingles"),
         "sketch_low": seen.column("sketch_low"),
         "sketch_high": seen.column("sketch_high"),
         "final": np.full(len(rows), task.earlier),

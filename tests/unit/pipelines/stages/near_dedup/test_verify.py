@@ -137,7 +137,6 @@ def test_members_sets_and_pairs_of_a_component_meet(tmp_path: Path) -> None:
         {
             "row": pa.array([0, 1, 3, 4], pa.int32()),
             "bytes": pa.array([10, 11, 13, 14], pa.int32()),
-            "shingles": pa.array([2, 3, 4, 5], pa.int32()),
             "sketch_low": [1, 2, 3, -4],
             "sketch_high": [5, 6, 7, -8],
         }
@@ -246,7 +245,6 @@ def arrivals(
             "distance": pa.float32(),
             "copies": pa.int32(),
             "bytes": pa.int32(),
-            "shingles": pa.int32(),
             "tokens": pa.int32(),
             "parts": pa.binary(),
             "final": pa.bool_(),
@@ -263,7 +261,6 @@ def arrivals(
             "distance": d.outlying,
             "copies": copies.get(d.doc_id, 1),
             "bytes": d.length,
-            "shingles": d.tokens - 4,
             "tokens": d.tokens,
             "parts": np.array([d.merit] + [0] * (len(PARTS) - 1), np.int32).tobytes(),
             "sketch_low": signed(d.bits & mask),
@@ -456,7 +453,7 @@ def test_which_of_two_stays_by_the_keep_rule(keep: str, stays: int) -> None:
     two = [
         member(1, 0, None, quality=0.9, outlying=0.125),
         member(2, 0, None, quality=0.2, merit=1, outlying=0.25),
-        member(3, 0, None, quality=0.1, outlying=float("nan"), tokens=101),
+        member(3, 0, None, quality=0.1, outlying=float("nan"), length=2),
     ]
     first, second, third = (document.doc_id for document in two)
     pairs = {(first, second): 0.9375, (first, third): 0.9375, (second, third): 0.9375}
