@@ -79,7 +79,7 @@ def wilson(hits: list[bool]) -> list[float]:
         return [0.0, 1.0]
     share = sum(hits) / n
     middle, half = share + z * z / (2 * n), z * sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return [(middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n)]
+    return [max(0.0, (middle - half) / (1 + z * z / n)), (middle + half) / (1 + z * z / n)]
 
 
 def main() -> None:
