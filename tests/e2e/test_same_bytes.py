@@ -48,6 +48,7 @@ def write_tiny(folder: Path, reverse: bool = False) -> Path:
     return write_pipeline(
         folder / "tiny.yaml",
         inputs,
+        priority=sorted(globs),
         ingest={"target_shard_bytes": 20_000},
         write_shards={"target_shard_bytes": 30_000},
         domains={"forum": {"heuristic_filter": {"spaced": {"min_words": 100_000}}}},

@@ -75,7 +75,7 @@ def dropped(found: RunReader) -> dict[str, tuple[str, float]]:
 
 
 def test_what_is_contained_goes_and_what_holds_it_stays(tmp_path: Path, cluster: Cluster, corpus: Corpus) -> None:
-    by_containment = {"similarity": "containment", "threshold": LEAST, "min_size_ratio": RATIO}
+    by_containment = {"similarity": "containment", "threshold": LEAST, "min_size_ratio": RATIO, "keep": "longest"}
     gone = dropped(run(tmp_path, corpus, cluster, **by_containment))
     text_of = {document.name: document.text for document in corpus.documents}
     for name, (survivor, similarity) in gone.items():
